@@ -1,0 +1,1 @@
+//! Configuration: what the TOML says, checked.

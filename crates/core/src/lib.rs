@@ -1,0 +1,22 @@
+//! The rule: decides what may go, says why, and drives a sweep over any store.
+//!
+//! Nothing here reads a clock, opens a file or asks the environment: whatever is needed is handed in. `clippy.toml`
+//! beside this crate bans the calls. Read in the order of the data: [`config`] becomes a [`policy`]; a [`store`]
+//! offers each [`candidate`]; [`judge`](mod@judge) turns it into a [`verdict`]; [`sweep`](mod@sweep) drives and
+//! counts; the [`report`] is all that anyone prints.
+
+pub mod candidate;
+pub mod config;
+pub mod duration;
+pub mod judge;
+pub mod moment;
+pub mod pattern;
+pub mod policy;
+pub mod report;
+pub mod size;
+pub mod store;
+pub mod sweep;
+pub mod verdict;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

@@ -1,0 +1,205 @@
+//! Which names a policy means: globs on bytes, archives first.
+//!
+//! A pattern without `/` is matched against the last component, one with `/` against the whole path below the root.
+//! `*` never crosses a `/`. Beside the glob syntax there are two strict placeholders: `{uuid}` (8-4-4-4-12
+//! hexadecimal digits) and `{timestamp}` (8 to 17 digits).
+//!
+//! The order is part of the promise: what `exclude` names is never a candidate; `archives` are tried before
+//! `include`, because an ordinary pattern may name archives as well (`formal_*-*-*-*-*.svg` also matches
+//! `formal_20240101_<uuid>.svg`), and an archive must stay one.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::candidate::{Class, Name};
+
+/// The three lists of a file policy, compiled.
+#[derive(Clone, Debug)]
+pub struct Patterns {
+    include: Globs,
+    exclude: Globs,
+    archives: Globs,
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It names nothing.
+    #[error("an empty pattern matches nothing")]
+    Empty,
+    /// Paths are below the root, so a leading `/` could never match.
+    #[error("a pattern is matched below the root; remove the leading `/`")]
+    Absolute,
+    /// `.` and `..` never occur in a path below the root.
+    #[error("`.` and `..` never occur below a root, so this matches nothing")]
+    Dots,
+    /// The glob syntax is wrong.
+    #[error("{0}")]
+    Syntax(String),
+    /// The patterns together are larger than the matcher allows.
+    #[error("the patterns cannot be compiled together: {0}")]
+    TooLarge(String),
+}
+
+impl Patterns {
+    /// Compiles the three lists. An error names the list (`include`, `exclude`, `archives`) and the index in it.
+    pub fn new<S: AsRef<str>>(
+        include: &[S],
+        exclude: &[S],
+        archives: &[S],
+    ) -> Result<Self, (&'static str, usize, PatternError)> {
+        let compile =
+            |list: &'static str, texts: &[S]| Globs::new(texts).map_err(|(index, error)| (list, index, error));
+        Ok(Self {
+            include: compile("include", include)?,
+            exclude: compile("exclude", exclude)?,
+            archives: compile("archives", archives)?,
+        })
+    }
+
+    /// The class of a name, or `None` when the policy does not mean it.
+    pub fn class(&self, name: Name<'_>) -> Option<Class> {
+        let class = if self.archives.matches(name) {
+            Class::Archive
+        } else if self.include.matches(name) {
+            Class::Ordinary
+        } else {
+            return None;
+        };
+        (!self.exclude.matches(name)).then_some(class)
+    }
+
+    /// Whether `exclude` names it, so that an explanation can say so.
+    pub fn excludes(&self, name: Name<'_>) -> bool {
+        self.exclude.matches(name)
+    }
+}
+
+/// Checks one pattern on its own.
+pub fn check(text: &str) -> Result<(), PatternError> {
+    compile(text).map(drop)
+}
+
+#[derive(Clone, Debug)]
+struct Globs {
+    /// Matched against the last component.
+    names: GlobSet,
+    /// Matched against the path below the root.
+    paths: GlobSet,
+}
+
+impl Globs {
+    fn new<S: AsRef<str>>(texts: &[S]) -> Result<Self, (usize, PatternError)> {
+        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for (index, text) in texts.iter().enumerate() {
+            let glob = compile(text.as_ref()).map_err(|error| (index, error))?;
+            if text.as_ref().contains('/') {
+                paths.add(glob)
+            } else {
+                names.add(glob)
+            };
+        }
+        let build =
+            |builder: GlobSetBuilder| builder.build().map_err(|error| (0, PatternError::TooLarge(error.to_string())));
+        Ok(Self { names: build(names)?, paths: build(paths)? })
+    }
+
+    fn matches(&self, name: Name<'_>) -> bool {
+        let as_path = |bytes: &[u8]| Path::new(OsStr::from_bytes(bytes)).to_owned();
+        (!self.names.is_empty() && self.names.is_match(OsStr::from_bytes(name.last)))
+            || (!self.paths.is_empty() && self.paths.is_match(as_path(&name.to_bytes())))
+    }
+}
+
+fn compile(text: &str) -> Result<Glob, PatternError> {
+    if text.is_empty() {
+        return Err(PatternError::Empty);
+    }
+    if text.starts_with('/') {
+        return Err(PatternError::Absolute);
+    }
+    if text.split('/').any(|component| matches!(component, "." | "..")) {
+        return Err(PatternError::Dots);
+    }
+    GlobBuilder::new(&expand(text))
+        .literal_separator(true)
+        .backslash_escape(true)
+        .build()
+        .map_err(|error| PatternError::Syntax(error.kind().to_string()))
+}
+
+/// Writes the placeholders out in glob syntax.
+fn expand(text: &str) -> String {
+    let hex = |digits: usize| "[0-9a-fA-F]".repeat(digits);
+    let uuid = [8, 4, 4, 4, 12].map(hex).join("-");
+    let timestamp = (8..=17).map(|digits| "[0-9]".repeat(digits)).collect::<Vec<_>>().join(",");
+    text.replace("{uuid}", &uuid).replace("{timestamp}", &format!("{{{timestamp}}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+
+    fn class(include: &[&str], exclude: &[&str], archives: &[&str], path: &str) -> Option<Class> {
+        let (folder, last) = path.rsplit_once('/').unwrap_or(("", path));
+        Patterns::new(include, exclude, archives)
+            .unwrap()
+            .class(Name { folder: folder.as_bytes(), last: last.as_bytes() })
+    }
+
+    #[test]
+    fn archives_survive_a_pattern_that_also_matches_them() {
+        let (include, archives) = (["formal_*-*-*-*-*.svg"], ["formal_*_*-*-*-*-*.svg"]);
+        let name = format!("formal_20240101_{UUID}.svg");
+        assert_eq!(class(&include, &[], &[], &name), Some(Class::Ordinary), "the trap is real");
+        assert_eq!(class(&include, &[], &archives, &name), Some(Class::Archive));
+        assert_eq!(class(&include, &[], &archives, &format!("formal_{UUID}.svg")), Some(Class::Ordinary));
+    }
+
+    #[test]
+    fn placeholders_are_strict() {
+        let name = |text: &str| class(&["formal_{uuid}.svg"], &[], &["formal_{timestamp}_{uuid}.svg"], text);
+        assert_eq!(name(&format!("formal_{UUID}.svg")), Some(Class::Ordinary));
+        assert_eq!(name(&format!("formal_20240101_{UUID}.svg")), Some(Class::Archive));
+        assert_eq!(name(&format!("formal_20240101123059123_{UUID}.svg")), Some(Class::Archive));
+        assert_eq!(name(&format!("formal_2024_{UUID}.svg")), None);
+        assert_eq!(name("formal_a-b-c-d-e.svg"), None);
+    }
+
+    #[test]
+    fn a_slash_decides_what_a_pattern_is_matched_against() {
+        assert_eq!(class(&["*.svg"], &[], &[], "deep/below/a.svg"), Some(Class::Ordinary));
+        assert_eq!(class(&["deep/*.svg"], &[], &[], "deep/a.svg"), Some(Class::Ordinary));
+        assert_eq!(class(&["deep/*.svg"], &[], &[], "deep/below/a.svg"), None);
+        assert_eq!(class(&["deep/**/*.svg"], &[], &[], "deep/below/a.svg"), Some(Class::Ordinary));
+    }
+
+    #[test]
+    fn excluded_names_are_never_candidates_and_case_counts() {
+        assert_eq!(class(&["*"], &["keep*"], &[], "keep.svg"), None);
+        assert_eq!(class(&["*"], &["keep*"], &["*.svg"], "keep.svg"), None);
+        assert_eq!(class(&["*.svg"], &[], &[], "A.SVG"), None);
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_matched_as_bytes() {
+        let patterns = Patterns::new(&["*.svg"], &[], &[]).unwrap();
+        assert_eq!(patterns.class(Name { folder: b"", last: b"\xff\xfe\n.svg" }), Some(Class::Ordinary));
+    }
+
+    #[test]
+    fn what_could_never_match_is_an_error() {
+        for (text, error) in
+            [("", PatternError::Empty), ("/tmp/*", PatternError::Absolute), ("../*", PatternError::Dots)]
+        {
+            assert_eq!(check(text), Err(error), "{text}");
+        }
+        assert!(matches!(check("[a"), Err(PatternError::Syntax(_))));
+        assert!(matches!(check("{a"), Err(PatternError::Syntax(_))));
+    }
+}

@@ -1,0 +1,399 @@
+//! The report: the one result that is printed, stored and served.
+//!
+//! Workers count into a [`Tally`]; a tally becomes a [`PolicyReport`], and those make a [`Report`]. The shape of the
+//! JSON is a contract with scripts: keys are added, never renamed or lost.
+
+use base64::Engine as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::candidate::{Candidate, Class, Name};
+use crate::moment::Moment;
+use crate::store::{Outcome, Seen};
+use crate::verdict::{Keep, Verdict};
+
+/// The version of the JSON shape, raised when a key changes its meaning.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// How many failed items a report names; the rest is only counted.
+pub const MAX_ERRORS: usize = 100;
+
+/// What came of one run over all its policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// A ULID, in the order of time.
+    pub run_id: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// Whether it only said what it would do.
+    pub dry_run: bool,
+    /// When it began, in UTC.
+    pub started_at: Moment,
+    /// When it ended, in UTC.
+    pub finished_at: Moment,
+    /// The worst of the policies'.
+    pub status: RunStatus,
+    /// In the order of the configuration.
+    pub policies: Vec<PolicyReport>,
+    /// The sums.
+    pub totals: Totals,
+}
+
+/// What started a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A person or a script, by command or API.
+    Manual,
+}
+
+/// The status of a run, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// All that was due is gone; a skipped policy does not change that.
+    Ok,
+    /// Some items could not be removed.
+    Partial,
+    /// A policy was held back by a brake.
+    Held,
+    /// A policy could not run.
+    Failed,
+}
+
+/// What kind of thing a policy cleans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyKind {
+    /// `[files.NAME]`
+    Files,
+    /// `[sessions.NAME]`
+    Sessions,
+}
+
+/// The status of one policy in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyStatus {
+    /// All that was due is gone.
+    Ok,
+    /// Some items could not be removed.
+    Partial,
+    /// There was nothing to look at (no such folder, no database); the message says what is missing.
+    Skipped,
+    /// A brake held it back; the message says which.
+    Held,
+    /// It could not run; the message says why.
+    Failed,
+}
+
+/// What came of one policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyReport {
+    /// The name in the configuration.
+    pub name: String,
+    /// Files or sessions.
+    pub kind: PolicyKind,
+    /// How it ended.
+    pub status: PolicyStatus,
+    /// Why, when it is not simply [`PolicyStatus::Ok`].
+    pub message: Option<String>,
+    /// The counts.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What came of each limit.
+    pub limits: Vec<Limit>,
+    /// The first [`MAX_ERRORS`] items that could not be looked at or removed, by path.
+    pub errors: Vec<ItemError>,
+    /// How many there were.
+    pub errors_total: u64,
+}
+
+/// What came of one limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Limit {
+    /// The key that sets it.
+    pub name: String,
+    /// Whether it is met now.
+    pub met: bool,
+    /// What the configuration asks for.
+    pub wanted: u64,
+    /// What is.
+    pub is: u64,
+    /// What stands in the way, by reason.
+    pub pinned: std::collections::BTreeMap<String, u64>,
+}
+
+/// What was counted for one policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Counts {
+    /// Directory entries looked at; rows for sessions.
+    pub scanned: u64,
+    /// Those that a pattern of the policy names, archives included.
+    pub matched: u64,
+    /// Those judged *remove*.
+    pub due: u64,
+    /// Allocated bytes of those judged *remove*.
+    pub due_bytes: u64,
+    /// Those removed for good; 0 in a dry run.
+    pub removed: u64,
+    /// Those moved into quarantine; 0 in a dry run.
+    pub quarantined: u64,
+    /// Allocated bytes of those removed or quarantined.
+    pub bytes_freed: u64,
+    /// Those judged *keep* or spared at the last moment, by reason.
+    pub kept: KeptCounts,
+    /// Those that somebody else removed first.
+    pub vanished: u64,
+    /// Those that changed between judging and acting, and were kept.
+    pub changed: u64,
+    /// Names that match but are no regular files (links, sockets, devices …), left alone.
+    pub not_regular: u64,
+    /// Empty directories judged *remove*.
+    pub dirs_due: u64,
+    /// Empty directories removed.
+    pub dirs_removed: u64,
+}
+
+/// Those that stay, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct KeptCounts {
+    /// Archives that are not included.
+    pub archive: u64,
+    /// Held or pinned by a person.
+    pub held: u64,
+    /// Referenced by a live session.
+    pub referenced: u64,
+    /// Stamped in the future.
+    pub future: u64,
+    /// Younger than `min_age`.
+    pub settling: u64,
+    /// Among the newest N.
+    pub newest: u64,
+    /// No older than `max_age`, and over no limit.
+    pub within_limits: u64,
+    /// Open or locked by a process.
+    pub in_use: u64,
+    /// Due, but left for the next run by a brake.
+    pub deferred: u64,
+}
+
+/// One item that could not be looked at or removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ItemError {
+    /// Its path below the root, or its id; lossy when it is not UTF-8.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// What went wrong, in words.
+    pub error: String,
+}
+
+/// The sums over all policies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Totals {
+    /// Those judged *remove*.
+    pub due: u64,
+    /// Those removed for good.
+    pub removed: u64,
+    /// Those moved into quarantine.
+    pub quarantined: u64,
+    /// Allocated bytes of those removed or quarantined.
+    pub bytes_freed: u64,
+    /// Items that could not be looked at or removed.
+    pub errors: u64,
+}
+
+impl Report {
+    /// Sums up the policies of one run.
+    pub fn new(
+        run_id: String,
+        trigger: Trigger,
+        dry_run: bool,
+        started_at: Moment,
+        finished_at: Moment,
+        policies: Vec<PolicyReport>,
+    ) -> Self {
+        let mut totals = Totals::default();
+        for PolicyReport { counts, errors_total, .. } in &policies {
+            totals.due += counts.due;
+            totals.removed += counts.removed;
+            totals.quarantined += counts.quarantined;
+            totals.bytes_freed += counts.bytes_freed;
+            totals.errors += errors_total;
+        }
+        let status = policies.iter().map(|policy| policy.status.into()).max().unwrap_or(RunStatus::Ok);
+        Self {
+            format_version: FORMAT_VERSION,
+            run_id,
+            trigger,
+            dry_run,
+            started_at,
+            finished_at,
+            status,
+            policies,
+            totals,
+        }
+    }
+}
+
+impl From<PolicyStatus> for RunStatus {
+    fn from(status: PolicyStatus) -> Self {
+        match status {
+            PolicyStatus::Ok | PolicyStatus::Skipped => Self::Ok,
+            PolicyStatus::Partial => Self::Partial,
+            PolicyStatus::Held => Self::Held,
+            PolicyStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+impl PolicyReport {
+    /// A policy that ran to its end.
+    pub fn finished(name: &str, kind: PolicyKind, tally: Tally) -> Self {
+        let Tally { counts, mut errors, errors_total } = tally;
+        errors.sort_by(|a, b| a.path.cmp(&b.path));
+        let status = if errors_total == 0 { PolicyStatus::Ok } else { PolicyStatus::Partial };
+        Self { counts, errors, errors_total, ..Self::stopped(name, kind, status, None) }
+    }
+
+    /// A policy that did not run, or stopped early, with the reason.
+    pub fn stopped(name: &str, kind: PolicyKind, status: PolicyStatus, message: Option<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            status,
+            message,
+            counts: Counts::default(),
+            limits: Vec::new(),
+            errors: Vec::new(),
+            errors_total: 0,
+        }
+    }
+}
+
+impl ItemError {
+    /// Names an item; what is not UTF-8 is kept exactly beside the lossy text.
+    pub fn new(name: Name<'_>, error: String) -> Self {
+        let bytes = name.to_bytes();
+        let (path, path_bytes) = json_path(&bytes);
+        Self { path, path_bytes, error }
+    }
+}
+
+/// A path for JSON: the text, lossy where it is not UTF-8, and then the exact bytes in base64.
+pub fn json_path(bytes: &[u8]) -> (String, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => {
+            let exact = base64::engine::general_purpose::STANDARD.encode(bytes);
+            (String::from_utf8_lossy(bytes).into_owned(), Some(exact))
+        }
+    }
+}
+
+/// What one worker has counted so far. Adding tallies in any order gives the same counts.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// The counts.
+    pub counts: Counts,
+    /// The first [`MAX_ERRORS`] failed items.
+    pub errors: Vec<ItemError>,
+    /// How many items failed.
+    pub errors_total: u64,
+}
+
+impl Tally {
+    /// Counts a verdict on a candidate.
+    pub fn judged(&mut self, candidate: &Candidate<'_>, verdict: &Verdict) {
+        let counts = &mut self.counts;
+        if candidate.class == Class::EmptyDirectory {
+            counts.dirs_due += u64::from(verdict.is_due());
+            return;
+        }
+        counts.matched += 1;
+        match verdict {
+            Verdict::Remove(_) => {
+                counts.due += 1;
+                counts.due_bytes += candidate.bytes;
+            }
+            Verdict::Keep(keep) => {
+                *match keep {
+                    Keep::Archive => &mut counts.kept.archive,
+                    Keep::Future { .. } => &mut counts.kept.future,
+                    Keep::Settling { .. } => &mut counts.kept.settling,
+                    Keep::WithinLimits { .. } => &mut counts.kept.within_limits,
+                } += 1;
+            }
+        }
+    }
+
+    /// Counts what came of a candidate that was judged due.
+    pub fn acted(&mut self, candidate: &Candidate<'_>, outcome: &Outcome) {
+        let counts = &mut self.counts;
+        match (outcome, candidate.class) {
+            (Outcome::Removed, Class::EmptyDirectory) => counts.dirs_removed += 1,
+            (Outcome::Removed, _) => {
+                counts.removed += 1;
+                counts.bytes_freed += candidate.bytes;
+            }
+            // A directory that was filled again or is gone is no news.
+            (Outcome::Vanished | Outcome::Changed, Class::EmptyDirectory) => {}
+            (Outcome::Vanished, _) => counts.vanished += 1,
+            (Outcome::Changed, _) => counts.changed += 1,
+            (Outcome::Failed(error), _) => self.failed(ItemError::new(candidate.name, error.clone())),
+        }
+    }
+
+    /// Counts an item that could not be looked at or removed.
+    pub fn failed(&mut self, error: ItemError) {
+        self.errors_total += 1;
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(error);
+        }
+    }
+
+    /// Counts entries that were looked at.
+    pub fn seen(&mut self, seen: Seen) {
+        let counts = &mut self.counts;
+        counts.scanned += seen.scanned;
+        counts.matched += seen.vanished;
+        counts.vanished += seen.vanished;
+        counts.not_regular += seen.not_regular;
+    }
+
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: Self) {
+        let (a, b) = (&mut self.counts, other.counts);
+        a.scanned += b.scanned;
+        a.matched += b.matched;
+        a.due += b.due;
+        a.due_bytes += b.due_bytes;
+        a.removed += b.removed;
+        a.quarantined += b.quarantined;
+        a.bytes_freed += b.bytes_freed;
+        a.vanished += b.vanished;
+        a.changed += b.changed;
+        a.not_regular += b.not_regular;
+        a.dirs_due += b.dirs_due;
+        a.dirs_removed += b.dirs_removed;
+        let (a, b) = (&mut a.kept, b.kept);
+        a.archive += b.archive;
+        a.held += b.held;
+        a.referenced += b.referenced;
+        a.future += b.future;
+        a.settling += b.settling;
+        a.newest += b.newest;
+        a.within_limits += b.within_limits;
+        a.in_use += b.in_use;
+        a.deferred += b.deferred;
+        self.errors_total += other.errors_total;
+        let room = MAX_ERRORS.saturating_sub(self.errors.len());
+        self.errors.extend(other.errors.into_iter().take(room));
+    }
+}

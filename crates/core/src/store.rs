@@ -1,0 +1,86 @@
+//! What the sweep asks of a place that holds files.
+//!
+//! A store offers what it holds in batches and removes what it is told to; it never judges. It may call its visitor
+//! from several threads at once: a visitor is shared and counts for itself.
+//!
+//! Rows are not offered one by one: their store carries the same rule inside its `DELETE`. The conformance suite
+//! ([`crate::conformance`]) holds both to the same selection.
+
+use std::ops::ControlFlow;
+
+use crate::candidate::{Candidate, Name};
+
+/// A place that holds files.
+pub trait FileStore: Sync {
+    /// Why the place as a whole could not be looked at.
+    type Error;
+
+    /// Goes through the place once and hands all that a policy names to the visitor, a batch at a time, in no
+    /// particular order; stops early when the visitor breaks.
+    ///
+    /// An error means that the place could not be opened. Whatever goes wrong later concerns single items, is told
+    /// to the visitor as a [`Fault`], and stops nothing else.
+    fn offer(&self, visitor: &dyn Visitor) -> Result<(), Self::Error>;
+}
+
+/// Receives what a store offers.
+pub trait Visitor: Sync {
+    /// Judges a batch and acts on it.
+    fn batch(&self, batch: &mut dyn Batch) -> ControlFlow<()>;
+
+    /// Something could not be looked at.
+    fn fault(&self, fault: Fault<'_>);
+
+    /// More of the place has been looked at.
+    fn seen(&self, seen: Seen);
+}
+
+/// Some candidates, with the means to remove them.
+pub trait Batch {
+    /// How many candidates this batch has.
+    fn len(&self) -> usize;
+
+    /// Whether it has none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The candidate with this index, below [`Batch::len`].
+    fn candidate(&self, index: usize) -> Candidate<'_>;
+
+    /// Looks at the candidate again and removes it if it is still what was offered.
+    fn remove(&mut self, index: usize) -> Outcome;
+}
+
+/// What came of removing one candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is gone by our hand.
+    Removed,
+    /// Somebody else removed it first.
+    Vanished,
+    /// It is no longer what was judged, and was kept: written, replaced, or (a directory) filled again.
+    Changed,
+    /// It could not be removed; the text names the reason as the system gave it.
+    Failed(String),
+}
+
+/// One thing that could not be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault<'a> {
+    /// Where it is below the root; both parts empty for the root itself.
+    pub name: Name<'a>,
+    /// What went wrong, in words.
+    pub error: &'a str,
+}
+
+/// How much more was looked at since the last call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Directory entries, `.` and `..` left out.
+    pub scanned: u64,
+    /// Entries that a pattern names but that were gone before they could be looked at.
+    pub vanished: u64,
+    /// Entries that a pattern names but that are no regular files: links, sockets, FIFOs, devices, other mounts.
+    pub not_regular: u64,
+}

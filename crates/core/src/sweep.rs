@@ -1,0 +1,117 @@
+//! One sweep of one policy over one store: offer, judge, mode, act, count.
+//!
+//! This is the only place that looks at the mode. A dry run takes the same path as a real one, up to the single
+//! `match` that decides whether the store is asked to act; so it cannot say anything else than a sweep would do.
+//!
+//! Stores may call in from several threads. Each batch is counted on its own and added to the sum under one short
+//! lock when it is done, so that workers do not wait for each other.
+
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use crate::candidate::Candidate;
+use crate::judge::{Run, judge};
+use crate::policy::Policy;
+use crate::report::{ItemError, Tally};
+use crate::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
+use crate::verdict::Verdict;
+
+/// Whether verdicts are acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Write verdicts down; change nothing.
+    Plan,
+    /// Remove what is judged due.
+    Apply,
+}
+
+/// Watches a sweep: for lists, statistics, progress. Called from the store's threads.
+pub trait Observer: Sync {
+    /// One candidate was judged and, under [`Mode::Apply`] when due, acted on.
+    fn judged(&self, judged: &Judged<'_>) {
+        let _ = judged;
+    }
+
+    /// More entries were looked at.
+    fn seen(&self, seen: Seen) {
+        let _ = seen;
+    }
+}
+
+/// Watches nothing.
+impl Observer for () {}
+
+/// A candidate with what was decided and done about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// The candidate.
+    pub candidate: Candidate<'a>,
+    /// What was decided, and why.
+    pub verdict: Verdict,
+    /// What was done; `None` when it is kept, or when this is only a plan.
+    pub outcome: Option<&'a Outcome>,
+}
+
+/// Sweeps everything the store offers and counts what came of it.
+pub fn sweep<S: FileStore>(
+    store: &S,
+    policy: &Policy,
+    run: &Run,
+    mode: Mode,
+    observer: &dyn Observer,
+) -> Result<Tally, S::Error> {
+    let sweep = Sweep { policy, run, mode, observer, sum: Mutex::default() };
+    store.offer(&sweep)?;
+    Ok(sweep.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+struct Sweep<'a> {
+    policy: &'a Policy,
+    run: &'a Run,
+    mode: Mode,
+    observer: &'a dyn Observer,
+    sum: Mutex<Tally>,
+}
+
+impl Sweep<'_> {
+    fn add(&self, tally: Tally) {
+        self.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(tally);
+    }
+}
+
+impl Visitor for Sweep<'_> {
+    fn batch(&self, batch: &mut dyn Batch) -> ControlFlow<()> {
+        let mut tally = Tally::default();
+        for index in 0..batch.len() {
+            let candidate = batch.candidate(index);
+            let verdict = judge(self.policy, self.run, &candidate);
+            tally.judged(&candidate, &verdict);
+
+            let outcome = match (self.mode, verdict) {
+                (Mode::Apply, Verdict::Remove(_)) => Some(batch.remove(index)),
+                (Mode::Apply, Verdict::Keep(_)) | (Mode::Plan, _) => None,
+            };
+
+            let candidate = batch.candidate(index);
+            if let Some(outcome) = &outcome {
+                tally.acted(&candidate, outcome);
+            }
+            self.observer.judged(&Judged { candidate, verdict, outcome: outcome.as_ref() });
+        }
+        self.add(tally);
+        ControlFlow::Continue(())
+    }
+
+    fn fault(&self, fault: Fault<'_>) {
+        let mut tally = Tally::default();
+        tally.failed(ItemError::new(fault.name, fault.error.to_string()));
+        self.add(tally);
+    }
+
+    fn seen(&self, seen: Seen) {
+        let mut tally = Tally::default();
+        tally.seen(seen);
+        self.add(tally);
+        self.observer.seen(seen);
+    }
+}

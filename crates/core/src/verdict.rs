@@ -1,0 +1,124 @@
+//! Verdicts: what is to become of a candidate, and why.
+//!
+//! There is no verdict without its reason inside. Reasons are types; their text is made here, once, by `Display`,
+//! and is what `explain` prints.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::candidate::Stamp;
+use crate::duration::Human;
+use crate::moment::Moment;
+use crate::policy::MaxAge;
+
+/// What is to become of one candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays.
+    Keep(Keep),
+    /// It may go.
+    Remove(Remove),
+}
+
+/// Why a candidate stays. The order of the variants is the order of judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// A pattern of `archives` names it, and archives are not included.
+    Archive,
+    /// Its stamp lies ahead of the clock.
+    Future {
+        /// The stamp.
+        stamp: Stamp,
+        /// How far ahead.
+        by: Duration,
+    },
+    /// Younger than `min_age`.
+    Settling {
+        /// The stamp.
+        stamp: Stamp,
+        /// Its age.
+        age: Duration,
+        /// The policy's `min_age`.
+        min_age: Duration,
+    },
+    /// No older than `max_age`, and no limit asks for it.
+    WithinLimits {
+        /// The stamp.
+        stamp: Stamp,
+        /// Its age.
+        age: Duration,
+        /// The policy's `max_age`.
+        max_age: MaxAge,
+    },
+}
+
+/// Why a candidate may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remove {
+    /// Older than `max_age`, strictly.
+    Expired {
+        /// The stamp.
+        stamp: Stamp,
+        /// Its age.
+        age: Duration,
+        /// The policy's `max_age`.
+        max_age: MaxAge,
+    },
+}
+
+impl Verdict {
+    /// The last moment at which it is still kept, when age alone decides: at any later one it may go.
+    pub fn kept_until(&self) -> Option<Moment> {
+        match self {
+            Self::Keep(Keep::WithinLimits { stamp, max_age, .. }) => Some(stamp.at.plus(max_age.get())),
+            Self::Keep(_) | Self::Remove(_) => None,
+        }
+    }
+
+    /// Whether this is a [`Remove`].
+    pub fn is_due(&self) -> bool {
+        matches!(self, Self::Remove(_))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep(keep) => write!(f, "keep: {keep}"),
+            Self::Remove(remove) => write!(f, "remove: {remove}"),
+        }
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive => f.write_str("an archive; kept unless archives are included"),
+            Self::Future { stamp, by } => {
+                write!(
+                    f,
+                    "{} {} in the future ({}); the stamp or the clock is wrong",
+                    stamp.basis,
+                    Human(*by),
+                    stamp.at
+                )
+            }
+            Self::Settling { stamp, age, min_age } => {
+                write!(f, "{} {} ago, younger than min_age {}", stamp.basis, Human(*age), Human(*min_age))
+            }
+            Self::WithinLimits { stamp, age, max_age } => {
+                write!(f, "{} {} ago, within max_age {}", stamp.basis, Human(*age), Human(max_age.get()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Remove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired { stamp, age, max_age } => {
+                write!(f, "{} {} ago, older than max_age {}", stamp.basis, Human(*age), Human(max_age.get()))
+            }
+        }
+    }
+}
