@@ -89,6 +89,22 @@ pub enum PolicyStatus {
     Failed,
 }
 
+/// Why a policy was skipped: a reason to look, but no failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// The root does not exist.
+    NoRoot,
+    /// The variable that names the database is unset.
+    NoDatabase,
+    /// The database does not answer, or refuses us.
+    DatabaseAway,
+    /// The table is locked by somebody else.
+    Busy,
+    /// Another node is sweeping the same table.
+    AnotherNode,
+}
+
 /// What came of one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyReport {
@@ -98,8 +114,11 @@ pub struct PolicyReport {
     pub kind: PolicyKind,
     /// How it ended.
     pub status: PolicyStatus,
-    /// Why, when it is not simply [`PolicyStatus::Ok`].
+    /// Why, when it is not simply [`PolicyStatus::Ok`]: a whole sentence for people.
     pub message: Option<String>,
+    /// The same for programs, when it was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<Skip>,
     /// The counts.
     #[serde(flatten)]
     pub counts: Counts,
@@ -259,16 +278,26 @@ impl PolicyReport {
         let Tally { counts, mut errors, errors_total } = tally;
         errors.sort_by(|a, b| a.path.cmp(&b.path));
         let status = if errors_total == 0 { PolicyStatus::Ok } else { PolicyStatus::Partial };
-        Self { counts, errors, errors_total, ..Self::stopped(name, kind, status, None) }
+        Self { counts, errors, errors_total, ..Self::empty(name, kind, status) }
     }
 
-    /// A policy that did not run, or stopped early, with the reason.
-    pub fn stopped(name: &str, kind: PolicyKind, status: PolicyStatus, message: Option<String>) -> Self {
+    /// A policy that could not run.
+    pub fn failed(name: &str, kind: PolicyKind, message: String) -> Self {
+        Self { message: Some(message), ..Self::empty(name, kind, PolicyStatus::Failed) }
+    }
+
+    /// A policy with nothing to look at.
+    pub fn skipped(name: &str, kind: PolicyKind, skip: Skip, message: String) -> Self {
+        Self { message: Some(message), skipped: Some(skip), ..Self::empty(name, kind, PolicyStatus::Skipped) }
+    }
+
+    fn empty(name: &str, kind: PolicyKind, status: PolicyStatus) -> Self {
         Self {
             name: name.to_owned(),
             kind,
             status,
-            message,
+            message: None,
+            skipped: None,
             counts: Counts::default(),
             limits: Vec::new(),
             errors: Vec::new(),
@@ -288,13 +317,11 @@ impl ItemError {
 
 /// A path for JSON: the text, lossy where it is not UTF-8, and then the exact bytes in base64.
 pub fn json_path(bytes: &[u8]) -> (String, Option<String>) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), None),
-        Err(_) => {
-            let exact = base64::engine::general_purpose::STANDARD.encode(bytes);
-            (String::from_utf8_lossy(bytes).into_owned(), Some(exact))
-        }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return (text.to_owned(), None);
     }
+    let exact = base64::engine::general_purpose::STANDARD.encode(bytes);
+    (String::from_utf8_lossy(bytes).into_owned(), Some(exact))
 }
 
 /// What one worker has counted so far. Adding tallies in any order gives the same counts.
