@@ -169,8 +169,9 @@ pub struct Counts {
     pub vanished: u64,
     /// Those that changed between judging and acting, and were kept.
     pub changed: u64,
-    /// Names that match but are no regular files (links, sockets, devices …), left alone.
-    pub not_regular: u64,
+    /// What is never touched: matching names that are no regular files (links, sockets, devices …), whatever is
+    /// mounted below the root, the files of `cleanup` itself.
+    pub left_alone: u64,
     /// Empty directories judged *remove*.
     pub dirs_due: u64,
     /// Empty directories removed.
@@ -391,7 +392,7 @@ impl Tally {
         counts.scanned += seen.scanned;
         counts.matched += seen.vanished;
         counts.vanished += seen.vanished;
-        counts.not_regular += seen.not_regular;
+        counts.left_alone += seen.left_alone;
     }
 
     /// Adds what another worker counted.
@@ -406,7 +407,7 @@ impl Tally {
         a.bytes_freed += b.bytes_freed;
         a.vanished += b.vanished;
         a.changed += b.changed;
-        a.not_regular += b.not_regular;
+        a.left_alone += b.left_alone;
         a.dirs_due += b.dirs_due;
         a.dirs_removed += b.dirs_removed;
         let (a, b) = (&mut a.kept, b.kept);

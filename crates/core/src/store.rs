@@ -10,17 +10,14 @@ use std::ops::ControlFlow;
 
 use crate::candidate::{Candidate, Name};
 
-/// A place that holds files.
+/// A place that holds files, opened for one policy.
 pub trait FileStore: Sync {
-    /// Why the place as a whole could not be looked at.
-    type Error;
-
-    /// Goes through the place once and hands all that a policy names to the visitor, a batch at a time, in no
+    /// Goes through the place once and hands all that the policy names to the visitor, a batch at a time, in no
     /// particular order; stops early when the visitor breaks.
     ///
-    /// An error means that the place could not be opened. Whatever goes wrong later concerns single items, is told
-    /// to the visitor as a [`Fault`], and stops nothing else.
-    fn offer(&self, visitor: &dyn Visitor) -> Result<(), Self::Error>;
+    /// Whatever goes wrong on the way concerns single items, is told to the visitor as a [`Fault`], and stops
+    /// nothing else.
+    fn offer(&self, visitor: &dyn Visitor);
 }
 
 /// Receives what a store offers.
@@ -50,6 +47,10 @@ pub trait Batch {
 
     /// Looks at the candidate again and removes it if it is still what was offered.
     fn remove(&mut self, index: usize) -> Outcome;
+
+    /// Notes that the candidate would be removed, and changes nothing: so that what follows from its removal (a
+    /// directory with nothing left in it) can be planned as well.
+    fn pretend(&mut self, index: usize);
 }
 
 /// What came of removing one candidate.
@@ -81,6 +82,7 @@ pub struct Seen {
     pub scanned: u64,
     /// Entries that a pattern names but that were gone before they could be looked at.
     pub vanished: u64,
-    /// Entries that a pattern names but that are no regular files: links, sockets, FIFOs, devices, other mounts.
-    pub not_regular: u64,
+    /// What is never touched: entries that a pattern names but that are no regular files (links, sockets, FIFOs,
+    /// devices), whatever is mounted below the root, and the files of `cleanup` itself.
+    pub left_alone: u64,
 }

@@ -7,7 +7,7 @@
 //! lock when it is done, so that workers do not wait for each other.
 
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::candidate::Candidate;
 use crate::judge::{Run, judge};
@@ -53,16 +53,10 @@ pub struct Judged<'a> {
 }
 
 /// Sweeps everything the store offers and counts what came of it.
-pub fn sweep<S: FileStore>(
-    store: &S,
-    policy: &Policy,
-    run: &Run,
-    mode: Mode,
-    observer: &dyn Observer,
-) -> Result<Tally, S::Error> {
+pub fn sweep(store: &impl FileStore, policy: &Policy, run: &Run, mode: Mode, observer: &dyn Observer) -> Tally {
     let sweep = Sweep { policy, run, mode, observer, sum: Mutex::default() };
-    store.offer(&sweep)?;
-    Ok(sweep.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    store.offer(&sweep);
+    sweep.sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Sweep<'a> {
@@ -75,7 +69,7 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn add(&self, tally: Tally) {
-        self.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner).add(tally);
+        self.sum.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
     }
 }
 
@@ -88,8 +82,12 @@ impl Visitor for Sweep<'_> {
             tally.judged(&candidate, &verdict);
 
             let outcome = match (self.mode, verdict) {
+                (_, Verdict::Keep(_)) => None,
                 (Mode::Apply, Verdict::Remove(_)) => Some(batch.remove(index)),
-                (Mode::Apply, Verdict::Keep(_)) | (Mode::Plan, _) => None,
+                (Mode::Plan, Verdict::Remove(_)) => {
+                    batch.pretend(index);
+                    None
+                }
             };
 
             let candidate = batch.candidate(index);
