@@ -1,2 +1,37 @@
-//! Skeleton.
-fn main() {}
+//! The workshop: what people and CI run on this repository, `cargo xtask --help`.
+//!
+//! One file per bench. A new command is a module with `Args` and `run`, and one line in each of the two lists below.
+//! Nothing here ships: the product is built from `crates/`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line of the workshop speaks to a person")]
+
+mod ci;
+mod licences;
+mod shell;
+mod test;
+mod tools;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about, disable_help_subcommand = true)]
+struct Workshop {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check everything: format, clippy, tests, docs, licences
+    Ci(ci::Args),
+    /// Run all tests against a throwaway PostgreSQL
+    Test(test::Args),
+}
+
+fn main() -> Result<()> {
+    match Workshop::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Test(args) => test::run(&args),
+    }
+}
