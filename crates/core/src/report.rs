@@ -308,10 +308,10 @@ impl PolicyReport {
 }
 
 impl ItemError {
-    /// Names an item; what is not UTF-8 is kept exactly beside the lossy text.
+    /// Names an item, the root itself as `.`; what is not UTF-8 is kept exactly beside the lossy text.
     pub fn new(name: Name<'_>, error: String) -> Self {
         let bytes = name.to_bytes();
-        let (path, path_bytes) = json_path(&bytes);
+        let (path, path_bytes) = json_path(if bytes.is_empty() { b"." } else { &bytes });
         Self { path, path_bytes, error }
     }
 }

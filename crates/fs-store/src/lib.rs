@@ -1,1 +1,53 @@
-//! Skeleton.
+//! Files under a root: walk, look again, remove.
+//!
+//! A path is used exactly once, to open the root ([`root`]). From then on everything goes by directory descriptor and
+//! a single name: the walk ([`walk`]), the facts about an entry ([`entry`]), and the removal ([`remove`]). No path is
+//! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
+//! does to the tree meanwhile can lead out of it.
+//!
+//! The store offers and acts; it never judges, and it never asks what time it is.
+
+mod entry;
+mod look;
+mod read;
+mod remove;
+mod root;
+mod walk;
+
+use cleanup_core::policy::FilePolicy;
+use cleanup_core::store::{FileStore, Visitor};
+
+pub use entry::FileId;
+pub use look::{Found, Look};
+pub use root::RootError;
+
+use root::Root;
+
+/// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
+pub const OWN_FOLDER: &[u8] = b".cleanup";
+
+/// A policy's files, with the root opened.
+#[derive(Debug)]
+pub struct Store<'a> {
+    policy: &'a FilePolicy,
+    root: Root,
+    spared: Vec<FileId>,
+}
+
+impl<'a> Store<'a> {
+    /// Opens the policy's root. The files in `spared` (such as the configuration itself) are never candidates.
+    pub fn open(policy: &'a FilePolicy, spared: Vec<FileId>) -> Result<Self, RootError> {
+        Ok(Self { policy, root: Root::open(&policy.root)?, spared })
+    }
+
+    /// Finds out what this store would make of one path below the root, without touching it.
+    pub fn look(&self, path: &[u8]) -> Look {
+        look::look(self, path)
+    }
+}
+
+impl FileStore for Store<'_> {
+    fn offer(&self, visitor: &dyn Visitor) {
+        walk::Walk::new(self, visitor).run();
+    }
+}

@@ -1,0 +1,155 @@
+//! What a store would make of one path, for explanations: the same steps as the walk, for one name.
+
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use cleanup_core::candidate::{Candidate, Class, Name, Stamp};
+use cleanup_core::policy::Depth;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::entry::{self, Meta, in_words, needs};
+use crate::read::NO_STAMP;
+use crate::{OWN_FOLDER, Store};
+
+/// What a path below the root is to a policy. `Display` says it in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// A candidate, to be judged.
+    Candidate(Found),
+    /// No pattern of the policy names it.
+    NotNamed,
+    /// `exclude` names it, or a folder on the way to it.
+    Excluded,
+    /// It is a folder.
+    Folder,
+    /// A link, socket, FIFO or device, or something is mounted on it.
+    NotRegular(&'static str),
+    /// It belongs to `cleanup` itself: its configuration, state or quarantine.
+    Own,
+    /// A folder on the way to it is a link, which is never followed.
+    BehindLink,
+    /// It lies on another file system, mounted below the root.
+    OtherMount,
+    /// It lies deeper than the policy looks.
+    TooDeep(Depth),
+    /// It does not exist.
+    Missing,
+    /// It could not be looked at.
+    Unreadable(String),
+}
+
+/// The facts about a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// By which list its name is meant.
+    pub class: Class,
+    /// Allocated bytes.
+    pub bytes: u64,
+    /// The moment from which its age counts.
+    pub stamp: Stamp,
+}
+
+impl Found {
+    /// The candidate that the walk would offer.
+    pub fn candidate<'a>(&self, name: Name<'a>) -> Candidate<'a> {
+        Candidate { name, class: self.class, bytes: self.bytes, stamp: self.stamp }
+    }
+}
+
+impl fmt::Display for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Candidate(_) => f.write_str("a candidate"),
+            Self::NotNamed => f.write_str("no pattern of this policy names it"),
+            Self::Excluded => f.write_str("`exclude` names it or a folder on the way to it"),
+            Self::Folder => f.write_str("a folder; only what is in it is judged"),
+            Self::NotRegular(kind) => write!(f, "{kind}; only regular files are ever removed"),
+            Self::Own => f.write_str("it belongs to cleanup itself"),
+            Self::BehindLink => f.write_str("it lies behind a symbolic link, which is never followed"),
+            Self::OtherMount => f.write_str("it lies on another mount, which is never entered"),
+            Self::TooDeep(Depth::FLAT) => f.write_str("it lies in a folder below the root; set `recursive = true`"),
+            Self::TooDeep(Depth(depth)) => write!(f, "it lies deeper than `max_depth = {depth}`"),
+            Self::Missing => f.write_str("no such file"),
+            Self::Unreadable(error) => write!(f, "it cannot be looked at: {error}"),
+        }
+    }
+}
+
+pub(crate) fn look(store: &Store<'_>, path: &[u8]) -> Look {
+    step_by_step(store, path).unwrap_or_else(|stopped| stopped)
+}
+
+fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
+    let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
+    let Some((last, folders)) = names.split_last() else { return Ok(Look::Folder) };
+    let patterns = &store.policy.patterns;
+
+    let mut dir = store.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
+    let mut folder = Vec::new();
+    for name in folders {
+        if *name == OWN_FOLDER {
+            return Err(Look::Own);
+        }
+        if patterns.excludes(Name { folder: &folder, last: name }) {
+            return Err(Look::Excluded);
+        }
+        dir = enter(store, &dir, name)?;
+        folder = Name { folder: &folder, last: name }.to_bytes();
+    }
+
+    let name = Name { folder: &folder, last };
+    let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy.stamp)).map_err(refused)?;
+    if meta.is_dir() {
+        return Ok(if *last == OWN_FOLDER { Look::Own } else { Look::Folder });
+    }
+    if patterns.excludes(name) {
+        return Ok(Look::Excluded);
+    }
+    let Some(class) = patterns.class(name) else { return Ok(Look::NotNamed) };
+    if u32::try_from(folders.len()).is_ok_and(|depth| depth >= store.policy.depth.0) {
+        return Ok(Look::TooDeep(store.policy.depth));
+    }
+    if !meta.is_plain_file() {
+        return Ok(Look::NotRegular(kind_in_words(&meta)));
+    }
+    if store.spared.contains(&meta.id) {
+        return Ok(Look::Own);
+    }
+    match meta.stamp(store.policy.stamp) {
+        Some(stamp) => Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp })),
+        None => Ok(Look::Unreadable(NO_STAMP.to_owned())),
+    }
+}
+
+fn enter(store: &Store<'_>, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Look> {
+    let next = entry::open_dir(dir, &c_name(name)?).map_err(|error| match error {
+        Errno::LOOP | Errno::NOTDIR => Look::BehindLink,
+        error => refused(error),
+    })?;
+    let meta = Meta::of(&next).map_err(refused)?;
+    if meta.mount == store.root.mount() { Ok(next) } else { Err(Look::OtherMount) }
+}
+
+fn refused(error: Errno) -> Look {
+    match error {
+        Errno::NOENT => Look::Missing,
+        error => Look::Unreadable(in_words(error)),
+    }
+}
+
+fn c_name(name: &[u8]) -> Result<CString, Look> {
+    CString::new(name).map_err(|_| Look::Missing)
+}
+
+fn kind_in_words(meta: &Meta) -> &'static str {
+    match meta.kind() {
+        _ if meta.is_mount_point => "something is mounted on it",
+        FileType::Symlink => "a symbolic link",
+        FileType::Socket => "a socket",
+        FileType::Fifo => "a FIFO",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "no regular file",
+    }
+}

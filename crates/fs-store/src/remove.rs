@@ -1,0 +1,115 @@
+//! A batch of one directory's entries, and their removal.
+//!
+//! A file that was judged is looked at once more just before it is removed: identity, `mtime` and `ctime` must be as
+//! judged, or it stays. What is left between that look and the `unlinkat` is the time of one system call.
+
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+use cleanup_core::candidate::{Candidate, Class, Name, Stamp};
+use cleanup_core::store::{Batch, Outcome};
+use rustix::fs::{AtFlags, StatxFlags};
+use rustix::io::Errno;
+
+use crate::entry::{FileId, Fingerprint, Meta, in_words};
+
+/// Regular files of one directory that the policy names.
+pub(crate) struct Files<'a> {
+    /// The directory.
+    pub(crate) dir: BorrowedFd<'a>,
+    /// Its path below the root.
+    pub(crate) folder: &'a [u8],
+    /// What a file's second look has to ask for.
+    pub(crate) needs: StatxFlags,
+    /// The files.
+    pub(crate) entries: &'a [File<'a>],
+    /// How many of them are gone, or would be.
+    pub(crate) gone: usize,
+}
+
+/// One regular file.
+pub(crate) struct File<'a> {
+    pub(crate) name: &'a CStr,
+    pub(crate) class: Class,
+    pub(crate) bytes: u64,
+    pub(crate) stamp: Stamp,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Batch for Files<'_> {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn candidate(&self, index: usize) -> Candidate<'_> {
+        let File { name, class, bytes, stamp, .. } = self.entries[index];
+        Candidate { name: Name { folder: self.folder, last: name.to_bytes() }, class, bytes, stamp }
+    }
+
+    fn remove(&mut self, index: usize) -> Outcome {
+        let file = &self.entries[index];
+        let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
+            Ok(meta) if meta.fingerprint() == file.fingerprint && meta.is_plain_file() => {
+                unlink(self.dir, file.name, AtFlags::empty())
+            }
+            Ok(_) => Outcome::Changed,
+            Err(Errno::NOENT) => Outcome::Vanished,
+            Err(error) => Outcome::Failed(in_words(error)),
+        };
+        self.gone += usize::from(matches!(outcome, Outcome::Removed | Outcome::Vanished));
+        outcome
+    }
+
+    fn pretend(&mut self, _: usize) {
+        self.gone += 1;
+    }
+}
+
+/// A directory in which nothing is left.
+pub(crate) struct EmptyDirectory<'a> {
+    /// The directory that it lies in.
+    pub(crate) parent: BorrowedFd<'a>,
+    /// The parent's path below the root.
+    pub(crate) folder: &'a [u8],
+    pub(crate) name: &'a CStr,
+    pub(crate) id: FileId,
+    /// Its stamp from before anything below it was removed: removals would make it young.
+    pub(crate) stamp: Stamp,
+    pub(crate) gone: bool,
+}
+
+impl Batch for EmptyDirectory<'_> {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn candidate(&self, _: usize) -> Candidate<'_> {
+        let name = Name { folder: self.folder, last: self.name.to_bytes() };
+        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp }
+    }
+
+    fn remove(&mut self, _: usize) -> Outcome {
+        let outcome = match Meta::of_entry(self.parent, self.name, StatxFlags::TYPE | StatxFlags::INO) {
+            Ok(meta) if meta.id == self.id && meta.is_dir() => unlink(self.parent, self.name, AtFlags::REMOVEDIR),
+            Ok(_) => Outcome::Changed,
+            Err(Errno::NOENT) => Outcome::Vanished,
+            Err(error) => Outcome::Failed(in_words(error)),
+        };
+        self.gone = matches!(outcome, Outcome::Removed | Outcome::Vanished);
+        outcome
+    }
+
+    fn pretend(&mut self, _: usize) {
+        self.gone = true;
+    }
+}
+
+fn unlink(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Outcome {
+    match rustix::fs::unlinkat(dir, name, flags) {
+        Ok(()) => Outcome::Removed,
+        Err(Errno::NOENT) => Outcome::Vanished,
+        // Only `rmdir` says this: it was filled again.
+        Err(Errno::NOTEMPTY | Errno::EXIST) => Outcome::Changed,
+        Err(error) => Outcome::Failed(in_words(error)),
+    }
+}

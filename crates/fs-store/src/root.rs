@@ -1,0 +1,220 @@
+//! Opens a policy's root: the only place where a path is used.
+//!
+//! The path is walked one component at a time, each with `O_NOFOLLOW`. `openat2` with `RESOLVE_NO_SYMLINKS` would do
+//! it in one call, but sandboxes deny it, so it is never relied on.
+//!
+//! The last component must be a directory itself: a link there is refused, because whoever can put a link in its
+//! place chooses what is deleted. In an earlier component a link is followed by hand, but only where the link and the
+//! folder that it lies in belong to root or to the running user; anybody else's link is refused for the same reason.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use cleanup_core::candidate::Escaped;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::entry::{self, FileId, Meta, Mount};
+
+/// How many links a path may lead through, as in the kernel.
+const MAX_LINKS: u32 = 40;
+
+/// Why a root cannot be opened. Each names the root.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// It does not exist: nothing to do rather than a failure.
+    #[error("no such folder: {}", shown(.root))]
+    Missing {
+        /// The root as configured.
+        root: PathBuf,
+    },
+    /// Its last component is a symbolic link.
+    #[error("the root {} is a symbolic link; name the folder that it points to instead", shown(.root))]
+    Link {
+        /// The root as configured.
+        root: PathBuf,
+    },
+    /// A component is no directory.
+    #[error("{} is not a folder", shown(.at))]
+    NotADirectory {
+        /// The offending path.
+        at: PathBuf,
+    },
+    /// It is `/`, by whatever name.
+    #[error("the root {} is the whole file system; name a folder below it", shown(.root))]
+    Slash {
+        /// The root as configured.
+        root: PathBuf,
+    },
+    /// An earlier component is a link that a stranger controls.
+    #[error(
+        "{} on the way to {} is a symbolic link that belongs to, or lies in a folder of, another user; \
+         name the folder by a path without it",
+        shown(.link),
+        shown(.root)
+    )]
+    StrangersLink {
+        /// The link.
+        link: PathBuf,
+        /// The root as configured.
+        root: PathBuf,
+    },
+    /// The path leads through too many links.
+    #[error("the root {} leads through more than {MAX_LINKS} symbolic links", shown(.root))]
+    TooManyLinks {
+        /// The root as configured.
+        root: PathBuf,
+    },
+    /// The path is not absolute.
+    #[error("the root {} is not an absolute path", shown(.root))]
+    Relative {
+        /// The root as configured.
+        root: PathBuf,
+    },
+    /// The system refuses.
+    #[error("cannot open the root {}: {}: {error}", shown(.root), shown(.at))]
+    Unreadable {
+        /// The root as configured.
+        root: PathBuf,
+        /// The component at which it failed.
+        at: PathBuf,
+        /// Why.
+        error: Errno,
+    },
+}
+
+fn shown(path: &Path) -> Escaped<'_> {
+    Escaped(path.as_os_str().as_bytes())
+}
+
+/// An opened root.
+#[derive(Debug)]
+pub(crate) struct Root {
+    fd: OwnedFd,
+    mount: Mount,
+}
+
+impl Root {
+    pub(crate) fn open(path: &Path) -> Result<Self, RootError> {
+        let folder = Ascent::new(path)?.climb()?;
+        let at_root = |error| RootError::Unreadable { root: path.to_owned(), at: path.to_owned(), error };
+
+        let fd = entry::open_dir(&folder, c".").map_err(at_root)?;
+        let meta = Meta::of(&fd).map_err(at_root)?;
+        let slash = rustix::fs::open("/", PATH_ONLY, Mode::empty()).and_then(Meta::of).map_err(at_root)?;
+        if meta.id == slash.id {
+            return Err(RootError::Slash { root: path.to_owned() });
+        }
+        Ok(Self { mount: meta.mount, fd })
+    }
+
+    /// A descriptor of its own, so that every pass reads the folder from its beginning.
+    pub(crate) fn reopen(&self) -> Result<OwnedFd, Errno> {
+        entry::open_dir(&self.fd, c".")
+    }
+
+    /// The mount that the root lies on; the walk never leaves it.
+    pub(crate) fn mount(&self) -> Mount {
+        self.mount
+    }
+}
+
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The way from `/` to a root, one component at a time.
+struct Ascent<'a> {
+    root: &'a Path,
+    ahead: VecDeque<OsString>,
+    /// For messages only.
+    behind: PathBuf,
+    links: u32,
+}
+
+impl<'a> Ascent<'a> {
+    fn new(root: &'a Path) -> Result<Self, RootError> {
+        if !root.is_absolute() {
+            return Err(RootError::Relative { root: root.to_owned() });
+        }
+        Ok(Self { root, ahead: names(root).collect(), behind: PathBuf::from("/"), links: 0 })
+    }
+
+    fn climb(mut self) -> Result<OwnedFd, RootError> {
+        let mut folder = self.open_slash()?;
+        while let Some(name) = self.ahead.pop_front() {
+            let next = rustix::fs::openat(&folder, &name, PATH_ONLY, Mode::empty());
+            self.behind.push(&name);
+            let next = next.map_err(|error| self.refused(error))?;
+            let meta = Meta::of(&next).map_err(|error| self.refused(error))?;
+            if meta.is_dir() {
+                folder = next;
+            } else if meta.is_link() {
+                let target = self.follow(&folder, &next, &meta)?;
+                if target.is_absolute() {
+                    folder = self.open_slash()?;
+                    self.behind = PathBuf::from("/");
+                } else {
+                    self.behind.pop();
+                }
+                for name in names(&target).collect::<Vec<_>>().into_iter().rev() {
+                    self.ahead.push_front(name);
+                }
+            } else {
+                return Err(RootError::NotADirectory { at: self.behind });
+            }
+        }
+        Ok(folder)
+    }
+
+    /// Reads a link that may be followed.
+    fn follow(&mut self, folder: &OwnedFd, link: &OwnedFd, meta: &Meta) -> Result<PathBuf, RootError> {
+        let root = self.root.to_owned();
+        if self.ahead.is_empty() {
+            return Err(RootError::Link { root });
+        }
+        let holder = Meta::of(folder).map_err(|error| self.refused(error))?;
+        let us = rustix::process::geteuid().as_raw();
+        let trusted = |owner: u32| owner == 0 || owner == us;
+        if !trusted(meta.uid) || !trusted(holder.uid) {
+            return Err(RootError::StrangersLink { link: self.behind.clone(), root });
+        }
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(RootError::TooManyLinks { root });
+        }
+        let target = rustix::fs::readlinkat(link, c"", Vec::new()).map_err(|error| self.refused(error))?;
+        Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
+    }
+
+    fn open_slash(&self) -> Result<OwnedFd, RootError> {
+        rustix::fs::open("/", PATH_ONLY, Mode::empty()).map_err(|error| self.refused(error))
+    }
+
+    fn refused(&self, error: Errno) -> RootError {
+        let root = self.root.to_owned();
+        match error {
+            Errno::NOENT => RootError::Missing { root },
+            Errno::NOTDIR => RootError::NotADirectory { at: self.behind.clone() },
+            error => RootError::Unreadable { root, at: self.behind.clone(), error },
+        }
+    }
+}
+
+/// The components that have to be opened; `..` is opened like a name, so it means what it means to the kernel.
+fn names(path: &Path) -> impl Iterator<Item = OsString> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsStr::new("..").to_owned()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+impl FileId {
+    /// The identity of an existing file by its path, for [`crate::Store::open`]; `None` when there is none.
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = rustix::fs::open(path, OFlags::PATH.union(OFlags::CLOEXEC), Mode::empty()).ok()?;
+        Meta::of(file).ok().map(|meta| meta.id)
+    }
+}
