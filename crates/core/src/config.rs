@@ -1,1 +1,130 @@
 //! Configuration: what the TOML says, checked.
+//!
+//! Text becomes a [`Config`] in five steps, and an error of any step names its place in the file: the TOML is parsed
+//! into a tree with positions; variables are expanded in the tree (`vars`); the tree becomes the raw types, key by
+//! key (`structure`, `raw`, `values`); what this version does not do yet is refused (`unbuilt`); the meaning is
+//! checked (`check`). Errors are collected, so that a file is mended in one go.
+//!
+//! Nothing here looks for the file, reads it or asks the environment: a [`Source`] and a lookup function come in.
+//! Nothing here says whether a root, a table or a time zone exists: that is for whoever opens it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use crate::policy::{FilePolicy, Policy, SessionPolicy};
+
+mod check;
+mod diagnostic;
+mod raw;
+mod schema;
+mod show;
+mod structure;
+mod unbuilt;
+mod values;
+mod vars;
+
+pub use diagnostic::{ConfigError, Diagnostic};
+pub use schema::schema;
+pub use show::{Origin, Setting};
+
+/// The built-in default: exactly the committed `deploy/cleanup.toml`.
+pub const DEFAULT: &str = include_str!("../../../deploy/cleanup.toml");
+
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+const KEEP_HISTORY: Duration = Duration::from_hours(90 * 24);
+const BATCH_SIZE: u32 = 500;
+const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A configuration file's text, and what it needs to be understood.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The name that errors give the file.
+    pub name: &'a str,
+    /// All of its text.
+    pub text: &'a str,
+    /// The absolute folder to which relative paths are relative: the file's own.
+    pub folder: &'a Path,
+}
+
+/// What the program needs: checked, globs compiled, units parsed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The rules for files, in the order of the file.
+    pub files: Vec<FilePolicy>,
+    /// The rules for session rows, in the order of the file.
+    pub sessions: Vec<SessionPolicy>,
+    /// The service.
+    pub server: Server,
+    /// Where the durable memory is.
+    pub state: State,
+    /// How long past runs are kept, positive (`keep_history` in `[state]`).
+    pub keep_history: Duration,
+    /// The IANA name of the zone in which schedules run; `None` is local time. Not looked up yet.
+    pub time_zone: Option<String>,
+    /// Every effective value and where it came from, for `config show`.
+    pub settings: Vec<Setting>,
+}
+
+/// The table `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The address to listen on; whether it may be, without a token, is checked at start.
+    pub listen: SocketAddr,
+    /// A unix socket to listen on as well, absolute.
+    pub socket: Option<PathBuf>,
+    /// Host names, in lower case, under which it may be called besides `localhost` and IP literals.
+    pub hosts: Vec<String>,
+    /// The file that holds the bearer token, absolute.
+    pub token_file: Option<PathBuf>,
+    /// The tracked file policy of which `/cleanup/stats` speaks; `None` is the first tracked one.
+    pub stats_policy: Option<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: LISTEN, socket: None, hosts: Vec::new(), token_file: None, stats_policy: None }
+    }
+}
+
+/// The key `url` in `[state]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not set: the place follows from where the configuration file is.
+    Default,
+    /// `none`: nothing is remembered.
+    None,
+    /// `sqlite:PATH`, absolute.
+    Sqlite(PathBuf),
+}
+
+impl Config {
+    /// Reads and checks a configuration. `env` answers what an environment variable holds.
+    pub fn load(source: &Source<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let error = |secrets: &[_], problems| ConfigError::new(source.name, source.text, secrets, problems);
+        let mut tree = DeTable::parse(source.text).map_err(|syntax| error(&[], vec![structure::syntax(&syntax)]))?;
+        let secrets = show::secrets(tree.get_ref(), source.text);
+
+        let mut problems = Vec::new();
+        let variables = vars::expand(tree.get_mut(), env, &mut problems);
+        unbuilt::refuse(tree.get_ref(), &mut problems);
+        let structure = structure::read(tree.clone(), &mut problems);
+        let config = check::check(&structure, source.folder, &variables, &mut problems);
+        match config {
+            Some(config) if problems.is_empty() => {
+                Ok(Self { settings: show::settings(tree.get_ref(), source.text, source.folder, &variables), ..config })
+            }
+            _ => {
+                let problems = problems.into_iter().map(|problem| variables.explain(problem)).collect();
+                Err(error(&secrets, problems))
+            }
+        }
+    }
+
+    /// The rules of all policies, files first, in the order of the file.
+    pub fn rules(&self) -> impl Iterator<Item = &Policy> {
+        self.files.iter().map(|policy| &policy.rule).chain(self.sessions.iter().map(|policy| &policy.rule))
+    }
+}

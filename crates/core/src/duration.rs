@@ -121,7 +121,7 @@ mod tests {
         }
         assert_eq!(parse_hours("-1"), Err(DurationError::Negative));
         assert!(parse_hours("nan").is_err() && parse_hours("inf").is_err());
-        assert_eq!(parse_hours("0.5"), Ok(Duration::from_secs(1800)));
+        assert_eq!(parse_hours("0.5"), Ok(Duration::from_mins(30)));
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! Checks of `[sessions.NAME]`.
+//!
+//! Table and column names are judged by the database's catalog, not here; the URL is read by the crate that connects.
+//! Here only its scheme is looked at, and nothing of it is ever shown.
+
+use std::time::Duration;
+
+use super::super::diagnostic::Diagnostic;
+use super::super::raw::{RawPace, RawSessionPolicy};
+use super::super::values::{At, Period, Switch};
+use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
+use super::{Check, Table};
+use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
+
+/// The largest first batch: what the pacing itself never exceeds.
+const LARGEST_BATCH: u32 = 20_000;
+
+impl Check<'_> {
+    pub(super) fn session_policy(&mut self, name: &At<String>, raw: &RawSessionPolicy) -> Option<SessionPolicy> {
+        let table = Table { kind: "sessions", name };
+        let database = self.database(&table, raw);
+        let rows = self.identifier(&table, "table", raw.table.as_ref(), "table = \"tutor_sessions\"");
+        let id = self.identifier(&table, "id_column", raw.id_column.as_ref(), "id_column = \"session_id\"");
+        let activity = raw.activity_column.as_ref();
+        let activity = self.identifier(&table, "activity_column", activity, "activity_column = \"last_activity\"");
+        let max_idle = self.max_idle(&table, raw);
+        let activity_time_zone = self.time_zone(raw.activity_time_zone.as_ref());
+        let archive_table = raw.archive_table.as_ref().and_then(|name| self.filled("archive_table", name));
+        let batch_size = self.batch_size(raw);
+        let lock_timeout = self.timeout("lock_timeout", raw.lock_timeout.as_ref());
+        let statement_timeout = self.timeout("statement_timeout", raw.statement_timeout.as_ref());
+        let schedule = self.schedule(raw.every.as_ref(), raw.cron.as_ref());
+        Some(SessionPolicy {
+            rule: Policy {
+                name: name.value.clone(),
+                max_age: max_idle?,
+                min_age: Duration::ZERO,
+                archives: Archives::Keep,
+            },
+            database: database?,
+            table: rows?,
+            id_column: id?,
+            activity_column: activity?,
+            activity_time_zone,
+            batch_size,
+            lock_timeout: lock_timeout.unwrap_or(LOCK_TIMEOUT),
+            statement_timeout,
+            pace: raw.pace.map_or(Pace::Normal, pace),
+            archive_table,
+            schedule,
+            enabled: raw.enabled.is_none_or(|Switch(enabled)| enabled),
+        })
+    }
+
+    fn database(&mut self, table: &Table<'_>, raw: &RawSessionPolicy) -> Option<Database> {
+        let url = self.required(table, "url", raw.url.as_ref(), "url = \"${DATABASE_URL}\"")?;
+        if let Some(variable) = self.variables.unset(&url.span) {
+            return Some(Database::Unset { variable: variable.to_owned() });
+        }
+        let text = url.value.trim();
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        let dialect = scheme.split_once('+').map_or(scheme, |(dialect, _)| dialect);
+        if matches!(dialect, "postgres" | "postgresql" | "sqlite") {
+            return Some(Database::Url(text.to_owned()));
+        }
+        let diagnostic = Diagnostic::new(&url.span, "`url` names no database that is known here")
+            .label("expected a URL that begins with `postgresql://`, `postgres://` or `sqlite:///`");
+        self.refuse(match dialect.to_ascii_lowercase().as_str() {
+            known @ ("mysql" | "mariadb" | "mssql" | "oracle" | "redis" | "mongodb") => {
+                diagnostic.note(format!("`{known}` is not supported"))
+            }
+            known @ ("postgres" | "postgresql" | "sqlite") => diagnostic.help(format!("write `{known}` in lower case")),
+            _ => diagnostic,
+        });
+        None
+    }
+
+    fn identifier(&mut self, table: &Table<'_>, key: &str, name: Option<&At<String>>, example: &str) -> Option<String> {
+        let name = self.required(table, key, name, example)?;
+        self.filled(key, name)
+    }
+
+    /// A name that a database could have: not empty, no NUL. The rest is for its catalog to say.
+    fn filled(&mut self, key: &str, name: &At<String>) -> Option<String> {
+        if name.value.trim().is_empty() || name.value.contains('\0') {
+            self.refuse(Diagnostic::new(&name.span, format!("`{key}` is empty")).label("expected a name"));
+            return None;
+        }
+        Some(name.value.clone())
+    }
+
+    fn max_idle(&mut self, table: &Table<'_>, raw: &RawSessionPolicy) -> Option<MaxAge> {
+        let idle = self.required(table, "max_idle", raw.max_idle.as_ref(), "max_idle = \"2h\"")?;
+        self.positive("max_idle", idle, "every session would be idle for longer than that").and_then(MaxAge::new)
+    }
+
+    fn batch_size(&mut self, raw: &RawSessionPolicy) -> u32 {
+        let Some(size) = &raw.batch_size else { return BATCH_SIZE };
+        if !(1..=LARGEST_BATCH).contains(&size.value) {
+            self.refuse(
+                Diagnostic::new(&size.span, "`batch_size` is out of range")
+                    .label(format!("expected 1 to {LARGEST_BATCH} rows"))
+                    .note("it is only the first batch; the size then follows the observed latency"),
+            );
+        }
+        size.value
+    }
+
+    fn timeout(&mut self, key: &str, timeout: Option<&At<Period>>) -> Option<Duration> {
+        let timeout = timeout?;
+        if timeout.value.0.as_millis() == 0 {
+            self.refuse(
+                Diagnostic::new(&timeout.span, format!("`{key}` is zero"))
+                    .label("expected at least `1ms`: to a database, zero means to wait for ever"),
+            );
+        }
+        Some(timeout.value.0)
+    }
+}
+
+fn pace(raw: RawPace) -> Pace {
+    match raw {
+        RawPace::Strict => Pace::Strict,
+        RawPace::Normal => Pace::Normal,
+        RawPace::OffHours => Pace::OffHours,
+    }
+}

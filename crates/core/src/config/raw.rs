@@ -1,0 +1,281 @@
+//! What the TOML may say, key by key: the language itself, before any meaning is checked.
+//!
+//! The doc comments here are what editors show (through the JSON Schema), so they speak to whoever writes the file.
+//! There is no `tag`, `untagged` or `flatten`: they lose the positions that errors need.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::values::{At, Bytes, MinFree, Named, Period, Switch, Weight};
+
+/// What is temporary, for how long, and what must never be touched.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Configuration")]
+pub(super) struct RawConfig {
+    /// Time zone in which schedules run, such as `Europe/Berlin`. Default: local time, as cron has it.
+    pub(super) time_zone: Option<At<String>>,
+    /// Durable memory: past runs, tracked files, what was promised to be kept.
+    pub(super) state: Option<RawState>,
+    /// The service `cleanup-server`.
+    pub(super) server: Option<RawServer>,
+    /// Rules for files: `[files.NAME]`. A name is made of `a-z`, `0-9`, `_` and `-`.
+    #[serde(default)]
+    pub(super) files: Named<RawFilePolicy>,
+    /// Rules for session rows: `[sessions.NAME]`. A name is made of `a-z`, `0-9`, `_` and `-`.
+    #[serde(default)]
+    pub(super) sessions: Named<RawSessionPolicy>,
+}
+
+/// Durable memory: past runs, tracked files, what was promised to be kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "State")]
+pub(super) struct RawState {
+    /// `sqlite:PATH`, or `none` to remember nothing. Default: beside the configuration file, in `.cleanup/`.
+    #[schemars(extend("examples" = ["sqlite:/var/lib/cleanup/state.db", "none"]))]
+    pub(super) url: Option<At<String>>,
+    /// How long past runs are kept.
+    #[schemars(extend("default" = "90d"))]
+    pub(super) keep_history: Option<At<Period>>,
+}
+
+/// The service `cleanup-server`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Server")]
+pub(super) struct RawServer {
+    /// Address and port to listen on. Anything but loopback needs a token.
+    #[schemars(extend("default" = "127.0.0.1:8000"))]
+    pub(super) listen: Option<At<String>>,
+    /// A unix socket to listen on as well.
+    pub(super) socket: Option<At<String>>,
+    /// Host names, without a port, under which the service may be called besides `localhost` and IP addresses.
+    pub(super) hosts: Option<Vec<At<String>>>,
+    /// File that holds the bearer token.
+    pub(super) token_file: Option<At<String>>,
+    /// The tracked policy of which `/cleanup/stats` speaks. Default: the first with `track = true`.
+    pub(super) stats_policy: Option<At<String>>,
+}
+
+/// A rule for files below one root.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "FilePolicy")]
+#[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
+pub(super) struct RawFilePolicy {
+    /// Folder that holds the files; a relative one is relative to this configuration file.
+    pub(super) root: Option<At<String>>,
+    /// Globs of the names that may go. One with a `/` is matched against the path below the root.
+    #[schemars(extend("examples" = [["*.svg"], ["formal_{uuid}.svg"]]))]
+    pub(super) include: Option<At<Vec<At<String>>>>,
+    /// Globs of names that are never touched.
+    pub(super) exclude: Option<Vec<At<String>>>,
+    /// Globs of names that are kept unless asked for; tried before `include`.
+    pub(super) archives: Option<Vec<At<String>>>,
+    /// Judge archives by age like everything else.
+    #[schemars(extend("default" = false))]
+    pub(super) include_archives: Option<bool>,
+    /// Age beyond which a file goes.
+    pub(super) max_age: Option<At<Period>>,
+    /// Age below which a file is never touched, by whatever rule.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) min_age: Option<At<Period>>,
+    /// The moment from which the age counts.
+    #[schemars(extend("default" = "mtime"))]
+    pub(super) stamp: Option<RawStamp>,
+    /// The clock that measures the age.
+    #[schemars(extend("default" = "wall"))]
+    pub(super) age_clock: Option<RawAgeClock>,
+    /// Look into folders below the root too.
+    #[schemars(extend("default" = false))]
+    pub(super) recursive: Option<bool>,
+    /// How many levels to look at when `recursive`; 1 is the root's own files. Default: all of them.
+    #[schemars(range(min = 1))]
+    pub(super) max_depth: Option<At<u32>>,
+    /// Remove folders below the root once nothing is left in them and they are old enough.
+    #[schemars(extend("default" = false))]
+    pub(super) remove_empty_dirs: Option<At<bool>>,
+    /// What a candidate is: single files, or whole directories.
+    #[schemars(extend("default" = "file"))]
+    pub(super) unit: Option<RawUnit>,
+    /// Keep the newest so many, whatever their age.
+    pub(super) keep_newest: Option<u64>,
+    /// Keep at most so many files; the oldest go first.
+    pub(super) max_files: Option<u64>,
+    /// Keep at most so many bytes; the oldest go first.
+    pub(super) max_total_size: Option<Bytes>,
+    /// Keep so much of the file system free; the oldest go first.
+    pub(super) min_free: Option<MinFree>,
+    /// How readily this policy gives, compared with others on the same file system.
+    pub(super) weight: Option<Weight>,
+    /// What becomes of a file that is due.
+    #[schemars(extend("default" = "delete"))]
+    pub(super) dispose: Option<RawDispose>,
+    /// How long a file stays in quarantine.
+    #[schemars(extend("default" = "7d"))]
+    pub(super) quarantine_for: Option<Period>,
+    /// How large the quarantine may grow; the oldest go first.
+    pub(super) quarantine_max_size: Option<Bytes>,
+    /// Leave files alone that a process has open.
+    #[schemars(extend("default" = false))]
+    pub(super) skip_in_use: Option<bool>,
+    /// Leave files alone that a process has locked with `flock`.
+    #[schemars(extend("default" = false))]
+    pub(super) honour_flock: Option<bool>,
+    /// Keep files that live sessions refer to.
+    pub(super) keep_referenced: Option<RawKeepReferenced>,
+    /// Brake: hold the policy back when one run would remove more files than this.
+    pub(super) max_removals: Option<u64>,
+    /// Brake: hold the policy back when one run would remove more than this share of its files, in percent.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) max_removal_percent: Option<At<u32>>,
+    /// Brake: stop after so many errors in a row.
+    pub(super) max_consecutive_errors: Option<u64>,
+    /// Remove what is due, or only say what would go.
+    #[schemars(extend("default" = "enforce"))]
+    pub(super) mode: Option<RawMode>,
+    /// Let the service learn of new files by itself and keep exact deadlines.
+    #[schemars(extend("default" = false))]
+    pub(super) track: Option<bool>,
+    /// Time between two runs. Not together with `cron`.
+    pub(super) every: Option<At<Period>>,
+    /// When it runs, in cron's five fields. Not together with `every`.
+    #[schemars(extend("examples" = ["0 3 * * *"]))]
+    pub(super) cron: Option<At<String>>,
+    /// Whether it runs at all.
+    #[schemars(extend("default" = true))]
+    pub(super) enabled: Option<Switch>,
+}
+
+/// A rule for session rows in one table.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SessionPolicy")]
+#[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
+pub(super) struct RawSessionPolicy {
+    /// The database, usually `"${DATABASE_URL}"`; where that variable is unset, the policy is skipped.
+    #[schemars(extend("examples" = ["${DATABASE_URL}"]))]
+    pub(super) url: Option<At<String>>,
+    /// The table, or `schema.table`.
+    pub(super) table: Option<At<String>>,
+    /// The column that names a session.
+    pub(super) id_column: Option<At<String>>,
+    /// The column that says when a session was last active.
+    pub(super) activity_column: Option<At<String>>,
+    /// Time zone of an activity column that has none of its own.
+    #[schemars(extend("examples" = ["UTC"]))]
+    pub(super) activity_time_zone: Option<At<String>>,
+    /// Time without activity after which a session goes.
+    pub(super) max_idle: Option<At<Period>>,
+    /// Rows in the first batch; the size then follows the observed latency.
+    #[schemars(range(min = 1, max = 20_000), extend("default" = 500))]
+    pub(super) batch_size: Option<At<u32>>,
+    /// How long a statement waits for a lock before it backs off.
+    #[schemars(extend("default" = "200ms"))]
+    pub(super) lock_timeout: Option<At<Period>>,
+    /// How long a statement may run. Default: a multiple of the pace's target.
+    pub(super) statement_timeout: Option<At<Period>>,
+    /// How much the application may feel of it.
+    #[schemars(extend("default" = "normal"))]
+    pub(super) pace: Option<RawPace>,
+    /// A table that takes the removed rows, in the same statement.
+    pub(super) archive_table: Option<At<String>>,
+    /// Remove what is due, or only say what would go.
+    #[schemars(extend("default" = "enforce"))]
+    pub(super) mode: Option<RawMode>,
+    /// Time between two runs. Not together with `cron`.
+    pub(super) every: Option<At<Period>>,
+    /// When it runs, in cron's five fields. Not together with `every`.
+    #[schemars(extend("examples" = ["0 3 * * *"]))]
+    pub(super) cron: Option<At<String>>,
+    /// Whether it runs at all.
+    #[schemars(extend("default" = true))]
+    pub(super) enabled: Option<Switch>,
+}
+
+/// Keep files that live sessions refer to.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "KeepReferenced")]
+pub(super) struct RawKeepReferenced {
+    /// The session policy whose database is asked.
+    pub(super) sessions: At<String>,
+    /// A query that answers the names to keep, one a row.
+    #[expect(dead_code, reason = "parsed and checked; `keep_referenced` has no effect yet")]
+    pub(super) query: String,
+}
+
+/// The moment from which a file's age counts.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Stamp")]
+pub(super) enum RawStamp {
+    /// The content was last written.
+    Mtime,
+    /// The inode was last changed: written, renamed, linked, owner or mode changed.
+    Ctime,
+    /// The content was last read, as far as the mount options record it.
+    Atime,
+    /// The file was made.
+    Btime,
+    /// The newest of all four.
+    Newest,
+}
+
+/// The clock that measures a file's age.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "AgeClock")]
+pub(super) enum RawAgeClock {
+    /// The wall clock.
+    Wall,
+    /// Only the time during which the machine ran.
+    Running,
+}
+
+/// What a candidate is.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Unit")]
+pub(super) enum RawUnit {
+    /// Each file by itself.
+    File,
+    /// A directory with all that is in it.
+    Directory,
+}
+
+/// What becomes of a file that is due.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Dispose")]
+pub(super) enum RawDispose {
+    /// It is deleted.
+    Delete,
+    /// It is moved aside first, and deleted later.
+    Quarantine,
+}
+
+/// Remove what is due, or only say what would go.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Mode")]
+pub(super) enum RawMode {
+    /// Remove what is due.
+    Enforce,
+    /// Only say what would go.
+    Observe,
+}
+
+/// How much the application may feel of it.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Pace")]
+pub(super) enum RawPace {
+    /// 10 ms a batch, with longer pauses.
+    Strict,
+    /// 20 ms a batch.
+    Normal,
+    /// 100 ms a batch, no pauses.
+    OffHours,
+}

@@ -1,0 +1,121 @@
+//! What the language has and this version does not do yet.
+//!
+//! A policy that asks for it is refused: to ignore a key that keeps files, or that says what becomes of them, would
+//! delete what the user meant to keep. **Whoever builds an effect deletes its line here**, and moves its row in
+//! `docs/configuration.md`.
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::Diagnostic;
+
+/// Keys without an effect yet: the kind of policy, the key, and which of its values is refused.
+const NOT_BUILT: &[(&str, &str, Refused)] = &[
+    ("files", "age_clock", Refused::Value("running")),
+    ("files", "unit", Refused::Value("directory")),
+    ("files", "keep_newest", Refused::Any),
+    ("files", "max_files", Refused::Any),
+    ("files", "max_total_size", Refused::Any),
+    ("files", "min_free", Refused::Any),
+    ("files", "weight", Refused::Any),
+    ("files", "dispose", Refused::Value("quarantine")),
+    ("files", "quarantine_for", Refused::Any),
+    ("files", "quarantine_max_size", Refused::Any),
+    ("files", "skip_in_use", Refused::Value("true")),
+    ("files", "honour_flock", Refused::Value("true")),
+    ("files", "keep_referenced", Refused::Any),
+    ("files", "max_removals", Refused::Any),
+    ("files", "max_removal_percent", Refused::Any),
+    ("files", "max_consecutive_errors", Refused::Any),
+    ("files", "mode", Refused::Value("observe")),
+    ("sessions", "mode", Refused::Value("observe")),
+];
+
+/// Which values of a key are refused.
+enum Refused {
+    /// The key itself.
+    Any,
+    /// This value; the others say what happens anyway.
+    Value(&'static str),
+}
+
+/// Adds an error for each key of a policy that asks for something this version does not do.
+pub(super) fn refuse(tree: &DeTable<'_>, problems: &mut Vec<Diagnostic>) {
+    for (kind, key, refused) in NOT_BUILT {
+        let Some(DeValue::Table(policies)) = tree.get(*kind).map(Spanned::get_ref) else { continue };
+        for policy in policies.values() {
+            let DeValue::Table(policy) = policy.get_ref() else { continue };
+            let Some((found, value)) = policy.get_key_value(*key) else { continue };
+            match refused {
+                Refused::Any => problems.push(
+                    Diagnostic::new(&found.span(), format!("`{key}` is not supported by this version yet"))
+                        .label("this key has no effect yet, so the policy is refused")
+                        .help("remove the key, or use a version that supports it"),
+                ),
+                Refused::Value(unbuilt) if is(value.get_ref(), unbuilt) => problems.push(
+                    Diagnostic::new(
+                        &found.span(),
+                        format!("`{key} = {}` is not supported by this version yet", literal(value.get_ref(), unbuilt)),
+                    )
+                    .label("this has no effect yet, so the policy is refused")
+                    .help("remove the key, or use a version that supports it"),
+                ),
+                Refused::Value(_) => {}
+            }
+        }
+    }
+}
+
+fn is(value: &DeValue<'_>, text: &str) -> bool {
+    match value {
+        DeValue::String(own) => own == text,
+        DeValue::Boolean(own) => *own == (text == "true"),
+        _ => false,
+    }
+}
+
+fn literal(value: &DeValue<'_>, text: &str) -> String {
+    if matches!(value, DeValue::String(_)) { format!("\"{text}\"") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Source};
+
+    /// A value that would be right, were the key built.
+    fn value(key: &str, refused: &Refused) -> String {
+        match refused {
+            Refused::Value("true") => "true".to_owned(),
+            Refused::Value(value) => format!("\"{value}\""),
+            Refused::Any => match key {
+                "quarantine_for" => "\"7d\"",
+                "max_total_size" | "quarantine_max_size" | "min_free" => "\"10GiB\"",
+                "keep_referenced" => "{ sessions = \"s\", query = \"select path from files\" }",
+                _ => "5",
+            }
+            .to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_policy_is_refused_for_each_key_that_has_no_effect_yet() {
+        for (kind, key, refused) in NOT_BUILT {
+            let line = format!("{key} = {}\n", value(key, refused));
+            let only = |wanted: &str| if *kind == wanted { line.as_str() } else { "" };
+            let text = format!(
+                "[files.f]\nroot = \"f\"\ninclude = [\"*\"]\nmax_age = \"1h\"\n{}[sessions.s]\nurl = \"${{DB}}\"\n\
+                 table = \"t\"\nid_column = \"i\"\nactivity_column = \"a\"\nmax_idle = \"2h\"\n{}",
+                only("files"),
+                only("sessions"),
+            );
+            let source = Source { name: "cleanup.toml", text: &text, folder: Path::new("/srv") };
+            let error = Config::load(&source, &|_| None).unwrap_err();
+            let titles: Vec<_> = error.diagnostics().iter().map(Diagnostic::title).collect();
+            assert_eq!(titles.len(), 1, "{error}");
+            assert!(titles[0].contains(key) && titles[0].ends_with("is not supported by this version yet"), "{error}");
+        }
+    }
+}

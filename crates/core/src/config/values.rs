@@ -1,0 +1,321 @@
+//! The values of the language that are more than TOML's own: each parses itself where serde finds it, so that an
+//! error points at the value.
+//!
+//! A message from here reads `TITLE: LABEL`, where the title completes "`key` is …"; `structure` takes it apart.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
+use serde_spanned::Spanned;
+
+use crate::{duration, size};
+
+/// A value and its place in the file, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<T>::deserialize(deserializer)?;
+        Ok(Self { span: spanned.span(), value: spanned.into_inner() })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// Tables with names, in the order of the file.
+#[derive(Debug)]
+pub(super) struct Named<T>(pub(super) Vec<(At<String>, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tables<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Tables<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tables with names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut tables = Vec::new();
+                while let Some(entry) = map.next_entry::<At<String>, T>()? {
+                    tables.push(entry);
+                }
+                tables.sort_by_key(|(name, _)| name.span.start);
+                Ok(Named(tables))
+            }
+        }
+
+        deserializer.deserialize_map(Tables(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("NamedTablesOf{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-z0-9_][a-z0-9_-]{0,63}$" },
+            "additionalProperties": generator.subschema_for::<T>(),
+        })
+    }
+}
+
+/// Defines a newtype that is written as a string, and whose schema is a string with a description and examples.
+macro_rules! written {
+    ($(#[$doc:meta])* $name:ident($inner:ty) = $what:literal, $examples:tt, $parse:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub(super) struct $name(pub(super) $inner);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Written;
+
+                impl Visitor<'_> for Written {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($what)
+                    }
+
+                    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                        $parse(text).map($name).map_err(E::custom)
+                    }
+                }
+
+                deserializer.deserialize_str(Written)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "examples": $examples })
+            }
+        }
+    };
+}
+
+written! {
+    /// A duration: `30m`, `24h`, `0.5h`, `1h30m`, `7d`, `2w`.
+    Period(Duration) = "a duration in quotes, such as `\"30m\"`, `\"24h\"` or `\"7d\"`", ["30m", "24h", "0.5h", "7d"],
+    |text: &str| duration::parse(text).map_err(|error| format!("not a duration: {error}"))
+}
+
+written! {
+    /// A size in bytes: `500MB`, `10GiB`.
+    Bytes(u64) = "a size in quotes, such as `\"500MB\"` or `\"10GiB\"`", ["500MB", "10GiB"],
+    |text: &str| size::parse(text).map_err(not_a_size)
+}
+
+written! {
+    /// Space on a file system: `10%`, or a size.
+    Space(Room) = "a share or a size in quotes, such as `\"10%\"` or `\"5GiB\"`", ["10%", "5GiB"], room
+}
+
+/// What [`Space`] is given in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Room {
+    /// A share of the file system, above 0 and below 100.
+    Percent(f64),
+    /// Bytes.
+    Bytes(u64),
+}
+
+fn not_a_size(_: size::SizeError) -> &'static str {
+    "not a size: write `500MB` (powers of 1000), `10GiB` (powers of 1024) or `10M` (as `10MB`)"
+}
+
+fn room(text: &str) -> Result<Room, &'static str> {
+    let Some(percent) = text.trim().strip_suffix('%') else {
+        return size::parse(text).map(Room::Bytes).map_err(not_a_size);
+    };
+    match percent.trim().parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(Room::Percent(percent)),
+        _ => Err("not a share: a percentage lies between 0% and 100%"),
+    }
+}
+
+/// `true`, `false`, or a string that becomes one of them: `"${CLEANUP_ENABLED:-true}"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Switch(pub(super) bool);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Switch;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true`, `false`, or a variable that holds one of them")
+            }
+
+            fn visit_bool<E: Error>(self, on: bool) -> Result<Self::Value, E> {
+                Ok(Switch(on))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text.trim() {
+                    "true" => Ok(Switch(true)),
+                    "false" => Ok(Switch(false)),
+                    _ => Err(E::custom("neither on nor off: expected `true` or `false`")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl JsonSchema for Switch {
+    fn schema_name() -> Cow<'static, str> {
+        "Switch".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "boolean" },
+            { "type": "string", "pattern": "^(true|false|.*\\$\\{.*\\}.*)$" },
+        ]})
+    }
+}
+
+/// Free space to keep: the lower mark alone, or a table of marks.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "parsed and checked; `min_free` has no effect yet")]
+pub(super) struct MinFree {
+    /// Below this the policy begins to free space.
+    pub(super) low: Option<Space>,
+    /// Up to this it goes on; the lower mark when not given.
+    pub(super) high: Option<Space>,
+    /// The same for inodes, as a share.
+    pub(super) inodes: Option<Space>,
+}
+
+/// Free space to keep, as a table of marks.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Marks {
+    /// Below this much free space, the policy begins to remove its oldest files.
+    low: Option<Space>,
+    /// Once it has begun, it goes on until this much is free. Default: the lower mark.
+    high: Option<Space>,
+    /// Below this share of free inodes it begins as well.
+    inodes: Option<Space>,
+}
+
+impl<'de> Deserialize<'de> for MinFree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = MinFree;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`\"10%\"`, `\"5GiB\"` or `{ low = \"5%\", high = \"10%\" }`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                let low = room(text).map_err(E::custom)?;
+                Ok(MinFree { low: Some(Space(low)), high: None, inodes: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let Marks { low, high, inodes } = Marks::deserialize(MapAccessDeserializer::new(map))?;
+                if low.is_none() && inodes.is_none() {
+                    return Err(A::Error::custom("incomplete: write `low`, `inodes` or both"));
+                }
+                Ok(MinFree { low, high, inodes })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for MinFree {
+    fn schema_name() -> Cow<'static, str> {
+        "MinFree".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [generator.subschema_for::<Space>(), generator.subschema_for::<Marks>()] })
+    }
+}
+
+/// A positive number, whole or not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Weight(pub(super) f64);
+
+impl<'de> Deserialize<'de> for Weight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let weight = f64::deserialize(deserializer)?;
+        if weight.is_finite() && weight > 0.0 {
+            return Ok(Self(weight));
+        }
+        Err(D::Error::invalid_value(Unexpected::Float(weight), &"a number above 0"))
+    }
+}
+
+impl JsonSchema for Weight {
+    fn schema_name() -> Cow<'static, str> {
+        "Weight".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "exclusiveMinimum": 0 })
+    }
+}
