@@ -123,6 +123,11 @@ impl Config {
         }
     }
 
+    /// The policy whose name is nearest to one that does not exist, when one is near enough to be what was meant.
+    pub fn nearest_policy(&self, name: &str) -> Option<&str> {
+        diagnostic::did_you_mean(name, self.rules().map(|rule| rule.name.as_str()))
+    }
+
     /// The rules of all policies, files first, in the order of the file.
     pub fn rules(&self) -> impl Iterator<Item = &Policy> {
         self.files.iter().map(|policy| &policy.rule).chain(self.sessions.iter().map(|policy| &policy.rule))

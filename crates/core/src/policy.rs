@@ -176,3 +176,13 @@ pub enum Schedule {
     /// The key `cron`: five fields, checked, in local time or `time_zone`.
     Cron(String),
 }
+
+/// `every 30m`, `cron 0 * * * *`.
+impl std::fmt::Display for Schedule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Every(span) => write!(f, "every {}", crate::duration::Human(*span)),
+            Self::Cron(fields) => write!(f, "cron {fields}"),
+        }
+    }
+}

@@ -93,6 +93,8 @@ pub enum PolicyStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Skip {
+    /// The configuration says `enabled = false`.
+    Disabled,
     /// The root does not exist.
     NoRoot,
     /// The variable that names the database is unset.

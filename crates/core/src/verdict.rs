@@ -75,6 +75,14 @@ impl Verdict {
         }
     }
 
+    /// Why, in words, without the verdict itself.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Keep(keep) => keep.to_string(),
+            Self::Remove(remove) => remove.to_string(),
+        }
+    }
+
     /// Whether this is a [`Remove`].
     pub fn is_due(&self) -> bool {
         matches!(self, Self::Remove(_))

@@ -128,9 +128,11 @@ pub struct Answer {
     pub verdict: AnswerVerdict,
     /// Why, in words.
     pub reason: String,
-    /// The first moment at which it may go, when age alone decides and it is kept until then.
+    /// The last moment at which it is kept, when age alone decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<Moment>,
+    /// Whether the policy runs at all.
+    pub enabled: bool,
     /// How often the policy runs by itself, as written; `None` when it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,

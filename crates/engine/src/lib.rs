@@ -7,6 +7,7 @@ pub mod answer;
 mod clock;
 mod engine;
 mod open;
+mod watch;
 
 pub use crate::engine::{Engine, Request, RequestError, Watcher};
 pub use crate::open::{OpenError, Origin};

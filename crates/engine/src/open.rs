@@ -4,9 +4,16 @@
 //! the caller, and neither it nor its folder may be writable by everyone; otherwise `sudo cleanup` in a stranger's
 //! folder would obey the stranger.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
-use cleanup_core::config::ConfigError;
+use cleanup_core::config::{Config, ConfigError, DEFAULT, Source};
+
+/// The name under which the configuration is looked for.
+const FILE_NAME: &str = "cleanup.toml";
 
 /// Where a configuration came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,26 +26,122 @@ pub enum Origin {
     BuiltIn,
 }
 
+impl Origin {
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Named(path) | Self::Found(path) => Some(path),
+            Self::BuiltIn => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path() {
+            Some(path) => write!(f, "{}", path.display()),
+            None => f.write_str("the built-in default"),
+        }
+    }
+}
+
 /// Why there is no engine. Every one of these is a configuration error (exit code 78).
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {path:?}: {error}")]
+    #[error("cannot read the configuration {}: {error}", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// A found file that a stranger controls.
-    #[error("found {path:?}, but {why}; whoever can write it decides what is deleted. To use it all the same, name it: --config {path:?}")]
+    #[error(
+        "found {0}, but {why}: whoever can write it decides what is deleted\n\
+         to use it all the same, name it: --config {0}",
+        path.display()
+    )]
     Untrusted {
         /// Which.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
+    /// The current directory is gone.
+    #[error("cannot find the current directory: {0}")]
+    NoCurrentDirectory(io::Error),
     /// The file's content.
     #[error(transparent)]
     Config(#[from] ConfigError),
+}
+
+/// Finds, trusts, reads and checks the configuration.
+pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config), OpenError> {
+    let origin = locate(named);
+    let here = || std::path::absolute(".").map_err(OpenError::NoCurrentDirectory);
+    let (name, text, folder) = match &origin {
+        Origin::BuiltIn => ("the built-in cleanup.toml".to_owned(), DEFAULT.to_owned(), here()?),
+        Origin::Named(path) => (path.display().to_string(), read(path)?.1, folder_of(path)?),
+        Origin::Found(path) => {
+            let (file, text) = read(path)?;
+            trust(path, &file)?;
+            (path.display().to_string(), text, folder_of(path)?)
+        }
+    };
+    let source = Source { name: &name, text: &text, folder: &folder };
+    let config = Config::load(&source, &|variable| std::env::var(variable).ok())?;
+    Ok((origin, config))
+}
+
+/// `--config`, `$CLEANUP_CONFIG`, `./cleanup.toml`, the user's, the system's, the built-in default.
+fn locate(named: Option<&Path>) -> Origin {
+    let variable = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = named.map(Path::to_owned).or_else(|| variable("CLEANUP_CONFIG")) {
+        return Origin::Named(path);
+    }
+    let home = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
+    let places = [Some(PathBuf::from(".")), home.map(|home| home.join("cleanup")), Some("/etc/cleanup".into())];
+    let mut files = places.into_iter().flatten().map(|folder| folder.join(FILE_NAME));
+    // What exists but cannot be read is not passed over: it would have said what to keep.
+    files.find(|file| file.symlink_metadata().is_ok()).map_or(Origin::BuiltIn, Origin::Found)
+}
+
+fn read(path: &Path) -> Result<(Metadata, String), OpenError> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        Ok((file.metadata()?, text))
+    };
+    read().map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })
+}
+
+fn folder_of(path: &Path) -> Result<PathBuf, OpenError> {
+    let absolute = std::path::absolute(path).map_err(OpenError::NoCurrentDirectory)?;
+    Ok(absolute.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+/// Refuses a found file that anybody but root and the caller could have put there. A link's own owner and folder
+/// count as well as its target's.
+fn trust(path: &Path, opened: &Metadata) -> Result<(), OpenError> {
+    let unreadable = |error| OpenError::Unreadable { path: path.to_owned(), error };
+    let untrusted = |why| OpenError::Untrusted { path: path.to_owned(), why };
+    let entry = path.symlink_metadata().map_err(unreadable)?;
+    let target = path.canonicalize().map_err(unreadable)?;
+
+    let us = rustix::process::geteuid().as_raw();
+    if let Some(stranger) = [opened.uid(), entry.uid()].into_iter().find(|uid| *uid != 0 && *uid != us) {
+        return Err(untrusted(format!("it belongs to another user (uid {stranger})")));
+    }
+    if opened.mode() & 0o002 != 0 {
+        return Err(untrusted("everyone may write it".to_owned()));
+    }
+    for folder in [folder_of(path)?.as_path(), target.parent().unwrap_or(Path::new("/"))] {
+        let mode = folder.metadata().map_err(unreadable)?.permissions().mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            return Err(untrusted(format!("everyone may write its folder {}", folder.display())));
+        }
+    }
+    Ok(())
 }

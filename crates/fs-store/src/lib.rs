@@ -40,6 +40,11 @@ impl<'a> Store<'a> {
         Ok(Self { policy, root: Root::open(&policy.root)?, spared })
     }
 
+    /// Whether this user may remove entries of the root; if not, why.
+    pub fn may_remove(&self) -> Result<(), String> {
+        self.root.may_remove().map_err(entry::in_words)
+    }
+
     /// Finds out what this store would make of one path below the root, without touching it.
     pub fn look(&self, path: &[u8]) -> Look {
         look::look(self, path)

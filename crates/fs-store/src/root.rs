@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use cleanup_core::candidate::Escaped;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, FileId, Meta, Mount};
@@ -114,6 +114,12 @@ impl Root {
     /// A descriptor of its own, so that every pass reads the folder from its beginning.
     pub(crate) fn reopen(&self) -> Result<OwnedFd, Errno> {
         entry::open_dir(&self.fd, c".")
+    }
+
+    /// Whether the effective user may write and enter it.
+    pub(crate) fn may_remove(&self) -> Result<(), Errno> {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&self.fd, c".", wanted, AtFlags::EACCESS)
     }
 
     /// The mount that the root lies on; the walk never leaves it.
