@@ -1,0 +1,255 @@
+//! Judging: tables of policies and files with the text that people read, and properties that hold for all of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use cleanup_core::candidate::{Basis, Candidate, Class, Name, Stamp};
+use cleanup_core::config::{Config, Source};
+use cleanup_core::judge::{Run, judge};
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Archives, FilePolicy, MaxAge, Policy};
+use cleanup_core::report::{PolicyKind, PolicyReport, Tally};
+use cleanup_core::store::{Batch, FileStore, Outcome, Seen, Visitor};
+use cleanup_core::sweep::{Mode, sweep};
+use cleanup_core::{duration, verdict::Verdict};
+use proptest::prelude::*;
+
+const NOW: Moment = Moment::from_unix(1_767_225_600, 0);
+const UUID: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+
+fn policy(toml: &str) -> FilePolicy {
+    let source = Source { name: "cleanup.toml", text: toml, folder: Path::new("/srv/app") };
+    Config::load(&source, &|_| None).unwrap().files.remove(0)
+}
+
+/// One line a file: its name and what is said of it. An age of `+1h` lies ahead.
+fn table(toml: &str, files: &[(&str, &str)]) -> String {
+    let policy = policy(toml);
+    let mut text = String::new();
+    for (name, age) in files {
+        let at = match age.strip_prefix('+') {
+            Some(ahead) => NOW.plus(duration::parse(ahead).unwrap()),
+            None => NOW.minus(duration::parse(age).unwrap()),
+        };
+        let name = Name { folder: b"", last: name.as_bytes() };
+        let said = match policy.patterns.class(name) {
+            None => "no candidate".to_owned(),
+            Some(class) => {
+                let stamp = Stamp { at, basis: Basis::Modified };
+                judge(&policy.rule, &Run { now: NOW }, &Candidate { name, class, bytes: 0, stamp }).to_string()
+            }
+        };
+        writeln!(text, "{age:>6}  {name}: {said}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_visualisations_of_the_first_application() {
+    let toml = r#"
+        [files.visualization-output]
+        root     = "storage/output"
+        include  = ["formal_*-*-*-*-*.svg", "intuitive_*-*-*-*-*.svg"]
+        archives = ["formal_*_*-*-*-*-*.svg", "intuitive_*_*-*-*-*-*.svg"]
+        max_age  = "24h"
+    "#;
+    let (formal, intuitive) = (format!("formal_{UUID}.svg"), format!("intuitive_{UUID}.svg"));
+    let archive = format!("formal_20240101_{UUID}.svg");
+    let files = [
+        (formal.as_str(), "25h"),
+        (formal.as_str(), "24h"),
+        (formal.as_str(), "23h59m59s"),
+        (formal.as_str(), "+1h"),
+        (intuitive.as_str(), "400d"),
+        (archive.as_str(), "400d"),
+        (archive.as_str(), "1h"),
+        ("formal.svg", "400d"),
+        ("formal_1-2-3-4-5.png", "400d"),
+    ];
+    insta::assert_snapshot!("visualisations", table(toml, &files));
+
+    let included = toml.replace("max_age", "include_archives = true\nmax_age");
+    insta::assert_snapshot!(
+        "archives_included",
+        table(&included, &[(&archive, "400d"), (&archive, "24h"), (&archive, "+1s")])
+    );
+}
+
+#[test]
+fn what_settles_is_younger_than_min_age() {
+    let toml = r#"
+        [files.exports]
+        root    = "exports"
+        include = ["*.step"]
+        exclude = ["keep-*"]
+        max_age = "1h"
+        min_age = "10m"
+    "#;
+    let files = [("a.step", "9m59s"), ("a.step", "10m"), ("a.step", "1h"), ("a.step", "1h1s"), ("keep-a.step", "9d")];
+    insta::assert_snapshot!("settling", table(toml, &files));
+}
+
+#[test]
+fn age_is_exceeded_strictly_to_the_nanosecond() {
+    let policy = policy("[files.x]\nroot = \"x\"\ninclude = [\"*\"]\nmax_age = \"1h\"");
+    let due = |age: Duration| {
+        let stamp = Stamp { at: NOW.minus(age), basis: Basis::Modified };
+        let candidate = Candidate { name: Name { folder: b"", last: b"x" }, class: Class::Ordinary, bytes: 0, stamp };
+        judge(&policy.rule, &Run { now: NOW }, &candidate).is_due()
+    };
+    let hour = Duration::from_hours(1);
+    assert!(!due(hour));
+    assert!(due(hour + Duration::from_nanos(1)));
+}
+
+/// What one thing in [`Memory`] is.
+#[derive(Clone, Debug)]
+struct Thing {
+    class: Class,
+    bytes: u64,
+    at: i64,
+    /// What will happen when it is removed.
+    fate: Outcome,
+}
+
+/// A store in memory, with every fate that a removal can meet with.
+struct Memory(Mutex<BTreeMap<u32, Thing>>);
+
+struct Held<'a> {
+    memory: &'a Memory,
+    things: Vec<(u32, Thing, String)>,
+}
+
+impl Batch for Held<'_> {
+    fn len(&self) -> usize {
+        self.things.len()
+    }
+
+    fn candidate(&self, index: usize) -> Candidate<'_> {
+        let (_, thing, name) = &self.things[index];
+        let stamp = Stamp { at: Moment::from_unix(thing.at, 0), basis: Basis::Modified };
+        Candidate { name: Name { folder: b"", last: name.as_bytes() }, class: thing.class, bytes: thing.bytes, stamp }
+    }
+
+    fn remove(&mut self, index: usize) -> Outcome {
+        let (id, thing, _) = &self.things[index];
+        if matches!(thing.fate, Outcome::Removed | Outcome::Vanished) {
+            self.memory.0.lock().unwrap().remove(id);
+        }
+        thing.fate.clone()
+    }
+
+    fn pretend(&mut self, _: usize) {}
+}
+
+impl FileStore for Memory {
+    fn offer(&self, visitor: &dyn Visitor) {
+        let all: Vec<_> =
+            self.0.lock().unwrap().iter().map(|(id, thing)| (*id, thing.clone(), id.to_string())).collect();
+        for things in all.chunks(7) {
+            visitor.seen(Seen { scanned: things.len() as u64, ..Seen::default() });
+            let flow = visitor.batch(&mut Held { memory: self, things: things.to_vec() });
+            assert_eq!(flow, ControlFlow::Continue(()));
+        }
+    }
+}
+
+fn thing() -> impl Strategy<Value = Thing> {
+    let class = prop_oneof![Just(Class::Ordinary), Just(Class::Archive), Just(Class::EmptyDirectory)];
+    let fate = prop_oneof![
+        6 => Just(Outcome::Removed),
+        1 => Just(Outcome::Vanished),
+        1 => Just(Outcome::Changed),
+        1 => Just(Outcome::Failed("refused".to_owned())),
+    ];
+    let at = prop_oneof![5 => -10_000_i64..10_000, 1 => any::<i64>()];
+    (class, 0_u64..1 << 40, at, fate).prop_map(|(class, bytes, at, fate)| Thing { class, bytes, at, fate })
+}
+
+fn rule() -> impl Strategy<Value = Policy> {
+    (1_u64..8000, 0_u64..4000, any::<bool>()).prop_map(|(max_age, min_age, include)| Policy {
+        name: "rule".to_owned(),
+        max_age: MaxAge::new(Duration::from_secs(max_age)).unwrap(),
+        min_age: Duration::from_secs(min_age),
+        archives: if include { Archives::Judge } else { Archives::Keep },
+    })
+}
+
+fn swept(things: &[Thing], rule: &Policy, now: i64, mode: Mode) -> (Tally, Vec<u32>) {
+    let memory = Memory(Mutex::new((0_u32..).zip(things.iter().cloned()).collect()));
+    let tally = sweep(&memory, rule, &Run { now: Moment::from_unix(now, 0) }, mode, &());
+    (tally, memory.0.into_inner().unwrap().into_keys().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_candidate_is_counted_once(things in prop::collection::vec(thing(), 0..60), rule in rule(), now in any::<i64>()) {
+        let files = things.iter().filter(|thing| thing.class != Class::EmptyDirectory).count() as u64;
+        let (tally, _) = swept(&things, &rule, now, Mode::Apply);
+        let counts = tally.counts;
+        let kept = counts.kept;
+        prop_assert_eq!(counts.matched, files);
+        prop_assert_eq!(counts.due + kept.archive + kept.future + kept.settling + kept.within_limits, files);
+        prop_assert!(counts.removed + counts.vanished + counts.changed <= counts.due);
+        prop_assert!(counts.bytes_freed <= counts.due_bytes);
+    }
+
+    #[test]
+    fn a_dry_run_says_what_a_sweep_does(things in prop::collection::vec(thing(), 0..60), rule in rule(), now in -20_000_i64..20_000) {
+        let (plan, untouched) = swept(&things, &rule, now, Mode::Plan);
+        prop_assert_eq!(untouched.len(), things.len());
+        prop_assert_eq!((plan.counts.removed, plan.counts.bytes_freed, plan.errors_total), (0, 0, 0));
+
+        let (sweep, left) = swept(&things, &rule, now, Mode::Apply);
+        prop_assert_eq!(sweep.counts.due, plan.counts.due);
+        prop_assert_eq!(sweep.counts.dirs_due, plan.counts.dirs_due);
+        prop_assert_eq!(sweep.counts.kept, plan.counts.kept);
+        let gone = sweep.counts.removed + sweep.counts.dirs_removed;
+        let vanished = things.len() as u64 - left.len() as u64 - gone;
+        prop_assert!(vanished >= sweep.counts.vanished);
+    }
+
+    #[test]
+    fn order_changes_nothing(things in prop::collection::vec(thing(), 0..40), rule in rule(), now in -20_000_i64..20_000) {
+        let (straight, _) = swept(&things, &rule, now, Mode::Apply);
+        let reversed: Vec<Thing> = things.into_iter().rev().collect();
+        let (backwards, _) = swept(&reversed, &rule, now, Mode::Apply);
+        prop_assert_eq!(straight.counts, backwards.counts);
+        prop_assert_eq!(straight.errors_total, backwards.errors_total);
+    }
+
+    #[test]
+    fn nothing_protected_is_ever_removed(thing in thing(), rule in rule(), now in any::<i64>()) {
+        let stamp = Stamp { at: Moment::from_unix(thing.at, 0), basis: Basis::Modified };
+        let candidate =
+            Candidate { name: Name { folder: b"", last: b"x" }, class: thing.class, bytes: thing.bytes, stamp };
+        let now = Moment::from_unix(now, 0);
+        if let Verdict::Remove(_) = judge(&rule, &Run { now }, &candidate) {
+            prop_assert!(thing.class != Class::Archive || rule.archives == Archives::Judge);
+            let age = now.since(stamp.at).unwrap();
+            prop_assert!(age > rule.max_age.get() && age >= rule.min_age);
+        }
+    }
+}
+
+#[test]
+fn a_report_names_a_hundred_errors_and_counts_all() {
+    let failed = Thing { class: Class::Ordinary, bytes: 1, at: 0, fate: Outcome::Failed("refused".to_owned()) };
+    let rule = Policy {
+        name: "rule".to_owned(),
+        max_age: MaxAge::new(Duration::from_secs(1)).unwrap(),
+        min_age: Duration::ZERO,
+        archives: Archives::Keep,
+    };
+    let (tally, left) = swept(&vec![failed; 250], &rule, 100, Mode::Apply);
+    assert_eq!((tally.errors.len(), tally.errors_total, left.len()), (100, 250, 250));
+    let report = PolicyReport::finished("rule", PolicyKind::Files, tally);
+    assert_eq!((report.errors.len(), report.errors_total), (100, 250));
+    assert!(report.errors.is_sorted_by_key(|error| error.path.clone()));
+}
