@@ -256,26 +256,20 @@ impl Check<'_> {
         None
     }
 
-    /// A text that a policy cannot do without.
-    fn required<'v, T>(
-        &mut self,
-        table: &Table<'_>,
-        key: &str,
-        value: Option<&'v At<T>>,
-        example: &str,
-    ) -> Option<&'v At<T>> {
-        if value.is_none() {
-            self.missing(table, &format!("the key `{key}` is missing"), &format!("add `{example}`"));
+    /// Says what a policy lacks, unless it lost a key that may have been just that. Each key comes as an example line.
+    fn complete(&mut self, kind: &str, name: &At<String>, keys: &[(&str, bool)]) {
+        let lines: Vec<&str> = keys.iter().filter(|(_, present)| !present).map(|(line, _)| *line).collect();
+        if lines.is_empty() || self.structure.lost_keys(&[kind, &name.value]) {
+            return;
         }
-        value
-    }
-
-    /// Says that something is missing in a table, unless the table lost a key that may have been it.
-    fn missing(&mut self, table: &Table<'_>, label: &str, help: &str) {
-        if !self.structure.lost_keys(&[table.kind, &table.name.value]) {
-            let title = format!("the policy `{}` is incomplete", Escaped(table.name.value.as_bytes()));
-            self.refuse(Diagnostic::new(&table.name.span, title).label(label).help(help));
-        }
+        let missing: Vec<String> =
+            lines.iter().filter_map(|line| line.split_once(' ')).map(|(key, _)| format!("`{key}`")).collect();
+        let title = format!("the policy `{}` is incomplete", Escaped(name.value.as_bytes()));
+        self.refuse(
+            Diagnostic::new(&name.span, title)
+                .label(format!("missing: {}", missing.join(", ")))
+                .help(format!("add, for example\n{}", lines.join("\n"))),
+        );
     }
 
     fn positive(&mut self, key: &str, period: &At<super::values::Period>, why: &str) -> Option<Duration> {
@@ -285,12 +279,6 @@ impl Check<'_> {
         }
         Some(period.value.0)
     }
-}
-
-/// The table of a policy: `[KIND.NAME]`.
-struct Table<'a> {
-    kind: &'static str,
-    name: &'a At<String>,
 }
 
 fn dangling<'a>(name: &At<String>, kind: &str, known: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
