@@ -23,9 +23,12 @@ fn error(text: &str) -> String {
     }
 }
 
-/// The errors of several files in one snapshot.
-fn errors<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String {
-    texts.into_iter().map(|text| error(text.as_ref())).collect::<Vec<_>>().join("\n\n----------\n\n")
+/// Holds the errors of several files as one snapshot.
+fn shows<S: AsRef<str>>(name: &str, texts: impl IntoIterator<Item = S>) {
+    let errors: Vec<String> = texts.into_iter().map(|text| error(text.as_ref())).collect();
+    insta::with_settings!({ omit_expression => true }, {
+        insta::assert_snapshot!(name, errors.join("\n\n----------\n\n"));
+    });
 }
 
 /// The file policy with a line added.
@@ -40,212 +43,252 @@ fn sessions(line: &str) -> String {
 
 #[test]
 fn what_is_no_toml() {
-    insta::assert_snapshot!(errors([
-        "[files.temp\nroot = 1\n",
-        "[files.temp]\nroot = out\n",
-        "[files.temp]\nroot = \"out\n",
-        "[files.temp]\nroot = \"a\"\nroot = \"b\"\n",
-        "[files.temp]\n[files.temp]\n",
-        "root",
-    ]));
+    shows(
+        "what_is_no_toml",
+        [
+            "[files.temp\nroot = 1\n",
+            "[files.temp]\nroot = out\n",
+            "[files.temp]\nroot = \"out\n",
+            "[files.temp]\nroot = \"a\"\nroot = \"b\"\n",
+            "[files.temp]\n[files.temp]\n",
+            "root",
+        ],
+    );
 }
 
 #[test]
 fn unknown_keys() {
-    insta::assert_snapshot!(errors([
-        files("max_agee = \"1h\""),
-        files("max_idle = \"1h\""),
-        files("interval = \"1h\""),
-        files("colour = \"blue\""),
-        sessions("max_age = \"1h\""),
-        "[file.temp]\nroot = \"out\"\n".to_owned(),
-        "[server]\nport = 8000\n".to_owned(),
-        "[server]\nlisten_address = 8000\nhost = \"x\"\n".to_owned(),
-        "timezone = \"UTC\"\n".to_owned(),
-        "\"\\u001b[31mred\" = 1\n".to_owned(),
-        files("min_free = { lo = \"5%\" }"),
-    ]));
+    shows(
+        "unknown_keys",
+        [
+            files("max_agee = \"1h\""),
+            files("max_idle = \"1h\""),
+            files("interval = \"1h\""),
+            files("colour = \"blue\""),
+            sessions("max_age = \"1h\""),
+            "[file.temp]\nroot = \"out\"\n".to_owned(),
+            "[server]\nport = 8000\n".to_owned(),
+            "[server]\nlisten_address = 8000\nhost = \"x\"\n".to_owned(),
+            "timezone = \"UTC\"\n".to_owned(),
+            "\"\\u001b[31mred\" = 1\n".to_owned(),
+            files("min_free = { lo = \"5%\" }"),
+        ],
+    );
 }
 
 #[test]
 fn wrong_types() {
-    insta::assert_snapshot!(errors([
-        "[files.temp]\nroot = 5\ninclude = \"*.svg\"\nmax_age = 90\nrecursive = \"yes\"\nmax_depth = -1\n".to_owned(),
-        "[files.temp]\nroot = \"out\"\ninclude = [\"*.svg\", 5]\nmax_age = 1.5\n".to_owned(),
-        "[files]\nroot = \"out\"\ninclude = [\"*\"]\n".to_owned(),
-        "files = 5\nserver = \"x\"\n".to_owned(),
-        "[[files.temp]]\nroot = \"out\"\n".to_owned(),
-        "[[files.temp]]\nroot = 5\n".to_owned(),
-        "server = [\"127.0.0.1:8000\"]\nstate = [\"none\"]\n".to_owned(),
-        "[files]\ntemp = [\"out\"]\n".to_owned(),
-        files("stamp = 5"),
-        files("stamp = { is = 5 }"),
-        files("enabled = \"yes\""),
-        files("enabled = 1"),
-        files("every = 1979-05-27"),
-        files("max_files = -5"),
-        files("min_free = true"),
-        files("keep_referenced = \"tutor\""),
-        files("keep_referenced = { sessions = \"tutor\" }"),
-        sessions("batch_size = 5000000000"),
-    ]));
+    shows(
+        "wrong_types",
+        [
+            "[files.temp]\nroot = 5\ninclude = \"*.svg\"\nmax_age = 90\nrecursive = \"yes\"\nmax_depth = -1\n"
+                .to_owned(),
+            "[files.temp]\nroot = \"out\"\ninclude = [\"*.svg\", 5]\nmax_age = 1.5\n".to_owned(),
+            "[files]\nroot = \"out\"\ninclude = [\"*\"]\n".to_owned(),
+            "files = 5\nserver = \"x\"\n".to_owned(),
+            "[[files.temp]]\nroot = \"out\"\n".to_owned(),
+            "[[files.temp]]\nroot = 5\n".to_owned(),
+            "server = [\"127.0.0.1:8000\"]\nstate = [\"none\"]\n".to_owned(),
+            "[files]\ntemp = [\"out\"]\n".to_owned(),
+            files("stamp = 5"),
+            files("stamp = { is = 5 }"),
+            files("enabled = \"yes\""),
+            files("enabled = 1"),
+            files("every = 1979-05-27"),
+            files("max_files = -5"),
+            files("min_free = true"),
+            files("keep_referenced = \"tutor\""),
+            files("keep_referenced = { sessions = \"tutor\" }"),
+            sessions("batch_size = 5000000000"),
+        ],
+    );
 }
 
 #[test]
 fn unknown_values() {
-    insta::assert_snapshot!(errors([
-        files("stamp = \"mtim\""),
-        files("stamp = \"modified\""),
-        files("mode = \"dry-run\""),
-        sessions("pace = \"offhours\""),
-    ]));
+    shows(
+        "unknown_values",
+        [
+            files("stamp = \"mtim\""),
+            files("stamp = \"modified\""),
+            files("mode = \"dry-run\""),
+            sessions("pace = \"offhours\""),
+        ],
+    );
 }
 
 #[test]
 fn durations_and_sizes() {
     let age = |age: &str| FILES.replace("\"1h\"", age);
-    insta::assert_snapshot!(errors([
-        age("\"90\""),
-        age("\"1mo\""),
-        age("\"-5m\""),
-        age("\"soon\""),
-        age("\"\""),
-        age("\"0s\""),
-        age("\"${AGE}\""),
-        files("max_total_size = \"ten\""),
-        files("max_total_size = -5"),
-        files("min_free = \"110%\""),
-        files("min_free = 10"),
-        files("min_free = { high = \"5%\" }"),
-        files("weight = 0"),
-    ]));
+    shows(
+        "durations_and_sizes",
+        [
+            age("\"90\""),
+            age("\"1mo\""),
+            age("\"-5m\""),
+            age("\"soon\""),
+            age("\"\""),
+            age("\"0s\""),
+            age("\"${AGE}\""),
+            files("max_total_size = \"ten\""),
+            files("max_total_size = -5"),
+            files("min_free = \"110%\""),
+            files("min_free = 10"),
+            files("min_free = { high = \"5%\" }"),
+            files("weight = 0"),
+        ],
+    );
 }
 
 #[test]
 fn variables() {
     let root = |root: &str| FILES.replace("\"out\"", root);
-    insta::assert_snapshot!(errors([
-        root("\"${OUTPUT}\""),
-        root("\"${OUTPUT\""),
-        root("\"${OUT PUT}\""),
-        files("every = \"${EVERY}\""),
-        sessions("table = \"x\"").replacen("table = \"t\"\n", "", 1).replace("\"x\"", "\"${TABLE}\""),
-    ]));
+    shows(
+        "variables",
+        [
+            root("\"${OUTPUT}\""),
+            root("\"${OUTPUT\""),
+            root("\"${OUT PUT}\""),
+            files("every = \"${EVERY}\""),
+            sessions("table = \"x\"").replacen("table = \"t\"\n", "", 1).replace("\"x\"", "\"${TABLE}\""),
+        ],
+    );
 }
 
 #[test]
 fn names() {
     let named = |name: &str| FILES.replace("files.temp", &format!("files.{name}"));
-    insta::assert_snapshot!(errors([
-        named("\"Temp Files\""),
-        named("-temp"),
-        named("\"\""),
-        named(&"x".repeat(65)),
-        format!("{FILES}{}", SESSIONS.replace("sessions.tutor", "sessions.temp")),
-    ]));
+    shows(
+        "names",
+        [
+            named("\"Temp Files\""),
+            named("-temp"),
+            named("\"\""),
+            named(&"x".repeat(65)),
+            format!("{FILES}{}", SESSIONS.replace("sessions.tutor", "sessions.temp")),
+        ],
+    );
 }
 
 #[test]
 fn roots() {
     let root = |root: &str| FILES.replace("\"out\"", root);
-    insta::assert_snapshot!(errors([
-        root("\"/\""),
-        root("\"x/../../..\""),
-        root("\"\""),
-        root("\"a\\u0000b\""),
-        root("\"~/out\""),
-    ]));
+    shows("roots", [root("\"/\""), root("\"x/../../..\""), root("\"\""), root("\"a\\u0000b\""), root("\"~/out\"")]);
 }
 
 #[test]
 fn patterns() {
     let include = |list: &str| FILES.replace("[\"*.svg\"]", list);
-    insta::assert_snapshot!(errors([
-        include("[]"),
-        include("[\n  \"*.svg\",\n  \"[a\",\n  \"/tmp/*\",\n  \"../*\",\n  \"\",\n  \"{a\",\n]"),
-        files("archives = [\"a\", \"{b\"]\nexclude = [\"[z-a]\"]"),
-    ]));
+    shows(
+        "patterns",
+        [
+            include("[]"),
+            include("[\n  \"*.svg\",\n  \"[a\",\n  \"/tmp/*\",\n  \"../*\",\n  \"\",\n  \"{a\",\n]"),
+            files("archives = [\"a\", \"{b\"]\nexclude = [\"[z-a]\"]"),
+        ],
+    );
 }
 
 #[test]
 fn incomplete_policies() {
-    insta::assert_snapshot!(errors([
-        "[files.temp]\n",
-        "[files.temp]\nroot = \"out\"\ninclude = [\"*\"]\n",
-        "[sessions.tutor]\n",
-        "[sessions.tutor]\ntable = \"\"\n",
-    ]));
+    shows(
+        "incomplete_policies",
+        [
+            "[files.temp]\n",
+            "[files.temp]\nroot = \"out\"\ninclude = [\"*\"]\n",
+            "[sessions.tutor]\n",
+            "[sessions.tutor]\ntable = \"\"\n",
+        ],
+    );
 }
 
 #[test]
 fn keys_that_do_not_go_together() {
-    insta::assert_snapshot!(errors([
-        files("min_age = \"2h\""),
-        files("max_depth = 2"),
-        files("recursive = true\nmax_depth = 0"),
-        files("remove_empty_dirs = true"),
-        files("max_removal_percent = 0"),
-        files("every = \"1h\"\ncron = \"0 3 * * *\""),
-        files("every = \"0s\""),
-    ]));
+    shows(
+        "keys_that_do_not_go_together",
+        [
+            files("min_age = \"2h\""),
+            files("max_depth = 2"),
+            files("recursive = true\nmax_depth = 0"),
+            files("remove_empty_dirs = true"),
+            files("max_removal_percent = 0"),
+            files("every = \"1h\"\ncron = \"0 3 * * *\""),
+            files("every = \"0s\""),
+        ],
+    );
 }
 
 #[test]
 fn schedules() {
-    insta::assert_snapshot!(errors([
-        files("cron = \"0 3 * *\""),
-        files("cron = \"@daily\""),
-        files("cron = \"0 25 * * *\""),
-        files("cron = \"0 3 L * *\""),
-        files("cron = \"0 0 30 2 *\""),
-        "time_zone = \"Berlin, Germany\"\n".to_owned(),
-    ]));
+    shows(
+        "schedules",
+        [
+            files("cron = \"0 3 * *\""),
+            files("cron = \"@daily\""),
+            files("cron = \"0 25 * * *\""),
+            files("cron = \"0 3 L * *\""),
+            files("cron = \"0 0 30 2 *\""),
+            "time_zone = \"Berlin, Germany\"\n".to_owned(),
+        ],
+    );
 }
 
 #[test]
 fn databases() {
     let url = |url: &str| SESSIONS.replace("${DATABASE_URL}", url);
-    insta::assert_snapshot!(errors([
-        url("mysql://app:secret@db/app"),
-        url("db.example.org/app"),
-        url("Postgres://app:secret@db/app"),
-        url(""),
-        sessions("batch_size = 0"),
-        sessions("lock_timeout = \"0s\""),
-        sessions("activity_time_zone = \"+02:00\""),
-    ]));
+    shows(
+        "databases",
+        [
+            url("mysql://app:secret@db/app"),
+            url("db.example.org/app"),
+            url("Postgres://app:secret@db/app"),
+            url(""),
+            sessions("batch_size = 0"),
+            sessions("lock_timeout = \"0s\""),
+            sessions("activity_time_zone = \"+02:00\""),
+        ],
+    );
 }
 
 #[test]
 fn the_service_and_the_state() {
-    insta::assert_snapshot!(errors([
-        "[server]\nlisten = \"8000\"\n".to_owned(),
-        "[server]\nlisten = \":8000\"\n".to_owned(),
-        "[server]\nlisten = \"example.org:8000\"\n".to_owned(),
-        "[server]\nlisten = \"/run/cleanup.sock\"\n".to_owned(),
-        "[server]\nhosts = [\"https://example.org\"]\n".to_owned(),
-        "[server]\ntoken_file = \"\"\n".to_owned(),
-        files("[server]\nstats_policy = \"tmep\""),
-        files("[server]\nstats_policy = \"temp\""),
-        "[server]\nstats_policy = \"temp\"\n".to_owned(),
-        "[state]\nurl = \"postgres://state:secret@db/state\"\n".to_owned(),
-        "[state]\nurl = \"sqlite:///var/lib/cleanup/state.db\"\n".to_owned(),
-        "[state]\nkeep_history = \"0s\"\n".to_owned(),
-    ]));
+    shows(
+        "the_service_and_the_state",
+        [
+            "[server]\nlisten = \"8000\"\n".to_owned(),
+            "[server]\nlisten = \":8000\"\n".to_owned(),
+            "[server]\nlisten = \"example.org:8000\"\n".to_owned(),
+            "[server]\nlisten = \"/run/cleanup.sock\"\n".to_owned(),
+            "[server]\nhosts = [\"https://example.org\"]\n".to_owned(),
+            "[server]\ntoken_file = \"\"\n".to_owned(),
+            files("[server]\nstats_policy = \"tmep\""),
+            files("[server]\nstats_policy = \"temp\""),
+            "[server]\nstats_policy = \"temp\"\n".to_owned(),
+            "[state]\nurl = \"postgres://state:secret@db/state\"\n".to_owned(),
+            "[state]\nurl = \"sqlite:///var/lib/cleanup/state.db\"\n".to_owned(),
+            "[state]\nkeep_history = \"0s\"\n".to_owned(),
+        ],
+    );
 }
 
 #[test]
 fn keys_without_an_effect_yet() {
-    insta::assert_snapshot!(errors([
-        files("keep_newest = 5\ndispose = \"quarantine\"\nskip_in_use = true"),
-        files("keep_referenced = { sessions = \"tuto\", query = \"select 1\" }") + SESSIONS,
-    ]));
+    shows(
+        "keys_without_an_effect_yet",
+        [
+            files("keep_newest = 5\ndispose = \"quarantine\"\nskip_in_use = true"),
+            files("keep_referenced = { sessions = \"tuto\", query = \"select 1\" }") + SESSIONS,
+        ],
+    );
 }
 
 #[test]
 fn several_errors_at_once() {
-    insta::assert_snapshot!(error(
-        "# A file with many faults.\n\n[files.Temp]\nroot = \"/\"\ninclude = [\"*.svg\", \"[a\"]\nmax_agee = \"1h\"\nevery = 30\n\n\
-         [sessions.tutor]\nurl = \"${DATABASE_URL}\"\ntable = \"t\"\nmax_idle = \"2 fortnights\"\n\n[server]\nlisten = \"8000\"\n"
-    ));
+    shows(
+        "several_errors_at_once",
+        [
+            "# A file with many faults.\n\n[files.Temp]\nroot = \"/\"\ninclude = [\"*.svg\", \"[a\"]\nmax_agee = \"1h\"\nevery = 30\n\n\
+         [sessions.tutor]\nurl = \"${DATABASE_URL}\"\ntable = \"t\"\nmax_idle = \"2 fortnights\"\n\n[server]\nlisten = \"8000\"\n",
+        ],
+    );
 }

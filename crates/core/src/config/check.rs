@@ -265,11 +265,14 @@ impl Check<'_> {
         let missing: Vec<String> =
             lines.iter().filter_map(|line| line.split_once(' ')).map(|(key, _)| format!("`{key}`")).collect();
         let title = format!("the policy `{}` is incomplete", Escaped(name.value.as_bytes()));
-        self.refuse(
-            Diagnostic::new(&name.span, title)
-                .label(format!("missing: {}", missing.join(", ")))
-                .help(format!("add, for example\n{}", lines.join("\n"))),
-        );
+        let diagnostic = Diagnostic::new(&name.span, title)
+            .label(format!("missing: {}", missing.join(", ")))
+            .help(format!("add, for example\n{}", lines.join("\n")));
+        self.refuse(if missing.iter().any(|key| key == "`max_age`") {
+            diagnostic.note("with neither an age nor a limit, no file would ever be due")
+        } else {
+            diagnostic
+        });
     }
 
     fn positive(&mut self, key: &str, period: &At<super::values::Period>, why: &str) -> Option<Duration> {

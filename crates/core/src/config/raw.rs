@@ -63,7 +63,7 @@ pub(super) struct RawServer {
 /// A rule for files below one root.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "FilePolicy")]
+#[schemars(rename = "FilePolicy", extend("required" = ["root", "include"]))]
 #[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
 pub(super) struct RawFilePolicy {
     /// Folder that holds the files; a relative one is relative to this configuration file.
@@ -154,7 +154,10 @@ pub(super) struct RawFilePolicy {
 /// A rule for session rows in one table.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "SessionPolicy")]
+#[schemars(
+    rename = "SessionPolicy",
+    extend("required" = ["url", "table", "id_column", "activity_column", "max_idle"])
+)]
 #[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
 pub(super) struct RawSessionPolicy {
     /// The database, usually `"${DATABASE_URL}"`; where that variable is unset, the policy is skipped.
