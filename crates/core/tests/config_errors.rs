@@ -264,6 +264,7 @@ fn the_service_and_the_state() {
             files("[server]\nstats_policy = \"tmep\""),
             files("[server]\nstats_policy = \"temp\""),
             "[server]\nstats_policy = \"temp\"\n".to_owned(),
+            "[[files.temp]]\nroot = \"out\"\n[server]\nstats_policy = \"temp\"\n".to_owned(),
             "[state]\nurl = \"postgres://state:secret@db/state\"\n".to_owned(),
             "[state]\nurl = \"sqlite:///var/lib/cleanup/state.db\"\n".to_owned(),
             "[state]\nkeep_history = \"0s\"\n".to_owned(),

@@ -160,9 +160,11 @@ impl Check<'_> {
 
     /// `/cleanup/stats` tells of tracked files, so its policy must be a tracked one.
     fn stats_policy(&mut self, name: &At<String>, files: &Named<RawFilePolicy>) {
-        let found = files.0.iter().find(|(other, _)| other.value == name.value);
-        match found {
-            Some((_, policy)) if policy.track == Some(true) || self.structure.lost_keys(&["files", &name.value]) => {}
+        if self.structure.lost_keys(&["files", &name.value]) {
+            return;
+        }
+        match files.0.iter().find(|(other, _)| other.value == name.value) {
+            Some((_, policy)) if policy.track == Some(true) => {}
             Some((policy, _)) => self.refuse(
                 Diagnostic::new(&name.span, "`stats_policy` names a policy that is not tracked")
                     .label("its statistics tell of tracked files")
@@ -179,7 +181,8 @@ impl Check<'_> {
     fn references(&mut self, policy: &RawFilePolicy, sessions: &Named<RawSessionPolicy>) {
         let Some(references) = &policy.keep_referenced else { return };
         let name = &references.sessions;
-        if !sessions.0.iter().any(|(other, _)| other.value == name.value) {
+        let known = sessions.0.iter().any(|(other, _)| other.value == name.value);
+        if !known && !self.structure.lost_keys(&["sessions", &name.value]) {
             let diagnostic = dangling(name, "session policy", sessions.0.iter().map(|(name, _)| name.value.as_str()));
             self.refuse(diagnostic);
         }
