@@ -332,3 +332,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_example_of_the_documentation_loads() {
+    let docs = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> = docs.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() > 5);
+    for example in examples {
+        good(example);
+    }
+}
+
+#[test]
+fn depth_and_size_break_nothing() {
+    for text in [
+        format!("x = {}", "[".repeat(100_000)),
+        format!("x = {}{}", "[".repeat(5_000), "]".repeat(5_000)),
+        format!("[{}]\ny = 1", vec!["x"; 20_000].join(".")),
+        format!("{} = 1", vec!["x"; 20_000].join(".")),
+        format!("x = {}1{}", "{a=".repeat(5_000), "}".repeat(5_000)),
+        (0..2_000).map(|at| format!("key{at} = 1")).collect::<Vec<_>>().join("\n"),
+    ] {
+        let error = load(&text).unwrap_err();
+        assert!(!error.render(false).is_empty());
+    }
+}

@@ -160,9 +160,11 @@ impl Check<'_> {
 
     /// `/cleanup/stats` tells of tracked files, so its policy must be a tracked one.
     fn stats_policy(&mut self, name: &At<String>, files: &Named<RawFilePolicy>) {
-        let found = files.0.iter().find(|(other, _)| other.value == name.value);
-        match found {
-            Some((_, policy)) if policy.track == Some(true) || self.structure.lost_keys(&["files", &name.value]) => {}
+        if self.structure.lost_keys(&["files", &name.value]) {
+            return;
+        }
+        match files.0.iter().find(|(other, _)| other.value == name.value) {
+            Some((_, policy)) if policy.track == Some(true) => {}
             Some((policy, _)) => self.refuse(
                 Diagnostic::new(&name.span, "`stats_policy` names a policy that is not tracked")
                     .label("its statistics tell of tracked files")
@@ -179,7 +181,8 @@ impl Check<'_> {
     fn references(&mut self, policy: &RawFilePolicy, sessions: &Named<RawSessionPolicy>) {
         let Some(references) = &policy.keep_referenced else { return };
         let name = &references.sessions;
-        if !sessions.0.iter().any(|(other, _)| other.value == name.value) {
+        let known = sessions.0.iter().any(|(other, _)| other.value == name.value);
+        if !known && !self.structure.lost_keys(&["sessions", &name.value]) {
             let diagnostic = dangling(name, "session policy", sessions.0.iter().map(|(name, _)| name.value.as_str()));
             self.refuse(diagnostic);
         }
@@ -256,26 +259,23 @@ impl Check<'_> {
         None
     }
 
-    /// A text that a policy cannot do without.
-    fn required<'v, T>(
-        &mut self,
-        table: &Table<'_>,
-        key: &str,
-        value: Option<&'v At<T>>,
-        example: &str,
-    ) -> Option<&'v At<T>> {
-        if value.is_none() {
-            self.missing(table, &format!("the key `{key}` is missing"), &format!("add `{example}`"));
+    /// Says what a policy lacks, unless it lost a key that may have been just that. Each key comes as an example line.
+    fn complete(&mut self, kind: &str, name: &At<String>, keys: &[(&str, bool)]) {
+        let lines: Vec<&str> = keys.iter().filter(|(_, present)| !present).map(|(line, _)| *line).collect();
+        if lines.is_empty() || self.structure.lost_keys(&[kind, &name.value]) {
+            return;
         }
-        value
-    }
-
-    /// Says that something is missing in a table, unless the table lost a key that may have been it.
-    fn missing(&mut self, table: &Table<'_>, label: &str, help: &str) {
-        if !self.structure.lost_keys(&[table.kind, &table.name.value]) {
-            let title = format!("the policy `{}` is incomplete", Escaped(table.name.value.as_bytes()));
-            self.refuse(Diagnostic::new(&table.name.span, title).label(label).help(help));
-        }
+        let missing: Vec<String> =
+            lines.iter().filter_map(|line| line.split_once(' ')).map(|(key, _)| format!("`{key}`")).collect();
+        let title = format!("the policy `{}` is incomplete", Escaped(name.value.as_bytes()));
+        let diagnostic = Diagnostic::new(&name.span, title)
+            .label(format!("missing: {}", missing.join(", ")))
+            .help(format!("add, for example\n{}", lines.join("\n")));
+        self.refuse(if missing.iter().any(|key| key == "`max_age`") {
+            diagnostic.note("with neither an age nor a limit, no file would ever be due")
+        } else {
+            diagnostic
+        });
     }
 
     fn positive(&mut self, key: &str, period: &At<super::values::Period>, why: &str) -> Option<Duration> {
@@ -285,12 +285,6 @@ impl Check<'_> {
         }
         Some(period.value.0)
     }
-}
-
-/// The table of a policy: `[KIND.NAME]`.
-struct Table<'a> {
-    kind: &'static str,
-    name: &'a At<String>,
 }
 
 fn dangling<'a>(name: &At<String>, kind: &str, known: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {

@@ -153,8 +153,8 @@ pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// Overwrites what may hold a password, in place, so that every span stays what it was.
 ///
-/// The spans are exact, but exist only when the TOML could be read. Text alone is searched too: whatever follows
-/// `://` or `password=`, and whatever is assigned to `url`. It may hide too much, never too little.
+/// The spans are exact, but exist only when the TOML could be read. Text alone is searched too: what follows `://`
+/// where there is an `@`, what follows `password=`, and what is assigned to `url`. It may hide too much.
 fn mask(text: &str, secrets: &[Range<usize>]) -> String {
     let hidden = |at: usize| secrets.iter().any(|span| span.contains(&at));
     let mut masked = String::with_capacity(text.len());
@@ -162,7 +162,7 @@ fn mask(text: &str, secrets: &[Range<usize>]) -> String {
     for line in text.split_inclusive('\n') {
         let visible = visible_prefix(line);
         for (offset, character) in line.char_indices() {
-            let keep = matches!(character, '\n' | '\r' | '"' | '\'');
+            let keep = matches!(character, '"' | '\'') || character.is_ascii_whitespace();
             if !keep && (offset >= visible || hidden(start + offset)) {
                 masked.extend(std::iter::repeat_n('*', character.len_utf8()));
             } else {
@@ -176,7 +176,7 @@ fn mask(text: &str, secrets: &[Range<usize>]) -> String {
 
 /// How much of a line can hold no URL's secret, in bytes.
 fn visible_prefix(line: &str) -> usize {
-    let after_scheme = line.find("://").map(|at| at + "://".len());
+    let after_scheme = line.find("://").map(|at| at + "://".len()).filter(|at| line[*at..].contains('@'));
     let password = line.to_ascii_lowercase().find("password=").map(|at| at + "password=".len());
     let is_url = |at: usize| line[..at].trim_end().trim_end_matches(['"', '\'']).ends_with("url");
     let mut values = line.match_indices('=').map(|(at, _)| at).filter(|at| is_url(*at)).map(|at| at + 1);

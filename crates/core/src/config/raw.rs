@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{At, Bytes, MinFree, Named, Period, Switch, Weight};
+use super::values::{At, Bytes, MinFree, Named, Period, Switch, Weight, optional_table};
 
 /// What is temporary, for how long, and what must never be touched.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -16,8 +16,10 @@ pub(super) struct RawConfig {
     /// Time zone in which schedules run, such as `Europe/Berlin`. Default: local time, as cron has it.
     pub(super) time_zone: Option<At<String>>,
     /// Durable memory: past runs, tracked files, what was promised to be kept.
+    #[serde(default, deserialize_with = "optional_table")]
     pub(super) state: Option<RawState>,
     /// The service `cleanup-server`.
+    #[serde(default, deserialize_with = "optional_table")]
     pub(super) server: Option<RawServer>,
     /// Rules for files: `[files.NAME]`. A name is made of `a-z`, `0-9`, `_` and `-`.
     #[serde(default)]
@@ -61,7 +63,7 @@ pub(super) struct RawServer {
 /// A rule for files below one root.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "FilePolicy")]
+#[schemars(rename = "FilePolicy", extend("required" = ["root", "include"]))]
 #[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
 pub(super) struct RawFilePolicy {
     /// Folder that holds the files; a relative one is relative to this configuration file.
@@ -124,6 +126,7 @@ pub(super) struct RawFilePolicy {
     #[schemars(extend("default" = false))]
     pub(super) honour_flock: Option<bool>,
     /// Keep files that live sessions refer to.
+    #[serde(default, deserialize_with = "optional_table")]
     pub(super) keep_referenced: Option<RawKeepReferenced>,
     /// Brake: hold the policy back when one run would remove more files than this.
     pub(super) max_removals: Option<u64>,
@@ -151,7 +154,10 @@ pub(super) struct RawFilePolicy {
 /// A rule for session rows in one table.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "SessionPolicy")]
+#[schemars(
+    rename = "SessionPolicy",
+    extend("required" = ["url", "table", "id_column", "activity_column", "max_idle"])
+)]
 #[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
 pub(super) struct RawSessionPolicy {
     /// The database, usually `"${DATABASE_URL}"`; where that variable is unset, the policy is skipped.

@@ -44,7 +44,9 @@ pub(super) fn read(mut tree: Spanned<DeTable<'_>>, problems: &mut Vec<Diagnostic
             problems.push(Diagnostic::new(&error.span().unwrap_or_default(), error.message()));
             break;
         };
-        problems.push(misfit.explain(error.message()));
+        if !cut.iter().any(|inner: &Vec<String>| inner.starts_with(&misfit.path)) {
+            problems.push(misfit.explain(error.message()));
+        }
         cut.push(misfit.path);
     }
     cut.push(Vec::new());
@@ -97,11 +99,14 @@ impl Misfit {
         if complaint.starts_with("unknown variant") {
             return self.unknown_value(key, complaint, &quoted(expected));
         }
-        if complaint.starts_with("invalid type") && matches!(self.path.as_slice(), [kind, _] if is_kind(kind)) {
-            return self.nameless(key);
+        if complaint.starts_with("invalid") && matches!(self.path.as_slice(), [kind, _] if is_kind(kind)) {
+            return self.no_policy(key);
         }
         if complaint.starts_with("invalid") {
             return self.misplaced(key, expected);
+        }
+        if complaint.starts_with("wanted ") {
+            return self.misplaced(key, "a string");
         }
         if let Some(missing) = complaint.strip_prefix("missing field ") {
             return Diagnostic::new(&self.span, format!("`{key}` is incomplete"))
@@ -144,9 +149,9 @@ impl Misfit {
         let expected = match expected {
             "a boolean" => "`true` or `false`",
             "a sequence" => "a list",
-            "u32" | "u64" => "a whole number, not negative",
+            "u32" => "a whole number up to 4294967295",
+            "u64" => "a whole number that is not negative",
             "f64" => "a number",
-            _ if expected.starts_with("struct ") || expected.starts_with("tables") => "a table",
             other => other,
         };
         let diagnostic = Diagnostic::new(&self.span, format!("wrong type for `{key}`"))
@@ -159,10 +164,16 @@ impl Misfit {
         }
     }
 
-    /// A value where a policy's table was expected: the name was forgotten.
-    fn nameless(&self, key: &str) -> Diagnostic {
+    /// A value where a policy's table was expected: its name was forgotten, or its brackets were doubled.
+    fn no_policy(&self, key: &str) -> Diagnostic {
         let kind = self.path.first().map_or("", String::as_str);
-        Diagnostic::new(&self.span, format!("`{}` stands outside of any policy", Escaped(key.as_bytes())))
+        let key = Escaped(key.as_bytes());
+        if self.found == TABLES {
+            return Diagnostic::new(&self.span, format!("the policy `{key}` is a list of tables"))
+                .label("expected one table")
+                .help(format!("write single brackets: `[{kind}.{key}]`"));
+        }
+        Diagnostic::new(&self.span, format!("`{key}` stands outside of any policy"))
             .label(format!("expected a table, found {}", self.found))
             .help(format!("a policy has a name: begin it with `[{kind}.NAME]`"))
     }
@@ -218,13 +229,19 @@ fn innermost<'a, 'i>(value: &'a Spanned<DeValue<'i>>, span: &Range<usize>) -> &'
     }
 }
 
+/// What `[[NAME]]` makes.
+const TABLES: &str = "a list of tables";
+
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",
+        DeValue::Integer(number) if number.as_str().starts_with('-') => "a negative number",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Boolean(true) => "`true`",
+        DeValue::Boolean(false) => "`false`",
         DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(items) if items.iter().any(|item| matches!(item.get_ref(), DeValue::Table(_))) => TABLES,
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }

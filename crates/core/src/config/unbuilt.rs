@@ -66,6 +66,14 @@ pub(super) fn refuse(tree: &DeTable<'_>, problems: &mut Vec<Diagnostic>) {
     }
 }
 
+/// The kind of policy, the key, and a sentence that says what of it this version does not do.
+pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    NOT_BUILT.iter().map(|(kind, key, refused)| match refused {
+        Refused::Any => (*kind, *key, "Not supported by this version yet.".to_owned()),
+        Refused::Value(value) => (*kind, *key, format!("`{value}` is not supported by this version yet.")),
+    })
+}
+
 fn is(value: &DeValue<'_>, text: &str) -> bool {
     match value {
         DeValue::String(own) => own == text,
@@ -97,6 +105,20 @@ mod tests {
                 _ => "5",
             }
             .to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_documentation_lists_each_key_that_has_no_effect_yet() {
+        let docs = include_str!("../../../../docs/configuration.md");
+        let (_, list) = docs.split_once("## Not supported yet").unwrap();
+        for (_, key, _) in NOT_BUILT {
+            assert!(list.contains(&format!("`{key}`")), "{key}");
+        }
+        let known = |key: &str| NOT_BUILT.iter().any(|(_, known, _)| *known == key);
+        for row in list.lines().filter(|line| line.starts_with("| `")) {
+            let keys = row.split('|').nth(1).unwrap();
+            assert!(keys.split('`').skip(1).step_by(2).all(known), "{row}");
         }
     }
 

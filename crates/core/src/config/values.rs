@@ -14,7 +14,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
 use serde_spanned::Spanned;
 
-use crate::{duration, size};
+use crate::duration::{self, DurationError};
+use crate::size;
 
 /// A value and its place in the file, in bytes.
 #[derive(Clone, Debug)]
@@ -44,6 +45,37 @@ impl<T: JsonSchema> JsonSchema for At<T> {
     }
 }
 
+/// A table and nothing else: by itself, serde would also read a list as one, value after value.
+pub(super) fn table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Map<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_map(Map(PhantomData))
+}
+
+/// The same where the table may be left out.
+pub(super) fn optional_table<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    table(deserializer).map(Some)
+}
+
+/// One table of [`Named`].
+#[derive(Deserialize)]
+#[serde(transparent, bound = "T: Deserialize<'de>")]
+struct One<T>(#[serde(deserialize_with = "table")] T);
+
 /// Tables with names, in the order of the file.
 #[derive(Debug)]
 pub(super) struct Named<T>(pub(super) Vec<(At<String>, T)>);
@@ -62,13 +94,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
             type Value = Named<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("tables with names")
+                f.write_str("a table")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut tables = Vec::new();
-                while let Some(entry) = map.next_entry::<At<String>, T>()? {
-                    tables.push(entry);
+                while let Some((name, One(table))) = map.next_entry::<At<String>, One<T>>()? {
+                    tables.push((name, table));
                 }
                 tables.sort_by_key(|(name, _)| name.span.start);
                 Ok(Named(tables))
@@ -118,9 +150,18 @@ macro_rules! written {
                     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
                         $parse(text).map($name).map_err(E::custom)
                     }
+
+                    /// Without quotes there is no unit: the parser knows what to say about that.
+                    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                        self.visit_str(&number.to_string())
+                    }
+
+                    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+                        self.visit_str(&number.to_string())
+                    }
                 }
 
-                deserializer.deserialize_str(Written)
+                deserializer.deserialize_any(Written)
             }
         }
 
@@ -143,7 +184,7 @@ macro_rules! written {
 written! {
     /// A duration: `30m`, `24h`, `0.5h`, `1h30m`, `7d`, `2w`.
     Period(Duration) = "a duration in quotes, such as `\"30m\"`, `\"24h\"` or `\"7d\"`", ["30m", "24h", "0.5h", "7d"],
-    |text: &str| duration::parse(text).map_err(|error| format!("not a duration: {error}"))
+    |text: &str| duration::parse(text).map_err(not_a_duration)
 }
 
 written! {
@@ -166,12 +207,25 @@ pub(super) enum Room {
     Bytes(u64),
 }
 
+fn not_a_duration(error: DurationError) -> String {
+    match error {
+        DurationError::Syntax => {
+            "not a duration: expected a number and a unit, such as `30m`, `24h`, `1h30m` or `7d`".to_owned()
+        }
+        error => format!("not a duration: {error}"),
+    }
+}
+
 fn not_a_size(_: size::SizeError) -> &'static str {
     "not a size: write `500MB` (powers of 1000), `10GiB` (powers of 1024) or `10M` (as `10MB`)"
 }
 
 fn room(text: &str) -> Result<Room, &'static str> {
-    let Some(percent) = text.trim().strip_suffix('%') else {
+    let text = text.trim();
+    if text.parse::<f64>().is_ok() {
+        return Err("neither a share nor a size: write a unit, such as `10%` or `5GiB`");
+    }
+    let Some(percent) = text.strip_suffix('%') else {
         return size::parse(text).map(Room::Bytes).map_err(not_a_size);
     };
     match percent.trim().parse::<f64>() {

@@ -5,16 +5,28 @@ use std::path::PathBuf;
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawFilePolicy, RawStamp};
 use super::super::values::{At, Switch};
-use super::{Check, Table, is_file_system_root};
+use super::{Check, is_file_system_root};
 use crate::pattern::{self, PatternError, Patterns};
 use crate::policy::{Archives, Depth, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
 
 impl Check<'_> {
     pub(super) fn file_policy(&mut self, name: &At<String>, raw: &RawFilePolicy) -> Option<FilePolicy> {
-        let table = Table { kind: "files", name };
-        let root = self.root(&table, raw);
-        let patterns = self.patterns(&table, raw);
-        let max_age = self.max_age(&table, raw);
+        let limited = raw.keep_newest.is_some()
+            || raw.max_files.is_some()
+            || raw.max_total_size.is_some()
+            || raw.min_free.is_some();
+        self.complete(
+            "files",
+            name,
+            &[
+                ("root = \"storage/output\"", raw.root.is_some()),
+                ("include = [\"*.svg\"]", raw.include.is_some()),
+                ("max_age = \"24h\"", raw.max_age.is_some() || limited),
+            ],
+        );
+        let root = self.root(raw);
+        let patterns = self.patterns(raw);
+        let max_age = self.max_age(raw);
         self.settling(raw);
         let depth = self.depth(raw);
         let empty_dirs = self.empty_dirs(raw);
@@ -38,8 +50,8 @@ impl Check<'_> {
         })
     }
 
-    fn root(&mut self, table: &Table<'_>, raw: &RawFilePolicy) -> Option<PathBuf> {
-        let root = self.required(table, "root", raw.root.as_ref(), "root = \"storage/output\"")?;
+    fn root(&mut self, raw: &RawFilePolicy) -> Option<PathBuf> {
+        let root = raw.root.as_ref()?;
         let path = self.path("root", root, &root.value)?;
         if is_file_system_root(&path) {
             self.refuse(
@@ -52,8 +64,8 @@ impl Check<'_> {
         Some(path)
     }
 
-    fn patterns(&mut self, table: &Table<'_>, raw: &RawFilePolicy) -> Option<Patterns> {
-        let include = self.required(table, "include", raw.include.as_ref(), "include = [\"*.svg\"]");
+    fn patterns(&mut self, raw: &RawFilePolicy) -> Option<Patterns> {
+        let include = raw.include.as_ref();
         if let Some(list) = include
             && list.value.is_empty()
         {
@@ -84,30 +96,16 @@ impl Check<'_> {
         let Err(error) = pattern::check(&pattern.value) else { return false };
         let diagnostic = Diagnostic::new(&pattern.span, "this is no pattern").label(error.to_string());
         self.refuse(match error {
-            PatternError::Syntax(_) => {
-                diagnostic.help("put a special character in brackets to mean itself: `[[]`, `[{]`")
+            PatternError::Syntax(text) if text.starts_with("unclosed character class") => {
+                diagnostic.help("write `[[]` to mean the character `[` itself")
             }
             _ => diagnostic,
         });
         true
     }
 
-    fn max_age(&mut self, table: &Table<'_>, raw: &RawFilePolicy) -> Option<MaxAge> {
-        let Some(age) = &raw.max_age else {
-            let limited = raw.keep_newest.is_some()
-                || raw.max_files.is_some()
-                || raw.max_total_size.is_some()
-                || raw.min_free.is_some();
-            if !limited {
-                self.missing(
-                    table,
-                    "it has neither an age nor a limit",
-                    "say how old a file may grow: `max_age = \"24h\"`",
-                );
-            }
-            return None;
-        };
-        self.positive("max_age", age, "every file would be older than that").and_then(MaxAge::new)
+    fn max_age(&mut self, raw: &RawFilePolicy) -> Option<MaxAge> {
+        self.positive("max_age", raw.max_age.as_ref()?, "every file would be older than that").and_then(MaxAge::new)
     }
 
     fn settling(&mut self, raw: &RawFilePolicy) {

@@ -9,7 +9,7 @@ use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawPace, RawSessionPolicy};
 use super::super::values::{At, Period, Switch};
 use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
-use super::{Check, Table};
+use super::Check;
 use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
 
 /// The largest first batch: what the pacing itself never exceeds.
@@ -17,15 +17,24 @@ const LARGEST_BATCH: u32 = 20_000;
 
 impl Check<'_> {
     pub(super) fn session_policy(&mut self, name: &At<String>, raw: &RawSessionPolicy) -> Option<SessionPolicy> {
-        let table = Table { kind: "sessions", name };
-        let database = self.database(&table, raw);
-        let rows = self.identifier(&table, "table", raw.table.as_ref(), "table = \"tutor_sessions\"");
-        let id = self.identifier(&table, "id_column", raw.id_column.as_ref(), "id_column = \"session_id\"");
-        let activity = raw.activity_column.as_ref();
-        let activity = self.identifier(&table, "activity_column", activity, "activity_column = \"last_activity\"");
-        let max_idle = self.max_idle(&table, raw);
+        self.complete(
+            "sessions",
+            name,
+            &[
+                ("url = \"${DATABASE_URL}\"", raw.url.is_some()),
+                ("table = \"tutor_sessions\"", raw.table.is_some()),
+                ("id_column = \"session_id\"", raw.id_column.is_some()),
+                ("activity_column = \"last_activity\"", raw.activity_column.is_some()),
+                ("max_idle = \"2h\"", raw.max_idle.is_some()),
+            ],
+        );
+        let database = self.database(raw);
+        let table = self.identifier("table", raw.table.as_ref());
+        let id_column = self.identifier("id_column", raw.id_column.as_ref());
+        let activity_column = self.identifier("activity_column", raw.activity_column.as_ref());
+        let archive_table = self.identifier("archive_table", raw.archive_table.as_ref());
+        let max_idle = self.max_idle(raw);
         let activity_time_zone = self.time_zone(raw.activity_time_zone.as_ref());
-        let archive_table = raw.archive_table.as_ref().and_then(|name| self.filled("archive_table", name));
         let batch_size = self.batch_size(raw);
         let lock_timeout = self.timeout("lock_timeout", raw.lock_timeout.as_ref());
         let statement_timeout = self.timeout("statement_timeout", raw.statement_timeout.as_ref());
@@ -38,9 +47,9 @@ impl Check<'_> {
                 archives: Archives::Keep,
             },
             database: database?,
-            table: rows?,
-            id_column: id?,
-            activity_column: activity?,
+            table: table?,
+            id_column: id_column?,
+            activity_column: activity_column?,
             activity_time_zone,
             batch_size,
             lock_timeout: lock_timeout.unwrap_or(LOCK_TIMEOUT),
@@ -52,8 +61,8 @@ impl Check<'_> {
         })
     }
 
-    fn database(&mut self, table: &Table<'_>, raw: &RawSessionPolicy) -> Option<Database> {
-        let url = self.required(table, "url", raw.url.as_ref(), "url = \"${DATABASE_URL}\"")?;
+    fn database(&mut self, raw: &RawSessionPolicy) -> Option<Database> {
+        let url = raw.url.as_ref()?;
         if let Some(variable) = self.variables.unset(&url.span) {
             return Some(Database::Unset { variable: variable.to_owned() });
         }
@@ -75,22 +84,20 @@ impl Check<'_> {
         None
     }
 
-    fn identifier(&mut self, table: &Table<'_>, key: &str, name: Option<&At<String>>, example: &str) -> Option<String> {
-        let name = self.required(table, key, name, example)?;
-        self.filled(key, name)
-    }
-
     /// A name that a database could have: not empty, no NUL. The rest is for its catalog to say.
-    fn filled(&mut self, key: &str, name: &At<String>) -> Option<String> {
+    fn identifier(&mut self, key: &str, name: Option<&At<String>>) -> Option<String> {
+        let name = name?;
         if name.value.trim().is_empty() || name.value.contains('\0') {
-            self.refuse(Diagnostic::new(&name.span, format!("`{key}` is empty")).label("expected a name"));
+            self.refuse(
+                Diagnostic::new(&name.span, format!("`{key}` is no name")).label("expected a name of the database"),
+            );
             return None;
         }
         Some(name.value.clone())
     }
 
-    fn max_idle(&mut self, table: &Table<'_>, raw: &RawSessionPolicy) -> Option<MaxAge> {
-        let idle = self.required(table, "max_idle", raw.max_idle.as_ref(), "max_idle = \"2h\"")?;
+    fn max_idle(&mut self, raw: &RawSessionPolicy) -> Option<MaxAge> {
+        let idle = raw.max_idle.as_ref()?;
         self.positive("max_idle", idle, "every session would be idle for longer than that").and_then(MaxAge::new)
     }
 

@@ -1,0 +1,64 @@
+//! The committed JSON Schema is the one that the types make, and it describes the language as it is.
+
+use cleanup_core::config::{DEFAULT, schema};
+use serde_json::Value;
+
+const COMMITTED: &str = include_str!("../../../docs/schemas/cleanup.toml.schema.json");
+
+/// Follows a reference to where the schema is defined.
+fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
+    match schema.get("$ref").and_then(Value::as_str) {
+        Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap_or(schema),
+        None => schema,
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_one_that_the_types_make() {
+    let made = schema();
+    let committed: Value = serde_json::from_str(COMMITTED).unwrap_or_default();
+    assert!(
+        made == committed,
+        "docs/schemas/cleanup.toml.schema.json is out of date; `cleanup config schema` prints the new one:\n{made:#}"
+    );
+}
+
+#[test]
+fn every_key_of_the_schema_is_described() {
+    let schema = schema();
+    for kind in ["Configuration", "State", "Server", "FilePolicy", "SessionPolicy"] {
+        let table = if kind == "Configuration" { &schema } else { &schema["$defs"][kind] };
+        assert_eq!(table["additionalProperties"], false, "{kind}");
+        for (key, value) in table["properties"].as_object().unwrap() {
+            let described = value.get("description").or_else(|| resolved(value, &schema).get("description"));
+            assert!(described.is_some(), "{kind}.{key}: {value}");
+            assert!(!value.to_string().contains("\"null\""), "{kind}.{key}: {value}");
+        }
+    }
+}
+
+#[test]
+fn the_schema_takes_the_built_in_default() {
+    let schema = schema();
+    let default: Value = toml::from_str(DEFAULT).unwrap();
+    for (kind, definition) in [("files", "FilePolicy"), ("sessions", "SessionPolicy")] {
+        let policies = resolved(&schema["properties"][kind]["additionalProperties"], &schema);
+        assert_eq!(policies, &schema["$defs"][definition]);
+        for (name, policy) in default[kind].as_object().unwrap() {
+            for key in policy.as_object().unwrap().keys() {
+                assert!(policies["properties"].get(key).is_some(), "{kind}.{name}.{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let reference = include_str!("../../../docs/configuration.md");
+    let schema = schema();
+    for definition in ["State", "Server", "FilePolicy", "SessionPolicy"] {
+        for key in schema["$defs"][definition]["properties"].as_object().unwrap().keys() {
+            assert!(reference.contains(&format!("\n| `{key}` |")), "docs/configuration.md has no row for `{key}`");
+        }
+    }
+}
