@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line of the workshop speaks to a person")]
 
+mod bench;
 mod ci;
 mod licences;
 mod shell;
@@ -27,11 +28,14 @@ enum Command {
     Ci(ci::Args),
     /// Run all tests against a throwaway PostgreSQL
     Test(test::Args),
+    /// Measure, beside others
+    Bench(bench::Args),
 }
 
 fn main() -> Result<()> {
     match Workshop::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }

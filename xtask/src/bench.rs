@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: how fast we are, always beside others, always on this machine and in this run.
+//!
+//! Nothing here passes or fails by time. Figures of different machines or days are not comparable, so what is printed
+//! and kept are ratios within one run, with their spread.
+
+mod contenders;
+mod fixture;
+mod page;
+mod sweep;
+
+use anyhow::Result;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(clap::Subcommand)]
+enum Bench {
+    /// Sweep trees of files, beside find, systemd-tmpfiles, fd, tmpreaper, and programs of our own
+    Sweep(sweep::Args),
+}
+
+/// Runs the named benchmark.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match &args.bench {
+        Bench::Sweep(args) => sweep::run(args),
+    }
+}

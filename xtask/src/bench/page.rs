@@ -1,0 +1,200 @@
+//! The figures as tables, on the terminal and in `docs/benchmarks.md`.
+//!
+//! The page belongs to people: only what stands between the two marks is replaced.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+
+use super::contenders::Contender;
+use super::fixture::Folders;
+use super::sweep::{Cost, Outcome};
+
+const BEGIN: &str = "<!-- written by cargo xtask bench sweep -->";
+const END: &str = "<!-- end of cargo xtask bench sweep -->";
+
+/// What has to be known to read the figures, and no more: nothing that names a machine.
+pub(crate) struct Facts {
+    cores: usize,
+    kernel: String,
+    file_system: String,
+    versions: Vec<String>,
+}
+
+impl Facts {
+    /// Asks the machine about itself and about the file system that holds `folder`.
+    pub(crate) fn gather(folder: &Path, contenders: &[(Contender, PathBuf)]) -> Result<Self> {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let kernel = release.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default();
+        Ok(Self {
+            cores: std::thread::available_parallelism()?.get(),
+            kernel: kernel.to_owned(),
+            file_system: file_system(folder).context("cannot tell the file system")?,
+            versions: contenders.iter().filter_map(|(contender, program)| contender.version(program)).collect(),
+        })
+    }
+}
+
+/// One scenario: a heading and a table, the fastest first.
+pub(crate) fn section(outcome: &Outcome) -> String {
+    let fixture = &outcome.scenario.fixture;
+    let folders = match fixture.folders {
+        Folders::Flat => String::new(),
+        Folders::Below(count) => format!(" in {count} directories"),
+    };
+    let size = format!("{} files{folders}, {} due", fixture.files, fixture.due_files());
+    // Against the first of the list that ran: ours, unless it was left out.
+    let (reference, reference_costs) = &outcome.costs[0];
+    let reference_wall = wall(reference_costs);
+
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header([
+        String::new(),
+        "wall, ms".into(),
+        "min to max".into(),
+        format!("against {}", reference.name()),
+        "best against best".into(),
+        "processor, ms".into(),
+        "peak, MiB".into(),
+    ]);
+    let mut rows: Vec<_> = outcome.costs.iter().collect();
+    rows.sort_by_key(|(_, costs)| wall(costs).median);
+    for (contender, costs) in rows {
+        let wall = wall(costs);
+        table.add_row([
+            contender.name().to_owned(),
+            ms(wall.median),
+            format!("{} to {}", ms(wall.min), ms(wall.max)),
+            ratio(wall.median, reference_wall.median),
+            ratio(wall.min, reference_wall.min),
+            ms(median(costs.iter().map(|cost| cost.processor))),
+            mib(median(costs.iter().map(|cost| cost.peak_bytes))),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("### {}: {}\n\n{size}.\n\n{}", outcome.scenario.name, outcome.scenario.what, with_alignment(&table))
+}
+
+/// Replaces what an earlier run wrote, or begins the page.
+pub(crate) fn write(page: &Path, facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> Result<()> {
+    let old = match fs::read_to_string(page) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!(
+                "# Benchmarks\n\nRatios within one run say something; milliseconds do not travel.\n\n{BEGIN}\n{END}\n"
+            )
+        }
+        Err(error) => return Err(error).context("cannot read the page"),
+    };
+    let new = replaced(&old, &body(facts, outcomes, files, runs));
+    fs::create_dir_all(page.parent().context("a page lies in a folder")?)?;
+    fs::write(page, new).context("cannot write the page")
+}
+
+fn body(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> String {
+    let mut text = format!(
+        "## Sweeping files\n\n\
+         ```console,no-run\n$ cargo xtask bench sweep --files {files} --runs {runs}\n```\n\n\
+         {} cores, Linux {}, {}, warm cache, empty files, medians of {runs} runs.\n\
+         Peers: {}.\n\
+         A number in *against* says how many times as long it took.\n\
+         The floor makes the bare system calls, without reports, second looks or safety.\n\
+         The Python script and the program with walkdir and globset are what one would write in an afternoon.\n\
+         After each run exactly the due files were gone.\n\
+         systemd-tmpfiles and tmpreaper select by age alone, and sit S5 out.\n",
+        facts.cores,
+        facts.kernel,
+        facts.file_system,
+        facts.versions.join(", "),
+    );
+    for outcome in outcomes {
+        write!(text, "\n{}\n", section(outcome)).expect("a string takes everything");
+    }
+    text
+}
+
+fn replaced(old: &str, body: &str) -> String {
+    let section = format!("{BEGIN}\n{body}{END}");
+    match (old.split_once(BEGIN), old.split_once(END)) {
+        (Some((before, _)), Some((_, after))) => format!("{before}{section}{after}"),
+        _ => format!("{}\n\n{section}\n", old.trim_end()),
+    }
+}
+
+struct Wall {
+    median: Duration,
+    min: Duration,
+    max: Duration,
+}
+
+fn wall(costs: &[Cost]) -> Wall {
+    let all = || costs.iter().map(|cost| cost.wall);
+    Wall { median: median(all()), min: all().min().unwrap_or_default(), max: all().max().unwrap_or_default() }
+}
+
+fn median<T: Ord + Copy + Default>(values: impl Iterator<Item = T>) -> T {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn ms(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1_000.0;
+    if ms < 100.0 { format!("{ms:.1}") } else { format!("{ms:.0}") }
+}
+
+fn ratio(time: Duration, reference: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() / reference.as_secs_f64())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "one digit after the point is printed")]
+fn mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
+}
+
+/// Tells Markdown what the terminal already shows: figures stand on the right.
+fn with_alignment(table: &Table) -> String {
+    let mut lines: Vec<String> = table.lines().collect();
+    if let Some(rule) = lines.get_mut(1) {
+        *rule = rule.replace("-|", ":|").replacen(":|", "-|", 1);
+    }
+    lines.join("\n")
+}
+
+/// The type of the mount with the longest path that holds `folder`.
+fn file_system(folder: &Path) -> Option<String> {
+    let folder = fs::canonicalize(folder).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (path, kind) = (fields.next()?, fields.next()?);
+            folder.starts_with(path).then(|| (path.len(), kind.to_owned()))
+        })
+        .max_by_key(|(length, _)| *length)
+        .map(|(_, kind)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEGIN, END, replaced};
+
+    #[test]
+    fn only_what_was_written_by_the_bench_is_replaced() {
+        let old = format!("# Ours\n\n{BEGIN}\nold\n{END}\n\n## Kept\n");
+        assert_eq!(replaced(&old, "new\n"), format!("# Ours\n\n{BEGIN}\nnew\n{END}\n\n## Kept\n"));
+    }
+
+    #[test]
+    fn a_page_without_the_marks_keeps_its_text() {
+        assert_eq!(replaced("# Ours\n", "new\n"), format!("# Ours\n\n{BEGIN}\nnew\n{END}\n"));
+    }
+}

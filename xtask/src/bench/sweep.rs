@@ -1,0 +1,220 @@
+//! `cargo xtask bench sweep`: one sweep of equal fresh trees by each contender, in turn, checked after each run.
+//!
+//! The turns go round, so that a disk that is busy for a while meets all alike. Trees of which nothing is due are made
+//! once, since nobody changes them. The cache is warm: a tree has just been made and written out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum as _;
+use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags};
+
+use super::contenders::{Bench, Contender};
+use super::fixture::{Due, Fixture, Folders, Named};
+use super::page;
+use crate::shell::{self, cargo, top, without_leftovers};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Files in the largest trees; the others are smaller in proportion
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    files: u64,
+    /// Sweeps by each contender in each scenario
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// Where the trees are made
+    #[arg(long, default_value = "target")]
+    dir: PathBuf,
+    /// Only these scenarios: S1,S4
+    #[arg(long, value_delimiter = ',')]
+    scenarios: Vec<String>,
+    /// Only these contenders
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Contender>,
+    /// Print the figures, but leave docs/benchmarks.md as it is
+    #[arg(long)]
+    no_page: bool,
+}
+
+/// One question that all contenders are asked.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) fixture: Fixture,
+}
+
+/// What one run cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) wall: Duration,
+    /// User and system time, of all threads and children.
+    pub(crate) processor: Duration,
+    pub(crate) peak_bytes: u64,
+}
+
+/// All runs of one scenario, by contender.
+pub(crate) struct Outcome {
+    pub(crate) scenario: Scenario,
+    pub(crate) costs: Vec<(Contender, Vec<Cost>)>,
+}
+
+fn scenarios(files: u64) -> Vec<Scenario> {
+    let all = |folders, files, due| Fixture { folders, files, due, named: Named::All };
+    let named_few = Fixture { folders: Folders::Flat, files, due: Due::None, named: Named::OneInAHundred };
+    let (fifth, folders, tiny) = (files / 5, files / 1_000, files / 50);
+    #[rustfmt::skip]
+    let list = [
+        ("S0", "an empty directory: starting up",     all(Folders::Flat, 0, Due::None)),
+        ("S1", "one directory, none due",             all(Folders::Flat, files, Due::None)),
+        ("S2", "one directory, all due",              all(Folders::Flat, fifth, Due::All)),
+        ("S3", "one directory, every other due",      all(Folders::Flat, fifth, Due::EveryOther)),
+        ("S4", "directories of 200, every other due", all(Folders::Below(folders), 200 * folders, Due::EveryOther)),
+        ("S5", "one directory, none due, the pattern names one in a hundred", named_few),
+        ("S6", "directories of two files, none due",  all(Folders::Below(tiny), 2 * tiny, Due::None)),
+    ];
+    list.map(|(name, what, fixture)| Scenario { name, what, fixture }).into()
+}
+
+/// Runs the chosen scenarios, prints the figures, and writes them into `docs/benchmarks.md`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let takes_part = |contender: &Contender| args.only.is_empty() || args.only.contains(contender);
+    // All from the same release profile, as they would be shipped.
+    if takes_part(&Contender::Cleanup) {
+        shell::run(&mut cargo(&["build", "--release", "-p", "cleanup-cli"]))?;
+    }
+    shell::run(&mut cargo(&["build", "--release", "-p", "xtask", "--examples"]))?;
+    let target = cargo_metadata::MetadataCommand::new().current_dir(top()).no_deps().exec()?.target_directory;
+    let release = target.join("release").into_std_path_buf();
+
+    let folder = std::path::absolute(top().join(&args.dir))?.join("bench-sweep");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("cannot remove what an earlier run left")?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    spread_out(&folder);
+    let bench = Bench { release: &release, papers: &folder };
+
+    let contenders: Vec<(Contender, PathBuf)> = Contender::value_variants()
+        .iter()
+        .filter(|contender| takes_part(contender))
+        .filter_map(|&contender| match contender.program(&bench) {
+            None => {
+                println!("{} is not installed, and is left out", contender.name());
+                None
+            }
+            program => Some((contender, program?)),
+        })
+        .collect();
+
+    let mut outcomes = Vec::new();
+    for scenario in scenarios(args.files) {
+        if args.scenarios.is_empty() || args.scenarios.iter().any(|name| name.eq_ignore_ascii_case(scenario.name)) {
+            let start = Instant::now();
+            let outcome = play(scenario, &contenders, args.runs, &bench)?;
+            println!("\n{}", page::section(&outcome));
+            println!("({:.0} s)", start.elapsed().as_secs_f32());
+            outcomes.push(outcome);
+        }
+    }
+    let facts = page::Facts::gather(&folder, &contenders)?;
+    fs::remove_dir_all(&folder)?;
+    if !args.no_page {
+        let page = top().join("docs/benchmarks.md");
+        page::write(&page, &facts, &outcomes, args.files, args.runs)?;
+        println!("\nwritten to docs/benchmarks.md");
+    }
+    Ok(())
+}
+
+fn play(scenario: Scenario, contenders: &[(Contender, PathBuf)], runs: u64, bench: &Bench<'_>) -> Result<Outcome> {
+    let mut costs: Vec<_> = contenders
+        .iter()
+        .filter(|(contender, _)| contender.can_do(&scenario))
+        .map(|(contender, program)| (*contender, program, Vec::new()))
+        .collect();
+    let mut trees =
+        Trees { fixture: scenario.fixture, name: scenario.name, folder: bench.papers, current: None, made: 0 };
+    for run in 0..runs {
+        let turns = costs.len();
+        for turn in 0..turns {
+            let (contender, program, its_costs) = &mut costs[(turn + usize::try_from(run)?) % turns];
+            let its = || format!("{} in {}", contender.name(), scenario.name);
+            let root = trees.fresh()?;
+            let cost = measure(*contender, program, &scenario, &root, bench).with_context(its)?;
+            scenario.fixture.check_swept(&root).with_context(its)?;
+            its_costs.push(cost);
+        }
+    }
+    trees.clear()?;
+    let costs = costs.into_iter().map(|(contender, _, costs)| (contender, costs)).collect();
+    Ok(Outcome { scenario, costs })
+}
+
+/// Equal trees, one at a time.
+struct Trees<'a> {
+    fixture: Fixture,
+    name: &'static str,
+    folder: &'a Path,
+    current: Option<PathBuf>,
+    made: u64,
+}
+
+impl Trees<'_> {
+    /// A tree that nobody has swept, or one of which nothing could be swept.
+    fn fresh(&mut self) -> Result<PathBuf> {
+        if self.fixture.due != Due::None {
+            self.clear()?;
+        }
+        if let Some(tree) = &self.current {
+            return Ok(tree.clone());
+        }
+        self.made += 1;
+        let tree = self.folder.join(format!("{}-{}", self.name, self.made));
+        self.fixture.make(&tree)?;
+        self.current = Some(tree.clone());
+        Ok(tree)
+    }
+
+    fn clear(&mut self) -> Result<()> {
+        match self.current.take() {
+            Some(tree) => fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Asks ext4 to lay the folders in `folder` far apart. Without a journal it searches long before it hands out an inode
+/// that was freed within the last minutes, and a tree beside the one before would take a hundred times as long to make.
+fn spread_out(folder: &Path) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if let Ok(folder) = rustix::fs::open(folder, flags, Mode::empty())
+        && let Ok(attributes) = ioctl_getflags(&folder)
+    {
+        // Other file systems know no such wish.
+        let _ = ioctl_setflags(&folder, attributes | IFlags::TOPDIR);
+    }
+}
+
+fn measure(contender: Contender, program: &Path, scenario: &Scenario, root: &Path, bench: &Bench<'_>) -> Result<Cost> {
+    let (result, said) = (bench.papers.join("result"), bench.papers.join("said"));
+    let mut command = Command::new(bench.release.join("examples/measure"));
+    without_leftovers(&mut command).arg(&result).arg(program).current_dir(bench.papers);
+    contender.ask(scenario, root, bench, &mut command)?;
+    let status = command.stdout(Stdio::null()).stderr(fs::File::create(&said)?).status()?;
+    let said = fs::read_to_string(&said).unwrap_or_default();
+    ensure!(status.success(), "cannot be measured: {said}");
+
+    let line = fs::read_to_string(&result)?;
+    let numbers = line.split_whitespace().map(str::parse::<i64>).collect::<Result<Vec<_>, _>>()?;
+    let [code, wall, user, system, peak] = numbers[..] else { anyhow::bail!("unexpected measure: {line}") };
+    ensure!(code == 0, "ended with exit code {code}: {said}");
+    Ok(Cost {
+        wall: Duration::from_micros(wall.try_into()?),
+        processor: Duration::from_micros((user + system).try_into()?),
+        peak_bytes: peak.try_into()?,
+    })
+}
