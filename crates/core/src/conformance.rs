@@ -122,7 +122,7 @@ fn items(with_archives: bool) -> Vec<Item> {
 }
 
 fn expected(rule: &Policy, items: &[Item]) -> BTreeSet<String> {
-    let run = Run { now: Moment::from_unix(2_000_000_000, 0) };
+    let run = Run::at(Moment::from_unix(2_000_000_000, 0));
     let stays = |item: &&Item| {
         let at = match item.age {
             Age::Past(age) => run.now.minus(age),

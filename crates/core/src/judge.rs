@@ -5,15 +5,47 @@
 //! everything that protects stands before everything that removes.
 
 use crate::candidate::{Candidate, Class};
+use crate::guard::RunningTime;
+use crate::hold::Holds;
 use crate::moment::Moment;
-use crate::policy::{Archives, Policy};
-use crate::verdict::{Keep, Remove, Verdict};
+use crate::policy::{Archives, Brakes, Policy};
+use crate::verdict::{Age, Keep, Remove, Verdict};
 
 /// What is fixed for one run of one policy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Run {
     /// The store's clock, read once: the wall clock for files, the database's own for rows.
     pub now: Moment,
+    /// With `age_clock = "running"`: when the machine was asleep or off, which does not count as age.
+    pub running: Option<RunningTime>,
+    /// What somebody asked to keep for a while.
+    pub holds: Holds,
+    /// Where the sweep itself has to stop.
+    pub brakes: Brakes,
+}
+
+impl Run {
+    /// A run by the wall clock, without holds or brakes.
+    pub fn at(now: Moment) -> Self {
+        Self { now, running: None, holds: Holds::default(), brakes: Brakes::default() }
+    }
+
+    /// The age of something stamped at that moment; `None` when it lies ahead.
+    fn age(&self, at: Moment) -> Option<Age> {
+        Some(match &self.running {
+            None => Age::Wall(self.now.since(at)?),
+            Some(running) => Age::Running(running.between(at, self.now)?),
+        })
+    }
+
+    /// Until when a candidate is held. A folder stays as well while something in it is held.
+    fn held_until(&self, candidate: &Candidate<'_>) -> Option<Moment> {
+        let below = || match candidate.class {
+            Class::EmptyDirectory => self.holds.below(candidate.name),
+            Class::Ordinary | Class::Archive => None,
+        };
+        self.holds.until(candidate.name).max(below()).filter(|until| *until > self.now)
+    }
 }
 
 /// Decides about one candidate.
@@ -24,14 +56,17 @@ pub fn judge(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> Verdict {
     if candidate.class == Class::Archive && policy.archives == Archives::Keep {
         return Verdict::Keep(Keep::Archive);
     }
-    let Some(age) = run.now.since(stamp.at) else {
+    if let Some(until) = run.held_until(candidate) {
+        return Verdict::Keep(Keep::Held { until });
+    }
+    let Some(age) = run.age(stamp.at) else {
         let by = stamp.at.since(run.now).unwrap_or_default();
         return Verdict::Keep(Keep::Future { stamp, by });
     };
-    if age < policy.min_age {
+    if age.get() < policy.min_age {
         return Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age });
     }
-    if age > max_age.get() {
+    if age.get() > max_age.get() {
         return Verdict::Remove(Remove::Expired { stamp, age, max_age });
     }
     Verdict::Keep(Keep::WithinLimits { stamp, age, max_age })

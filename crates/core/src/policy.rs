@@ -61,6 +61,12 @@ pub struct FilePolicy {
     pub depth: Depth,
     /// Whether directories in which nothing is left go as well.
     pub empty_dirs: EmptyDirs,
+    /// By which clock ages count.
+    pub age_clock: AgeClock,
+    /// What stops it when more goes than anybody can have meant.
+    pub brakes: Brakes,
+    /// Whether verdicts are acted on at all.
+    pub effect: Effect,
     /// Whether the service learns of new files by itself and keeps exact deadlines.
     pub track: bool,
     /// When the service or a rendered unit runs it.
@@ -102,6 +108,35 @@ pub enum EmptyDirs {
     Keep,
     /// Directories below the root are judged by age once nothing is left in them.
     Judge,
+}
+
+/// The key `age_clock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeClock {
+    /// The wall clock (the default).
+    Wall,
+    /// The wall clock, less the time for which this machine was asleep or switched off.
+    Running,
+}
+
+/// The keys that stop a policy when more goes than anybody can have meant. `None` is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brakes {
+    /// Files removed in one run; the rest is left for the next.
+    pub max_removals: Option<u64>,
+    /// Percent of the matching files, 1 to 100, beyond which nothing is removed.
+    pub max_removal_percent: Option<u32>,
+    /// Removals that fail in a row before the run of this policy ends.
+    pub max_consecutive_errors: Option<u32>,
+}
+
+/// The key `mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// What is due is removed (the default).
+    Enforce,
+    /// Everything but the removal.
+    Observe,
 }
 
 /// A rule for session rows in one table.

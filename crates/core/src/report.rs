@@ -15,6 +15,9 @@ use crate::verdict::{Keep, Verdict};
 /// The version of the JSON shape, raised when a key changes its meaning.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// How many things the plan of a policy that is held back names.
+pub const MAX_PLANNED: usize = 20;
+
 /// How many failed items a report names; the rest is only counted.
 pub const MAX_ERRORS: usize = 100;
 
@@ -39,6 +42,9 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
     /// The sums.
     pub totals: Totals,
+    /// What befell the memory of past runs, in words: what could not be remembered, what was repaired.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What started a run.
@@ -93,6 +99,8 @@ pub enum PolicyStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Skip {
+    /// Another sweep of the same policy is running.
+    Locked,
     /// The configuration says `enabled = false`.
     Disabled,
     /// The root does not exist.
@@ -124,12 +132,45 @@ pub struct PolicyReport {
     /// The counts.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What a policy that is held back would have removed: the first [`MAX_PLANNED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plan: Vec<Planned>,
+    /// With `mode = "observe"`: what became of what the last run looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
     /// What came of each limit.
     pub limits: Vec<Limit>,
     /// The first [`MAX_ERRORS`] items that could not be looked at or removed, by path.
     pub errors: Vec<ItemError>,
     /// How many there were.
     pub errors_total: u64,
+}
+
+/// One thing that would have been removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Planned {
+    /// Its path below the root; lossy when it is not UTF-8.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What became of the files that an observing policy looked at in its last run: whether somebody else cleans alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Observed {
+    /// It would have taken them, and they are gone.
+    pub gone_as_predicted: u64,
+    /// It would have taken them, and they are still there.
+    pub still_there: u64,
+    /// It would have kept them, and they are gone.
+    pub gone_but_kept: u64,
+    /// The first few of `still_there`, by path.
+    pub examples_still_there: Vec<String>,
+    /// The first few of `gone_but_kept`, by path.
+    pub examples_gone_but_kept: Vec<String>,
 }
 
 /// What came of one limit.
@@ -260,6 +301,7 @@ impl Report {
             status,
             policies,
             totals,
+            notes: Vec::new(),
         }
     }
 }
@@ -278,10 +320,25 @@ impl From<PolicyStatus> for RunStatus {
 impl PolicyReport {
     /// A policy that ran to its end.
     pub fn finished(name: &str, kind: PolicyKind, tally: Tally) -> Self {
-        let Tally { counts, mut errors, errors_total } = tally;
+        let Tally { counts, mut errors, errors_total, stopped } = tally;
         errors.sort_by(|a, b| a.path.cmp(&b.path));
         let status = if errors_total == 0 { PolicyStatus::Ok } else { PolicyStatus::Partial };
-        Self { counts, errors, errors_total, ..Self::empty(name, kind, status) }
+        let deferred = counts.kept.deferred;
+        let message = stopped.or_else(|| {
+            (deferred > 0).then(|| format!("max_removals is reached; {deferred} more are left for the next run"))
+        });
+        Self { message, counts, errors, errors_total, ..Self::empty(name, kind, status) }
+    }
+
+    /// Holds a policy back that ran as a plan: nothing was removed, and the plan says what would have been.
+    #[must_use]
+    pub fn held(self, message: String, plan: Vec<Planned>) -> Self {
+        Self { status: PolicyStatus::Held, message: Some(message), plan, ..self }
+    }
+
+    /// A policy that a brake holds back before it looked at anything.
+    pub fn held_back(name: &str, kind: PolicyKind, message: String) -> Self {
+        Self { message: Some(message), ..Self::empty(name, kind, PolicyStatus::Held) }
     }
 
     /// A policy that could not run.
@@ -301,6 +358,8 @@ impl PolicyReport {
             status,
             message: None,
             skipped: None,
+            plan: Vec::new(),
+            observed: None,
             counts: Counts::default(),
             limits: Vec::new(),
             errors: Vec::new(),
@@ -336,6 +395,8 @@ pub struct Tally {
     pub errors: Vec<ItemError>,
     /// How many items failed.
     pub errors_total: u64,
+    /// Why the sweep ended before its end.
+    pub stopped: Option<String>,
 }
 
 impl Tally {
@@ -355,11 +416,20 @@ impl Tally {
             Verdict::Keep(keep) => {
                 *match keep {
                     Keep::Archive => &mut counts.kept.archive,
+                    Keep::Held { .. } => &mut counts.kept.held,
                     Keep::Future { .. } => &mut counts.kept.future,
                     Keep::Settling { .. } => &mut counts.kept.settling,
                     Keep::WithinLimits { .. } => &mut counts.kept.within_limits,
                 } += 1;
             }
+        }
+    }
+
+    /// Counts a candidate that was judged due and is left for the next run.
+    pub fn deferred(&mut self, candidate: &Candidate<'_>) {
+        if candidate.class != Class::EmptyDirectory {
+            self.counts.matched += 1;
+            self.counts.kept.deferred += 1;
         }
     }
 
@@ -423,6 +493,7 @@ impl Tally {
         a.in_use += b.in_use;
         a.deferred += b.deferred;
         self.errors_total += other.errors_total;
+        self.stopped = self.stopped.take().or(other.stopped);
         let room = MAX_ERRORS.saturating_sub(self.errors.len());
         self.errors.extend(other.errors.into_iter().take(room));
     }

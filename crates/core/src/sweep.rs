@@ -7,9 +7,10 @@
 //! lock when it is done, so that workers do not wait for each other.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::candidate::Candidate;
+use crate::candidate::{Candidate, Class};
 use crate::judge::{Run, judge};
 use crate::policy::Policy;
 use crate::report::{ItemError, Tally};
@@ -54,7 +55,15 @@ pub struct Judged<'a> {
 
 /// Sweeps everything the store offers and counts what came of it.
 pub fn sweep(store: &impl FileStore, policy: &Policy, run: &Run, mode: Mode, observer: &dyn Observer) -> Tally {
-    let sweep = Sweep { policy, run, mode, observer, sum: Mutex::default() };
+    let sweep = Sweep {
+        policy,
+        run,
+        mode,
+        observer,
+        sum: Mutex::default(),
+        taken: AtomicU64::new(0),
+        failures: AtomicU32::new(0),
+    };
     store.offer(&sweep);
     sweep.sum.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -65,9 +74,30 @@ struct Sweep<'a> {
     mode: Mode,
     observer: &'a dyn Observer,
     sum: Mutex<Tally>,
+    /// Files judged due so far, against `max_removals`.
+    taken: AtomicU64,
+    /// Removals that failed in a row, against `max_consecutive_errors`.
+    failures: AtomicU32,
 }
 
 impl Sweep<'_> {
+    /// Whether `max_removals` leaves this one for the next run. Directories cost nothing and are not counted.
+    fn is_deferred(&self, candidate: &Candidate<'_>) -> bool {
+        let Some(max) = self.run.brakes.max_removals else { return false };
+        candidate.class != Class::EmptyDirectory && self.taken.fetch_add(1, Ordering::Relaxed) >= max
+    }
+
+    /// Whether so many removals have failed in a row that there is no point in going on; says so.
+    fn is_hopeless(&self, outcome: &Outcome) -> Option<String> {
+        let max = self.run.brakes.max_consecutive_errors?;
+        if !matches!(outcome, Outcome::Failed(_)) {
+            self.failures.store(0, Ordering::Relaxed);
+            return None;
+        }
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        (failures >= max).then(|| format!("stopped after {failures} errors in a row (max_consecutive_errors)"))
+    }
+
     fn add(&self, tally: Tally) {
         self.sum.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
     }
@@ -79,6 +109,10 @@ impl Visitor for Sweep<'_> {
         for index in 0..batch.len() {
             let candidate = batch.candidate(index);
             let verdict = judge(self.policy, self.run, &candidate);
+            if verdict.is_due() && self.is_deferred(&candidate) {
+                tally.deferred(&candidate);
+                continue;
+            }
             tally.judged(&candidate, &verdict);
 
             let outcome = match (self.mode, verdict) {
@@ -95,9 +129,14 @@ impl Visitor for Sweep<'_> {
                 tally.acted(&candidate, outcome);
             }
             self.observer.judged(&Judged { candidate, verdict, outcome: outcome.as_ref() });
+            if let Some(stopped) = outcome.and_then(|outcome| self.is_hopeless(&outcome)) {
+                tally.stopped = Some(stopped);
+                break;
+            }
         }
+        let flow = if tally.stopped.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         self.add(tally);
-        ControlFlow::Continue(())
+        flow
     }
 
     fn fault(&self, fault: Fault<'_>) {

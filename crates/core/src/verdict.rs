@@ -25,6 +25,11 @@ pub enum Verdict {
 pub enum Keep {
     /// A pattern of `archives` names it, and archives are not included.
     Archive,
+    /// Somebody asked to keep it, or a folder that it lies in.
+    Held {
+        /// Until when.
+        until: Moment,
+    },
     /// Its stamp lies ahead of the clock.
     Future {
         /// The stamp.
@@ -37,7 +42,7 @@ pub enum Keep {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
-        age: Duration,
+        age: Age,
         /// The policy's `min_age`.
         min_age: Duration,
     },
@@ -46,7 +51,7 @@ pub enum Keep {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
-        age: Duration,
+        age: Age,
         /// The policy's `max_age`.
         max_age: MaxAge,
     },
@@ -60,17 +65,45 @@ pub enum Remove {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
-        age: Duration,
+        age: Age,
         /// The policy's `max_age`.
         max_age: MaxAge,
     },
+}
+
+/// How old something is, and by which clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// By the wall clock.
+    Wall(Duration),
+    /// By the time for which this machine has certainly been running since.
+    Running(Duration),
+}
+
+impl Age {
+    /// The age that counts.
+    pub fn get(self) -> Duration {
+        match self {
+            Self::Wall(age) | Self::Running(age) => age,
+        }
+    }
+}
+
+/// `3h ago`, `3h of running time ago`.
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wall(age) => write!(f, "{} ago", Human(*age)),
+            Self::Running(age) => write!(f, "{} of running time ago", Human(*age)),
+        }
+    }
 }
 
 impl Verdict {
     /// The last moment at which it is still kept, when age alone decides: at any later one it may go.
     pub fn kept_until(&self) -> Option<Moment> {
         match self {
-            Self::Keep(Keep::WithinLimits { stamp, max_age, .. }) => Some(stamp.at.plus(max_age.get())),
+            Self::Keep(Keep::WithinLimits { stamp, max_age, age: Age::Wall(_) }) => Some(stamp.at.plus(max_age.get())),
             Self::Keep(_) | Self::Remove(_) => None,
         }
     }
@@ -102,6 +135,7 @@ impl fmt::Display for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Archive => f.write_str("an archive; kept unless archives are included"),
+            Self::Held { until } => write!(f, "held until {until}"),
             Self::Future { stamp, by } => {
                 write!(
                     f,
@@ -112,10 +146,10 @@ impl fmt::Display for Keep {
                 )
             }
             Self::Settling { stamp, age, min_age } => {
-                write!(f, "{} {} ago, younger than min_age {}", stamp.basis, Human(*age), Human(*min_age))
+                write!(f, "{} {age}, younger than min_age {}", stamp.basis, Human(*min_age))
             }
             Self::WithinLimits { stamp, age, max_age } => {
-                write!(f, "{} {} ago, within max_age {}", stamp.basis, Human(*age), Human(max_age.get()))
+                write!(f, "{} {age}, within max_age {}", stamp.basis, Human(max_age.get()))
             }
         }
     }
@@ -125,7 +159,7 @@ impl fmt::Display for Remove {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired { stamp, age, max_age } => {
-                write!(f, "{} {} ago, older than max_age {}", stamp.basis, Human(*age), Human(max_age.get()))
+                write!(f, "{} {age}, older than max_age {}", stamp.basis, Human(max_age.get()))
             }
         }
     }

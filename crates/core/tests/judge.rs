@@ -1,5 +1,7 @@
 //! Judging: tables of policies and files with the text that people read, and properties that hold for all of them.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -40,7 +42,7 @@ fn table(toml: &str, files: &[(&str, &str)]) -> String {
             None => "no candidate".to_owned(),
             Some(class) => {
                 let stamp = Stamp { at, basis: Basis::Modified };
-                judge(&policy.rule, &Run { now: NOW }, &Candidate { name, class, bytes: 0, stamp }).to_string()
+                judge(&policy.rule, &Run::at(NOW), &Candidate { name, class, bytes: 0, stamp }).to_string()
             }
         };
         writeln!(text, "{age:>6}  {name}: {said}").unwrap();
@@ -99,7 +101,7 @@ fn age_is_exceeded_strictly_to_the_nanosecond() {
     let due = |age: Duration| {
         let stamp = Stamp { at: NOW.minus(age), basis: Basis::Modified };
         let candidate = Candidate { name: Name { folder: b"", last: b"x" }, class: Class::Ordinary, bytes: 0, stamp };
-        judge(&policy.rule, &Run { now: NOW }, &candidate).is_due()
+        judge(&policy.rule, &Run::at(NOW), &candidate).is_due()
     };
     let hour = Duration::from_hours(1);
     assert!(!due(hour));
@@ -181,7 +183,7 @@ fn rule() -> impl Strategy<Value = Policy> {
 
 fn swept(things: &[Thing], rule: &Policy, now: i64, mode: Mode) -> (Tally, Vec<u32>) {
     let memory = Memory(Mutex::new((0_u32..).zip(things.iter().cloned()).collect()));
-    let tally = sweep(&memory, rule, &Run { now: Moment::from_unix(now, 0) }, mode, &());
+    let tally = sweep(&memory, rule, &Run::at(Moment::from_unix(now, 0)), mode, &());
     (tally, memory.0.into_inner().unwrap().into_keys().collect())
 }
 
@@ -230,7 +232,7 @@ proptest! {
         let candidate =
             Candidate { name: Name { folder: b"", last: b"x" }, class: thing.class, bytes: thing.bytes, stamp };
         let now = Moment::from_unix(now, 0);
-        if let Verdict::Remove(_) = judge(&rule, &Run { now }, &candidate) {
+        if let Verdict::Remove(_) = judge(&rule, &Run::at(now), &candidate) {
             prop_assert!(thing.class != Class::Archive || rule.archives == Archives::Judge);
             let age = now.since(stamp.at).unwrap();
             prop_assert!(age > rule.max_age.get() && age >= rule.min_age);

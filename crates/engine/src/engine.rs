@@ -221,7 +221,7 @@ impl Engine {
                 return PolicyReport::failed(name, PolicyKind::Files, error.to_string());
             }
         };
-        let run = Run { now: clock::now() };
+        let run = Run::at(clock::now());
         let tally = sweep(&store, &policy.rule, &run, mode, &PolicyWatcher { name, watcher });
         PolicyReport::finished(name, PolicyKind::Files, tally)
     }
@@ -236,7 +236,7 @@ impl Engine {
                 match store.look(path) {
                     Look::Candidate(found) => {
                         let name = Name { folder: b"", last: path };
-                        let verdict = judge(&policy.rule, &Run { now: clock::now() }, &found.candidate(name));
+                        let verdict = judge(&policy.rule, &Run::at(clock::now()), &found.candidate(name));
                         let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
                         (kind, verdict.reason(), verdict.kept_until())
                     }

@@ -1,5 +1,7 @@
 //! Depth: ten thousand levels under sixty-four descriptors. Alone in its process, because the limit is the process's.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::os::fd::OwnedFd;
@@ -35,7 +37,7 @@ fn dig(root: &std::path::Path) {
         let file = rustix::fs::openat(&here, "due", OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, 0o600.into());
         let long_ago = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
         let times = Timestamps { last_access: long_ago, last_modification: long_ago };
-        rustix::fs::futimens(&file.unwrap(), &times).unwrap();
+        rustix::fs::futimens(file.unwrap(), &times).unwrap();
         here = rustix::fs::openat(&here, "level", flags, Mode::empty()).unwrap();
     }
     // The bottom level has a file too few: so that every level has one, the root's is enough.

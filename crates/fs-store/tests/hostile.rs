@@ -1,6 +1,8 @@
 //! Accidents and attacks: whatever happens to the tree while it is swept, nothing outside the root is touched, and
 //! nothing that changed after it was judged.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::fs::{self, File};

@@ -1,5 +1,7 @@
 //! What is selected: the suite that all stores run, and an independent oracle on random trees.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,11 @@
 //! What the tests of this crate share: policies without a configuration file, files of a given age, one sweep.
 
-#![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unreachable_pub,
+    reason = "tests may, and every test binary uses its own part"
+)]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
@@ -11,7 +16,9 @@ use std::time::{Duration, SystemTime};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::pattern::Patterns;
-use cleanup_core::policy::{Archives, Depth, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
+use cleanup_core::policy::{
+    AgeClock, Archives, Brakes, Depth, Effect, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind,
+};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::Store;
@@ -24,7 +31,7 @@ pub fn now() -> SystemTime {
 }
 
 pub fn run() -> Run {
-    Run { now: Moment::from_unix(2_000_000_000, 0) }
+    Run::at(Moment::from_unix(2_000_000_000, 0))
 }
 
 /// Everything older than an hour goes, at any depth.
@@ -41,6 +48,9 @@ pub fn policy(root: &Path) -> FilePolicy {
         stamp: StampKind::Modified,
         depth: Depth::UNLIMITED,
         empty_dirs: EmptyDirs::Keep,
+        age_clock: AgeClock::Wall,
+        brakes: Brakes::default(),
+        effect: Effect::Enforce,
         track: false,
         schedule: None,
         enabled: true,

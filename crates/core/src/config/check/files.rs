@@ -7,7 +7,7 @@ use super::super::raw::{RawFilePolicy, RawStamp};
 use super::super::values::{At, Switch};
 use super::{Check, is_file_system_root};
 use crate::pattern::{self, PatternError, Patterns};
-use crate::policy::{Archives, Depth, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
+use crate::policy::{AgeClock, Archives, Brakes, Depth, Effect, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
 
 impl Check<'_> {
     pub(super) fn file_policy(&mut self, name: &At<String>, raw: &RawFilePolicy) -> Option<FilePolicy> {
@@ -44,6 +44,9 @@ impl Check<'_> {
             stamp: raw.stamp.map_or(StampKind::Modified, stamp),
             depth,
             empty_dirs,
+            age_clock: AgeClock::Wall,
+            brakes: Brakes::default(),
+            effect: Effect::Enforce,
             track: raw.track.unwrap_or(false),
             schedule,
             enabled: raw.enabled.is_none_or(|Switch(enabled)| enabled),

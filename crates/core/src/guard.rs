@@ -1,0 +1,195 @@
+//! Whether the wall clock can be believed.
+//!
+//! A clock that jumps a year ahead makes every file a year older. So each run leaves a [`Reading`] of three clocks
+//! behind, and the next one compares: within one boot, wall time and boot time must have gone on alike; over a
+//! reboot, wall time must not lie before the last run. Time asleep counts as boot time, so a suspended night is no
+//! jump. A reading that is not believed never becomes what the next one is compared with.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::duration::Human;
+use crate::moment::Moment;
+
+/// How far wall time and boot time may drift apart between two runs: more than any clock discipline slews, less than
+/// any threshold that matters.
+pub const TOLERANCE: Duration = Duration::from_mins(5);
+
+/// What the clocks of this machine said at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The wall clock.
+    pub wall: Moment,
+    /// The time since this boot, time asleep included (`CLOCK_BOOTTIME`).
+    pub boot: Duration,
+    /// The time since this boot, time asleep left out (`CLOCK_MONOTONIC`).
+    pub running: Duration,
+    /// Which boot this is, as the kernel names it.
+    pub boot_id: String,
+}
+
+/// How the wall clock contradicts the last run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jump {
+    /// Within one boot it ran ahead of boot time.
+    Ahead {
+        /// By how much.
+        by: Duration,
+        /// The wall clock at the last run.
+        last: Moment,
+        /// The wall clock now.
+        now: Moment,
+    },
+    /// Within one boot it fell behind boot time.
+    Back {
+        /// By how much.
+        by: Duration,
+        /// The wall clock at the last run.
+        last: Moment,
+        /// The wall clock now.
+        now: Moment,
+    },
+    /// After a reboot it lies before the last run.
+    BeforeLastRun {
+        /// By how much.
+        by: Duration,
+        /// The wall clock at the last run.
+        last: Moment,
+        /// The wall clock now.
+        now: Moment,
+    },
+}
+
+/// Compares a reading with that of the last run whose clock was believed.
+pub fn check(last: &Reading, now: &Reading) -> Result<(), Jump> {
+    let (before, after) = (last.wall, now.wall);
+    let went = |from: Moment, to: Moment| to.since(from).filter(|by| *by > TOLERANCE);
+    if last.boot_id == now.boot_id {
+        let expected = before.plus(now.boot.saturating_sub(last.boot));
+        if let Some(by) = went(expected, after) {
+            return Err(Jump::Ahead { by, last: before, now: after });
+        }
+        if let Some(by) = went(after, expected) {
+            return Err(Jump::Back { by, last: before, now: after });
+        }
+    } else if let Some(by) = went(after, before) {
+        return Err(Jump::BeforeLastRun { by, last: before, now: after });
+    }
+    Ok(())
+}
+
+impl fmt::Display for Jump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, by, last, now) = match self {
+            Self::Ahead { by, last, now } => ("ran ahead of the machine's uptime", by, last, now),
+            Self::Back { by, last, now } => ("was set back", by, last, now),
+            Self::BeforeLastRun { by, last, now } => ("lies before the last run", by, last, now),
+        };
+        write!(
+            f,
+            "the clock {what} by {}: it says {now}, and said {last} at the last run; \
+             nothing is deleted by a clock that may be wrong. If it is right now, run once with --force",
+            Human(*by)
+        )
+    }
+}
+
+/// A stretch of wall time in which this machine was asleep or switched off for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Absence {
+    /// When the stretch ended.
+    pub until: Moment,
+    /// How much of it was spent asleep or off, at most.
+    pub asleep: Duration,
+}
+
+/// The absences between readings, in order. What happened before the first reading is unknown.
+///
+/// Over a reboot it is not known how long the machine ran on after the last reading, so all of it counts as absence:
+/// that makes files younger, never older.
+pub fn absences(readings: &[Reading]) -> Vec<Absence> {
+    let between = |pair: &[Reading]| {
+        let (a, b) = (&pair[0], &pair[1]);
+        let ran = if a.boot_id == b.boot_id { b.running.saturating_sub(a.running) } else { b.running };
+        let asleep = b.wall.since(a.wall)?.checked_sub(ran)?;
+        (asleep > Duration::from_secs(1)).then_some(Absence { until: b.wall, asleep })
+    };
+    readings.windows(2).filter_map(between).collect()
+}
+
+/// From which moment, and less which absences, ages count with `age_clock = "running"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningTime {
+    /// The first reading: nothing is known of the time before it, so nothing of it counts.
+    pub known_since: Moment,
+    /// The absences since then.
+    pub absences: Vec<Absence>,
+}
+
+impl RunningTime {
+    /// From readings in order; the last of them is now. `None` without any.
+    pub fn new(readings: &[Reading]) -> Option<Self> {
+        Some(Self { known_since: readings.first()?.wall, absences: absences(readings) })
+    }
+
+    /// How long this machine has certainly been running between `from` and `now`; `None` when `from` lies ahead.
+    pub fn between(&self, from: Moment, now: Moment) -> Option<Duration> {
+        now.since(from)?;
+        let from = from.max(self.known_since);
+        let asleep = self.absences.iter().filter(|absence| absence.until > from).map(|absence| absence.asleep).sum();
+        Some(now.since(from).unwrap_or_default().saturating_sub(asleep))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn reading(wall_hours: i64, boot_hours: u32, boot_id: &str) -> Reading {
+        let uptime = boot_hours * HOUR;
+        let wall = Moment::from_unix(1_700_000_000 + wall_hours * 3600, 0);
+        Reading { wall, boot: uptime, running: uptime, boot_id: boot_id.to_owned() }
+    }
+
+    #[test]
+    fn wall_time_and_boot_time_go_on_alike() {
+        let last = reading(0, 10, "a");
+        assert_eq!(check(&last, &reading(1, 11, "a")), Ok(()));
+        assert_eq!(check(&last, &reading(8760, 10 + 8760, "a")), Ok(()), "a year later, and a year has passed");
+        assert!(matches!(check(&last, &reading(8761, 11, "a")), Err(Jump::Ahead { .. })));
+        assert!(matches!(check(&last, &reading(-17_520, 11, "a")), Err(Jump::Back { .. })));
+        assert!(matches!(check(&last, &reading(0, 11, "a")), Err(Jump::Back { by, .. }) if by == HOUR));
+    }
+
+    #[test]
+    fn a_slewed_clock_is_believed() {
+        let last = reading(0, 10, "a");
+        let within = Reading { wall: last.wall.plus(HOUR + TOLERANCE), ..reading(1, 11, "a") };
+        assert_eq!(check(&last, &within), Ok(()));
+    }
+
+    #[test]
+    fn over_a_reboot_only_the_past_is_disbelieved() {
+        let last = reading(0, 10, "a");
+        assert_eq!(check(&last, &reading(1, 0, "b")), Ok(()));
+        assert_eq!(check(&last, &reading(8760, 0, "b")), Ok(()), "it may have been off for a year");
+        assert!(matches!(check(&last, &reading(-1, 0, "b")), Err(Jump::BeforeLastRun { by, .. }) if by == HOUR));
+        let epoch = Reading { wall: Moment::EPOCH, ..reading(0, 0, "b") };
+        assert!(matches!(check(&last, &epoch), Err(Jump::BeforeLastRun { .. })));
+    }
+
+    #[test]
+    fn running_time_leaves_out_sleep_and_the_unknown() {
+        let slept = Reading { running: 3 * HOUR, ..reading(10, 20, "a") };
+        let readings = [Reading { running: 2 * HOUR, ..reading(0, 10, "a") }, slept.clone(), reading(20, 1, "b")];
+        let time = RunningTime::new(&readings).unwrap();
+        let now = readings[2].wall;
+        assert_eq!(time.between(slept.wall, now), Some(HOUR), "off for nine of ten hours");
+        assert_eq!(time.between(readings[0].wall, now), Some(2 * HOUR), "asleep for nine more");
+        assert_eq!(time.between(Moment::EPOCH, now), Some(2 * HOUR), "nothing is known of before");
+        assert_eq!(time.between(now.plus(HOUR), now), None);
+        assert_eq!(RunningTime::new(&[]), None);
+    }
+}
