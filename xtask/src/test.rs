@@ -28,10 +28,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // The runner comes last: its closing lines are the result.
     let examples = ["test", "--doc", "--workspace", "--all-features", "--quiet"];
     let runner: &[&str] = if find("cargo-nextest").is_some() {
-        &["nextest", "run", "--all-features"]
+        &["nextest", "run", "--all-features", "--no-fail-fast"]
     } else {
         println!("cargo-nextest is not installed, so this is plain `cargo test`");
-        &["test", "--all-features", "--lib", "--bins", "--tests"]
+        &["test", "--all-features", "--no-fail-fast", "--tests"]
     };
     if args.runner_args.is_empty() {
         shell::run(against(&cluster, &mut cargo(&examples)))?;
