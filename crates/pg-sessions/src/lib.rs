@@ -1,0 +1,189 @@
+//! Session rows: expired ones go, live ones never. PostgreSQL, and its embedded SQLite twin.
+//!
+//! Rows are not offered one by one to be judged: this store carries the rule inside its `DELETE`, against the
+//! database's own clock, so that a session that is touched between choosing and deleting lives. What is due is what
+//! `cleanup_core::judge` would call due; the conformance suite of core holds both databases to it.
+//!
+//! Nobody waits for a sweep: batches are small and paced by the latency they cause, locked rows are passed by, every
+//! statement has its limits. And nothing here ends in an error: [`sweep`] answers with a report, whose status says that
+//! the database was away, the table busy, or what a person has to change. What was committed is counted either way.
+//!
+//! The rooms: `table` turns names into SQL, `url` reads URLs, `pace` steers, `obstacle` keeps the books, `postgres` and
+//! `sqlite` do the work, [`demo`] makes a small database to show it on.
+
+mod check;
+pub mod demo;
+mod obstacle;
+mod pace;
+mod postgres;
+mod sqlite;
+mod table;
+mod url;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Database, SessionPolicy};
+use cleanup_core::report::PolicyReport;
+use cleanup_core::sweep::{Mode, Observer};
+
+pub use self::check::{Finding, Severity};
+pub use self::obstacle::Obstacle;
+use self::obstacle::{Ledger, Stop, no_database};
+use self::url::Target;
+
+/// How a table is gone through. Chosen anew for every run by a cheap estimate; named only to measure or test one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Few rows are due: in the order of the index on the activity column.
+    Drip,
+    /// Many rows are due, or there is no index: in physical order.
+    Sweep,
+}
+
+/// What a session table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionStats {
+    /// All rows.
+    pub total_rows: u64,
+    /// Those that a sweep would take now.
+    pub expired_rows: u64,
+    /// Whether the two counts are the planner's estimate, because the table is large.
+    pub estimated: bool,
+    /// The oldest activity; `None` when there is none, or when finding it would read a large table.
+    pub oldest: Option<Moment>,
+    /// The newest activity, likewise.
+    pub newest: Option<Moment>,
+    /// When the next row that is not due yet will be, likewise.
+    pub next_due_at: Option<Moment>,
+}
+
+/// Sweeps one policy, or counts exactly what a sweep would take ([`Mode::Plan`], in a read-only transaction).
+///
+/// `base` is the folder that a relative SQLite file is relative to. `now` is only compared with the database's clock,
+/// which alone decides. The observer is told of rows after each committed batch. May be dropped at any time: the open
+/// batch is then rolled back.
+pub async fn sweep(
+    policy: &SessionPolicy,
+    base: &Path,
+    mode: Mode,
+    now: Moment,
+    observer: &dyn Observer,
+) -> PolicyReport {
+    match mode {
+        Mode::Plan => run(policy, base, now, Job::Plan { ahead: 0.0 }, observer).await,
+        Mode::Apply => run(policy, base, now, Job::Apply { way: None }, observer).await,
+    }
+}
+
+/// Counts exactly what a sweep would take at another time, as if nobody touched a session until then.
+pub async fn plan_at(policy: &SessionPolicy, base: &Path, now: Moment, at: Moment) -> PolicyReport {
+    let ahead = match at.since(now) {
+        Some(later) => later.as_secs_f64(),
+        None => -now.since(at).unwrap_or_default().as_secs_f64(),
+    };
+    run(policy, base, now, Job::Plan { ahead }, &()).await
+}
+
+/// Sweeps by a given way, whatever the estimate says: for tests and measurements.
+pub async fn sweep_by(
+    way: Way,
+    policy: &SessionPolicy,
+    base: &Path,
+    now: Moment,
+    observer: &dyn Observer,
+) -> PolicyReport {
+    run(policy, base, now, Job::Apply { way: Some(way) }, observer).await
+}
+
+/// Looks at a policy's table: how many rows, how many due, the oldest, the next.
+pub async fn stats(policy: &SessionPolicy, base: &Path, now: Moment) -> Result<SessionStats, Obstacle> {
+    let clock = Clock::new(now);
+    let stats = match target(policy, base)? {
+        Target::Postgres(options) => postgres::stats(&options, policy, &clock).await,
+        Target::Sqlite(file) => sqlite::stats(&file, policy, &clock).await,
+    };
+    stats.map_err(|stop| stop.obstacle(policy))
+}
+
+/// Looks for everything that would make a sweep fail, wait or surprise, for `config check`. Empty is well.
+pub async fn check(policy: &SessionPolicy, base: &Path, now: Moment) -> Vec<Finding> {
+    let clock = Clock::new(now);
+    let target = match target(policy, base) {
+        Ok(target) => target,
+        Err(obstacle) => return vec![obstacle.into()],
+    };
+    let findings = match target {
+        Target::Postgres(options) => postgres::check(&options, policy, &clock).await,
+        Target::Sqlite(file) => sqlite::check(&file, policy, &clock).await,
+    };
+    findings.unwrap_or_else(|stop| vec![stop.obstacle(policy).into()])
+}
+
+enum Job {
+    /// Seconds from now.
+    Plan {
+        ahead: f64,
+    },
+    Apply {
+        way: Option<Way>,
+    },
+}
+
+async fn run(policy: &SessionPolicy, base: &Path, now: Moment, job: Job, observer: &dyn Observer) -> PolicyReport {
+    let clock = Clock::new(now);
+    let mut ledger = Ledger::default();
+    let result = match target(policy, base) {
+        Err(obstacle) => Err(obstacle),
+        Ok(target) => {
+            let books = &mut ledger;
+            let result = match (target, job) {
+                (Target::Postgres(options), Job::Plan { ahead }) => {
+                    postgres::plan(&options, policy, &clock, ahead, books).await
+                }
+                (Target::Postgres(options), Job::Apply { way }) => {
+                    postgres::sweep(&options, policy, &clock, way, observer, books).await
+                }
+                (Target::Sqlite(file), Job::Plan { ahead }) => sqlite::plan(&file, policy, &clock, ahead, books).await,
+                (Target::Sqlite(file), Job::Apply { way }) => {
+                    sqlite::sweep(&file, policy, &clock, way, observer, books).await
+                }
+            };
+            result.map_err(|stop| stop.obstacle(policy))
+        }
+    };
+    ledger.report(policy, result)
+}
+
+fn target(policy: &SessionPolicy, base: &Path) -> Result<Target, Obstacle> {
+    match &policy.database {
+        Database::Unset { variable } => Err(no_database(policy, variable)),
+        Database::Url(text) => url::parse(text, base).map_err(|error| Stop::Failed(error.to_string()).obstacle(policy)),
+    }
+}
+
+/// The longest idle time that can be told apart from "for ever": a cutoff must still be a date of both databases.
+const LONGEST_IDLE: Duration = Duration::from_secs(1900 * 365 * 86_400);
+
+/// The seconds a row may be idle: beyond `max_age` it goes, below `min_age` it never does.
+fn idle_seconds(policy: &SessionPolicy) -> f64 {
+    policy.rule.max_age.get().max(policy.rule.min_age).min(LONGEST_IDLE).as_secs_f64()
+}
+
+/// The caller's clock, which is compared with the database's and never used for anything else.
+struct Clock {
+    now: Moment,
+    since: Instant,
+}
+
+impl Clock {
+    fn new(now: Moment) -> Self {
+        Self { now, since: Instant::now() }
+    }
+
+    /// A sentence when the database's clock is far off.
+    fn skew(&self, database: Moment) -> Option<String> {
+        check::skew_sentence(database, self.now.plus(self.since.elapsed()))
+    }
+}

@@ -1,0 +1,187 @@
+//! Why a policy's rows could not be cleaned, and what its report then says.
+//!
+//! A database that is away, a table that is locked and another node that is faster are no failures: the policy is
+//! skipped and the next run is the retry. Whatever a person has to change is a failure, with the change in the
+//! message. What had been committed before stays counted either way.
+
+use cleanup_core::policy::SessionPolicy;
+use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Skip, Tally};
+
+use crate::check::Finding;
+
+/// Why a policy's rows could not be cleaned, counted or looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// A reason to look, but no failure.
+    #[error("{message}")]
+    Skipped {
+        /// For programs.
+        skip: Skip,
+        /// A whole sentence for people.
+        message: String,
+    },
+    /// Somebody has to change something; the text says what.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The same before it is known which policy it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The database does not answer, or refuses us. Holds the reason.
+    Away(String),
+    /// The table, or what hangs on it, is locked for longer than we wait.
+    Busy,
+    /// Another node holds the advisory lock.
+    AnotherNode,
+    /// Not even the smallest batch can be done: the run ends, and what is left is reported.
+    GaveUp(String),
+    /// Somebody has to change something.
+    Failed(String),
+}
+
+impl Stop {
+    pub(crate) fn obstacle(self, policy: &SessionPolicy) -> Obstacle {
+        let rows = words(&policy.rule.name);
+        let skipped = |skip, message| Obstacle::Skipped { skip, message };
+        match self {
+            Self::Away(reason) => skipped(Skip::DatabaseAway, format!("Could not clean up {rows}: {reason}")),
+            Self::Busy => {
+                let message = format!(
+                    "Could not clean up {rows}: the table is locked by somebody else; the next run tries again"
+                );
+                skipped(Skip::Busy, message)
+            }
+            Self::AnotherNode => skipped(Skip::AnotherNode, format!("Another node is at it: it is cleaning up {rows}")),
+            Self::GaveUp(reason) | Self::Failed(reason) => {
+                Obstacle::Failed(format!("Cannot clean up {rows}: {reason}"))
+            }
+        }
+    }
+}
+
+/// The obstacle of a policy whose database's variable is unset.
+pub(crate) fn no_database(policy: &SessionPolicy, variable: &str) -> Obstacle {
+    let rows = words(&policy.rule.name);
+    Obstacle::Skipped { skip: Skip::NoDatabase, message: format!("No database for {rows}: {variable} is not set") }
+}
+
+/// A policy's name in words: `tutor-sessions` is about tutor sessions.
+fn words(name: &str) -> String {
+    name.replace(['-', '_'], " ")
+}
+
+/// What one run has come to so far. It outlives the run's errors, so that committed batches stay counted.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) tally: Tally,
+    /// A statement was cancelled that could not be any smaller; it is among the errors.
+    pub(crate) gave_up: bool,
+    notes: Vec<String>,
+}
+
+impl Ledger {
+    /// Counts rows that were due and are gone.
+    pub(crate) fn removed(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        counts.scanned += rows;
+        counts.matched += rows;
+        counts.due += rows;
+        counts.removed += rows;
+    }
+
+    /// Counts rows that are due and locked by somebody: most likely a user who just came back.
+    pub(crate) fn in_use(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        counts.scanned += rows;
+        counts.matched += rows;
+        counts.due += rows;
+        counts.kept.in_use += rows;
+    }
+
+    /// Counts rows that are old, but that rows of another table refer to.
+    pub(crate) fn referenced(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        counts.scanned += rows;
+        counts.matched += rows;
+        counts.kept.referenced += rows;
+    }
+
+    /// Counts rows that are due and that the database would not let go.
+    pub(crate) fn failed(&mut self, table: &str, rows: u64, reason: &str) {
+        if rows > 0 {
+            let counts = &mut self.tally.counts;
+            counts.scanned += rows;
+            counts.matched += rows;
+            counts.due += rows;
+            self.error(table, format!("{} stay: {reason}", plural(rows, "expired row")));
+            self.tally.errors_total += rows - 1;
+        }
+    }
+
+    /// Names something that went wrong, without a row's id.
+    pub(crate) fn error(&mut self, table: &str, error: String) {
+        self.tally.failed(ItemError { path: table.to_owned(), path_bytes: None, error });
+    }
+
+    /// Adds a sentence to the report's message.
+    pub(crate) fn note(&mut self, sentence: String) {
+        self.notes.push(sentence);
+    }
+
+    /// Closes the books.
+    pub(crate) fn report(mut self, policy: &SessionPolicy, result: Result<(), Obstacle>) -> PolicyReport {
+        let name = &policy.rule.name;
+        let (status, skipped) = match result {
+            Ok(()) => (None, None),
+            Err(Obstacle::Skipped { skip, message }) => {
+                self.notes.insert(0, message);
+                (Some(PolicyStatus::Skipped), Some(skip))
+            }
+            Err(Obstacle::Failed(message)) => {
+                self.notes.insert(0, message);
+                (Some(PolicyStatus::Failed), None)
+            }
+        };
+        let message = (!self.notes.is_empty()).then(|| self.notes.join("; "));
+        let report = PolicyReport::finished(name, PolicyKind::Sessions, self.tally);
+        PolicyReport { status: status.unwrap_or(report.status), message, skipped, ..report }
+    }
+}
+
+/// The first finding that stands in the way, as a reason to stop.
+pub(crate) fn first_problem(findings: &[Finding]) -> Result<(), Stop> {
+    match findings.iter().find(|finding| finding.severity == crate::check::Severity::Problem) {
+        Some(finding) => Err(Stop::Failed(finding.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// `1 row`, `2 rows`.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sums_of_a_ledger_agree() {
+        let mut ledger = Ledger::default();
+        ledger.removed(5);
+        ledger.in_use(2);
+        ledger.referenced(3);
+        ledger.failed("public.t", 4, "a trigger keeps them");
+        let (counts, errors) = (ledger.tally.counts, ledger.tally.errors_total);
+        assert_eq!((counts.matched, counts.due, counts.removed, errors), (14, 11, 5, 4));
+        assert_eq!(ledger.tally.errors[0].error, "4 expired rows stay: a trigger keeps them");
+        ledger.failed("public.t", 0, "nothing");
+        assert_eq!(ledger.tally.errors.len(), 1);
+    }
+
+    #[test]
+    fn a_name_is_put_in_words() {
+        assert_eq!(words("tutor-sessions_2"), "tutor sessions 2");
+    }
+}

@@ -1,0 +1,192 @@
+//! Doing one batch after the other: limits, pacing, bounded retries, and the books.
+//!
+//! Both ways hand their statements in here and are told what came of them. Whatever goes wrong is bounded here: a lock
+//! that is not had is tried again a few times with jitter, a conflict likewise, a batch that takes too long is halved.
+
+use std::time::{Duration, Instant};
+
+use cleanup_core::policy::SessionPolicy;
+use cleanup_core::store::Seen;
+use cleanup_core::sweep::Observer;
+
+use super::catalog::tighter;
+use super::count;
+use super::fault::Fault;
+use super::inspect::{Ground, Leaf};
+use super::millis;
+use super::session::{Bound, Done, Frame, Kind, Limits, Session};
+use crate::obstacle::{Ledger, Stop};
+use crate::pace::{self, Pacer};
+
+/// How often a lock or a conflict is tried again before the run ends.
+const TRIES: u32 = 4;
+
+/// How many times its target a batch may take before it is cancelled, when the policy does not say.
+const PATIENCE: u32 = 50;
+
+/// The index leads, whatever the planner's statistics say: a seq scan or a sort would read everything in each batch.
+const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort = off";
+
+/// The range leads: with stale statistics the planner may follow an index through the whole backlog in each batch.
+const BY_RANGE: &str = "; set local enable_seqscan = off; set local enable_indexscan = off; \
+    set local enable_indexonlyscan = off; set local enable_bitmapscan = off";
+
+/// What a way may do next.
+pub(super) enum Next {
+    /// It was done and is counted.
+    Done(Done),
+    /// Somebody holds a lock; worth another way, or the same again after [`Batches::wait`].
+    Locked,
+    /// It took too long and was cancelled.
+    Cancelled,
+    /// It lost against somebody; a pause was made, and the same may be tried again.
+    Again,
+}
+
+/// The state of a run.
+pub(super) struct Batches<'a> {
+    policy: &'a SessionPolicy,
+    ground: &'a Ground,
+    observer: &'a dyn Observer,
+    pub(super) ledger: &'a mut Ledger,
+    limits: Limits,
+    target: Duration,
+    /// How often in a row it did not work.
+    tries: u32,
+    /// For rows that a waiting statement locks too: they must not wait for long.
+    hasty: Frame,
+    steady: Frame,
+}
+
+impl<'a> Batches<'a> {
+    pub(super) fn new(
+        policy: &'a SessionPolicy,
+        ground: &'a Ground,
+        observer: &'a dyn Observer,
+        ledger: &'a mut Ledger,
+    ) -> Self {
+        let target = pace::target(policy.pace);
+        let lock = tighter(ground.server.lock_timeout_ms, policy.lock_timeout);
+        let patience = policy.statement_timeout.unwrap_or_else(|| (target * PATIENCE).max(lock * 2));
+        let statement = tighter(ground.server.statement_timeout_ms, patience);
+        let limits = Limits { lock, statement: Some(statement) };
+        let target = target.min(statement / 4).max(millis(1));
+        let (hasty, steady) = (Frame::batch(limits, ""), Frame::batch(limits, ""));
+        Self { policy, ground, observer, ledger, limits, target, tries: 0, hasty, steady }
+    }
+
+    /// Makes ready for a leaf.
+    pub(super) fn enter(&mut self, leaf: &Leaf) {
+        let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
+        // Against other tables the planner must be free to choose.
+        self.hasty = Frame::batch(hasty, if leaf.referenced { "" } else { BY_RANGE });
+        self.steady = Frame::batch(self.limits, if leaf.facts.index && !leaf.referenced { BY_INDEX } else { "" });
+    }
+
+    /// A pacer for batches of rows.
+    pub(super) fn rows(&self) -> Pacer {
+        Pacer::new(self.policy.pace, self.target, self.policy.batch_size, pace::ROWS)
+    }
+
+    /// A pacer for ranges of pages that hold `rows_per_page`.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and float casts saturate")]
+    pub(super) fn pages(&self, rows_per_page: f64) -> Pacer {
+        let pages = |rows: u32| (f64::from(rows) / rows_per_page).ceil().max(1.0) as u32;
+        let bounds = 1..=pages(*pace::ROWS.end());
+        Pacer::new(self.policy.pace, self.target, pages(self.policy.batch_size), bounds)
+    }
+
+    /// A pacer that begins with all the rows that a batch may have.
+    pub(super) fn whole_range(&self) -> Pacer {
+        Pacer::new(self.policy.pace, self.target, *pace::ROWS.end(), pace::ROWS)
+    }
+
+    pub(super) fn idle_seconds(&self) -> f64 {
+        crate::idle_seconds(self.policy)
+    }
+
+    pub(super) fn block_bytes(&self) -> u64 {
+        self.ground.server.block_bytes
+    }
+
+    /// A range that would wait for locked rows, but not for long.
+    pub(super) async fn hasty(&mut self, session: &mut Session, bound: Bound, pacer: &mut Pacer) -> Result<Next, Stop> {
+        let frame = self.hasty.clone();
+        self.run(session, &frame, bound, Kind::Plain, pacer).await
+    }
+
+    /// A batch that passes locked rows by; it only ever waits for the table.
+    pub(super) async fn steady(
+        &mut self,
+        session: &mut Session,
+        bound: Bound,
+        pacer: &mut Pacer,
+    ) -> Result<Next, Stop> {
+        let frame = self.steady.clone();
+        self.run(session, &frame, bound, Kind::Picked, pacer).await
+    }
+
+    async fn run(
+        &mut self,
+        session: &mut Session,
+        frame: &Frame,
+        bound: Bound,
+        kind: Kind,
+        pacer: &mut Pacer,
+    ) -> Result<Next, Stop> {
+        let began = Instant::now();
+        match session.batch(frame, self.ground.table.key, bound, kind).await {
+            Ok(done) => {
+                let pause = pacer.done(began.elapsed());
+                self.tries = 0;
+                self.ledger.removed(done.gone);
+                self.observer.seen(Seen { scanned: done.picked.unwrap_or(done.gone), ..Seen::default() });
+                tokio::time::sleep(pause).await;
+                Ok(Next::Done(done))
+            }
+            Err(Fault::Locked) => Ok(Next::Locked),
+            Err(Fault::Cancelled) => Ok(Next::Cancelled),
+            Err(Fault::Conflict(reason)) => {
+                self.again().await.map_err(|()| Stop::Failed(reason))?;
+                Ok(Next::Again)
+            }
+            // The other node's batches are short, too, and two that share the work both get on.
+            Err(Fault::AnotherNode) => {
+                self.again().await.map_err(|()| Stop::AnotherNode)?;
+                Ok(Next::Again)
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Waits before the same is tried again, and ends the run when that was often enough.
+    pub(super) async fn wait(&mut self) -> Result<(), Stop> {
+        self.again().await.map_err(|()| Stop::Busy)
+    }
+
+    async fn again(&mut self) -> Result<(), ()> {
+        self.tries += 1;
+        if self.tries >= TRIES {
+            return Err(());
+        }
+        tokio::time::sleep(pace::backoff(self.target, self.tries)).await;
+        Ok(())
+    }
+
+    /// Not even one row could be done in the time there is: the run goes on elsewhere and ends *partial*.
+    pub(super) fn gave_up(&mut self, leaf: &Leaf) {
+        if !self.ledger.gave_up {
+            self.ledger.gave_up = true;
+            let limit = self.limits.statement.unwrap_or_default().as_millis();
+            let error = format!("even a single row takes longer than the statement_timeout of {limit} ms");
+            self.ledger.error(&leaf.facts.name.to_string(), error);
+        }
+    }
+
+    /// Counts what was due when the run began and is still there, by what keeps it.
+    pub(super) async fn count_left(&mut self, session: &mut Session, leaf: &Leaf) -> Result<(), Stop> {
+        let frame = Frame::batch(Limits { statement: Some(Duration::from_secs(10)), ..self.limits }, "");
+        let now = &self.ground.server.now_text;
+        count::left(session, &frame, leaf, self.idle_seconds(), now, self.ledger).await
+    }
+}

@@ -1,0 +1,276 @@
+//! What the database's catalog says about a policy's table, before anything is done to it.
+//!
+//! The catalog is the judge of names: a configuration's table is looked up here, under limits like everything else,
+//! and from then on it is the schema and name that the catalog gave. All that could make a sweep fail, wait or surprise
+//! is asked here once, so that `config check` and the sweep cannot disagree.
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::SessionPolicy;
+use sqlx::SqlStr;
+use sqlx::postgres::PgRow;
+use sqlx::postgres::types::Oid;
+
+use super::fault::Fault;
+use super::session::{Frame, Session, cell, statement};
+use super::sql::Reference;
+use crate::table::{Identifier, Sql, TableName};
+
+const SERVER: &str = "\
+select pg_catalog.current_setting('server_version_num')::int4,
+  pg_catalog.pg_is_in_recovery(),
+  pg_catalog.current_setting('default_transaction_read_only')::bool,
+  pg_catalog.current_setting('block_size')::int8,
+  current_user::text,
+  (select setting::int8 from pg_catalog.pg_settings where name = 'statement_timeout'),
+  (select setting::int8 from pg_catalog.pg_settings where name = 'lock_timeout'),
+  extract(epoch from pg_catalog.clock_timestamp())::float8,
+  pg_catalog.to_json(pg_catalog.clock_timestamp()) #>> '{}'";
+
+const TABLE: &str = "\
+select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
+  pg_catalog.hashtextextended(pg_catalog.format('cleanup/%s/%s', n.nspname, c.relname), 0)
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.oid = pg_catalog.to_regclass($1)";
+
+const COLUMN: &str = "\
+select a.attnotnull, case t.typtype when 'd' then t.typbasetype else t.oid end::regtype::text,
+  format_type(a.atttypid, a.atttypmod)
+from pg_attribute a join pg_type t on t.oid = a.atttypid
+where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped";
+
+const COLUMNS: &str = "\
+select a.attname::text from pg_attribute a
+where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+order by a.attnum";
+
+/// The table itself, and its partitions and children: all that hold rows of their own.
+const LEAVES: &str = "\
+with recursive tree as (
+  select $1::oid as relid
+  union
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
+select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
+  greatest(c.reltuples, -1)::float8, pg_relation_size(c.oid),
+  has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'delete')
+    and has_any_column_privilege(c.oid, 'update'),
+  row_security_active(c.oid),
+  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
+    and g.tgtype & 11 = 11),
+  exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '4'),
+  exists (select 1 from pg_index x join pg_class ic on ic.oid = x.indexrelid join pg_am m on m.oid = ic.relam
+    join pg_attribute a on a.attrelid = c.oid and a.attname = $2
+    where x.indrelid = c.oid and x.indkey[0] = a.attnum and x.indisvalid and x.indpred is null and m.amname = 'btree')
+from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c.relnamespace
+where c.relkind <> 'p'
+order by c.oid";
+
+/// Foreign keys of other tables that point to one of these; of a partitioned one, the parent's alone.
+const REFERENCES: &str = "\
+select k.confrelid, n.nspname::text, c.relname::text, k.confdeltype::text,
+  array(select a.attname::text from unnest(k.conkey) with ordinality u(attnum, place)
+    join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum order by u.place),
+  array(select a.attname::text from unnest(k.confkey) with ordinality u(attnum, place)
+    join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.attnum order by u.place),
+  exists (select 1 from pg_index x where x.indrelid = k.conrelid and x.indkey[0] = any (k.conkey)
+    and x.indisvalid and x.indpred is null),
+  has_table_privilege(k.conrelid, 'select')
+from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+where k.contype = 'f' and k.confrelid = any ($1)
+  and not exists (select 1 from pg_constraint p where p.oid = k.conparentid and p.confrelid = k.confrelid)
+order by k.oid";
+
+/// What is asked of the server once per run.
+#[derive(Clone, Debug)]
+pub(super) struct ServerFacts {
+    pub(super) version: i32,
+    pub(super) standby: bool,
+    pub(super) read_only: bool,
+    pub(super) block_bytes: u64,
+    pub(super) role: String,
+    /// The role's own limits, in milliseconds; 0 is none.
+    pub(super) statement_timeout_ms: u64,
+    pub(super) lock_timeout_ms: u64,
+    pub(super) now: Moment,
+    /// The same, as the server writes it.
+    pub(super) now_text: String,
+}
+
+/// The table that the policy names.
+#[derive(Clone, Debug)]
+pub(super) struct TableFacts {
+    pub(super) oid: Oid,
+    pub(super) name: TableName,
+    pub(super) kind: Kind,
+    /// The key of the advisory lock, the same for every node; the database is part of it anyway.
+    pub(super) key: i64,
+}
+
+/// What `pg_class.relkind` makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Table,
+    Partitioned,
+    /// Refused; the text says what it is.
+    Other(&'static str),
+}
+
+/// A column of the table.
+#[derive(Clone, Debug)]
+pub(super) struct ColumnFacts {
+    pub(super) not_null: bool,
+    /// The type, of a domain the one below it.
+    pub(super) base_type: String,
+    pub(super) shown_type: String,
+}
+
+/// One table that holds rows: the policy's own, or a partition of it.
+#[derive(Clone, Debug)]
+pub(super) struct LeafFacts {
+    pub(super) oid: Oid,
+    pub(super) name: TableName,
+    pub(super) is_table: bool,
+    /// The planner's figure; −1 when it has none.
+    pub(super) tuples: f64,
+    pub(super) bytes: u64,
+    pub(super) privileged: bool,
+    pub(super) row_security: bool,
+    /// Row-level triggers before delete: they may keep rows.
+    pub(super) triggers: bool,
+    pub(super) delete_rule: bool,
+    pub(super) index: bool,
+}
+
+/// A foreign key that points to a leaf.
+#[derive(Clone, Debug)]
+pub(super) struct KeyFacts {
+    pub(super) leaf: Oid,
+    pub(super) reference: Reference,
+    /// Whether rows go along, or are changed, when ours go: CASCADE, SET NULL, SET DEFAULT.
+    pub(super) acts: bool,
+    pub(super) index: bool,
+    pub(super) readable: bool,
+}
+
+pub(super) async fn server(session: &mut Session, frame: &Frame) -> Result<ServerFacts, Fault> {
+    let row = session.ask_one(frame, statement(SqlStr::from_static(SERVER))).await?;
+    Ok(ServerFacts {
+        version: cell(&row, 0)?,
+        standby: cell(&row, 1)?,
+        read_only: cell(&row, 2)?,
+        block_bytes: super::session::count(&row, 3)?.max(512),
+        role: cell(&row, 4)?,
+        statement_timeout_ms: super::session::count(&row, 5)?,
+        lock_timeout_ms: super::session::count(&row, 6)?,
+        now: super::moment(cell(&row, 7)?),
+        now_text: cell(&row, 8)?,
+    })
+}
+
+/// `None` when there is no such table. Names longer than PostgreSQL keeps are never found: cut short, they could be
+/// somebody else's.
+pub(super) async fn table(session: &mut Session, frame: &Frame, name: &TableName) -> Result<Option<TableFacts>, Fault> {
+    let quoted = Sql::new("{name}", &[("name", name)]).into_value();
+    let rows = session.ask(frame, statement(SqlStr::from_static(TABLE)).bind(quoted)).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let found = table_name(row, 1)?;
+    if found.name != name.name || name.schema.as_ref().is_some_and(|schema| found.schema.as_ref() != Some(schema)) {
+        return Ok(None);
+    }
+    let kind = match (cell::<String>(row, 3)?.as_str(), cell::<String>(row, 4)?.as_str()) {
+        ("r", "t") => Kind::Other("a temporary table"),
+        ("r", _)
+            if matches!(found.schema.as_ref().map(Identifier::as_str), Some("pg_catalog" | "information_schema")) =>
+        {
+            Kind::Other("a system table")
+        }
+        ("r", _) => Kind::Table,
+        ("p", _) => Kind::Partitioned,
+        ("v", _) => Kind::Other("a view"),
+        ("m", _) => Kind::Other("a materialized view"),
+        ("f", _) => Kind::Other("a foreign table"),
+        ("i" | "I", _) => Kind::Other("an index"),
+        ("S", _) => Kind::Other("a sequence"),
+        _ => Kind::Other("no table"),
+    };
+    Ok(Some(TableFacts { oid: cell(row, 0)?, name: found, kind, key: cell(row, 5)? }))
+}
+
+pub(super) async fn column(
+    session: &mut Session,
+    frame: &Frame,
+    table: Oid,
+    column: &Identifier,
+) -> Result<Option<ColumnFacts>, Fault> {
+    let bound = statement(SqlStr::from_static(COLUMN)).bind(table).bind(column.as_str().to_owned());
+    let rows = session.ask(frame, bound).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    Ok(Some(ColumnFacts { not_null: cell(row, 0)?, base_type: cell(row, 1)?, shown_type: cell(row, 2)? }))
+}
+
+/// All columns that can be written, in their order.
+pub(super) async fn columns(session: &mut Session, frame: &Frame, table: Oid) -> Result<Vec<Identifier>, Fault> {
+    let rows = session.ask(frame, statement(SqlStr::from_static(COLUMNS)).bind(table)).await?;
+    rows.iter().map(|row| identifier(cell(row, 0)?)).collect()
+}
+
+pub(super) async fn leaves(
+    session: &mut Session,
+    frame: &Frame,
+    table: Oid,
+    activity: &Identifier,
+) -> Result<Vec<LeafFacts>, Fault> {
+    let bound = statement(SqlStr::from_static(LEAVES)).bind(table).bind(activity.as_str().to_owned());
+    let rows = session.ask(frame, bound).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LeafFacts {
+                oid: cell(row, 0)?,
+                name: table_name(row, 1)?,
+                is_table: cell::<String>(row, 3)? == "r",
+                tuples: cell(row, 4)?,
+                bytes: super::session::count(row, 5)?,
+                privileged: cell(row, 6)?,
+                row_security: cell(row, 7)?,
+                triggers: cell(row, 8)?,
+                delete_rule: cell(row, 9)?,
+                index: cell(row, 10)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn keys(session: &mut Session, frame: &Frame, leaves: Vec<Oid>) -> Result<Vec<KeyFacts>, Fault> {
+    let rows = session.ask(frame, statement(SqlStr::from_static(REFERENCES)).bind(leaves)).await?;
+    rows.iter()
+        .map(|row| {
+            let theirs = cell::<Vec<String>>(row, 4)?.into_iter().map(identifier);
+            let ours = cell::<Vec<String>>(row, 5)?.into_iter().map(identifier);
+            let columns = theirs.zip(ours).map(|(theirs, ours)| Ok((theirs?, ours?))).collect::<Result<_, Fault>>()?;
+            Ok(KeyFacts {
+                leaf: cell(row, 0)?,
+                reference: Reference { other: table_name(row, 1)?, columns },
+                acts: !matches!(cell::<String>(row, 3)?.as_str(), "a" | "r"),
+                index: cell(row, 6)?,
+                readable: cell(row, 7)?,
+            })
+        })
+        .collect()
+}
+
+fn table_name(row: &PgRow, index: usize) -> Result<TableName, Fault> {
+    Ok(TableName { schema: Some(identifier(cell(row, index)?)?), name: identifier(cell(row, index + 1)?)? })
+}
+
+fn identifier(name: String) -> Result<Identifier, Fault> {
+    Identifier::new(name).map_err(|error| Fault::Final(error.to_string()))
+}
+
+/// The role's limits and the policy's, the tighter of both.
+pub(super) fn tighter(role_ms: u64, ours: std::time::Duration) -> std::time::Duration {
+    if role_ms == 0 { ours } else { ours.min(std::time::Duration::from_millis(role_ms)) }
+}
+
+/// The policy's column names, parsed.
+pub(super) fn column_names(policy: &SessionPolicy) -> Result<(Identifier, Identifier), crate::table::NameError> {
+    Ok((Identifier::parse(&policy.id_column)?, Identifier::parse(&policy.activity_column)?))
+}

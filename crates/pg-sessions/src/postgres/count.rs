@@ -1,0 +1,165 @@
+//! Counting instead of removing: plans, statistics, and what a run could not take.
+
+use cleanup_core::policy::SessionPolicy;
+use sqlx::postgres::PgRow;
+
+use super::fault::Fault;
+use super::inspect::{Ground, Leaf};
+use super::session::{Frame, Limits, Session, cell, count, statement};
+use super::{millis, moment};
+use crate::obstacle::{Ledger, Stop, plural};
+use crate::{SessionStats, idle_seconds};
+
+/// Up to this size a table is counted for statistics; beyond it the planner is asked.
+const COUNTED_BYTES: u64 = 64 << 20;
+
+/// What is left after a run is counted up to here: it is a number for people.
+const LEFT_AT_MOST: i64 = 10_000;
+
+/// The planner's figure for expired rows: the first line of `explain` ends in `(cost=… rows=… width=…)`.
+pub(super) async fn estimate(session: &mut Session, look: &Frame, leaf: &Leaf, idle: f64) -> Result<f64, Fault> {
+    let row = session.ask_one(look, statement(leaf.statements.estimate.statement()).bind(idle)).await?;
+    let line: String = cell(&row, 0)?;
+    let rows = line.rsplit_once("rows=").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
+    rows.ok_or_else(|| Fault::Final("explain answers without an estimate".to_owned()))
+}
+
+/// Counts everything in one snapshot, as of `ahead` seconds from now.
+pub(super) async fn plan(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    ground: &Ground,
+    ahead: f64,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    let frame = unhurried(policy, ground);
+    let statements = ground
+        .leaves
+        .iter()
+        .map(|leaf| statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead));
+    for rows in session.look(&frame, statements.collect()).await.map_err(too_slow)? {
+        for row in &rows {
+            let [all, due, referred, future] = four(row)?;
+            let counts = &mut ledger.tally.counts;
+            counts.scanned += all;
+            counts.matched += all;
+            counts.due += due;
+            counts.kept.referenced += referred;
+            counts.kept.future += future;
+            counts.kept.within_limits += all.saturating_sub(due + referred + future);
+        }
+    }
+    Ok(())
+}
+
+/// Counts small tables, and asks the planner about large ones.
+pub(super) async fn stats(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    ground: &Ground,
+) -> Result<SessionStats, Stop> {
+    let idle = idle_seconds(policy);
+    let frame = unhurried(policy, ground);
+    let mut stats = SessionStats::default();
+    for leaf in &ground.leaves {
+        let small = leaf.facts.bytes <= COUNTED_BYTES;
+        if small || leaf.facts.tuples < 0.0 {
+            let counting = statement(leaf.statements.count.statement()).bind(idle).bind(0.0);
+            let [all, due, _, _] = four(&session.ask_one(&frame, counting).await.map_err(too_slow)?)?;
+            stats.total_rows += all;
+            stats.expired_rows += due;
+        } else {
+            stats.estimated = true;
+            stats.total_rows += whole(leaf.facts.tuples);
+            stats.expired_rows += whole(estimate(session, &ground.look, leaf, idle).await?);
+        }
+        if small || leaf.facts.index {
+            let asked = vec![
+                statement(leaf.statements.ends.statement()),
+                statement(leaf.statements.next.statement()).bind(idle),
+            ];
+            let answers = session.look(&frame, asked).await.map_err(too_slow)?;
+            if let [ends, next] = &answers[..]
+                && let (Some(ends), Some(next)) = (ends.first(), next.first())
+            {
+                let earliest = |a: Option<_>, b: Option<_>| a.into_iter().chain(b).min();
+                stats.oldest = earliest(stats.oldest, cell::<Option<f64>>(ends, 0)?.map(moment));
+                stats.newest = stats.newest.max(cell::<Option<f64>>(ends, 1)?.map(moment));
+                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite());
+                stats.next_due_at = earliest(stats.next_due_at, next.map(|next| moment(next + idle)));
+            }
+        }
+    }
+    Ok(stats)
+}
+
+/// Counts what was due when the run began and is still there: referred to, locked, or kept by the database.
+pub(super) async fn left(
+    session: &mut Session,
+    frame: &Frame,
+    leaf: &Leaf,
+    idle: f64,
+    started: &str,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    let name = leaf.facts.name.to_string();
+    let bind =
+        |sql: &crate::table::Sql| statement(sql.statement()).bind(idle).bind(started.to_owned()).bind(LEFT_AT_MOST);
+    let row = match session.ask_one(frame, bind(&leaf.statements.left)).await {
+        Ok(row) => row,
+        Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
+        Err(_) => {
+            ledger.note(format!("what is left in {name} was not counted: it is locked, or too much"));
+            return Ok(());
+        }
+    };
+    let (rows, referred) = (count(&row, 0)?, count(&row, 1)?);
+    if i64::try_from(rows) == Ok(LEFT_AT_MOST) {
+        ledger.note(format!("of what is left in {name}, only the first {LEFT_AT_MOST} rows are counted"));
+    }
+    ledger.referenced(referred);
+    let rest = rows - referred;
+    if rest == 0 {
+        return Ok(());
+    }
+    let kept = if leaf.facts.row_security {
+        rest
+    } else if leaf.facts.triggers {
+        match session.ask_one(frame, bind(&leaf.statements.left_unlocked)).await {
+            Ok(row) => count(&row, 0)?.min(rest),
+            Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
+            Err(_) => rest,
+        }
+    } else {
+        0
+    };
+    ledger.failed(&name, kept, "a trigger or row security keeps them");
+    if !ledger.gave_up {
+        ledger.in_use(rest - kept);
+    } else if rest > kept {
+        ledger.note(format!("{} in {name} left for the next run", plural(rest - kept, "expired row")));
+    }
+    Ok(())
+}
+
+/// For counting everything: as long as the role may, and no locks waited for.
+fn unhurried(policy: &SessionPolicy, ground: &Ground) -> Frame {
+    let role = ground.server.statement_timeout_ms;
+    Frame::look(Limits { lock: policy.lock_timeout, statement: (role > 0).then(|| millis(role)) })
+}
+
+fn too_slow(fault: Fault) -> Stop {
+    match fault {
+        Fault::Cancelled => Stop::GaveUp("counting takes longer than the role's statement_timeout".to_owned()),
+        other => other.into(),
+    }
+}
+
+fn four(row: &PgRow) -> Result<[u64; 4], Fault> {
+    Ok([count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?])
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
+fn whole(rows: f64) -> u64 {
+    rows.max(0.0) as u64
+}

@@ -1,0 +1,87 @@
+//! What an error of the server means for the run: try again, smaller, later, elsewhere, or never.
+//!
+//! What a server says may quote a row (`Key (session_id)=(…) is still referenced`, whatever a trigger raises), and a
+//! session's id is a credential. So only the primary message is ever passed on, and only for classes of errors that
+//! speak of tables, roles and the server; for all others the five characters of the SQLSTATE must do.
+
+use cleanup_core::candidate::Escaped;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::obstacle::Stop;
+
+/// What came of a statement that did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The connection is gone, or was never had.
+    Away(String),
+    /// `lock_timeout`.
+    Locked,
+    /// `statement_timeout`.
+    Cancelled,
+    /// Deadlock, serialization, or a row that got a reference in between: the same again may work.
+    Conflict(String),
+    /// Another node holds the advisory lock.
+    AnotherNode,
+    /// Nothing that another try would change.
+    Final(String),
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(error) => error
+                .try_downcast_ref::<PgDatabaseError>()
+                .map_or_else(|| Self::Away("unexpected answer".to_owned()), server),
+            sqlx::Error::Io(error) => Self::Away(error.to_string()),
+            sqlx::Error::Tls(error) => Self::Away(format!("TLS: {error}")),
+            sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => Self::Away("unexpected answer".to_owned()),
+            sqlx::Error::Configuration(_) => Self::Final("a file that the url names cannot be used".to_owned()),
+            _ => Self::Final("unexpected answer of the database driver".to_owned()),
+        }
+    }
+}
+
+fn server(error: &PgDatabaseError) -> Fault {
+    let code = error.code();
+    match code {
+        "55P03" => Fault::Locked,
+        "57014" => Fault::Cancelled,
+        "40P01" | "40001" => Fault::Conflict(said(error)),
+        "23503" => Fault::Conflict(said(error)),
+        "25006" => Fault::Final("the database is read-only".to_owned()),
+        "42501" => Fault::Final(format!("{}; the role needs select, update and delete on the table", said(error))),
+        // Not let in, no such database, going down, too many connections.
+        "3D000" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Away(said(error)),
+        _ if code.starts_with("08") || code.starts_with("28") => Fault::Away(said(error)),
+        _ => Fault::Final(said(error)),
+    }
+}
+
+/// As much as may be repeated.
+fn said(error: &PgDatabaseError) -> String {
+    let about_rows = !["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"]
+        .iter()
+        .any(|class| error.code().starts_with(class));
+    if !about_rows {
+        return Escaped(error.message().as_bytes()).to_string();
+    }
+    let place = match (error.constraint(), error.table()) {
+        (Some(constraint), Some(table)) => {
+            format!(", constraint {} of {}", Escaped(constraint.as_bytes()), Escaped(table.as_bytes()))
+        }
+        _ => String::new(),
+    };
+    format!("the database refuses a batch (SQLSTATE {}{place})", Escaped(error.code().as_bytes()))
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Away(reason) => Self::Away(reason),
+            Fault::Locked => Self::Busy,
+            Fault::AnotherNode => Self::AnotherNode,
+            Fault::Cancelled => Self::GaveUp("statement_timeout".to_owned()),
+            Fault::Conflict(reason) | Fault::Final(reason) => Self::Failed(reason),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Looks at the ground before anyone sets foot on it: every reason why a sweep would fail, wait or surprise.
+//!
+//! The same findings stop a sweep and make up `config check`. A finding of severity *problem* says what to change.
+
+use std::time::Duration;
+
+use cleanup_core::policy::SessionPolicy;
+use sqlx::SqlStr;
+
+use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
+use super::fault::Fault;
+use super::session::{Frame, Limits, Session, statement};
+use super::sql::{Archive, Reference, Shape, Statements};
+use crate::Clock;
+use crate::check::Finding;
+use crate::table::{Identifier, Part, Sql, TableName, Zone};
+
+/// What a look at the catalog may take, whatever the role's own limit: it must come to an end to say anything.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is known of the table once it was found; what a sweep stands on.
+pub(super) struct Ground {
+    pub(super) server: ServerFacts,
+    pub(super) table: TableFacts,
+    pub(super) leaves: Vec<Leaf>,
+    /// For looks: estimates, counts of what is left.
+    pub(super) look: Frame,
+}
+
+/// One table that holds rows, with its statements.
+pub(super) struct Leaf {
+    pub(super) facts: LeafFacts,
+    pub(super) statements: Statements,
+    /// Whether rows of other tables keep rows here.
+    pub(super) referenced: bool,
+}
+
+/// Looks at everything. Without a ground there is no such table or column, and the findings say so.
+pub(super) async fn inspect(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    clock: &Clock,
+) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
+    let limits = Limits { lock: policy.lock_timeout, statement: Some(LOOK_LIMIT) };
+    let look = Frame::look(limits);
+    let mut findings = Vec::new();
+
+    let server = catalog::server(session, &look).await?;
+    about_server(&server, clock, &mut findings);
+    let Ok((name, (id, activity))) = TableName::parse(&policy.table)
+        .and_then(|name| Ok((name, catalog::column_names(policy)?)))
+        .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or activity_column: {error}"))))
+    else {
+        return Ok((None, findings));
+    };
+    let Some(table) = find_table(session, limits, &name, &mut findings).await? else { return Ok((None, findings)) };
+    let Some(zone) = find_columns(session, &look, policy, &table, (&id, &activity), &mut findings).await? else {
+        return Ok((None, findings));
+    };
+
+    let leaves = catalog::leaves(session, &look, table.oid, &activity).await?;
+    let keys = catalog::keys(session, &look, leaves.iter().map(|leaf| leaf.oid).collect()).await?;
+    for leaf in &leaves {
+        about_leaf(leaf, &server, &activity, &mut findings);
+    }
+    keys.iter().for_each(|key| about_key(key, &server.role, &mut findings));
+    let archive = match &policy.archive_table {
+        Some(archive) => find_archive(session, limits, &table, archive, &mut findings).await?,
+        None => None,
+    };
+
+    let leaf = |facts: LeafFacts| {
+        let holding = keys.iter().filter(|key| key.leaf == facts.oid && !key.acts);
+        let references: Vec<Reference> = holding.map(|key| key.reference.clone()).collect();
+        let shape = Shape {
+            table: &facts.name,
+            activity: &activity,
+            zone: zone.as_ref(),
+            references: &references,
+            archive: archive.as_ref(),
+        };
+        Leaf { statements: Statements::new(&shape), referenced: !references.is_empty(), facts }
+    };
+    let leaves = leaves.into_iter().map(leaf).collect();
+    Ok((Some(Ground { server, table, leaves, look }), findings))
+}
+
+fn about_server(server: &ServerFacts, clock: &Clock, findings: &mut Vec<Finding>) {
+    if server.version < 120_000 {
+        findings.push(Finding::problem("the server is older than PostgreSQL 12".to_owned()));
+    }
+    if server.standby {
+        findings.push(Finding::problem("this server is a read-only standby; give the url of the primary".to_owned()));
+    } else if server.read_only {
+        let sentence = "default_transaction_read_only is on for this role or database, so nothing can be removed";
+        findings.push(Finding::problem(sentence.to_owned()));
+    }
+    findings.extend(clock.skew(server.now).map(Finding::warning));
+}
+
+async fn find_table(
+    session: &mut Session,
+    limits: Limits,
+    name: &TableName,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<TableFacts>, Fault> {
+    let look_up = Frame::look_up(limits);
+    if let Some(table) = catalog::table(session, &look_up, name).await? {
+        if let Kind::Other(what) = table.kind {
+            findings.push(Finding::problem(format!("{} is {what}; name the table itself", table.name)));
+            return Ok(None);
+        }
+        return Ok(Some(table));
+    }
+    let mut sentence = format!("there is no table {name}, or the role may not see it");
+    if let Ok(folded) = TableName::parse(&name.to_string().to_lowercase())
+        && folded != *name
+        && catalog::table(session, &look_up, &folded).await?.is_some()
+    {
+        sentence = format!("there is no table {name}; names are taken as they are written, and there is {folded}");
+    }
+    findings.push(Finding::problem(sentence));
+    Ok(None)
+}
+
+/// The zone that the activity column needs; `None` inside when it has its own, outside when it cannot be used.
+async fn find_columns(
+    session: &mut Session,
+    look: &Frame,
+    policy: &SessionPolicy,
+    table: &TableFacts,
+    (id, activity): (&Identifier, &Identifier),
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Option<Zone>>, Fault> {
+    let name = &table.name;
+    if catalog::column(session, look, table.oid, id).await?.is_none() {
+        findings.push(Finding::problem(format!("{name} has no column {id} (id_column)")));
+        return Ok(None);
+    }
+    let Some(column) = catalog::column(session, look, table.oid, activity).await? else {
+        findings.push(Finding::problem(format!("{name} has no column {activity} (activity_column)")));
+        return Ok(None);
+    };
+    if !column.not_null {
+        findings.push(Finding::advice(format!("{name}.{activity} may be null; such rows always stay")));
+    }
+    let alter = |using: &'static str| {
+        let using = Sql::new(using, &[("column", activity)]);
+        let parts: [(&str, &dyn Part); 3] = [("table", name), ("column", activity), ("using", &using)];
+        Sql::new("alter table {table} alter column {column} type timestamptz using {using}", &parts).shown()
+    };
+    match (column.base_type.as_str(), &policy.activity_time_zone) {
+        ("timestamp with time zone", None) => Ok(Some(None)),
+        ("timestamp with time zone", Some(_)) => {
+            let sentence = format!("{name}.{activity} has a time zone of its own; activity_time_zone is not needed");
+            findings.push(Finding::advice(sentence));
+            Ok(Some(None))
+        }
+        ("timestamp without time zone", Some(text)) => {
+            let zone = Zone::parse(text);
+            let bound = statement(SqlStr::from_static("select (now() at time zone $1)::text")).bind(text.clone());
+            if zone.is_some() && matches!(session.ask(look, bound).await, Ok(_) | Err(Fault::Away(_))) {
+                return Ok(Some(zone));
+            }
+            findings.push(Finding::problem("activity_time_zone is no zone that the database knows".to_owned()));
+            Ok(None)
+        }
+        ("timestamp without time zone", None) => {
+            let sentence = format!(
+                "{name}.{activity} is a timestamp without time zone; set activity_time_zone to the zone that the \
+                 application writes, or change the column"
+            );
+            findings.push(Finding::problem(sentence).run(alter("{column} at time zone 'UTC'")));
+            Ok(None)
+        }
+        (other, _) => {
+            let using = match other {
+                "bigint" | "integer" | "double precision" | "numeric" => "to_timestamp({column})",
+                _ => "{column}::timestamptz",
+            };
+            let sentence = format!("{name}.{activity} is of type {}, not timestamptz", column.shown_type);
+            findings.push(Finding::problem(sentence).run(alter(using)));
+            Ok(None)
+        }
+    }
+}
+
+fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, findings: &mut Vec<Finding>) {
+    let name = &leaf.name;
+    if !leaf.is_table {
+        findings.push(Finding::problem(format!("{name} is no table of this server; its rows cannot be removed")));
+        return;
+    }
+    if !leaf.privileged {
+        let sentence = format!("the role may not select, update (for row locks) and delete on {name}");
+        findings.push(Finding::problem(sentence).run(grant(
+            "grant select, update, delete on {table} to {role}",
+            name,
+            server,
+        )));
+    }
+    if leaf.delete_rule {
+        findings.push(Finding::problem(format!("{name} has a rule on delete; what it would do is unknown")));
+    }
+    if leaf.row_security {
+        findings.push(Finding::warning(format!("row security applies on {name}; rows that it hides stay")));
+    }
+    if leaf.triggers {
+        findings.push(Finding::advice(format!("{name} has a trigger before delete; rows that it keeps stay")));
+    }
+    if !leaf.index {
+        let parts: [(&str, &dyn Part); 2] = [("table", name), ("column", activity)];
+        let statement = Sql::new("create index concurrently on {table} ({column})", &parts).shown();
+        findings.push(if server.version >= 140_000 {
+            let sentence = format!(
+                "no index of {name} is led by {activity}: sweeps read the whole table in physical order, which needs \
+                 none; an index helps when the table is large and few rows expire, and costs at every touch"
+            );
+            Finding::advice(sentence).run(statement)
+        } else {
+            Finding::warning(format!("no index of {name} is led by {activity}: every batch is slow")).run(statement)
+        });
+    }
+}
+
+fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
+    let other = &key.reference.other;
+    if !key.index {
+        let columns = Sql::joined(key.reference.columns.iter().map(|(theirs, _)| theirs as &dyn Part), ", ");
+        let parts: [(&str, &dyn Part); 2] = [("table", other), ("columns", &columns)];
+        let statement = Sql::new("create index concurrently on {table} ({columns})", &parts).shown();
+        let sentence =
+            format!("a foreign key of {other} points here without an index: every removed row reads all of it");
+        findings.push(if key.acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(statement));
+    }
+    if !key.acts {
+        findings.push(Finding::advice(format!("rows that {other} refers to stay")));
+        if !key.readable {
+            let role = Identifier::new(role.to_owned()).ok();
+            let parts: Option<[(&str, &dyn Part); 2]> =
+                role.as_ref().map(|role| [("table", other as &dyn Part), ("role", role)]);
+            let statement = parts.map(|parts| Sql::new("grant select on {table} to {role}", &parts).shown());
+            let sentence = format!("the role may not select on {other}, whose foreign key points here");
+            findings.push(Finding { statement, ..Finding::problem(sentence) });
+        }
+    }
+}
+
+async fn find_archive(
+    session: &mut Session,
+    limits: Limits,
+    table: &TableFacts,
+    text: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Archive>, Fault> {
+    let name = match TableName::parse(text) {
+        Ok(name) => name,
+        Err(error) => {
+            findings.push(Finding::problem(format!("archive_table: {error}")));
+            return Ok(None);
+        }
+    };
+    let found = catalog::table(session, &Frame::look_up(limits), &name).await?;
+    let Some(archive) = found else {
+        let parts: [(&str, &dyn Part); 2] = [("archive", &name), ("table", &table.name)];
+        let statement = Sql::new("create table {archive} (like {table})", &parts).shown();
+        findings.push(Finding::problem(format!("there is no archive_table {name}")).run(statement));
+        return Ok(None);
+    };
+    if archive.oid == table.oid || matches!(archive.kind, Kind::Other(_)) {
+        findings.push(Finding::problem(format!("{name} cannot be the archive_table: name another table")));
+        return Ok(None);
+    }
+    let look = Frame::look(limits);
+    let ours = catalog::columns(session, &look, table.oid).await?;
+    let theirs = catalog::columns(session, &look, archive.oid).await?;
+    for column in ours.iter().filter(|column| !theirs.contains(column)) {
+        findings.push(Finding::problem(format!("archive_table {name} has no column {column}; add it")));
+    }
+    Ok(Some(Archive { table: archive.name, columns: ours }))
+}
+
+fn grant(template: &'static str, table: &TableName, server: &ServerFacts) -> String {
+    match Identifier::new(server.role.clone()) {
+        Ok(role) => Sql::new(template, &[("table", table), ("role", &role)]).shown(),
+        Err(_) => String::new(),
+    }
+}

@@ -1,0 +1,152 @@
+//! PostgreSQL: one connection, small transactions, two ways of going through a table.
+//!
+//! A run looks at the catalog, estimates, and then takes each leaf of the table by one of two ways. The **drip** is the
+//! steady state: few rows are due, an index leads to them, they go in its order. The **sweep** is for a backlog or a
+//! table without an index: ranges of pages in physical order, each page read once. Both are sequences of batches, and a
+//! batch is a transaction of one `DELETE` that carries the age test itself. Nothing is remembered between runs.
+
+mod batch;
+mod catalog;
+mod count;
+mod drip;
+mod fault;
+mod inspect;
+mod range;
+mod session;
+mod sql;
+
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::SessionPolicy;
+use cleanup_core::sweep::Observer;
+use sqlx::postgres::PgConnectOptions;
+
+use self::batch::Batches;
+use self::fault::Fault;
+use self::inspect::{Ground, Leaf};
+use self::session::Session;
+use crate::check::Finding;
+use crate::obstacle::{Ledger, Stop, first_problem};
+use crate::{Clock, SessionStats, Way};
+
+/// From this share of expired rows on, going through everything beats following an index.
+const BACKLOG_SHARE: f64 = 0.3;
+
+/// TID ranges came with this version.
+const TID_RANGES: i32 = 140_000;
+
+/// Removes what is due. What was committed is in the ledger, however it ends.
+pub(crate) async fn sweep(
+    options: &PgConnectOptions,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    way: Option<Way>,
+    observer: &dyn Observer,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    let mut session = Session::open(options).await?;
+    let ground = stand(&mut session, policy, clock, ledger).await?;
+    let mut batches = Batches::new(policy, &ground, observer, ledger);
+    for leaf in &ground.leaves {
+        let way = match way {
+            Some(way) => way,
+            None => choose(&mut session, &ground, leaf, policy).await?,
+        };
+        tracing::debug!(table = %leaf.facts.name, ?way, "sweeping");
+        batches.enter(leaf);
+        match way {
+            Way::Drip => drip::run(&mut session, &mut batches, leaf).await?,
+            Way::Sweep => range::run(&mut session, &mut batches, leaf).await?,
+        }
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// Counts what a sweep would take, exactly, in one read-only snapshot; `ahead` seconds from now.
+pub(crate) async fn plan(
+    options: &PgConnectOptions,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    ahead: f64,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    let mut session = Session::open(options).await?;
+    let ground = stand(&mut session, policy, clock, ledger).await?;
+    count::plan(&mut session, policy, &ground, ahead, ledger).await?;
+    session.close().await;
+    Ok(())
+}
+
+pub(crate) async fn stats(
+    options: &PgConnectOptions,
+    policy: &SessionPolicy,
+    clock: &Clock,
+) -> Result<SessionStats, Stop> {
+    let mut session = Session::open(options).await?;
+    let (ground, findings) = inspect::inspect(&mut session, policy, clock).await?;
+    let Some(ground) = ground else {
+        first_problem(&findings)?;
+        return Err(Stop::Failed("the table cannot be looked at".to_owned()));
+    };
+    let stats = count::stats(&mut session, policy, &ground).await?;
+    session.close().await;
+    Ok(stats)
+}
+
+pub(crate) async fn check(
+    options: &PgConnectOptions,
+    policy: &SessionPolicy,
+    clock: &Clock,
+) -> Result<Vec<Finding>, Stop> {
+    let mut session = Session::open(options).await?;
+    let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
+    session.close().await;
+    Ok(findings)
+}
+
+async fn stand(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    ledger: &mut Ledger,
+) -> Result<Ground, Stop> {
+    let (ground, findings) = inspect::inspect(session, policy, clock).await?;
+    first_problem(&findings)?;
+    let ground = ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))?;
+    if let Some(sentence) = clock.skew(ground.server.now) {
+        tracing::warn!(policy = policy.rule.name, "{sentence}");
+        ledger.note(sentence);
+    }
+    Ok(ground)
+}
+
+/// The way for this leaf and this run, from the planner's estimate: no row is read for it.
+async fn choose(session: &mut Session, ground: &Ground, leaf: &Leaf, policy: &SessionPolicy) -> Result<Way, Fault> {
+    if ground.server.version < TID_RANGES {
+        return Ok(Way::Drip);
+    }
+    if !leaf.facts.index {
+        return Ok(Way::Sweep);
+    }
+    let expired = count::estimate(session, &ground.look, leaf, crate::idle_seconds(policy)).await?;
+    let share = expired / leaf.facts.tuples.max(1.0);
+    Ok(if share >= BACKLOG_SHARE { Way::Sweep } else { Way::Drip })
+}
+
+/// A moment from PostgreSQL's seconds since 1970; both infinities are the ends of what a moment can be.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "float casts saturate, and the rest is below 1"
+)]
+fn moment(seconds: f64) -> Moment {
+    let whole = seconds.floor();
+    Moment::from_unix(whole as i64, ((seconds - whole).clamp(0.0, 0.999_999) * 1e6) as u32 * 1000)
+}
+
+/// A millisecond count as a duration.
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}

@@ -1,0 +1,75 @@
+//! The sweep: ranges of pages in physical order, the age test alone, no sort, no index, each page read once.
+//!
+//! The plain statement for a range waits when somebody holds a lock on one of its rows. It does so only for as long as
+//! a batch takes, and the same range is then done again around the locked rows: nobody waits for us, and we for nobody.
+//! A page whose rows take too long all at once is taken in pieces.
+
+use super::batch::{Batches, Next};
+use super::inspect::Leaf;
+use super::session::{Session, statement};
+use crate::obstacle::Stop;
+
+pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: &Leaf) -> Result<(), Stop> {
+    let plain = leaf.statements.range.statement();
+    let pages = leaf.facts.bytes.div_ceil(batches.block_bytes());
+    let mut pacer = batches.pages(rows_per_page(leaf, pages));
+    let mut anything_left = leaf.referenced || leaf.facts.triggers || leaf.facts.row_security;
+    let mut page = 0;
+    while page < pages {
+        let end = (page + u64::from(pacer.size())).min(pages);
+        let bound = statement(plain.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
+        match batches.hasty(session, bound, &mut pacer).await? {
+            Next::Done(_) => page = end,
+            Next::Again => {}
+            Next::Cancelled if pacer.cancelled() => {}
+            Next::Locked | Next::Cancelled => {
+                around_locks(session, batches, leaf, page, end).await?;
+                anything_left = true;
+                page = end;
+            }
+        }
+    }
+    if anything_left { batches.count_left(session, leaf).await } else { Ok(()) }
+}
+
+/// The same range without waiting, in pieces that fit.
+async fn around_locks(
+    session: &mut Session,
+    batches: &mut Batches<'_>,
+    leaf: &Leaf,
+    page: u64,
+    end: u64,
+) -> Result<(), Stop> {
+    let around = leaf.statements.range_around_locks.statement();
+    let mut pacer = batches.whole_range();
+    loop {
+        let size = pacer.size();
+        let bound = statement(around.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
+        match batches.steady(session, bound.bind(i64::from(size)), &mut pacer).await? {
+            Next::Done(done) => {
+                let picked = done.picked.unwrap_or_default();
+                if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) {
+                    return Ok(());
+                }
+            }
+            Next::Locked => batches.wait().await?,
+            Next::Again => {}
+            Next::Cancelled if pacer.cancelled() => {}
+            Next::Cancelled => {
+                batches.gave_up(leaf);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What the planner believes; a guess when it has never looked. It only sets the size of the first batch and the bounds.
+#[expect(clippy::cast_precision_loss, reason = "a guess")]
+fn rows_per_page(leaf: &Leaf, pages: u64) -> f64 {
+    if leaf.facts.tuples > 0.0 && pages > 0 { (leaf.facts.tuples / pages as f64).max(0.1) } else { 8.0 }
+}
+
+/// The first place of a page, as PostgreSQL writes it. Pages are numbered with 32 bits.
+fn tid(page: u64) -> String {
+    format!("({},0)", page.min(u64::from(u32::MAX)))
+}

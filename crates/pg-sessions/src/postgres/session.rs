@@ -1,0 +1,206 @@
+//! One connection, and transactions on it that leave nothing behind.
+//!
+//! Whatever is set is set `local`, and every statement stands in an explicit transaction: behind a pooler in
+//! transaction mode the next transaction may run on another server connection. Statements are therefore never prepared
+//! under a name either. Every step has a deadline on our side, because a network that stalls answers no timeout of
+//! the server's.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{Connection as _, PgConnection, Postgres, SqlStr};
+
+use super::fault::Fault;
+use crate::table::Sql;
+
+/// How long connecting may take: names, TCP, TLS and the password together.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a statement may take on our side beyond what the server allows it.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// A batch: READ COMMITTED whatever the role's default, no path that a stranger could put a function on, nothing to
+/// wait for long, no notices (a trigger's may name a session), and no locks kept when we are stopped in the middle.
+const BEGIN: &str = "\
+begin isolation level read committed; \
+set local search_path = pg_catalog, pg_temp; \
+set local client_min_messages = error; \
+set local idle_in_transaction_session_timeout = 15000; \
+set local lock_timeout = {lock}; \
+set local statement_timeout = {statement}{planner}";
+
+/// For looking: one snapshot for all of it, and no way to change anything.
+const BEGIN_READ_ONLY: &str = "\
+begin isolation level repeatable read read only; \
+set local search_path = pg_catalog, pg_temp; \
+set local client_min_messages = error; \
+set local idle_in_transaction_session_timeout = 15000; \
+set local lock_timeout = {lock}; \
+set local statement_timeout = {statement}";
+
+/// The same under the role's own `search_path`.
+const BEGIN_LOOK_UP: &str = "\
+begin isolation level repeatable read read only; \
+set local client_min_messages = error; \
+set local lock_timeout = {lock}; \
+set local statement_timeout = {statement}";
+
+/// How a transaction begins, and how long a statement in it may take.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    begin: Sql,
+    deadline: Option<Duration>,
+}
+
+/// The limits of a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) lock: Duration,
+    /// `None` is no limit.
+    pub(super) statement: Option<Duration>,
+}
+
+impl Frame {
+    /// For a batch that deletes. `planner` holds more `; set local …`.
+    pub(super) fn batch(limits: Limits, planner: &'static str) -> Self {
+        Self::new(BEGIN, limits, planner)
+    }
+
+    /// For looking at names, counts and estimates.
+    pub(super) fn look(limits: Limits) -> Self {
+        Self::new(BEGIN_READ_ONLY, limits, "")
+    }
+
+    /// For finding out which table a name without a schema means: under the role's own `search_path`.
+    pub(super) fn look_up(limits: Limits) -> Self {
+        Self::new(BEGIN_LOOK_UP, limits, "")
+    }
+
+    fn new(template: &'static str, limits: Limits, planner: &'static str) -> Self {
+        let (lock, statement) = (millis(Some(limits.lock)), millis(limits.statement));
+        let planner = Sql::new(planner, &[]);
+        let begin = Sql::new(template, &[("lock", &lock), ("statement", &statement), ("planner", &planner)]);
+        Self { begin, deadline: limits.statement.map(|limit| limit.saturating_add(SLACK)) }
+    }
+}
+
+/// 0 is PostgreSQL's "no limit", so what is shorter than a millisecond becomes one.
+fn millis(limit: Option<Duration>) -> u64 {
+    limit.map_or(0, |limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).clamp(1, 2_147_483_647))
+}
+
+/// A connection. It closes when it is dropped; an open transaction is then rolled back by the server.
+pub(super) struct Session(PgConnection);
+
+/// A statement with its values.
+pub(super) type Bound = Query<'static, Postgres, PgArguments>;
+
+/// A statement, to be bound. Never prepared under a name.
+pub(super) fn statement(sql: SqlStr) -> Bound {
+    sqlx::query(sql).persistent(false)
+}
+
+impl Session {
+    pub(super) async fn open(options: &PgConnectOptions) -> Result<Self, Fault> {
+        match tokio::time::timeout(CONNECT_DEADLINE, PgConnection::connect_with(options)).await {
+            Ok(connection) => Ok(Self(connection?)),
+            Err(_) => Err(Fault::Away(format!("no answer within {} s", CONNECT_DEADLINE.as_secs()))),
+        }
+    }
+
+    /// One transaction, one statement, one batch. With a key it runs only when no other node is at it. The rows are
+    /// only handed out after the commit was acknowledged: what is not acknowledged counts as not done.
+    pub(super) async fn batch(&mut self, frame: &Frame, key: i64, bound: Bound, kind: Kind) -> Result<Done, Fault> {
+        within(frame.deadline, async {
+            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let lock = statement(SqlStr::from_static("select pg_try_advisory_xact_lock($1)")).bind(key);
+            if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
+                transaction.rollback().await?;
+                return Err(Fault::AnotherNode);
+            }
+            let done = match kind {
+                Kind::Plain => {
+                    Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), picked: None, mark: None }
+                }
+                Kind::Picked => {
+                    let row = bound.fetch_one(&mut *transaction).await?;
+                    Done { picked: Some(count(&row, 0)?), gone: count(&row, 1)?, mark: cell(&row, 2)? }
+                }
+            };
+            transaction.commit().await?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Some statements in one transaction that is rolled back, with a row from each.
+    pub(super) async fn look(&mut self, frame: &Frame, statements: Vec<Bound>) -> Result<Vec<Vec<PgRow>>, Fault> {
+        within(frame.deadline, async {
+            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut answers = Vec::with_capacity(statements.len());
+            for bound in statements {
+                answers.push(bound.fetch_all(&mut *transaction).await?);
+            }
+            transaction.rollback().await?;
+            Ok(answers)
+        })
+        .await
+    }
+
+    /// One statement in a transaction that is rolled back.
+    pub(super) async fn ask(&mut self, frame: &Frame, bound: Bound) -> Result<Vec<PgRow>, Fault> {
+        Ok(self.look(frame, vec![bound]).await?.pop().unwrap_or_default())
+    }
+
+    /// The first row of the answer.
+    pub(super) async fn ask_one(&mut self, frame: &Frame, bound: Bound) -> Result<PgRow, Fault> {
+        self.ask(frame, bound).await?.into_iter().next().ok_or_else(|| Fault::Final("an empty answer".to_owned()))
+    }
+
+    /// Says goodbye, without waiting for long.
+    pub(super) async fn close(self) {
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.close()).await;
+    }
+}
+
+/// How a batch tells what it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By the number of rows that it affected.
+    Plain,
+    /// By a row: how many were picked, how many are gone, and the newest stamp of those picked.
+    Picked,
+}
+
+/// What a batch came to.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) picked: Option<u64>,
+    pub(super) gone: u64,
+    pub(super) mark: Option<String>,
+}
+
+/// A value of a row, by its place.
+pub(super) fn cell<'r, T>(row: &'r PgRow, index: usize) -> Result<T, Fault>
+where
+    T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
+{
+    use sqlx::Row as _;
+    row.try_get(index).map_err(|_| Fault::Final("an answer of an unexpected type".to_owned()))
+}
+
+/// A count of a row, by its place.
+pub(super) fn count(row: &PgRow, index: usize) -> Result<u64, Fault> {
+    Ok(u64::try_from(cell::<i64>(row, index)?).unwrap_or(0))
+}
+
+async fn within<T>(deadline: Option<Duration>, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => match tokio::time::timeout(deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Fault::Away("the connection stalled".to_owned())),
+        },
+    }
+}

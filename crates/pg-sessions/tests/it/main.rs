@@ -1,0 +1,13 @@
+//! Session rows against real databases: every promise of the crate, each as a test.
+//!
+//! One binary, so that all tests share one PostgreSQL cluster; faults that break a server get a cluster of their own.
+//! Nothing sleeps to let something happen: tests wait for what the server itself reports, up to a deadline.
+
+mod support;
+
+mod application;
+mod conformance;
+mod faults;
+mod names;
+mod races;
+mod refusals;

@@ -1,0 +1,144 @@
+//! A database with a session table, a policy on it, and ways to wait for what a server reports.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
+use cleanup_core::report::PolicyReport;
+use cleanup_core::sweep::Mode;
+use cleanup_pg_sessions::Way;
+use cleanup_test_postgres::Server;
+
+pub(crate) const TWO_HOURS: Duration = Duration::from_hours(2);
+
+/// The application's own table.
+pub(crate) const APPLICATION_TABLE: &str = "\
+create table tutor_sessions (
+  session_id varchar(36) primary key,
+  visual_language text,
+  history json,
+  session_metadata json,
+  created_at timestamptz not null default now(),
+  last_activity timestamptz not null default now());
+create index ix_created_at on tutor_sessions (created_at);
+create index ix_last_activity on tutor_sessions (last_activity);";
+
+/// A database of a test's own, on the shared server or on one that the test may break.
+pub(crate) struct Db<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) name: String,
+}
+
+impl Db<'static> {
+    pub(crate) fn shared() -> Self {
+        Self::on(cleanup_test_postgres::shared().unwrap())
+    }
+}
+
+impl<'a> Db<'a> {
+    pub(crate) fn on(server: &'a Server) -> Self {
+        Self { server, name: server.create_database().unwrap() }
+    }
+
+    /// Runs statements, returns rows.
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.server.psql(&self.name, sql).unwrap()
+    }
+
+    pub(crate) fn count(&self, sql: &str) -> u64 {
+        self.sql(sql).parse().unwrap()
+    }
+
+    /// The application's table with `expired` and `live` rows, `e1`, `e2` …, `l1`, `l2` …; analysed.
+    pub(crate) fn with_sessions(self, expired: u32, live: u32) -> Self {
+        self.sql(APPLICATION_TABLE);
+        self.add_sessions(expired, live);
+        self
+    }
+
+    pub(crate) fn add_sessions(&self, expired: u32, live: u32) {
+        self.sql(&format!(
+            "insert into tutor_sessions (session_id, visual_language, history, last_activity)
+             select 'e' || n, 'vl', '[]', now() - interval '3 hours' - n * interval '1 second'
+             from generate_series(1, {expired}) n;
+             insert into tutor_sessions (session_id, visual_language, history, last_activity)
+             select 'l' || n, 'vl', '[]', now() - interval '1 hour' + n * interval '1 millisecond'
+             from generate_series(1, {live}) n;
+             analyze tutor_sessions;"
+        ));
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.count("select count(*) from tutor_sessions")
+    }
+
+    pub(crate) fn policy(&self) -> SessionPolicy {
+        policy(&self.server.url(&self.name))
+    }
+
+    /// The policy for another table with the application's columns.
+    pub(crate) fn policy_for(&self, table: &str) -> SessionPolicy {
+        SessionPolicy { table: table.to_owned(), ..self.policy() }
+    }
+
+    /// Waits until the query answers `t`.
+    pub(crate) fn wait_until(&self, what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.sql(what) != "t" {
+            assert!(Instant::now() < deadline, "never became true: {what}");
+        }
+    }
+
+    /// Waits until a sweep's statement waits for a lock.
+    pub(crate) fn wait_until_it_waits(&self) {
+        self.wait_until(
+            "select exists (select 1 from pg_stat_activity
+             where application_name = 'cleanup' and datname = current_database() and wait_event_type = 'Lock')",
+        );
+    }
+}
+
+pub(crate) fn policy(url: &str) -> SessionPolicy {
+    SessionPolicy {
+        rule: Policy {
+            name: "tutor-sessions".to_owned(),
+            max_age: MaxAge::new(TWO_HOURS).unwrap(),
+            min_age: Duration::ZERO,
+            archives: Archives::Keep,
+        },
+        database: Database::Url(url.to_owned()),
+        table: "tutor_sessions".to_owned(),
+        id_column: "session_id".to_owned(),
+        activity_column: "last_activity".to_owned(),
+        activity_time_zone: None,
+        batch_size: 500,
+        lock_timeout: Duration::from_millis(200),
+        statement_timeout: None,
+        pace: Pace::OffHours,
+        archive_table: None,
+        schedule: None,
+        enabled: true,
+    }
+}
+
+pub(crate) fn now() -> Moment {
+    jiff::Timestamp::now().into()
+}
+
+pub(crate) async fn apply(policy: &SessionPolicy) -> PolicyReport {
+    cleanup_pg_sessions::sweep(policy, Path::new("/"), Mode::Apply, now(), &()).await
+}
+
+pub(crate) async fn apply_by(way: Way, policy: &SessionPolicy) -> PolicyReport {
+    cleanup_pg_sessions::sweep_by(way, policy, Path::new("/"), now(), &()).await
+}
+
+pub(crate) async fn plan(policy: &SessionPolicy) -> PolicyReport {
+    cleanup_pg_sessions::sweep(policy, Path::new("/"), Mode::Plan, now(), &()).await
+}
+
+/// The message of a report that has one.
+pub(crate) fn message(report: &PolicyReport) -> &str {
+    report.message.as_deref().unwrap_or_default()
+}
