@@ -1,2 +1,40 @@
-//! Skeleton.
-fn main() {}
+//! The command line: `cleanup`.
+//!
+//! Reads arguments, asks the engine, prints what it answers. Nothing here decides what may go, opens a store, or
+//! changes a number: text, JSON and the exit code are three views of the same values. Nothing that happens to the
+//! output (a closed pipe, a full disk) reaches the work.
+
+mod args;
+mod clock;
+mod command;
+mod console;
+mod document;
+mod exit;
+mod failure;
+mod progress;
+mod render;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::console::Console;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help, version or a usage error; when nobody reads it, the code still says which.
+            let _ = message.print();
+            return exit::Code::from_clap(&message).into();
+        }
+    };
+    let mut console = Console::new(&cli.global);
+    if console.verbosity.is_debug() {
+        console::log_to_stderr(console.err.is_coloured());
+    }
+    let code = command::run(cli, &mut console).unwrap_or_else(|failure| failure.report(&mut console));
+    console.finish();
+    code.into()
+}

@@ -1,0 +1,310 @@
+//! What can be asked for: commands and flags, and nothing about what they do.
+//!
+//! `cleanup` alone is `cleanup sweep`, and every flag of `sweep` works without the subcommand, as the crontabs of the
+//! scripts that this replaces have them. A flag of `sweep` before another subcommand is refused, never ignored.
+
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use cleanup_core::policy::MaxAge;
+
+pub(crate) use self::values::PolicyAge;
+
+/// Removes what is temporary once it is old enough, and says why about every file.
+#[derive(Debug, Parser)]
+#[command(name = "cleanup", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(flatten)]
+    pub(crate) sweep: SweepFlags,
+
+    /// Show what is there instead of sweeping, as `cleanup stats` does
+    #[arg(long, conflicts_with_all = ["include_archives", "age_hours", "temp_svg_age_hours", "max_age", "strict"])]
+    #[arg(help_heading = "Sweep")]
+    pub(crate) stats: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Without a command: one sweep of all enabled policies.
+
+  cleanup --dry-run             what would go
+  cleanup                       sweep
+  cleanup explain FILE          why a file stays, and until when
+  cleanup init                  write a commented cleanup.toml here
+  cleanup demo                  see it work on a made-up folder
+
+Exit codes:
+   0  done, or nothing to do            4  a safety brake held a policy back
+   1  a policy could not run           69  a database is away (--strict)
+   2  usage                            75  another sweep is running
+   3  some items could not be removed  78  configuration";
+
+const CONFIG_HELP: &str = "\
+Configuration file [default: $CLEANUP_CONFIG, ./cleanup.toml, ~/.config/cleanup/cleanup.toml, \
+/etc/cleanup/cleanup.toml, built in]";
+
+/// Flags that every command takes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    #[arg(short, long, global = true, value_name = "PATH", help = CONFIG_HELP)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// What to print on stdout
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, hide_default_value = true)]
+    pub(crate) format: Format,
+
+    /// Short for --format json
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print problems only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Print every path with its reason; twice: log what is done
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+
+    /// Colours; by default on a terminal
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, hide_default_value = true)]
+    pub(crate) color: Color,
+
+    /// Show no progress on a terminal
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+impl Global {
+    /// Text or JSON, whichever way it was asked for.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// What stdout holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    // For people
+    #[default]
+    Text,
+    // One document, for programs
+    Json,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    // On a terminal, unless $NO_COLOR is set
+    #[default]
+    Auto,
+    // Also into files and pipes
+    Always,
+    // Not at all
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Remove what is due: one sweep of all enabled policies, or of those named
+    Sweep {
+        /// Policies to sweep; all enabled ones by default
+        #[arg(value_name = "POLICY")]
+        policies: Vec<String>,
+        #[command(flatten)]
+        flags: SweepFlags,
+    },
+    /// Show what is there, how much of it is due, the oldest, and what comes due next
+    Stats {
+        /// Policies to look at; all enabled ones by default
+        #[arg(value_name = "POLICY")]
+        policies: Vec<String>,
+    },
+    /// List the files that the policies mean
+    List(ListArgs),
+    /// Say what becomes of a path, why, and when
+    Explain {
+        /// Files, whether or not a policy names them
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Check, show or describe the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Write a commented cleanup.toml here
+    Init,
+    /// Build a small tree in a temporary folder, sweep it, and show every step
+    Demo,
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page, as roff
+    Man {
+        /// The page of this command
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Validate the configuration and look at the places it names
+    Check,
+    /// Print the effective values and where each came from
+    Show,
+    /// Print the JSON Schema of cleanup.toml, for editors
+    Schema,
+}
+
+/// Flags of `sweep`, with or without the word.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Sweep")]
+pub(crate) struct SweepFlags {
+    /// Say what would go; delete nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+
+    /// Judge archives by age like everything else
+    #[arg(long)]
+    pub(crate) include_archives: bool,
+
+    /// Maximum age in one policy, for this sweep: temp-svgs=30m (repeatable)
+    #[arg(long, value_name = "POLICY=DURATION", value_parser = values::policy_age)]
+    pub(crate) max_age: Vec<PolicyAge>,
+
+    /// Maximum age in policy visualization-output, in hours: 24, 0.5
+    #[arg(long, value_name = "HOURS", value_parser = values::hours, allow_negative_numbers = true)]
+    pub(crate) age_hours: Option<MaxAge>,
+
+    /// Maximum age in policy temp-svgs, in hours: 1, 0.5
+    #[arg(long, value_name = "HOURS", value_parser = values::hours, allow_negative_numbers = true)]
+    pub(crate) temp_svg_age_hours: Option<MaxAge>,
+
+    /// Exit 69 when a database is away
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl SweepFlags {
+    /// The first flag that was given, by its name on the command line.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        [
+            (self.dry_run, "--dry-run"),
+            (self.include_archives, "--include-archives"),
+            (!self.max_age.is_empty(), "--max-age"),
+            (self.age_hours.is_some(), "--age-hours"),
+            (self.temp_svg_age_hours.is_some(), "--temp-svg-age-hours"),
+            (self.strict, "--strict"),
+        ]
+        .into_iter()
+        .find_map(|(given, name)| given.then_some(name))
+    }
+
+    /// These and those given before the subcommand, so that `cleanup --dry-run sweep` never deletes.
+    pub(crate) fn and(self, before: Self) -> Self {
+        Self {
+            dry_run: self.dry_run || before.dry_run,
+            include_archives: self.include_archives || before.include_archives,
+            max_age: before.max_age.into_iter().chain(self.max_age).collect(),
+            age_hours: self.age_hours.or(before.age_hours),
+            temp_svg_age_hours: self.temp_svg_age_hours.or(before.temp_svg_age_hours),
+            strict: self.strict || before.strict,
+        }
+    }
+
+    /// Every age that was asked for, with the flag that asked.
+    pub(crate) fn ages(&self) -> Vec<(&'static str, PolicyAge)> {
+        let kept = |flag, policy: &str, age: Option<MaxAge>| {
+            age.map(|max_age| (flag, PolicyAge { policy: policy.to_owned(), max_age }))
+        };
+        let mut ages: Vec<_> = self.max_age.iter().map(|age| ("--max-age", age.clone())).collect();
+        ages.extend(kept("--age-hours", "visualization-output", self.age_hours));
+        ages.extend(kept("--temp-svg-age-hours", "temp-svgs", self.temp_svg_age_hours));
+        ages
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// Policies to list; all enabled ones by default
+    #[arg(value_name = "POLICY")]
+    pub(crate) policies: Vec<String>,
+
+    /// Only those that a sweep would remove now
+    #[arg(long)]
+    pub(crate) due: bool,
+
+    /// Only those that take more space than this: 10M (powers of 1000), 10MiB (powers of 1024)
+    #[arg(long, value_name = "SIZE", value_parser = cleanup_core::size::parse)]
+    pub(crate) larger_than: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("cleanup").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_dry_run_asked_for_before_the_subcommand_is_not_forgotten() {
+        let cli = parse("--dry-run sweep temp-svgs --strict").unwrap();
+        let Some(Command::Sweep { flags, .. }) = cli.command else { panic!("not a sweep") };
+        let flags = flags.and(cli.sweep);
+        assert!(flags.dry_run && flags.strict && !flags.include_archives);
+    }
+
+    #[test]
+    fn ages_that_would_take_everything_are_usage_errors() {
+        for line in [
+            "--age-hours -1",
+            "--age-hours 0",
+            "--age-hours nan",
+            "--age-hours inf",
+            "--age-hours 1e300",
+            "--age-hours soon",
+            "--temp-svg-age-hours=-0.5",
+            "--max-age temp-svgs=0s",
+            "--max-age temp-svgs=90",
+            "--max-age temp-svgs",
+            "--max-age =1h",
+            "--stats --age-hours 1",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn both_spellings_of_json_are_one() {
+        assert_eq!(parse("--json").unwrap().global.format(), Format::Json);
+        assert_eq!(parse("list --format json").unwrap().global.format(), Format::Json);
+        assert_eq!(parse("--format text").unwrap().global.format(), Format::Text);
+    }
+
+    #[test]
+    fn global_flags_work_on_both_sides_of_the_command() {
+        assert_eq!(parse("-c x.toml stats").unwrap().global.config, Some("x.toml".into()));
+        assert_eq!(parse("stats -c x.toml -vv").unwrap().global.verbose, 2);
+        assert!(parse("-q -v").is_err());
+    }
+}

@@ -1,0 +1,36 @@
+//! Values on the command line, checked where they are read: what comes out needs no second look.
+
+use cleanup_core::duration;
+use cleanup_core::policy::MaxAge;
+
+/// The maximum age of one policy, for one sweep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicyAge {
+    /// The policy's name, not yet looked up.
+    pub(crate) policy: String,
+    /// The age.
+    pub(crate) max_age: MaxAge,
+}
+
+/// `24`, `0.5`: what the scripts' flags took.
+pub(super) fn hours(text: &str) -> Result<MaxAge, String> {
+    let is_number = text.trim().parse::<f64>().is_ok_and(f64::is_finite);
+    if !is_number {
+        return Err("expected a number of hours such as `24` or `0.5`".to_owned());
+    }
+    positive(duration::parse_hours(text).map_err(|error| error.to_string())?)
+}
+
+/// `temp-svgs=30m`.
+pub(super) fn policy_age(text: &str) -> Result<PolicyAge, String> {
+    let (policy, age) = match text.split_once('=') {
+        Some((policy, age)) if !policy.is_empty() => (policy, age),
+        _ => return Err("expected a policy and an age such as `temp-svgs=30m`".to_owned()),
+    };
+    let max_age = positive(duration::parse(age).map_err(|error| error.to_string())?)?;
+    Ok(PolicyAge { policy: policy.to_owned(), max_age })
+}
+
+fn positive(age: std::time::Duration) -> Result<MaxAge, String> {
+    MaxAge::new(age).ok_or_else(|| "an age of zero would take everything".to_owned())
+}

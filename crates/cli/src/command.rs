@@ -1,0 +1,104 @@
+//! One file for each command: asks the engine, hands the answer to `render` or prints it as JSON, names the faults.
+
+mod completions;
+mod config;
+mod demo;
+mod explain;
+mod init;
+mod list;
+mod man;
+mod stats;
+mod sweep;
+
+use cleanup_core::report::PolicyReport;
+use cleanup_engine::Engine;
+
+use crate::args::{Cli, Command, ConfigCommand, Format, Global};
+use crate::console::{Console, Verbosity};
+use crate::exit::{Code, Fault, status_fault};
+use crate::failure::Failure;
+use crate::render::problem::Problem;
+
+/// Does what was asked for.
+pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
+    let Cli { global, sweep: flags, stats, command } = cli;
+    let command = match command {
+        None if stats => Command::Stats { policies: Vec::new() },
+        None => Command::Sweep { policies: Vec::new(), flags: flags.clone() },
+        Some(Command::Sweep { policies, flags: own }) if !stats => Command::Sweep { policies, flags: own.and(flags) },
+        Some(command) => {
+            let stray = if stats { Some("--stats") } else { flags.first_given() };
+            match stray {
+                Some(flag) => return Err(Failure::Usage(format!("`{flag}` cannot be used with a command"))),
+                None => command,
+            }
+        }
+    };
+    // The work of a sweep is what it removes; of everything else, what it prints.
+    if let Command::Sweep { policies, flags } = command {
+        return sweep::run(&global, policies, &flags, console);
+    }
+    let mut faults = print(&global, command, console)?;
+    console.out.flush();
+    faults.extend(console.out.has_failed().then_some(Fault::Failed));
+    Ok(Code::of(faults))
+}
+
+/// Runs a command whose product is its output.
+fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec<Fault>, Failure> {
+    match command {
+        Command::Sweep { .. } => Ok(Vec::new()),
+        Command::Stats { policies } => stats::run(global, &policies, console),
+        Command::List(args) => list::run(global, &args, console),
+        Command::Explain { paths } => explain::run(global, &paths, console),
+        Command::Config(ConfigCommand::Check) => config::check(global, console),
+        Command::Config(ConfigCommand::Show) => config::show(global, console),
+        Command::Config(ConfigCommand::Schema) => {
+            config::schema(console);
+            Ok(Vec::new())
+        }
+        Command::Init => text_only("init", console).and_then(|()| init::run(global, console)),
+        Command::Demo => text_only("demo", console).and_then(|()| demo::run(console)),
+        Command::Completions { shell } => {
+            text_only("completions", console)?;
+            completions::run(shell, console);
+            Ok(Vec::new())
+        }
+        Command::Man { command } => text_only("man", console).and_then(|()| man::run(command.as_deref(), console)),
+    }
+}
+
+fn text_only(command: &str, console: &Console) -> Result<(), Failure> {
+    match console.format {
+        Format::Text => Ok(()),
+        Format::Json => Err(Failure::Usage(format!("`{command}` has no JSON form"))),
+    }
+}
+
+fn open(global: &Global) -> Result<Engine, Failure> {
+    Ok(Engine::open(global.config.as_deref())?)
+}
+
+/// Says what went wrong with policies that were only looked at.
+fn report_problems(reports: &[PolicyReport], console: &mut Console) -> Vec<Fault> {
+    for problem in reports.iter().flat_map(Problem::of) {
+        console.problem(&problem);
+    }
+    reports.iter().filter_map(|report| status_fault(report.status)).collect()
+}
+
+/// Says on stderr that there is nothing here to work on, and where to begin.
+fn say_where_to_begin(console: &mut Console) {
+    if console.verbosity == Verbosity::Problems {
+        return;
+    }
+    console.out.flush();
+    let theme = console.err.theme;
+    let (name, warning) = (theme.name, theme.warning);
+    console.err.write(format_args!(
+        "{warning}Nothing to clean up here{warning:#}: there is no cleanup.toml, and none of the folders of the \
+         built-in one.\n  \
+         {name}cleanup init{name:#}   write a cleanup.toml to start from\n  \
+         {name}cleanup demo{name:#}   see it work on a made-up folder\n"
+    ));
+}

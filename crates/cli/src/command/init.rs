@@ -1,0 +1,51 @@
+//! `cleanup init`: writes a commented `cleanup.toml`, and never over one that is there.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use cleanup_core::candidate::Escaped;
+use cleanup_core::config::DEFAULT;
+
+use crate::args::Global;
+use crate::console::{Console, Verbosity};
+use crate::exit::Fault;
+use crate::failure::Failure;
+
+pub(super) fn run(global: &Global, console: &mut Console) -> Result<Vec<Fault>, Failure> {
+    let path = global.config.clone().unwrap_or_else(|| PathBuf::from("cleanup.toml"));
+    write(&path)?;
+    if console.verbosity == Verbosity::Problems {
+        return Ok(Vec::new());
+    }
+    let theme = console.out.theme;
+    let (name, detail) = (theme.name, theme.detail);
+    let option = if global.config.is_some() { format!(" -c {}", shown(&path)) } else { String::new() };
+    console.out.write(format_args!(
+        "Wrote {name}{}{name:#}. Say in it what is temporary, for how long, and what must never be touched.\n\
+         {detail}Then:{detail:#}\n  \
+         {name}cleanup{option} config check{name:#}   is it right?\n  \
+         {name}cleanup{option} --dry-run{name:#}      what would go?\n  \
+         {name}cleanup{option}{name:#}                sweep\n",
+        shown(&path)
+    ));
+    Ok(Vec::new())
+}
+
+/// Writable by its owner alone, whatever the umask: a configuration that everyone may write is refused.
+fn write(path: &Path) -> anyhow::Result<()> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o644).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(anyhow!("{} is there already; it was not touched", shown(path)));
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot write {}", shown(path))),
+    };
+    file.write_all(DEFAULT.as_bytes()).with_context(|| format!("cannot write {}", shown(path)))
+}
+
+fn shown(path: &Path) -> String {
+    Escaped(path.as_os_str().as_encoded_bytes()).to_string()
+}

@@ -1,0 +1,42 @@
+//! `cleanup stats`, `cleanup --stats`: what is there and how much of it is due.
+
+use cleanup_core::report::PolicyStatus;
+use cleanup_engine::Origin;
+use jiff::tz::TimeZone;
+
+use crate::args::{Format, Global};
+use crate::clock;
+use crate::console::Console;
+use crate::exit::{Fault, status_fault};
+use crate::failure::Failure;
+use crate::render::place::Places;
+use crate::render::problem::Problem;
+use crate::render::stats::{Details, StatsTable};
+
+pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -> Result<Vec<Fault>, Failure> {
+    let engine = super::open(global)?;
+    let stats = engine.stats(policies)?;
+    if console.format == Format::Json {
+        console.out.document(&stats);
+    } else {
+        let places = Places::from_here(engine.config());
+        let zone = TimeZone::system();
+        let details = console.verbosity.has_paths().then_some(Details { places: &places, zone: &zone });
+        let theme = console.out.theme;
+        console.out.write(StatsTable { stats: &stats, now: clock::now(), theme: &theme, details });
+        if *engine.origin() == Origin::BuiltIn && !engine.has_any_root() {
+            super::say_where_to_begin(console);
+        }
+    }
+    for policy in &stats.policies {
+        if policy.status == PolicyStatus::Failed {
+            let message = policy.message.as_deref().unwrap_or("could not be looked at");
+            console.problem(&Problem::error(format_args!("{}: {message}", policy.name)));
+        }
+        if let Some(errors) = policy.files.as_ref().map(|files| files.errors_total).filter(|errors| *errors > 0) {
+            let items = crate::render::Number(errors, "item");
+            console.problem(&Problem::error(format_args!("{}: {items} could not be looked at", policy.name)));
+        }
+    }
+    Ok(stats.policies.iter().filter_map(|policy| status_fault(policy.status)).collect())
+}

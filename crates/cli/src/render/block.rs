@@ -1,0 +1,149 @@
+//! One policy of a sweep as a block: what it is, what went or would go, what stays and why.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use cleanup_core::candidate::{Escaped, Name};
+use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, PolicyStatus};
+use cleanup_core::size::HumanBytes;
+use cleanup_core::sweep::Mode;
+
+use super::place::Places;
+use super::{Count, Number, Theme};
+
+/// How many paths a block shows; the rest is counted. `-v` shows all.
+pub(crate) const MAX_PATHS: usize = 20;
+
+/// The first paths in the order of bytes, so that a block reads the same whatever order the walk had.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FirstPaths(BTreeSet<Vec<u8>>);
+
+impl FirstPaths {
+    /// Keeps the path if it is among the first.
+    pub(crate) fn offer(&mut self, name: Name<'_>) {
+        let is_late = |last: &Vec<u8>| {
+            let slash: &[u8] = if name.folder.is_empty() { b"" } else { b"/" };
+            name.folder.iter().chain(slash).chain(name.last).ge(last)
+        };
+        if self.0.len() == MAX_PATHS && self.0.last().is_some_and(is_late) {
+            return;
+        }
+        self.0.insert(name.to_bytes());
+        if self.0.len() > MAX_PATHS {
+            self.0.pop_last();
+        }
+    }
+}
+
+/// One block.
+pub(crate) struct Block<'a> {
+    pub(crate) report: &'a PolicyReport,
+    pub(crate) mode: Mode,
+    /// What went, or in a plan would go; empty when the paths were shown already.
+    pub(crate) paths: &'a FirstPaths,
+    pub(crate) places: &'a Places<'a>,
+    pub(crate) theme: &'a Theme,
+}
+
+impl fmt::Display for Block<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { report, places, theme: Theme { name, detail, warning, error, .. }, .. } = self;
+        let about = places.about(&report.name);
+        writeln!(f, "{name}{}{name:#}  {detail}{about}{detail:#}", report.name)?;
+        let message = report.message.as_deref().unwrap_or_default();
+        match report.status {
+            PolicyStatus::Skipped => writeln!(f, "  {detail}skipped: {message}{detail:#}"),
+            // The message follows on stderr.
+            PolicyStatus::Failed => writeln!(f, "  {error}could not run{error:#}"),
+            PolicyStatus::Held => {
+                writeln!(f, "  {warning}held back{warning:#}")?;
+                self.counts(f)
+            }
+            PolicyStatus::Ok | PolicyStatus::Partial => self.counts(f),
+        }
+    }
+}
+
+impl Block<'_> {
+    fn counts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { report, mode, theme: Theme { goes, error, .. }, .. } = self;
+        let counts = &report.counts;
+        let noun = match report.kind {
+            PolicyKind::Files => "file",
+            PolicyKind::Sessions => "session",
+        };
+        let (verb, taken, bytes) = match mode {
+            Mode::Plan => ("would remove", counts.due, counts.due_bytes),
+            Mode::Apply if counts.quarantined > 0 => ("moved into quarantine", counts.quarantined, counts.bytes_freed),
+            Mode::Apply => ("removed", counts.removed, counts.bytes_freed),
+        };
+        match (taken, counts.matched) {
+            (0, 0) => writeln!(f, "  no {noun} matches")?,
+            (0, _) if counts.due == 0 => writeln!(f, "  nothing is due")?,
+            (0, _) => writeln!(f, "  nothing was removed")?,
+            (taken, matched) => {
+                write!(f, "  {goes}{verb} {}{goes:#} of {}", Count(taken), Number(matched, noun))?;
+                if bytes > 0 {
+                    write!(f, ", {}", HumanBytes(bytes))?;
+                }
+                writeln!(f)?;
+            }
+        }
+        self.paths(f, taken)?;
+        let dirs = if *mode == Mode::Plan { counts.dirs_due } else { counts.dirs_removed };
+        if dirs > 0 {
+            writeln!(f, "  {goes}{verb} {}{goes:#}", Number(dirs, "empty folder"))?;
+        }
+        kept(f, &counts.kept)?;
+        for (count, text) in [
+            (counts.vanished, "gone before they could be looked at or removed"),
+            (counts.changed, "changed meanwhile and kept"),
+            (counts.left_alone, "never touched: links, devices, mounts, files of cleanup itself"),
+        ] {
+            if count > 0 {
+                writeln!(f, "  {} {text}", Count(count))?;
+            }
+        }
+        if report.errors_total > 0 {
+            let items = Number(report.errors_total, "item");
+            writeln!(f, "  {error}{items} could not be looked at or removed{error:#}")?;
+        }
+        Ok(())
+    }
+
+    fn paths(&self, f: &mut fmt::Formatter<'_>, taken: u64) -> fmt::Result {
+        let Self { paths: FirstPaths(paths), theme: Theme { detail, .. }, .. } = self;
+        for path in paths {
+            writeln!(f, "    {}", Escaped(path))?;
+        }
+        let unnamed = taken.saturating_sub(paths.len() as u64);
+        if unnamed > 0 && !paths.is_empty() {
+            writeln!(f, "    {detail}and {} more; -v shows all{detail:#}", Count(unnamed))?;
+        }
+        Ok(())
+    }
+}
+
+fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {
+    let reasons = [
+        (kept.archive, if kept.archive == 1 { "archive" } else { "archives" }),
+        (kept.held, "held"),
+        (kept.referenced, "referenced by live sessions"),
+        (kept.future, "stamped in the future"),
+        (kept.settling, "younger than min_age"),
+        (kept.newest, "among the newest"),
+        (kept.within_limits, "within limits"),
+        (kept.in_use, "in use"),
+        (kept.deferred, "left for the next run"),
+    ];
+    let total: u64 = reasons.iter().map(|(count, _)| count).sum();
+    if total == 0 {
+        return Ok(());
+    }
+    let parts: Vec<String> = reasons
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{} {reason}", Count(count)))
+        .collect();
+    writeln!(f, "  kept {}: {}", Count(total), parts.join(", "))
+}

@@ -1,0 +1,66 @@
+//! What becomes of one path, why, and when.
+
+use std::fmt;
+use std::path::Path;
+
+use cleanup_core::moment::Moment;
+use cleanup_engine::answer::{Answer, AnswerVerdict, Explanation};
+use jiff::tz::TimeZone;
+
+use super::Theme;
+use super::place::{Places, exact};
+use super::when::{Distance, When};
+
+/// The answer to one path.
+pub(crate) struct Explained<'a> {
+    pub(crate) explanation: &'a Explanation,
+    pub(crate) places: &'a Places<'a>,
+    pub(crate) now: Moment,
+    /// The zone of dates; without one only distances are shown.
+    pub(crate) zone: Option<&'a TimeZone>,
+    pub(crate) theme: &'a Theme,
+}
+
+impl fmt::Display for Explained<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { explanation, places, theme: Theme { name, stays, .. }, .. } = self;
+        let path = exact(&explanation.path, explanation.path_bytes.as_deref());
+        let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&path);
+        writeln!(f, "{name}{}{name:#}", places.shown(Path::new(path)))?;
+        if explanation.answers.is_empty() {
+            writeln!(f, "  {stays}left alone{stays:#}  no policy names it: it lies below no root")?;
+        }
+        for answer in &explanation.answers {
+            self.answer(f, answer)?;
+        }
+        Ok(())
+    }
+}
+
+impl Explained<'_> {
+    fn answer(&self, f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
+        let Theme { goes, stays, detail, warning, .. } = self.theme;
+        let (style, verdict) = match answer.verdict {
+            AnswerVerdict::Remove => (goes, "due"),
+            AnswerVerdict::Keep => (stays, "keep"),
+            AnswerVerdict::NotACandidate => (stays, "left alone"),
+            AnswerVerdict::Unknown => (warning, "unknown"),
+        };
+        let Answer { reason, policy, .. } = answer;
+        writeln!(f, "  {style}{verdict:10}{style:#}  {reason}")?;
+        match (answer.verdict, answer.kept_until) {
+            (AnswerVerdict::Remove, _) => writeln!(f, "  goes        at the next sweep")?,
+            (_, Some(at)) => match self.zone {
+                Some(zone) => writeln!(f, "  goes        after {}", When { at, now: self.now, zone })?,
+                None => writeln!(f, "  goes        {}", Distance { at, now: self.now })?,
+            },
+            (_, None) => {}
+        }
+        let schedule = match (answer.enabled, answer.schedule.as_deref()) {
+            (false, _) => "disabled",
+            (true, Some(schedule)) => schedule,
+            (true, None) => "runs only when asked to",
+        };
+        writeln!(f, "  policy      {policy} {detail}({schedule}){detail:#}")
+    }
+}

@@ -1,0 +1,97 @@
+//! How policies and paths are named in text: relative to where the reader is, and escaped.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use cleanup_core::candidate::Escaped;
+use cleanup_core::config::Config;
+use cleanup_core::duration::Human;
+use cleanup_core::policy::MaxAge;
+
+use crate::args::PolicyAge;
+
+/// Where everything lies, seen from one folder.
+pub(crate) struct Places<'a> {
+    config: &'a Config,
+    here: PathBuf,
+    ages: Vec<PolicyAge>,
+}
+
+impl<'a> Places<'a> {
+    /// Names paths below `here` relative to it.
+    pub(crate) fn new(config: &'a Config, here: PathBuf) -> Self {
+        Self { config, here, ages: Vec::new() }
+    }
+
+    /// Names paths relative to the current directory.
+    pub(crate) fn from_here(config: &'a Config) -> Self {
+        Self::new(config, std::env::current_dir().unwrap_or_default())
+    }
+
+    /// Speaks of these ages instead of the configured ones.
+    pub(crate) fn with_ages(self, ages: Vec<PolicyAge>) -> Self {
+        Self { ages, ..self }
+    }
+
+    /// An absolute path as it is shown.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        let shorter = match path.strip_prefix(&self.here) {
+            Ok(below) if !below.as_os_str().is_empty() => below,
+            _ => path,
+        };
+        Escaped(shorter.as_os_str().as_bytes()).to_string()
+    }
+
+    /// A path below a policy's root as it is shown.
+    pub(crate) fn below(&self, policy: &str, path: &[u8]) -> String {
+        let file_policy = self.config.files.iter().find(|file| file.rule.name == policy);
+        let root = file_policy.map(|file| self.shown(&file.root));
+        match root {
+            Some(root) => format!("{}/{}", root.trim_end_matches('/'), Escaped(path)),
+            None => Escaped(path).to_string(),
+        }
+    }
+
+    /// What a policy is about, in a phrase.
+    pub(crate) fn about(&self, policy: &str) -> About<'_> {
+        let age = |configured: MaxAge| {
+            let asked = self.ages.iter().rev().find(|age| age.policy == policy);
+            Human(asked.map_or(configured, |age| age.max_age).get())
+        };
+        if let Some(file) = self.config.files.iter().find(|file| file.rule.name == policy) {
+            return About::Files { root: self.shown(&file.root), older_than: age(file.rule.max_age) };
+        }
+        if let Some(session) = self.config.sessions.iter().find(|session| session.rule.name == policy) {
+            return About::Sessions { table: &session.table, idle_for: age(session.rule.max_age) };
+        }
+        About::Unknown
+    }
+}
+
+/// What a policy is about.
+pub(crate) enum About<'a> {
+    Files { root: String, older_than: Human },
+    Sessions { table: &'a str, idle_for: Human },
+    Unknown,
+}
+
+impl fmt::Display for About<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files { root, older_than } => write!(f, "files in {root} older than {older_than}"),
+            Self::Sessions { table, idle_for } => {
+                write!(f, "sessions in table {} idle for more than {idle_for}", Escaped(table.as_bytes()))
+            }
+            Self::Unknown => Ok(()),
+        }
+    }
+}
+
+/// The bytes of a path in an answer: the exact ones where its text is lossy.
+pub(crate) fn exact<'a>(path: &'a str, path_bytes: Option<&str>) -> Cow<'a, [u8]> {
+    let decoded = path_bytes.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+    decoded.map_or(Cow::Borrowed(path.as_bytes()), Cow::Owned)
+}

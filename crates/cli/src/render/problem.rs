@@ -1,0 +1,138 @@
+//! What went wrong, one line each, readable alone: `error: temp-svgs: icon.svg: permission denied`.
+//!
+//! Problems always go to stderr, whatever the format and the verbosity: they are what cron should mail.
+
+use std::fmt;
+
+use cleanup_core::candidate::Escaped;
+use cleanup_core::report::{MAX_ERRORS, PolicyReport, PolicyStatus, Skip};
+
+use super::place::exact;
+use super::{Count, Theme};
+
+/// Text that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
+fn harmless(text: &str) -> String {
+    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
+    parts.join("\\")
+}
+
+/// Whether a status is news of its own, told beside whatever was counted.
+pub(crate) fn is_failure(status: PolicyStatus) -> bool {
+    matches!(status, PolicyStatus::Failed | PolicyStatus::Held)
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// Something failed.
+    Error(String),
+    /// A reason to look; the next run may well succeed.
+    Warning(String),
+    /// A session policy whose database is away: a sentence of its own that log watchers look for.
+    Away { policy: String, message: String },
+}
+
+impl Problem {
+    pub(crate) fn error(text: impl fmt::Display) -> Self {
+        Self::Error(text.to_string())
+    }
+
+    pub(crate) fn warning(text: impl fmt::Display) -> Self {
+        Self::Warning(text.to_string())
+    }
+
+    /// Everything that went wrong with one policy.
+    pub(crate) fn of(report: &PolicyReport) -> Vec<Self> {
+        let name = &report.name;
+        let mut problems = Vec::new();
+        let message = report.message.as_deref();
+        match (report.status, report.skipped) {
+            (PolicyStatus::Failed, _) => {
+                problems.push(Self::error(format_args!("{name}: {}", message.unwrap_or("could not run"))));
+            }
+            (PolicyStatus::Held, _) => {
+                problems.push(Self::error(format_args!("{name}: {}", message.unwrap_or("held back by a brake"))));
+            }
+            (PolicyStatus::Partial, _) => {
+                problems.extend(message.map(|message| Self::warning(format_args!("{name}: {message}"))));
+            }
+            (PolicyStatus::Skipped, Some(Skip::DatabaseAway)) => {
+                let message = message.unwrap_or("the database does not answer").to_owned();
+                problems.push(Self::Away { policy: name.clone(), message });
+            }
+            (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}
+        }
+        for item in &report.errors {
+            let path = exact(&item.path, item.path_bytes.as_deref());
+            problems.push(Self::error(format_args!("{name}: {}: {}", Escaped(&path), harmless(&item.error))));
+        }
+        let unnamed = report.errors_total.saturating_sub(report.errors.len() as u64);
+        if unnamed > 0 {
+            let named = Count(MAX_ERRORS.min(report.errors.len()) as u64);
+            problems.push(Self::error(format_args!("{name}: and {} more items after these {named}", Count(unnamed))));
+        }
+        problems.extend(report.limits.iter().filter(|limit| !limit.met).map(|limit| {
+            Self::warning(format_args!(
+                "{name}: {} is {}, more than the {} asked for",
+                limit.name, limit.is, limit.wanted
+            ))
+        }));
+        problems
+    }
+
+    /// As it is printed.
+    pub(crate) fn with<'a>(&'a self, theme: &'a Theme) -> impl fmt::Display + 'a {
+        fmt::from_fn(move |f| {
+            let Theme { error, warning, .. } = theme;
+            match self {
+                Self::Error(text) => write!(f, "{error}error{error:#}: {text}"),
+                Self::Warning(text) => write!(f, "{warning}warning{warning:#}: {text}"),
+                Self::Away { policy, message } => {
+                    let words = policy.replace(['-', '_'], " ");
+                    write!(f, "{warning}Could not clean up {words}{warning:#}: {message}")
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cleanup_core::candidate::Name;
+    use cleanup_core::report::{ItemError, PolicyKind, Tally};
+
+    use super::*;
+
+    fn lines(report: &PolicyReport) -> String {
+        let lines: Vec<_> = Problem::of(report).iter().map(|problem| problem.with(&Theme::PLAIN).to_string()).collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn every_problem_is_named_and_escaped() {
+        let mut tally = Tally::default();
+        for last in [b"a.svg".as_slice(), b"\xff\x1b[2J.svg", b""] {
+            tally.failed(ItemError::new(Name { folder: b"", last }, "permission denied".to_owned()));
+        }
+        tally.errors_total += 41;
+        let partial = PolicyReport::finished("temp-svgs", PolicyKind::Files, tally);
+        insta::assert_snapshot!(lines(&partial), @r"
+        error: temp-svgs: .: permission denied
+        error: temp-svgs: a.svg: permission denied
+        error: temp-svgs: \xff\u{1b}[2J.svg: permission denied
+        error: temp-svgs: and 41 more items after these 3
+        ");
+    }
+
+    #[test]
+    fn a_database_that_is_away_has_its_own_sentence_and_other_skips_are_no_problem() {
+        let skipped = |skip| {
+            let message = "connection refused".to_owned();
+            PolicyReport::skipped("tutor-sessions", PolicyKind::Sessions, skip, message)
+        };
+        assert_eq!(lines(&skipped(Skip::DatabaseAway)), "Could not clean up tutor sessions: connection refused");
+        for skip in [Skip::NoRoot, Skip::NoDatabase, Skip::Busy, Skip::AnotherNode] {
+            assert_eq!(lines(&skipped(skip)), "", "{skip:?}");
+        }
+    }
+}

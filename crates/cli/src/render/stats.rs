@@ -1,0 +1,127 @@
+//! What is there, as a table with a row for each policy.
+
+use std::fmt;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::size::HumanBytes;
+use cleanup_engine::answer::{PolicyStats, Stats};
+use jiff::tz::TimeZone;
+
+use super::place::Places;
+use super::when::{Distance, When, age};
+use super::{Count, Theme};
+
+/// The table.
+pub(crate) struct StatsTable<'a> {
+    pub(crate) stats: &'a Stats,
+    pub(crate) now: Moment,
+    pub(crate) theme: &'a Theme,
+    /// With the places and dates below each row.
+    pub(crate) details: Option<Details<'a>>,
+}
+
+/// What `-v` adds.
+pub(crate) struct Details<'a> {
+    pub(crate) places: &'a Places<'a>,
+    pub(crate) zone: &'a TimeZone,
+}
+
+const HEADS: [&str; 7] = ["count", "size", "due", "size", "archives", "oldest", "next due"];
+
+impl fmt::Display for StatsTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Theme { name, detail, .. } = self.theme;
+        let policies = &self.stats.policies;
+        let rows: Vec<Option<[String; 7]>> = policies.iter().map(|policy| cells(policy, self.now)).collect();
+        let mut widths = HEADS.map(str::len);
+        for row in rows.iter().flatten() {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.len());
+            }
+        }
+        let name_width = policies.iter().map(|policy| policy.name.len()).chain(["policy".len()]).max().unwrap_or(0);
+
+        write!(f, "{detail}{:name_width$}", "policy")?;
+        for (head, width) in HEADS.iter().zip(widths) {
+            write!(f, "  {head:>width$}")?;
+        }
+        writeln!(f, "{detail:#}")?;
+        for (policy, row) in policies.iter().zip(&rows) {
+            write!(f, "{name}{:name_width$}{name:#}", policy.name)?;
+            match row {
+                Some(row) => {
+                    for (cell, width) in row.iter().zip(widths) {
+                        write!(f, "  {cell:>width$}")?;
+                    }
+                }
+                None => self.why_not(f, policy)?,
+            }
+            writeln!(f)?;
+            self.details(f, policy)?;
+        }
+        Ok(())
+    }
+}
+
+impl StatsTable<'_> {
+    fn why_not(&self, f: &mut fmt::Formatter<'_>, policy: &PolicyStats) -> fmt::Result {
+        let Theme { detail, error, .. } = self.theme;
+        let message = policy.message.as_deref().unwrap_or("nothing to look at");
+        if super::problem::is_failure(policy.status) {
+            // The message follows on stderr.
+            write!(f, "  {error}could not be looked at{error:#}")
+        } else {
+            write!(f, "  {detail}skipped: {message}{detail:#}")
+        }
+    }
+
+    fn details(&self, f: &mut fmt::Formatter<'_>, policy: &PolicyStats) -> fmt::Result {
+        let Some(Details { places, zone }) = self.details else { return Ok(()) };
+        let Theme { detail, .. } = self.theme;
+        writeln!(f, "  {detail}{}{detail:#}", places.about(&policy.name))?;
+        let moments = match (&policy.files, &policy.sessions) {
+            (Some(files), _) => [files.oldest, files.newest, files.next_due_at],
+            (None, Some(rows)) => [rows.oldest, rows.newest, rows.next_due_at],
+            (None, None) => [None; 3],
+        };
+        for (label, at) in ["oldest", "newest", "next due"].into_iter().zip(moments) {
+            if let Some(at) = at {
+                writeln!(f, "  {detail}{label:9} {}{detail:#}", When { at, now: self.now, zone })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The cells of a policy that could be looked at.
+fn cells(policy: &PolicyStats, now: Moment) -> Option<[String; 7]> {
+    let dash = || "-".to_owned();
+    let past = |at: Option<Moment>| match at.and_then(|at| now.since(at)) {
+        Some(since) => age(since).to_string(),
+        // Nothing there, or only stamps that lie ahead.
+        None => dash(),
+    };
+    let ahead = |at: Option<Moment>| at.map_or_else(dash, |at| Distance { at, now }.to_string());
+    if let Some(files) = &policy.files {
+        return Some([
+            Count(files.total_files).to_string(),
+            HumanBytes(files.total_bytes).to_string(),
+            Count(files.due_files).to_string(),
+            HumanBytes(files.due_bytes).to_string(),
+            Count(files.archive_files).to_string(),
+            past(files.oldest),
+            ahead(files.next_due_at),
+        ]);
+    }
+    let rows = policy.sessions.as_ref()?;
+    let about = if rows.estimated { "~" } else { "" };
+    Some([
+        format!("{about}{}", Count(rows.total_rows)),
+        dash(),
+        Count(rows.expired_rows).to_string(),
+        dash(),
+        dash(),
+        past(rows.oldest),
+        ahead(rows.next_due_at),
+    ])
+}
