@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use crate::shell::{self, cargo};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if args.steps.is_empty() || args.steps.contains(&step) {
             let step_start = Instant::now();
             println!("\n== {}: {}", step.name(), step.claim());
-            step.run().with_context(|| format!("{} failed; next: {}", step.name(), step.repair()))?;
+            step.run().map_err(|error| anyhow!("{error:#}\n== {} failed; next: {}", step.name(), step.repair()))?;
             println!("== {}: good, {:.1} s", step.name(), step_start.elapsed().as_secs_f32());
         }
     }

@@ -12,7 +12,8 @@ mod shell;
 mod test;
 mod tools;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -32,10 +33,18 @@ enum Command {
     Bench(bench::Args),
 }
 
-fn main() -> Result<()> {
-    match Workshop::parse().command {
+fn main() -> ExitCode {
+    let done = match Workshop::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without the backtrace that anyhow may carry: what failed is a command, not this program.
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
