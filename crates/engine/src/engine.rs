@@ -16,15 +16,17 @@ use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{FileId, Look, RootError, Store};
 use ulid::Ulid;
 
-use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Listed, PolicyStats, Severity, Stats};
+use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Listed, Severity, Stats};
 use crate::open::{self, OpenError, Origin};
-use crate::{clock, watch};
+use crate::{clock, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
 pub struct Engine {
     origin: Origin,
     config: Config,
+    /// What relative paths in the configuration are relative to.
+    folder: PathBuf,
 }
 
 /// What to sweep, and how.
@@ -38,6 +40,8 @@ pub struct Request {
     pub include_archives: bool,
     /// Other age limits for some file policies, for this run.
     pub max_age: Vec<(String, MaxAge)>,
+    /// As if it were this moment, for plans.
+    pub at: Option<Moment>,
 }
 
 /// A request that makes no sense. Every one of these is a usage error (exit code 2).
@@ -51,6 +55,9 @@ pub enum RequestError {
         /// The closest name that exists.
         suggestion: Option<String>,
     },
+    /// Removing at another time than now would be removing by a wrong clock.
+    #[error("another time than now is for dry runs only")]
+    NotNow,
     /// The age limit of sessions belongs to the application.
     #[error("{name:?} is a session policy; its threshold is set in the configuration (`max_idle`) and nowhere else")]
     NotAFilePolicy {
@@ -95,8 +102,8 @@ impl Engine {
     /// Finds, trusts, reads and checks the configuration: `named`, else `$CLEANUP_CONFIG`, else `./cleanup.toml`, the
     /// user's, the system's, the built-in default.
     pub fn open(named: Option<&Path>) -> Result<Self, OpenError> {
-        let (origin, config) = open::open(named)?;
-        Ok(Self { origin, config })
+        let (origin, config, folder) = open::open(named)?;
+        Ok(Self { origin, config, folder })
     }
 
     /// Where the configuration came from.
@@ -117,25 +124,25 @@ impl Engine {
     /// Sweeps, or plans to. Blocks until all policies have ended.
     pub fn sweep(&self, request: &Request, watcher: &dyn Watcher) -> Result<Report, RequestError> {
         let selected = self.select(&request.policies)?;
+        if request.at.is_some() && request.mode == Mode::Apply {
+            return Err(RequestError::NotNow);
+        }
         for (name, _) in &request.max_age {
             if self.select(std::slice::from_ref(name))?.files.is_empty() {
                 return Err(RequestError::NotAFilePolicy { name: name.clone() });
             }
         }
         let started_at = clock::now();
-        let mut reports = Vec::new();
-        for policy in selected.files {
-            watcher.begins(&policy.rule.name);
-            let report = self.sweep_files(&adjusted(policy, request), request.mode, watcher);
-            watcher.ends(&report);
-            reports.push(report);
-        }
-        for policy in selected.sessions {
-            watcher.begins(&policy.rule.name);
-            let report = sweep_sessions(policy);
-            watcher.ends(&report);
-            reports.push(report);
-        }
+        let reports = std::thread::scope(|scope| {
+            let rows = (!selected.sessions.is_empty()).then(|| {
+                scope.spawn(|| rows::sweep(&selected.sessions, &self.folder, request.mode, request.at, watcher))
+            });
+            let mut reports: Vec<_> =
+                selected.files.iter().map(|policy| self.run_files(policy, request, watcher)).collect();
+            let rows = rows.map(|rows| rows.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            reports.extend(rows.into_iter().flatten());
+            reports
+        });
         let dry_run = request.mode == Mode::Plan;
         Ok(Report::new(run_id(started_at), Trigger::Manual, dry_run, started_at, clock::now(), reports))
     }
@@ -145,11 +152,10 @@ impl Engine {
         let selected = self.select(policies)?;
         let files = selected.files.into_iter().map(|policy| {
             let stats = watch::FileStatsWatcher::new(policy);
-            let report = self.sweep_files(policy, Mode::Plan, &stats);
+            let report = self.sweep_files(policy, clock::now(), Mode::Plan, &stats);
             stats.finish(report)
         });
-        let sessions = selected.sessions.into_iter().map(|policy| PolicyStats::without_numbers(sweep_sessions(policy)));
-        let policies = files.chain(sessions).collect();
+        let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();
         Ok(Stats { format_version: cleanup_core::report::FORMAT_VERSION, policies })
     }
 
@@ -161,7 +167,11 @@ impl Engine {
     ) -> Result<Vec<PolicyReport>, RequestError> {
         let selected = self.select(policies)?;
         let watcher = watch::ListWatcher { now: clock::now(), each };
-        Ok(selected.files.into_iter().map(|policy| self.sweep_files(policy, Mode::Plan, &watcher)).collect())
+        Ok(selected
+            .files
+            .into_iter()
+            .map(|policy| self.sweep_files(policy, watcher.now, Mode::Plan, &watcher))
+            .collect())
     }
 
     /// What every file policy says to one path.
@@ -174,7 +184,9 @@ impl Engine {
 
     /// Looks whether every policy could run, and changes nothing.
     pub fn check(&self) -> Check {
-        let findings: Vec<Finding> = self.config.files.iter().filter_map(|policy| self.check_files(policy)).collect();
+        let files = self.config.files.iter().filter_map(|policy| self.check_files(policy));
+        let sessions: Vec<_> = self.config.sessions.iter().collect();
+        let findings: Vec<Finding> = files.chain(rows::check(&sessions, &self.folder)).collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin.to_string();
         Check { format_version: cleanup_core::report::FORMAT_VERSION, config, status, findings }
@@ -206,7 +218,15 @@ impl Engine {
         Store::open(policy, spared)
     }
 
-    fn sweep_files(&self, policy: &FilePolicy, mode: Mode, watcher: &dyn Watcher) -> PolicyReport {
+    fn run_files(&self, policy: &FilePolicy, request: &Request, watcher: &dyn Watcher) -> PolicyReport {
+        watcher.begins(&policy.rule.name);
+        let now = request.at.unwrap_or_else(clock::now);
+        let report = self.sweep_files(&adjusted(policy, request), now, request.mode, watcher);
+        watcher.ends(&report);
+        report
+    }
+
+    fn sweep_files(&self, policy: &FilePolicy, now: Moment, mode: Mode, watcher: &dyn Watcher) -> PolicyReport {
         let name = &policy.rule.name;
         if !policy.enabled {
             return disabled(name, PolicyKind::Files);
@@ -221,7 +241,7 @@ impl Engine {
                 return PolicyReport::failed(name, PolicyKind::Files, error.to_string());
             }
         };
-        let run = Run::at(clock::now());
+        let run = Run::at(now);
         let tally = sweep(&store, &policy.rule, &run, mode, &PolicyWatcher { name, watcher });
         PolicyReport::finished(name, PolicyKind::Files, tally)
     }
@@ -288,15 +308,8 @@ fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
     policy
 }
 
-fn sweep_sessions(policy: &SessionPolicy) -> PolicyReport {
-    let name = &policy.rule.name;
-    if !policy.enabled {
-        return disabled(name, PolicyKind::Sessions);
-    }
-    PolicyReport::skipped(name, PolicyKind::Sessions, Skip::NoDatabase, "sessions come next".to_owned())
-}
-
-fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
+/// A policy that the configuration switches off.
+pub(crate) fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
     PolicyReport::skipped(name, kind, Skip::Disabled, "disabled in the configuration".to_owned())
 }
 
@@ -320,9 +333,9 @@ fn run_id(at: Moment) -> String {
 }
 
 /// Passes on what a sweep of one policy says, with the policy's name.
-struct PolicyWatcher<'a> {
-    name: &'a str,
-    watcher: &'a dyn Watcher,
+pub(crate) struct PolicyWatcher<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) watcher: &'a dyn Watcher,
 }
 
 impl Observer for PolicyWatcher<'_> {

@@ -7,6 +7,7 @@ pub mod answer;
 mod clock;
 mod engine;
 mod open;
+mod rows;
 mod watch;
 
 pub use crate::engine::{Engine, Request, RequestError, Watcher};

@@ -77,7 +77,7 @@ pub enum OpenError {
 }
 
 /// Finds, trusts, reads and checks the configuration.
-pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config), OpenError> {
+pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config, PathBuf), OpenError> {
     let origin = locate(named);
     let here = || std::path::absolute(".").map_err(OpenError::NoCurrentDirectory);
     let (name, text, folder) = match &origin {
@@ -91,7 +91,7 @@ pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config), OpenError> 
     };
     let source = Source { name: &name, text: &text, folder: &folder };
     let config = Config::load(&source, &|variable| std::env::var(variable).ok())?;
-    Ok((origin, config))
+    Ok((origin, config, folder))
 }
 
 /// `--config`, `$CLEANUP_CONFIG`, `./cleanup.toml`, the user's, the system's, the built-in default.

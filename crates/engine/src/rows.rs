@@ -1,0 +1,120 @@
+//! Session policies: run on a thread of their own beside the files, all at once, so that a slow database delays neither
+//! the files nor another database.
+//!
+//! The runtime that their store needs is made here, for the length of a call, and only where there are any: a sweep of
+//! files alone starts without it.
+
+use std::future::Future;
+use std::path::Path;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::SessionPolicy;
+use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
+use cleanup_core::sweep::Mode;
+use cleanup_pg_sessions::{Obstacle, Severity as Found};
+use futures_util::future::join_all;
+
+use crate::answer::{Finding, PolicyStats, SessionStats, Severity};
+use crate::clock;
+use crate::engine::{PolicyWatcher, Watcher, disabled};
+
+/// Sweeps all of them, or plans to; `at` is another time, for plans.
+pub(crate) fn sweep(
+    policies: &[&SessionPolicy],
+    base: &Path,
+    mode: Mode,
+    at: Option<Moment>,
+    watcher: &dyn Watcher,
+) -> Vec<PolicyReport> {
+    for_all(policies, async |policy| {
+        let name = policy.rule.name.as_str();
+        watcher.begins(name);
+        let report = match (mode, at) {
+            _ if !policy.enabled => disabled(name, PolicyKind::Sessions),
+            (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
+            _ => {
+                let observer = PolicyWatcher { name, watcher };
+                cleanup_pg_sessions::sweep(policy, base, mode, clock::now(), &observer).await
+            }
+        };
+        if let (PolicyStatus::Failed, Some(message)) = (report.status, &report.message) {
+            tracing::warn!(policy = name, "{message}");
+        }
+        watcher.ends(&report);
+        report
+    })
+}
+
+/// What is in their tables now.
+pub(crate) fn stats(policies: &[&SessionPolicy], base: &Path) -> Vec<PolicyStats> {
+    for_all(policies, async |policy| {
+        let name = policy.rule.name.as_str();
+        if !policy.enabled {
+            return PolicyStats::without_numbers(disabled(name, PolicyKind::Sessions));
+        }
+        match cleanup_pg_sessions::stats(policy, base, clock::now()).await {
+            Ok(stats) => PolicyStats {
+                name: name.to_owned(),
+                kind: PolicyKind::Sessions,
+                status: PolicyStatus::Ok,
+                message: None,
+                files: None,
+                sessions: Some(SessionStats {
+                    table: policy.table.clone(),
+                    total_rows: stats.total_rows,
+                    expired_rows: stats.expired_rows,
+                    estimated: stats.estimated,
+                    oldest: stats.oldest,
+                    newest: stats.newest,
+                    next_due_at: stats.next_due_at,
+                }),
+            },
+            Err(obstacle) => PolicyStats::without_numbers(stopped(name, obstacle)),
+        }
+    })
+}
+
+/// What `config check` has to say of them.
+pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
+    let findings = for_all(policies, async |policy| {
+        let found = if policy.enabled {
+            cleanup_pg_sessions::check(policy, base, clock::now()).await
+        } else {
+            Vec::new()
+        };
+        let finding = |found: cleanup_pg_sessions::Finding| Finding {
+            policy: policy.rule.name.clone(),
+            severity: match found.severity {
+                Found::Advice => Severity::Ok,
+                Found::Warning => Severity::Warning,
+                Found::Problem => Severity::Error,
+            },
+            message: found.sentence,
+            remedy: found.statement,
+        };
+        found.into_iter().map(finding).collect::<Vec<_>>()
+    });
+    findings.into_iter().flatten().collect()
+}
+
+fn stopped(name: &str, obstacle: Obstacle) -> PolicyReport {
+    match obstacle {
+        Obstacle::Skipped { skip, message } => PolicyReport::skipped(name, PolicyKind::Sessions, skip, message),
+        Obstacle::Failed(message) => PolicyReport::failed(name, PolicyKind::Sessions, message),
+    }
+}
+
+/// Does something for each policy, all at the same time, and returns the results in their order.
+fn for_all<'a, T, F: Future<Output = T>>(
+    policies: &[&'a SessionPolicy],
+    act: impl Fn(&'a SessionPolicy) -> F,
+) -> Vec<T> {
+    if policies.is_empty() {
+        return Vec::new();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime on this thread needs nothing but memory and descriptors");
+    runtime.block_on(join_all(policies.iter().map(|policy| act(policy))))
+}
