@@ -21,8 +21,8 @@ select pg_catalog.current_setting('server_version_num')::int4,
   pg_catalog.current_setting('default_transaction_read_only')::bool,
   pg_catalog.current_setting('block_size')::int8,
   current_user::text,
-  (select setting::int8 from pg_catalog.pg_settings where name = 'statement_timeout'),
-  (select setting::int8 from pg_catalog.pg_settings where name = 'lock_timeout'),
+  (select reset_val::int8 from pg_catalog.pg_settings where name = 'statement_timeout'),
+  (select reset_val::int8 from pg_catalog.pg_settings where name = 'lock_timeout'),
   extract(epoch from pg_catalog.clock_timestamp())::float8,
   pg_catalog.to_json(pg_catalog.clock_timestamp()) #>> '{}'";
 
@@ -87,7 +87,7 @@ pub(super) struct ServerFacts {
     pub(super) read_only: bool,
     pub(super) block_bytes: u64,
     pub(super) role: String,
-    /// The role's own limits, in milliseconds; 0 is none.
+    /// The role's own limits, in milliseconds; 0 is none. What a session resets to, not what this transaction has set.
     pub(super) statement_timeout_ms: u64,
     pub(super) lock_timeout_ms: u64,
     pub(super) now: Moment,

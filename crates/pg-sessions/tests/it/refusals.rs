@@ -1,1 +1,324 @@
-//! todo
+//! What the database refuses, keeps or limits: said clearly, counted, and never tried for ever.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cleanup_core::policy::SessionPolicy;
+use cleanup_core::report::{PolicyReport, PolicyStatus};
+use cleanup_pg_sessions::{Finding, Severity, Way};
+use cleanup_test_postgres::Cluster;
+
+use crate::support::{Db, apply, apply_by, message, now, plan};
+
+async fn problem(policy: &SessionPolicy) -> Finding {
+    let mut findings = cleanup_pg_sessions::check(policy, Path::new("/"), now()).await;
+    findings.retain(|finding| finding.severity == Severity::Problem);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    findings.remove(0)
+}
+
+fn assert_failed(report: &PolicyReport, with: &str) {
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Failed, 0), "{report:?}");
+    assert!(message(report).starts_with("Cannot clean up tutor sessions: "), "{}", message(report));
+    assert!(message(report).contains(with), "{}", message(report));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_session_table_fails_with_what_to_change() {
+    let db = Db::shared().with_sessions(3, 3);
+    db.sql(
+        "create view a_view as select * from tutor_sessions;
+         create materialized view a_matview as select * from tutor_sessions;
+         create table local_time (session_id text, last_activity timestamp);
+         create table epochs (session_id text, last_activity bigint);
+         create table texts (session_id text, last_activity text);
+         create table no_id (last_activity timestamptz);
+         create table no_activity (session_id text);
+         create table ruled (session_id text, last_activity timestamptz);
+         create rule r as on delete to ruled do instead nothing",
+    );
+    for (table, sentence, statement) in [
+        ("a_view", "public.a_view is a view; name the table itself", None),
+        ("a_matview", "public.a_matview is a materialized view", None),
+        ("pg_catalog.pg_class", "a system table", None),
+        ("ix_last_activity", "is an index", None),
+        (
+            "local_time",
+            "timestamp without time zone; set activity_time_zone",
+            Some(
+                r#"alter table "public"."local_time" alter column "last_activity" type timestamptz using "last_activity" at time zone 'UTC'"#,
+            ),
+        ),
+        (
+            "epochs",
+            "is of type bigint, not timestamptz",
+            Some(
+                r#"alter table "public"."epochs" alter column "last_activity" type timestamptz using to_timestamp("last_activity")"#,
+            ),
+        ),
+        (
+            "texts",
+            "is of type text, not timestamptz",
+            Some(
+                r#"alter table "public"."texts" alter column "last_activity" type timestamptz using "last_activity"::timestamptz"#,
+            ),
+        ),
+        ("no_id", "public.no_id has no column session_id", None),
+        ("no_activity", "public.no_activity has no column last_activity", None),
+        ("ruled", "has a rule on delete", None),
+    ] {
+        let policy = db.policy_for(table);
+        let finding = problem(&policy).await;
+        assert!(finding.sentence.contains(sentence), "{finding:?}");
+        assert_eq!(finding.statement.as_deref(), statement);
+        assert_failed(&apply(&policy).await, sentence);
+        assert_failed(&plan(&policy).await, sentence);
+    }
+    let catalog = SessionPolicy { id_column: "oid".to_owned(), ..db.policy_for("pg_catalog.pg_class") };
+    assert_failed(&apply(&catalog).await, "a system table");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn local_times_need_their_zone_and_then_go_by_the_same_clock() {
+    let db = Db::shared();
+    db.sql(
+        "create table tutor_sessions (session_id text, last_activity timestamp);
+         create index on tutor_sessions (last_activity);
+         insert into tutor_sessions select 'e' || n, (now() - interval '121 minutes') at time zone 'Asia/Kolkata' from generate_series(1, 40) n;
+         insert into tutor_sessions select 'l' || n, (now() - interval '119 minutes') at time zone 'Asia/Kolkata' from generate_series(1, 40) n;
+         insert into tutor_sessions values ('old', '-infinity'), ('never', 'infinity')",
+    );
+    for way in [Way::Drip, Way::Sweep] {
+        let zoned = SessionPolicy { activity_time_zone: Some("Asia/Kolkata".to_owned()), batch_size: 1, ..db.policy() };
+        let due = plan(&zoned).await.counts.due;
+        let report = apply_by(way, &zoned).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, due), "{:?}", report.message);
+        assert_eq!(
+            db.count("select count(*) from tutor_sessions where session_id like 'l%' or session_id = 'never'"),
+            41
+        );
+        assert_eq!(db.rows(), 41);
+        let stats = cleanup_pg_sessions::stats(&zoned, Path::new("/"), now()).await.unwrap();
+        assert_eq!((stats.total_rows, stats.expired_rows), (41, 0));
+    }
+    for wrong in ["Asia/Nowhere", "UTC+2", "x'; drop table tutor_sessions--"] {
+        let policy = SessionPolicy { activity_time_zone: Some(wrong.to_owned()), ..db.policy() };
+        assert_failed(&apply(&policy).await, "activity_time_zone is no zone that the database knows");
+    }
+}
+
+/// When summer time ends, an hour of wall-clock times happens twice. Compared as wall-clock times, a session of the second
+/// 01:05 looks older than a cutoff at the first 01:59.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_night_summer_time_ends_no_session_goes_early() {
+    let db = Db::shared();
+    db.sql(
+        "create table tutor_sessions (session_id text, last_activity timestamp);
+         insert into tutor_sessions values ('second 01:05', '2025-11-02 01:05'), ('00:59', '2025-11-02 00:59'), ('02:30', '2025-11-02 02:30')",
+    );
+    // The cutoff is 01:59:30 of the first round, 05:59:30 UTC.
+    let seconds: f64 =
+        db.sql("select extract(epoch from now() - timestamptz '2025-11-02 05:59:30+00')").parse().unwrap();
+    let idle = Duration::from_secs_f64(seconds);
+    for way in [Way::Drip, Way::Sweep] {
+        let mut policy = SessionPolicy { activity_time_zone: Some("America/New_York".to_owned()), ..db.policy() };
+        policy.rule.max_age = cleanup_core::policy::MaxAge::new(idle).unwrap();
+        apply_by(way, &policy).await;
+        assert_eq!(
+            db.sql("select string_agg(session_id, ', ' order by session_id) from tutor_sessions"),
+            "02:30, second 01:05"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_privilege_is_named_with_the_grant() {
+    let db = Db::shared().with_sessions(3, 3);
+    let role = format!("reader_{}", db.name);
+    db.sql(&format!("create role {role} login; grant select on tutor_sessions to {role}"));
+    let reader = crate::support::policy(&db.server.url_as(&role, &db.name));
+    let grant = format!(r#"grant select, update, delete on "public"."tutor_sessions" to "{role}""#);
+    assert_eq!(problem(&reader).await.statement.as_deref(), Some(&*grant));
+    assert_failed(&apply(&reader).await, &grant);
+    assert_eq!(cleanup_pg_sessions::stats(&reader, Path::new("/"), now()).await.unwrap().expired_rows, 3);
+    db.sql(&grant);
+    assert_eq!(apply(&reader).await.counts.removed, 3);
+
+    db.sql(&format!("alter role {role} set default_transaction_read_only = on"));
+    assert_failed(&apply(&reader).await, "default_transaction_read_only is on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_refused() {
+    let primary = Cluster::start().unwrap();
+    let db = Db::on(primary.server()).with_sessions(3, 3);
+    let standby = Cluster::standby_of(&primary).unwrap();
+    let policy = crate::support::policy(&standby.server().url(&db.name));
+    assert_failed(&apply(&policy).await, "read-only standby");
+    assert_failed(&plan(&policy).await, "read-only standby");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_others_refer_to_stay_and_are_counted() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(1000, 5);
+        db.sql(
+            "create table answers (session text references tutor_sessions on delete restrict, n int);
+             create index on answers (session);
+             insert into answers select 'e' || n * 10, n from generate_series(1, 30) n;
+             insert into answers values ('l1', 1), (null, 2)",
+        );
+        let planned = plan(&db.policy()).await;
+        assert_eq!((planned.counts.due, planned.counts.kept.referenced), (970, 30));
+        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!(
+            (report.status, report.counts.removed, report.counts.due),
+            (PolicyStatus::Ok, 970, 970),
+            "{way:?} {:?}",
+            report.message
+        );
+        assert_eq!((report.counts.kept.referenced, db.rows()), (30, 35));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cascade_needs_an_index_and_then_takes_its_rows_along() {
+    let db = Db::shared().with_sessions(50, 5);
+    db.sql(
+        "create table answers (session text references tutor_sessions on delete cascade, n int);
+         insert into answers select 'e' || n, n from generate_series(1, 30) n; insert into answers values ('l1', 1)",
+    );
+    let help = r#"create index concurrently on "public"."answers" ("session")"#;
+    assert_eq!(problem(&db.policy()).await.statement.as_deref(), Some(help));
+    assert_failed(&apply(&db.policy()).await, help);
+    db.sql(help);
+    assert_eq!(
+        (apply(&db.policy()).await.counts.removed, db.sql("select count(*) from answers")),
+        (50, "1".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_trigger_keeps_are_passed_by_and_counted_as_failed() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(1000, 5);
+        // The oldest rows, more than a batch of them, half of them with one and the same stamp.
+        db.sql(
+            "update tutor_sessions set last_activity = '2020-01-01' where session_id ~ '^e[1-9][0-9]?$';
+             create function keep() returns trigger language plpgsql as $$
+               begin if old.last_activity < '2021-01-01' or old.session_id like 'e9__' then return null; end if;
+               raise notice 'removed %', old.session_id; return old; end $$;
+             create trigger keep before delete on tutor_sessions for each row execute function keep()",
+        );
+        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 801), "{way:?} {report:?}");
+        assert_eq!((report.errors_total, report.counts.due, db.rows()), (199, 1000, 204), "{way:?}");
+        assert_eq!(report.errors[0].error, "199 expired rows stay: a trigger or row security keeps them");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_raises_ends_the_run_and_its_words_are_not_repeated() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(100, 5);
+        db.sql(
+            "create function refuse() returns trigger language plpgsql as $$
+               begin raise exception 'session % is secret', old.session_id; end $$;
+             create trigger refuse before delete on tutor_sessions for each row execute function refuse()",
+        );
+        let report = apply_by(way, &db.policy()).await;
+        assert_failed(&report, "SQLSTATE P0001");
+        assert!(!format!("{report:?}").contains("secret"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_row_security_keeps_are_counted_as_failed() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(300, 5);
+        let role = format!("secured_{}", db.name);
+        db.sql(&format!(
+            "create role {role} login; grant select, update, delete on tutor_sessions to {role};
+             alter table tutor_sessions enable row level security;
+             create policy s on tutor_sessions for select using (session_id <> 'e300');
+             create policy u on tutor_sessions for update using (true);
+             create policy d on tutor_sessions for delete using (session_id like 'e2__')"
+        ));
+        let policy = SessionPolicy { batch_size: 50, ..crate::support::policy(&db.server.url_as(&role, &db.name)) };
+        let report = apply_by(way, &policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 100), "{way:?} {report:?}");
+        assert_eq!((report.errors_total, db.rows()), (199, 205), "{way:?}");
+        let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+        assert!(findings.iter().any(|finding| finding.sentence.contains("row security applies")));
+    }
+}
+
+/// A role that may run a statement for 60 ms, and a trigger that takes 5 ms a row: batches of 50 never fit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tiny_statement_timeout_halves_the_batch_and_goes_on() {
+    for (way, pause, removed) in
+        [(Way::Drip, "0.005", 60), (Way::Sweep, "0.005", 60), (Way::Drip, "0.2", 0), (Way::Sweep, "0.2", 0)]
+    {
+        let db = Db::shared().with_sessions(60, 5);
+        let role = format!("hurried_{}", db.name);
+        db.sql(&format!(
+            "create role {role} login; grant select, update, delete on tutor_sessions to {role};
+             alter role {role} set statement_timeout = '60ms';
+             create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep({pause}); return old; end $$;
+             create trigger slow before delete on tutor_sessions for each row execute function slow()"
+        ));
+        let report = apply_by(way, &crate::support::policy(&db.server.url_as(&role, &db.name))).await;
+        assert_eq!((report.counts.removed, db.rows()), (removed, 65 - removed), "{way:?} {report:?}");
+        if removed == 0 {
+            assert_eq!(report.status, PolicyStatus::Partial);
+            assert!(report.errors[0].error.contains("statement_timeout of 60 ms"), "{report:?}");
+        } else {
+            assert_eq!(report.status, PolicyStatus::Ok, "{report:?}");
+        }
+    }
+}
+
+/// A trigger fails as a serialization failure does: three times, or always.
+#[tokio::test(flavor = "multi_thread")]
+async fn serialization_failures_are_tried_again_a_bounded_number_of_times() {
+    for (way, failures, status) in [
+        (Way::Drip, 3, PolicyStatus::Ok),
+        (Way::Sweep, 3, PolicyStatus::Ok),
+        (Way::Drip, 1_000_000, PolicyStatus::Failed),
+        (Way::Sweep, 1_000_000, PolicyStatus::Failed),
+    ] {
+        let db = Db::shared().with_sessions(10, 5);
+        // A sequence counts on, although every failed transaction is rolled back.
+        db.sql(&format!(
+            "create sequence tries;
+             create function fail() returns trigger language plpgsql as $$
+               begin if old.session_id = 'e5' and nextval('public.tries') <= {failures} then
+                 raise exception 'try again' using errcode = '40001'; end if; return old; end $$;
+             create trigger fail before delete on tutor_sessions for each row execute function fail()"
+        ));
+        let report = apply_by(way, &db.policy()).await;
+        assert_eq!(report.status, status, "{way:?} {report:?}");
+        assert!(db.count("select last_value from tries") <= 4);
+        assert_eq!(db.rows(), if status == PolicyStatus::Ok { 5 } else { 15 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_cannot_take_the_rows_is_refused_before_anything_goes() {
+    let db = Db::shared().with_sessions(3, 3);
+    db.sql("create table narrow (session_id text, last_activity timestamptz); create view old_view as select * from tutor_sessions");
+    for (archive, sentence) in [
+        (
+            "nowhere",
+            r#"there is no archive_table nowhere; run: create table "nowhere" (like "public"."tutor_sessions")"#,
+        ),
+        ("narrow", "archive_table narrow has no column visual_language"),
+        ("tutor_sessions", "cannot be the archive_table"),
+        ("old_view", "cannot be the archive_table"),
+        ("a.b.c", "archive_table: more than"),
+    ] {
+        let policy = SessionPolicy { archive_table: Some(archive.to_owned()), ..db.policy() };
+        assert_failed(&apply(&policy).await, sentence);
+        assert_eq!(db.rows(), 6);
+    }
+}

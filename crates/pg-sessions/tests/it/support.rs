@@ -1,12 +1,14 @@
 //! A database with a session table, a policy on it, and ways to wait for what a server reports.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
 use cleanup_core::report::PolicyReport;
-use cleanup_core::sweep::Mode;
+use cleanup_core::store::Seen;
+use cleanup_core::sweep::{Mode, Observer};
 use cleanup_pg_sessions::Way;
 use cleanup_test_postgres::Server;
 
@@ -39,6 +41,11 @@ impl Db<'static> {
 impl<'a> Db<'a> {
     pub(crate) fn on(server: &'a Server) -> Self {
         Self { server, name: server.create_database().unwrap() }
+    }
+
+    /// A connection that plays the application.
+    pub(crate) async fn connect(&self) -> sqlx::PgConnection {
+        <sqlx::PgConnection as sqlx::Connection>::connect(&self.server.url(&self.name)).await.unwrap()
     }
 
     /// Runs statements, returns rows.
@@ -141,4 +148,22 @@ pub(crate) async fn plan(policy: &SessionPolicy) -> PolicyReport {
 /// The message of a report that has one.
 pub(crate) fn message(report: &PolicyReport) -> &str {
     report.message.as_deref().unwrap_or_default()
+}
+
+/// Does something after a committed batch, in the sweep's own task; told how many there were before.
+pub(crate) struct AfterBatch<F: Fn(u64) + Sync> {
+    batches: AtomicU64,
+    act: F,
+}
+
+impl<F: Fn(u64) + Sync> AfterBatch<F> {
+    pub(crate) fn new(act: F) -> Self {
+        Self { batches: AtomicU64::new(0), act }
+    }
+}
+
+impl<F: Fn(u64) + Sync> Observer for AfterBatch<F> {
+    fn seen(&self, _: Seen) {
+        (self.act)(self.batches.fetch_add(1, Ordering::SeqCst));
+    }
 }
