@@ -38,6 +38,7 @@ pub(super) fn run(
         mode: if flags.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: flags.include_archives,
         max_age: ages.iter().map(|age| (age.policy.clone(), age.max_age)).collect(),
+        at: None,
     };
     let places = Places::from_here(engine.config()).with_ages(ages);
 
@@ -132,7 +133,7 @@ pub(super) fn show(
     places: &Places<'_>,
     console: &mut Console,
 ) -> Result<(), RequestError> {
-    let request = Request { policies: Vec::new(), mode, include_archives: false, max_age: Vec::new() };
+    let request = Request { policies: Vec::new(), mode, include_archives: false, max_age: Vec::new(), at: None };
     let screen = Screen { places, watch: Watch::First(Mutex::default()), progress: Progress::new(false) };
     let report = engine.sweep(&request, &screen)?;
     let before = std::mem::replace(&mut console.verbosity, verbosity);
