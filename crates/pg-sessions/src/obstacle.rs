@@ -81,6 +81,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Counts all rows of a table, by what would become of them.
+    pub(crate) fn planned(&mut self, all: u64, due: u64, referenced: u64, future: u64) {
+        let counts = &mut self.tally.counts;
+        counts.scanned += all;
+        counts.matched += all;
+        counts.due += due;
+        counts.kept.referenced += referenced;
+        counts.kept.future += future;
+        counts.kept.within_limits += all.saturating_sub(due + referenced + future);
+    }
+
     /// Counts rows that were due and are gone.
     pub(crate) fn removed(&mut self, rows: u64) {
         let counts = &mut self.tally.counts;

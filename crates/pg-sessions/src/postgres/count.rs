@@ -40,13 +40,7 @@ pub(super) async fn plan(
     for rows in session.look(&frame, statements.collect()).await.map_err(too_slow)? {
         for row in &rows {
             let [all, due, referred, future] = four(row)?;
-            let counts = &mut ledger.tally.counts;
-            counts.scanned += all;
-            counts.matched += all;
-            counts.due += due;
-            counts.kept.referenced += referred;
-            counts.kept.future += future;
-            counts.kept.within_limits += all.saturating_sub(due + referred + future);
+            ledger.planned(all, due, referred, future);
         }
     }
     Ok(())

@@ -1,21 +1,280 @@
-//! stub
-use crate::*;
+//! SQLite, the embedded twin: the same rows by the same rule, for applications that develop on it.
+//!
+//! There is one writer at a time and no row locks, so everything is simpler and one thing is harder: while a batch is
+//! open, every other writer waits. Batches therefore aim at 5 to 10 ms, take the write lock at once (`begin immediate`), and
+//! a stretch of the table in which nothing is due is passed without taking it at all. The file belongs to an
+//! application: it is never created, and its journal mode never changed.
+
+mod inspect;
+mod session;
+mod sql;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::SessionPolicy;
+use cleanup_core::store::Seen;
+use cleanup_core::sweep::Observer;
+
+use self::inspect::Ground;
+use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement};
+use crate::check::Finding;
+use crate::obstacle::{Ledger, Stop, first_problem};
+use crate::pace::{self, Pacer};
+use crate::table::Sql;
+use crate::{Clock, SessionStats, Way, idle_seconds};
+
+/// How often the write lock is tried again before the run ends.
+const TRIES: u32 = 4;
+
+/// Removes what is due. What was committed is in the ledger, however it ends.
 pub(crate) async fn sweep(
-    _: &Path,
-    _: &SessionPolicy,
-    _: &Clock,
-    _: Option<Way>,
-    _: &dyn Observer,
-    _: &mut Ledger,
+    file: &Path,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    way: Option<Way>,
+    observer: &dyn Observer,
+    ledger: &mut Ledger,
 ) -> Result<(), Stop> {
-    Err(Stop::Busy)
+    let mut session = Session::open(file, Access::Change, policy.lock_timeout).await?;
+    let ground = stand(&mut session, policy, clock, ledger).await?;
+    let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
+    let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
+    let mut run = Run { session: &mut session, policy, ground: &ground, observer, ledger, tries: 0 };
+    match way {
+        Way::Sweep if ground.rowid => run.windows().await?,
+        Way::Drip | Way::Sweep => run.drip().await?,
+    }
+    if ground.keepers {
+        let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
+        let row = session.one(counting).await?;
+        ledger.referenced(count(&row, 2)?);
+        ledger.failed(&ground.name.to_string(), count(&row, 1)?, "a trigger keeps them");
+    }
+    session.close().await;
+    Ok(())
 }
-pub(crate) async fn plan(_: &Path, _: &SessionPolicy, _: &Clock, _: f64, _: &mut Ledger) -> Result<(), Stop> {
-    Err(Stop::Busy)
+
+/// Counts what a sweep would take, exactly; `ahead` seconds from now.
+pub(crate) async fn plan(
+    file: &Path,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    ahead: f64,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
+    let ground = stand(&mut session, policy, clock, ledger).await?;
+    let cutoff = ground.now(&mut session, ahead - idle_seconds(policy)).await?;
+    let now = ground.now(&mut session, ahead).await?;
+    let row = session.one(statement(ground.statements.count.statement()).bind(cutoff).bind(now)).await?;
+    ledger.planned(count(&row, 0)?, count(&row, 1)?, count(&row, 2)?, count(&row, 3)?);
+    session.close().await;
+    Ok(())
 }
-pub(crate) async fn stats(_: &Path, _: &SessionPolicy, _: &Clock) -> Result<SessionStats, Stop> {
-    Err(Stop::Busy)
+
+pub(crate) async fn stats(file: &Path, policy: &SessionPolicy, clock: &Clock) -> Result<SessionStats, Stop> {
+    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
+    let (ground, findings) = inspect::inspect(&mut session, policy, clock).await?;
+    let Some(ground) = ground else {
+        first_problem(&findings)?;
+        return Err(Stop::Failed("the table cannot be looked at".to_owned()));
+    };
+    let idle = idle_seconds(policy);
+    let cutoff = ground.now(&mut session, -idle).await?;
+    let counting = statement(ground.statements.count.statement()).bind(cutoff.clone()).bind(cutoff.clone());
+    let rows = session.snapshot(vec![counting, statement(ground.statements.ends.statement()).bind(cutoff)]).await?;
+    session.close().await;
+    let [counts, ends] = &rows[..] else { return Err(Stop::Failed("an empty answer".to_owned())) };
+    let moment = |index| Ok::<_, Fault>(cell::<Option<f64>>(ends, index)?.map(moment));
+    Ok(SessionStats {
+        total_rows: count(counts, 0)?,
+        expired_rows: count(counts, 1)?,
+        estimated: false,
+        oldest: moment(0)?,
+        newest: moment(1)?,
+        next_due_at: moment(2)?.map(|next| next.plus(Duration::from_secs_f64(idle))),
+    })
 }
-pub(crate) async fn check(_: &Path, _: &SessionPolicy, _: &Clock) -> Result<Vec<Finding>, Stop> {
-    Err(Stop::Busy)
+
+pub(crate) async fn check(file: &Path, policy: &SessionPolicy, clock: &Clock) -> Result<Vec<Finding>, Stop> {
+    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
+    let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
+    session.close().await;
+    Ok(findings)
+}
+
+async fn stand(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    ledger: &mut Ledger,
+) -> Result<Ground, Stop> {
+    let (ground, findings) = inspect::inspect(session, policy, clock).await?;
+    first_problem(&findings)?;
+    for warning in findings.iter().filter(|finding| finding.sentence.contains("clock")) {
+        tracing::warn!(policy = policy.rule.name, "{}", warning.sentence);
+        ledger.note(warning.sentence.clone());
+    }
+    ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))
+}
+
+impl Ground {
+    /// The database's clock, so many seconds from now, in the form of the column.
+    async fn now(&self, session: &mut Session, seconds: f64) -> Result<String, Fault> {
+        cell(&session.one(cutoff(&self.statements.cutoff, seconds)).await?, 0)
+    }
+}
+
+fn cutoff(sql: &Sql, seconds: f64) -> Bound {
+    statement(sql.statement()).bind(format!("{seconds:+.3} seconds"))
+}
+
+/// A moment from seconds since 1970, to the microsecond.
+fn moment(seconds: f64) -> Moment {
+    let span = Duration::try_from_secs_f64(seconds.abs()).unwrap_or(Duration::MAX);
+    if seconds < 0.0 { Moment::EPOCH.minus(span) } else { Moment::EPOCH.plus(span) }
+}
+
+/// A run over one table.
+struct Run<'a> {
+    session: &'a mut Session,
+    policy: &'a SessionPolicy,
+    ground: &'a Ground,
+    observer: &'a dyn Observer,
+    ledger: &'a mut Ledger,
+    tries: u32,
+}
+
+/// What came of a batch.
+struct Done {
+    picked: u64,
+    gone: u64,
+    mark: Option<String>,
+}
+
+impl Run<'_> {
+    /// In the order of the index. Ends as the drip on PostgreSQL does, and for the same reasons.
+    async fn drip(&mut self) -> Result<(), Stop> {
+        let mut pacer = self.pacer();
+        // Before every text, and as a number before every date.
+        let mut watermark = "-9e18".to_owned();
+        loop {
+            let size = pacer.size();
+            let began = Instant::now();
+            let result = drip_batch(self.session, self.policy, self.ground, &watermark, size).await;
+            let Some(done) = self.tried(result).await? else { continue };
+            self.count(&done, pacer.done(began.elapsed())).await;
+            if done.picked < u64::from(size) {
+                return Ok(());
+            }
+            let mark = done.mark.unwrap_or_else(|| watermark.clone());
+            if done.gone == 0 && mark == watermark && !pacer.stuck() {
+                return Ok(());
+            }
+            watermark = mark;
+        }
+    }
+
+    /// In physical order, a window of rows at a time, due or not.
+    async fn windows(&mut self) -> Result<(), Stop> {
+        let mut pacer = self.pacer();
+        let mut before = i64::MIN;
+        loop {
+            let began = Instant::now();
+            let window =
+                statement(self.ground.statements.window.statement()).bind(before).bind(i64::from(pacer.size()));
+            let row = self.session.one(window).await?;
+            let Some(last) = cell::<Option<i64>>(&row, 1)? else { return Ok(()) };
+            let result = window_batch(self.session, self.policy, self.ground, before, last).await;
+            let Some(gone) = self.tried(result).await? else { continue };
+            let done = Done { picked: count(&row, 0)?, gone, mark: None };
+            self.count(&done, pacer.done(began.elapsed())).await;
+            before = last;
+        }
+    }
+
+    /// `None` when the write lock was not had and the same may be tried again.
+    async fn tried<T>(&mut self, result: Result<T, Fault>) -> Result<Option<T>, Stop> {
+        match result {
+            Ok(done) => {
+                self.tries = 0;
+                Ok(Some(done))
+            }
+            Err(Fault::Locked) if self.tries + 1 < TRIES => {
+                self.tries += 1;
+                tokio::time::sleep(pace::backoff(pace::embedded_target(self.policy.pace), self.tries)).await;
+                Ok(None)
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn count(&mut self, done: &Done, pause: Duration) {
+        self.ledger.removed(done.gone);
+        self.observer.seen(Seen { scanned: done.picked, ..Seen::default() });
+        if done.gone > 0 {
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn pacer(&self) -> Pacer {
+        let target = pace::embedded_target(self.policy.pace);
+        Pacer::new(self.policy.pace, target, self.policy.batch_size, pace::ROWS)
+    }
+}
+
+async fn drip_batch(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    ground: &Ground,
+    watermark: &str,
+    size: u32,
+) -> Result<Done, Fault> {
+    let statements = &ground.statements;
+    let mut batch = session.batch().await?;
+    let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?, 0)?;
+    let bind =
+        |sql: &Sql| statement(sql.statement()).bind(cutoff.clone()).bind(watermark.to_owned()).bind(i64::from(size));
+    let row = batch.one(bind(&statements.pick)).await?;
+    let (picked, mark) = (count(&row, 0)?, cell(&row, 1)?);
+    let gone =
+        remove(&mut batch, statements.archive_picked.as_ref().map(bind), bind(&statements.delete_picked)).await?;
+    batch.commit().await?;
+    Ok(Done { picked, gone, mark })
+}
+
+async fn window_batch(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    ground: &Ground,
+    before: i64,
+    last: i64,
+) -> Result<u64, Fault> {
+    let statements = &ground.statements;
+    let seconds = -idle_seconds(policy);
+    let bind = |sql: &Sql, cutoff: &str| statement(sql.statement()).bind(cutoff.to_owned()).bind(before).bind(last);
+    let first = ground.now(session, seconds).await?;
+    if cell::<i64>(&session.one(bind(&statements.any_in_window, &first)).await?, 0)? == 0 {
+        return Ok(0);
+    }
+    let mut batch = session.batch().await?;
+    let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, seconds)).await?, 0)?;
+    let archive = statements.archive_window.as_ref().map(|sql| bind(sql, &cutoff));
+    let gone = remove(&mut batch, archive, bind(&statements.delete_window, &cutoff)).await?;
+    batch.commit().await?;
+    Ok(gone)
+}
+
+/// Archives, then deletes, under one write lock and one cutoff; both must mean the same number of rows.
+async fn remove(batch: &mut Batch<'_>, archive: Option<Bound>, delete: Bound) -> Result<u64, Fault> {
+    let Some(archive) = archive else { return batch.run(delete).await };
+    let archived = batch.run(archive).await?;
+    let gone = batch.run(delete).await?;
+    if archived == gone {
+        Ok(gone)
+    } else {
+        Err(Fault::Final("more rows would be archived than removed, because a trigger keeps some".to_owned()))
+    }
 }

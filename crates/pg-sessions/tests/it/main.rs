@@ -11,3 +11,4 @@ mod faults;
 mod names;
 mod races;
 mod refusals;
+mod sqlite;

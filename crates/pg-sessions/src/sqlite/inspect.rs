@@ -1,0 +1,298 @@
+//! What a SQLite file says about a policy's table: the same questions as for PostgreSQL, asked of pragmas.
+
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::SessionPolicy;
+use sqlx::SqlStr;
+use sqlx::sqlite::SqliteRow;
+
+use super::session::{Fault, Session, cell, statement};
+use super::sql::{self, Form, Shape, Statements};
+use crate::Clock;
+use crate::check::Finding;
+use crate::table::{Identifier, NameError, Part, Sql, TableName};
+
+const CLOCK: &str = "select (julianday('now') - 2440587.5) * 86400.0";
+
+const TABLE: &str = "\
+select name, type, wr from pragma_table_list where schema = 'main' and name = ?1 collate nocase";
+
+const COLUMNS: &str = "select name, hidden, pk, \"notnull\" from pragma_table_xinfo(?1) order by cid";
+
+const INDEX: &str = "\
+select exists (select 1 from pragma_index_list(?1) l join pragma_index_info(l.name) i
+  where i.seqno = 0 and i.name = ?2 collate nocase and l.partial = 0)
+  or exists (select 1 from pragma_table_info(?1) c where c.pk = 1 and c.name = ?2 collate nocase)";
+
+const TRIGGER: &str = "\
+select exists (select 1 from sqlite_schema where type = 'trigger' and tbl_name = ?1 collate nocase)";
+
+const REFERENCES: &str = "\
+select m.name, f.id, f.\"from\", f.\"to\", f.on_delete
+from sqlite_schema m join pragma_foreign_key_list(m.name) f
+where m.type = 'table' and f.\"table\" = ?1 collate nocase order by m.name, f.id, f.seq";
+
+/// What is known of the table once it was found.
+pub(super) struct Ground {
+    pub(super) name: TableName,
+    pub(super) statements: Statements,
+    pub(super) index: bool,
+    /// Whether the key is a number that orders the table physically.
+    pub(super) rowid: bool,
+    /// Whether something could keep rows: triggers, other tables' foreign keys.
+    pub(super) keepers: bool,
+}
+
+struct Column {
+    name: Identifier,
+    generated: bool,
+    primary_key: i64,
+    not_null: bool,
+}
+
+/// Looks at everything. Without a ground there is no such table or column, and the findings say so.
+pub(super) async fn inspect(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    clock: &Clock,
+) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
+    let mut findings = Vec::new();
+    let now: f64 = cell(&session.one(statement(SqlStr::from_static(CLOCK))).await?, 0)?;
+    let now = Moment::EPOCH.plus(Duration::try_from_secs_f64(now).unwrap_or_default());
+    findings.extend(clock.skew(now).map(Finding::warning));
+
+    let (name, id, activity) = match names(policy) {
+        Ok(names) => names,
+        Err(error) => {
+            findings.push(Finding::problem(format!("table, id_column or activity_column: {error}")));
+            return Ok((None, findings));
+        }
+    };
+    let Some((name, without_rowid)) = find_table(session, &name, &mut findings).await? else {
+        return Ok((None, findings));
+    };
+    let columns = columns(session, &name).await?;
+    let find = |wanted: &Identifier| columns.iter().find(|column| same(&column.name, wanted));
+    let (Some(id), Some(activity)) = (find(&id), find(&activity)) else {
+        for (key, wanted) in [("id_column", &id), ("activity_column", &activity)] {
+            if find(wanted).is_none() {
+                findings.push(Finding::problem(format!("{name} has no column {wanted} ({key})")));
+            }
+        }
+        return Ok((None, findings));
+    };
+    if !activity.not_null {
+        findings.push(Finding::advice(format!("{name}.{} may be null; such rows always stay", activity.name)));
+    }
+    if policy.activity_time_zone.as_deref().is_some_and(|zone| zone != "UTC") {
+        let sentence = "SQLite knows no time zones: times must be in UTC; leave activity_time_zone out";
+        findings.push(Finding::problem(sentence.to_owned()));
+    }
+    let Some(form) = find_form(session, &name, &activity.name, &mut findings).await? else {
+        return Ok((None, findings));
+    };
+
+    let references = references(session, &name, &columns, &mut findings).await?;
+    let archive = match &policy.archive_table {
+        Some(text) => find_archive(session, &name, &columns, text, &mut findings).await?,
+        None => None,
+    };
+    let hidden = |candidate: &&str| !columns.iter().any(|column| column.name.as_str().eq_ignore_ascii_case(candidate));
+    let rowid = if without_rowid { None } else { ["rowid", "_rowid_", "oid"].into_iter().find(hidden) };
+    let key = match rowid {
+        Some(rowid) => Sql::new(rowid, &[]),
+        None => Sql::new("{id}", &[("id", &id.name)]),
+    };
+    let index = exists(session, INDEX, &[&name.name, &activity.name]).await?;
+    if !index {
+        let ix = Identifier::new(format!("ix_{}_{}", name.name.as_str(), activity.name.as_str()));
+        let ix = ix.map_err(|error| Fault::Final(error.to_string()))?;
+        let parts: [(&str, &dyn Part); 3] = [("ix", &ix), ("table", &name.name), ("column", &activity.name)];
+        let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
+        findings.push(
+            Finding::advice(format!("no index of {name} is led by {}: sweeps read the whole table", activity.name))
+                .run(help),
+        );
+    }
+    let triggers = exists(session, TRIGGER, &[&name.name]).await?;
+    let shape = Shape {
+        table: &name,
+        activity: &activity.name,
+        key: &key,
+        form,
+        references: &references,
+        archive: archive.as_ref().map(|(table, columns)| (table, &columns[..])),
+    };
+    let statements = Statements::new(&shape);
+    let keepers = triggers || !references.is_empty();
+    Ok((Some(Ground { statements, index, rowid: rowid.is_some(), keepers, name }), findings))
+}
+
+fn names(policy: &SessionPolicy) -> Result<(TableName, Identifier, Identifier), NameError> {
+    let (id, activity) = (Identifier::parse(&policy.id_column)?, Identifier::parse(&policy.activity_column)?);
+    Ok((TableName::parse(&policy.table)?, id, activity))
+}
+
+/// SQLite takes names without regard to case.
+fn same(a: &Identifier, b: &Identifier) -> bool {
+    a.as_str().eq_ignore_ascii_case(b.as_str())
+}
+
+async fn find_table(
+    session: &mut Session,
+    name: &TableName,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<(TableName, bool)>, Fault> {
+    let main = Identifier::new("main".to_owned()).map_err(|error| Fault::Final(error.to_string()))?;
+    let elsewhere = name.schema.as_ref().is_some_and(|schema| !same(schema, &main));
+    let bound = statement(SqlStr::from_static(TABLE)).bind(name.name.as_str().to_owned());
+    let row = if elsewhere { None } else { session.all(bound).await?.into_iter().next() };
+    let Some(row) = row else {
+        findings.push(Finding::problem(format!("there is no table {name}")));
+        return Ok(None);
+    };
+    let found = identifier(&row, 0)?;
+    let what = match cell::<String>(&row, 1)?.as_str() {
+        "table" if found.as_str().to_ascii_lowercase().starts_with("sqlite_") => "a system table",
+        "table" => {
+            let without_rowid = cell::<i64>(&row, 2)? != 0;
+            return Ok(Some((TableName { schema: Some(main), name: found }, without_rowid)));
+        }
+        "view" => "a view",
+        _ => "a virtual table",
+    };
+    findings.push(Finding::problem(format!("{found} is {what}; name the table itself")));
+    Ok(None)
+}
+
+async fn columns(session: &mut Session, table: &TableName) -> Result<Vec<Column>, Fault> {
+    let rows = session.all(statement(SqlStr::from_static(COLUMNS)).bind(table.name.as_str().to_owned())).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Column {
+                name: identifier(row, 0)?,
+                generated: cell::<i64>(row, 1)? != 0,
+                primary_key: cell(row, 2)?,
+                not_null: cell::<i64>(row, 3)? != 0,
+            })
+        })
+        .collect()
+}
+
+async fn find_form(
+    session: &mut Session,
+    table: &TableName,
+    activity: &Identifier,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<Form>, Fault> {
+    let row = session.one(statement(sql::forms(table, activity).statement())).await?;
+    let count = |index| cell::<i64>(&row, index);
+    let (all, text, epoch) = (count(0)? - count(1)?, count(2)?, count(3)?);
+    if text == all {
+        return Ok(Some(Form::Text));
+    }
+    if epoch == all {
+        return Ok(Some(Form::Epoch));
+    }
+    findings.push(Finding::problem(format!(
+        "{table}.{activity} holds {text} times as text in UTC (2026-01-02 03:04:05.678901), {epoch} as seconds since \
+         1970, and {} in other forms; one of the first two must do for all",
+        all - text - epoch
+    )));
+    Ok(None)
+}
+
+/// Other tables' foreign keys that keep rows here; those that act need an index.
+async fn references(
+    session: &mut Session,
+    table: &TableName,
+    columns: &[Column],
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<(TableName, Vec<(Identifier, Identifier)>)>, Fault> {
+    let rows = session.all(statement(SqlStr::from_static(REFERENCES)).bind(table.name.as_str().to_owned())).await?;
+    let mut primary: Vec<&Column> = columns.iter().filter(|column| column.primary_key > 0).collect();
+    primary.sort_by_key(|column| column.primary_key);
+
+    let mut keys: Vec<(Identifier, i64, bool, Vec<(Identifier, Identifier)>)> = Vec::new();
+    for row in &rows {
+        let (other, id) = (identifier(row, 0)?, cell::<i64>(row, 1)?);
+        if !keys.last().is_some_and(|(last, last_id, _, _)| *last == other && *last_id == id) {
+            let acts = !matches!(cell::<String>(row, 4)?.as_str(), "NO ACTION" | "RESTRICT");
+            keys.push((other, id, acts, Vec::new()));
+        }
+        let Some((_, _, _, pairs)) = keys.last_mut() else { continue };
+        let ours = match cell::<Option<String>>(row, 3)? {
+            Some(name) => Identifier::new(name).ok(),
+            None => primary.get(pairs.len()).map(|column| column.name.clone()),
+        };
+        pairs.push((identifier(row, 2)?, ours.ok_or_else(|| Fault::Final("a foreign key points nowhere".to_owned()))?));
+    }
+
+    let mut holding = Vec::new();
+    for (other, _, acts, pairs) in keys {
+        let first = pairs.first().map(|(theirs, _)| theirs.clone());
+        if let Some(first) = first
+            && !exists(session, INDEX, &[&other, &first]).await?
+        {
+            let ix = Identifier::new(format!("ix_{}_{}", other.as_str(), first.as_str()));
+            let ix = ix.map_err(|error| Fault::Final(error.to_string()))?;
+            let parts: [(&str, &dyn Part); 3] = [("ix", &ix), ("table", &other), ("column", &first)];
+            let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
+            let sentence =
+                format!("a foreign key of {other} points here without an index: every removed row reads all of it");
+            findings.push(if acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
+        }
+        if !acts {
+            findings.push(Finding::advice(format!("rows that {other} refers to stay")));
+            holding.push((TableName { schema: table.schema.clone(), name: other }, pairs));
+        }
+    }
+    Ok(holding)
+}
+
+async fn find_archive(
+    session: &mut Session,
+    table: &TableName,
+    ours: &[Column],
+    text: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<(TableName, Vec<Identifier>)>, Fault> {
+    let name = match TableName::parse(text) {
+        Ok(name) => name,
+        Err(error) => {
+            findings.push(Finding::problem(format!("archive_table: {error}")));
+            return Ok(None);
+        }
+    };
+    let mut own = Vec::new();
+    let Some((archive, _)) = find_table(session, &name, &mut own).await? else {
+        findings.extend(
+            own.into_iter().map(|finding| Finding { sentence: format!("archive_table: {finding}"), ..finding }),
+        );
+        return Ok(None);
+    };
+    if archive == *table {
+        findings.push(Finding::problem(format!("{name} cannot be the archive_table: name another table")));
+        return Ok(None);
+    }
+    let theirs = columns(session, &archive).await?;
+    let written: Vec<Identifier> =
+        ours.iter().filter(|column| !column.generated).map(|column| column.name.clone()).collect();
+    for column in &written {
+        if !theirs.iter().any(|their| same(&their.name, column)) {
+            findings.push(Finding::problem(format!("archive_table {name} has no column {column}; add it")));
+        }
+    }
+    Ok(Some((archive, written)))
+}
+
+async fn exists(session: &mut Session, sql: &'static str, names: &[&Identifier]) -> Result<bool, Fault> {
+    let bound =
+        names.iter().fold(statement(SqlStr::from_static(sql)), |bound, name| bound.bind(name.as_str().to_owned()));
+    Ok(cell::<i64>(&session.one(bound).await?, 0)? != 0)
+}
+
+fn identifier(row: &SqliteRow, index: usize) -> Result<Identifier, Fault> {
+    Identifier::new(cell(row, index)?).map_err(|error| Fault::Final(error.to_string()))
+}
