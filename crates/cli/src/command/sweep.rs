@@ -108,10 +108,13 @@ fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, places: &Places<
     for policy in &report.policies {
         if console.verbosity >= Verbosity::Blocks {
             let paths = first.get(&policy.name).unwrap_or(&none);
-            console.out.print(Block { report: policy, mode, paths, places, theme: &theme });
+            console.out.write(Block { report: policy, mode, paths, places, theme: &theme });
         }
         for problem in Problem::of(policy) {
             console.problem(&problem);
+        }
+        if console.verbosity >= Verbosity::Blocks {
+            console.out.print("");
         }
     }
     let summary = Summary(report);
