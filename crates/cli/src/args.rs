@@ -16,7 +16,7 @@ pub(crate) use self::values::PolicyAge;
 /// Removes what is temporary once it is old enough, and says why about every file.
 #[derive(Debug, Parser)]
 #[command(name = "cleanup", version, max_term_width = 100, after_help = EXAMPLES)]
-#[command(subcommand_help_heading = "Commands", disable_help_subcommand = true)]
+#[command(subcommand_help_heading = "Commands")]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

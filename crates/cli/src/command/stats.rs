@@ -9,7 +9,7 @@ use crate::clock;
 use crate::console::Console;
 use crate::exit::{Fault, status_fault};
 use crate::failure::Failure;
-use crate::render::place::Places;
+use crate::render::place::{Places, harmless};
 use crate::render::problem::Problem;
 use crate::render::stats::{Details, StatsTable};
 
@@ -30,7 +30,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
     }
     for policy in &stats.policies {
         if policy.status == PolicyStatus::Failed {
-            let message = policy.message.as_deref().unwrap_or("could not be looked at");
+            let message = harmless(policy.message.as_deref().unwrap_or("could not be looked at"));
             console.problem(&Problem::error(format_args!("{}: {message}", policy.name)));
         }
         if let Some(errors) = policy.files.as_ref().map(|files| files.errors_total).filter(|errors| *errors > 0) {

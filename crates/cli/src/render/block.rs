@@ -8,7 +8,7 @@ use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 
-use super::place::Places;
+use super::place::{Places, harmless};
 use super::{Count, Number, Theme};
 
 /// How many paths a block shows; the rest is counted. `-v` shows all.
@@ -50,7 +50,7 @@ impl fmt::Display for Block<'_> {
         let Self { report, places, theme: Theme { name, detail, warning, error, .. }, .. } = self;
         let about = places.about(&report.name);
         writeln!(f, "{name}{}{name:#}  {detail}{about}{detail:#}", report.name)?;
-        let message = report.message.as_deref().unwrap_or_default();
+        let message = harmless(report.message.as_deref().unwrap_or_default());
         match report.status {
             PolicyStatus::Skipped => writeln!(f, "  {detail}skipped: {message}{detail:#}"),
             // The message follows on stderr.
@@ -146,4 +146,74 @@ fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {
     }
     let parts: Vec<String> = given.into_iter().map(|(count, reason)| format!("{} {reason}", Count(count))).collect();
     writeln!(f, "  kept {}: {}", Count(total), parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use cleanup_core::config::{Config, DEFAULT, Source};
+    use cleanup_core::report::{Counts, Skip, Tally};
+
+    use super::*;
+
+    #[test]
+    fn a_block_shows_the_first_paths_whatever_the_order_of_the_walk() {
+        let names: Vec<String> = (0..200_u32).map(|number| format!("{:03}", number * 77 % 200)).collect();
+        let mut first = FirstPaths::default();
+        for name in &names {
+            first.offer(Name { folder: b"a", last: name.as_bytes() });
+            first.offer(Name { folder: b"", last: name.as_bytes() });
+        }
+        let expected: Vec<Vec<u8>> = (0..20).map(|number| format!("{number:03}").into_bytes()).collect();
+        assert_eq!(first.0.into_iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn whatever_was_counted_is_told_in_words() {
+        let source = Source { name: "default", text: DEFAULT, folder: Path::new("/srv/app") };
+        let config = Config::load(&source, &|_| None).unwrap();
+        let places = Places::new(&config, PathBuf::from("/srv/app"));
+        let show = |report: &PolicyReport, mode| {
+            let paths = &FirstPaths::default();
+            Block { report, mode, paths, places: &places, theme: &Theme::PLAIN }.to_string()
+        };
+        let kept = KeptCounts { archive: 1, held: 2, referenced: 3, future: 4, newest: 1000, ..KeptCounts::default() };
+        let counts = Counts {
+            matched: 2000,
+            due: 12,
+            removed: 9,
+            bytes_freed: 1_500_000,
+            kept,
+            vanished: 1,
+            changed: 1,
+            left_alone: 5,
+            dirs_removed: 1,
+            ..Counts::default()
+        };
+        let tally = Tally { counts, errors_total: 1, ..Tally::default() };
+        let files = PolicyReport::finished("temp-svgs", PolicyKind::Files, tally);
+        let rows = Counts { matched: 8, due: 3, ..Counts::default() };
+        let rows = Tally { counts: rows, ..Tally::default() };
+        let sessions = PolicyReport::finished("tutor-sessions", PolicyKind::Sessions, rows);
+        let message = "no such\u{1b}[2J folder".to_owned();
+        let skipped = PolicyReport::skipped("temp-models", PolicyKind::Files, Skip::NoRoot, message);
+        let blocks = [show(&files, Mode::Apply), show(&sessions, Mode::Plan), show(&skipped, Mode::Apply)].join("\n");
+        insta::assert_snapshot!(blocks, @r"
+        temp-svgs  files in storage/temp_svgs older than 1h
+          removed 9 of 2,000 files, 1.5 MB
+          removed 1 empty folder
+          kept 1,010: 1 archive, 2 held, 3 referenced by live sessions, 4 stamped in the future, 1,000 among the newest
+          1 gone before they could be looked at or removed
+          1 changed meanwhile and kept
+          5 never touched (links, devices, other mounts, files of cleanup itself)
+          1 item could not be looked at or removed
+
+        tutor-sessions  sessions in table tutor_sessions idle for more than 2h
+          would remove 3 of 8 sessions
+
+        temp-models  files in temp_models older than 30m
+          skipped: no such\u{1b}[2J folder
+        ");
+    }
 }

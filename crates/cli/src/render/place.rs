@@ -95,3 +95,9 @@ pub(crate) fn exact<'a>(path: &'a str, path_bytes: Option<&str>) -> Cow<'a, [u8]
     let decoded = path_bytes.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
     decoded.map_or(Cow::Borrowed(path.as_bytes()), Cow::Owned)
 }
+
+/// Text that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
+pub(crate) fn harmless(text: &str) -> String {
+    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
+    parts.join("\\")
+}

@@ -7,14 +7,8 @@ use std::fmt;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::report::{MAX_ERRORS, PolicyReport, PolicyStatus, Skip};
 
-use super::place::exact;
+use super::place::{exact, harmless};
 use super::{Count, Theme};
-
-/// Text that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
-fn harmless(text: &str) -> String {
-    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
-    parts.join("\\")
-}
 
 /// Whether a status is news of its own, told beside whatever was counted.
 pub(crate) fn is_failure(status: PolicyStatus) -> bool {
@@ -45,19 +39,22 @@ impl Problem {
     pub(crate) fn of(report: &PolicyReport) -> Vec<Self> {
         let name = &report.name;
         let mut problems = Vec::new();
-        let message = report.message.as_deref();
+        let message = report.message.as_deref().map(harmless);
         match (report.status, report.skipped) {
             (PolicyStatus::Failed, _) => {
-                problems.push(Self::error(format_args!("{name}: {}", message.unwrap_or("could not run"))));
+                problems.push(Self::error(format_args!("{name}: {}", message.as_deref().unwrap_or("could not run"))));
             }
             (PolicyStatus::Held, _) => {
-                problems.push(Self::error(format_args!("{name}: {}", message.unwrap_or("held back by a brake"))));
+                problems.push(Self::error(format_args!(
+                    "{name}: {}",
+                    message.as_deref().unwrap_or("held back by a brake")
+                )));
             }
             (PolicyStatus::Partial, _) => {
                 problems.extend(message.map(|message| Self::warning(format_args!("{name}: {message}"))));
             }
             (PolicyStatus::Skipped, Some(Skip::DatabaseAway)) => {
-                let message = message.unwrap_or("the database does not answer").to_owned();
+                let message = message.unwrap_or_else(|| "the database does not answer".to_owned());
                 problems.push(Self::Away { policy: name.clone(), message });
             }
             (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}

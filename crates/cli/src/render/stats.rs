@@ -7,7 +7,7 @@ use cleanup_core::size::HumanBytes;
 use cleanup_engine::answer::{PolicyStats, Stats};
 use jiff::tz::TimeZone;
 
-use super::place::Places;
+use super::place::{Places, harmless};
 use super::when::{Distance, When, age};
 use super::{Count, Theme};
 
@@ -66,7 +66,7 @@ impl fmt::Display for StatsTable<'_> {
 impl StatsTable<'_> {
     fn why_not(&self, f: &mut fmt::Formatter<'_>, policy: &PolicyStats) -> fmt::Result {
         let Theme { detail, error, .. } = self.theme;
-        let message = policy.message.as_deref().unwrap_or("nothing to look at");
+        let message = harmless(policy.message.as_deref().unwrap_or("nothing to look at"));
         if super::problem::is_failure(policy.status) {
             // The message follows on stderr.
             write!(f, "  {error}could not be looked at{error:#}")
@@ -124,4 +124,62 @@ fn cells(policy: &PolicyStats, now: Moment) -> Option<[String; 7]> {
         past(rows.oldest),
         ahead(rows.next_due_at),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cleanup_core::report::{PolicyKind, PolicyStatus};
+    use cleanup_engine::answer::{FileStats, SessionStats};
+
+    use super::*;
+
+    #[test]
+    fn files_rows_and_what_could_not_be_looked_at_share_one_table() {
+        let now = Moment::from_unix(1_767_323_045, 0);
+        let policy = |name: &str, kind, status, message: Option<&str>| PolicyStats {
+            name: name.to_owned(),
+            kind,
+            status,
+            message: message.map(str::to_owned),
+            files: None,
+            sessions: None,
+        };
+        let files = FileStats {
+            total_files: 1_234_567,
+            total_bytes: 5_000_000_000,
+            due_files: 9,
+            due_bytes: 9 * 4096,
+            archive_files: 2,
+            oldest: Some(now.minus(Duration::from_hours(50))),
+            next_due_at: Some(now.plus(Duration::from_millis(1))),
+            ..FileStats::default()
+        };
+        let rows = SessionStats {
+            total_rows: 40_000,
+            expired_rows: 7,
+            estimated: true,
+            oldest: Some(now.plus(Duration::from_hours(1))),
+            ..SessionStats::default()
+        };
+        let (ok, skipped, failed) = (PolicyStatus::Ok, PolicyStatus::Skipped, PolicyStatus::Failed);
+        let policies = vec![
+            PolicyStats { files: Some(files), ..policy("images", PolicyKind::Files, ok, None) },
+            PolicyStats { files: Some(FileStats::default()), ..policy("empty", PolicyKind::Files, ok, None) },
+            policy("bad", PolicyKind::Files, failed, Some("the root is a link")),
+            PolicyStats { sessions: Some(rows), ..policy("tutor-sessions", PolicyKind::Sessions, ok, None) },
+            policy("other", PolicyKind::Sessions, skipped, Some("DATABASE_URL is not set")),
+        ];
+        let stats = Stats { format_version: 1, policies };
+        let table = StatsTable { stats: &stats, now, theme: &Theme::PLAIN, details: None };
+        insta::assert_snapshot!(table, @"
+        policy              count    size  due     size  archives  oldest  next due
+        images          1,234,567  5.0 GB    9  36.9 kB         2    2d2h     in 1s
+        empty                   0     0 B    0      0 B         0       -         -
+        bad             could not be looked at
+        tutor-sessions    ~40,000       -    7        -         -       -         -
+        other           skipped: DATABASE_URL is not set
+        ");
+    }
 }
