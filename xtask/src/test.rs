@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     println!("PostgreSQL of our own: {}", cluster.socket_dir().display());
 
     // The runner comes last: its closing lines are the result.
-    let examples = ["test", "--doc", "--workspace", "--all-features", "--quiet"];
+    let examples = ["test", "--doc", "--workspace", "--all-features"];
     let runner: &[&str] = if find("cargo-nextest").is_some() {
         &["nextest", "run", "--all-features", "--no-fail-fast"]
     } else {

@@ -1,0 +1,152 @@
+//! The state folder: makes it, and refuses one that a stranger controls.
+//!
+//! Whoever can write the folder decides what is held and which clock reading is believed. So it must belong to root
+//! or to the running user, and not everybody may write it. A refused folder is not an end: the caller sweeps without
+//! memory and says so.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, OFlags};
+
+/// Whether this process may change the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It remembers.
+    Keep,
+    /// It only looks: nothing is made, repaired or changed.
+    Look,
+}
+
+/// Why there is no memory. Each names the folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// It, or a link in its place, belongs to neither root nor the running user.
+    #[error("the state folder {} belongs to another user (uid {uid}), who could then decide what is kept", folder.display())]
+    Stranger {
+        /// The folder.
+        folder: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// Everybody may write it.
+    #[error("everyone may write the state folder {0}, and could then decide what is kept; chmod o-w {0}", folder.display())]
+    WorldWritable {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Something else is in its place.
+    #[error("the state folder {} is not a folder", folder.display())]
+    NotAFolder {
+        /// The path.
+        folder: PathBuf,
+    },
+    /// It cannot be made, read or written.
+    #[error("cannot use the state folder {}: {error}", folder.display())]
+    Unusable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Makes what is missing of the folder, for its owner alone. Says whether nothing of ours was there.
+pub(crate) fn prepare(folder: &Path) -> Result<bool, StateError> {
+    let unusable = |error| StateError::Unusable { folder: folder.to_owned(), error };
+    if is_missing(folder).map_err(unusable)? {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    }
+    trust(folder)?;
+    let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::accessat(CWD, folder, writable, AtFlags::EACCESS).map_err(|error| unusable(error.into()))?;
+    match DirBuilder::new().mode(0o700).create(locks(folder)) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(unusable(error)),
+    }
+    let ours = [folder.join("state.db"), folder.join("promises.jsonl")];
+    Ok(!ours.iter().any(|file| file.symlink_metadata().is_ok()))
+}
+
+/// Looks whether the folder may be believed. A missing one may: it says nothing.
+pub(crate) fn inspect(folder: &Path) -> Result<(), StateError> {
+    let unusable = |error| StateError::Unusable { folder: folder.to_owned(), error };
+    if is_missing(folder).map_err(unusable)? {
+        return Ok(());
+    }
+    trust(folder)?;
+    let readable = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::accessat(CWD, folder, readable, AtFlags::EACCESS).map_err(|error| unusable(error.into()))
+}
+
+/// The folder of the locks.
+pub(crate) fn locks(folder: &Path) -> PathBuf {
+    folder.join("locks")
+}
+
+/// The owner, when it is neither root nor the running user.
+pub(crate) fn stranger(metadata: &Metadata) -> Option<u32> {
+    let us = rustix::process::geteuid().as_raw();
+    Some(metadata.uid()).filter(|uid| *uid != 0 && *uid != us)
+}
+
+/// Opens a file of ours in the folder, never through a link, and makes it, for its owner alone, if it is missing.
+/// Says whether it was.
+pub(crate) fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
+    let options = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600).custom_flags(no_follow());
+        options
+    };
+    loop {
+        match options().create_new(true).open(path) {
+            Ok(file) => return Ok((file, true)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        match options().open(path) {
+            // Removed in between: once more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return Ok((opened?, false)),
+        }
+    }
+}
+
+/// Neither follow a link nor wait for the other end of a FIFO. (`O_CLOEXEC` comes with the standard library.)
+pub(crate) fn no_follow() -> i32 {
+    // The bits are those of the C interface on every platform.
+    (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed()
+}
+
+/// Makes a new name in the folder durable.
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn is_missing(folder: &Path) -> io::Result<bool> {
+    match folder.symlink_metadata() {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn trust(folder: &Path) -> Result<(), StateError> {
+    let unusable = |error| StateError::Unusable { folder: folder.to_owned(), error };
+    let entry = folder.symlink_metadata().map_err(unusable)?;
+    let metadata = fs::metadata(folder).map_err(unusable)?;
+    if !metadata.is_dir() {
+        return Err(StateError::NotAFolder { folder: folder.to_owned() });
+    }
+    if let Some(uid) = stranger(&entry).or_else(|| stranger(&metadata)) {
+        return Err(StateError::Stranger { folder: folder.to_owned(), uid });
+    }
+    if metadata.mode() & 0o002 != 0 {
+        return Err(StateError::WorldWritable { folder: folder.to_owned() });
+    }
+    Ok(())
+}

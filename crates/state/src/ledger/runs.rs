@@ -1,0 +1,185 @@
+//! History: what ran, and what came of it. It has a retention of its own.
+
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::report::{Report, RunStatus, Trigger};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::clock::{self, ClockReading};
+use super::{Ledger, observe};
+
+/// Runs are forgotten beyond this many, whatever their age.
+const MAX_RUNS: i64 = 20_000;
+
+/// How many ids an ambiguous prefix names.
+const MAX_MATCHES: i64 = 5;
+
+const INSERT: &str = "insert or replace into runs (id, started_by, started_at, finished_at, recorded_seconds, status, \
+                      due, removed, quarantined, bytes_freed, errors, report) \
+                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const PRUNE_OLD: &str = "delete from runs where recorded_seconds < ?1 and sequence < (select max(sequence) from runs)";
+const PRUNE_MANY: &str = "delete from runs where sequence <= \
+                          (select sequence from runs order by sequence desc limit 1 offset ?1)";
+const NEWEST: &str = "select id, started_by, started_at, finished_at, status, due, removed, quarantined, bytes_freed, \
+                      errors from runs order by sequence desc limit ?1";
+const BY_PREFIX: &str =
+    "select id, report from runs where substr(id, 1, length(?1)) = ?1 order by sequence desc limit ?2";
+/// Gives freed pages back to the file system, a few at a time.
+const SHRINK: &str = "pragma incremental_vacuum(256)";
+
+/// One run in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// A ULID.
+    pub id: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// When it began.
+    pub started_at: Moment,
+    /// When it ended.
+    pub finished_at: Moment,
+    /// The worst of the policies'.
+    pub status: RunStatus,
+    /// Items judged *remove*.
+    pub due: u64,
+    /// Items removed for good.
+    pub removed: u64,
+    /// Items moved into quarantine.
+    pub quarantined: u64,
+    /// Allocated bytes of those removed or quarantined.
+    pub bytes_freed: u64,
+    /// Items that could not be looked at or removed.
+    pub errors: u64,
+}
+
+type Row = (String, String, String, String, String, i64, i64, i64, i64, i64);
+
+/// Several runs begin so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("several runs begin with {prefix:?}: {}", matches.join(", "))]
+pub struct AmbiguousRun {
+    /// What was asked for.
+    pub prefix: String,
+    /// The newest that begin so.
+    pub matches: Vec<String>,
+}
+
+impl Ledger {
+    /// Remembers a run, and forgets the old ones. Without a reading the clock is not trusted; then nothing is forgotten
+    /// because of its age: a clock that jumped a year ahead must not cost the history.
+    pub(crate) fn record_run(&mut self, report: &Report, reading: Option<&ClockReading>, keep: Duration, now: Moment) {
+        let Ok(text) = serde_json::to_string(report) else {
+            self.note(format!("the report of run {} is not remembered: it has no JSON", report.run_id));
+            return;
+        };
+        self.change(&async |connection| {
+            let mut transaction = connection.begin_with("begin immediate").await?;
+            insert(&mut transaction, report, &text, now).await?;
+            if let Some(reading) = reading {
+                clock::add(&mut transaction, reading).await?;
+                let oldest = now.minus(keep).unix_seconds();
+                sqlx::query(PRUNE_OLD).bind(oldest).execute(&mut *transaction).await?;
+                observe::prune(&mut transaction, now.unix_seconds(), oldest).await?;
+            }
+            sqlx::query(PRUNE_MANY).bind(MAX_RUNS).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            sqlx::query(SHRINK).execute(connection).await
+        });
+        self.end_of_run();
+    }
+
+    pub(crate) fn runs(&mut self, limit: usize) -> Vec<RunSummary> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<Row> = self
+            .run(&async |connection| sqlx::query_as(NEWEST).bind(limit).fetch_all(connection).await)
+            .unwrap_or_default();
+        rows.into_iter().filter_map(summary).collect()
+    }
+
+    pub(crate) fn run_report(&mut self, id_prefix: &str) -> Result<Option<Report>, AmbiguousRun> {
+        let prefix = id_prefix.to_ascii_uppercase();
+        let rows: Vec<(String, String)> = self
+            .run(&async |connection| {
+                sqlx::query_as(BY_PREFIX).bind(&prefix).bind(MAX_MATCHES).fetch_all(connection).await
+            })
+            .unwrap_or_default();
+        match rows.as_slice() {
+            [] => Ok(None),
+            [(id, text)] => match serde_json::from_str(text) {
+                Ok(report) => Ok(Some(report)),
+                Err(error) => {
+                    self.note(format!("the report of run {id} cannot be read: {error}"));
+                    Ok(None)
+                }
+            },
+            several => Err(AmbiguousRun {
+                prefix: id_prefix.to_owned(),
+                matches: several.iter().map(|(id, _)| id.clone()).collect(),
+            }),
+        }
+    }
+}
+
+/// `None` when the row is not as we write it: it is left out.
+fn summary(
+    (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors): Row,
+) -> Option<RunSummary> {
+    Some(RunSummary {
+        id,
+        trigger: word(trigger)?,
+        started_at: Moment::parse(&started_at).ok()?,
+        finished_at: Moment::parse(&finished_at).ok()?,
+        status: word(status)?,
+        due: unsigned(due),
+        removed: unsigned(removed),
+        quarantined: unsigned(quarantined),
+        bytes_freed: unsigned(bytes_freed),
+        errors: unsigned(errors),
+    })
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    report: &Report,
+    text: &str,
+    now: Moment,
+) -> Result<(), sqlx::Error> {
+    let totals = &report.totals;
+    sqlx::query(INSERT)
+        .bind(&report.run_id)
+        .bind(name(&report.trigger))
+        .bind(report.started_at.to_string())
+        .bind(report.finished_at.to_string())
+        .bind(now.unix_seconds())
+        .bind(name(&report.status))
+        .bind(signed(totals.due))
+        .bind(signed(totals.removed))
+        .bind(signed(totals.quarantined))
+        .bind(signed(totals.bytes_freed))
+        .bind(signed(totals.errors))
+        .bind(text)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// A unit variant as its word in JSON.
+fn name(variant: &impl Serialize) -> String {
+    let value = serde_json::to_value(variant).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn word<T: DeserializeOwned>(name: String) -> Option<T> {
+    serde_json::from_value(name.into()).ok()
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}

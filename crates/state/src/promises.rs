@@ -1,0 +1,240 @@
+//! Promises: what somebody was told would be kept.
+//!
+//! `promises.jsonl` is append-only, one line a promise, each with a checksum ([`line`]). A line counts once it is
+//! flushed to the disk ([`file`]); only then is the promise given. Two processes never interleave: whoever reads to
+//! repair, or appends, holds the guard `locks/promises.jsonl`. That file also says how many holds there were, so that a
+//! file that was deleted can be told from one that never was.
+//!
+//! A promise is forgotten only where it was released, or has expired under a clock that is trusted: a clock that
+//! jumped a year ahead must not cost one.
+
+mod error;
+mod file;
+mod line;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use cleanup_core::moment::Moment;
+
+pub use self::error::PromisesError;
+
+use self::file::{Files, Found, Guard};
+use self::line::{Entry, Record};
+use crate::folder::Access;
+
+/// A file with fewer lines is not worth rewriting.
+const WORTH_COMPACTING: usize = 16;
+
+/// A path that is kept, whatever its age.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The absolute path.
+    pub path: Vec<u8>,
+    /// Kept until then, to the millisecond.
+    pub until: Moment,
+    /// When it was made.
+    pub made_at: Moment,
+    /// Why, in the words of whoever made it.
+    pub reason: Option<String>,
+}
+
+/// All holds of one state folder.
+#[derive(Debug)]
+pub struct Promises {
+    files: Files,
+    access: Access,
+    held: BTreeMap<Vec<u8>, Hold>,
+    /// Lines in the file, dead ones included.
+    lines: usize,
+    /// What the file looked like when it was read; `None` before that, and when that failed.
+    read: Option<Found>,
+    notes: Vec<String>,
+}
+
+impl Promises {
+    /// Reads nothing yet.
+    pub(crate) fn new(folder: &Path, access: Access) -> Self {
+        Self { files: Files::new(folder), access, held: BTreeMap::new(), lines: 0, read: None, notes: Vec::new() }
+    }
+
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// The holds that are in force, in order of their paths' bytes.
+    pub fn holds(&self, now: Moment) -> impl Iterator<Item = &Hold> {
+        self.held.values().filter(move |hold| hold.until > now)
+    }
+
+    /// Keeps an absolute path until then; a later call for the same path replaces the earlier. When this returns, the
+    /// promise is on the disk.
+    pub fn hold(&mut self, path: &[u8], until: Moment, now: Moment) -> Result<(), PromisesError> {
+        self.hold_because(path, until, None, now)
+    }
+
+    /// As [`Promises::hold`], with the reason why.
+    pub fn hold_because(
+        &mut self,
+        path: &[u8],
+        until: Moment,
+        reason: Option<&str>,
+        now: Moment,
+    ) -> Result<(), PromisesError> {
+        if !path.starts_with(b"/") || path.contains(&0) {
+            return Err(PromisesError::NotAbsolute { path: path.to_owned() });
+        }
+        let hold = Hold { path: path.to_owned(), until, made_at: now, reason: reason.map(str::to_owned) };
+        let guard = self.guard()?;
+        self.read(&guard)?;
+        self.append(&guard, &Entry::Hold(hold))?;
+        self.compact_if_worth_it(&guard, None);
+        Ok(())
+    }
+
+    /// Releases a path. Says whether it was held.
+    pub fn release(&mut self, path: &[u8], now: Moment) -> Result<bool, PromisesError> {
+        let guard = self.guard()?;
+        self.read(&guard)?;
+        if self.held.get(path).is_none_or(|hold| hold.until <= now) {
+            return Ok(false);
+        }
+        self.append(&guard, &Entry::Release { path: path.to_owned(), at: now })?;
+        self.compact_if_worth_it(&guard, None);
+        Ok(true)
+    }
+
+    /// Reads the file, if it is not as it was when it was last read.
+    pub(crate) fn refresh(&mut self) -> Result<(), PromisesError> {
+        if let Some(read) = self.read
+            && read == self.files.look()?
+        {
+            return Ok(());
+        }
+        match self.access {
+            Access::Keep => {
+                let guard = self.guard()?;
+                self.read(&guard)
+            }
+            Access::Look => {
+                let guard = self.files.guard_to_look()?;
+                self.take_in(guard.as_ref()).map(|_| ())
+            }
+        }
+    }
+
+    /// Lets go of what has expired, where the file is worth rewriting. Only under a trusted clock.
+    pub(crate) fn forget_expired(&mut self, now: Moment) {
+        // What was never read, or cannot be trusted, is left alone.
+        if self.access == Access::Look || self.read.is_none() || !self.is_worth_compacting(Some(now)) {
+            return;
+        }
+        let forgotten = self.guard().and_then(|guard| {
+            self.read(&guard)?;
+            Ok(guard)
+        });
+        match forgotten {
+            Ok(guard) => self.compact_if_worth_it(&guard, Some(now)),
+            Err(error) => self.notes.push(error.to_string()),
+        }
+    }
+
+    fn guard(&self) -> Result<Guard, PromisesError> {
+        match self.access {
+            Access::Keep => self.files.guard(),
+            Access::Look => {
+                let error = io::Error::new(io::ErrorKind::Unsupported, "the state folder was opened to look only");
+                Err(self.files.unwritable(error))
+            }
+        }
+    }
+
+    /// Reads the file and repairs its end.
+    fn read(&mut self, guard: &Guard) -> Result<(), PromisesError> {
+        let torn = self.take_in(Some(guard))?;
+        if let Some(repair) = torn {
+            self.files.repair(&repair)?;
+            self.read = Some(self.files.look()?);
+        }
+        if self.read == Some(Found::Missing) && guard.remembered() > 0 {
+            // Said once: from here on it is as if there had been none.
+            guard.remember(0);
+        }
+        Ok(())
+    }
+
+    /// Takes in what the file says. Returns what is to be repaired.
+    fn take_in(&mut self, guard: Option<&Guard>) -> Result<Option<line::Repair>, PromisesError> {
+        // Forgotten until it succeeds: nothing of an earlier reading may be believed after a failure.
+        self.read = None;
+        self.held.clear();
+        self.lines = 0;
+        let Some((bytes, found)) = self.files.load()? else {
+            self.read = Some(Found::Missing);
+            if let Some(count @ 1..) = guard.map(Guard::remembered) {
+                let file = self.files.promises().display();
+                self.notes
+                    .push(format!("{file} is gone, and with it what it promised to keep ({count} when last written)"));
+            }
+            return Ok(None);
+        };
+        let content = line::parse(&bytes).map_err(|flaw| self.files.untrusted(flaw))?;
+        for entry in content.entries {
+            self.apply(entry);
+        }
+        self.read = Some(found);
+        if let Some(repair) = &content.repair {
+            self.notes.push(repair.note(self.files.promises()));
+        }
+        Ok(content.repair)
+    }
+
+    fn append(&mut self, guard: &Guard, entry: &Entry) -> Result<(), PromisesError> {
+        let Record { text, entry } = line::encode(entry);
+        self.files.append(text.as_bytes())?;
+        self.apply(entry);
+        self.read = Some(self.files.look()?);
+        guard.remember(self.held.len());
+        Ok(())
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        self.lines += 1;
+        match entry {
+            Entry::Hold(hold) => {
+                self.held.insert(hold.path.clone(), hold);
+            }
+            Entry::Release { path, .. } => {
+                self.held.remove(&path);
+            }
+        }
+    }
+
+    /// Whether more than half of the lines are dead. Only with a trusted `now` are expired ones.
+    fn is_worth_compacting(&self, now: Option<Moment>) -> bool {
+        let live = self.held.values().filter(|hold| now.is_none_or(|now| hold.until > now)).count();
+        self.lines >= WORTH_COMPACTING && live * 2 < self.lines
+    }
+
+    /// Rewrites the file with what is alive. A failure costs nothing but room: the old file stays.
+    fn compact_if_worth_it(&mut self, guard: &Guard, now: Option<Moment>) {
+        if !self.is_worth_compacting(now) {
+            return;
+        }
+        let live = self.held.values().filter(|hold| now.is_none_or(|now| hold.until > now));
+        let live: BTreeMap<_, _> = live.map(|hold| (hold.path.clone(), hold.clone())).collect();
+        let text: String = live.values().map(|hold| line::encode(&Entry::Hold(hold.clone())).text).collect();
+        match self.files.replace(text.as_bytes()) {
+            Ok(found) => {
+                self.lines = live.len();
+                self.held = live;
+                self.read = Some(found);
+                guard.remember(self.held.len());
+            }
+            Err(error) => {
+                self.notes.push(format!("{} could not be compacted: {error}", self.files.promises().display()));
+            }
+        }
+    }
+}

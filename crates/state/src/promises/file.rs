@@ -1,0 +1,191 @@
+//! The files: guarded, appended to, repaired and replaced so that a crash at any point loses no promise.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::error::PromisesError;
+use super::line::{Flaw, FlawKind, Repair};
+use crate::folder;
+use crate::lock::{Share, guard};
+
+/// What is there, in what changes when a file does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No file.
+    Missing,
+    /// Device and inode, size, `mtime` and `ctime` with their nanoseconds.
+    File { identity: (u64, u64), size: u64, modified: (i64, i64), changed: (i64, i64) },
+}
+
+impl From<&Metadata> for Found {
+    fn from(file: &Metadata) -> Self {
+        Self::File {
+            identity: (file.dev(), file.ino()),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+/// The paths.
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: PathBuf,
+    promises: PathBuf,
+    /// Left behind by a crash while compacting, and then overwritten by the next.
+    new: PathBuf,
+    guard: PathBuf,
+}
+
+/// Whoever has it may change the file. It also remembers how many holds there were.
+#[derive(Debug)]
+pub(super) struct Guard(File);
+
+impl Guard {
+    /// How many holds there were when it was last written; 0 when it was not, or cannot be read.
+    pub(super) fn remembered(&self) -> usize {
+        let mut text = [0; 20];
+        let length = self.0.read_at(&mut text, 0).unwrap_or(0);
+        std::str::from_utf8(&text[..length]).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Best effort: without it, a file that is deleted later goes unnoticed.
+    pub(super) fn remember(&self, count: usize) {
+        let text = format!("{count}\n");
+        let written = self.0.set_len(0).and_then(|()| self.0.write_all_at(text.as_bytes(), 0));
+        if let Err(error) = written {
+            tracing::debug!("cannot remember the number of holds: {error}");
+        }
+    }
+}
+
+impl Files {
+    pub(super) fn new(folder: &Path) -> Self {
+        let promises = folder.join("promises.jsonl");
+        let new = folder.join("promises.jsonl.new");
+        let guard = folder::locks(folder).join("promises.jsonl");
+        Self { folder: folder.to_owned(), promises, new, guard }
+    }
+
+    pub(super) fn promises(&self) -> &Path {
+        &self.promises
+    }
+
+    pub(super) fn guard(&self) -> Result<Guard, PromisesError> {
+        let (file, _) = folder::open_or_create(&self.guard).map_err(|error| self.unreadable(error))?;
+        guard(&file, Share::Alone).map_err(|error| self.busy(error))?;
+        Ok(Guard(file))
+    }
+
+    /// The guard to look under, where there is one that may be opened; without one nobody appends.
+    pub(super) fn guard_to_look(&self) -> Result<Option<Guard>, PromisesError> {
+        let Ok(file) = OpenOptions::new().read(true).custom_flags(folder::no_follow()).open(&self.guard) else {
+            return Ok(None);
+        };
+        guard(&file, Share::Shared).map_err(|error| self.busy(error))?;
+        Ok(Some(Guard(file)))
+    }
+
+    /// What is there now, unread.
+    pub(super) fn look(&self) -> Result<Found, PromisesError> {
+        match self.promises.symlink_metadata() {
+            Ok(metadata) => Ok((&metadata).into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    /// The whole file, if there is one and its owner may be believed.
+    pub(super) fn load(&self) -> Result<Option<(Vec<u8>, Found)>, PromisesError> {
+        let untrusted = |why| PromisesError::Untrusted { file: self.promises.clone(), why };
+        let opened = OpenOptions::new().read(true).custom_flags(folder::no_follow()).open(&self.promises);
+        let mut file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(_) if self.promises.is_symlink() => return Err(untrusted("it is a symbolic link".to_owned())),
+            Err(error) => return Err(self.unreadable(error)),
+        };
+        let metadata = file.metadata().map_err(|error| self.unreadable(error))?;
+        if !metadata.is_file() {
+            return Err(untrusted("it is not a regular file".to_owned()));
+        }
+        if let Some(uid) = folder::stranger(&metadata) {
+            return Err(untrusted(format!("it belongs to another user (uid {uid})")));
+        }
+        if metadata.mode() & 0o002 != 0 {
+            return Err(untrusted("everyone may write it".to_owned()));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| self.unreadable(error))?;
+        Ok(Some((bytes, (&metadata).into())))
+    }
+
+    /// Adds a line and waits until it is on the disk. What cannot be written whole is taken back.
+    pub(super) fn append(&self, line: &[u8]) -> Result<(), PromisesError> {
+        let append = || {
+            let (file, created) = folder::open_or_create(&self.promises)?;
+            let length = file.metadata()?.len();
+            let written = file.write_all_at(line, length).and_then(|()| file.sync_all());
+            if let Err(error) = written {
+                // Should this fail too, the next reader finds a torn line and cuts it off.
+                let _ = file.set_len(length);
+                return Err(error);
+            }
+            if created { folder::sync(&self.folder) } else { Ok(()) }
+        };
+        append().map_err(|error| self.unwritable(error))
+    }
+
+    pub(super) fn repair(&self, repair: &Repair) -> Result<(), PromisesError> {
+        let repair = || {
+            let (file, _) = folder::open_or_create(&self.promises)?;
+            match *repair {
+                Repair::Cut { length, .. } => file.set_len(length)?,
+                Repair::End { length, .. } => {
+                    file.set_len(length)?;
+                    file.write_all_at(b"\n", length)?;
+                }
+            }
+            file.sync_all()
+        };
+        repair().map_err(|error| self.unwritable(error))
+    }
+
+    /// Puts a new file in the place of the old one: at every moment one of them is there, whole.
+    pub(super) fn replace(&self, content: &[u8]) -> io::Result<Found> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600).custom_flags(folder::no_follow());
+        let mut file = options.open(&self.new)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&self.new, &self.promises)?;
+        folder::sync(&self.folder)?;
+        Ok((&self.promises.symlink_metadata()?).into())
+    }
+
+    pub(super) fn untrusted(&self, Flaw { line, kind }: Flaw) -> PromisesError {
+        let file = self.promises.clone();
+        match kind {
+            FlawKind::Damaged(why) => PromisesError::Damaged { file, line, why },
+            FlawKind::Newer => PromisesError::Newer { file, line },
+        }
+    }
+
+    pub(super) fn unwritable(&self, error: io::Error) -> PromisesError {
+        PromisesError::Unwritable { file: self.promises.clone(), error }
+    }
+
+    fn unreadable(&self, error: io::Error) -> PromisesError {
+        PromisesError::Unreadable { file: self.promises.clone(), error }
+    }
+
+    fn busy(&self, error: io::Error) -> PromisesError {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => PromisesError::Busy { file: self.promises.clone() },
+            _ => self.unreadable(error),
+        }
+    }
+}

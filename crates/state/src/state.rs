@@ -1,0 +1,130 @@
+//! The folder as one object.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::report::Report;
+
+use crate::folder::{self, Access, StateError};
+use crate::ledger::{AmbiguousRun, ClockReading, Ledger, Observation, PolicyMemory, RunSummary};
+use crate::lock::{Lock, LockError};
+use crate::promises::{Promises, PromisesError};
+
+/// The memory in one folder: `state.db`, `promises.jsonl`, `locks/`.
+#[derive(Debug)]
+pub struct State {
+    folder: PathBuf,
+    access: Access,
+    is_new: bool,
+    ledger: Ledger,
+    promises: Promises,
+}
+
+impl State {
+    /// Opens the folder to remember in it, and makes it, for its owner alone, if it is missing. `database` puts the
+    /// ledger elsewhere.
+    pub fn open(folder: &Path, database: Option<&Path>) -> Result<Self, StateError> {
+        let is_new = folder::prepare(folder)?;
+        Ok(Self::new(folder, database, Access::Keep, is_new))
+    }
+
+    /// Opens the folder to look at what is remembered: for dry runs, `explain`, `history`. Makes and changes nothing;
+    /// whatever is told to it is forgotten. A missing folder is an empty memory.
+    pub fn look(folder: &Path, database: Option<&Path>) -> Result<Self, StateError> {
+        folder::inspect(folder)?;
+        Ok(Self::new(folder, database, Access::Look, false))
+    }
+
+    fn new(folder: &Path, database: Option<&Path>, access: Access, is_new: bool) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            access,
+            is_new,
+            ledger: Ledger::new(folder, database, access),
+            promises: Promises::new(folder, access),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether the folder was made, or found without anything of ours, just now: whoever had a hold in an earlier one
+    /// has lost it, and only the caller can say so.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// What happened to the memory itself since the last call, in whole sentences: a database set aside, a torn line
+    /// repaired, something that could not be remembered.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        let mut notes = self.ledger.take_notes();
+        notes.append(&mut self.promises.take_notes());
+        notes
+    }
+
+    /// Takes a policy's lock, at once or not at all; whoever only looks gets none.
+    pub fn lock(&self, policy: &str) -> Result<Lock, LockError> {
+        Lock::take(&folder::locks(&self.folder), self.access, policy)
+    }
+
+    /// Remembers a run, and forgets those older than `keep` or beyond the newest 20,000. The newest is never
+    /// forgotten. Under a clock that is not trusted nothing is forgotten, and `reading` is not remembered.
+    pub fn record_run(
+        &mut self,
+        report: &Report,
+        reading: &ClockReading,
+        clock_trusted: bool,
+        keep: Duration,
+        now: Moment,
+    ) {
+        self.ledger.record_run(report, clock_trusted.then_some(reading), keep, now);
+        if clock_trusted {
+            self.promises.forget_expired(now);
+        }
+    }
+
+    /// The newest runs, newest first.
+    pub fn runs(&mut self, limit: usize) -> Vec<RunSummary> {
+        self.ledger.runs(limit)
+    }
+
+    /// The report of the run whose id begins so, in whatever case; `None` when there is none, or it is unreadable.
+    pub fn run(&mut self, id_prefix: &str) -> Result<Option<Report>, AmbiguousRun> {
+        self.ledger.run_report(id_prefix)
+    }
+
+    /// What the clocks said in the newest run whose clock was trusted.
+    pub fn last_clock(&mut self) -> Option<ClockReading> {
+        self.ledger.last_clock()
+    }
+
+    /// The trusted readings since `since`, oldest first, and the one before.
+    pub fn clock_readings(&mut self, since: Moment) -> Vec<ClockReading> {
+        self.ledger.clock_readings(since)
+    }
+
+    /// What a policy looked like when it was last remembered.
+    pub fn policy_memory(&mut self, name: &str) -> Option<PolicyMemory> {
+        self.ledger.policy_memory(name)
+    }
+
+    /// Remembers what a policy looks like.
+    pub fn remember_policy(&mut self, name: &str, memory: &PolicyMemory) {
+        self.ledger.remember_policy(name, memory);
+    }
+
+    /// Begins to note what an observing run would take and keep.
+    pub fn observe(&mut self, policy: &str) -> Observation<'_> {
+        self.ledger.observe(policy)
+    }
+
+    /// The promises, as they are in the file now. An error means that the file cannot be trusted: whoever deletes
+    /// then may delete what somebody was promised.
+    pub fn promises(&mut self) -> Result<&mut Promises, PromisesError> {
+        self.promises.refresh()?;
+        Ok(&mut self.promises)
+    }
+}
