@@ -51,7 +51,7 @@ pub(crate) fn parse(url: &str, base: &Path) -> Result<Target, UrlError> {
     }
 }
 
-/// `///file` and `////file` as SQLAlchemy has them, `file` and `/file` as SQLx has them.
+/// `///file` and `////file` as SQLAlchemy has them, `file` and `/file` as `sqlx` has them.
 fn sqlite(rest: &str, base: &Path) -> Result<Target, UrlError> {
     let rest = rest.split_once('?').map_or(rest, |(file, _)| file);
     let file = match rest.strip_prefix("//") {

@@ -154,7 +154,7 @@ impl Cluster {
     }
 
     fn run(&self, program: &'static str, arguments: &[&str]) -> Result<(), Error> {
-        let mut command = command(&self.binaries.join(program), &self.folder, self.account);
+        let mut command = command(self.binaries.join(program), &self.folder, self.account);
         run(program, command.args(arguments), b"").map(drop)
     }
 

@@ -1,5 +1,6 @@
 //! What a test asks of a running server: a database of its own, a URL, a statement run by `psql`.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,12 +27,14 @@ impl Server {
     /// Makes an empty database with a name that nobody else has, and returns the name.
     pub fn create_database(&self) -> Result<String, Error> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("t{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        // Processes of a long run may share a number.
+        let chance = RandomState::new().hash_one(std::process::id());
+        let name = format!("t{}_{chance:x}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.psql("postgres", &format!("create database {name}"))?;
         Ok(name)
     }
 
-    /// A URL for the superuser `postgres`, as SQLx and psycopg read it.
+    /// A URL for the superuser `postgres`, as `sqlx` and `psycopg` read it.
     pub fn url(&self, database: &str) -> String {
         self.url_as("postgres", database)
     }

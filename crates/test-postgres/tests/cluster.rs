@@ -1,5 +1,7 @@
 //! The cluster itself: it answers, it survives being killed, and it leaves nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

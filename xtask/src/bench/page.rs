@@ -121,7 +121,7 @@ fn body(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> String {
 }
 
 fn replaced(old: &str, body: &str) -> String {
-    let section = format!("{BEGIN}\n{body}{END}");
+    let section = format!("{BEGIN}\n\n{body}\n{END}");
     match (old.split_once(BEGIN), old.split_once(END)) {
         (Some((before, _)), Some((_, after))) => format!("{before}{section}{after}"),
         _ => format!("{}\n\n{section}\n", old.trim_end()),
@@ -190,11 +190,11 @@ mod tests {
     #[test]
     fn only_what_was_written_by_the_bench_is_replaced() {
         let old = format!("# Ours\n\n{BEGIN}\nold\n{END}\n\n## Kept\n");
-        assert_eq!(replaced(&old, "new\n"), format!("# Ours\n\n{BEGIN}\nnew\n{END}\n\n## Kept\n"));
+        assert_eq!(replaced(&old, "new\n"), format!("# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n\n## Kept\n"));
     }
 
     #[test]
     fn a_page_without_the_marks_keeps_its_text() {
-        assert_eq!(replaced("# Ours\n", "new\n"), format!("# Ours\n\n{BEGIN}\nnew\n{END}\n"));
+        assert_eq!(replaced("# Ours\n", "new\n"), format!("# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n"));
     }
 }

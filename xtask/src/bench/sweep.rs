@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// Only these contenders
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Contender>,
-    /// Print the figures, but leave docs/benchmarks.md as it is
+    /// Print the figures, but leave docs/benchmarks.md as it is; so does a run of a part
     #[arg(long)]
     no_page: bool,
 }
@@ -122,7 +122,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let facts = page::Facts::gather(&folder, &contenders)?;
     fs::remove_dir_all(&folder)?;
-    if !args.no_page {
+    let whole = args.only.is_empty() && args.scenarios.is_empty();
+    if whole && !args.no_page {
         let page = top().join("docs/benchmarks.md");
         page::write(&page, &facts, &outcomes, args.files, args.runs)?;
         println!("\nwritten to docs/benchmarks.md");

@@ -109,10 +109,13 @@ pub(super) fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, place
     for policy in &report.policies {
         if console.verbosity >= Verbosity::Blocks {
             let paths = first.get(&policy.name).unwrap_or(&none);
-            console.out.print(Block { report: policy, mode, paths, places, theme: &theme });
+            console.out.write(Block { report: policy, mode, paths, places, theme: &theme });
         }
         for problem in Problem::of(policy) {
             console.problem(&problem);
+        }
+        if console.verbosity >= Verbosity::Blocks {
+            console.out.print("");
         }
     }
     for note in &report.notes {

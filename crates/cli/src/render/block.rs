@@ -113,7 +113,7 @@ impl Block<'_> {
         for (count, text) in [
             (counts.vanished, "gone before they could be looked at or removed"),
             (counts.changed, "changed meanwhile and kept"),
-            (counts.left_alone, "never touched: links, devices, mounts, files of cleanup itself"),
+            (counts.left_alone, "never touched (links, devices, other mounts, files of cleanup itself)"),
         ] {
             if count > 0 {
                 writeln!(f, "  {} {text}", Count(count))?;
@@ -173,10 +173,10 @@ fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {
     if total == 0 {
         return Ok(());
     }
-    let parts: Vec<String> = reasons
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, reason)| format!("{} {reason}", Count(count)))
-        .collect();
+    let given: Vec<(u64, &str)> = reasons.into_iter().filter(|(count, _)| *count > 0).collect();
+    if let [(_, reason)] = given.as_slice() {
+        return writeln!(f, "  kept {}: {reason}", Count(total));
+    }
+    let parts: Vec<String> = given.into_iter().map(|(count, reason)| format!("{} {reason}", Count(count))).collect();
     writeln!(f, "  kept {}: {}", Count(total), parts.join(", "))
 }

@@ -125,6 +125,7 @@ pub(super) struct ColumnFacts {
 
 /// One table that holds rows: the policy's own, or a partition of it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "answers of the catalog, each to a question of its own")]
 pub(super) struct LeafFacts {
     pub(super) oid: Oid,
     pub(super) name: TableName,

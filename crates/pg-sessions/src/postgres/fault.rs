@@ -46,8 +46,7 @@ fn server(error: &PgDatabaseError) -> Fault {
     match code {
         "55P03" => Fault::Locked,
         "57014" => Fault::Cancelled,
-        "40P01" | "40001" => Fault::Conflict(said(error)),
-        "23503" => Fault::Conflict(said(error)),
+        "40P01" | "40001" | "23503" => Fault::Conflict(said(error)),
         "25006" => Fault::Final("the database is read-only".to_owned()),
         "42501" => Fault::Final(format!("{}; the role needs select, update and delete on the table", said(error))),
         // Not let in, no such database, going down, too many connections.

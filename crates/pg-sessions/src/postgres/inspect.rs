@@ -63,7 +63,9 @@ pub(super) async fn inspect(
     for leaf in &leaves {
         about_leaf(leaf, &server, &activity, &mut findings);
     }
-    keys.iter().for_each(|key| about_key(key, &server.role, &mut findings));
+    for key in &keys {
+        about_key(key, &server.role, &mut findings);
+    }
     let archive = match &policy.archive_table {
         Some(archive) => find_archive(session, limits, &table, archive, &mut findings).await?,
         None => None,

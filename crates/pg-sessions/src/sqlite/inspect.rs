@@ -51,6 +51,17 @@ struct Column {
     not_null: bool,
 }
 
+/// A foreign key of another table.
+struct ForeignKey {
+    other: Identifier,
+    /// Distinguishes the keys of one table.
+    id: i64,
+    /// Whether rows go along, or are changed, when ours go.
+    acts: bool,
+    /// Their column, ours.
+    pairs: Vec<(Identifier, Identifier)>,
+}
+
 /// Looks at everything. Without a ground there is no such table or column, and the findings say so.
 pub(super) async fn inspect(
     session: &mut Session,
@@ -214,14 +225,14 @@ async fn references(
     let mut primary: Vec<&Column> = columns.iter().filter(|column| column.primary_key > 0).collect();
     primary.sort_by_key(|column| column.primary_key);
 
-    let mut keys: Vec<(Identifier, i64, bool, Vec<(Identifier, Identifier)>)> = Vec::new();
+    let mut keys: Vec<ForeignKey> = Vec::new();
     for row in &rows {
         let (other, id) = (identifier(row, 0)?, cell::<i64>(row, 1)?);
-        if !keys.last().is_some_and(|(last, last_id, _, _)| *last == other && *last_id == id) {
+        if !keys.last().is_some_and(|last| last.other == other && last.id == id) {
             let acts = !matches!(cell::<String>(row, 4)?.as_str(), "NO ACTION" | "RESTRICT");
-            keys.push((other, id, acts, Vec::new()));
+            keys.push(ForeignKey { other, id, acts, pairs: Vec::new() });
         }
-        let Some((_, _, _, pairs)) = keys.last_mut() else { continue };
+        let Some(ForeignKey { pairs, .. }) = keys.last_mut() else { continue };
         let ours = match cell::<Option<String>>(row, 3)? {
             Some(name) => Identifier::new(name).ok(),
             None => primary.get(pairs.len()).map(|column| column.name.clone()),
@@ -230,7 +241,7 @@ async fn references(
     }
 
     let mut holding = Vec::new();
-    for (other, _, acts, pairs) in keys {
+    for ForeignKey { other, acts, pairs, .. } in keys {
         let first = pairs.first().map(|(theirs, _)| theirs.clone());
         if let Some(first) = first
             && !exists(session, INDEX, &[&other, &first]).await?

@@ -35,14 +35,16 @@ struct Postgres {
 
 impl Fixture for Postgres {
     fn fill(&mut self, items: &[Item]) {
-        let rows: String = items
-            .iter()
-            .map(|item| {
-                let (name, seconds) = (&item.name, seconds(item.age));
-                format!("insert into tutor_sessions (session_id, last_activity) values ('{name}', now() + make_interval(secs => {seconds}));\n")
-            })
-            .collect();
-        self.db.sql(&format!("truncate tutor_sessions; {rows}"));
+        let row = |item: &Item| {
+            let (name, seconds) = (&item.name, seconds(item.age));
+            format!("('{name}', now() + make_interval(secs => {seconds}))")
+        };
+        let rows: Vec<String> = items.iter().map(row).collect();
+        self.db.sql("truncate tutor_sessions");
+        if !rows.is_empty() {
+            let rows = rows.join(", ");
+            self.db.sql(&format!("insert into tutor_sessions (session_id, last_activity) values {rows}"));
+        }
     }
 
     fn sweep(&mut self, rule: &Policy, mode: Mode) -> Tally {

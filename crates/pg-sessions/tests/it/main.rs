@@ -3,12 +3,15 @@
 //! One binary, so that all tests share one PostgreSQL cluster; faults that break a server get a cluster of their own.
 //! Nothing sleeps to let something happen: tests wait for what the server itself reports, up to a deadline.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod support;
 
 mod application;
 mod conformance;
 mod faults;
 mod names;
+mod pooler;
 mod races;
 mod refusals;
 mod sqlite;

@@ -1,0 +1,93 @@
+//! `config check`, `config show`, `config schema`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::world::World;
+
+#[test]
+fn check_says_ok_or_what_it_found() {
+    let world = World::with_policy("");
+    insta::assert_snapshot!(world.run("config check"), @"
+    exit 0
+    ── stdout
+    ok: ./cleanup.toml, 1 policy
+    ── stderr
+    ");
+    fs::remove_dir(world.path("out")).unwrap();
+    insta::assert_snapshot!(world.run("config check"), @"
+    exit 0
+    ── stdout
+    warning: out: no such folder: [folder]/out; skipped until there is one
+      try: mkdir -p [folder]/out
+    ./cleanup.toml: 1 policy, 1 finding
+    ── stderr
+    ");
+    symlink("elsewhere", world.path("out")).unwrap();
+    let refused = world.run("config check");
+    assert!(refused.exits(1).starts_with("error: out: "), "{refused}");
+    assert_eq!(world.run("config check --json").json()["status"], "error");
+}
+
+#[test]
+fn a_broken_configuration_is_a_finding_for_programs_too() {
+    let world = World::with_policy("");
+    world.write("bad.toml", "nonsense = 1\n\n[files.out]\nroot = 3\n");
+    let refused = world.run("-c bad.toml config check --json");
+    refused.exits(78);
+    assert_eq!(refused.json()["status"], "error");
+    assert_eq!(refused.json()["config"], "bad.toml");
+    assert!(refused.json()["findings"][0]["message"].as_str().unwrap().starts_with("line 1: "), "{refused}");
+    assert!(refused.err.contains("bad.toml:1:1"), "and for people on stderr: {refused}");
+}
+
+#[test]
+fn show_names_the_origin_of_every_value() {
+    let world = World::with_policy("every = \"${PACE:-1h}\"");
+    let run = |arguments: &[&str]| world.ran(world.command(arguments).env("PACE", "30m").output().unwrap());
+    let shown = run(&["config", "show"]);
+    let (own, _) = shown.is_fine().split_once("exclude").unwrap();
+    insta::assert_snapshot!(own, @r#"
+    # ./cleanup.toml
+
+    [files.out]
+    root              = "[folder]/out"   # from line 2
+    include           = ["*.tmp"]               # from line 3
+    max_age           = "1h"                    # from line 4
+    every             = "30m"                   # from variable PACE
+    "#);
+    let json = run(&["config", "show", "--json"]).json();
+    let of = |key: &str| json["settings"].as_array().unwrap().iter().find(|one| one["key"] == key).unwrap().clone();
+    assert_eq!(of("files.out.max_age")["line"], 4);
+    assert_eq!(of("files.out.every")["variables"], serde_json::json!(["PACE"]));
+    assert_eq!(of("files.out.stamp")["origin"], "default");
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let world = World::new();
+    for line in ["config show", "config show --json", "config check", "stats", "-v", "-vv", "--json"] {
+        let mut command = world.command(&line.split(' ').collect::<Vec<_>>());
+        // Nothing listens on port 1.
+        let ran = world.ran(command.env("DATABASE_URL", "postgres://app:hunter2@127.0.0.1:1/db").output().unwrap());
+        assert!(!format!("{ran}").contains("hunter2"), "{line}: {ran}");
+    }
+}
+
+#[test]
+fn the_schema_is_the_committed_one_and_needs_no_configuration() {
+    let world = World::new();
+    world.write("cleanup.toml", "this is not TOML");
+    let printed = world.run("config schema").json();
+    let committed = include_str!("../../../../docs/schemas/cleanup.toml.schema.json");
+    assert_eq!(printed, serde_json::from_str::<serde_json::Value>(committed).unwrap());
+}
+
+#[test]
+fn the_variable_names_a_configuration_as_the_flag_does() {
+    let world = World::with_policy("");
+    fs::rename(world.path("cleanup.toml"), world.path("mine.toml")).unwrap();
+    let shown = world.ran(world.command(&["config", "show"]).env("CLEANUP_CONFIG", "mine.toml").output().unwrap());
+    assert!(shown.is_fine().starts_with("# mine.toml\n"), "{shown}");
+    assert!(world.run("config show").is_fine().starts_with("# the built-in default\n"));
+}

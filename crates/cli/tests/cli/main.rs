@@ -1,0 +1,14 @@
+//! The binary as people and scripts meet it: real trees, real processes, every command and every exit code.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
+
+mod answers;
+mod config;
+mod documents;
+mod exit_codes;
+mod first_steps;
+mod output;
+mod seed;
+mod sweep;
+mod terminal;
+mod world;

@@ -1,0 +1,347 @@
+//! How fast session rows go, and what the application feels of it: beside others, in one run, on a server of its own.
+//!
+//! `cargo run --release -p cleanup-pg-sessions --example bench_sessions [-- --full]`. Half of the rows are expired, each
+//! row has 2 kB. While a method works, an application touches 400 live rows a second and brings 50 expired ones back to
+//! life, on connections of its own and on a fixed timetable: what has to queue counts as slow. The figures of one run
+//! compare with each other and with nothing else.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for people who measure")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cleanup_core::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
+use cleanup_pg_sessions::Way;
+use cleanup_test_postgres::{Cluster, Server};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+const TOUCHES_PER_SECOND: u32 = 400;
+const RETURNS_PER_SECOND: u32 = 50;
+const WORKERS: u32 = 9;
+
+/// Durable, as a server in use is; large enough to show the method and not the checkpoints.
+const SETTINGS: [&str; 5] = [
+    "alter system set fsync = on",
+    "alter system set shared_buffers = '1GB'",
+    "alter system set max_wal_size = '8GB'",
+    "alter system set checkpoint_timeout = '30min'",
+    "alter system set autovacuum = off",
+];
+
+const BIG_DELETE: &str = "delete from tutor_sessions where last_activity < now() - interval '2 hours'";
+
+const ID_BATCH: &str = "\
+delete from tutor_sessions where session_id in (
+  select session_id from tutor_sessions where last_activity < now() - interval '2 hours'
+  order by last_activity limit 1000 for update skip locked)
+and last_activity < now() - interval '2 hours'";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    Nobody,
+    BigDelete,
+    IdBatches,
+    Ours(Pace, Option<Way>),
+}
+
+impl Method {
+    fn name(self) -> String {
+        match self {
+            Self::Nobody => "nobody cleans".to_owned(),
+            Self::BigDelete => "one big DELETE".to_owned(),
+            Self::IdBatches => "batches of 1,000 ids, SKIP LOCKED".to_owned(),
+            Self::Ours(pace, way) => {
+                let pace = match pace {
+                    Pace::Strict => "strict",
+                    Pace::Normal => "normal",
+                    Pace::OffHours => "off-hours",
+                };
+                way.map_or(format!("cleanup, {pace}"), |way| format!("cleanup, {pace}, {way:?}").to_lowercase())
+            }
+        }
+    }
+}
+
+/// What a method came to.
+struct Outcome {
+    method: Method,
+    removed: u64,
+    took: Duration,
+    load: Load,
+}
+
+#[derive(Default)]
+struct Load {
+    latencies_ms: Vec<f64>,
+    lock_wait_ms: f64,
+    returned: u64,
+    lost: i64,
+}
+
+#[tokio::main]
+async fn main() {
+    let full = std::env::args().any(|argument| argument == "--full");
+    let rows: u32 = if full { 1_000_000 } else { 200_000 };
+    let cluster = Cluster::start().unwrap();
+    let server = cluster.server();
+    for setting in SETTINGS {
+        server.psql("postgres", setting).unwrap();
+    }
+    cluster.stop().unwrap();
+    cluster.restart().unwrap();
+    fill(server, rows);
+    println!(
+        "{} expired of {rows} rows of 2 kB; PostgreSQL {}\n",
+        rows / 2,
+        server.psql("postgres", "show server_version").unwrap()
+    );
+
+    let mut outcomes = Vec::new();
+    for method in [
+        Method::Nobody,
+        Method::BigDelete,
+        Method::IdBatches,
+        Method::Ours(Pace::OffHours, None),
+        Method::Ours(Pace::OffHours, Some(Way::Drip)),
+        Method::Ours(Pace::Normal, None),
+        Method::Ours(Pace::Strict, None),
+    ] {
+        let outcome = under_load(server, method).await;
+        outcomes.push(outcome);
+    }
+    print_load(&outcomes);
+
+    let mut held = Vec::new();
+    for method in [Method::IdBatches, Method::Ours(Pace::OffHours, Some(Way::Drip)), Method::Ours(Pace::OffHours, None)]
+    {
+        held.push(with_snapshot_held(server, method).await);
+    }
+    print_held(&held);
+    println!("\nPeak memory of this program, the load and all methods included: {} MB", peak_mb());
+}
+
+/// The table that every method gets a copy of: expired and live rows mixed in every page.
+fn fill(server: &Server, rows: u32) {
+    server.psql("postgres", "create database filled").unwrap();
+    server
+        .psql(
+            "filled",
+            &format!(
+                "create table tutor_sessions (session_id varchar(36) primary key, visual_language text, history json,
+                   session_metadata json, created_at timestamptz not null, last_activity timestamptz not null);
+                 insert into tutor_sessions
+                 select case n % 2 when 0 then 'e' else 'l' end || n, repeat(md5(n::text), 56), '[]', '{{}}', now(),
+                   case n % 2 when 0 then now() - interval '3 hours' - random() * interval '30 days'
+                     else now() + interval '1 day' - random() * interval '1 hour' end
+                 from generate_series(1, {rows}) n;
+                 create index on tutor_sessions (created_at); create index on tutor_sessions (last_activity);
+                 vacuum (analyze, freeze) tutor_sessions; checkpoint;"
+            ),
+        )
+        .unwrap();
+}
+
+fn fresh(server: &Server) -> String {
+    server.psql("postgres", "create database work template filled strategy file_copy; checkpoint").unwrap();
+    server.url("work")
+}
+
+async fn under_load(server: &Server, method: Method) -> Outcome {
+    let url = fresh(server);
+    let rows: i64 = server.psql("work", "select count(*) from tutor_sessions").unwrap().parse().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let start = Instant::now();
+    let workers: Vec<_> =
+        (0..WORKERS).map(|worker| tokio::spawn(application(url.clone(), worker, rows, start, stop.clone()))).collect();
+    let sampler = tokio::spawn(sample_lock_waits(url.clone(), stop.clone()));
+    let began = Instant::now();
+    let removed = work(&url, method).await;
+    let took = began.elapsed();
+    stop.store(true, Ordering::SeqCst);
+
+    let mut load = Load { lock_wait_ms: sampler.await.unwrap(), ..Load::default() };
+    for worker in workers {
+        let (latencies, returned) = worker.await.unwrap();
+        load.latencies_ms.extend(latencies);
+        load.returned += returned;
+    }
+    load.latencies_ms.sort_by(f64::total_cmp);
+    let alive = server
+        .psql("work", "select count(*) from tutor_sessions where visual_language = 'back' and session_id like 'e%'")
+        .unwrap();
+    let live = server.psql("work", "select count(*) from tutor_sessions where session_id like 'l%'").unwrap();
+    let kept = alive.parse::<i64>().unwrap() + live.parse::<i64>().unwrap();
+    load.lost = i64::try_from(load.returned).unwrap() + rows / 2 - kept;
+    server.psql("postgres", "drop database work with (force)").unwrap();
+    Outcome { method, removed, took, load }
+}
+
+async fn with_snapshot_held(server: &Server, method: Method) -> Outcome {
+    let url = fresh(server);
+    let mut holder = PgConnection::connect(&url).await.unwrap();
+    holder.execute("begin isolation level repeatable read; select count(*) from pg_class").await.unwrap();
+    let began = Instant::now();
+    let removed = work(&url, method).await;
+    let took = began.elapsed();
+    holder.close().await.unwrap();
+    server.psql("postgres", "drop database work with (force)").unwrap();
+    Outcome { method, removed, took, load: Load::default() }
+}
+
+async fn work(url: &str, method: Method) -> u64 {
+    match method {
+        Method::Nobody => {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            0
+        }
+        Method::BigDelete => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            connection.execute(BIG_DELETE).await.unwrap().rows_affected()
+        }
+        Method::IdBatches => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            let mut removed = 0;
+            loop {
+                let gone = connection.execute(ID_BATCH).await.unwrap().rows_affected();
+                removed += gone;
+                if gone == 0 {
+                    return removed;
+                }
+            }
+        }
+        Method::Ours(pace, way) => {
+            let policy = policy(url, pace);
+            let now = jiff::Timestamp::now().into();
+            let report = match way {
+                Some(way) => cleanup_pg_sessions::sweep_by(way, &policy, Path::new("/"), now, &()).await,
+                None => {
+                    cleanup_pg_sessions::sweep(&policy, Path::new("/"), cleanup_core::sweep::Mode::Apply, now, &())
+                        .await
+                }
+            };
+            assert_eq!(report.message, None);
+            report.counts.removed
+        }
+    }
+}
+
+/// One of several connections of an application, on its timetable; latencies count from when a touch was due.
+async fn application(url: String, worker: u32, rows: i64, start: Instant, stop: Arc<AtomicBool>) -> (Vec<f64>, u64) {
+    let mut connection = PgConnection::connect(&format!("{url}&application_name=touch")).await.unwrap();
+    let returning = worker == WORKERS - 1;
+    let rate = if returning { RETURNS_PER_SECOND } else { TOUCHES_PER_SECOND / (WORKERS - 1) };
+    let period = Duration::from_secs(1) / rate;
+    let sql = if returning {
+        "update tutor_sessions set last_activity = now(), visual_language = 'back' where session_id = 'e' || $1 and visual_language <> 'back'"
+    } else {
+        "update tutor_sessions set last_activity = now() + interval '1 day' where session_id = 'l' || $1"
+    };
+    let (mut latencies, mut returned, mut seed) = (Vec::new(), 0, u64::from(worker) + 1);
+    for touch in 0_u32.. {
+        let due = start + period * touch + period * worker / WORKERS;
+        tokio::time::sleep_until(due.into()).await;
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let pick = i64::try_from(seed >> 33).unwrap() % (rows / 2) * 2 + if returning { 2 } else { 1 };
+        let done = sqlx::query(sql).bind(pick.to_string()).execute(&mut connection).await.unwrap();
+        latencies.push(due.elapsed().as_secs_f64() * 1000.0);
+        returned += if returning { done.rows_affected() } else { 0 };
+    }
+    (latencies, returned)
+}
+
+/// The longest that a touch was seen waiting for a lock, by looking every few milliseconds.
+async fn sample_lock_waits(url: String, stop: Arc<AtomicBool>) -> f64 {
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let sql = "select coalesce(max(extract(epoch from clock_timestamp() - l.waitstart)), 0)::float8
+               from pg_locks l join pg_stat_activity a using (pid) where not l.granted and a.application_name = 'touch'";
+    let mut longest: f64 = 0.0;
+    while !stop.load(Ordering::SeqCst) {
+        longest = longest.max(sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    longest * 1000.0
+}
+
+fn policy(url: &str, pace: Pace) -> SessionPolicy {
+    SessionPolicy {
+        rule: Policy {
+            name: "tutor-sessions".to_owned(),
+            max_age: MaxAge::new(Duration::from_hours(2)).unwrap(),
+            min_age: Duration::ZERO,
+            archives: Archives::Keep,
+        },
+        database: Database::Url(url.to_owned()),
+        table: "tutor_sessions".to_owned(),
+        id_column: "session_id".to_owned(),
+        activity_column: "last_activity".to_owned(),
+        activity_time_zone: None,
+        batch_size: 500,
+        lock_timeout: Duration::from_millis(200),
+        statement_timeout: None,
+        pace,
+        archive_table: None,
+        schedule: None,
+        enabled: true,
+    }
+}
+
+fn print_load(outcomes: &[Outcome]) {
+    let big = outcomes.iter().find(|outcome| outcome.method == Method::BigDelete).unwrap();
+    println!(
+        "| method | rows/s | against one DELETE | touch p50, ms | p99, ms | max, ms | p99 against one DELETE | longest lock wait, ms | live sessions lost |"
+    );
+    println!("| --- | --: | --: | --: | --: | --: | --: | --: | --: |");
+    for outcome in outcomes {
+        let Outcome { method, removed, load, .. } = outcome;
+        let (p50, p99, max) = (percentile(load, 0.5), percentile(load, 0.99), percentile(load, 1.0));
+        println!(
+            "| {} | {:.0} | {:.2} | {p50:.2} | {p99:.1} | {max:.0} | 1/{:.1} | {:.0} | {} of {} |",
+            method.name(),
+            speed(*removed, outcome.took),
+            speed(*removed, outcome.took) / speed(big.removed, big.took),
+            percentile(&big.load, 0.99) / p99,
+            load.lock_wait_ms,
+            load.lost,
+            load.returned,
+        );
+    }
+}
+
+fn print_held(outcomes: &[Outcome]) {
+    println!("\nWith a transaction elsewhere that holds a snapshot, without load:\n");
+    println!("| method | seconds | times as fast as id batches |");
+    println!("| --- | --: | --: |");
+    let first = outcomes[0].took.as_secs_f64();
+    for Outcome { method, took, .. } in outcomes {
+        println!("| {} | {:.2} | {:.1} |", method.name(), took.as_secs_f64(), first / took.as_secs_f64());
+    }
+}
+
+fn percentile(load: &Load, share: f64) -> f64 {
+    let last = load.latencies_ms.len().saturating_sub(1);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let index = (last as f64 * share).round() as usize;
+    load.latencies_ms.get(index).copied().unwrap_or_default()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+fn speed(rows: u64, took: Duration) -> f64 {
+    rows as f64 / took.as_secs_f64()
+}
+
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse::<u64>().ok());
+    peak.unwrap_or_default() / 1024
+}
