@@ -6,10 +6,12 @@
 mod values;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use cleanup_core::policy::MaxAge;
+use cleanup_engine::At;
 
 pub(crate) use self::values::PolicyAge;
 
@@ -137,6 +139,17 @@ pub(crate) enum Command {
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
     },
+    /// Keep paths for a while, whatever their age
+    Hold(HoldArgs),
+    /// Show past runs, or one of them
+    History {
+        /// The beginning of a run's id
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// How many runs to show
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        limit: usize,
+    },
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -170,6 +183,7 @@ pub(crate) enum ConfigCommand {
 /// Flags of `sweep`, with or without the word.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Sweep")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct SweepFlags {
     /// Say what would go; delete nothing
     #[arg(short = 'n', long)]
@@ -191,6 +205,14 @@ pub(crate) struct SweepFlags {
     #[arg(long, value_name = "HOURS", value_parser = values::hours, allow_negative_numbers = true)]
     pub(crate) temp_svg_age_hours: Option<MaxAge>,
 
+    /// As if it were another time: +7d, 2026-12-24, 2026-12-24T18:00:00Z (dry run only)
+    #[arg(long, value_name = "TIME", value_parser = values::at)]
+    pub(crate) at: Option<At>,
+
+    /// Go past a safety brake, and take the clock for right
+    #[arg(long)]
+    pub(crate) force: bool,
+
     /// Exit 69 when a database is away
     #[arg(long)]
     pub(crate) strict: bool,
@@ -205,6 +227,8 @@ impl SweepFlags {
             (!self.max_age.is_empty(), "--max-age"),
             (self.age_hours.is_some(), "--age-hours"),
             (self.temp_svg_age_hours.is_some(), "--temp-svg-age-hours"),
+            (self.at.is_some(), "--at"),
+            (self.force, "--force"),
             (self.strict, "--strict"),
         ]
         .into_iter()
@@ -219,6 +243,8 @@ impl SweepFlags {
             max_age: before.max_age.into_iter().chain(self.max_age).collect(),
             age_hours: self.age_hours.or(before.age_hours),
             temp_svg_age_hours: self.temp_svg_age_hours.or(before.temp_svg_age_hours),
+            at: self.at.or(before.at),
+            force: self.force || before.force,
             strict: self.strict || before.strict,
         }
     }
@@ -248,6 +274,26 @@ pub(crate) struct ListArgs {
     /// Only those that take more space than this: 10M (powers of 1000), 10MiB (powers of 1024)
     #[arg(long, value_name = "SIZE", value_parser = cleanup_core::size::parse)]
     pub(crate) larger_than: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct HoldArgs {
+    /// Files or folders; a folder holds everything in it. They need not exist yet
+    #[arg(value_name = "PATH", required_unless_present = "list")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// How long: 2d, 12h, 30m
+    #[arg(long = "for", value_name = "DURATION", value_parser = values::span, group = "what")]
+    pub(crate) span: Option<Duration>,
+
+    /// Take the hold back
+    #[arg(long, group = "what")]
+    pub(crate) release: bool,
+
+    /// Show what is held
+    #[arg(long, group = "what", conflicts_with = "paths")]
+    pub(crate) list: bool,
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ mod completions;
 mod config;
 mod demo;
 mod explain;
+mod history;
+mod hold;
 mod init;
 mod list;
 mod man;
@@ -50,6 +52,9 @@ fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec
         Command::Sweep { .. } => Ok(Vec::new()),
         Command::Stats { policies } => stats::run(global, &policies, console),
         Command::List(args) => list::run(global, &args, console),
+        Command::History { run: Some(run), .. } => history::one(global, &run, console),
+        Command::History { run: None, limit } => history::all(global, limit, console),
+        Command::Hold(args) => hold::run(global, &args, console),
         Command::Explain { paths } => explain::run(global, &paths, console),
         Command::Config(ConfigCommand::Check) => config::check(global, console),
         Command::Config(ConfigCommand::Show) => config::show(global, console),

@@ -73,7 +73,7 @@ mod tests {
     use std::path::PathBuf;
 
     use cleanup_core::report::Report;
-    use cleanup_engine::answer::{Check, Listed, Stats};
+    use cleanup_engine::answer::{Check, History, Holds, Listed, Stats};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
 
@@ -112,5 +112,7 @@ mod tests {
         check::<Explanations>("explain");
         check::<Check>("check");
         check::<Show>("show");
+        check::<History>("history");
+        check::<Holds>("holds");
     }
 }

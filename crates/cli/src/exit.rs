@@ -32,7 +32,6 @@ pub(crate) enum Fault {
     /// 3: finished, but some items could not be removed, or a limit is not met.
     Unfinished,
     /// 75: another sweep holds the lock.
-    #[cfg_attr(not(test), expect(dead_code, reason = "locks come with the state folder"))]
     Locked,
 }
 
@@ -83,6 +82,7 @@ pub(crate) fn faults(report: &Report, strictness: Strictness) -> Vec<Fault> {
         faults.extend(status_fault(policy.status));
         let is_away = policy.skipped == Some(Skip::DatabaseAway);
         faults.extend((is_away && strictness == Strictness::Strict).then_some(Fault::Away));
+        faults.extend((policy.skipped == Some(Skip::Locked)).then_some(Fault::Locked));
         let is_over = policy.limits.iter().any(|limit| !limit.met);
         faults.extend((is_over && !report.dry_run).then_some(Fault::Unfinished));
     }
@@ -145,6 +145,7 @@ mod tests {
             (vec![skipped(Skip::NoDatabase)], 0, 0),
             (vec![skipped(Skip::DatabaseAway)], 0, 69),
             (vec![skipped(Skip::Busy)], 0, 0),
+            (vec![skipped(Skip::Locked)], 75, 75),
             (vec![skipped(Skip::AnotherNode)], 0, 0),
             (vec![partial.clone()], 3, 3),
             (vec![over], 3, 3),

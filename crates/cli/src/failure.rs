@@ -3,7 +3,7 @@
 //! What goes wrong with single policies or items is in the report, never here.
 
 use clap::CommandFactory as _;
-use cleanup_engine::{OpenError, RequestError};
+use cleanup_engine::{MemoryError, OpenError, RequestError};
 
 use crate::args::Cli;
 use crate::console::Console;
@@ -30,6 +30,12 @@ impl From<OpenError> for Failure {
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+impl From<MemoryError> for Failure {
+    fn from(error: MemoryError) -> Self {
+        Self::Other(error.into())
     }
 }
 

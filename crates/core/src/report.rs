@@ -45,6 +45,9 @@ pub struct Report {
     /// What befell the memory of past runs, in words: what could not be remembered, what was repaired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Why this run leaves nothing behind for the next one, when it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_remembered: Option<String>,
 }
 
 /// What started a run.
@@ -302,6 +305,7 @@ impl Report {
             policies,
             totals,
             notes: Vec::new(),
+            not_remembered: None,
         }
     }
 }

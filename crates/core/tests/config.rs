@@ -336,7 +336,8 @@ proptest! {
 #[test]
 fn every_example_of_the_documentation_loads() {
     let docs = include_str!("../../../docs/configuration.md");
-    let examples: Vec<&str> = docs.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let fenced = docs.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<&str> = fenced.filter_map(|fence| Some(fence.split_once('\n')?.1)).collect();
     assert!(examples.len() > 5);
     for example in examples {
         good(example);

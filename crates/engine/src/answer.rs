@@ -4,7 +4,7 @@
 //! lost. All of them come out of the same walk and the same judge as a sweep.
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{Limit, PolicyKind, PolicyStatus};
+use cleanup_core::report::{Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -189,4 +189,62 @@ pub enum Severity {
     Warning,
     /// The policy cannot run like this.
     Error,
+}
+
+/// Past runs, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct History {
+    /// [`cleanup_core::report::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The runs.
+    pub runs: Vec<PastRun>,
+    /// What is wrong with the memory itself, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One past run in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PastRun {
+    /// The id that the run's report has.
+    pub run_id: String,
+    /// What started it.
+    pub trigger: Trigger,
+    /// When it began, in UTC.
+    pub started_at: Moment,
+    /// When it ended, in UTC.
+    pub finished_at: Moment,
+    /// The worst of its policies'.
+    pub status: RunStatus,
+    /// What was judged *remove*.
+    pub due: u64,
+    /// What was removed.
+    pub removed: u64,
+    /// Allocated bytes of what was removed.
+    pub bytes_freed: u64,
+    /// Items that could not be looked at or removed.
+    pub errors: u64,
+}
+
+/// Everything that is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Holds {
+    /// [`cleanup_core::report::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// By path.
+    pub holds: Vec<HeldPath>,
+}
+
+/// A path that is kept for a while, and everything below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HeldPath {
+    /// The absolute path, lossy where it is not UTF-8.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// Until when.
+    pub until: Moment,
+    /// Since when.
+    pub made_at: Moment,
 }

@@ -1,14 +1,31 @@
 //! The one clock. Nobody else in the workspace asks what time it is; everybody below is handed `now`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cleanup_core::guard::Reading;
 use cleanup_core::moment::Moment;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The wall clock, to which the stamps of files are compared.
 pub(crate) fn now() -> Moment {
-    let since_epoch = |time: SystemTime| time.duration_since(UNIX_EPOCH);
-    match since_epoch(SystemTime::now()) {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => Moment::EPOCH.plus(after),
         Err(before) => Moment::EPOCH.minus(before.duration()),
     }
+}
+
+/// All clocks at once, for the guard.
+pub(crate) fn reading() -> Reading {
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    Reading { wall: now(), boot: since_boot(ClockId::Boottime), running: since_boot(ClockId::Monotonic), boot_id }
+}
+
+/// Which mount namespace this process is in, as the kernel names it.
+pub(crate) fn mount_namespace() -> Option<String> {
+    Some(std::fs::read_link("/proc/self/ns/mnt").ok()?.to_string_lossy().into_owned())
+}
+
+fn since_boot(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }

@@ -4,29 +4,30 @@
 //! that the call itself made no sense.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use cleanup_core::candidate::Name;
 use cleanup_core::config::Config;
-use cleanup_core::judge::{Run, judge};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Archives, FilePolicy, MaxAge, SessionPolicy};
-use cleanup_core::report::{PolicyKind, PolicyReport, Report, Skip, Trigger, json_path};
+use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Skip, Trigger};
 use cleanup_core::store::Seen;
-use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{FileId, Look, RootError, Store};
+use cleanup_core::sweep::{Judged, Mode, Observer};
+use cleanup_fs_store::{FileId, RootError, Store};
 use ulid::Ulid;
 
-use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Listed, Severity, Stats};
+use crate::answer::{Listed, Stats};
+use crate::files::{Doubts, FileRun};
+use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
 use crate::{clock, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
 pub struct Engine {
-    origin: Origin,
-    config: Config,
+    pub(crate) origin: Origin,
+    pub(crate) config: Config,
     /// What relative paths in the configuration are relative to.
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// What to sweep, and how.
@@ -40,8 +41,28 @@ pub struct Request {
     pub include_archives: bool,
     /// Other age limits for some file policies, for this run.
     pub max_age: Vec<(String, MaxAge)>,
-    /// As if it were this moment, for plans.
-    pub at: Option<Moment>,
+    /// As if it were another time, for plans.
+    pub at: Option<At>,
+    /// Go past the brakes, and take the clock for right: a person has looked.
+    pub force: bool,
+}
+
+/// Another time than now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// That moment.
+    Moment(Moment),
+    /// So long from now.
+    In(Duration),
+}
+
+impl At {
+    fn moment(self) -> Moment {
+        match self {
+            Self::Moment(moment) => moment,
+            Self::In(span) => clock::now().plus(span),
+        }
+    }
 }
 
 /// A request that makes no sense. Every one of these is a usage error (exit code 2).
@@ -132,31 +153,45 @@ impl Engine {
                 return Err(RequestError::NotAFilePolicy { name: name.clone() });
             }
         }
+        let at = request.at.map(At::moment);
+        let usage = if request.mode == Mode::Apply { Use::Run } else { Use::Look };
+        let mut memory = self.memory(usage);
+        let jump = memory.doubt_clock().err();
         let started_at = clock::now();
         let reports = std::thread::scope(|scope| {
-            let rows = (!selected.sessions.is_empty()).then(|| {
-                scope.spawn(|| rows::sweep(&selected.sessions, &self.folder, request.mode, request.at, watcher))
-            });
-            let mut reports: Vec<_> =
-                selected.files.iter().map(|policy| self.run_files(policy, request, watcher)).collect();
+            let rows = (!selected.sessions.is_empty())
+                .then(|| scope.spawn(|| rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher)));
+            let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
+            let mut reports = Vec::new();
+            for policy in &selected.files {
+                watcher.begins(&policy.rule.name);
+                let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(clock::now));
+                let store = self.store(policy, &memory);
+                let report = FileRun { policy, store, now, mode: request.mode, doubts, watcher }.run(&mut memory);
+                watcher.ends(&report);
+                reports.push(report);
+            }
             let rows = rows.map(|rows| rows.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             reports.extend(rows.into_iter().flatten());
             reports
         });
         let dry_run = request.mode == Mode::Plan;
-        Ok(Report::new(run_id(started_at), Trigger::Manual, dry_run, started_at, clock::now(), reports))
+        let mut report = Report::new(run_id(started_at), Trigger::Manual, dry_run, started_at, clock::now(), reports);
+        memory.finish(&mut report, jump.is_none() || request.force, usage);
+        Ok(report)
     }
 
     /// What is there now, by policy.
     pub fn stats(&self, policies: &[String]) -> Result<Stats, RequestError> {
         let selected = self.select(policies)?;
+        let mut memory = self.memory(Use::Look);
         let files = selected.files.into_iter().map(|policy| {
             let stats = watch::FileStatsWatcher::new(policy);
-            let report = self.sweep_files(policy, clock::now(), Mode::Plan, &stats);
+            let report = self.look_at(policy, clock::now(), &mut memory, &stats);
             stats.finish(report)
         });
         let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();
-        Ok(Stats { format_version: cleanup_core::report::FORMAT_VERSION, policies })
+        Ok(Stats { format_version: FORMAT_VERSION, policies })
     }
 
     /// Calls `each` for every file that a policy means, as the walk comes to it. Returns how the policies ended.
@@ -167,29 +202,8 @@ impl Engine {
     ) -> Result<Vec<PolicyReport>, RequestError> {
         let selected = self.select(policies)?;
         let watcher = watch::ListWatcher { now: clock::now(), each };
-        Ok(selected
-            .files
-            .into_iter()
-            .map(|policy| self.sweep_files(policy, watcher.now, Mode::Plan, &watcher))
-            .collect())
-    }
-
-    /// What every file policy says to one path.
-    pub fn explain(&self, path: &Path) -> Explanation {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let answers = self.config.files.iter().filter_map(|policy| self.answer(policy, &absolute)).collect();
-        let (path, path_bytes) = json_path(absolute.as_os_str().as_encoded_bytes());
-        Explanation { path, path_bytes, answers }
-    }
-
-    /// Looks whether every policy could run, and changes nothing.
-    pub fn check(&self) -> Check {
-        let files = self.config.files.iter().filter_map(|policy| self.check_files(policy));
-        let sessions: Vec<_> = self.config.sessions.iter().collect();
-        let findings: Vec<Finding> = files.chain(rows::check(&sessions, &self.folder)).collect();
-        let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
-        let config = self.origin.to_string();
-        Check { format_version: cleanup_core::report::FORMAT_VERSION, config, status, findings }
+        let mut memory = self.memory(Use::Look);
+        Ok(selected.files.into_iter().map(|policy| self.look_at(policy, watcher.now, &mut memory, &watcher)).collect())
     }
 
     fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
@@ -212,85 +226,26 @@ impl Engine {
         })
     }
 
-    fn store<'a>(&self, policy: &'a FilePolicy) -> Result<Store<'a>, RootError> {
-        // Even where `include = ["*"]` means it too, the file that says what to keep is kept.
-        let spared = self.origin.path().and_then(FileId::of).into_iter().collect();
-        Store::open(policy, spared)
+    pub(crate) fn memory(&self, usage: Use) -> Memory<'_> {
+        Memory::open(&self.origin, &self.config, usage)
     }
 
-    fn run_files(&self, policy: &FilePolicy, request: &Request, watcher: &dyn Watcher) -> PolicyReport {
-        watcher.begins(&policy.rule.name);
-        let now = request.at.unwrap_or_else(clock::now);
-        let report = self.sweep_files(&adjusted(policy, request), now, request.mode, watcher);
-        watcher.ends(&report);
-        report
+    pub(crate) fn store<'a>(&self, policy: &'a FilePolicy, memory: &Memory<'_>) -> Result<Store<'a>, RootError> {
+        // Even where `include = ["*"]` means them too, the files that say what to keep are kept.
+        let own = memory.own_files().into_iter().chain(self.origin.path().map(Path::to_owned));
+        Store::open(policy, own.filter_map(|path| FileId::of(&path)).collect())
     }
 
-    fn sweep_files(&self, policy: &FilePolicy, now: Moment, mode: Mode, watcher: &dyn Watcher) -> PolicyReport {
-        let name = &policy.rule.name;
-        if !policy.enabled {
-            return disabled(name, PolicyKind::Files);
-        }
-        let store = match self.store(policy) {
-            Ok(store) => store,
-            Err(error @ RootError::Missing { .. }) => {
-                return PolicyReport::skipped(name, PolicyKind::Files, Skip::NoRoot, error.to_string());
-            }
-            Err(error) => {
-                tracing::warn!(policy = name.as_str(), "{error}");
-                return PolicyReport::failed(name, PolicyKind::Files, error.to_string());
-            }
-        };
-        let run = Run::at(now);
-        let tally = sweep(&store, &policy.rule, &run, mode, &PolicyWatcher { name, watcher });
-        PolicyReport::finished(name, PolicyKind::Files, tally)
-    }
-
-    /// `None` when the path does not lie below the policy's root.
-    fn answer(&self, policy: &FilePolicy, path: &Path) -> Option<Answer> {
-        let below = below(&policy.root, path)?;
-        let (verdict, reason, kept_until) = match self.store(policy) {
-            Err(error) => (AnswerVerdict::Unknown, error.to_string(), None),
-            Ok(store) => {
-                let path = below.as_os_str().as_encoded_bytes();
-                match store.look(path) {
-                    Look::Candidate(found) => {
-                        let name = Name { folder: b"", last: path };
-                        let verdict = judge(&policy.rule, &Run::at(clock::now()), &found.candidate(name));
-                        let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
-                        (kind, verdict.reason(), verdict.kept_until())
-                    }
-                    look @ (Look::Missing | Look::Unreadable(_)) => (AnswerVerdict::Unknown, look.to_string(), None),
-                    look => (AnswerVerdict::NotACandidate, look.to_string(), None),
-                }
-            }
-        };
-        Some(Answer {
-            policy: policy.rule.name.clone(),
-            verdict,
-            reason,
-            kept_until,
-            enabled: policy.enabled,
-            schedule: policy.schedule.as_ref().map(ToString::to_string),
-        })
-    }
-
-    fn check_files(&self, policy: &FilePolicy) -> Option<Finding> {
-        let finding =
-            |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
-        let root = policy.root.display();
-        match self.store(policy) {
-            Err(error @ RootError::Missing { .. }) => finding(
-                Severity::Warning,
-                format!("{error}; skipped until there is one"),
-                Some(format!("mkdir -p {root}")),
-            ),
-            Err(error) => finding(Severity::Error, error.to_string(), None),
-            Ok(store) => match store.may_remove() {
-                Ok(()) => None,
-                Err(why) => finding(Severity::Error, format!("files in {root} cannot be removed: {why}"), None),
-            },
-        }
+    /// Runs one file policy without anything that could hold it back, to look at what is there.
+    fn look_at(
+        &self,
+        policy: &FilePolicy,
+        now: Moment,
+        memory: &mut Memory<'_>,
+        watcher: &dyn Watcher,
+    ) -> PolicyReport {
+        let store = self.store(policy, memory);
+        FileRun { policy, store, now, mode: Mode::Plan, doubts: Doubts::Ignore, watcher }.run(memory)
     }
 }
 
@@ -311,19 +266,6 @@ fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
 /// A policy that the configuration switches off.
 pub(crate) fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
     PolicyReport::skipped(name, kind, Skip::Disabled, "disabled in the configuration".to_owned())
-}
-
-/// The path below the root, if it lies there: as written, or else by where its folder really is.
-fn below(root: &Path, path: &Path) -> Option<PathBuf> {
-    let as_written = || {
-        let plain = !path.components().any(|component| component == std::path::Component::ParentDir);
-        plain.then(|| path.strip_prefix(root).ok()).flatten().map(Path::to_owned)
-    };
-    let really = || {
-        let folder = path.parent()?.canonicalize().ok()?;
-        folder.join(path.file_name()?).strip_prefix(root.canonicalize().ok()?).ok().map(Path::to_owned)
-    };
-    as_written().or_else(really)
 }
 
 /// A ULID: sorts by time, and two in the same millisecond differ.

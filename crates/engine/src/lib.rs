@@ -6,9 +6,15 @@
 pub mod answer;
 mod clock;
 mod engine;
+mod explain;
+mod files;
+mod memory;
 mod open;
+mod past;
+mod place;
 mod rows;
 mod watch;
 
-pub use crate::engine::{Engine, Request, RequestError, Watcher};
+pub use crate::engine::{At, Engine, Request, RequestError, Watcher};
 pub use crate::open::{OpenError, Origin};
+pub use crate::past::MemoryError;

@@ -4,13 +4,14 @@
 //! the caller, and neither it nor its folder may be writable by everyone; otherwise `sudo cleanup` in a stranger's
 //! folder would obey the stranger.
 
-use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cleanup_core::config::{Config, ConfigError, DEFAULT, Source};
+
+use crate::place::{self, variable};
 
 /// The name under which the configuration is looked for.
 const FILE_NAME: &str = "cleanup.toml";
@@ -96,7 +97,6 @@ pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config, PathBuf), Op
 
 /// `--config`, `$CLEANUP_CONFIG`, `./cleanup.toml`, the user's, the system's, the built-in default.
 fn locate(named: Option<&Path>) -> Origin {
-    let variable = |name| std::env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = named.map(Path::to_owned).or_else(|| variable("CLEANUP_CONFIG")) {
         return Origin::Named(path);
     }
@@ -118,8 +118,7 @@ fn read(path: &Path) -> Result<(Metadata, String), OpenError> {
 }
 
 fn folder_of(path: &Path) -> Result<PathBuf, OpenError> {
-    let absolute = std::path::absolute(path).map_err(OpenError::NoCurrentDirectory)?;
-    Ok(absolute.parent().unwrap_or(Path::new("/")).to_owned())
+    place::folder_of(path).map_err(OpenError::NoCurrentDirectory)
 }
 
 /// Refuses a found file that anybody but root and the caller could have put there. A link's own owner and folder

@@ -77,11 +77,8 @@ pub(crate) fn stats(policies: &[&SessionPolicy], base: &Path) -> Vec<PolicyStats
 /// What `config check` has to say of them.
 pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
     let findings = for_all(policies, async |policy| {
-        let found = if policy.enabled {
-            cleanup_pg_sessions::check(policy, base, clock::now()).await
-        } else {
-            Vec::new()
-        };
+        let found =
+            if policy.enabled { cleanup_pg_sessions::check(policy, base, clock::now()).await } else { Vec::new() };
         let finding = |found: cleanup_pg_sessions::Finding| Finding {
             policy: policy.rule.name.clone(),
             severity: match found.severity {

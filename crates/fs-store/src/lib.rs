@@ -45,6 +45,11 @@ impl<'a> Store<'a> {
         self.root.may_remove().map_err(entry::in_words)
     }
 
+    /// Which file system the root lies on, as `statfs` names it; `None` where it has no name.
+    pub fn file_system(&self) -> Option<String> {
+        self.root.file_system()
+    }
+
     /// Finds out what this store would make of one path below the root, without touching it.
     pub fn look(&self, path: &[u8]) -> Look {
         look::look(self, path)

@@ -122,6 +122,11 @@ impl Root {
         rustix::fs::accessat(&self.fd, c".", wanted, AtFlags::EACCESS)
     }
 
+    pub(crate) fn file_system(&self) -> Option<String> {
+        let id = rustix::fs::fstatvfs(&self.fd).ok()?.f_fsid;
+        (id != 0).then(|| format!("{id:x}"))
+    }
+
     /// The mount that the root lies on; the walk never leaves it.
     pub(crate) fn mount(&self) -> Mount {
         self.mount

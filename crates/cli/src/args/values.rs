@@ -1,7 +1,13 @@
 //! Values on the command line, checked where they are read: what comes out needs no second look.
 
+use std::time::Duration;
+
 use cleanup_core::duration;
+use cleanup_core::moment::Moment;
 use cleanup_core::policy::MaxAge;
+use cleanup_engine::At;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// The maximum age of one policy, for one sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +35,27 @@ pub(super) fn policy_age(text: &str) -> Result<PolicyAge, String> {
     };
     let max_age = positive(duration::parse(age).map_err(|error| error.to_string())?)?;
     Ok(PolicyAge { policy: policy.to_owned(), max_age })
+}
+
+/// `2d`, not zero.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let span = duration::parse(text).map_err(|error| error.to_string())?;
+    if span.is_zero() { Err("nothing is held for no time".to_owned()) } else { Ok(span) }
+}
+
+/// `+7d` from now; a moment in RFC 3339; a date, or a date and a time, in local time.
+pub(super) fn at(text: &str) -> Result<At, String> {
+    if let Some(offset) = duration::parse_offset(text) {
+        return offset.map(At::In).map_err(|error| error.to_string());
+    }
+    if let Ok(moment) = Moment::parse(text) {
+        return Ok(At::Moment(moment));
+    }
+    let local: DateTime = text
+        .parse()
+        .map_err(|_| "expected something like `+7d`, `2026-12-24`, or `2026-12-24T18:00:00Z`".to_owned())?;
+    let zoned = local.to_zoned(TimeZone::system()).map_err(|error| error.to_string())?;
+    Ok(At::Moment(zoned.timestamp().into()))
 }
 
 fn positive(age: std::time::Duration) -> Result<MaxAge, String> {

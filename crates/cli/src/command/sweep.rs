@@ -38,7 +38,8 @@ pub(super) fn run(
         mode: if flags.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: flags.include_archives,
         max_age: ages.iter().map(|age| (age.policy.clone(), age.max_age)).collect(),
-        at: None,
+        at: flags.at,
+        force: flags.force,
     };
     let places = Places::from_here(engine.config()).with_ages(ages);
 
@@ -101,7 +102,7 @@ fn is_nowhere(engine: &Engine, report: &Report) -> bool {
 }
 
 /// Prints the report as text, as much of it as was asked for.
-fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, places: &Places<'_>, console: &mut Console) {
+pub(super) fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, places: &Places<'_>, console: &mut Console) {
     let mode = if report.dry_run { Mode::Plan } else { Mode::Apply };
     let theme = console.out.theme;
     let none = FirstPaths::default();
@@ -116,6 +117,14 @@ fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, places: &Places<
         if console.verbosity >= Verbosity::Blocks {
             console.out.print("");
         }
+    }
+    for note in &report.notes {
+        console.problem(&Problem::warning(note));
+    }
+    if let Some(why) = &report.not_remembered
+        && console.verbosity >= Verbosity::Blocks
+    {
+        console.problem(&Problem::warning(why));
     }
     let summary = Summary(report);
     let is_wanted = match console.verbosity {
@@ -136,7 +145,8 @@ pub(super) fn show(
     places: &Places<'_>,
     console: &mut Console,
 ) -> Result<(), RequestError> {
-    let request = Request { policies: Vec::new(), mode, include_archives: false, max_age: Vec::new(), at: None };
+    let request =
+        Request { policies: Vec::new(), mode, include_archives: false, max_age: Vec::new(), at: None, force: false };
     let screen = Screen { places, watch: Watch::First(Mutex::default()), progress: Progress::new(false) };
     let report = engine.sweep(&request, &screen)?;
     let before = std::mem::replace(&mut console.verbosity, verbosity);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use cleanup_core::candidate::{Escaped, Name};
-use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, PolicyStatus};
+use cleanup_core::report::{KeptCounts, Observed, PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 
-use super::place::{Places, harmless};
+use super::place::{Places, exact, harmless};
 use super::{Count, Number, Theme};
 
 /// How many paths a block shows; the rest is counted. `-v` shows all.
@@ -56,10 +56,25 @@ impl fmt::Display for Block<'_> {
             // The message follows on stderr.
             PolicyStatus::Failed => writeln!(f, "  {error}could not run{error:#}"),
             PolicyStatus::Held => {
-                writeln!(f, "  {warning}held back{warning:#}")?;
-                self.counts(f)
+                // The message follows on stderr.
+                writeln!(f, "  {warning}held back, nothing was removed{warning:#}")?;
+                for planned in &report.plan {
+                    let path = exact(&planned.path, planned.path_bytes.as_deref());
+                    writeln!(f, "    {}  {detail}{}{detail:#}", Escaped(&path), planned.reason)?;
+                }
+                let more = report.counts.due.saturating_sub(report.plan.len() as u64);
+                if more > 0 {
+                    writeln!(f, "    {detail}and {} more{detail:#}", Count(more))?;
+                }
+                Ok(())
             }
-            PolicyStatus::Ok | PolicyStatus::Partial => self.counts(f),
+            PolicyStatus::Ok | PolicyStatus::Partial => {
+                self.counts(f)?;
+                if !message.is_empty() {
+                    writeln!(f, "  {detail}{message}{detail:#}")?;
+                }
+                report.observed.as_ref().map_or(Ok(()), |observed| self.observed(f, observed))
+            }
         }
     }
 }
@@ -107,6 +122,24 @@ impl Block<'_> {
         if report.errors_total > 0 {
             let items = Number(report.errors_total, "item");
             writeln!(f, "  {error}{items} could not be looked at or removed{error:#}")?;
+        }
+        Ok(())
+    }
+
+    fn observed(&self, f: &mut fmt::Formatter<'_>, observed: &Observed) -> fmt::Result {
+        let Theme { detail, warning, .. } = self.theme;
+        let Observed { gone_as_predicted, still_there, gone_but_kept, .. } = observed;
+        writeln!(f, "  {detail}since the last run:{detail:#} {} gone that would have gone", Count(*gone_as_predicted))?;
+        for (count, text, examples) in [
+            (*still_there, "still there that would have gone", &observed.examples_still_there),
+            (*gone_but_kept, "gone that would have stayed", &observed.examples_gone_but_kept),
+        ] {
+            if count > 0 {
+                writeln!(f, "  {warning}{} {text}{warning:#}", Count(count))?;
+            }
+            for path in examples {
+                writeln!(f, "    {}", Escaped(path.as_bytes()))?;
+            }
         }
         Ok(())
     }

@@ -57,6 +57,9 @@ impl Problem {
                 let message = message.unwrap_or_else(|| "the database does not answer".to_owned());
                 problems.push(Self::Away { policy: name.clone(), message });
             }
+            (PolicyStatus::Skipped, Some(Skip::Locked)) => {
+                problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or("it is locked"))));
+            }
             (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}
         }
         for item in &report.errors {

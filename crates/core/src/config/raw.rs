@@ -128,7 +128,7 @@ pub(super) struct RawFilePolicy {
     /// Keep files that live sessions refer to.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) keep_referenced: Option<RawKeepReferenced>,
-    /// Brake: hold the policy back when one run would remove more files than this.
+    /// Brake: remove at most so many files in one run; the rest is left for the next.
     pub(super) max_removals: Option<u64>,
     /// Brake: hold the policy back when one run would remove more than this share of its files, in percent.
     #[schemars(range(min = 1, max = 100))]

@@ -11,7 +11,6 @@ use super::diagnostic::Diagnostic;
 
 /// Keys without an effect yet: the kind of policy, the key, and which of its values is refused.
 const NOT_BUILT: &[(&str, &str, Refused)] = &[
-    ("files", "age_clock", Refused::Value("running")),
     ("files", "unit", Refused::Value("directory")),
     ("files", "keep_newest", Refused::Any),
     ("files", "max_files", Refused::Any),
@@ -24,10 +23,6 @@ const NOT_BUILT: &[(&str, &str, Refused)] = &[
     ("files", "skip_in_use", Refused::Value("true")),
     ("files", "honour_flock", Refused::Value("true")),
     ("files", "keep_referenced", Refused::Any),
-    ("files", "max_removals", Refused::Any),
-    ("files", "max_removal_percent", Refused::Any),
-    ("files", "max_consecutive_errors", Refused::Any),
-    ("files", "mode", Refused::Value("observe")),
     ("sessions", "mode", Refused::Value("observe")),
 ];
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::diagnostic::Diagnostic;
-use super::super::raw::{RawFilePolicy, RawStamp};
+use super::super::raw::{RawAgeClock, RawFilePolicy, RawMode, RawStamp};
 use super::super::values::{At, Switch};
 use super::{Check, is_file_system_root};
 use crate::pattern::{self, PatternError, Patterns};
@@ -30,7 +30,7 @@ impl Check<'_> {
         self.settling(raw);
         let depth = self.depth(raw);
         let empty_dirs = self.empty_dirs(raw);
-        self.brakes(raw);
+        let brakes = self.brakes(raw);
         let schedule = self.schedule(raw.every.as_ref(), raw.cron.as_ref());
         Some(FilePolicy {
             rule: Policy {
@@ -44,9 +44,13 @@ impl Check<'_> {
             stamp: raw.stamp.map_or(StampKind::Modified, stamp),
             depth,
             empty_dirs,
-            age_clock: AgeClock::Wall,
-            brakes: Brakes::default(),
-            effect: Effect::Enforce,
+            age_clock: if matches!(raw.age_clock, Some(RawAgeClock::Running)) {
+                AgeClock::Running
+            } else {
+                AgeClock::Wall
+            },
+            brakes,
+            effect: if matches!(raw.mode, Some(RawMode::Observe)) { Effect::Observe } else { Effect::Enforce },
             track: raw.track.unwrap_or(false),
             schedule,
             enabled: raw.enabled.is_none_or(|Switch(enabled)| enabled),
@@ -147,13 +151,18 @@ impl Check<'_> {
         EmptyDirs::Judge
     }
 
-    fn brakes(&mut self, raw: &RawFilePolicy) {
+    fn brakes(&mut self, raw: &RawFilePolicy) -> Brakes {
         if let Some(percent) = &raw.max_removal_percent
             && !(1..=100).contains(&percent.value)
         {
             self.refuse(
                 Diagnostic::new(&percent.span, "`max_removal_percent` is no percentage").label("expected 1 to 100"),
             );
+        }
+        Brakes {
+            max_removals: raw.max_removals,
+            max_removal_percent: raw.max_removal_percent.as_ref().map(|percent| percent.value),
+            max_consecutive_errors: raw.max_consecutive_errors.map(|max| u32::try_from(max).unwrap_or(u32::MAX).max(1)),
         }
     }
 }

@@ -1,0 +1,53 @@
+//! `cleanup hold`: keep paths for a while, take that back, show what is kept.
+
+use cleanup_core::candidate::Escaped;
+use cleanup_engine::Engine;
+use jiff::tz::TimeZone;
+
+use crate::args::{Format, Global, HoldArgs};
+use crate::clock;
+use crate::console::{Console, Verbosity};
+use crate::exit::Fault;
+use crate::failure::Failure;
+use crate::render::place::exact;
+use crate::render::when::When;
+
+pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
+    let engine = super::open(global)?;
+    let zone = TimeZone::system();
+    for path in &args.paths {
+        let shown = Escaped(path.as_os_str().as_encoded_bytes());
+        let line = if let Some(span) = args.span {
+            let until = engine.hold(path, span)?;
+            format!("{shown} is held until {}", When { at: until, now: clock::now(), zone: &zone })
+        } else if engine.release(path)? {
+            format!("{shown} is no longer held")
+        } else {
+            format!("{shown} was not held")
+        };
+        if console.format == Format::Text && console.verbosity > Verbosity::Problems {
+            console.out.print(line);
+        }
+    }
+    if args.list || console.format == Format::Json {
+        list(&engine, &zone, console)?;
+    }
+    Ok(Vec::new())
+}
+
+fn list(engine: &Engine, zone: &TimeZone, console: &mut Console) -> Result<(), Failure> {
+    let holds = engine.holds()?;
+    if console.format == Format::Json {
+        console.out.document(&holds);
+        return Ok(());
+    }
+    if holds.holds.is_empty() {
+        console.out.print("Nothing is held.");
+    }
+    for hold in &holds.holds {
+        let path = exact(&hold.path, hold.path_bytes.as_deref());
+        let until = When { at: hold.until, now: clock::now(), zone };
+        console.out.print(format_args!("{}  until {until}", Escaped(&path)));
+    }
+    Ok(())
+}

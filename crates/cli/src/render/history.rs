@@ -1,0 +1,44 @@
+//! Past runs as a table, the newest first.
+
+use std::fmt;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::report::RunStatus;
+use cleanup_core::size::HumanBytes;
+use cleanup_engine::answer::{History, PastRun};
+use jiff::tz::TimeZone;
+
+use super::when::{When, age};
+use super::{Count, Theme};
+
+/// The table.
+pub(crate) struct HistoryTable<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) now: Moment,
+    pub(crate) zone: &'a TimeZone,
+    pub(crate) theme: &'a Theme,
+}
+
+impl fmt::Display for HistoryTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { history, now, zone, theme: Theme { name, detail, warning, error, .. } } = self;
+        for run in &history.runs {
+            let PastRun { run_id, started_at, finished_at, status, removed, bytes_freed, errors, due, .. } = run;
+            let (style, status) = match status {
+                RunStatus::Ok => (detail, "ok"),
+                RunStatus::Partial => (warning, "partial"),
+                RunStatus::Held => (warning, "held"),
+                RunStatus::Failed => (error, "failed"),
+            };
+            let took = age(finished_at.since(*started_at).unwrap_or_default());
+            let at = When { at: *started_at, now: *now, zone };
+            write!(f, "{name}{run_id}{name:#}  {at}  took {took}  {style}{status}{style:#}")?;
+            write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
+            if *errors > 0 {
+                write!(f, "  {error}{} errors{error:#}", Count(*errors))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Answers about single paths and about the configuration as a whole. Nothing here changes anything.
+
+use std::path::Path;
+
+use cleanup_core::candidate::Name;
+use cleanup_core::judge::{Run, judge};
+use cleanup_core::policy::{AgeClock, FilePolicy};
+use cleanup_core::report::{FORMAT_VERSION, json_path};
+use cleanup_fs_store::{Look, RootError};
+
+use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Severity};
+use crate::engine::Engine;
+use crate::memory::{Memory, Use};
+use crate::{clock, place, rows};
+
+impl Engine {
+    /// What every file policy says to one path.
+    pub fn explain(&self, path: &Path) -> Explanation {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut memory = self.memory(Use::Look);
+        let answer = |policy| self.answer(policy, &absolute, &mut memory);
+        let answers = self.config.files.iter().filter_map(answer).collect();
+        let (path, path_bytes) = json_path(absolute.as_os_str().as_encoded_bytes());
+        Explanation { path, path_bytes, answers }
+    }
+
+    /// Looks whether every policy could run, and changes nothing.
+    pub fn check(&self) -> Check {
+        let memory = self.memory(Use::Look);
+        let files = self.config.files.iter().filter_map(|policy| self.check_files(policy, &memory));
+        let sessions: Vec<_> = self.config.sessions.iter().collect();
+        let findings: Vec<Finding> = files.chain(rows::check(&sessions, &self.folder)).collect();
+        let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+        let config = self.origin.to_string();
+        Check { format_version: FORMAT_VERSION, config, status, findings }
+    }
+
+    /// `None` when the path does not lie below the policy's root.
+    fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory<'_>) -> Option<Answer> {
+        let below = place::below(&policy.root, path)?;
+        let (verdict, reason, kept_until) = match self.store(policy, memory) {
+            Err(error) => (AnswerVerdict::Unknown, error.to_string(), None),
+            Ok(store) => {
+                let path = below.as_os_str().as_encoded_bytes();
+                match store.look(path) {
+                    Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory),
+                    look @ (Look::Missing | Look::Unreadable(_)) => (AnswerVerdict::Unknown, look.to_string(), None),
+                    look => (AnswerVerdict::NotACandidate, look.to_string(), None),
+                }
+            }
+        };
+        Some(Answer {
+            policy: policy.rule.name.clone(),
+            verdict,
+            reason,
+            kept_until,
+            enabled: policy.enabled,
+            schedule: policy.schedule.as_ref().map(ToString::to_string),
+        })
+    }
+
+    fn check_files(&self, policy: &FilePolicy, memory: &Memory<'_>) -> Option<Finding> {
+        let finding =
+            |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
+        let root = policy.root.display();
+        match self.store(policy, memory) {
+            Err(error @ RootError::Missing { .. }) => finding(
+                Severity::Warning,
+                format!("{error}; skipped until there is one"),
+                Some(format!("mkdir -p {root}")),
+            ),
+            Err(error) => finding(Severity::Error, error.to_string(), None),
+            Ok(store) => match store.may_remove() {
+                Ok(()) => None,
+                Err(why) => finding(Severity::Error, format!("files in {root} cannot be removed: {why}"), None),
+            },
+        }
+    }
+}
+
+type Judgement = (AnswerVerdict, String, Option<cleanup_core::moment::Moment>);
+
+/// What a sweep would say now, holds and running time included.
+fn judged(
+    policy: &FilePolicy,
+    candidate: &cleanup_core::candidate::Candidate<'_>,
+    memory: &mut Memory<'_>,
+) -> Judgement {
+    let now = clock::now();
+    let holds = match memory.holds(&policy.root, now) {
+        Ok(holds) => holds,
+        Err(error) => return (AnswerVerdict::Keep, error, None),
+    };
+    let running = match policy.age_clock {
+        AgeClock::Wall => None,
+        AgeClock::Running => memory.running_time(),
+    };
+    let verdict = judge(&policy.rule, &Run { running, holds, ..Run::at(now) }, candidate);
+    let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
+    (kind, verdict.reason(), verdict.kept_until())
+}
+
+/// A path below a root in the two parts of a name.
+fn name_of(path: &[u8]) -> Name<'_> {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => Name { folder: &path[..slash], last: &path[slash + 1..] },
+        None => Name { folder: b"", last: path },
+    }
+}

@@ -1,0 +1,189 @@
+//! One run of one file policy: everything that has to be in order first, then the sweep.
+//!
+//! The checks come from the cheapest to the dearest, and each can end the run with a report that says why: switched
+//! off, locked, held back by a doubtful clock, by promises that cannot be read, by something mounted over the root, by
+//! a plan that takes more than anybody can have meant. Only then does core sweep.
+
+use std::sync::{Mutex, PoisonError};
+
+use cleanup_core::brake::{self, Brake};
+use cleanup_core::candidate::Class;
+use cleanup_core::guard::Jump;
+use cleanup_core::judge::Run;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{AgeClock, Brakes, Effect, FilePolicy};
+use cleanup_core::report::{MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Skip, Tally, json_path};
+use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
+use cleanup_fs_store::{RootError, Store};
+use cleanup_state::Observation;
+
+use crate::engine::{PolicyWatcher, Watcher, disabled};
+use crate::memory::{Busy, Memory};
+
+/// One run of one file policy.
+pub(crate) struct FileRun<'a> {
+    /// The policy, with what the request wants to be different.
+    pub(crate) policy: &'a FilePolicy,
+    pub(crate) store: Result<Store<'a>, RootError>,
+    pub(crate) now: Moment,
+    pub(crate) mode: Mode,
+    pub(crate) doubts: Doubts<'a>,
+    pub(crate) watcher: &'a dyn Watcher,
+}
+
+/// Whether anything can hold the run back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Doubts<'a> {
+    /// All brakes hold, and this is what the clock is doubted for.
+    Heed(Option<&'a Jump>),
+    /// None does: a person has looked (`--force`), or nothing will be removed anyway (statistics, lists).
+    Ignore,
+}
+
+impl FileRun<'_> {
+    pub(crate) fn run(self, memory: &mut Memory<'_>) -> PolicyReport {
+        self.checked(memory).unwrap_or_else(|stopped| *stopped)
+    }
+
+    fn checked(self, memory: &mut Memory<'_>) -> Result<PolicyReport, Box<PolicyReport>> {
+        let Self { policy, now, mode, doubts, .. } = self;
+        let name = policy.rule.name.as_str();
+        let held_back = |why: String| Box::new(PolicyReport::held_back(name, PolicyKind::Files, why));
+        if !policy.enabled {
+            return Err(Box::new(disabled(name, PolicyKind::Files)));
+        }
+        let _lock = match mode {
+            Mode::Apply => memory.lock(policy).map_err(|Busy| Box::new(locked(name)))?,
+            Mode::Plan => None,
+        };
+        if let Doubts::Heed(Some(jump)) = doubts {
+            return Err(held_back(jump.to_string()));
+        }
+        let holds = memory.holds(&policy.root, now).map_err(held_back)?;
+        let store = self.store.map_err(|error| Box::new(unopened(name, &error)))?;
+        let file_system = store.file_system();
+        let heeds = matches!(doubts, Doubts::Heed(_));
+        if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
+            return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
+        }
+
+        let running = match policy.age_clock {
+            AgeClock::Wall => None,
+            AgeClock::Running => memory.running_time(),
+        };
+        let run = Run { now, running, holds, brakes: policy.brakes };
+        let changes = memory.changes(policy);
+        if heeds && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
+            plan_first(&store, policy, &run, changes.as_deref())?;
+        }
+
+        let observer = PolicyWatcher { name, watcher: self.watcher };
+        let report = match (mode, policy.effect) {
+            (Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
+            (mode, _) => finished(name, sweep(&store, &policy.rule, &run, mode, &observer)),
+        };
+        if mode == Mode::Apply {
+            memory.remember(policy, file_system);
+        }
+        Ok(report)
+    }
+}
+
+/// Counts what would go, and holds the policy back if that is more than anybody can have meant.
+fn plan_first(
+    store: &Store<'_>,
+    policy: &FilePolicy,
+    run: &Run,
+    changes: Option<&str>,
+) -> Result<(), Box<PolicyReport>> {
+    let all = Run { brakes: Brakes::default(), ..run.clone() };
+    let first = FirstDue::default();
+    let plan = sweep(store, &policy.rule, &all, Mode::Plan, &first);
+    brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
+        let planned = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Box::new(finished(&policy.rule.name, plan).held(brake.to_string(), planned))
+    })
+}
+
+/// Does everything but remove, and says what became of what the last run looked at.
+fn observe(
+    store: &Store<'_>,
+    policy: &FilePolicy,
+    run: &Run,
+    memory: &mut Memory<'_>,
+    observer: &PolicyWatcher<'_>,
+) -> PolicyReport {
+    let Some(observation) = memory.observe(policy) else {
+        return finished(&policy.rule.name, sweep(store, &policy.rule, run, Mode::Plan, observer));
+    };
+    let noting = Noting { observation: Mutex::new(observation), observer };
+    let tally = sweep(store, &policy.rule, run, Mode::Plan, &noting);
+    let last = noting.observation.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+    let message = Some("observed only (mode = \"observe\"): nothing was removed".to_owned());
+    PolicyReport { message, observed: last.map(in_report), ..finished(&policy.rule.name, tally) }
+}
+
+fn in_report(observed: cleanup_state::Observed) -> Observed {
+    let shown = |paths: Vec<Vec<u8>>| paths.iter().map(|path| json_path(path).0).collect();
+    Observed {
+        gone_as_predicted: observed.gone_as_predicted.count,
+        still_there: observed.still_there.count,
+        gone_but_kept: observed.gone_but_kept.count,
+        examples_still_there: shown(observed.still_there.first),
+        examples_gone_but_kept: shown(observed.gone_but_kept.first),
+    }
+}
+
+fn finished(name: &str, tally: Tally) -> PolicyReport {
+    PolicyReport::finished(name, PolicyKind::Files, tally)
+}
+
+fn locked(name: &str) -> PolicyReport {
+    let message = "another sweep of this policy is running".to_owned();
+    PolicyReport::skipped(name, PolicyKind::Files, Skip::Locked, message)
+}
+
+fn unopened(name: &str, error: &RootError) -> PolicyReport {
+    if let RootError::Missing { .. } = error {
+        return PolicyReport::skipped(name, PolicyKind::Files, Skip::NoRoot, error.to_string());
+    }
+    tracing::warn!(policy = name, "{error}");
+    PolicyReport::failed(name, PolicyKind::Files, error.to_string())
+}
+
+/// Keeps the first things that would go.
+#[derive(Default)]
+struct FirstDue(Mutex<Vec<Planned>>);
+
+impl Observer for FirstDue {
+    fn judged(&self, judged: &Judged<'_>) {
+        if !judged.verdict.is_due() {
+            return;
+        }
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.len() < MAX_PLANNED {
+            let (path, path_bytes) = json_path(&judged.candidate.name.to_bytes());
+            first.push(Planned { path, path_bytes, reason: judged.verdict.reason() });
+        }
+    }
+}
+
+/// Writes down what an observing policy would do.
+struct Noting<'a> {
+    observation: Mutex<Observation<'a>>,
+    observer: &'a PolicyWatcher<'a>,
+}
+
+impl Observer for Noting<'_> {
+    fn judged(&self, judged: &Judged<'_>) {
+        if judged.candidate.class != Class::EmptyDirectory {
+            let mut observation = self.observation.lock().unwrap_or_else(PoisonError::into_inner);
+            observation.note(&judged.candidate.name.to_bytes(), judged.verdict.is_due());
+        }
+        self.observer.judged(judged);
+    }
+
+    fn seen(&self, seen: cleanup_core::store::Seen) {
+        self.observer.seen(seen);
+    }
+}

@@ -1,0 +1,287 @@
+//! What one run remembers of the runs before it, and leaves behind for the next one.
+//!
+//! Memory is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
+//! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
+//! files that they may concern stay.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cleanup_core::config::{Config, Setting, State as Configured};
+use cleanup_core::guard::{self, Jump, Reading, RunningTime};
+use cleanup_core::hold::Holds;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::FilePolicy;
+use cleanup_core::report::Report;
+use cleanup_state::{Lock, LockError, Observation, PolicyMemory, State};
+
+use crate::open::Origin;
+use crate::{clock, place};
+
+/// The keys that decide what goes: a change in one of them is a reason to look twice.
+const DECIDING: [&str; 12] = [
+    "root",
+    "include",
+    "exclude",
+    "archives",
+    "include_archives",
+    "max_age",
+    "min_age",
+    "stamp",
+    "age_clock",
+    "recursive",
+    "max_depth",
+    "remove_empty_dirs",
+];
+
+/// Whether a run leaves something behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// It does.
+    Run,
+    /// It only looks: nothing is made or changed, not even the folder.
+    Look,
+}
+
+/// The memory for the length of one run.
+pub(crate) struct Memory<'a> {
+    config: &'a Config,
+    /// The built-in default means another root in every folder; its policies are remembered by root.
+    by_root: bool,
+    state: Option<State>,
+    /// Why there is none, unless that is what the configuration asks for.
+    missing: Option<String>,
+    reading: Reading,
+    notes: Vec<String>,
+}
+
+impl<'a> Memory<'a> {
+    /// Opens the memory that belongs to a configuration.
+    pub(crate) fn open(origin: &Origin, config: &'a Config, usage: Use) -> Self {
+        let (state, missing) = match place(origin, &config.state) {
+            Place::Nowhere => (None, None),
+            Place::Unknown => (None, Some("nothing is remembered: there is no home folder to keep it in".to_owned())),
+            Place::At { folder, database } => {
+                let open = if usage == Use::Run { State::open } else { State::look };
+                match open(&folder, database.as_deref()) {
+                    Ok(state) => (Some(state), None),
+                    Err(error) => (None, Some(format!("nothing is remembered: {error}"))),
+                }
+            }
+        };
+        let by_root = *origin == Origin::BuiltIn;
+        Self { config, by_root, state, missing, reading: clock::reading(), notes: Vec::new() }
+    }
+
+    /// The files that hold it; never candidates, wherever they lie.
+    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
+        let Some(state) = &self.state else { return Vec::new() };
+        let file = |name| state.folder().join(name);
+        let mut files = vec![file("promises.jsonl"), file("state.db"), file("state.db-wal"), file("state.db-shm")];
+        if let Configured::Sqlite(database) = &self.config.state {
+            files.push(database.clone());
+        }
+        files
+    }
+
+    /// Whether the wall clock goes on from where the last run left it.
+    pub(crate) fn doubt_clock(&mut self) -> Result<(), Jump> {
+        match self.state.as_mut().and_then(State::last_clock) {
+            Some(last) => guard::check(&in_core(last), &self.reading),
+            None => Ok(()),
+        }
+    }
+
+    /// When this machine was asleep or off, as far as it is known.
+    pub(crate) fn running_time(&mut self) -> Option<RunningTime> {
+        let past = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
+        let mut readings: Vec<Reading> = past.into_iter().map(in_core).collect();
+        readings.push(self.reading.clone());
+        RunningTime::new(&readings)
+    }
+
+    /// Keeps other sweeps of the policy away for as long as the lock lives. Without memory there is no lock: then two
+    /// sweeps share the work, harmlessly.
+    pub(crate) fn lock(&mut self, policy: &FilePolicy) -> Result<Option<Lock>, Busy> {
+        let name = self.key(policy);
+        match self.state.as_ref().map(|state| state.lock(&name)) {
+            None => Ok(None),
+            Some(Ok(lock)) => Ok(Some(lock)),
+            Some(Err(LockError::Held { .. })) => Err(Busy),
+            Some(Err(error)) => {
+                self.notes.push(format!("{} is swept without a lock: {error}", policy.rule.name));
+                Ok(None)
+            }
+        }
+    }
+
+    /// What is held below a root. An error says why the promises cannot be trusted.
+    pub(crate) fn holds(&mut self, root: &Path, now: Moment) -> Result<Holds, String> {
+        let mut holds = Holds::default();
+        let Some(state) = &mut self.state else { return Ok(holds) };
+        for hold in state.promises().map_err(|error| error.to_string())?.holds(now) {
+            let path = place::path_of(&hold.path);
+            if root.starts_with(&path) {
+                holds.add(Vec::new(), hold.until);
+            } else if let Some(below) = place::below(root, &path) {
+                holds.add(below.as_os_str().as_encoded_bytes().to_owned(), hold.until);
+            }
+        }
+        Ok(holds)
+    }
+
+    /// What was changed in the deciding keys of a policy since its last run, in words; `None` when nothing was, or
+    /// when it never ran.
+    pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<String> {
+        let key = self.key(policy);
+        let before = self.state.as_mut()?.policy_memory(&key)?.deciding;
+        let now = self.deciding(policy);
+        if before == now {
+            return None;
+        }
+        let changed: Vec<String> = now
+            .lines()
+            .filter(|line| !before.lines().any(|old| old == *line))
+            .map(|line| {
+                let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
+                let old = before.lines().filter_map(|line| line.split_once(" = ")).find(|(old, _)| *old == key);
+                match old {
+                    Some((_, old)) => format!("{key} was changed from {old} to {value}"),
+                    None => format!("{key} was set to {value}"),
+                }
+            })
+            .collect();
+        let removed = || "keys that decide what goes were removed".to_owned();
+        Some(if changed.is_empty() { removed() } else { changed.join(" and ") })
+    }
+
+    /// Whether the root lies on another file system than in the last run, as far as that can be compared: within one
+    /// boot and one mount namespace.
+    pub(crate) fn is_elsewhere(&mut self, policy: &FilePolicy, file_system: Option<&str>) -> bool {
+        let key = self.key(policy);
+        let Some(before) = self.state.as_mut().and_then(|state| state.policy_memory(&key)) else { return false };
+        let comparable = before.boot_id == self.reading.boot_id
+            && before.root == policy.root.to_string_lossy()
+            && before.mount_namespace.is_some()
+            && before.mount_namespace == clock::mount_namespace();
+        let (before, now) = (before.file_system.as_deref(), file_system);
+        comparable && before.is_some() && now.is_some() && before != now
+    }
+
+    /// Leaves behind what the next run of the policy compares with.
+    pub(crate) fn remember(&mut self, policy: &FilePolicy, file_system: Option<String>) {
+        let memory = PolicyMemory {
+            deciding: self.deciding(policy),
+            root: policy.root.to_string_lossy().into_owned(),
+            file_system,
+            boot_id: self.reading.boot_id.clone(),
+            mount_namespace: clock::mount_namespace(),
+        };
+        let key = self.key(policy);
+        if let Some(state) = &mut self.state {
+            state.remember_policy(&key, &memory);
+        }
+    }
+
+    /// Begins to write down what an observing policy would do.
+    pub(crate) fn observe(&mut self, policy: &FilePolicy) -> Option<Observation<'_>> {
+        let key = self.key(policy);
+        self.state.as_mut().map(|state| state.observe(&key))
+    }
+
+    /// Writes the run into the history and the report's notes into the report.
+    pub(crate) fn finish(mut self, report: &mut Report, clock_trusted: bool, usage: Use) {
+        let keep: Duration = self.config.keep_history;
+        if let Some(state) = &mut self.state {
+            if usage == Use::Run {
+                let now = report.finished_at;
+                state.record_run(report, &in_state(&self.reading), clock_trusted, keep, now);
+            }
+            self.notes.extend(state.take_notes());
+        }
+        report.notes = self.notes;
+        report.not_remembered = self.missing;
+    }
+
+    /// The memory itself, for what asks it directly. An error says why there is none.
+    pub(crate) fn state(&mut self) -> Result<&mut State, String> {
+        let why = self.missing.clone().unwrap_or_else(|| "the configuration says `[state] url = \"none\"`".to_owned());
+        self.state.as_mut().ok_or(why)
+    }
+
+    fn key(&self, policy: &FilePolicy) -> String {
+        let name = &policy.rule.name;
+        if self.by_root {
+            format!("{name}-{:016x}", fnv(policy.root.as_os_str().as_encoded_bytes()))
+        } else {
+            name.clone()
+        }
+    }
+
+    /// The deciding keys, a line each, as `config show` has them.
+    fn deciding(&self, policy: &FilePolicy) -> String {
+        let prefix = format!("files.{}.", policy.rule.name);
+        let key = |setting: &'a Setting| Some((setting.key.strip_prefix(&prefix)?, setting.value.as_str()));
+        let lines = DECIDING.iter().filter_map(|wanted| {
+            let (key, value) = self.config.settings.iter().filter_map(key).find(|(key, _)| key == wanted)?;
+            Some(format!("{key} = {value}"))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Another sweep of the same policy holds the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+/// Where a configuration's memory is.
+enum Place {
+    Nowhere,
+    Unknown,
+    At { folder: PathBuf, database: Option<PathBuf> },
+}
+
+/// It belongs to the configuration, not to whoever happens to call.
+fn place(origin: &Origin, configured: &Configured) -> Place {
+    let at = |folder: PathBuf| Place::At { folder, database: None };
+    match configured {
+        Configured::None => return Place::Nowhere,
+        Configured::Sqlite(file) => {
+            let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+            return Place::At { folder, database: Some(file.clone()) };
+        }
+        Configured::Default => {}
+    }
+    // systemd may name several folders; the first is ours.
+    if let Some(folders) = place::variable("STATE_DIRECTORY") {
+        let first = folders.as_os_str().as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+        return at(place::path_of(first));
+    }
+    match origin.path().map(place::folder_of) {
+        Some(Ok(folder)) if folder.starts_with("/etc") => at(PathBuf::from("/var/lib/cleanup")),
+        Some(Ok(folder)) => at(folder.join(".cleanup")),
+        Some(Err(_)) => Place::Unknown,
+        None => {
+            let home = || Some(place::variable("HOME")?.join(".local/state"));
+            match place::variable("XDG_STATE_HOME").or_else(home) {
+                Some(folder) => at(folder.join("cleanup")),
+                None => Place::Unknown,
+            }
+        }
+    }
+}
+
+fn in_core(reading: cleanup_state::ClockReading) -> Reading {
+    let cleanup_state::ClockReading { wall, boot, running, boot_id } = reading;
+    Reading { wall, boot, running, boot_id }
+}
+
+fn in_state(reading: &Reading) -> cleanup_state::ClockReading {
+    let Reading { wall, boot, running, boot_id } = reading.clone();
+    cleanup_state::ClockReading { wall, boot, running, boot_id }
+}
+
+/// FNV-1a: stable over versions, which the standard library's hashes are not.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,112 @@
+//! The memory as people ask for it: past runs, and what is held.
+
+use std::path::Path;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
+use cleanup_state::RunSummary;
+
+use crate::answer::{HeldPath, History, Holds, PastRun};
+use crate::engine::Engine;
+use crate::memory::Use;
+use crate::{clock, place};
+
+/// Why the memory has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryError {
+    /// There is none, or it cannot be written.
+    #[error("{0}")]
+    None(String),
+    /// The promises cannot be read or written.
+    #[error("{0}")]
+    Promises(String),
+    /// No run begins like this.
+    #[error("there is no run {0:?}; `cleanup history` lists them")]
+    NoSuchRun(String),
+    /// Several runs begin like this.
+    #[error("several runs begin with {prefix:?}: {}", candidates.join(", "))]
+    AmbiguousRun {
+        /// What was asked for.
+        prefix: String,
+        /// Some that begin so.
+        candidates: Vec<String>,
+    },
+    /// The path has no folder that could be found.
+    #[error("{0}")]
+    Path(String),
+}
+
+impl Engine {
+    /// The newest runs, the newest first.
+    pub fn history(&self, limit: usize) -> Result<History, MemoryError> {
+        let mut memory = self.memory(Use::Look);
+        let state = memory.state().map_err(MemoryError::None)?;
+        let runs = state.runs(limit).into_iter().map(past_run).collect();
+        Ok(History { format_version: FORMAT_VERSION, runs, notes: state.take_notes() })
+    }
+
+    /// The report of the one run whose id begins like this.
+    pub fn past_run(&self, prefix: &str) -> Result<Report, MemoryError> {
+        let mut memory = self.memory(Use::Look);
+        let state = memory.state().map_err(MemoryError::None)?;
+        let found = state.run(prefix).map_err(|ambiguous| MemoryError::AmbiguousRun {
+            prefix: ambiguous.prefix,
+            candidates: ambiguous.matches,
+        })?;
+        found.ok_or_else(|| MemoryError::NoSuchRun(prefix.to_owned()))
+    }
+
+    /// Everything that is held now.
+    pub fn holds(&self) -> Result<Holds, MemoryError> {
+        let mut memory = self.memory(Use::Look);
+        let state = memory.state().map_err(MemoryError::None)?;
+        let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
+        let held = |hold: &cleanup_state::Hold| {
+            let (path, path_bytes) = json_path(&hold.path);
+            HeldPath { path, path_bytes, until: hold.until, made_at: hold.made_at }
+        };
+        let holds = promises.holds(clock::now()).map(held).collect();
+        Ok(Holds { format_version: FORMAT_VERSION, holds })
+    }
+
+    /// Keeps a path, and everything below it, until then, whatever its age. The path need not exist yet.
+    pub fn hold(&self, path: &Path, span: std::time::Duration) -> Result<Moment, MemoryError> {
+        let path = absolute(path)?;
+        let mut memory = self.memory(Use::Run);
+        let state = memory.state().map_err(MemoryError::None)?;
+        let now = clock::now();
+        let until = now.plus(span);
+        let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
+        promises.hold(&path, until, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
+        Ok(until)
+    }
+
+    /// Takes a hold back. `false` when there was none on this very path.
+    pub fn release(&self, path: &Path) -> Result<bool, MemoryError> {
+        let path = absolute(path)?;
+        let mut memory = self.memory(Use::Run);
+        let state = memory.state().map_err(MemoryError::None)?;
+        let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
+        promises.release(&path, clock::now()).map_err(|error| MemoryError::Promises(error.to_string()))
+    }
+}
+
+fn absolute(path: &Path) -> Result<Vec<u8>, MemoryError> {
+    let error = |error| MemoryError::Path(format!("{}: {error}", path.display()));
+    let absolute = place::without_dots(path).map_err(error)?;
+    Ok(absolute.into_os_string().into_encoded_bytes())
+}
+
+fn past_run(summary: RunSummary) -> PastRun {
+    PastRun {
+        run_id: summary.id,
+        trigger: summary.trigger,
+        started_at: summary.started_at,
+        finished_at: summary.finished_at,
+        status: summary.status,
+        due: summary.due,
+        removed: summary.removed,
+        bytes_freed: summary.bytes_freed,
+        errors: summary.errors,
+    }
+}
