@@ -16,18 +16,20 @@ mod open;
 mod policies;
 mod runs;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
 use sqlx::SqliteConnection;
 
 pub use self::clock::ClockReading;
-pub use self::observe::{Observation, Observed, Seen};
+pub use self::observe::{Observation, Observed, Sample};
 pub use self::policies::PolicyMemory;
 pub use self::runs::{AmbiguousRun, RunSummary};
 
 use self::fault::Fault;
-use self::open::{Glance, Opened};
+use self::open::{Glance, Opened, Remedy};
 use crate::folder::Access;
 
 /// How often a database that changes while it is looked at is looked at again.
@@ -104,14 +106,22 @@ impl Ledger {
                 Ok(done) => return done,
                 Err(fault) => {
                     self.link = Link::GivenUp;
-                    let remedied = match &fault {
-                        Fault::Away(_) => false,
-                        Fault::Broken(_) | Fault::Newer if again => false,
-                        Fault::Broken(_) | Fault::Newer => self.set_aside(&fault),
+                    let remedy = match &fault {
+                        Fault::Broken(_) | Fault::Newer if !again => self.place.set_aside(&fault, self.tried),
+                        _ => Remedy::None(String::new()),
                     };
-                    if !remedied {
-                        self.note(format!("{}{fault}; nothing is remembered this time", self.place.shown()));
-                        return None;
+                    let database = self.place.shown();
+                    match remedy {
+                        Remedy::None(why) => {
+                            self.note(format!("{database}{fault}{why}; nothing is remembered this time"));
+                            return None;
+                        }
+                        Remedy::SetAside(aside) => self.note(format!(
+                            "{database}{fault}; it was set aside as {}, and a new one starts: earlier runs are not \
+                             remembered",
+                            aside.display(),
+                        )),
+                        Remedy::AlreadyDone => {}
                     }
                     self.link = Link::Closed;
                 }
@@ -157,25 +167,6 @@ impl Ledger {
                 self.link = Link::GivenUp;
                 self.note(format!("{}{fault}; it is as if nothing were remembered", self.place.shown()));
                 None
-            }
-        }
-    }
-
-    /// Gives a broken or newer database another name. Says whether a new one may be started.
-    fn set_aside(&mut self, fault: &Fault) -> bool {
-        match self.place.set_aside(fault, self.tried) {
-            Ok(None) => true,
-            Ok(Some(aside)) => {
-                self.note(format!(
-                    "{}{fault}; it was set aside as {}, and a new one starts: earlier runs are not remembered",
-                    self.place.shown(),
-                    aside.display(),
-                ));
-                true
-            }
-            Err(error) => {
-                self.note(format!("{}{fault}, and could not be set aside: {error}", self.place.shown()));
-                false
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::folder::{self, Access};
 
 /// How often a guard is tried for, and how long is waited in between: five seconds in all. Guards are held for
 /// milliseconds; one that is held longer belongs to a stopped process, for which nobody waits.
-const TRIES: u32 = 1000;
+const TRIES: u32 = if cfg!(test) { 10 } else { 1000 };
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// One policy's lock. Dropping it, or dying, releases it.

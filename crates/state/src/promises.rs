@@ -21,7 +21,7 @@ use cleanup_core::moment::Moment;
 pub use self::error::PromisesError;
 
 use self::file::{Files, Found, Guard};
-use self::line::{Entry, Record};
+use self::line::{Entry, Record, Repair};
 use crate::folder::Access;
 
 /// A file with fewer lines is not worth rewriting.
@@ -50,13 +50,23 @@ pub struct Promises {
     lines: usize,
     /// What the file looked like when it was read; `None` before that, and when that failed.
     read: Option<Found>,
+    /// What is still to be repaired.
+    torn: Option<Repair>,
     notes: Vec<String>,
 }
 
 impl Promises {
     /// Reads nothing yet.
     pub(crate) fn new(folder: &Path, access: Access) -> Self {
-        Self { files: Files::new(folder), access, held: BTreeMap::new(), lines: 0, read: None, notes: Vec::new() }
+        Self {
+            files: Files::new(folder),
+            access,
+            held: BTreeMap::new(),
+            lines: 0,
+            read: None,
+            torn: None,
+            notes: Vec::new(),
+        }
     }
 
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
@@ -112,16 +122,23 @@ impl Promises {
         {
             return Ok(());
         }
-        match self.access {
-            Access::Keep => {
-                let guard = self.guard()?;
-                self.read(&guard)
-            }
-            Access::Look => {
-                let guard = self.files.guard_to_look()?;
-                self.take_in(guard.as_ref()).map(|_| ())
+        let guard = match self.access {
+            Access::Keep => match self.files.guard() {
+                Ok(guard) => Some(guard),
+                // On a full disk there may be no guard yet; then nobody else can make one to append under either.
+                Err(PromisesError::Unreadable { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            Access::Look => self.files.guard_to_look()?,
+        };
+        self.take_in(guard.as_ref())?;
+        if self.access == Access::Keep && guard.is_some() {
+            // It is understood as it is: a repair that fails is tried again before the next promise is written.
+            if let Err(error) = self.mend() {
+                self.notes.push(error.to_string());
             }
         }
+        Ok(())
     }
 
     /// Lets go of what has expired, where the file is worth rewriting. Only under a trusted clock.
@@ -150,44 +167,54 @@ impl Promises {
         }
     }
 
-    /// Reads the file and repairs its end.
+    /// Makes sure that the file is known as it is now, and may be appended to.
     fn read(&mut self, guard: &Guard) -> Result<(), PromisesError> {
-        let torn = self.take_in(Some(guard))?;
-        if let Some(repair) = torn {
-            self.files.repair(&repair)?;
-            self.read = Some(self.files.look()?);
+        if self.read != Some(self.files.look()?) {
+            self.take_in(Some(guard))?;
         }
-        if self.read == Some(Found::Missing) && guard.remembered() > 0 {
-            // Said once: from here on it is as if there had been none.
-            guard.remember(0);
-        }
-        Ok(())
+        self.mend()
     }
 
-    /// Takes in what the file says. Returns what is to be repaired.
-    fn take_in(&mut self, guard: Option<&Guard>) -> Result<Option<line::Repair>, PromisesError> {
+    /// Takes in what the file says.
+    fn take_in(&mut self, guard: Option<&Guard>) -> Result<(), PromisesError> {
         // Forgotten until it succeeds: nothing of an earlier reading may be believed after a failure.
         self.read = None;
+        self.torn = None;
         self.held.clear();
         self.lines = 0;
+        let file = self.files.promises();
         let Some((bytes, found)) = self.files.load()? else {
             self.read = Some(Found::Missing);
-            if let Some(count @ 1..) = guard.map(Guard::remembered) {
-                let file = self.files.promises().display();
-                self.notes
-                    .push(format!("{file} is gone, and with it what it promised to keep ({count} when last written)"));
+            if let Some((guard, count @ 1..)) = guard.map(|guard| (guard, guard.remembered())) {
+                self.notes.push(format!(
+                    "{} is gone, and with it what it promised to keep ({count} when last written)",
+                    file.display(),
+                ));
+                if self.access == Access::Keep {
+                    // Said once: from here on it is as if there had been none.
+                    guard.remember(0);
+                }
             }
-            return Ok(None);
+            return Ok(());
         };
         let content = line::parse(&bytes).map_err(|flaw| self.files.untrusted(flaw))?;
+        self.notes.extend(content.repair.map(|repair| repair.note(file)));
         for entry in content.entries {
             self.apply(entry);
         }
         self.read = Some(found);
-        if let Some(repair) = &content.repair {
-            self.notes.push(repair.note(self.files.promises()));
+        self.torn = content.repair;
+        Ok(())
+    }
+
+    /// Repairs the end of the file, if it was torn.
+    fn mend(&mut self) -> Result<(), PromisesError> {
+        if let Some(repair) = &self.torn {
+            self.files.repair(repair)?;
+            self.torn = None;
+            self.read = Some(self.files.look()?);
         }
-        Ok(content.repair)
+        Ok(())
     }
 
     fn append(&mut self, guard: &Guard, entry: &Entry) -> Result<(), PromisesError> {

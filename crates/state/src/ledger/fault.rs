@@ -51,6 +51,8 @@ impl From<sqlx::Error> for Fault {
 /// By SQLite's primary result code: the low byte of the extended one.
 fn from_code(code: u32, message: &str) -> Fault {
     match code & 0xff {
+        // READONLY alone, on a file that may be written: the header asks for a newer SQLite, or is damaged.
+        8 if code == 8 => Fault::Broken(message.to_owned()),
         // ERROR (a table or column that is not there), CONSTRAINT, MISMATCH, CORRUPT, FORMAT, NOTADB.
         1 | 11 | 19 | 20 | 24 | 26 => Fault::Broken(message.to_owned()),
         // BUSY, LOCKED.

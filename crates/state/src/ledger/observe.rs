@@ -25,10 +25,11 @@ const ROW: &str = "insert or replace into observed (generation, path, due) value
 
 const KNOWN: &str = "select count(*) from generations where id = ?1";
 
-/// How many of the earlier generation were judged so, and are there now or not.
-const COUNT: &str = "select due, there, count(*) from (select old.due as due, exists \
+/// How many of the earlier generation were due and are gone, were due and are there, were kept and are gone.
+const COUNT: &str = "select coalesce(sum(due and not there), 0), coalesce(sum(due and there), 0), \
+                     coalesce(sum(not due and not there), 0) from (select old.due as due, exists \
                      (select 1 from observed as new where new.generation = ?2 and new.path = old.path) as there \
-                     from observed as old where old.generation = ?1) group by due, there";
+                     from observed as old where old.generation = ?1)";
 const GONE: &str = "select old.path from observed as old where old.generation = ?1 and old.due = ?3 and not exists \
                     (select 1 from observed as new where new.generation = ?2 and new.path = old.path) \
                     order by old.path limit ?4";
@@ -37,8 +38,9 @@ const THERE: &str = "select old.path from observed as old where old.generation =
                      order by old.path limit ?4";
 
 const STALE: &str = "select id from generations where policy = ?1 and id <> ?2";
-const FORGET_ROWS: &str = "delete from observed where generation = ?1 and path in \
-                           (select path from observed where generation = ?1 order by path limit ?2)";
+const EDGE: &str = "select path from observed where generation = ?1 order by path limit 1 offset ?2";
+const FORGET_BEFORE: &str = "delete from observed where generation = ?1 and path < ?2";
+const FORGET_REST: &str = "delete from observed where generation = ?1";
 const FORGET_GENERATION: &str = "delete from generations where id = ?1";
 const SEEN: &str = "update generations set seen_seconds = ?1 where seen_seconds is null";
 const OLD_ROWS: &str = "delete from observed where generation in \
@@ -61,16 +63,16 @@ pub struct Observation<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Judged *remove*, and gone now.
-    pub gone_as_predicted: Seen,
+    pub gone_as_predicted: Sample,
     /// Judged *remove*, and still there.
-    pub still_there: Seen,
+    pub still_there: Sample,
     /// Judged *keep*, and gone now: somebody else takes what we would not.
-    pub gone_but_kept: Seen,
+    pub gone_but_kept: Sample,
 }
 
 /// Files of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Sample {
     /// How many.
     pub count: u64,
     /// The first 20 paths below the root, in order of their bytes.
@@ -164,22 +166,25 @@ fn full_batch() -> String {
 }
 
 async fn compare(connection: &mut SqliteConnection, earlier: i64, now: i64) -> Result<Observed, sqlx::Error> {
-    let counts: Vec<(bool, bool, i64)> =
-        sqlx::query_as(COUNT).bind(earlier).bind(now).fetch_all(&mut *connection).await?;
-    let mut observed = Observed::default();
-    for (due, there, count) in counts {
-        let (seen, names) = match (due, there) {
-            (true, false) => (&mut observed.gone_as_predicted, GONE),
-            (true, true) => (&mut observed.still_there, THERE),
-            (false, false) => (&mut observed.gone_but_kept, GONE),
-            (false, true) => continue,
-        };
-        let first: Vec<(Vec<u8>,)> =
-            sqlx::query_as(names).bind(earlier).bind(now).bind(due).bind(MAX_NAMES).fetch_all(&mut *connection).await?;
-        seen.count = u64::try_from(count).unwrap_or(0);
-        seen.first = first.into_iter().map(|(path,)| path).collect();
+    let (due_and_gone, due_and_there, kept_and_gone): (i64, i64, i64) =
+        sqlx::query_as(COUNT).bind(earlier).bind(now).fetch_one(&mut *connection).await?;
+    let mut samples = [Sample::default(), Sample::default(), Sample::default()];
+    let wanted = [(due_and_gone, GONE, true), (due_and_there, THERE, true), (kept_and_gone, GONE, false)];
+    for (sample, (count, names, due)) in samples.iter_mut().zip(wanted) {
+        sample.count = u64::try_from(count).unwrap_or(0);
+        if count > 0 {
+            let first: Vec<(Vec<u8>,)> = sqlx::query_as(names)
+                .bind(earlier)
+                .bind(now)
+                .bind(due)
+                .bind(MAX_NAMES)
+                .fetch_all(&mut *connection)
+                .await?;
+            sample.first = first.into_iter().map(|(path,)| path).collect();
+        }
     }
-    Ok(observed)
+    let [gone_as_predicted, still_there, gone_but_kept] = samples;
+    Ok(Observed { gone_as_predicted, still_there, gone_but_kept })
 }
 
 /// Forgets all other generations of the policy, finished or broken off.
@@ -187,11 +192,12 @@ async fn forget_others(connection: &mut SqliteConnection, policy: &str, generati
     let stale: Vec<(i64,)> = sqlx::query_as(STALE).bind(policy).bind(generation).fetch_all(&mut *connection).await?;
     for (id,) in stale {
         loop {
-            let done = sqlx::query(FORGET_ROWS).bind(id).bind(FORGET).execute(&mut *connection).await?;
-            if done.rows_affected() == 0 {
-                break;
-            }
+            let edge: Option<(Vec<u8>,)> =
+                sqlx::query_as(EDGE).bind(id).bind(FORGET).fetch_optional(&mut *connection).await?;
+            let Some((edge,)) = edge else { break };
+            sqlx::query(FORGET_BEFORE).bind(id).bind(edge).execute(&mut *connection).await?;
         }
+        sqlx::query(FORGET_REST).bind(id).execute(&mut *connection).await?;
         sqlx::query(FORGET_GENERATION).bind(id).execute(&mut *connection).await?;
     }
     sqlx::query(SHRINK).execute(connection).await?;

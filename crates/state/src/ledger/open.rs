@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags, CWD};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::runtime::Runtime;
@@ -23,6 +24,9 @@ const BUSY: Duration = if cfg!(test) { Duration::from_millis(50) } else { Durati
 /// How many broken databases stay beside the good one; the oldest goes first.
 const ASIDE: u32 = 3;
 
+/// How every SQLite database begins.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
 /// An open connection, and what drives it.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -30,6 +34,16 @@ pub(super) struct Opened {
     parts: Option<(SqliteConnection, Runtime)>,
     /// Held, shared, until the connection is closed. A look holds none: it must not change anything.
     _guard: Option<File>,
+}
+
+/// What was done about a database that cannot be used.
+pub(super) enum Remedy {
+    /// It has this name now, and a new one may be started.
+    SetAside(PathBuf),
+    /// Somebody else was first.
+    AlreadyDone,
+    /// Nothing, for this reason.
+    None(String),
 }
 
 /// What came of a look.
@@ -58,31 +72,38 @@ impl Place {
         Self { guard: with_suffix(&database, ".lock"), database, at_home: false }
     }
 
-    pub(super) fn shown(&self) -> impl std::fmt::Display {
+    pub(super) fn shown(&self) -> String {
         format!("the database {}", self.database.display())
     }
 
     /// Opens it for reading and writing. The note says that an earlier one is gone.
+    ///
+    /// The file is never opened past SQLite, not even to look whether it may be written: to close any descriptor of it
+    /// would drop the locks that other connections of this process have on it.
     pub(super) fn open(&self, tried: &mut u64) -> Result<(Opened, Option<String>), Fault> {
         let (guard_file, first_time) = folder::open_or_create(&self.guard)?;
         let mut note = None;
         for _ in 0..2 {
             guard(&guard_file, Share::Shared).map_err(busy)?;
-            let created = self.create()?;
-            if created && !first_time {
-                note = Some(format!("{} is gone; a new one starts: earlier runs are not remembered", self.shown()));
-            }
             *tried = self.inode()?;
-            let mut opened = Opened::new(&self.for_keeping(), Some(guard_file.try_clone()?))?;
-            match self.check(opened.run(&schema::version)?)? {
-                Version::Current => return Ok((opened, note)),
-                _ => drop(opened),
+            if *tried != 0 {
+                self.trust()?;
+                self.may_write()?;
+                let mut opened = Opened::new(&self.for_keeping(), Some(guard_file.try_clone()?))?;
+                if self.check(opened.run(&schema::version)?)? == Version::Current {
+                    return Ok((opened, note));
+                }
             }
             // Alone, and from the start: others may have been first.
             guard(&guard_file, Share::Alone).map_err(busy)?;
+            let created = self.create()?;
             *tried = self.inode()?;
             let mut opened = Opened::new(&self.for_making(), Some(guard_file.try_clone()?))?;
-            self.check(opened.run(&schema::version)?)?;
+            let version = self.check(opened.run(&schema::version)?)?;
+            if version == Version::Empty && !first_time {
+                let what = if created { "gone" } else { "empty" };
+                note = Some(format!("{} is {what}; a new one starts: earlier runs are not remembered", self.shown()));
+            }
             opened.run(&schema::migrate)?;
         }
         Err(Fault::Broken("it does not become current".to_owned()))
@@ -113,14 +134,25 @@ impl Place {
         Ok(if stamp(&self.database)? == Some(before) { Glance::Steady(found) } else { Glance::Changed(found) })
     }
 
-    /// Renames the database and its log. `None` when it is not the file of that inode any more: somebody else was first.
-    pub(super) fn set_aside(&self, fault: &Fault, inode: u64) -> io::Result<Option<PathBuf>> {
+    /// Gives the broken or newer database of that inode another name.
+    pub(super) fn set_aside(&self, fault: &Fault, inode: u64) -> Remedy {
+        match self.try_set_aside(fault, inode) {
+            Ok(Some(aside)) => Remedy::SetAside(aside),
+            Ok(None) => Remedy::AlreadyDone,
+            Err(error) => Remedy::None(format!(", and could not be set aside: {error}")),
+        }
+    }
+
+    fn try_set_aside(&self, fault: &Fault, inode: u64) -> io::Result<Option<PathBuf>> {
         let kind = if matches!(fault, Fault::Newer) { "newer" } else { "broken" };
         let (guard_file, _) = folder::open_or_create(&self.guard)?;
         guard(&guard_file, Share::Alone)
             .map_err(|error| io::Error::new(error.kind(), "another process is using it"))?;
         if self.inode()? != inode {
             return Ok(None);
+        }
+        if !self.at_home && !self.has_magic()? {
+            return Err(io::Error::other("it may be something else; name another file"));
         }
         let numbers = self.numbers_aside(kind)?;
         let number = numbers.iter().max().map_or(1, |newest| newest.saturating_add(1));
@@ -140,6 +172,13 @@ impl Place {
             }
         }
         Ok(Some(aside))
+    }
+
+    /// Whether it begins as a database does. Only while nobody has it open: see [`Place::open`].
+    fn has_magic(&self) -> io::Result<bool> {
+        let mut start = [0; MAGIC.len()];
+        let length = File::open(&self.database)?.read_at(&mut start, 0)?;
+        Ok(start[..length] == *MAGIC)
     }
 
     fn numbers_aside(&self, kind: &str) -> io::Result<Vec<u32>> {
@@ -171,7 +210,17 @@ impl Place {
         if !metadata.is_file() {
             return Err(Fault::Away("it is not a regular file".to_owned()));
         }
+        if self.database.parent().is_some_and(|folder| folder.metadata().is_ok_and(|folder| folder.mode() & 0o002 != 0))
+        {
+            return Err(Fault::Away("everyone may write its folder".to_owned()));
+        }
         Ok(())
+    }
+
+    /// Whether this user may write it: then what SQLite will not write is broken.
+    fn may_write(&self) -> Result<(), Fault> {
+        rustix::fs::accessat(CWD, &self.database, Access::WRITE_OK, AtFlags::EACCESS)
+            .map_err(|error| io::Error::from(error).into())
     }
 
     fn check(&self, version: Version) -> Result<Version, Fault> {

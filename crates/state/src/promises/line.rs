@@ -3,9 +3,9 @@
 //! `{"v":1,"crc32":"0a1b2c3d",` and then the rest of a JSON object, over whose bytes the checksum goes. The head has a
 //! fixed width, so that the version and the checksum can be read without trusting the rest.
 //!
-//! A crash in the middle of an append leaves the last line without its newline, or, where the file grew before its
-//! content arrived, with zero bytes in it. Only such a line is *torn*: it was never promised, and is cut off. A last
-//! line that is whole and does not match its checksum is damage like any other: it was promised.
+//! A crash in the middle of an append leaves the last line without its newline, or, where a later page of it reached
+//! the disk before the first, beginning with zero bytes. Only such a line is *torn*: it was never promised, and is cut
+//! off. A last line that is whole and does not match its checksum is damage like any other: it was promised.
 
 use std::path::Path;
 
@@ -70,10 +70,10 @@ impl Repair {
         match self {
             Self::Cut { line, .. } => {
                 format!(
-                    "{file}, line {line} was cut off in the middle of writing; it was never promised and is removed"
+                    "{file}, line {line} was cut off in the middle of writing; it was never promised and does not count"
                 )
             }
-            Self::End { line, .. } => format!("{file}, line {line} had lost its end of line; it is repaired"),
+            Self::End { line, .. } => format!("{file}, line {line} has lost its end of line; what it promises counts"),
         }
     }
 }
@@ -140,7 +140,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Content, Flaw> {
                 content.entries.extend(decode(&text[..text.len() - 1]));
                 content.repair = Some(Repair::End { line, length: length(end - 1) });
             }
-            Err(_) if end == bytes.len() && (!is_whole || text.contains(&0)) => {
+            Err(_) if end == bytes.len() && (!is_whole || text.starts_with(&[0])) => {
                 content.repair = Some(Repair::Cut { line, length: length(start) });
             }
             Err(kind) => return Err(Flaw { line, kind }),

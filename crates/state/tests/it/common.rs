@@ -47,6 +47,14 @@ pub(crate) fn folder() -> (TempDir, PathBuf) {
     (parent, folder)
 }
 
+/// The same in memory, where there is such a place: for tests that write thousands of files to see them read.
+pub(crate) fn fast_folder() -> (TempDir, PathBuf) {
+    let memory = std::path::Path::new("/dev/shm");
+    let parent = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let folder = parent.path().join("state");
+    (parent, folder)
+}
+
 pub(crate) fn ids(state: &mut State) -> Vec<String> {
     state.runs(usize::MAX).into_iter().map(|run| run.id).collect()
 }

@@ -80,7 +80,7 @@ fn readings_of_one_boot_are_thinned_out_and_the_newest_stays() {
     let readings = state.clock_readings(at(0));
     assert!(readings.len() < 15, "{}", readings.len());
     assert_eq!((readings.first(), readings.last()), (Some(&reading(0)), Some(&reading(59 * 60))));
-    assert!(readings.windows(2).all(|pair| pair[1].boot - pair[0].boot <= Duration::from_secs(600)));
+    assert!(readings.windows(2).all(|pair| pair[1].boot <= pair[0].boot + Duration::from_mins(10)));
 }
 
 #[test]

@@ -1,6 +1,14 @@
 //! The memory from outside: what survives, what is set aside, what is refused.
 
-#![allow(clippy::unwrap_used, reason = "tests may")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may, and what is not tested is said aloud")]
 
+mod child;
 mod common;
+mod folders;
+mod full;
 mod ledger;
+mod locks;
+mod look;
+mod observe;
+mod promises;
+mod ruins;

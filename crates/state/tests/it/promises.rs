@@ -1,0 +1,320 @@
+//! Promises: none is lost in silence, whatever happens to the file.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::Path;
+
+use cleanup_core::moment::Moment;
+use cleanup_state::{PromisesError, State};
+
+use crate::child::{self, STRANGER};
+use crate::common::{at, fast_folder, folder, record};
+
+fn held(state: &mut State, now: Moment) -> Vec<String> {
+    let promises = state.promises().unwrap();
+    promises.holds(now).map(|hold| String::from_utf8_lossy(&hold.path).into_owned()).collect()
+}
+
+/// The holds of a folder that is opened anew.
+fn held_in(folder: &Path) -> Result<Vec<String>, PromisesError> {
+    let mut state = State::open(folder, None).unwrap();
+    let promises = state.promises()?;
+    Ok(promises.holds(at(0)).map(|hold| String::from_utf8_lossy(&hold.path).into_owned()).collect())
+}
+
+#[test]
+fn a_hold_lasts_until_its_moment_and_no_longer() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let promises = state.promises().unwrap();
+    promises.hold(b"/b", at(100), at(0)).unwrap();
+    promises.hold_because(b"/a", at(50), Some("for the \"audit\"\n"), at(1)).unwrap();
+    promises.hold(b"/bytes-\xff\n\x00".strip_suffix(b"\0").unwrap(), at(100), at(2)).unwrap();
+    drop(state);
+
+    let mut state = State::open(&folder, None).unwrap();
+    assert_eq!(held(&mut state, at(49)), ["/a", "/b", "/bytes-\u{fffd}\n"]);
+    assert_eq!(held(&mut state, at(50)), ["/b", "/bytes-\u{fffd}\n"]);
+    let hold = state.promises().unwrap().holds(at(0)).next().unwrap().clone();
+    assert_eq!((hold.until, hold.made_at), (at(50), at(1)));
+    assert_eq!(hold.reason.as_deref(), Some("for the \"audit\"\n"));
+    assert_eq!(state.promises().unwrap().holds(at(0)).last().unwrap().path, b"/bytes-\xff\n");
+    assert_eq!(state.take_notes(), [""; 0]);
+}
+
+#[test]
+fn a_later_hold_replaces_and_a_release_ends() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let promises = state.promises().unwrap();
+    promises.hold(b"/a", at(100), at(0)).unwrap();
+    promises.hold(b"/a", at(10), at(0)).unwrap();
+    assert_eq!(promises.holds(at(10)).count(), 0);
+    assert!(!promises.release(b"/a", at(10)).unwrap(), "it has expired");
+    assert!(promises.release(b"/a", at(9)).unwrap());
+    assert!(!promises.release(b"/a", at(9)).unwrap());
+    assert!(!promises.release(b"/never", at(9)).unwrap());
+    assert_eq!(held_in(&folder).unwrap(), [""; 0]);
+}
+
+#[test]
+fn only_absolute_paths_are_held() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    for path in [b"".as_slice(), b"a", b"./a", b"/a\0b"] {
+        let refused = state.promises().unwrap().hold(path, at(9), at(0));
+        assert!(matches!(refused, Err(PromisesError::NotAbsolute { .. })));
+    }
+    assert!(!folder.join("promises.jsonl").exists());
+}
+
+/// Three lines, of which the last holds `/last`.
+fn three_lines() -> (tempfile::TempDir, std::path::PathBuf, Vec<u8>) {
+    let (parent, folder) = fast_folder();
+    let mut state = State::open(&folder, None).unwrap();
+    for path in ["/first", "/inner with spaces", "/last one"] {
+        state.promises().unwrap().hold_because(path.as_bytes(), at(100), Some("a reason"), at(0)).unwrap();
+    }
+    let bytes = fs::read(folder.join("promises.jsonl")).unwrap();
+    (parent, folder, bytes)
+}
+
+fn start_of_last_line(bytes: &[u8]) -> usize {
+    bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1
+}
+
+#[test]
+fn a_last_line_torn_at_any_byte_is_repaired_and_reported() {
+    let (_parent, folder, bytes) = three_lines();
+    let file = folder.join("promises.jsonl");
+    let start = start_of_last_line(&bytes);
+    for length in start + 1..bytes.len() {
+        fs::write(&file, &bytes[..length]).unwrap();
+        let mut looking = State::look(&folder, None).unwrap();
+        let seen = held(&mut looking, at(0));
+        assert_eq!(looking.take_notes().len(), 1);
+        assert_eq!(fs::read(&file).unwrap(), &bytes[..length], "a look repairs nothing");
+
+        let mut state = State::open(&folder, None).unwrap();
+        assert_eq!(held(&mut state, at(0)), seen);
+        let notes = state.take_notes();
+        assert!(notes.len() == 1 && notes[0].contains("line 3"), "{length}: {notes:?}");
+        // All of it but the newline is the promise; it is kept, though it was never given.
+        let whole = length == bytes.len() - 1;
+        assert_eq!(seen.len(), if whole { 3 } else { 2 }, "{length}");
+        assert_eq!(fs::read(&file).unwrap(), if whole { &bytes } else { &bytes[..start] });
+
+        // The next promise is not glued to the torn one.
+        state.promises().unwrap().hold(b"/next", at(100), at(0)).unwrap();
+        assert_eq!(held_in(&folder).unwrap().len(), seen.len() + 1);
+    }
+}
+
+#[test]
+fn a_last_line_whose_first_page_never_arrived_is_torn_too() {
+    let (_parent, folder, bytes) = three_lines();
+    let start = start_of_last_line(&bytes);
+    for (zeros, rest) in [(1, true), (10, true), (bytes.len() - start - 1, true), (bytes.len() - start, false)] {
+        let mut torn = bytes.clone();
+        torn[start..start + zeros].fill(0);
+        assert_eq!(torn.ends_with(b"\n"), rest);
+        fs::write(folder.join("promises.jsonl"), &torn).unwrap();
+        assert_eq!(held_in(&folder).unwrap(), ["/first", "/inner with spaces"]);
+    }
+}
+
+#[test]
+fn a_flip_of_any_bit_loses_no_promise_in_silence() {
+    let (_parent, folder, bytes) = three_lines();
+    let file = folder.join("promises.jsonl");
+    for offset in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[offset] ^= 1 << bit;
+            fs::write(&file, &flipped).unwrap();
+            match held_in(&folder) {
+                // The very last newline, which is only put back.
+                Ok(held) => assert_eq!((held.len(), offset), (3, bytes.len() - 1)),
+                Err(PromisesError::Damaged { line, .. } | PromisesError::Newer { line, .. }) => {
+                    assert!((1..=3).contains(&line), "{offset}");
+                    assert_eq!(fs::read(&file).unwrap(), flipped, "what cannot be trusted is not touched");
+                }
+                Err(error) => panic!("{offset}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn an_untrusted_file_stays_so_until_somebody_settles_it() {
+    let (_parent, folder, bytes) = three_lines();
+    let file = folder.join("promises.jsonl");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    fs::write(&file, &flipped).unwrap();
+    let mut state = State::open(&folder, None).unwrap();
+    let error = state.promises().unwrap_err().to_string();
+    assert!(error.contains("promises.jsonl, line 2: the checksum does not match"), "{error}");
+    assert!(error.contains("remove that line"), "{error}");
+    assert!(state.promises().is_err());
+    record(&mut state, "1", 0);
+    // The way out that the message names.
+    let lines: Vec<_> = flipped.split_inclusive(|byte| *byte == b'\n').collect();
+    fs::write(&file, [lines[0], lines[2]].concat()).unwrap();
+    assert_eq!(held(&mut state, at(0)), ["/first", "/last one"]);
+}
+
+#[test]
+fn a_newer_format_is_not_guessed_at() {
+    let (_parent, folder, bytes) = three_lines();
+    let mut newer = bytes.clone();
+    newer.extend_from_slice(b"{\"v\":2,\"sha256\":\"00\",\"do\":\"hold\",\"path\":\"/new\"}\n");
+    fs::write(folder.join("promises.jsonl"), &newer).unwrap();
+    assert!(matches!(held_in(&folder), Err(PromisesError::Newer { line: 4, .. })));
+    assert_eq!(fs::read(folder.join("promises.jsonl")).unwrap(), newer);
+}
+
+#[test]
+fn a_file_that_a_stranger_could_have_written_is_not_believed() {
+    let (parent, folder, _) = three_lines();
+    let file = folder.join("promises.jsonl");
+    fs::set_permissions(&file, Permissions::from_mode(0o602)).unwrap();
+    assert!(matches!(held_in(&folder), Err(PromisesError::Untrusted { .. })));
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    assert!(held_in(&folder).is_ok());
+    if rustix::process::geteuid().is_root() {
+        chown(&file, Some(STRANGER), None).unwrap();
+        assert!(matches!(held_in(&folder), Err(PromisesError::Untrusted { .. })));
+    } else {
+        eprintln!("NOT TESTED: promises of another user (only root can give a file away)");
+    }
+    fs::remove_file(&file).unwrap();
+    symlink(parent.path().join("elsewhere"), &file).unwrap();
+    assert!(matches!(held_in(&folder), Err(PromisesError::Untrusted { .. })));
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert!(matches!(held_in(&folder), Err(PromisesError::Untrusted { .. })));
+}
+
+#[test]
+fn a_deleted_file_is_said_once_and_only_when_it_held_something() {
+    let (_parent, folder, _) = three_lines();
+    fs::remove_file(folder.join("promises.jsonl")).unwrap();
+    let mut looking = State::look(&folder, None).unwrap();
+    assert_eq!(held(&mut looking, at(0)), [""; 0]);
+    assert_eq!(looking.take_notes().len(), 1);
+    let mut state = State::open(&folder, None).unwrap();
+    assert_eq!(held(&mut state, at(0)), [""; 0]);
+    let notes = state.take_notes();
+    assert!(notes.len() == 1 && notes[0].contains("is gone") && notes[0].contains('3'), "{notes:?}");
+    let mut state = State::open(&folder, None).unwrap();
+    assert_eq!(held(&mut state, at(0)), [""; 0]);
+    assert_eq!(state.take_notes(), [""; 0]);
+}
+
+#[test]
+fn dead_lines_go_when_they_are_the_most() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let lines = || fs::read_to_string(folder.join("promises.jsonl")).unwrap().lines().count();
+    let promises = state.promises().unwrap();
+    promises.hold_because(b"/kept", at(100), Some("why"), at(0)).unwrap();
+    let mut most = 0;
+    for round in 0..100 {
+        promises.hold(b"/a", at(100 + round), at(0)).unwrap();
+        most = most.max(lines());
+    }
+    assert!(most <= 16, "{most}");
+    assert_eq!(held_in(&folder).unwrap(), ["/a", "/kept"]);
+    let promises = state.promises().unwrap();
+    assert_eq!(promises.holds(at(0)).last().unwrap().reason.as_deref(), Some("why"));
+    assert_eq!(promises.holds(at(198)).count(), 1);
+}
+
+#[test]
+fn expired_holds_go_under_a_trusted_clock_alone() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    for number in 0..20 {
+        state.promises().unwrap().hold(format!("/{number}").as_bytes(), at(100), at(0)).unwrap();
+    }
+    let lines = || fs::read_to_string(folder.join("promises.jsonl")).unwrap().lines().count();
+    // A clock that jumped ahead: everything seems to have expired, and is there when it is right again.
+    let report = crate::common::report("1", 1000);
+    state.record_run(&report, &crate::common::reading(1000), false, crate::common::MONTH, at(1000));
+    state.promises().unwrap().hold(b"/new", at(2000), at(1000)).unwrap();
+    assert_eq!((lines(), held(&mut state, at(1000)).len(), held(&mut state, at(0)).len()), (21, 1, 21));
+    record(&mut state, "2", 1000);
+    assert_eq!((lines(), held(&mut state, at(0)).len()), (1, 1));
+    assert_eq!(held_in(&folder).unwrap(), ["/new"]);
+}
+
+#[test]
+fn a_crash_while_compacting_leaves_the_old_file() {
+    let (_parent, folder, bytes) = three_lines();
+    // Whatever the crash left beside it: nothing, half of it, another's link.
+    for leftover in [b"".as_slice(), &bytes[..40], b"\0\0\0\0"] {
+        fs::write(folder.join("promises.jsonl.new"), leftover).unwrap();
+        assert_eq!(held_in(&folder).unwrap().len(), 3);
+    }
+    let mut state = State::open(&folder, None).unwrap();
+    for round in 0..20 {
+        state.promises().unwrap().hold(b"/again", at(100 + round), at(0)).unwrap();
+    }
+    assert_eq!(held_in(&folder).unwrap().len(), 4);
+    assert!(!folder.join("promises.jsonl.new").exists());
+}
+
+#[test]
+fn a_compaction_that_cannot_be_written_costs_nothing() {
+    let (_parent, folder, _) = three_lines();
+    fs::create_dir(folder.join("promises.jsonl.new")).unwrap();
+    let mut state = State::open(&folder, None).unwrap();
+    for round in 0..20 {
+        state.promises().unwrap().hold(b"/again", at(100 + round), at(0)).unwrap();
+    }
+    assert!(state.take_notes().iter().all(|note| note.contains("could not be compacted")));
+    assert_eq!(held_in(&folder).unwrap().len(), 4);
+}
+
+#[test]
+fn promises_of_many_threads_and_processes_are_all_kept() {
+    let (_parent, folder) = folder();
+    drop(State::open(&folder, None).unwrap());
+    let children: Vec<_> =
+        (0..4).map(|n| child::command(&folder, &format!("hold process-{n}")).spawn().unwrap()).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let folder = &folder;
+            scope.spawn(move || {
+                let mut state = State::open(folder, None).unwrap();
+                for number in 0..20 {
+                    let path = format!("/thread-{thread}/{number}");
+                    state.promises().unwrap().hold(path.as_bytes(), at(100), at(0)).unwrap();
+                    // Released and held again: the file is compacted under the others' hands.
+                    assert!(state.promises().unwrap().release(path.as_bytes(), at(0)).unwrap());
+                    state.promises().unwrap().hold(path.as_bytes(), at(100), at(0)).unwrap();
+                }
+            });
+        }
+    });
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let mut state = State::open(&folder, None).unwrap();
+    assert_eq!(held(&mut state, at(0)).len(), 160);
+    assert_eq!(state.take_notes(), [""; 0]);
+}
+
+#[test]
+fn what_another_process_promised_is_seen_at_the_next_call() {
+    let (_parent, folder) = folder();
+    let mut one = State::open(&folder, None).unwrap();
+    let mut other = State::open(&folder, None).unwrap();
+    assert_eq!(held(&mut other, at(0)), [""; 0]);
+    one.promises().unwrap().hold(b"/a", at(9), at(0)).unwrap();
+    assert_eq!(held(&mut other, at(0)), ["/a"]);
+    other.promises().unwrap().release(b"/a", at(0)).unwrap();
+    assert_eq!(held(&mut one, at(0)), [""; 0]);
+}
