@@ -58,7 +58,7 @@ impl Problem {
                 problems.push(Self::Away { policy: name.clone(), message });
             }
             (PolicyStatus::Skipped, Some(Skip::Locked)) => {
-                problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or("it is locked"))));
+                problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or_default())));
             }
             (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}
         }
