@@ -21,7 +21,17 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// One policy's lock. Dropping it, or dying, releases it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+/// Said aloud rather than left to the closing of the file: a child that another thread is just starting shares the
+/// descriptor for a moment, and would keep the lock for as long.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::debug!("a lock could not be released, and goes with its file: {error}");
+        }
+    }
 }
 
 /// Why a policy's lock was not taken.
@@ -56,7 +66,7 @@ impl Lock {
         }
         let (file, _) = folder::open_or_create(&locks.join(policy)).map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(Errno::WOULDBLOCK) => Err(LockError::Held { policy: policy.to_owned() }),
             Err(error) => Err(failed(error.into())),
         }

@@ -81,7 +81,7 @@ impl Place {
     /// The file is never opened past SQLite, not even to look whether it may be written: to close any descriptor of it
     /// would drop the locks that other connections of this process have on it.
     pub(super) fn open(&self, tried: &mut u64) -> Result<(Opened, Option<String>), Fault> {
-        let (guard_file, first_time) = folder::open_or_create(&self.guard)?;
+        let (guard_file, _) = folder::open_or_create(&self.guard)?;
         let mut note = None;
         for _ in 0..2 {
             guard(&guard_file, Share::Shared).map_err(busy)?;
@@ -100,11 +100,13 @@ impl Place {
             *tried = self.inode()?;
             let mut opened = Opened::new(&self.for_making(), Some(guard_file.try_clone()?))?;
             let version = self.check(opened.run(&schema::version)?)?;
-            if version == Version::Empty && !first_time {
+            if version == Version::Empty && guard_file.metadata()?.len() > 0 {
                 let what = if created { "gone" } else { "empty" };
                 note = Some(format!("{} is {what}; a new one starts: earlier runs are not remembered", self.shown()));
             }
             opened.run(&schema::migrate)?;
+            // Remembers that there was one. Without it, one that is lost later goes unnoticed.
+            let _ = guard_file.write_all_at(b"1\n", 0);
         }
         Err(Fault::Broken("it does not become current".to_owned()))
     }

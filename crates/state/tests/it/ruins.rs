@@ -52,7 +52,7 @@ fn survive(folder: &Path, what: &str) {
 fn folder_with(database: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let (parent, folder) = fast_folder();
     drop(State::open(&folder, None).unwrap());
-    fs::write(folder.join("locks/state.db"), "").unwrap();
+    fs::write(folder.join("locks/state.db"), "1\n").unwrap();
     fs::write(folder.join("state.db"), database).unwrap();
     (parent, folder)
 }
