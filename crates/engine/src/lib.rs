@@ -5,6 +5,7 @@
 
 pub mod answer;
 mod clock;
+pub mod demo;
 mod engine;
 mod explain;
 mod files;

@@ -109,9 +109,14 @@ fn for_all<'a, T, F: Future<Output = T>>(
     if policies.is_empty() {
         return Vec::new();
     }
+    block_on(join_all(policies.iter().map(|policy| act(policy))))
+}
+
+/// Runs what the database needs to its end, on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime on this thread needs nothing but memory and descriptors");
-    runtime.block_on(join_all(policies.iter().map(|policy| act(policy))))
+    runtime.block_on(future)
 }

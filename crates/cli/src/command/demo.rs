@@ -6,12 +6,14 @@
 mod tree;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use cleanup_core::duration::Human;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::Engine;
 
-use self::tree::ENTRIES;
+use self::tree::{ENTRIES, SESSIONS};
 use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
@@ -66,6 +68,11 @@ fn show_tree(console: &mut Console) {
         let remark = entry.remark.map(|remark| format!("  ({remark})")).unwrap_or_default();
         let (age, shown) = (entry.age().to_string(), entry.shown());
         console.out.print(format_args!("  {detail}{age:>7}{detail:#}  {shown}{detail}{remark}{detail:#}"));
+    }
+    console.out.print("  sessions.db, table tutor_sessions");
+    for (id, minutes) in SESSIONS {
+        let idle = Human(Duration::from_secs(minutes * 60)).to_string();
+        console.out.print(format_args!("  {detail}{idle:>7}{detail:#}  {id}"));
     }
 }
 

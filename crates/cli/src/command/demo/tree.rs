@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::duration::Human;
 
-/// The three file policies of the built-in configuration. Its sessions are left out: `DATABASE_URL` may name a real
-/// database, and a demonstration must not touch one.
+/// The policies of the built-in configuration, but for the database: `DATABASE_URL` may name a real one, and a
+/// demonstration must not touch it.
 const CONFIG: &str = r#"
 [files.visualization-output]
 root     = "storage/output"
@@ -29,7 +29,22 @@ root    = "temp_models"
 include = ["*.step"]
 max_age = "30m"
 every   = "30m"
+
+[sessions.tutor-sessions]
+url             = "sqlite:///sessions.db"
+table           = "tutor_sessions"
+id_column       = "session_id"
+activity_column = "last_activity"
+max_idle        = "2h"
+every           = "1h"
 "#;
+
+/// The sessions in the database: id, and minutes since the last activity.
+pub(super) const SESSIONS: [(&str, u64); 3] = [
+    ("8d0f5a61-77c2-4c1b-a1de-3f6b2e9c4d70", 26 * HOUR),
+    ("b2c4e6f8-1a3b-4c5d-8e7f-90a1b2c3d4e5", 3 * HOUR),
+    ("e7a9c1d3-5b7f-4e2a-9c8b-7d6e5f4a3b2c", 20),
+];
 
 /// One thing in the folder.
 pub(super) struct Entry {
@@ -113,6 +128,8 @@ pub(super) fn build(here: &Path) -> anyhow::Result<PathBuf> {
         }
         .with_context(|| format!("cannot make {}", entry.shown()))?;
     }
+    let sessions = SESSIONS.map(|(id, minutes)| (id, Duration::from_secs(minutes * 60)));
+    cleanup_engine::demo::sessions(&here.join("sessions.db"), &sessions)?;
     let config = here.join("cleanup.toml");
     fs::write(&config, CONFIG).context("cannot write cleanup.toml")?;
     Ok(config)
