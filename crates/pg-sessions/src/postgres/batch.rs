@@ -10,9 +10,9 @@ use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
 
 use super::catalog::tighter;
-use super::count;
 use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
+use super::left::{Left, Look};
 use super::millis;
 use super::session::{Bound, Done, Frame, Kind, Limits, Session};
 use crate::obstacle::{Ledger, Stop};
@@ -23,6 +23,9 @@ const TRIES: u32 = 4;
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
+
+/// How long counting what is left may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The index leads, whatever the planner's statistics say: a seq scan or a sort would read everything in each batch.
 const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort = off";
@@ -55,6 +58,7 @@ pub(super) struct Batches<'a> {
     tries: u32,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
+    around: Frame,
     steady: Frame,
 }
 
@@ -71,16 +75,17 @@ impl<'a> Batches<'a> {
         let statement = tighter(ground.server.statement_timeout_ms, patience);
         let limits = Limits { lock, statement: Some(statement) };
         let target = target.min(statement / 4).max(millis(1));
-        let (hasty, steady) = (Frame::batch(limits, ""), Frame::batch(limits, ""));
-        Self { policy, ground, observer, ledger, limits, target, tries: 0, hasty, steady }
+        let frame = Frame::batch(limits, "");
+        let (hasty, around, steady) = (frame.clone(), frame.clone(), frame);
+        Self { policy, ground, observer, ledger, limits, target, tries: 0, hasty, around, steady }
     }
 
     /// Makes ready for a leaf.
     pub(super) fn enter(&mut self, leaf: &Leaf) {
         let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
-        // Against other tables the planner must be free to choose.
-        self.hasty = Frame::batch(hasty, if leaf.referenced { "" } else { BY_RANGE });
-        self.steady = Frame::batch(self.limits, if leaf.facts.index && !leaf.referenced { BY_INDEX } else { "" });
+        self.hasty = Frame::batch(hasty, by_range(leaf));
+        self.around = Frame::batch(self.limits, by_range(leaf));
+        self.steady = Frame::batch(self.limits, by_index(leaf));
     }
 
     /// A pacer for batches of rows.
@@ -123,6 +128,17 @@ impl<'a> Batches<'a> {
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
         let frame = self.steady.clone();
+        self.run(session, &frame, bound, Kind::Picked, pacer).await
+    }
+
+    /// A range again, around the locked rows.
+    pub(super) async fn around(
+        &mut self,
+        session: &mut Session,
+        bound: Bound,
+        pacer: &mut Pacer,
+    ) -> Result<Next, Stop> {
+        let frame = self.around.clone();
         self.run(session, &frame, bound, Kind::Picked, pacer).await
     }
 
@@ -183,10 +199,26 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// Counts what was due when the run began and is still there, by what keeps it.
-    pub(super) async fn count_left(&mut self, session: &mut Session, leaf: &Leaf) -> Result<(), Stop> {
-        let frame = Frame::batch(Limits { statement: Some(Duration::from_secs(10)), ..self.limits }, "");
-        let now = &self.ground.server.now_text;
-        count::left(session, &frame, leaf, self.idle_seconds(), now, self.ledger).await
+    /// Counts what was due when the run began and is still there, in a range of pages or everywhere.
+    pub(super) async fn look_left(
+        &mut self,
+        session: &mut Session,
+        left: &mut Left,
+        leaf: &Leaf,
+        pages: Option<(u64, u64)>,
+    ) -> Result<(), Stop> {
+        let limits = Limits { statement: Some(LOOK_LIMIT), ..self.limits };
+        let frame = Frame::batch(limits, if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
+        let look = Look { frame: &frame, idle: self.idle_seconds(), started: &self.ground.server.now_text };
+        left.look(session, &look, leaf, pages).await
     }
+}
+
+/// Against other tables the planner must be free to choose.
+fn by_range(leaf: &Leaf) -> &'static str {
+    if leaf.referenced { "" } else { BY_RANGE }
+}
+
+fn by_index(leaf: &Leaf) -> &'static str {
+    if leaf.facts.index && !leaf.referenced { BY_INDEX } else { "" }
 }

@@ -1,4 +1,4 @@
-//! Counting instead of removing: plans, statistics, and what a run could not take.
+//! Counting instead of removing: plans and statistics.
 
 use cleanup_core::policy::SessionPolicy;
 use sqlx::postgres::PgRow;
@@ -7,14 +7,11 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::session::{Frame, Limits, Session, cell, count, statement};
 use super::{millis, moment};
-use crate::obstacle::{Ledger, Stop, plural};
+use crate::obstacle::{Ledger, Stop};
 use crate::{SessionStats, idle_seconds};
 
 /// Up to this size a table is counted for statistics; beyond it the planner is asked.
 const COUNTED_BYTES: u64 = 64 << 20;
-
-/// What is left after a run is counted up to here: it is a number for people.
-const LEFT_AT_MOST: i64 = 10_000;
 
 /// The planner's figure for expired rows: the first line of `explain` ends in `(cost=… rows=… width=…)`.
 pub(super) async fn estimate(session: &mut Session, look: &Frame, leaf: &Leaf, idle: f64) -> Result<f64, Fault> {
@@ -85,55 +82,6 @@ pub(super) async fn stats(
         }
     }
     Ok(stats)
-}
-
-/// Counts what was due when the run began and is still there: referred to, locked, or kept by the database.
-pub(super) async fn left(
-    session: &mut Session,
-    frame: &Frame,
-    leaf: &Leaf,
-    idle: f64,
-    started: &str,
-    ledger: &mut Ledger,
-) -> Result<(), Stop> {
-    let name = leaf.facts.name.to_string();
-    let bind =
-        |sql: &crate::table::Sql| statement(sql.statement()).bind(idle).bind(started.to_owned()).bind(LEFT_AT_MOST);
-    let row = match session.ask_one(frame, bind(&leaf.statements.left)).await {
-        Ok(row) => row,
-        Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
-        Err(_) => {
-            ledger.note(format!("what is left in {name} was not counted: it is locked, or too much"));
-            return Ok(());
-        }
-    };
-    let (rows, referred) = (count(&row, 0)?, count(&row, 1)?);
-    if i64::try_from(rows) == Ok(LEFT_AT_MOST) {
-        ledger.note(format!("of what is left in {name}, only the first {LEFT_AT_MOST} rows are counted"));
-    }
-    ledger.referenced(referred);
-    let rest = rows - referred;
-    if rest == 0 {
-        return Ok(());
-    }
-    let kept = if leaf.facts.row_security {
-        rest
-    } else if leaf.facts.triggers {
-        match session.ask_one(frame, bind(&leaf.statements.left_unlocked)).await {
-            Ok(row) => count(&row, 0)?.min(rest),
-            Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
-            Err(_) => rest,
-        }
-    } else {
-        0
-    };
-    ledger.failed(&name, kept, "a trigger or row security keeps them");
-    if !ledger.gave_up {
-        ledger.in_use(rest - kept);
-    } else if rest > kept {
-        ledger.note(format!("{} in {name} left for the next run", plural(rest - kept, "expired row")));
-    }
-    Ok(())
 }
 
 /// For counting everything: as long as the role may, and no locks waited for.

@@ -5,6 +5,7 @@
 
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
+use super::left::{Left, TOO_MANY_TO_LOOK};
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
 
@@ -15,11 +16,13 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
     let drip = leaf.statements.drip.statement();
     let mut pacer = batches.rows();
     let mut watermark = BEGINNING.to_owned();
+    let mut gone = 0;
     loop {
         let size = pacer.size();
         let bound = statement(drip.clone()).bind(batches.idle_seconds()).bind(watermark.clone()).bind(i64::from(size));
         match batches.steady(session, bound, &mut pacer).await? {
             Next::Done(done) => {
+                gone += done.gone;
                 if done.picked.unwrap_or_default() < u64::from(size) {
                     break;
                 }
@@ -38,5 +41,10 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
             }
         }
     }
-    batches.count_left(session, leaf).await
+    let mut left = Left::default();
+    if Left::possible(leaf) || gone <= TOO_MANY_TO_LOOK {
+        batches.look_left(session, &mut left, leaf, None).await?;
+    }
+    left.write(leaf, batches.ledger);
+    Ok(())
 }

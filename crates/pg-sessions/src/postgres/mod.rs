@@ -11,6 +11,7 @@ mod count;
 mod drip;
 mod fault;
 mod inspect;
+mod left;
 mod range;
 mod session;
 mod sql;

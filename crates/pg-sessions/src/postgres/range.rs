@@ -6,6 +6,7 @@
 
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
+use super::left::Left;
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
 
@@ -13,23 +14,29 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
     let plain = leaf.statements.range.statement();
     let pages = leaf.facts.bytes.div_ceil(batches.block_bytes());
     let mut pacer = batches.pages(rows_per_page(leaf, pages));
-    let mut anything_left = leaf.referenced || leaf.facts.triggers || leaf.facts.row_security;
+    let mut left = Left::default();
     let mut page = 0;
     while page < pages {
         let end = (page + u64::from(pacer.size())).min(pages);
         let bound = statement(plain.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
         match batches.hasty(session, bound, &mut pacer).await? {
-            Next::Done(_) => page = end,
+            Next::Done(_) => {
+                if Left::possible(leaf) {
+                    batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
+                }
+                page = end;
+            }
             Next::Again => {}
             Next::Cancelled if pacer.cancelled() => {}
             Next::Locked | Next::Cancelled => {
                 around_locks(session, batches, leaf, page, end).await?;
-                anything_left = true;
+                batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 page = end;
             }
         }
     }
-    if anything_left { batches.count_left(session, leaf).await } else { Ok(()) }
+    left.write(leaf, batches.ledger);
+    Ok(())
 }
 
 /// The same range without waiting, in pieces that fit.
@@ -45,7 +52,7 @@ async fn around_locks(
     loop {
         let size = pacer.size();
         let bound = statement(around.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
-        match batches.steady(session, bound.bind(i64::from(size)), &mut pacer).await? {
+        match batches.around(session, bound.bind(i64::from(size)), &mut pacer).await? {
             Next::Done(done) => {
                 let picked = done.picked.unwrap_or_default();
                 if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) {
@@ -70,6 +77,6 @@ fn rows_per_page(leaf: &Leaf, pages: u64) -> f64 {
 }
 
 /// The first place of a page, as PostgreSQL writes it. Pages are numbered with 32 bits.
-fn tid(page: u64) -> String {
+pub(super) fn tid(page: u64) -> String {
     format!("({},0)", page.min(u64::from(u32::MAX)))
 }

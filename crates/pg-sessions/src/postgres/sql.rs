@@ -79,15 +79,18 @@ select count(*), count(*) filter (where {age}{spared}), count(*) filter (where {
   count(*) filter (where {future})
 from only {table} as t";
 
-/// What was due when the run began and is still there. `$2` that moment, `$3` the most to count.
+/// What was due when the run began and is still there. `$2` that moment, `$3` the most to count; a range by `$4`, `$5`.
 const LEFT: &str = "\
 select count(*), count(*) filter (where referred)
-from (select not (true{spared}) as referred from only {table} as t where {age} limit $3) as t";
+from (select not (true{spared}) as referred from only {table} as t where {age}{range} limit $3) as t";
 
 /// Of those, the ones that nobody has locked and nothing refers to. Rolled back: it locks rows to find out.
 const LEFT_UNLOCKED: &str = "\
 select count(*)
-from (select 1 from only {table} as t where {age}{spared} limit $3 for update of t skip locked) as t";
+from (select 1 from only {table} as t where {age}{spared}{range} limit $3
+  for update of t skip locked) as t";
+
+const IN_RANGE: &str = " and t.ctid >= $4::text::tid and t.ctid < $5::text::tid";
 
 /// The oldest and the newest, in seconds since 1970.
 const ENDS: &str = "\
@@ -133,6 +136,8 @@ pub(super) struct Statements {
     pub(super) count: Sql,
     pub(super) left: Sql,
     pub(super) left_unlocked: Sql,
+    pub(super) left_in_range: Sql,
+    pub(super) left_unlocked_in_range: Sql,
     pub(super) ends: Sql,
     pub(super) next: Sql,
 }
@@ -150,7 +155,8 @@ impl Statements {
         let nowhere = Sql::EMPTY;
         let archive: &dyn Part = shape.archive.map_or(&nowhere, |archive| &archive.table);
 
-        let fill = |template, age: &Sql| {
+        let in_range = Sql::new(IN_RANGE, &[]);
+        let fill_in = |template, age: &Sql, range: &Sql| {
             Sql::new(
                 template,
                 &[
@@ -165,9 +171,11 @@ impl Statements {
                     ("columns", &columns),
                     ("archive", archive),
                     ("archived", &archived),
+                    ("range", range),
                 ],
             )
         };
+        let fill = |template, age: &Sql| fill_in(template, age, &nowhere);
         Self {
             drip: fill(DRIP, &age),
             range: fill(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, &age),
@@ -176,6 +184,8 @@ impl Statements {
             count: fill(COUNT, &age),
             left: fill(LEFT, &age_at_start),
             left_unlocked: fill(LEFT_UNLOCKED, &age_at_start),
+            left_in_range: fill_in(LEFT, &age_at_start, &in_range),
+            left_unlocked_in_range: fill_in(LEFT_UNLOCKED, &age_at_start, &in_range),
             ends: fill(ENDS, &age),
             next: fill(NEXT, &age),
         }

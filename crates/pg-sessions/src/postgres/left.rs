@@ -1,0 +1,111 @@
+//! What a run could not take, by what keeps it: a reference, a lock, a trigger, row security.
+//!
+//! Counting must not cost more than removing did. After a sweep of a backlog the index is full of dead entries, each of
+//! which would be looked up; so a sweep counts range by range, right after the range, while its pages are at hand, and
+//! only where something can be left. A drip counts once at its end.
+
+use super::fault::Fault;
+use super::inspect::Leaf;
+use super::range::tid;
+use super::session::{Bound, Frame, Session, count, statement};
+use crate::obstacle::{Ledger, Stop, plural};
+use crate::table::Sql;
+
+/// A drip's leftovers are counted up to here: it is a number for people.
+const AT_MOST: i64 = 10_000;
+
+/// So many rows of a drip make looking for the few that somebody has locked cost more than knowing is worth.
+pub(super) const TOO_MANY_TO_LOOK: u64 = 50_000;
+
+/// What was found in one leaf so far.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    referred: u64,
+    /// By a trigger or by row security.
+    kept: u64,
+    locked: u64,
+    capped: bool,
+    uncounted: bool,
+}
+
+/// How to count in a run: what is older than `idle` seconds as of the moment when the run began.
+pub(super) struct Look<'a> {
+    pub(super) frame: &'a Frame,
+    pub(super) idle: f64,
+    pub(super) started: &'a str,
+}
+
+impl Left {
+    /// Whether the database itself may keep rows of this leaf.
+    pub(super) fn possible(leaf: &Leaf) -> bool {
+        leaf.referenced || leaf.facts.triggers || leaf.facts.row_security
+    }
+
+    /// Counts in a range of pages, or everywhere.
+    pub(super) async fn look(
+        &mut self,
+        session: &mut Session,
+        look: &Look<'_>,
+        leaf: &Leaf,
+        pages: Option<(u64, u64)>,
+    ) -> Result<(), Stop> {
+        let sql = &leaf.statements;
+        let (all, unlocked) = match pages {
+            Some(_) => (&sql.left_in_range, &sql.left_unlocked_in_range),
+            None => (&sql.left, &sql.left_unlocked),
+        };
+        let bind = |sql: &Sql| -> Bound {
+            let bound = statement(sql.statement()).bind(look.idle).bind(look.started.to_owned()).bind(AT_MOST);
+            match pages {
+                Some((page, end)) => bound.bind(tid(page)).bind(tid(end)),
+                None => bound,
+            }
+        };
+        let row = match session.ask_one(look.frame, bind(all)).await {
+            Ok(row) => row,
+            Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
+            Err(_) => {
+                self.uncounted = true;
+                return Ok(());
+            }
+        };
+        let (rows, referred) = (count(&row, 0)?, count(&row, 1)?);
+        self.capped |= i64::try_from(rows) == Ok(AT_MOST);
+        self.referred += referred;
+        let rest = rows - referred;
+        let kept = if rest == 0 {
+            0
+        } else if leaf.facts.row_security {
+            rest
+        } else if leaf.facts.triggers {
+            match session.ask_one(look.frame, bind(unlocked)).await {
+                Ok(row) => count(&row, 0)?.min(rest),
+                Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
+                Err(_) => rest,
+            }
+        } else {
+            0
+        };
+        self.kept += kept;
+        self.locked += rest - kept;
+        Ok(())
+    }
+
+    /// Writes it down, once for a leaf.
+    pub(super) fn write(self, leaf: &Leaf, ledger: &mut Ledger) {
+        let name = leaf.facts.name.to_string();
+        ledger.referenced(self.referred);
+        ledger.failed(&name, self.kept, "a trigger or row security keeps them");
+        if !ledger.gave_up {
+            ledger.in_use(self.locked);
+        } else if self.locked > 0 {
+            ledger.note(format!("{} in {name} left for the next run", plural(self.locked, "expired row")));
+        }
+        if self.capped {
+            ledger.note(format!("of what is left in {name}, only the first {AT_MOST} rows are counted"));
+        }
+        if self.uncounted {
+            ledger.note(format!("what is left in {name} was not counted: it is locked, or too much"));
+        }
+    }
+}
