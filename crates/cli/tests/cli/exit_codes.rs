@@ -141,3 +141,18 @@ fn a_found_configuration_that_belongs_to_a_stranger_is_78_until_it_is_named() {
     assert_eq!(world.left("out"), ["old.tmp"]);
     assert_eq!(world.run("--config cleanup.toml").is_fine(), "Removed 1 file, freed 4.1 kB.\n");
 }
+
+#[test]
+fn a_policy_that_another_sweep_holds_is_75_and_the_next_run_takes_it() {
+    let world = World::with_policy("");
+    world.run("").is_fine();
+    world.file("out/old.tmp", 2 * HOUR);
+    let lock = fs::File::options().read(true).write(true).open(world.path(".cleanup/locks/out")).unwrap();
+    lock.lock().unwrap();
+    let refused = world.run("--json");
+    refused.exits(75);
+    assert_eq!(refused.json()["policies"][0]["skipped"], "locked");
+    assert_eq!(world.left("out"), ["old.tmp"]);
+    drop(lock);
+    assert_eq!(world.run("").is_fine(), "Removed 1 file, freed 4.1 kB.\n");
+}

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::process::Stdio;
 
 use crate::world::{DAY, HOUR, MINUTE, Ran, World};
 
@@ -130,19 +131,19 @@ fn logs_go_to_stderr_and_name_every_removed_file() {
 }
 
 #[test]
-fn two_sweeps_at_once_share_the_work_and_count_every_file_once() {
+fn two_sweeps_at_once_count_every_file_once() {
     let world = World::with_policy("");
     for number in 0..3000 {
         world.file(format!("out/{number}.tmp"), 2 * HOUR);
     }
     let start = || {
         let mut command = world.command(&["--json"]);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     let sweeps: Vec<Ran> =
         [start(), start()].into_iter().map(|child| world.ran(child.wait_with_output().unwrap())).collect();
     let removed = |ran: &Ran| {
-        ran.is_fine();
+        assert!(matches!(ran.code, 0 | 75), "the second finds nothing left, or the policy locked: {ran}");
         ran.json()["totals"]["removed"].as_u64().unwrap()
     };
     assert_eq!(sweeps.iter().map(removed).sum::<u64>(), 3000);
