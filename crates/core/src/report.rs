@@ -48,6 +48,8 @@ pub struct Report {
     /// Why this run leaves nothing behind for the next one, when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_remembered: Option<String>,
+    /// Whether this run found no memory and began a new one: what was held before, if anything, is forgotten.
+    pub new_memory: bool,
 }
 
 /// What started a run.
@@ -306,6 +308,7 @@ impl Report {
             totals,
             notes: Vec::new(),
             not_remembered: None,
+            new_memory: false,
         }
     }
 }

@@ -87,15 +87,14 @@ impl<'a> Memory<'a> {
     /// Whether the wall clock goes on from where the last run left it.
     pub(crate) fn doubt_clock(&mut self) -> Result<(), Jump> {
         match self.state.as_mut().and_then(State::last_clock) {
-            Some(last) => guard::check(&in_core(last), &self.reading),
+            Some(last) => guard::check(&last, &self.reading),
             None => Ok(()),
         }
     }
 
     /// When this machine was asleep or off, as far as it is known.
     pub(crate) fn running_time(&mut self) -> Option<RunningTime> {
-        let past = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
-        let mut readings: Vec<Reading> = past.into_iter().map(in_core).collect();
+        let mut readings = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
         readings.push(self.reading.clone());
         RunningTime::new(&readings)
     }
@@ -195,9 +194,10 @@ impl<'a> Memory<'a> {
         if let Some(state) = &mut self.state {
             if usage == Use::Run {
                 let now = report.finished_at;
-                state.record_run(report, &in_state(&self.reading), clock_trusted, keep, now);
+                state.record_run(report, &self.reading, clock_trusted, keep, now);
             }
             self.notes.extend(state.take_notes());
+            report.new_memory = usage == Use::Run && state.is_new();
         }
         report.notes = self.notes;
         report.not_remembered = self.missing;
@@ -269,16 +269,6 @@ fn place(origin: &Origin, configured: &Configured) -> Place {
             }
         }
     }
-}
-
-fn in_core(reading: cleanup_state::ClockReading) -> Reading {
-    let cleanup_state::ClockReading { wall, boot, running, boot_id } = reading;
-    Reading { wall, boot, running, boot_id }
-}
-
-fn in_state(reading: &Reading) -> cleanup_state::ClockReading {
-    let Reading { wall, boot, running, boot_id } = reading.clone();
-    cleanup_state::ClockReading { wall, boot, running, boot_id }
 }
 
 /// FNV-1a: stable over versions, which the standard library's hashes are not.

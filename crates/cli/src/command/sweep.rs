@@ -3,7 +3,6 @@
 //! The sweep runs to its end whatever becomes of the output: everything here happens beside it or after it.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::candidate::{Candidate, Class};
@@ -32,7 +31,6 @@ pub(super) fn run(
 ) -> Result<Code, Failure> {
     let engine = super::open(global)?;
     let ages = ages(&engine, &policies, flags)?;
-    let named_policies = !policies.is_empty();
     let request = Request {
         policies,
         mode: if flags.dry_run { Mode::Plan } else { Mode::Apply },
@@ -58,10 +56,8 @@ pub(super) fn run(
         console.out.document(&report);
         report.policies.iter().flat_map(Problem::of).for_each(|problem| console.problem(&problem));
     } else if is_nowhere(&engine, &report) {
-        // In cron this is the hour before the application has made its first file; a person wants to know.
-        if named_policies || flags.dry_run || std::io::stderr().is_terminal() || console.verbosity.has_paths() {
-            super::say_where_to_begin(console);
-        }
+        // Also in cron: a crontab that forgot its `cd` would otherwise do nothing for ever, and say nothing.
+        super::say_where_to_begin(console);
         if flags.dry_run && console.verbosity > Verbosity::Problems {
             console.out.print(Summary(&report));
         }
@@ -121,10 +117,16 @@ pub(super) fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, place
     for note in &report.notes {
         console.problem(&Problem::warning(note));
     }
-    if let Some(why) = &report.not_remembered
-        && console.verbosity >= Verbosity::Blocks
-    {
-        console.problem(&Problem::warning(why));
+    if console.verbosity >= Verbosity::Blocks {
+        if let Some(why) = &report.not_remembered {
+            console.problem(&Problem::warning(why));
+        }
+        if report.new_memory {
+            let detail = theme.detail;
+            console.out.print(format_args!(
+                "{detail}Runs are remembered from now on; earlier holds, if any, are forgotten.{detail:#}"
+            ));
+        }
     }
     let summary = Summary(report);
     let is_wanted = match console.verbosity {

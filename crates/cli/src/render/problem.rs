@@ -23,7 +23,7 @@ pub(crate) enum Problem {
     /// A reason to look; the next run may well succeed.
     Warning(String),
     /// A session policy whose database is away: a sentence of its own that log watchers look for.
-    Away { policy: String, message: String },
+    Away(String),
 }
 
 impl Problem {
@@ -54,8 +54,7 @@ impl Problem {
                 problems.extend(message.map(|message| Self::warning(format_args!("{name}: {message}"))));
             }
             (PolicyStatus::Skipped, Some(Skip::DatabaseAway)) => {
-                let message = message.unwrap_or_else(|| "the database does not answer".to_owned());
-                problems.push(Self::Away { policy: name.clone(), message });
+                problems.push(Self::Away(message.unwrap_or_else(|| format!("{name}: the database does not answer"))));
             }
             (PolicyStatus::Skipped, Some(Skip::Locked)) => {
                 problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or_default())));
@@ -87,10 +86,7 @@ impl Problem {
             match self {
                 Self::Error(text) => write!(f, "{error}error{error:#}: {text}"),
                 Self::Warning(text) => write!(f, "{warning}warning{warning:#}: {text}"),
-                Self::Away { policy, message } => {
-                    let words = policy.replace(['-', '_'], " ");
-                    write!(f, "{warning}Could not clean up {words}{warning:#}: {message}")
-                }
+                Self::Away(message) => write!(f, "{warning}{message}{warning:#}"),
             }
         })
     }
@@ -127,7 +123,7 @@ mod tests {
     #[test]
     fn a_database_that_is_away_has_its_own_sentence_and_other_skips_are_no_problem() {
         let skipped = |skip| {
-            let message = "connection refused".to_owned();
+            let message = "Could not clean up tutor sessions: connection refused".to_owned();
             PolicyReport::skipped("tutor-sessions", PolicyKind::Sessions, skip, message)
         };
         assert_eq!(lines(&skipped(Skip::DatabaseAway)), "Could not clean up tutor sessions: connection refused");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use cleanup_core::guard::Reading as ClockReading;
 use cleanup_core::moment::Moment;
 use sqlx::SqliteConnection;
 
@@ -27,19 +28,6 @@ const LAST_TWO: &str = "select sequence, wall_seconds, boot_id from clock order 
 const DELETE: &str = "delete from clock where sequence = ?1";
 const PRUNE: &str = "delete from clock where sequence <= \
                      (select sequence from clock order by sequence desc limit 1 offset ?1)";
-
-/// What the clocks said at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClockReading {
-    /// The wall clock.
-    pub wall: Moment,
-    /// Since the machine was started, time asleep included (`CLOCK_BOOTTIME`).
-    pub boot: Duration,
-    /// Since the machine was started, time asleep left out (`CLOCK_MONOTONIC`).
-    pub running: Duration,
-    /// Which start of the machine it was.
-    pub boot_id: String,
-}
 
 type Row = (i64, i64, i64, i64, String);
 

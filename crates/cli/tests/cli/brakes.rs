@@ -1,0 +1,361 @@
+//! The accidents that get cleaners switched off: a jumped clock, a typo, something mounted over the root, two at once,
+//! a killed run. Each ends with nothing deleted that should stay, one sentence, and the next run as it should be.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::world::{DAY, HOUR, MINUTE, Ran, World};
+
+/// `faketime` sets the wall clock of one process; boot time stays real.
+fn at_clock(world: &World, clock: &str, line: &str) -> Ran {
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    let plain = world.command(&arguments);
+    let mut command = Command::new("faketime");
+    command.arg(clock).arg(plain.get_program()).args(plain.get_args());
+    command.current_dir(world.path("")).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").stdin(Stdio::null());
+    let output = command.output().expect("faketime is installed: `cargo xtask test` sees to it");
+    world.ran(output)
+}
+
+/// A policy that ran once, with young files and one that an hour-old rule would take.
+fn with_history(more: &str) -> World {
+    let world = World::with_policy(more);
+    world.file("out/first.tmp", 2 * HOUR);
+    world.run("").exits(0);
+    world.file("out/young.tmp", MINUTE);
+    world
+}
+
+#[test]
+fn a_clock_that_jumps_holds_and_the_right_time_goes_on() {
+    for (clock, word) in
+        [("+1 year", "ran ahead"), ("-2 years", "was set back"), ("1970-01-02 00:00:00", "was set back")]
+    {
+        let world = with_history("");
+        let held = at_clock(&world, clock, "");
+        held.exits(4);
+        assert!(held.err.contains(word) && held.err.contains("--force"), "{held}");
+        assert_eq!(world.left("out"), ["young.tmp"], "{clock}");
+        at_clock(&world, clock, "--dry-run").exits(4);
+
+        world.file("out/due.tmp", 2 * HOUR);
+        assert_eq!(world.run("").is_fine(), "Removed 1 file, freed 4.1 kB.\n", "a held run is no baseline: {clock}");
+    }
+}
+
+#[test]
+fn force_takes_the_new_clock_for_right() {
+    let world = with_history("");
+    at_clock(&world, "+1 year", "").exits(4);
+    at_clock(&world, "+1 year", "--force").exits(0);
+    assert!(world.left("out").is_empty());
+    world.file("out/young.tmp", MINUTE);
+    at_clock(&world, "+1 year", "--dry-run").exits(0);
+    assert!(world.run("").err.contains("was set back"), "and the old one for wrong");
+}
+
+#[test]
+fn a_first_run_has_nothing_to_compare_with_and_a_future_stamp_stays() {
+    let world = World::with_policy("");
+    world.file("out/due.tmp", 2 * HOUR);
+    let ran = at_clock(&world, "-2 years", "");
+    assert!(ran.exits(0).is_empty(), "{ran}");
+    assert_eq!(world.left("out"), ["due.tmp"], "stamped in the future of that clock");
+}
+
+#[test]
+fn a_typo_in_the_threshold_is_held_and_shown() {
+    let world = World::with_policy("");
+    for index in 0..150 {
+        world.file(format!("out/{index:03}.tmp"), 10 * MINUTE);
+    }
+    assert_eq!(world.run("").is_fine(), "");
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    world.write("cleanup.toml", &config.replace("\"1h\"", "\"1m\""));
+
+    let held = world.run("--json");
+    held.exits(4);
+    let report = held.json();
+    assert_eq!(report["policies"][0]["status"], "held");
+    assert_eq!(report["policies"][0]["due"], 150);
+    assert_eq!(report["policies"][0]["plan"].as_array().unwrap().len(), 20);
+    let message = report["policies"][0]["message"].as_str().unwrap();
+    assert!(message.contains("max_age was changed from \"1h\" to \"1m\""), "{message}");
+    assert_eq!(world.left("out").len(), 150);
+    world.run("").exits(4);
+
+    world.write("cleanup.toml", &config);
+    assert_eq!(world.run("").is_fine(), "", "mended, it goes on");
+    world.write("cleanup.toml", &config.replace("\"1h\"", "\"1m\""));
+    world.run("--force").exits(0);
+    assert!(world.left("out").is_empty(), "meant, it goes on as well");
+    assert_eq!(world.run("").is_fine(), "", "and is the rule from then on");
+}
+
+#[test]
+fn another_age_on_the_command_line_is_meant() {
+    let world = World::with_policy("");
+    for index in 0..150 {
+        world.file(format!("out/{index:03}.tmp"), 10 * MINUTE);
+    }
+    world.run("").exits(0);
+    world.run("--max-age out=1m").exits(0);
+    assert!(world.left("out").is_empty());
+}
+
+#[test]
+fn shares_and_numbers_have_their_limits() {
+    let world = World::with_policy("max_removal_percent = 50");
+    for index in 0..200 {
+        world.file(format!("out/{index:03}.tmp"), if index < 120 { 2 * HOUR } else { MINUTE });
+    }
+    let held = world.run("");
+    held.exits(4);
+    assert!(held.err.contains("120 of 200 files") && held.err.contains("max_removal_percent = 50"), "{held}");
+    world.run("--force").exits(0);
+    assert_eq!(world.left("out").len(), 80);
+
+    let world = World::with_policy("max_removals = 3");
+    for index in 0..10 {
+        world.file(format!("out/{index}.tmp"), 2 * HOUR);
+    }
+    let plan = world.run("--dry-run --json").json();
+    assert_eq!((&plan["policies"][0]["due"], &plan["policies"][0]["kept"]["deferred"]), (&3.into(), &7.into()));
+    let report = world.run("--json").json();
+    assert_eq!((&report["policies"][0]["removed"], &report["policies"][0]["kept"]["deferred"]), (&3.into(), &7.into()));
+    assert_eq!(world.left("out").len(), 7);
+}
+
+#[test]
+fn errors_in_a_row_end_a_hopeless_run() {
+    let world = World::with_policy("max_consecutive_errors = 5");
+    for index in 0..50 {
+        world.file(format!("out/{index}.tmp"), 2 * HOUR);
+    }
+    let Some(mut command) = world.command_as_nobody(&["--json"]) else { return };
+    let ran = world.ran(command.output().unwrap());
+    ran.exits(3);
+    assert_eq!(ran.json()["policies"][0]["errors_total"], 5);
+    assert!(ran.err.contains("max_consecutive_errors"), "{ran}");
+}
+
+#[test]
+fn something_mounted_over_the_root_is_held() {
+    let world = with_history("");
+    let out = world.path("out");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&out).output();
+    if !mount.is_ok_and(|mount| mount.status.success()) {
+        eprintln!("SKIPPED: this process may not mount");
+        return;
+    }
+    world.file("out/victim.tmp", 2 * HOUR);
+    let held = world.run("");
+    let left = world.left("out");
+    assert!(Command::new("umount").arg(&out).status().unwrap().success());
+    held.exits(4);
+    assert!(held.err.contains("another file system"), "{held}");
+    assert_eq!(left, ["victim.tmp"]);
+    assert_eq!(world.run("").is_fine(), "");
+}
+
+#[test]
+fn a_lost_memory_deletes_nothing_early() {
+    let world = with_history("");
+    fs::remove_dir_all(world.path(".cleanup")).unwrap();
+    assert_eq!(world.run("").is_fine(), "");
+    for ruin in [b"".as_slice(), b"SQLite format 3\0 and then nonsense", &[0xff; 5000]] {
+        fs::write(world.path(".cleanup/state.db"), ruin).unwrap();
+        world.run("").exits(0);
+        assert_eq!(world.left("out"), ["young.tmp"]);
+    }
+}
+
+#[test]
+fn promises_that_cannot_be_read_hold_the_files() {
+    let world = with_history("");
+    world.run("hold out/kept.tmp --for 2d").is_fine();
+    world.run("hold out/other.tmp --for 2d").is_fine();
+    let file = world.path(".cleanup/promises.jsonl");
+    let mut promises = fs::read(&file).unwrap();
+    promises[20] ^= 1;
+    fs::write(&file, promises).unwrap();
+    world.file("out/due.tmp", 2 * HOUR);
+    let held = world.run("");
+    held.exits(4);
+    assert!(held.err.contains("promises.jsonl"), "{held}");
+    assert_eq!(world.left("out"), ["due.tmp", "young.tmp"]);
+}
+
+#[test]
+fn what_is_held_stays_and_says_so() {
+    let world = World::with_policy("recursive = true");
+    world.file("out/kept.tmp", 9 * DAY);
+    world.file("out/folder/kept.tmp", 9 * DAY);
+    world.file("out/due.tmp", 9 * DAY);
+    assert!(world.run("hold out/kept.tmp out/folder --for 2d").is_fine().contains("is held until"));
+    assert_eq!(world.run("hold --list").is_fine().lines().count(), 2);
+    assert!(world.run("explain out/kept.tmp").is_fine().contains("held until"));
+    let report = world.run("--json").json();
+    assert_eq!(report["policies"][0]["kept"]["held"], 2);
+    assert_eq!(world.left("out"), ["folder", "kept.tmp"]);
+
+    let ahead = world.run("--dry-run --at +3d --json").json();
+    assert_eq!(ahead["policies"][0]["due"], 2, "by then the holds are over");
+    world.run("hold --release out/kept.tmp").is_fine();
+    world.run("").exits(0);
+    assert_eq!(world.left("out"), ["folder"]);
+}
+
+#[test]
+fn looking_ahead_is_for_dry_runs() {
+    let world = World::with_policy("");
+    world.file("out/young.tmp", MINUTE);
+    assert_eq!(world.run("--dry-run --at +1h --json").json()["policies"][0]["due"], 1);
+    assert_eq!(world.run("--dry-run --at +30m --json").json()["policies"][0]["due"], 0);
+    assert_eq!(world.run("--dry-run --at 2100-01-01 --json").json()["policies"][0]["due"], 1);
+    world.run("--at +1h").exits(2);
+    world.run("--dry-run --at soon").exits(2);
+    assert_eq!(world.left("out"), ["young.tmp"]);
+}
+
+#[test]
+fn history_remembers_what_ran() {
+    let world = World::with_policy("");
+    world.file("out/due.tmp", 2 * HOUR);
+    world.run("").exits(0);
+    world.run("--dry-run").exits(0);
+    let history = world.run("history --json").json();
+    let runs = history["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 1, "a dry run leaves nothing behind");
+    assert_eq!((&runs[0]["removed"], &runs[0]["status"]), (&1.into(), &"ok".into()));
+    let id = runs[0]["run_id"].as_str().unwrap();
+    assert_eq!(world.run(&format!("history {id} --json")).json()["policies"][0]["removed"], 1);
+    assert!(world.run(&format!("history {id}")).is_fine().contains("removed 1 of 1 file"));
+    assert!(world.run("history 0000").err.contains("there is no run"));
+}
+
+#[test]
+fn a_second_sweep_of_one_policy_gives_way() {
+    let world = World::with_policy("");
+    world.file("out/due.tmp", 2 * HOUR);
+    world.run("--dry-run").exits(0);
+    fs::create_dir_all(world.path(".cleanup/locks")).unwrap();
+    fs::set_permissions(world.path(".cleanup"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let lock = fs::File::create(world.path(".cleanup/locks/out")).unwrap();
+    lock.lock().unwrap();
+    let ran = world.run("");
+    ran.exits(75);
+    assert!(ran.err.contains("another sweep of this policy is running"), "{ran}");
+    world.run("--dry-run").exits(0);
+    lock.unlock().unwrap();
+    world.run("").exits(0);
+    assert!(world.left("out").is_empty());
+}
+
+#[test]
+fn observing_takes_nothing_and_compares_with_the_other_cleaner() {
+    let world = World::with_policy("mode = \"observe\"");
+    for name in ["taken", "left"] {
+        world.file(format!("out/{name}.tmp"), 2 * HOUR);
+    }
+    for name in ["young", "stolen"] {
+        world.file(format!("out/{name}.tmp"), MINUTE);
+    }
+    let first = world.run("--json").json();
+    assert_eq!((&first["policies"][0]["due"], &first["policies"][0]["removed"]), (&2.into(), &0.into()));
+    assert_eq!(world.left("out").len(), 4);
+
+    // The old cleaner has another idea of what is due.
+    let find = ["-name", "taken.tmp", "-delete", "-o", "-name", "stolen.tmp", "-delete"];
+    assert!(Command::new("find").arg(world.path("out")).args(find).status().unwrap().success());
+    let second = world.run("--json").json();
+    let observed = &second["policies"][0]["observed"];
+    assert_eq!(observed["gone_as_predicted"], 1);
+    assert_eq!(observed["still_there"], 1);
+    assert_eq!(observed["gone_but_kept"], 1);
+    assert_eq!(observed["examples_gone_but_kept"][0], "stolen.tmp");
+}
+
+#[test]
+fn with_running_time_nothing_that_is_unknown_counts() {
+    let world = World::with_policy("age_clock = \"running\"");
+    world.file("out/due.tmp", 9 * DAY);
+    assert_eq!(world.run("").is_fine(), "");
+    let said = world.run("explain out/due.tmp");
+    assert!(said.is_fine().contains("of running time ago"), "{said}");
+    assert_eq!(world.left("out"), ["due.tmp"], "nobody knows how long this machine was running before");
+}
+
+#[test]
+fn without_a_place_for_it_nothing_is_remembered_and_files_go_all_the_same() {
+    let world = World::with_policy("");
+    world.write(".cleanup", "a file where the folder should be");
+    world.file("out/due.tmp", 2 * HOUR);
+    let report = world.run("--json");
+    report.exits(0);
+    assert!(report.json()["not_remembered"].as_str().unwrap().contains("nothing is remembered"), "{report}");
+    assert!(world.left("out").is_empty());
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_nothing_stuck() {
+    let world = World::with_policy("");
+    for round in 0_u64..50 {
+        for index in 0..20 {
+            world.file(format!("out/{round}-{index}.tmp"), 2 * HOUR);
+        }
+        let mut child = world.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The moments are spread by work of our own, not by waiting: more each round.
+        let mut nothing = std::io::sink();
+        for byte in 0..round * 4000 {
+            nothing.write_all(&byte.to_le_bytes()).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    world.file("out/young.tmp", MINUTE);
+    let last = world.run("");
+    last.exits(0);
+    assert_eq!(world.left("out"), ["young.tmp"], "{last}");
+    assert_eq!(world.run("").is_fine(), "");
+    world.run("history").is_fine();
+}
+
+#[test]
+fn two_policies_with_one_root_share_it() {
+    let world = World::with_policy("");
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    world.write("cleanup.toml", &(config.clone() + &config.replace("files.out", "files.again")));
+    for index in 0..300 {
+        world.file(format!("out/{index}.tmp"), 2 * HOUR);
+    }
+    let start = |policy: &str| {
+        world.command(&["sweep", policy, "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [start("out"), start("again")];
+    let removed: u64 = both
+        .into_iter()
+        .map(|child| {
+            let ran = world.ran(child.wait_with_output().unwrap());
+            ran.exits(0);
+            ran.json()["totals"]["removed"].as_u64().unwrap()
+        })
+        .sum();
+    assert_eq!(removed, 300, "no file is counted twice");
+    assert!(world.left("out").is_empty());
+}
+
+#[test]
+fn a_read_only_memory_is_no_reason_to_stop() {
+    let world = with_history("");
+    let Some(mut command) = world.command_as_nobody(&["--json"]) else { return };
+    world.file("out/due.tmp", 2 * HOUR);
+    fs::set_permissions(world.path("out"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let ran = world.ran(command.output().unwrap());
+    ran.exits(0);
+    assert!(ran.json()["not_remembered"].is_string(), "{ran}");
+    assert_eq!(world.left("out"), ["young.tmp"]);
+}
