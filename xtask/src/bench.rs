@@ -6,6 +6,7 @@
 mod contenders;
 mod fixture;
 mod page;
+mod sessions;
 mod sweep;
 
 use anyhow::Result;
@@ -20,11 +21,14 @@ pub(crate) struct Args {
 enum Bench {
     /// Sweep trees of files, beside find, systemd-tmpfiles, fd, tmpreaper, and programs of our own
     Sweep(sweep::Args),
+    /// Remove session rows under load, beside one big DELETE and batches of ids
+    Sessions(sessions::Args),
 }
 
 /// Runs the named benchmark.
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Sweep(args) => sweep::run(args),
+        Bench::Sessions(args) => sessions::run(args),
     }
 }

@@ -1,6 +1,6 @@
 //! The figures as tables, on the terminal and in `docs/benchmarks.md`.
 //!
-//! The page belongs to people: only what stands between the two marks is replaced.
+//! The page belongs to people: only what stands between the two marks of a bench is replaced.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,8 +15,7 @@ use super::contenders::Contender;
 use super::fixture::Folders;
 use super::sweep::{Cost, Outcome};
 
-const BEGIN: &str = "<!-- written by cargo xtask bench sweep -->";
-const END: &str = "<!-- end of cargo xtask bench sweep -->";
+const TITLE: &str = "# Benchmarks\n\nRatios within one run say something; milliseconds do not travel.\n";
 
 /// What has to be known to read the figures, and no more: nothing that names a machine.
 pub(crate) struct Facts {
@@ -83,22 +82,18 @@ pub(crate) fn section(outcome: &Outcome) -> String {
 }
 
 /// Replaces what an earlier run wrote, or begins the page.
-pub(crate) fn write(page: &Path, facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> Result<()> {
+pub(crate) fn write(page: &Path, bench: &str, body: &str) -> Result<()> {
     let old = match fs::read_to_string(page) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            format!(
-                "# Benchmarks\n\nRatios within one run say something; milliseconds do not travel.\n\n{BEGIN}\n{END}\n"
-            )
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => TITLE.to_owned(),
         Err(error) => return Err(error).context("cannot read the page"),
     };
-    let new = replaced(&old, &body(facts, outcomes, files, runs));
     fs::create_dir_all(page.parent().context("a page lies in a folder")?)?;
-    fs::write(page, new).context("cannot write the page")
+    fs::write(page, replaced(&old, bench, body)).context("cannot write the page")
 }
 
-fn body(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> String {
+/// What the bench of sweeps has to say.
+pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> String {
     let mut text = format!(
         "## Sweeping files\n\n\
          ```console,no-run\n$ cargo xtask bench sweep --files {files} --runs {runs}\n```\n\n\
@@ -120,9 +115,11 @@ fn body(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> String {
     text
 }
 
-fn replaced(old: &str, body: &str) -> String {
-    let section = format!("{BEGIN}\n\n{body}\n{END}");
-    match (old.split_once(BEGIN), old.split_once(END)) {
+fn replaced(old: &str, bench: &str, body: &str) -> String {
+    let begin = format!("<!-- written by cargo xtask bench {bench} -->");
+    let end = format!("<!-- end of cargo xtask bench {bench} -->");
+    let section = format!("{begin}\n\n{body}\n{end}");
+    match (old.split_once(&begin), old.split_once(&end)) {
         (Some((before, _)), Some((_, after))) => format!("{before}{section}{after}"),
         _ => format!("{}\n\n{section}\n", old.trim_end()),
     }
@@ -185,16 +182,20 @@ fn file_system(folder: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, replaced};
+    use super::replaced;
+
+    const BEGIN: &str = "<!-- written by cargo xtask bench x -->";
+    const END: &str = "<!-- end of cargo xtask bench x -->";
 
     #[test]
     fn only_what_was_written_by_the_bench_is_replaced() {
         let old = format!("# Ours\n\n{BEGIN}\nold\n{END}\n\n## Kept\n");
-        assert_eq!(replaced(&old, "new\n"), format!("# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n\n## Kept\n"));
+        assert_eq!(replaced(&old, "x", "new\n"), format!("# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n\n## Kept\n"));
+        assert!(replaced(&old, "y", "new\n").contains("old"), "another bench has marks of its own");
     }
 
     #[test]
     fn a_page_without_the_marks_keeps_its_text() {
-        assert_eq!(replaced("# Ours\n", "new\n"), format!("# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n"));
+        assert_eq!(replaced("# Ours\n", "x", "new\n"), format!("# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n"));
     }
 }

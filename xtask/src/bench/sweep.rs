@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let whole = args.only.is_empty() && args.scenarios.is_empty();
     if whole && !args.no_page {
         let page = top().join("docs/benchmarks.md");
-        page::write(&page, &facts, &outcomes, args.files, args.runs)?;
+        page::write(&page, "sweep", &page::sweeps(&facts, &outcomes, args.files, args.runs))?;
         println!("\nwritten to docs/benchmarks.md");
     }
     Ok(())
