@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cleanup_core::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
+use cleanup_core::policy::{Archives, Database, Effect, MaxAge, Pace, Policy, SessionPolicy};
 use cleanup_pg_sessions::Way;
 use cleanup_test_postgres::{Cluster, Server};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -285,6 +285,7 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
         statement_timeout: None,
         pace,
         archive_table: None,
+        effect: Effect::Enforce,
         schedule: None,
         enabled: true,
     }

@@ -130,6 +130,13 @@ impl Ledger {
         }
     }
 
+    /// Adds the books of another connection of the same run.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.tally.add(other.tally);
+        self.gave_up |= other.gave_up;
+        self.notes.extend(other.notes);
+    }
+
     /// Names something that went wrong, without a row's id.
     pub(crate) fn error(&mut self, table: &str, error: String) {
         self.tally.failed(ItemError { path: table.to_owned(), path_bytes: None, error });

@@ -54,6 +54,8 @@ pub(super) struct Batches<'a> {
     pub(super) ledger: &'a mut Ledger,
     limits: Limits,
     target: Duration,
+    /// The key of the advisory lock.
+    key: i64,
     /// How often in a row it did not work.
     tries: u32,
     /// For rows that a waiting statement locks too: they must not wait for long.
@@ -75,9 +77,15 @@ impl<'a> Batches<'a> {
         let statement = tighter(ground.server.statement_timeout_ms, patience);
         let limits = Limits { lock, statement: Some(statement) };
         let target = target.min(statement / 4).max(millis(1));
+        let key = ground.table.key;
         let frame = Frame::batch(limits, "");
         let (hasty, around, steady) = (frame.clone(), frame.clone(), frame);
-        Self { policy, ground, observer, ledger, limits, target, tries: 0, hasty, around, steady }
+        Self { policy, ground, observer, ledger, limits, target, key, tries: 0, hasty, around, steady }
+    }
+
+    /// For a second connection of the same run, which must not take the first one for another node.
+    pub(super) fn second(self) -> Self {
+        Self { key: self.key.wrapping_add(1), ..self }
     }
 
     /// Makes ready for a leaf.
@@ -151,7 +159,7 @@ impl<'a> Batches<'a> {
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
         let began = Instant::now();
-        match session.batch(frame, self.ground.table.key, bound, kind).await {
+        match session.batch(frame, self.key, bound, kind).await {
             Ok(done) => {
                 let pause = pacer.done(began.elapsed());
                 self.tries = 0;

@@ -19,7 +19,7 @@ mod sql;
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::policy::{Pace, SessionPolicy};
 use cleanup_core::sweep::Observer;
 use sqlx::postgres::PgConnectOptions;
 
@@ -33,6 +33,10 @@ use crate::{Clock, SessionStats, Way};
 
 /// From this share of expired rows on, going through everything beats following an index.
 const BACKLOG_SHARE: f64 = 0.3;
+
+/// From this size on, and only when nobody is there to feel it, two connections take half of a table each: deleting is
+/// work for a processor, and a server has more than one.
+const TWO_CONNECTIONS_BYTES: u64 = 16 << 20;
 
 /// TID ranges came with this version.
 const TID_RANGES: i32 = 140_000;
@@ -58,7 +62,29 @@ pub(crate) async fn sweep(
         batches.enter(leaf);
         match way {
             Way::Drip => drip::run(&mut session, &mut batches, leaf).await?,
-            Way::Sweep => range::run(&mut session, &mut batches, leaf).await?,
+            Way::Sweep => {
+                let pages = range::pages(leaf, ground.server.block_bytes);
+                let second = if policy.pace == Pace::OffHours && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES {
+                    // A role may have no second connection left; one is enough.
+                    Session::open(options).await.ok()
+                } else {
+                    None
+                };
+                let Some(mut second) = second else {
+                    range::run(&mut session, &mut batches, leaf, 0..pages).await?;
+                    continue;
+                };
+                let mut second_ledger = Ledger::default();
+                let mut second_batches = Batches::new(policy, &ground, observer, &mut second_ledger).second();
+                second_batches.enter(leaf);
+                let (first, last) = tokio::join!(
+                    range::run(&mut session, &mut batches, leaf, 0..pages / 2),
+                    range::run(&mut second, &mut second_batches, leaf, pages / 2..pages),
+                );
+                batches.ledger.add(second_ledger);
+                first.and(last)?;
+                second.close().await;
+            }
         }
     }
     session.close().await;

@@ -4,20 +4,26 @@
 //! a batch takes, and the same range is then done again around the locked rows: nobody waits for us, and we for nobody.
 //! A page whose rows take too long all at once is taken in pieces.
 
+use std::ops::Range;
+
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
 use super::left::Left;
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
 
-pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: &Leaf) -> Result<(), Stop> {
+pub(super) async fn run(
+    session: &mut Session,
+    batches: &mut Batches<'_>,
+    leaf: &Leaf,
+    part: Range<u64>,
+) -> Result<(), Stop> {
     let plain = leaf.statements.range.statement();
-    let pages = leaf.facts.bytes.div_ceil(batches.block_bytes());
-    let mut pacer = batches.pages(rows_per_page(leaf, pages));
+    let mut pacer = batches.pages(rows_per_page(leaf, pages(leaf, batches.block_bytes())));
     let mut left = Left::default();
-    let mut page = 0;
-    while page < pages {
-        let end = (page + u64::from(pacer.size())).min(pages);
+    let mut page = part.start;
+    while page < part.end {
+        let end = (page + u64::from(pacer.size())).min(part.end);
         let bound = statement(plain.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
         match batches.hasty(session, bound, &mut pacer).await? {
             Next::Done(_) => {
@@ -37,6 +43,11 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
     }
     left.write(leaf, batches.ledger);
     Ok(())
+}
+
+/// How many pages a leaf has.
+pub(super) fn pages(leaf: &Leaf, block_bytes: u64) -> u64 {
+    leaf.facts.bytes.div_ceil(block_bytes)
 }
 
 /// The same range without waiting, in pieces that fit.

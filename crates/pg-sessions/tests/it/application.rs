@@ -37,6 +37,27 @@ async fn both_ways_take_the_same_rows() {
     }
 }
 
+/// In the off-hours two connections take half of a large table each; their books are added.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_share_a_large_table() {
+    let db = Db::shared().with_sessions(9000, 9001);
+    db.sql(
+        "update tutor_sessions set visual_language = repeat(md5(session_id), 60); vacuum full analyze tutor_sessions",
+    );
+    assert!(db.count("select pg_relation_size('tutor_sessions')") > 16 << 20);
+    db.sql("update tutor_sessions set visual_language = '' where session_id in ('e1', 'e9000')");
+    let mut user = db.connect().await;
+    let touch = "begin; update tutor_sessions set last_activity = now() where session_id in ('e2', 'e8999')";
+    sqlx::Executor::execute(&mut user, touch).await.unwrap();
+    let report = apply_by(Way::Sweep, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+    assert_eq!(
+        (report.status, report.counts.removed, report.counts.kept.in_use),
+        (PolicyStatus::Ok, 8998, 2),
+        "{report:?}"
+    );
+    assert_eq!(db.rows(), 9003);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn null_infinity_and_future_stay_and_minus_infinity_goes() {
     for way in [Way::Drip, Way::Sweep] {

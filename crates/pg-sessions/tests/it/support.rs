@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
+use cleanup_core::policy::{Archives, Database, Effect, MaxAge, Pace, Policy, SessionPolicy};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Mode, Observer};
@@ -124,6 +124,7 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
         statement_timeout: None,
         pace: Pace::OffHours,
         archive_table: None,
+        effect: Effect::Enforce,
         schedule: None,
         enabled: true,
     }
