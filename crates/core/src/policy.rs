@@ -164,6 +164,8 @@ pub struct SessionPolicy {
     pub pace: Pace,
     /// A table that takes the removed rows, in the same statement.
     pub archive_table: Option<String>,
+    /// Whether rows are removed at all, or only counted.
+    pub effect: Effect,
     /// When the service or a rendered unit runs it.
     pub schedule: Option<Schedule>,
     /// Whether it runs at all.

@@ -20,6 +20,9 @@ use cleanup_state::Observation;
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
 
+/// What is said of a policy that only observes.
+pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
+
 /// One run of one file policy.
 pub(crate) struct FileRun<'a> {
     /// The policy, with what the request wants to be different.
@@ -119,7 +122,7 @@ fn observe(
     let noting = Noting { observation: Mutex::new(observation), observer };
     let tally = sweep(store, &policy.rule, run, Mode::Plan, &noting);
     let last = noting.observation.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
-    let message = Some("observed only (mode = \"observe\"): nothing was removed".to_owned());
+    let message = Some(OBSERVED.to_owned());
     PolicyReport { message, observed: last.map(in_report), ..finished(&policy.rule.name, tally) }
 }
 

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::path::Path;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::policy::{Effect, SessionPolicy};
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
 use cleanup_pg_sessions::{Obstacle, Severity as Found};
@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use crate::answer::{Finding, PolicyStats, SessionStats, Severity};
 use crate::clock;
 use crate::engine::{PolicyWatcher, Watcher, disabled};
+use crate::files::OBSERVED;
 
 /// Sweeps all of them, or plans to; `at` is another time, for plans.
 pub(crate) fn sweep(
@@ -31,6 +32,10 @@ pub(crate) fn sweep(
         watcher.begins(name);
         let report = match (mode, at) {
             _ if !policy.enabled => disabled(name, PolicyKind::Sessions),
+            (Mode::Apply, _) if policy.effect == Effect::Observe => {
+                let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, clock::now(), &()).await;
+                observed(plan)
+            }
             (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
             _ => {
                 let observer = PolicyWatcher { name, watcher };
@@ -92,6 +97,12 @@ pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
         found.into_iter().map(finding).collect::<Vec<_>>()
     });
     findings.into_iter().flatten().collect()
+}
+
+/// Says of a plan that it is all that will happen.
+fn observed(plan: PolicyReport) -> PolicyReport {
+    let message = plan.message.map_or_else(|| OBSERVED.to_owned(), |message| format!("{message}; {OBSERVED}"));
+    PolicyReport { message: Some(message), ..plan }
 }
 
 fn stopped(name: &str, obstacle: Obstacle) -> PolicyReport {

@@ -359,3 +359,24 @@ fn a_read_only_memory_is_no_reason_to_stop() {
     assert!(ran.json()["not_remembered"].is_string(), "{ran}");
     assert_eq!(world.left("out"), ["young.tmp"]);
 }
+
+#[test]
+fn sessions_can_be_observed_too() {
+    let world = World::new();
+    world.write(
+        "cleanup.toml",
+        "[sessions.tutor-sessions]\nurl = \"sqlite:///sessions.db\"\ntable = \"s\"\nid_column = \"id\"\n\
+         activity_column = \"at\"\nmax_idle = \"2h\"\nmode = \"observe\"\n",
+    );
+    let sql = "create table s (id text primary key, at integer); insert into s values ('a', 1000), ('b', unixepoch());";
+    let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+    let database = world.path("sessions.db");
+    assert!(Command::new("python3").args(["-c", python]).arg(&database).arg(sql).status().unwrap().success());
+
+    let policy = &world.run("--json").json()["policies"][0];
+    assert_eq!((&policy["due"], &policy["removed"]), (&1.into(), &0.into()), "{policy}");
+    assert!(policy["message"].as_str().unwrap().contains("observed only"), "{policy}");
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap().replace("mode = \"observe\"\n", "");
+    world.write("cleanup.toml", &config);
+    assert_eq!(world.run("").is_fine(), "Removed 1 session.\n");
+}

@@ -10,12 +10,13 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, did_you_mean, one_of};
-use super::raw::{RawConfig, RawFilePolicy, RawServer, RawSessionPolicy, RawState};
+use super::raw::{RawConfig, RawFilePolicy, RawMode, RawServer, RawSessionPolicy, RawState};
 use super::structure::Structure;
 use super::values::{At, Named};
 use super::vars::Variables;
 use super::{Config, KEEP_HISTORY, LISTEN, Server, State};
 use crate::candidate::Escaped;
+use crate::policy::Effect;
 
 mod files;
 mod schedule;
@@ -294,6 +295,14 @@ fn dangling<'a>(name: &At<String>, kind: &str, known: impl Iterator<Item = &'a s
         Some(meant) => diagnostic.label(format!("did you mean `{meant}`?")),
         None if known.clone().next().is_none() => diagnostic.label(format!("this file has no {kind} at all")),
         None => diagnostic.label(format!("expected {}", one_of(known))),
+    }
+}
+
+/// The key `mode`, which both kinds of policy have.
+fn effect(raw: Option<RawMode>) -> Effect {
+    match raw {
+        Some(RawMode::Observe) => Effect::Observe,
+        Some(RawMode::Enforce) | None => Effect::Enforce,
     }
 }
 

@@ -158,7 +158,6 @@ pub(super) struct RawFilePolicy {
     rename = "SessionPolicy",
     extend("required" = ["url", "table", "id_column", "activity_column", "max_idle"])
 )]
-#[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
 pub(super) struct RawSessionPolicy {
     /// The database, usually `"${DATABASE_URL}"`; where that variable is unset, the policy is skipped.
     #[schemars(extend("examples" = ["${DATABASE_URL}"]))]

@@ -23,7 +23,6 @@ const NOT_BUILT: &[(&str, &str, Refused)] = &[
     ("files", "skip_in_use", Refused::Value("true")),
     ("files", "honour_flock", Refused::Value("true")),
     ("files", "keep_referenced", Refused::Any),
-    ("sessions", "mode", Refused::Value("observe")),
 ];
 
 /// Which values of a key are refused.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use super::super::diagnostic::Diagnostic;
-use super::super::raw::{RawAgeClock, RawFilePolicy, RawMode, RawStamp};
+use super::super::raw::{RawAgeClock, RawFilePolicy, RawStamp};
 use super::super::values::{At, Switch};
-use super::{Check, is_file_system_root};
+use super::{Check, effect, is_file_system_root};
 use crate::pattern::{self, PatternError, Patterns};
-use crate::policy::{AgeClock, Archives, Brakes, Depth, Effect, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
+use crate::policy::{AgeClock, Archives, Brakes, Depth, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
 
 impl Check<'_> {
     pub(super) fn file_policy(&mut self, name: &At<String>, raw: &RawFilePolicy) -> Option<FilePolicy> {
@@ -50,7 +50,7 @@ impl Check<'_> {
                 AgeClock::Wall
             },
             brakes,
-            effect: if matches!(raw.mode, Some(RawMode::Observe)) { Effect::Observe } else { Effect::Enforce },
+            effect: effect(raw.mode),
             track: raw.track.unwrap_or(false),
             schedule,
             enabled: raw.enabled.is_none_or(|Switch(enabled)| enabled),

@@ -9,7 +9,7 @@ use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawPace, RawSessionPolicy};
 use super::super::values::{At, Period, Switch};
 use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
-use super::Check;
+use super::{Check, effect};
 use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
 
 /// The largest first batch: what the pacing itself never exceeds.
@@ -56,6 +56,7 @@ impl Check<'_> {
             statement_timeout,
             pace: raw.pace.map_or(Pace::Normal, pace),
             archive_table,
+            effect: effect(raw.mode),
             schedule,
             enabled: raw.enabled.is_none_or(|Switch(enabled)| enabled),
         })
