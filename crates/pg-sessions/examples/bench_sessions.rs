@@ -243,6 +243,12 @@ async fn application(url: String, worker: u32, rows: i64, start: Instant, stop: 
         let due = start + period * touch + period * worker / WORKERS;
         tokio::time::sleep_until(due.into()).await;
         if stop.load(Ordering::SeqCst) {
+            // What was due by now and had to queue behind a touch that waited.
+            let late = due.elapsed();
+            let queued = late.as_secs_f64() / period.as_secs_f64();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number")]
+            let queued = (1..=queued as u32).map(|later| late.saturating_sub(period * (later - 1)));
+            latencies.extend(queued.map(|late| late.as_secs_f64() * 1000.0));
             break;
         }
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
