@@ -288,8 +288,9 @@ impl Report {
         policies: Vec<PolicyReport>,
     ) -> Self {
         let mut totals = Totals::default();
-        for PolicyReport { counts, errors_total, .. } in &policies {
-            totals.due += counts.due;
+        for PolicyReport { counts, errors_total, status, .. } in &policies {
+            // What a policy that is held back would have taken stays.
+            totals.due += if *status == PolicyStatus::Held { 0 } else { counts.due };
             totals.removed += counts.removed;
             totals.quarantined += counts.quarantined;
             totals.bytes_freed += counts.bytes_freed;

@@ -84,7 +84,16 @@ impl Sweep<'_> {
     /// Whether `max_removals` leaves this one for the next run. Directories cost nothing and are not counted.
     fn is_deferred(&self, candidate: &Candidate<'_>) -> bool {
         let Some(max) = self.run.brakes.max_removals else { return false };
-        candidate.class != Class::EmptyDirectory && self.taken.fetch_add(1, Ordering::Relaxed) >= max
+        let take = |taken: u64| (taken < max).then_some(taken + 1);
+        candidate.class != Class::EmptyDirectory
+            && self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err()
+    }
+
+    /// What was not removed does not count: or the same few failures would use up every run's share.
+    fn give_back(&self, candidate: &Candidate<'_>) {
+        if self.run.brakes.max_removals.is_some() && candidate.class != Class::EmptyDirectory {
+            self.taken.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether so many removals have failed in a row that there is no point in going on; says so.
@@ -127,6 +136,9 @@ impl Visitor for Sweep<'_> {
             let candidate = batch.candidate(index);
             if let Some(outcome) = &outcome {
                 tally.acted(&candidate, outcome);
+                if *outcome != Outcome::Removed {
+                    self.give_back(&candidate);
+                }
             }
             self.observer.judged(&Judged { candidate, verdict, outcome: outcome.as_ref() });
             if let Some(stopped) = outcome.and_then(|outcome| self.is_hopeless(&outcome)) {

@@ -5,9 +5,18 @@ use std::time::Duration;
 
 use crate::{clock, rows};
 
-pub use cleanup_pg_sessions::demo::DemoError;
+/// Why there is no database to show.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The runtime that a database needs cannot be started.
+    #[error("cannot begin to make a session database: {0}")]
+    Runtime(#[from] std::io::Error),
+    /// The database cannot be made.
+    #[error(transparent)]
+    Database(#[from] cleanup_pg_sessions::demo::DemoError),
+}
 
 /// Makes a SQLite file with the application's session table and a row for each id, idle for that long.
 pub fn sessions(file: &Path, sessions: &[(&str, Duration)]) -> Result<(), DemoError> {
-    rows::block_on(cleanup_pg_sessions::demo::create(file, sessions, clock::now()))
+    Ok(rows::block_on(cleanup_pg_sessions::demo::create(file, sessions, clock::now()))??)
 }

@@ -159,20 +159,25 @@ impl Engine {
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
         let reports = std::thread::scope(|scope| {
+            let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher);
             let rows = (!selected.sessions.is_empty())
-                .then(|| scope.spawn(|| rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher)));
+                .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
             let mut reports = Vec::new();
             for policy in &selected.files {
                 watcher.begins(&policy.rule.name);
-                let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(clock::now));
+                let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
                 let store = self.store(policy, &memory);
                 let report = FileRun { policy, store, now, mode: request.mode, doubts, watcher }.run(&mut memory);
                 watcher.ends(&report);
                 reports.push(report);
             }
-            let rows = rows.map(|rows| rows.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            reports.extend(rows.into_iter().flatten());
+            reports.extend(match rows {
+                None => Vec::new(),
+                Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // No thread to be had here: then the rows come after the files.
+                Some(Err(_)) => sweep_rows(),
+            });
             reports
         });
         let dry_run = request.mode == Mode::Plan;
@@ -232,8 +237,8 @@ impl Engine {
 
     pub(crate) fn store<'a>(&self, policy: &'a FilePolicy, memory: &Memory<'_>) -> Result<Store<'a>, RootError> {
         // Even where `include = ["*"]` means them too, the files that say what to keep are kept.
-        let own = memory.own_files().into_iter().chain(self.origin.path().map(Path::to_owned));
-        Store::open(policy, own.filter_map(|path| FileId::of(&path)).collect())
+        let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path());
+        Store::open(policy, own.filter_map(FileId::of).collect())
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.

@@ -18,4 +18,4 @@ mod watch;
 
 pub use crate::engine::{At, Engine, Request, RequestError, Watcher};
 pub use crate::open::{OpenError, Origin};
-pub use crate::past::MemoryError;
+pub use crate::past::{MemoryError, NewHold};

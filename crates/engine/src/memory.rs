@@ -13,7 +13,7 @@ use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::Report;
-use cleanup_state::{Lock, LockError, Observation, PolicyMemory, State};
+use cleanup_state::{Lock, LockError, Observation, PolicyMemory, State, StateError};
 
 use crate::open::Origin;
 use crate::{clock, place};
@@ -49,8 +49,12 @@ pub(crate) struct Memory<'a> {
     /// The built-in default means another root in every folder; its policies are remembered by root.
     by_root: bool,
     state: Option<State>,
-    /// Why there is none, unless that is what the configuration asks for.
+    /// Why nothing is remembered, unless that is what the configuration asks for.
     missing: Option<String>,
+    /// Why promises that may have been made cannot be known.
+    unreadable: Option<String>,
+    /// The files and the folder that it is kept in.
+    own: Vec<PathBuf>,
     reading: Reading,
     notes: Vec<String>,
 }
@@ -58,30 +62,58 @@ pub(crate) struct Memory<'a> {
 impl<'a> Memory<'a> {
     /// Opens the memory that belongs to a configuration.
     pub(crate) fn open(origin: &Origin, config: &'a Config, usage: Use) -> Self {
-        let (state, missing) = match place(origin, &config.state) {
-            Place::Nowhere => (None, None),
-            Place::Unknown => (None, Some("nothing is remembered: there is no home folder to keep it in".to_owned())),
-            Place::At { folder, database } => {
-                let open = if usage == Use::Run { State::open } else { State::look };
-                match open(&folder, database.as_deref()) {
-                    Ok(state) => (Some(state), None),
-                    Err(error) => (None, Some(format!("nothing is remembered: {error}"))),
-                }
-            }
-        };
         let by_root = *origin == Origin::BuiltIn;
-        Self { config, by_root, state, missing, reading: clock::reading(), notes: Vec::new() }
+        let (reading, notes) = (clock::reading(), Vec::new());
+        let own = Vec::new();
+        let mut memory = Self { config, by_root, state: None, missing: None, unreadable: None, own, reading, notes };
+        match place(origin, &config.state) {
+            Place::Nowhere => {}
+            Place::Unknown => {
+                memory.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
+            }
+            Place::At { folder, database } => {
+                memory.own = own_files(&folder, database.as_deref());
+                memory.open_at(&folder, database.as_deref(), usage);
+            }
+        }
+        memory
     }
 
-    /// The files that hold it; never candidates, wherever they lie.
-    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
-        let Some(state) = &self.state else { return Vec::new() };
-        let file = |name| state.folder().join(name);
-        let mut files = vec![file("promises.jsonl"), file("state.db"), file("state.db-wal"), file("state.db-shm")];
-        if let Configured::Sqlite(database) = &self.config.state {
-            files.push(database.clone());
+    /// A folder that cannot be written is at least looked at. One that belongs to a stranger binds nobody; but in one
+    /// of ours that cannot be read there may be promises.
+    fn open_at(&mut self, folder: &Path, database: Option<&Path>, usage: Use) {
+        if usage == Use::Run {
+            match State::open(folder, database) {
+                Ok(state) => {
+                    self.state = Some(state);
+                    return;
+                }
+                Err(error) => self.missing = Some(format!("nothing is remembered: {error}")),
+            }
         }
-        files
+        match State::look(folder, database) {
+            Ok(state) => self.state = Some(state),
+            Err(error) => {
+                self.missing = Some(format!("nothing is remembered: {error}"));
+                if !matches!(error, StateError::Stranger { .. } | StateError::NotAFolder { .. }) {
+                    self.unreadable = Some(format!(
+                        "held back: {error}; what was promised to be kept is unknown, so nothing is deleted. \
+                         Give this user the folder, or remove it if nothing is held"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What holds it, whether or not it could be opened: these files are never candidates, this folder is never
+    /// entered, wherever they lie.
+    pub(crate) fn own(&self) -> &[PathBuf] {
+        &self.own
+    }
+
+    /// The wall clock of this run: read once, and since then carried on by the clock that cannot be set.
+    pub(crate) fn now(&self) -> Moment {
+        self.reading.wall.plus(clock::reading().boot.saturating_sub(self.reading.boot))
     }
 
     /// Whether the wall clock goes on from where the last run left it.
@@ -103,7 +135,8 @@ impl<'a> Memory<'a> {
     /// sweeps share the work, harmlessly.
     pub(crate) fn lock(&mut self, policy: &FilePolicy) -> Result<Option<Lock>, Busy> {
         let name = self.key(policy);
-        match self.state.as_ref().map(|state| state.lock(&name)) {
+        let ours = self.state.as_ref().filter(|_| self.missing.is_none());
+        match ours.map(|state| state.lock(&name)) {
             None => Ok(None),
             Some(Ok(lock)) => Ok(Some(lock)),
             Some(Err(LockError::Held { .. })) => Err(Busy),
@@ -116,14 +149,22 @@ impl<'a> Memory<'a> {
 
     /// What is held below a root. An error says why the promises cannot be trusted.
     pub(crate) fn holds(&mut self, root: &Path, now: Moment) -> Result<Holds, String> {
+        if let Some(why) = &self.unreadable {
+            return Err(why.clone());
+        }
         let mut holds = Holds::default();
         let Some(state) = &mut self.state else { return Ok(holds) };
+        let roots = place::spellings(root);
         for hold in state.promises().map_err(|error| error.to_string())?.holds(now) {
-            let path = place::path_of(&hold.path);
-            if root.starts_with(&path) {
-                holds.add(Vec::new(), hold.until);
-            } else if let Some(below) = place::below(root, &path) {
-                holds.add(below.as_os_str().as_encoded_bytes().to_owned(), hold.until);
+            // Every reading of either path counts: a hold too many keeps a file, one too few loses it.
+            for path in place::spellings(&place::path_of(&hold.path)) {
+                for root in &roots {
+                    if root.starts_with(&path) {
+                        holds.add(Vec::new(), hold.until);
+                    } else if let Ok(below) = path.strip_prefix(root) {
+                        holds.add(below.as_os_str().as_encoded_bytes().to_owned(), hold.until);
+                    }
+                }
             }
         }
         Ok(holds)
@@ -192,7 +233,7 @@ impl<'a> Memory<'a> {
     pub(crate) fn finish(mut self, report: &mut Report, clock_trusted: bool, usage: Use) {
         let keep: Duration = self.config.keep_history;
         if let Some(state) = &mut self.state {
-            if usage == Use::Run {
+            if usage == Use::Run && self.missing.is_none() {
                 let now = report.finished_at;
                 state.record_run(report, &self.reading, clock_trusted, keep, now);
             }
@@ -228,6 +269,18 @@ impl<'a> Memory<'a> {
         });
         lines.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Everything that a memory in this folder consists of.
+fn own_files(folder: &Path, database: Option<&Path>) -> Vec<PathBuf> {
+    let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
+    let beside = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
+        let mut name = database.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let named = ["promises.jsonl", "promises.jsonl.new", "locks"].map(|name| folder.join(name));
+    beside.into_iter().chain(named).collect()
 }
 
 /// Another sweep of the same policy holds the lock.

@@ -6,12 +6,16 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use cleanup_core::config::{Config, ConfigError, DEFAULT, Source};
+use rustix::fs::OFlags;
 
 use crate::place::{self, variable};
+
+/// More than any configuration needs.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The name under which the configuration is looked for.
 const FILE_NAME: &str = "cleanup.toml";
@@ -83,12 +87,8 @@ pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config, PathBuf), Op
     let here = || std::path::absolute(".").map_err(OpenError::NoCurrentDirectory);
     let (name, text, folder) = match &origin {
         Origin::BuiltIn => ("the built-in cleanup.toml".to_owned(), DEFAULT.to_owned(), here()?),
-        Origin::Named(path) => (path.display().to_string(), read(path)?.1, folder_of(path)?),
-        Origin::Found(path) => {
-            let (file, text) = read(path)?;
-            trust(path, &file)?;
-            (path.display().to_string(), text, folder_of(path)?)
-        }
+        Origin::Named(path) => (path.display().to_string(), read(path, Trust::Given)?, folder_of(path)?),
+        Origin::Found(path) => (path.display().to_string(), read(path, Trust::ToBeEarned)?, folder_of(path)?),
     };
     let source = Source { name: &name, text: &text, folder: &folder };
     let config = Config::load(&source, &|variable| std::env::var(variable).ok())?;
@@ -107,14 +107,36 @@ fn locate(named: Option<&Path>) -> Origin {
     files.find(|file| file.symlink_metadata().is_ok()).map_or(Origin::BuiltIn, Origin::Found)
 }
 
-fn read(path: &Path) -> Result<(Metadata, String), OpenError> {
-    let read = || {
-        let mut file = File::open(path)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        Ok((file.metadata()?, text))
-    };
-    read().map_err(|error| OpenError::Unreadable { path: path.to_owned(), error })
+/// Whether the file was named by the caller, or only found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Given,
+    ToBeEarned,
+}
+
+/// Reads a configuration. A found one is judged before anything of it is read: its FIFO must not keep us waiting, its
+/// device must not fill the memory. A named one may be a pipe: `--config /dev/stdin`.
+fn read(path: &Path, trusted: Trust) -> Result<String, OpenError> {
+    let unreadable = |error| OpenError::Unreadable { path: path.to_owned(), error };
+    let mut options = File::options();
+    options.read(true);
+    if trusted == Trust::ToBeEarned {
+        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    }
+    let file = options.open(path).map_err(unreadable)?;
+    if trusted == Trust::ToBeEarned {
+        let metadata = file.metadata().map_err(unreadable)?;
+        trust(path, &metadata)?;
+        if !metadata.is_file() {
+            return Err(unreadable(io::Error::other("it is no regular file")));
+        }
+    }
+    let mut text = String::new();
+    let length = file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if length as u64 > MAX_BYTES {
+        return Err(unreadable(io::Error::other("it is larger than a megabyte")));
+    }
+    Ok(text)
 }
 
 fn folder_of(path: &Path) -> Result<PathBuf, OpenError> {

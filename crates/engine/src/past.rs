@@ -36,6 +36,22 @@ pub enum MemoryError {
     Path(String),
 }
 
+/// What came of holding a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHold {
+    /// Until when it is held.
+    pub until: Moment,
+    /// The file policies that it concerns; none when the path lies below no root and above none.
+    pub policies: Vec<String>,
+    /// Whether one of them is being swept right now, by a sweep that does not know of the hold yet.
+    pub is_being_swept: bool,
+}
+
+/// Whether the path lies below the root or above it, by any spelling.
+fn concerns(path: &Path, root: &Path) -> bool {
+    place::spellings(root).iter().any(|root| path.starts_with(root) || root.starts_with(path))
+}
+
 impl Engine {
     /// The newest runs, the newest first.
     pub fn history(&self, limit: usize) -> Result<History, MemoryError> {
@@ -69,8 +85,8 @@ impl Engine {
         Ok(Holds { format_version: FORMAT_VERSION, holds })
     }
 
-    /// Keeps a path, and everything below it, until then, whatever its age. The path need not exist yet.
-    pub fn hold(&self, path: &Path, span: std::time::Duration) -> Result<Moment, MemoryError> {
+    /// Keeps a path, and everything below it, so long from now, whatever its age. The path need not exist yet.
+    pub fn hold(&self, path: &Path, span: std::time::Duration) -> Result<NewHold, MemoryError> {
         let path = absolute(path)?;
         let mut memory = self.memory(Use::Run);
         let state = memory.state().map_err(MemoryError::None)?;
@@ -78,7 +94,16 @@ impl Engine {
         let until = now.plus(span);
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
         promises.hold(&path, until, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
-        Ok(until)
+
+        let path = place::path_of(&path);
+        let concerned = self.config.files.iter().filter(|policy| concerns(&path, &policy.root));
+        let policies: Vec<_> =
+            concerned.map(|policy| (policy.rule.name.clone(), memory.lock(policy).is_err())).collect();
+        Ok(NewHold {
+            until,
+            is_being_swept: policies.iter().any(|(_, busy)| *busy),
+            policies: policies.into_iter().map(|(name, _)| name).collect(),
+        })
     }
 
     /// Takes a hold back. `false` when there was none on this very path.
@@ -93,7 +118,7 @@ impl Engine {
 
 fn absolute(path: &Path) -> Result<Vec<u8>, MemoryError> {
     let error = |error| MemoryError::Path(format!("{}: {error}", path.display()));
-    let absolute = place::without_dots(path).map_err(error)?;
+    let absolute = place::really(path).map_err(error)?;
     Ok(absolute.into_os_string().into_encoded_bytes())
 }
 

@@ -20,16 +20,23 @@ pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-/// The absolute path by which something is remembered: `.` and `..` resolved, its last component as it is.
-pub(crate) fn without_dots(path: &Path) -> io::Result<PathBuf> {
+/// The absolute path by which something is remembered: where it really is, links resolved, as far as it exists.
+pub(crate) fn really(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
-    if !absolute.components().any(|component| component == Component::ParentDir) {
-        return Ok(absolute);
+    if let Ok(real) = absolute.canonicalize() {
+        return Ok(real);
     }
     match (absolute.parent(), absolute.file_name()) {
-        (Some(folder), Some(name)) => Ok(folder.canonicalize()?.join(name)),
-        _ => absolute.canonicalize(),
+        (Some(folder), Some(name)) => Ok(really(folder)?.join(name)),
+        _ => Ok(absolute),
     }
+}
+
+/// A path as it is written and as it really is; both are the same where no link and no `..` is in it.
+pub(crate) fn spellings(path: &Path) -> Vec<PathBuf> {
+    let mut spellings = vec![path.to_owned()];
+    spellings.extend(really(path).ok().filter(|real| real != path));
+    spellings
 }
 
 /// The path below the root, if it lies there: as written, or else by where its folder really is.

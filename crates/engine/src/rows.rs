@@ -5,6 +5,7 @@
 //! files alone starts without it.
 
 use std::future::Future;
+use std::io;
 use std::path::Path;
 
 use cleanup_core::moment::Moment;
@@ -27,75 +28,89 @@ pub(crate) fn sweep(
     at: Option<Moment>,
     watcher: &dyn Watcher,
 ) -> Vec<PolicyReport> {
-    for_all(policies, async |policy| {
-        let name = policy.rule.name.as_str();
-        watcher.begins(name);
-        let report = match (mode, at) {
-            _ if !policy.enabled => disabled(name, PolicyKind::Sessions),
-            (Mode::Apply, _) if policy.effect == Effect::Observe => {
-                let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, clock::now(), &()).await;
-                observed(plan)
+    for_all(
+        policies,
+        async |policy| {
+            let name = policy.rule.name.as_str();
+            watcher.begins(name);
+            let report = match (mode, at) {
+                _ if !policy.enabled => disabled(name, PolicyKind::Sessions),
+                (Mode::Apply, _) if policy.effect == Effect::Observe => {
+                    let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, clock::now(), &()).await;
+                    observed(plan)
+                }
+                (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
+                _ => {
+                    let observer = PolicyWatcher { name, watcher };
+                    cleanup_pg_sessions::sweep(policy, base, mode, clock::now(), &observer).await
+                }
+            };
+            if let (PolicyStatus::Failed, Some(message)) = (report.status, &report.message) {
+                tracing::warn!(policy = name, "{message}");
             }
-            (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
-            _ => {
-                let observer = PolicyWatcher { name, watcher };
-                cleanup_pg_sessions::sweep(policy, base, mode, clock::now(), &observer).await
-            }
-        };
-        if let (PolicyStatus::Failed, Some(message)) = (report.status, &report.message) {
-            tracing::warn!(policy = name, "{message}");
-        }
-        watcher.ends(&report);
-        report
-    })
+            watcher.ends(&report);
+            report
+        },
+        failed,
+    )
 }
 
 /// What is in their tables now.
 pub(crate) fn stats(policies: &[&SessionPolicy], base: &Path) -> Vec<PolicyStats> {
-    for_all(policies, async |policy| {
-        let name = policy.rule.name.as_str();
-        if !policy.enabled {
-            return PolicyStats::without_numbers(disabled(name, PolicyKind::Sessions));
-        }
-        match cleanup_pg_sessions::stats(policy, base, clock::now()).await {
-            Ok(stats) => PolicyStats {
-                name: name.to_owned(),
-                kind: PolicyKind::Sessions,
-                status: PolicyStatus::Ok,
-                message: None,
-                files: None,
-                sessions: Some(SessionStats {
-                    table: policy.table.clone(),
-                    total_rows: stats.total_rows,
-                    expired_rows: stats.expired_rows,
-                    estimated: stats.estimated,
-                    oldest: stats.oldest,
-                    newest: stats.newest,
-                    next_due_at: stats.next_due_at,
-                }),
-            },
-            Err(obstacle) => PolicyStats::without_numbers(stopped(name, obstacle)),
-        }
-    })
+    for_all(
+        policies,
+        async |policy| {
+            let name = policy.rule.name.as_str();
+            if !policy.enabled {
+                return PolicyStats::without_numbers(disabled(name, PolicyKind::Sessions));
+            }
+            match cleanup_pg_sessions::stats(policy, base, clock::now()).await {
+                Ok(stats) => PolicyStats {
+                    name: name.to_owned(),
+                    kind: PolicyKind::Sessions,
+                    status: PolicyStatus::Ok,
+                    message: None,
+                    files: None,
+                    sessions: Some(SessionStats {
+                        table: policy.table.clone(),
+                        total_rows: stats.total_rows,
+                        expired_rows: stats.expired_rows,
+                        estimated: stats.estimated,
+                        oldest: stats.oldest,
+                        newest: stats.newest,
+                        next_due_at: stats.next_due_at,
+                    }),
+                },
+                Err(obstacle) => PolicyStats::without_numbers(stopped(name, obstacle)),
+            }
+        },
+        |policy, why| PolicyStats::without_numbers(failed(policy, why)),
+    )
 }
 
 /// What `config check` has to say of them.
 pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
-    let findings = for_all(policies, async |policy| {
-        let found =
-            if policy.enabled { cleanup_pg_sessions::check(policy, base, clock::now()).await } else { Vec::new() };
-        let finding = |found: cleanup_pg_sessions::Finding| Finding {
-            policy: policy.rule.name.clone(),
-            severity: match found.severity {
-                Found::Advice => Severity::Ok,
-                Found::Warning => Severity::Warning,
-                Found::Problem => Severity::Error,
-            },
-            message: found.sentence,
-            remedy: found.statement,
-        };
-        found.into_iter().map(finding).collect::<Vec<_>>()
-    });
+    let findings = for_all(
+        policies,
+        async |policy| {
+            let found =
+                if policy.enabled { cleanup_pg_sessions::check(policy, base, clock::now()).await } else { Vec::new() };
+            let finding = |found: cleanup_pg_sessions::Finding| Finding {
+                policy: policy.rule.name.clone(),
+                severity: match found.severity {
+                    Found::Advice => Severity::Ok,
+                    Found::Warning => Severity::Warning,
+                    Found::Problem => Severity::Error,
+                },
+                message: found.sentence,
+                remedy: found.statement,
+            };
+            found.into_iter().map(finding).collect::<Vec<_>>()
+        },
+        |policy, why| {
+            vec![Finding { policy: policy.rule.name.clone(), severity: Severity::Error, message: why, remedy: None }]
+        },
+    );
     findings.into_iter().flatten().collect()
 }
 
@@ -105,6 +120,10 @@ fn observed(plan: PolicyReport) -> PolicyReport {
     PolicyReport { message: Some(message), ..plan }
 }
 
+fn failed(policy: &SessionPolicy, why: String) -> PolicyReport {
+    PolicyReport::failed(&policy.rule.name, PolicyKind::Sessions, why)
+}
+
 fn stopped(name: &str, obstacle: Obstacle) -> PolicyReport {
     match obstacle {
         Obstacle::Skipped { skip, message } => PolicyReport::skipped(name, PolicyKind::Sessions, skip, message),
@@ -112,22 +131,27 @@ fn stopped(name: &str, obstacle: Obstacle) -> PolicyReport {
     }
 }
 
-/// Does something for each policy, all at the same time, and returns the results in their order.
+/// Does something for each policy, all at the same time, and returns the results in their order. Where nothing can be
+/// started, each policy ends as `failed` says.
 fn for_all<'a, T, F: Future<Output = T>>(
     policies: &[&'a SessionPolicy],
     act: impl Fn(&'a SessionPolicy) -> F,
+    failed: impl Fn(&'a SessionPolicy, String) -> T,
 ) -> Vec<T> {
     if policies.is_empty() {
         return Vec::new();
     }
-    block_on(join_all(policies.iter().map(|policy| act(policy))))
+    match block_on(join_all(policies.iter().map(|policy| act(policy)))) {
+        Ok(results) => results,
+        Err(error) => {
+            let why = format!("cannot begin to ask a database: {error}");
+            policies.iter().map(|policy| failed(policy, why.clone())).collect()
+        }
+    }
 }
 
-/// Runs what the database needs to its end, on this thread.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime on this thread needs nothing but memory and descriptors");
-    runtime.block_on(future)
+/// Runs what a database needs to its end, on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(future))
 }

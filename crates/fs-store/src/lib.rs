@@ -1,7 +1,7 @@
 //! Files under a root: walk, look again, remove.
 //!
-//! A path is used exactly once, to open the root ([`root`]). From then on everything goes by directory descriptor and
-//! a single name: the walk ([`walk`]), the facts about an entry ([`entry`]), and the removal ([`remove`]). No path is
+//! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
+//! a single name: the walk (`walk`), the facts about an entry (`entry`), and the removal (`remove`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
 //!
@@ -35,7 +35,8 @@ pub struct Store<'a> {
 }
 
 impl<'a> Store<'a> {
-    /// Opens the policy's root. The files in `spared` (such as the configuration itself) are never candidates.
+    /// Opens the policy's root. The files in `spared` (such as the configuration itself)
+    /// are never candidates, and its folders are never entered.
     pub fn open(policy: &'a FilePolicy, spared: Vec<FileId>) -> Result<Self, RootError> {
         Ok(Self { policy, root: Root::open(&policy.root)?, spared })
     }

@@ -80,7 +80,9 @@ impl<'a> Walk<'a> {
 
         let opened = entry::open_dir(self.here(), name).and_then(|dir| Ok((Meta::of(&dir)?, dir)));
         let kept = match opened {
-            Ok((meta, dir)) if meta.mount == self.store.root.mount() => return self.enter(dir, &meta),
+            Ok((meta, dir)) if meta.mount == self.store.root.mount() && !self.store.spared.contains(&meta.id) => {
+                return self.enter(dir, &meta);
+            }
             Ok(_) => {
                 self.visitor.seen(Seen { left_alone: 1, ..Seen::default() });
                 true

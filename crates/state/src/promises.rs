@@ -202,6 +202,13 @@ impl Promises {
         for entry in content.entries {
             self.apply(entry);
         }
+        if let Some(count) = guard.map(Guard::remembered).filter(|count| *count > self.held.len()) {
+            self.notes.push(format!(
+                "{} holds {} promises, and held {count} when last written; somebody has shortened it",
+                self.files.promises().display(),
+                self.held.len(),
+            ));
+        }
         self.read = Some(found);
         self.torn = content.repair;
         Ok(())

@@ -10,6 +10,7 @@ use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
 use crate::render::place::exact;
+use crate::render::problem::Problem;
 use crate::render::when::When;
 
 pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
@@ -18,8 +19,16 @@ pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Re
     for path in &args.paths {
         let shown = Escaped(path.as_os_str().as_encoded_bytes());
         let line = if let Some(span) = args.span {
-            let until = engine.hold(path, span)?;
-            format!("{shown} is held until {}", When { at: until, now: clock::now(), zone: &zone })
+            let held = engine.hold(path, span)?;
+            if held.policies.is_empty() {
+                let about = format!("{shown} lies below no root, so nothing would take it anyway");
+                console.problem(&Problem::warning(about));
+            }
+            if held.is_being_swept {
+                let about = format!("a sweep that began before is running, and may still take {shown}");
+                console.problem(&Problem::warning(about));
+            }
+            format!("{shown} is held until {}", When { at: held.until, now: clock::now(), zone: &zone })
         } else if engine.release(path)? {
             format!("{shown} is no longer held")
         } else {

@@ -18,7 +18,7 @@ use crate::exit::{self, Code, Strictness};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::render::Theme;
-use crate::render::block::{Block, FirstPaths};
+use crate::render::block::{Block, FirstPaths, planned_line};
 use crate::render::place::Places;
 use crate::render::problem::Problem;
 use crate::render::summary::Summary;
@@ -110,23 +110,25 @@ pub(super) fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, place
         for problem in Problem::of(policy) {
             console.problem(&problem);
         }
-        if console.verbosity >= Verbosity::Blocks {
-            console.out.print("");
+        match console.verbosity {
+            Verbosity::Problems => {}
+            Verbosity::LastLine => policy.plan.iter().for_each(|item| console.out.print(planned_line(item, &theme))),
+            Verbosity::Blocks | Verbosity::Paths | Verbosity::Debug => console.out.print(""),
         }
     }
     for note in &report.notes {
         console.problem(&Problem::warning(note));
     }
-    if console.verbosity >= Verbosity::Blocks {
-        if let Some(why) = &report.not_remembered {
-            console.problem(&Problem::warning(why));
-        }
-        if report.new_memory {
-            let detail = theme.detail;
-            console.out.print(format_args!(
-                "{detail}Runs are remembered from now on; earlier holds, if any, are forgotten.{detail:#}"
-            ));
-        }
+    if let Some(why) = &report.not_remembered
+        && console.verbosity >= Verbosity::Blocks
+    {
+        console.problem(&Problem::warning(why));
+    }
+    if report.new_memory && console.verbosity >= Verbosity::Blocks {
+        let detail = theme.detail;
+        console.out.print(format_args!(
+            "{detail}Runs are remembered from now on; earlier holds, if any, are forgotten.{detail:#}"
+        ));
     }
     let summary = Summary(report);
     let is_wanted = match console.verbosity {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use cleanup_core::candidate::{Escaped, Name};
-use cleanup_core::report::{KeptCounts, Observed, PolicyKind, PolicyReport, PolicyStatus};
+use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 
@@ -59,8 +59,7 @@ impl fmt::Display for Block<'_> {
                 // The message follows on stderr.
                 writeln!(f, "  {warning}held back, nothing was removed{warning:#}")?;
                 for planned in &report.plan {
-                    let path = exact(&planned.path, planned.path_bytes.as_deref());
-                    writeln!(f, "    {}  {detail}{}{detail:#}", Escaped(&path), planned.reason)?;
+                    writeln!(f, "{}", planned_line(planned, self.theme))?;
                 }
                 let more = report.counts.due.saturating_sub(report.plan.len() as u64);
                 if more > 0 {
@@ -155,6 +154,13 @@ impl Block<'_> {
         }
         Ok(())
     }
+}
+
+/// `    out/a.tmp  last modified 2h ago, older than max_age 24s`
+pub(crate) fn planned_line(planned: &Planned, theme: &Theme) -> String {
+    let detail = theme.detail;
+    let path = exact(&planned.path, planned.path_bytes.as_deref());
+    format!("    {}  {detail}{}{detail:#}", Escaped(&path), planned.reason)
 }
 
 fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {

@@ -23,11 +23,20 @@ impl Summary<'_> {
     }
 
     fn sum(&self, count: impl Fn(&PolicyReport) -> u64) -> u64 {
-        self.0.policies.iter().map(count).sum()
+        self.swept().map(count).sum()
     }
 
     fn sum_of(&self, kind: PolicyKind, count: impl Fn(&PolicyReport) -> u64) -> u64 {
-        self.0.policies.iter().filter(|policy| policy.kind == kind).map(count).sum()
+        self.swept().filter(|policy| policy.kind == kind).map(count).sum()
+    }
+
+    /// The policies that took something, or would: what a held one would have taken stays.
+    fn swept(&self) -> impl Iterator<Item = &PolicyReport> {
+        self.0.policies.iter().filter(|policy| policy.status != PolicyStatus::Held)
+    }
+
+    fn has_held(&self) -> bool {
+        self.swept().count() < self.0.policies.len()
     }
 
     /// `3 files, 2 empty folders and 4 sessions`, leaving out what there is none of.
@@ -50,7 +59,7 @@ impl Summary<'_> {
         let removed = self.things(|policy| policy.counts.removed, |policy| policy.counts.dirs_removed);
         let quarantined = self.things(|policy| policy.counts.quarantined, |_| 0);
         match (removed, quarantined) {
-            (None, None) if totals.due == 0 => f.write_str("Nothing was due")?,
+            (None, None) if totals.due == 0 && !self.has_held() => f.write_str("Nothing was due")?,
             (None, None) => f.write_str("Nothing was removed")?,
             (Some(removed), None) => write!(f, "Removed {removed}")?,
             (None, Some(quarantined)) => write!(f, "Moved {quarantined} into quarantine")?,
@@ -70,6 +79,7 @@ impl fmt::Display for Summary<'_> {
         let Self(report) = self;
         if report.dry_run {
             match self.things(|policy| policy.counts.due, |policy| policy.counts.dirs_due) {
+                None if self.has_held() => f.write_str("Dry run: would remove nothing")?,
                 None => f.write_str("Dry run: nothing is due")?,
                 Some(due) => {
                     write!(f, "Dry run: would remove {due}")?;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use crate::world::{DAY, HOUR, MINUTE, Ran, World};
@@ -243,9 +244,10 @@ fn a_second_sweep_of_one_policy_gives_way() {
     world.file("out/due.tmp", 2 * HOUR);
     world.run("--dry-run").exits(0);
     fs::create_dir_all(world.path(".cleanup/locks")).unwrap();
-    fs::set_permissions(world.path(".cleanup"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::set_permissions(world.path(".cleanup"), PermissionsExt::from_mode(0o700)).unwrap();
     let lock = fs::File::create(world.path(".cleanup/locks/out")).unwrap();
     lock.lock().unwrap();
+    assert!(world.run("hold out/x.tmp --for 1h").err.contains("may still take"));
     let ran = world.run("");
     ran.exits(75);
     assert!(ran.err.contains("another sweep of this policy is running"), "{ran}");
@@ -349,15 +351,51 @@ fn two_policies_with_one_root_share_it() {
 }
 
 #[test]
-fn a_read_only_memory_is_no_reason_to_stop() {
+fn a_memory_that_can_only_be_read_still_keeps_its_promises() {
     let world = with_history("");
-    let Some(mut command) = world.command_as_nobody(&["--json"]) else { return };
     world.file("out/due.tmp", 2 * HOUR);
-    fs::set_permissions(world.path("out"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    world.file("out/kept.tmp", 2 * HOUR);
+    world.run("hold out/kept.tmp --for 2d").is_fine();
+    let Some(mut command) = world.command_as_nobody(&["--json"]) else { return };
+    let mode = |path: &str, mode| fs::set_permissions(world.path(path), PermissionsExt::from_mode(mode)).unwrap();
+    mode("out", 0o777);
+
+    let ran = world.ran(command.output().unwrap());
+    ran.exits(4);
+    assert!(ran.err.contains("what was promised to be kept is unknown"), "{ran}");
+    assert_eq!(world.left("out"), ["due.tmp", "kept.tmp", "young.tmp"]);
+
+    for (path, bits) in [(".cleanup", 0o755), (".cleanup/locks", 0o755), (".cleanup/promises.jsonl", 0o644)] {
+        mode(path, bits);
+    }
+    for file in fs::read_dir(world.path(".cleanup/locks")).unwrap() {
+        fs::set_permissions(file.unwrap().path(), PermissionsExt::from_mode(0o644)).unwrap();
+    }
     let ran = world.ran(command.output().unwrap());
     ran.exits(0);
     assert!(ran.json()["not_remembered"].is_string(), "{ran}");
-    assert_eq!(world.left("out"), ["young.tmp"]);
+    assert_eq!(world.left("out"), ["kept.tmp", "young.tmp"]);
+}
+
+#[test]
+fn a_hold_is_on_the_file_by_whatever_path_it_was_named() {
+    let world = World::with_policy("");
+    std::os::unix::fs::symlink("out", world.path("link")).unwrap();
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    for root in ["out", "../here/out", "behind/out"] {
+        world.write("cleanup.toml", &config.replace("\"out\"", &format!("\"{root}\"")).replace("here", &world.name()));
+        let _ = std::os::unix::fs::symlink(world.path(""), world.path("behind"));
+        for hold in ["link/kept.tmp", "out/kept.tmp", "link", "out", "out/../out", "."] {
+            world.file("out/kept.tmp", 2 * HOUR);
+            world.run(&format!("hold {hold} --for 2d")).is_fine();
+            world.run("--force").exits(0);
+            assert_eq!(world.left("out"), ["kept.tmp"], "{hold} under {root}");
+            world.run(&format!("hold {hold} --release")).is_fine();
+        }
+        world.run("--force").exits(0);
+        assert!(world.left("out").is_empty(), "{root}");
+    }
+    assert!(world.run("hold /nowhere --for 1h").err.contains("below no root"));
 }
 
 #[test]
@@ -379,4 +417,50 @@ fn sessions_can_be_observed_too() {
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap().replace("mode = \"observe\"\n", "");
     world.write("cleanup.toml", &config);
     assert_eq!(world.run("").is_fine(), "Removed 1 session.\n");
+}
+
+#[test]
+fn a_memory_below_a_root_is_never_swept() {
+    let world = World::new();
+    world.write(
+        "cleanup.toml",
+        "[state]\nurl = \"sqlite:store/state.db\"\n[files.all]\nroot = \"store\"\ninclude = [\"*\"]\nmax_age = \"1h\"\n\
+         recursive = true\nremove_empty_dirs = true\n",
+    );
+    world.file("store/due.tmp", 2 * HOUR);
+    world.run("hold store/kept --for 2d").is_fine();
+    world.run("").exits(0);
+    let age = ["-exec", "touch", "-d", "3 days ago", "{}", "+"];
+    assert!(Command::new("find").arg(world.path("store")).args(age).status().unwrap().success());
+    world.run("").exits(0);
+    assert_eq!(world.run("hold --list").is_fine().lines().count(), 1);
+    assert!(world.path("store/locks/all").exists() && world.path("store/state.db").exists());
+}
+
+#[test]
+fn what_cannot_be_removed_does_not_use_up_the_share() {
+    let world = World::with_policy("max_removals = 3\nrecursive = true");
+    for index in 0..5 {
+        world.file(format!("out/stuck/{index}.tmp"), 2 * HOUR);
+        world.file(format!("out/free/{index}.tmp"), 2 * HOUR);
+    }
+    let mode = |path: &str, mode| fs::set_permissions(world.path(path), PermissionsExt::from_mode(mode)).unwrap();
+    mode("out/free", 0o777);
+    for _ in 0..2 {
+        let Some(mut command) = world.command_as_nobody(&[]) else { return };
+        world.ran(command.output().unwrap()).exits(3);
+    }
+    assert!(world.left("out/free").is_empty());
+    assert_eq!(world.left("out/stuck").len(), 5);
+}
+
+#[test]
+fn a_found_pipe_keeps_nobody_waiting() {
+    let world = World::new();
+    assert!(Command::new("mkfifo").arg(world.path("cleanup.toml")).status().unwrap().success());
+    let ran = world.run("");
+    ran.exits(78);
+    assert!(ran.err.contains("no regular file"), "{ran}");
+    world.write("large.toml", &"# nothing\n".repeat(200_000));
+    assert!(world.run("-c large.toml").err.contains("larger than a megabyte"));
 }

@@ -51,6 +51,11 @@ impl World {
         self.folder.path().join(path)
     }
 
+    /// The folder's own name.
+    pub(crate) fn name(&self) -> String {
+        self.folder.path().file_name().unwrap().to_string_lossy().into_owned()
+    }
+
     pub(crate) fn write(&self, path: impl AsRef<Path>, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
