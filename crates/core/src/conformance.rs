@@ -1,7 +1,7 @@
 //! The suite that every store runs in its own tests: the same rule selects the same things, wherever they lie.
 //!
 //! A store brings a [`Fixture`] that can fill itself with items of given ages, sweep, and say what is left. What
-//! must be left is decided here, by [`judge`](crate::judge::judge) alone. Ages are relative to the store's own clock
+//! must be left is decided here, by [`judge()`] alone. Ages are relative to the store's own clock
 //! and keep a minute's distance from every threshold, so that no test depends on how fast it runs.
 
 use std::collections::BTreeSet;
