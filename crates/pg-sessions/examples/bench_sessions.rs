@@ -21,8 +21,14 @@ const TOUCHES_PER_SECOND: u32 = 400;
 const RETURNS_PER_SECOND: u32 = 50;
 const WORKERS: u32 = 9;
 
-/// The server as it comes, and durable, which the clusters of tests are not.
-const SETTINGS: [&str; 1] = ["alter system set fsync = on"];
+/// Durable, as a server in use is; large enough to show the method and not the checkpoints.
+const SETTINGS: [&str; 5] = [
+    "alter system set fsync = on",
+    "alter system set shared_buffers = '1GB'",
+    "alter system set max_wal_size = '8GB'",
+    "alter system set checkpoint_timeout = '30min'",
+    "alter system set autovacuum = off",
+];
 
 const BIG_DELETE: &str = "delete from tutor_sessions where last_activity < now() - interval '2 hours'";
 
