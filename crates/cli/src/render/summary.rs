@@ -93,7 +93,7 @@ impl fmt::Display for Summary<'_> {
         } else {
             self.write_removed(f)?;
         }
-        let with = |status| self.sum(|policy| u64::from(policy.status == status));
+        let with = |status| report.policies.iter().filter(|policy| policy.status == status).count() as u64;
         let (failed, held) = (with(PolicyStatus::Failed), with(PolicyStatus::Held));
         match (report.totals.errors, report.dry_run) {
             (0, _) => {}

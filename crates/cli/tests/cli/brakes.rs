@@ -86,7 +86,12 @@ fn a_typo_in_the_threshold_is_held_and_shown() {
     let message = report["policies"][0]["message"].as_str().unwrap();
     assert!(message.contains("max_age was changed from \"1h\" to \"1m\""), "{message}");
     assert_eq!(world.left("out").len(), 150);
-    world.run("").exits(4);
+    let text = world.run("");
+    assert!(text.exits(4).ends_with("Nothing was removed; 1 policy held back.\n"), "{text}");
+    assert_eq!(text.out.lines().count(), 21, "the first twenty that would have gone, and the sum: {text}");
+    let plan = world.run("--dry-run");
+    let last = "Dry run: would remove nothing; nothing was deleted; 1 policy held back.\n";
+    assert!(plan.exits(4).ends_with(last), "{plan}");
 
     world.write("cleanup.toml", &config);
     assert_eq!(world.run("").is_fine(), "", "mended, it goes on");
