@@ -17,7 +17,12 @@ pub(crate) fn now() -> Moment {
 /// All clocks at once, for the guard.
 pub(crate) fn reading() -> Reading {
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    Reading { wall: now(), boot: since_boot(ClockId::Boottime), running: since_boot(ClockId::Monotonic), boot_id }
+    Reading { wall: now(), boot: boot(), running: since_boot(ClockId::Monotonic), boot_id }
+}
+
+/// The time since this boot, time asleep included: the clock that cannot be set.
+pub(crate) fn boot() -> Duration {
+    since_boot(ClockId::Boottime)
 }
 
 /// Which mount namespace this process is in, as the kernel names it.

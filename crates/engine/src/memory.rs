@@ -113,7 +113,7 @@ impl<'a> Memory<'a> {
 
     /// The wall clock of this run: read once, and since then carried on by the clock that cannot be set.
     pub(crate) fn now(&self) -> Moment {
-        self.reading.wall.plus(clock::reading().boot.saturating_sub(self.reading.boot))
+        self.reading.wall.plus(clock::boot().saturating_sub(self.reading.boot))
     }
 
     /// Whether the wall clock goes on from where the last run left it.
