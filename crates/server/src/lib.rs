@@ -1,0 +1,3 @@
+//! The service: tracks files, keeps deadlines, sweeps by schedule, answers over HTTP.
+//!
+//! A face like the command line: it sees the engine and core, never a store. Whatever blocks runs on blocking threads.

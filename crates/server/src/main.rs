@@ -1,0 +1,3 @@
+//! `cleanup-server`: the service as a program.
+
+fn main() {}
