@@ -58,6 +58,10 @@ pub struct Report {
 pub enum Trigger {
     /// A person or a script, by command or API.
     Manual,
+    /// The policy's own `every` or `cron`.
+    Schedule,
+    /// The deadlines of tracked files; such runs are summed up over some minutes.
+    Deadline,
 }
 
 /// The status of a run, the best first.

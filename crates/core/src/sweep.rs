@@ -17,6 +17,9 @@ use crate::report::{ItemError, Tally};
 use crate::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
 use crate::verdict::Verdict;
 
+/// What is said of a sweep that was asked to stop.
+pub const STOPPED: &str = "stopped before its end; what is left is up to the next run";
+
 /// Whether verdicts are acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -36,6 +39,11 @@ pub trait Observer: Sync {
     /// More entries were looked at.
     fn seen(&self, seen: Seen) {
         let _ = seen;
+    }
+
+    /// Whether the sweep is to end after the item in hand; what is left is up to the next run.
+    fn wants_to_stop(&self) -> bool {
+        false
     }
 }
 
@@ -143,6 +151,10 @@ impl Visitor for Sweep<'_> {
             self.observer.judged(&Judged { candidate, verdict, outcome: outcome.as_ref() });
             if let Some(stopped) = outcome.and_then(|outcome| self.is_hopeless(&outcome)) {
                 tally.stopped = Some(stopped);
+                break;
+            }
+            if self.observer.wants_to_stop() {
+                tally.stopped = Some(STOPPED.to_owned());
                 break;
             }
         }

@@ -226,6 +226,17 @@ pub struct PastRun {
     pub errors: u64,
 }
 
+/// When a policy last ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LastRun {
+    /// The policy.
+    pub policy: String,
+    /// When its last run began, whatever came of it.
+    pub started_at: Moment,
+    /// When it last did all that was asked of it; a run that was skipped or held back does not count.
+    pub succeeded_at: Option<Moment>,
+}
+
 /// Everything that is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Holds {

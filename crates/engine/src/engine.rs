@@ -30,7 +30,7 @@ pub struct Engine {
     pub(crate) folder: PathBuf,
 }
 
-/// What to sweep, and how.
+/// What to sweep, and how. The default plans for all policies that are enabled, and removes nothing.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The policies by name; empty means all that are enabled.
@@ -45,6 +45,25 @@ pub struct Request {
     pub at: Option<At>,
     /// Go past the brakes, and take the clock for right: a person has looked.
     pub force: bool,
+    /// What starts it.
+    pub trigger: Trigger,
+    /// The id that the report is to have, as [`run_id`] makes them; `None` for a new one.
+    pub run_id: Option<String>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            policies: Vec::new(),
+            mode: Mode::Plan,
+            include_archives: false,
+            max_age: Vec::new(),
+            at: None,
+            force: false,
+            trigger: Trigger::Manual,
+            run_id: None,
+        }
+    }
 }
 
 /// Another time than now.
@@ -107,6 +126,11 @@ pub trait Watcher: Sync {
     /// A policy has ended.
     fn ends(&self, report: &PolicyReport) {
         let _ = report;
+    }
+
+    /// Whether the run is to end after the item in hand; what is left is up to the next run.
+    fn wants_to_stop(&self) -> bool {
+        false
     }
 }
 
@@ -181,7 +205,8 @@ impl Engine {
             reports
         });
         let dry_run = request.mode == Mode::Plan;
-        let mut report = Report::new(run_id(started_at), Trigger::Manual, dry_run, started_at, clock::now(), reports);
+        let id = request.run_id.clone().unwrap_or_else(run_id);
+        let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
         memory.finish(&mut report, jump.is_none() || request.force, usage);
         Ok(report)
     }
@@ -273,9 +298,9 @@ pub(crate) fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
     PolicyReport::skipped(name, kind, Skip::Disabled, "disabled in the configuration".to_owned())
 }
 
-/// A ULID: sorts by time, and two in the same millisecond differ.
-fn run_id(at: Moment) -> String {
-    let millis = u64::try_from(at.unix_millis()).unwrap_or(0);
+/// A new run's id, a ULID: sorts by time, and two in the same millisecond differ.
+pub fn run_id() -> String {
+    let millis = u64::try_from(clock::now().unix_millis()).unwrap_or(0);
     Ulid::from_parts(millis, Ulid::generate().random()).to_string()
 }
 
@@ -295,5 +320,9 @@ impl Observer for PolicyWatcher<'_> {
 
     fn seen(&self, seen: Seen) {
         self.watcher.seen(self.name, seen);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.watcher.wants_to_stop()
     }
 }

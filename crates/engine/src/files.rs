@@ -189,4 +189,8 @@ impl Observer for Noting<'_> {
     fn seen(&self, seen: cleanup_core::store::Seen) {
         self.observer.seen(seen);
     }
+
+    fn wants_to_stop(&self) -> bool {
+        self.observer.wants_to_stop()
+    }
 }

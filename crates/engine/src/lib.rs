@@ -16,6 +16,6 @@ mod place;
 mod rows;
 mod watch;
 
-pub use crate::engine::{At, Engine, Request, RequestError, Watcher};
+pub use crate::engine::{At, Engine, Request, RequestError, Watcher, run_id};
 pub use crate::open::{OpenError, Origin};
 pub use crate::past::{MemoryError, NewHold};

@@ -6,7 +6,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
 use cleanup_state::RunSummary;
 
-use crate::answer::{HeldPath, History, Holds, PastRun};
+use crate::answer::{HeldPath, History, Holds, LastRun, PastRun};
 use crate::engine::Engine;
 use crate::memory::Use;
 use crate::{clock, place};
@@ -59,6 +59,22 @@ impl Engine {
         let state = memory.state().map_err(MemoryError::None)?;
         let runs = state.runs(limit).into_iter().map(past_run).collect();
         Ok(History { format_version: FORMAT_VERSION, runs, notes: state.take_notes() })
+    }
+
+    /// When each policy last ran, as far as it is remembered. The built-in default means other folders each time, so
+    /// of its policies nothing is known.
+    pub fn last_runs(&self) -> Vec<LastRun> {
+        if self.origin.path().is_none() {
+            return Vec::new();
+        }
+        let mut memory = self.memory(Use::Look);
+        let runs = memory.state().map(|state| state.last_runs()).unwrap_or_default();
+        let last = |run: cleanup_state::LastRun| LastRun {
+            policy: run.policy,
+            started_at: run.started_at,
+            succeeded_at: run.succeeded_at,
+        };
+        runs.into_iter().map(last).collect()
     }
 
     /// The report of the one run whose id begins like this.

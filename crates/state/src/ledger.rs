@@ -18,6 +18,7 @@ mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod tracked;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,8 @@ use sqlx::SqliteConnection;
 pub use self::clock::ClockReading;
 pub use self::observe::{Observation, Observed, Sample};
 pub use self::policies::PolicyMemory;
-pub use self::runs::{AmbiguousRun, RunSummary};
+pub use self::runs::{AmbiguousRun, LastRun, RunSummary};
+pub use self::tracked::TrackedChange;
 
 use self::fault::Fault;
 use self::open::{Glance, Opened, Remedy};

@@ -20,7 +20,9 @@ mod promises;
 mod state;
 
 pub use crate::folder::StateError;
-pub use crate::ledger::{AmbiguousRun, ClockReading, Observation, Observed, PolicyMemory, RunSummary, Sample};
+pub use crate::ledger::{
+    AmbiguousRun, ClockReading, LastRun, Observation, Observed, PolicyMemory, RunSummary, Sample, TrackedChange,
+};
 pub use crate::lock::{Lock, LockError};
 pub use crate::promises::{Hold, Promises, PromisesError};
 pub use crate::state::State;

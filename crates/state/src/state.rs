@@ -7,7 +7,9 @@ use cleanup_core::moment::Moment;
 use cleanup_core::report::Report;
 
 use crate::folder::{self, Access, StateError};
-use crate::ledger::{AmbiguousRun, ClockReading, Ledger, Observation, PolicyMemory, RunSummary};
+use crate::ledger::{
+    AmbiguousRun, ClockReading, LastRun, Ledger, Observation, PolicyMemory, RunSummary, TrackedChange,
+};
 use crate::lock::{Lock, LockError};
 use crate::promises::{Promises, PromisesError};
 
@@ -94,6 +96,21 @@ impl State {
     /// The report of the run whose id begins so, in whatever case; `None` when there is none, or it is unreadable.
     pub fn run(&mut self, id_prefix: &str) -> Result<Option<Report>, AmbiguousRun> {
         self.ledger.run_report(id_prefix)
+    }
+
+    /// When each policy last ran, in no particular order.
+    pub fn last_runs(&mut self) -> Vec<LastRun> {
+        self.ledger.last_runs()
+    }
+
+    /// The tracked files of a policy that were registered later than their stamps tell, by path below the root.
+    pub fn tracked(&mut self, policy: &str) -> Vec<(Vec<u8>, Moment)> {
+        self.ledger.tracked(policy)
+    }
+
+    /// Remembers and forgets such files, all of them or none. Says whether that succeeded.
+    pub fn remember_tracked(&mut self, changes: &[TrackedChange]) -> bool {
+        self.ledger.remember_tracked(changes)
     }
 
     /// What the clocks said in the newest run whose clock was trusted.

@@ -38,6 +38,7 @@ pub(super) fn run(
         max_age: ages.iter().map(|age| (age.policy.clone(), age.max_age)).collect(),
         at: flags.at,
         force: flags.force,
+        ..Request::default()
     };
     let places = Places::from_here(engine.config()).with_ages(ages);
 
@@ -149,8 +150,7 @@ pub(super) fn show(
     places: &Places<'_>,
     console: &mut Console,
 ) -> Result<(), RequestError> {
-    let request =
-        Request { policies: Vec::new(), mode, include_archives: false, max_age: Vec::new(), at: None, force: false };
+    let request = Request { mode, ..Request::default() };
     let screen = Screen { places, watch: Watch::First(Mutex::default()), progress: Progress::new(false) };
     let report = engine.sweep(&request, &screen)?;
     let before = std::mem::replace(&mut console.verbosity, verbosity);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{Report, RunStatus, Trigger};
+use cleanup_core::report::{PolicyStatus, Report, RunStatus, Trigger};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, SqliteConnection};
@@ -27,6 +27,10 @@ const NEWEST: &str = "select id, started_by, started_at, finished_at, status, du
                       errors from runs order by sequence desc limit ?1";
 const BY_PREFIX: &str =
     "select id, report from runs where substr(id, 1, length(?1)) = ?1 order by sequence desc limit ?2";
+const LAST: &str = "insert into last_runs (policy, started_at, succeeded_at) values (?1, ?2, ?3) \
+                    on conflict (policy) do update set started_at = excluded.started_at, \
+                    succeeded_at = coalesce(excluded.succeeded_at, succeeded_at)";
+const ALL_LAST: &str = "select policy, started_at, succeeded_at from last_runs";
 /// Gives freed pages back to the file system, a few at a time.
 const SHRINK: &str = "pragma incremental_vacuum(256)";
 
@@ -55,6 +59,17 @@ pub struct RunSummary {
     pub errors: u64,
 }
 
+/// When a policy last ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    /// The policy's name.
+    pub policy: String,
+    /// When its last run began, whatever came of it.
+    pub started_at: Moment,
+    /// When it last did all that was asked of it; a run that was skipped or held back does not count.
+    pub succeeded_at: Option<Moment>,
+}
+
 type Row = (String, String, String, String, String, i64, i64, i64, i64, i64);
 
 /// Several runs begin so.
@@ -78,6 +93,7 @@ impl Ledger {
         self.change(&async |connection| {
             let mut transaction = connection.begin_with("begin immediate").await?;
             insert(&mut transaction, report, &text, now).await?;
+            remember_last(&mut transaction, report).await?;
             if let Some(reading) = reading {
                 clock::add(&mut transaction, reading).await?;
                 let oldest = now.minus(keep).unix_seconds();
@@ -97,6 +113,16 @@ impl Ledger {
             .run(&async |connection| sqlx::query_as(NEWEST).bind(limit).fetch_all(connection).await)
             .unwrap_or_default();
         rows.into_iter().filter_map(summary).collect()
+    }
+
+    pub(crate) fn last_runs(&mut self) -> Vec<LastRun> {
+        type Row = (String, String, Option<String>);
+        let rows: Option<Vec<Row>> = self.run(&async |connection| sqlx::query_as(ALL_LAST).fetch_all(connection).await);
+        let last = |(policy, started_at, succeeded_at): Row| {
+            let succeeded_at = succeeded_at.and_then(|at| Moment::parse(&at).ok());
+            Some(LastRun { policy, started_at: Moment::parse(&started_at).ok()?, succeeded_at })
+        };
+        rows.unwrap_or_default().into_iter().filter_map(last).collect()
     }
 
     pub(crate) fn run_report(&mut self, id_prefix: &str) -> Result<Option<Report>, AmbiguousRun> {
@@ -163,6 +189,23 @@ async fn insert(
         .bind(text)
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// The deadlines of tracked files are no runs of a policy: what tracking cannot see is still to be swept.
+async fn remember_last(connection: &mut SqliteConnection, report: &Report) -> Result<(), sqlx::Error> {
+    if report.dry_run || report.trigger == Trigger::Deadline {
+        return Ok(());
+    }
+    for policy in &report.policies {
+        let succeeded = (policy.status == PolicyStatus::Ok).then(|| report.finished_at.to_string());
+        sqlx::query(LAST)
+            .bind(&policy.name)
+            .bind(report.started_at.to_string())
+            .bind(succeeded)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 

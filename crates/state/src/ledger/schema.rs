@@ -10,7 +10,10 @@ use sqlx::{Connection as _, SqliteConnection};
 /// "Clnp", as the first migration writes it into the header.
 const APPLICATION_ID: i64 = 0x436c_6e70;
 
-const MIGRATIONS: &[(&str, &str)] = &[("begin", include_str!("../../migrations/0001_begin.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("begin", include_str!("../../migrations/0001_begin.sql")),
+    ("service", include_str!("../../migrations/0002_service.sql")),
+];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \
                       from pragma_application_id, pragma_user_version";
