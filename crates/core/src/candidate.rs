@@ -53,6 +53,8 @@ pub enum Basis {
     Born,
     /// The activity column of a session row.
     LastActivity,
+    /// Somebody told of the file, or the service saw it appear.
+    Registered,
 }
 
 impl fmt::Display for Basis {
@@ -63,6 +65,7 @@ impl fmt::Display for Basis {
             Self::Changed => "last changed",
             Self::Born => "made",
             Self::LastActivity => "last active",
+            Self::Registered => "registered",
         })
     }
 }

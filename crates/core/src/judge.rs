@@ -4,12 +4,13 @@
 //! and is written here once (and in `docs/deletion.md` for people): **the first rule that applies wins**, and
 //! everything that protects stands before everything that removes.
 
-use crate::candidate::{Candidate, Class};
+use crate::candidate::{Basis, Candidate, Class, Stamp};
 use crate::guard::RunningTime;
 use crate::hold::Holds;
 use crate::moment::Moment;
 use crate::policy::{Archives, Brakes, Policy};
-use crate::verdict::{Age, Keep, Remove, Verdict};
+use crate::registration::{Registration, Registrations};
+use crate::verdict::{Age, AgeLimit, Keep, Remove, Verdict};
 
 /// What is fixed for one run of one policy.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Run {
     pub running: Option<RunningTime>,
     /// What somebody asked to keep for a while.
     pub holds: Holds,
+    /// What counts from its registration.
+    pub registrations: Registrations,
     /// Where the sweep itself has to stop.
     pub brakes: Brakes,
 }
@@ -27,7 +30,13 @@ pub struct Run {
 impl Run {
     /// A run by the wall clock, without holds or brakes.
     pub fn at(now: Moment) -> Self {
-        Self { now, running: None, holds: Holds::default(), brakes: Brakes::default() }
+        Self {
+            now,
+            running: None,
+            holds: Holds::default(),
+            registrations: Registrations::default(),
+            brakes: Brakes::default(),
+        }
     }
 
     /// The age of something stamped at that moment; `None` when it lies ahead.
@@ -36,6 +45,24 @@ impl Run {
             None => Age::Wall(self.now.since(at)?),
             Some(running) => Age::Running(running.between(at, self.now)?),
         })
+    }
+
+    /// From when a candidate's age counts, and how old it may become.
+    fn lifetime(&self, policy: &Policy, candidate: &Candidate<'_>) -> (Stamp, AgeLimit) {
+        let by_policy = AgeLimit::MaxAge(policy.max_age);
+        let registration = match candidate.class {
+            Class::EmptyDirectory => None,
+            Class::Ordinary | Class::Archive => self.registrations.get(candidate.name),
+        };
+        match registration {
+            Some(Registration { at, ttl: Some(ttl) }) if candidate.stamp.at <= at.plus(ttl.get()) => {
+                (Stamp { at, basis: Basis::Registered }, AgeLimit::Ttl(ttl))
+            }
+            Some(Registration { at, ttl: None }) if candidate.stamp.at < at => {
+                (Stamp { at, basis: Basis::Registered }, by_policy)
+            }
+            _ => (candidate.stamp, by_policy),
+        }
     }
 
     /// Until when a candidate is held. A folder stays as well while something in it is held.
@@ -50,8 +77,7 @@ impl Run {
 
 /// Decides about one candidate.
 pub fn judge(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> Verdict {
-    let stamp = candidate.stamp;
-    let max_age = policy.max_age;
+    let (stamp, limit) = run.lifetime(policy, candidate);
 
     if candidate.class == Class::Archive && policy.archives == Archives::Keep {
         return Verdict::Keep(Keep::Archive);
@@ -66,8 +92,8 @@ pub fn judge(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> Verdict {
     if age.get() < policy.min_age {
         return Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age });
     }
-    if age.get() > max_age.get() {
-        return Verdict::Remove(Remove::Expired { stamp, age, max_age });
+    if age.get() > limit.get() {
+        return Verdict::Remove(Remove::Expired { stamp, age, limit });
     }
-    Verdict::Keep(Keep::WithinLimits { stamp, age, max_age })
+    Verdict::Keep(Keep::WithinLimits { stamp, age, limit })
 }

@@ -16,6 +16,7 @@ pub mod judge;
 pub mod moment;
 pub mod pattern;
 pub mod policy;
+pub mod registration;
 pub mod report;
 pub mod size;
 pub mod store;

@@ -46,29 +46,58 @@ pub enum Keep {
         /// The policy's `min_age`.
         min_age: Duration,
     },
-    /// No older than `max_age`, and no limit asks for it.
+    /// No older than it may become, and no limit asks for it.
     WithinLimits {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
         age: Age,
-        /// The policy's `max_age`.
-        max_age: MaxAge,
+        /// How old it may become.
+        limit: AgeLimit,
     },
 }
 
 /// Why a candidate may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remove {
-    /// Older than `max_age`, strictly.
+    /// Older than it may become, strictly.
     Expired {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
         age: Age,
-        /// The policy's `max_age`.
-        max_age: MaxAge,
+        /// How old it may become.
+        limit: AgeLimit,
     },
+}
+
+/// How old something may become, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeLimit {
+    /// The policy.
+    MaxAge(MaxAge),
+    /// Whoever registered the file.
+    Ttl(MaxAge),
+}
+
+impl AgeLimit {
+    /// The limit itself.
+    pub fn get(self) -> Duration {
+        match self {
+            Self::MaxAge(limit) | Self::Ttl(limit) => limit.get(),
+        }
+    }
+}
+
+/// `max_age 30m`, `its ttl 10m`.
+impl fmt::Display for AgeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whose, limit) = match self {
+            Self::MaxAge(limit) => ("max_age", limit),
+            Self::Ttl(limit) => ("its ttl", limit),
+        };
+        write!(f, "{whose} {}", Human(limit.get()))
+    }
 }
 
 /// How old something is, and by which clock.
@@ -103,8 +132,21 @@ impl Verdict {
     /// The last moment at which it is still kept, when age alone decides: at any later one it may go.
     pub fn kept_until(&self) -> Option<Moment> {
         match self {
-            Self::Keep(Keep::WithinLimits { stamp, max_age, age: Age::Wall(_) }) => Some(stamp.at.plus(max_age.get())),
+            Self::Keep(Keep::WithinLimits { stamp, limit, age: Age::Wall(_) }) => Some(stamp.at.plus(limit.get())),
             Self::Keep(_) | Self::Remove(_) => None,
+        }
+    }
+
+    /// The last moment for which this verdict is certain, judged at `now`: when to judge again. `None` when time does
+    /// not change it.
+    pub fn holds_until(&self, now: Moment) -> Option<Moment> {
+        match self {
+            Self::Remove(_) => Some(now),
+            Self::Keep(Keep::Archive) => None,
+            Self::Keep(Keep::Held { until }) => Some(*until),
+            Self::Keep(Keep::Future { stamp, .. }) => Some(stamp.at),
+            Self::Keep(Keep::Settling { age, min_age, .. }) => Some(now.plus(min_age.saturating_sub(age.get()))),
+            Self::Keep(Keep::WithinLimits { age, limit, .. }) => Some(now.plus(limit.get().saturating_sub(age.get()))),
         }
     }
 
@@ -148,9 +190,7 @@ impl fmt::Display for Keep {
             Self::Settling { stamp, age, min_age } => {
                 write!(f, "{} {age}, younger than min_age {}", stamp.basis, Human(*min_age))
             }
-            Self::WithinLimits { stamp, age, max_age } => {
-                write!(f, "{} {age}, within max_age {}", stamp.basis, Human(max_age.get()))
-            }
+            Self::WithinLimits { stamp, age, limit } => write!(f, "{} {age}, within {limit}", stamp.basis),
         }
     }
 }
@@ -158,9 +198,7 @@ impl fmt::Display for Keep {
 impl fmt::Display for Remove {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired { stamp, age, max_age } => {
-                write!(f, "{} {age}, older than max_age {}", stamp.basis, Human(max_age.get()))
-            }
+            Self::Expired { stamp, age, limit } => write!(f, "{} {age}, older than {limit}", stamp.basis),
         }
     }
 }

@@ -14,6 +14,7 @@ use cleanup_core::config::{Config, Source};
 use cleanup_core::judge::{Run, judge};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Archives, FilePolicy, MaxAge, Policy};
+use cleanup_core::registration::Registration;
 use cleanup_core::report::{PolicyKind, PolicyReport, Tally};
 use cleanup_core::store::{Batch, FileStore, Outcome, Seen, Visitor};
 use cleanup_core::sweep::{Mode, sweep};
@@ -254,4 +255,31 @@ fn a_report_names_a_hundred_errors_and_counts_all() {
     let report = PolicyReport::finished("rule", PolicyKind::Files, tally);
     assert_eq!((report.errors.len(), report.errors_total), (100, 250));
     assert!(report.errors.is_sorted_by_key(|error| error.path.clone()));
+}
+
+#[test]
+fn a_registration_makes_a_file_younger_and_a_ttl_gives_it_a_time_of_its_own() {
+    let policy = policy("[files.models]\nroot = 'models'\ninclude = ['*.step']\nmax_age = '30m'\nmin_age = '5s'\n");
+    let minutes = |minutes| NOW.minus(Duration::from_mins(minutes));
+    let ttl = |minutes| MaxAge::new(Duration::from_mins(minutes));
+    let verdict = |written: Moment, at: Moment, ttl: Option<MaxAge>| {
+        let name = Name { folder: b"a", last: b"part.step" };
+        let stamp = Stamp { at: written, basis: Basis::Modified };
+        let registrations = [(b"a/part.step".to_vec(), Registration { at, ttl })].into_iter().collect();
+        let run = Run { registrations, ..Run::at(NOW) };
+        judge(&policy.rule, &run, &Candidate { name, class: Class::Ordinary, bytes: 0, stamp }).to_string()
+    };
+    let table = [
+        ("an old file moved in just now", verdict(minutes(9000), minutes(1), None)),
+        ("long ago", verdict(minutes(9000), minutes(31), None)),
+        ("written again since", verdict(minutes(2), minutes(31), None)),
+        ("a short time of its own", verdict(minutes(9000), minutes(11), ttl(10))),
+        ("a long time of its own", verdict(minutes(9000), minutes(31), ttl(60))),
+        ("a time of its own is not changed by a write", verdict(minutes(1), minutes(11), ttl(10))),
+        ("what is written after it is another file", verdict(minutes(1), minutes(40), ttl(10))),
+        ("registered by a clock that was ahead", verdict(minutes(9000), NOW.plus(Duration::from_mins(1)), ttl(10))),
+        ("too young for any rule", verdict(minutes(0), minutes(0), MaxAge::new(Duration::from_nanos(1)))),
+    ];
+    let text = table.iter().fold(String::new(), |text, (case, verdict)| text + case + ": " + verdict + "\n");
+    insta::assert_snapshot!("registrations", text);
 }

@@ -4,6 +4,7 @@
 //! that the call itself made no sense.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cleanup_core::config::Config;
@@ -19,15 +20,18 @@ use crate::answer::{Listed, Stats};
 use crate::files::{Doubts, FileRun};
 use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
+use crate::track::Tables;
 use crate::{clock, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) origin: Origin,
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     /// What relative paths in the configuration are relative to.
     pub(crate) folder: PathBuf,
+    /// What is known of tracked files while they are tracked.
+    pub(crate) tables: Tables,
 }
 
 /// What to sweep, and how. The default plans for all policies that are enabled, and removes nothing.
@@ -148,7 +152,7 @@ impl Engine {
     /// user's, the system's, the built-in default.
     pub fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = open::open(named)?;
-        Ok(Self { origin, config, folder })
+        Ok(Self { origin, config: Arc::new(config), folder, tables: Tables::default() })
     }
 
     /// Where the configuration came from.
@@ -191,8 +195,9 @@ impl Engine {
             for policy in &selected.files {
                 watcher.begins(&policy.rule.name);
                 let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-                let store = self.store(policy, &memory);
-                let report = FileRun { policy, store, now, mode: request.mode, doubts, watcher }.run(&mut memory);
+                let (store, tables) = (self.store(policy, &memory), &self.tables);
+                let run = FileRun { policy, store, now, mode: request.mode, doubts, watcher, tables };
+                let report = run.run(&mut memory);
                 watcher.ends(&report);
                 reports.push(report);
             }
@@ -237,7 +242,7 @@ impl Engine {
     }
 
     fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
-        let Config { files, sessions, .. } = &self.config;
+        let Config { files, sessions, .. } = &*self.config;
         if names.is_empty() {
             return Ok(Selected {
                 files: files.iter().filter(|policy| policy.enabled).collect(),
@@ -256,26 +261,21 @@ impl Engine {
         })
     }
 
-    pub(crate) fn memory(&self, usage: Use) -> Memory<'_> {
+    pub(crate) fn memory(&self, usage: Use) -> Memory {
         Memory::open(&self.origin, &self.config, usage)
     }
 
-    pub(crate) fn store<'a>(&self, policy: &'a FilePolicy, memory: &Memory<'_>) -> Result<Store<'a>, RootError> {
+    pub(crate) fn store<'a>(&self, policy: &'a FilePolicy, memory: &Memory) -> Result<Store<'a>, RootError> {
         // Even where `include = ["*"]` means them too, the files that say what to keep are kept.
         let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path());
         Store::open(policy, own.filter_map(FileId::of).collect())
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.
-    fn look_at(
-        &self,
-        policy: &FilePolicy,
-        now: Moment,
-        memory: &mut Memory<'_>,
-        watcher: &dyn Watcher,
-    ) -> PolicyReport {
+    fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
         let store = self.store(policy, memory);
-        FileRun { policy, store, now, mode: Mode::Plan, doubts: Doubts::Ignore, watcher }.run(memory)
+        let (mode, doubts, tables) = (Mode::Plan, Doubts::Ignore, &self.tables);
+        FileRun { policy, store, now, mode, doubts, watcher, tables }.run(memory)
     }
 }
 

@@ -11,6 +11,7 @@ use cleanup_fs_store::{Look, RootError};
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Severity};
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
+use crate::track::Tables;
 use crate::{clock, place, rows};
 
 impl Engine {
@@ -36,14 +37,14 @@ impl Engine {
     }
 
     /// `None` when the path does not lie below the policy's root.
-    fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory<'_>) -> Option<Answer> {
+    fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory) -> Option<Answer> {
         let below = place::below(&policy.root, path)?;
         let (verdict, reason, kept_until) = match self.store(policy, memory) {
             Err(error) => (AnswerVerdict::Unknown, error.to_string(), None),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
-                    Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory),
+                    Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory, &self.tables),
                     look @ (Look::Missing | Look::Unreadable(_)) => (AnswerVerdict::Unknown, look.to_string(), None),
                     look => (AnswerVerdict::NotACandidate, look.to_string(), None),
                 }
@@ -59,7 +60,7 @@ impl Engine {
         })
     }
 
-    fn check_files(&self, policy: &FilePolicy, memory: &Memory<'_>) -> Option<Finding> {
+    fn check_files(&self, policy: &FilePolicy, memory: &Memory) -> Option<Finding> {
         let finding =
             |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
         let root = policy.root.display();
@@ -84,7 +85,8 @@ type Judgement = (AnswerVerdict, String, Option<cleanup_core::moment::Moment>);
 fn judged(
     policy: &FilePolicy,
     candidate: &cleanup_core::candidate::Candidate<'_>,
-    memory: &mut Memory<'_>,
+    memory: &mut Memory,
+    tables: &Tables,
 ) -> Judgement {
     let now = clock::now();
     let holds = match memory.holds(&policy.root, now) {
@@ -95,7 +97,9 @@ fn judged(
         AgeClock::Wall => None,
         AgeClock::Running => memory.running_time(),
     };
-    let verdict = judge(&policy.rule, &Run { running, holds, ..Run::at(now) }, candidate);
+    let registrations = tables.registrations(policy).unwrap_or_else(|| memory.registrations(policy));
+    let run = Run { running, holds, registrations, ..Run::at(now) };
+    let verdict = judge(&policy.rule, &run, candidate);
     let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
     (kind, verdict.reason(), verdict.kept_until())
 }

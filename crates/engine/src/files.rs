@@ -19,6 +19,7 @@ use cleanup_state::Observation;
 
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
+use crate::track::Tables;
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -32,6 +33,7 @@ pub(crate) struct FileRun<'a> {
     pub(crate) mode: Mode,
     pub(crate) doubts: Doubts<'a>,
     pub(crate) watcher: &'a dyn Watcher,
+    pub(crate) tables: &'a Tables,
 }
 
 /// Whether anything can hold the run back.
@@ -44,11 +46,11 @@ pub(crate) enum Doubts<'a> {
 }
 
 impl FileRun<'_> {
-    pub(crate) fn run(self, memory: &mut Memory<'_>) -> PolicyReport {
+    pub(crate) fn run(self, memory: &mut Memory) -> PolicyReport {
         self.checked(memory).unwrap_or_else(|stopped| *stopped)
     }
 
-    fn checked(self, memory: &mut Memory<'_>) -> Result<PolicyReport, Box<PolicyReport>> {
+    fn checked(self, memory: &mut Memory) -> Result<PolicyReport, Box<PolicyReport>> {
         let Self { policy, now, mode, doubts, .. } = self;
         let name = policy.rule.name.as_str();
         let held_back = |why: String| Box::new(PolicyReport::held_back(name, PolicyKind::Files, why));
@@ -74,7 +76,8 @@ impl FileRun<'_> {
             AgeClock::Wall => None,
             AgeClock::Running => memory.running_time(),
         };
-        let run = Run { now, running, holds, brakes: policy.brakes };
+        let registrations = self.tables.registrations(policy).unwrap_or_else(|| memory.registrations(policy));
+        let run = Run { now, running, holds, registrations, brakes: policy.brakes };
         let changes = memory.changes(policy);
         if heeds && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
             plan_first(&store, policy, &run, changes.as_deref())?;
@@ -113,7 +116,7 @@ fn observe(
     store: &Store<'_>,
     policy: &FilePolicy,
     run: &Run,
-    memory: &mut Memory<'_>,
+    memory: &mut Memory,
     observer: &PolicyWatcher<'_>,
 ) -> PolicyReport {
     let Some(observation) = memory.observe(policy) else {

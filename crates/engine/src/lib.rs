@@ -14,6 +14,7 @@ mod open;
 mod past;
 mod place;
 mod rows;
+pub mod track;
 mod watch;
 
 pub use crate::engine::{At, Engine, Request, RequestError, Watcher, run_id};

@@ -5,15 +5,17 @@
 //! files that they may concern stay.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cleanup_core::config::{Config, Setting, State as Configured};
 use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::FilePolicy;
+use cleanup_core::policy::{FilePolicy, MaxAge};
+use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
-use cleanup_state::{Lock, LockError, Observation, PolicyMemory, State, StateError};
+use cleanup_state::{Lock, LockError, Observation, PolicyMemory, Promises, State, StateError, TrackedChange};
 
 use crate::open::Origin;
 use crate::{clock, place};
@@ -44,8 +46,8 @@ pub(crate) enum Use {
 }
 
 /// The memory for the length of one run.
-pub(crate) struct Memory<'a> {
-    config: &'a Config,
+pub(crate) struct Memory {
+    config: Arc<Config>,
     /// The built-in default means another root in every folder; its policies are remembered by root.
     by_root: bool,
     state: Option<State>,
@@ -59,14 +61,16 @@ pub(crate) struct Memory<'a> {
     notes: Vec<String>,
 }
 
-impl<'a> Memory<'a> {
+impl Memory {
     /// Opens the memory that belongs to a configuration.
-    pub(crate) fn open(origin: &Origin, config: &'a Config, usage: Use) -> Self {
+    pub(crate) fn open(origin: &Origin, config: &Arc<Config>, usage: Use) -> Self {
         let by_root = *origin == Origin::BuiltIn;
         let (reading, notes) = (clock::reading(), Vec::new());
         let own = Vec::new();
+        let config = Arc::clone(config);
+        let placed = place(origin, &config.state);
         let mut memory = Self { config, by_root, state: None, missing: None, unreadable: None, own, reading, notes };
-        match place(origin, &config.state) {
+        match placed {
             Place::Nowhere => {}
             Place::Unknown => {
                 memory.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
@@ -109,6 +113,24 @@ impl<'a> Memory<'a> {
     /// entered, wherever they lie.
     pub(crate) fn own(&self) -> &[PathBuf] {
         &self.own
+    }
+
+    /// Begins anew with a memory that is kept open: the clocks are read again, and notes start from nothing.
+    pub(crate) fn begin(&mut self) {
+        self.reading = clock::reading();
+        self.notes.clear();
+    }
+
+    /// Closes what need not be open until the next time.
+    pub(crate) fn rest(&mut self) {
+        if let Some(state) = &mut self.state {
+            state.rest();
+        }
+    }
+
+    /// What the clocks say in this run.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// The wall clock of this run: read once, and since then carried on by the clock that cannot be set.
@@ -170,6 +192,19 @@ impl<'a> Memory<'a> {
         Ok(holds)
     }
 
+    /// What counts from its registration below a root. Promises that cannot be read are [`Memory::holds`]'s to report.
+    pub(crate) fn registrations(&mut self, policy: &FilePolicy) -> Registrations {
+        let key = self.key(policy);
+        let Some(state) = &mut self.state else { return Registrations::default() };
+        let tracked = if policy.track { state.tracked(&key) } else { Vec::new() };
+        let mut all: Registrations =
+            tracked.into_iter().map(|(path, at)| (path, Registration { at, ttl: None })).collect();
+        for (path, registration) in ttls_below(state, &policy.root) {
+            all.add(path, registration);
+        }
+        all
+    }
+
     /// What was changed in the deciding keys of a policy since its last run, in words; `None` when nothing was, or
     /// when it never ran.
     pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<String> {
@@ -229,14 +264,42 @@ impl<'a> Memory<'a> {
         self.state.as_mut().map(|state| state.observe(&key))
     }
 
+    /// Writes the run into the history.
+    pub(crate) fn record(&mut self, report: &Report, clock_trusted: bool) {
+        let keep: Duration = self.config.keep_history;
+        if let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) {
+            state.record_run(report, &self.reading, clock_trusted, keep, report.finished_at);
+        }
+    }
+
+    /// What the clocks said in the last run that was believed.
+    pub(crate) fn last_clock(&mut self) -> Option<Reading> {
+        self.state.as_mut().and_then(State::last_clock)
+    }
+
+    /// The promises, to be added to; `None` when the configuration wants no memory. An error says why none can be made.
+    pub(crate) fn promises(&mut self) -> Result<Option<&mut Promises>, String> {
+        match (&mut self.state, &self.missing) {
+            (None, None) => Ok(None),
+            (_, Some(missing)) => Err(missing.clone()),
+            (Some(state), None) => state.promises().map(Some).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Remembers since when tracked files count. Says whether that succeeded, or is not wanted.
+    pub(crate) fn remember_tracked(&mut self, changes: &[TrackedChange]) -> bool {
+        match &mut self.state {
+            None => self.missing.is_none(),
+            Some(state) => state.remember_tracked(changes),
+        }
+    }
+
     /// Writes the run into the history and the report's notes into the report.
     pub(crate) fn finish(mut self, report: &mut Report, clock_trusted: bool, usage: Use) {
-        let keep: Duration = self.config.keep_history;
+        if usage == Use::Run {
+            self.record(report, clock_trusted);
+        }
         if let Some(state) = &mut self.state {
-            if usage == Use::Run && self.missing.is_none() {
-                let now = report.finished_at;
-                state.record_run(report, &self.reading, clock_trusted, keep, now);
-            }
             self.notes.extend(state.take_notes());
             report.new_memory = usage == Use::Run && state.is_new();
         }
@@ -250,7 +313,8 @@ impl<'a> Memory<'a> {
         self.state.as_mut().ok_or(why)
     }
 
-    fn key(&self, policy: &FilePolicy) -> String {
+    /// The name by which a policy is remembered.
+    pub(crate) fn key(&self, policy: &FilePolicy) -> String {
         let name = &policy.rule.name;
         if self.by_root {
             format!("{name}-{:016x}", fnv(policy.root.as_os_str().as_encoded_bytes()))
@@ -262,13 +326,29 @@ impl<'a> Memory<'a> {
     /// The deciding keys, a line each, as `config show` has them.
     fn deciding(&self, policy: &FilePolicy) -> String {
         let prefix = format!("files.{}.", policy.rule.name);
-        let key = |setting: &'a Setting| Some((setting.key.strip_prefix(&prefix)?, setting.value.as_str()));
-        let lines = DECIDING.iter().filter_map(|wanted| {
-            let (key, value) = self.config.settings.iter().filter_map(key).find(|(key, _)| key == wanted)?;
-            Some(format!("{key} = {value}"))
-        });
-        lines.collect::<Vec<_>>().join("\n")
+        let value = |wanted: &&str| {
+            let is_wanted = |setting: &&Setting| setting.key.strip_prefix(&prefix) == Some(*wanted);
+            let setting = self.config.settings.iter().find(is_wanted)?;
+            Some(format!("{wanted} = {}", setting.value))
+        };
+        DECIDING.iter().filter_map(value).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The times that were given to files below a root, by path below it.
+fn ttls_below(state: &mut State, root: &Path) -> Vec<(Vec<u8>, Registration)> {
+    let Ok(promises) = state.promises() else { return Vec::new() };
+    if promises.ttls().next().is_none() {
+        return Vec::new();
+    }
+    let roots: Vec<Vec<u8>> =
+        place::spellings(root).into_iter().map(|root| root.into_os_string().into_encoded_bytes()).collect();
+    let below = |ttl: &cleanup_state::Ttl| {
+        let path = roots.iter().find_map(|root| ttl.path.strip_prefix(root.as_slice())?.strip_prefix(b"/"))?;
+        let span = MaxAge::new(ttl.until.since(ttl.made_at)?)?;
+        Some((path.to_owned(), Registration { at: ttl.made_at, ttl: Some(span) }))
+    };
+    promises.ttls().filter_map(below).collect()
 }
 
 /// Everything that a memory in this folder consists of.

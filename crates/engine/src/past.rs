@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
-use cleanup_state::RunSummary;
+use cleanup_state::{RunSummary, State};
 
 use crate::answer::{HeldPath, History, Holds, LastRun, PastRun};
 use crate::engine::Engine;
@@ -68,7 +68,7 @@ impl Engine {
             return Vec::new();
         }
         let mut memory = self.memory(Use::Look);
-        let runs = memory.state().map(|state| state.last_runs()).unwrap_or_default();
+        let runs = memory.state().map(State::last_runs).unwrap_or_default();
         let last = |run: cleanup_state::LastRun| LastRun {
             policy: run.policy,
             started_at: run.started_at,

@@ -9,17 +9,21 @@
 
 mod entry;
 mod look;
+mod pick;
 mod read;
 mod remove;
 mod root;
 mod walk;
+mod watch;
 
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::store::{FileStore, Visitor};
 
 pub use entry::FileId;
 pub use look::{Found, Look};
+pub use pick::Picked;
 pub use root::RootError;
+pub use watch::{Hint, Watch, WatchError};
 
 use root::Root;
 
@@ -49,6 +53,11 @@ impl<'a> Store<'a> {
     /// Which file system the root lies on, as `statfs` names it; `None` where it has no name.
     pub fn file_system(&self) -> Option<String> {
         self.root.file_system()
+    }
+
+    /// Some of its files instead of all: those with these paths below the root.
+    pub fn pick<'b>(&'b self, paths: &'b [&'b [u8]]) -> Picked<'b> {
+        Picked::new(self, paths)
     }
 
     /// Finds out what this store would make of one path below the root, without touching it.

@@ -86,19 +86,8 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     let Some((last, folders)) = names.split_last() else { return Ok(Look::Folder) };
     let patterns = &store.policy.patterns;
 
-    let mut dir = store.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
-    let mut folder = Vec::new();
-    for name in folders {
-        if *name == OWN_FOLDER {
-            return Err(Look::Own);
-        }
-        if patterns.excludes(Name { folder: &folder, last: name }) {
-            return Err(Look::Excluded);
-        }
-        dir = enter(store, &dir, name)?;
-        folder = Name { folder: &folder, last: name }.to_bytes();
-    }
-
+    let folder = folders.join(&b'/');
+    let dir = open_folder(store, &folder)?;
     let name = Name { folder: &folder, last };
     let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy.stamp)).map_err(refused)?;
     if meta.is_dir() {
@@ -123,13 +112,34 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     }
 }
 
+/// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what
+/// the walk would not enter. The empty path is the root.
+pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<OwnedFd, Look> {
+    let mut dir = store.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
+    let mut folder = Vec::new();
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        if name == OWN_FOLDER {
+            return Err(Look::Own);
+        }
+        if store.policy.patterns.excludes(Name { folder: &folder, last: name }) {
+            return Err(Look::Excluded);
+        }
+        dir = enter(store, &dir, name)?;
+        folder = Name { folder: &folder, last: name }.to_bytes();
+    }
+    Ok(dir)
+}
+
 fn enter(store: &Store<'_>, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Look> {
     let next = entry::open_dir(dir, &c_name(name)?).map_err(|error| match error {
         Errno::LOOP | Errno::NOTDIR => Look::BehindLink,
         error => refused(error),
     })?;
     let meta = Meta::of(&next).map_err(refused)?;
-    if meta.mount == store.root.mount() { Ok(next) } else { Err(Look::OtherMount) }
+    if meta.mount != store.root.mount() {
+        return Err(Look::OtherMount);
+    }
+    if store.spared.contains(&meta.id) { Err(Look::Own) } else { Ok(next) }
 }
 
 fn refused(error: Errno) -> Look {
@@ -139,7 +149,7 @@ fn refused(error: Errno) -> Look {
     }
 }
 
-fn c_name(name: &[u8]) -> Result<CString, Look> {
+pub(crate) fn c_name(name: &[u8]) -> Result<CString, Look> {
     CString::new(name).map_err(|_| Look::Missing)
 }
 

@@ -163,23 +163,18 @@ impl Reading<'_, '_> {
     }
 
     fn look<'n>(&mut self, name: &'n CStr, class: Class) -> Option<File<'n>> {
-        let store = self.reader.store;
-        let meta = match Meta::of_entry(self.dir, name, self.reader.needs) {
-            Ok(meta) => meta,
-            Err(Errno::NOENT) => {
+        match look_at(self.reader.store, self.dir, name, class, self.reader.needs) {
+            Looked::Candidate(file) => Some(file),
+            Looked::Vanished => {
                 self.seen.vanished += 1;
-                return None;
+                None
             }
-            Err(error) => return self.keep_with(name, &in_words(error)),
-        };
-        if !meta.is_plain_file() || store.spared.contains(&meta.id) {
-            self.leave_alone();
-            return None;
+            Looked::LeftAlone => {
+                self.leave_alone();
+                None
+            }
+            Looked::Unknown(error) => self.keep_with(name, &error),
         }
-        let Some(stamp) = meta.stamp(store.policy.stamp) else {
-            return self.keep_with(name, NO_STAMP);
-        };
-        Some(File { name, class, bytes: meta.allocated, stamp, fingerprint: meta.fingerprint() })
     }
 
     /// Keeps what cannot be judged, and says why.
@@ -200,6 +195,40 @@ impl Reading<'_, '_> {
 
     fn named<'n>(&'n self, name: &'n CStr) -> Name<'n> {
         Name { folder: self.folder, last: name.to_bytes() }
+    }
+}
+
+/// What became of looking at one name that a pattern means.
+pub(crate) enum Looked<'n> {
+    Candidate(File<'n>),
+    Vanished,
+    /// It is nothing that is ever removed.
+    LeftAlone,
+    /// It could not be looked at, or not be judged; in words.
+    Unknown(String),
+}
+
+/// Looks at one name in an open directory.
+pub(crate) fn look_at<'n>(
+    store: &Store<'_>,
+    dir: BorrowedFd<'_>,
+    name: &'n CStr,
+    class: Class,
+    needs: StatxFlags,
+) -> Looked<'n> {
+    let meta = match Meta::of_entry(dir, name, needs) {
+        Ok(meta) => meta,
+        Err(Errno::NOENT) => return Looked::Vanished,
+        Err(error) => return Looked::Unknown(in_words(error)),
+    };
+    if !meta.is_plain_file() || store.spared.contains(&meta.id) {
+        return Looked::LeftAlone;
+    }
+    match meta.stamp(store.policy.stamp) {
+        Some(stamp) => {
+            Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, fingerprint: meta.fingerprint() })
+        }
+        None => Looked::Unknown(NO_STAMP.to_owned()),
     }
 }
 

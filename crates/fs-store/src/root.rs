@@ -127,6 +127,12 @@ impl Root {
         (id != 0).then(|| format!("{id:x}"))
     }
 
+    /// Whether it lies on a file system of this kind, by its `statfs` number.
+    pub(crate) fn is_on(&self, magic: u32) -> bool {
+        // The number is 32 bits wide; the field that holds it is wider on most machines, and signed.
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| i128::from(found.f_type) & 0xffff_ffff == i128::from(magic))
+    }
+
     /// The mount that the root lies on; the walk never leaves it.
     pub(crate) fn mount(&self) -> Mount {
         self.mount

@@ -78,6 +78,11 @@ impl Ledger {
         std::mem::take(&mut self.notes)
     }
 
+    /// Closes the database until the next operation.
+    pub(crate) fn rest(&mut self) {
+        self.link = Link::Closed;
+    }
+
     /// Ends a run: a database that was away is asked again in the next one.
     fn end_of_run(&mut self) {
         if matches!(self.link, Link::GivenUp) {

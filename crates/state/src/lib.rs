@@ -6,7 +6,7 @@
 //!   *disposable*. Missing, corrupt, from a newer version, locked or on a full disk: it is set aside or left alone, a
 //!   new one is started, a note says so, and cleaning goes on. Therefore its calls have no errors to hand out: what
 //!   cannot be remembered is `None`, and [`State::take_notes`] says why.
-//! - `promises.jsonl`, the holds. They are *not disposable*: to delete what somebody was promised is worse than a full
+//! - `promises.jsonl`, the holds and the times that single files were given. They are *not disposable*: to delete what somebody was promised is worse than a full
 //!   disk. A file that cannot be trusted is an error, and the caller holds the policies concerned.
 //! - `locks/`: one file a policy, locked with `flock`, kept for ever. A lock dies with its process.
 //!
@@ -24,5 +24,5 @@ pub use crate::ledger::{
     AmbiguousRun, ClockReading, LastRun, Observation, Observed, PolicyMemory, RunSummary, Sample, TrackedChange,
 };
 pub use crate::lock::{Lock, LockError};
-pub use crate::promises::{Hold, Promises, PromisesError};
+pub use crate::promises::{Hold, Promises, PromisesError, Ttl};
 pub use crate::state::State;

@@ -40,12 +40,24 @@ pub struct Hold {
     pub reason: Option<String>,
 }
 
-/// All holds of one state folder.
+/// A file that was given a time of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ttl {
+    /// The absolute path.
+    pub path: Vec<u8>,
+    /// When that time ends, to the millisecond.
+    pub until: Moment,
+    /// When it began, to the millisecond.
+    pub made_at: Moment,
+}
+
+/// All promises of one state folder.
 #[derive(Debug)]
 pub struct Promises {
     files: Files,
     access: Access,
     held: BTreeMap<Vec<u8>, Hold>,
+    ttls: BTreeMap<Vec<u8>, Ttl>,
     /// Lines in the file, dead ones included.
     lines: usize,
     /// What the file looked like when it was read; `None` before that, and when that failed.
@@ -62,6 +74,7 @@ impl Promises {
             files: Files::new(folder),
             access,
             held: BTreeMap::new(),
+            ttls: BTreeMap::new(),
             lines: 0,
             read: None,
             torn: None,
@@ -98,7 +111,7 @@ impl Promises {
         let hold = Hold { path: path.to_owned(), until, made_at: now, reason: reason.map(str::to_owned) };
         let guard = self.guard()?;
         self.read(&guard)?;
-        self.append(&guard, &Entry::Hold(hold))?;
+        self.append(&guard, &[Entry::Hold(hold)])?;
         self.compact_if_worth_it(&guard, None);
         Ok(())
     }
@@ -110,9 +123,41 @@ impl Promises {
         if self.held.get(path).is_none_or(|hold| hold.until <= now) {
             return Ok(false);
         }
-        self.append(&guard, &Entry::Release { path: path.to_owned(), at: now })?;
+        self.append(&guard, &[Entry::Release { path: path.to_owned(), at: now }])?;
         self.compact_if_worth_it(&guard, None);
         Ok(true)
+    }
+
+    /// The times that were given to files, those that are over included, in order of their paths' bytes.
+    pub fn ttls(&self) -> impl Iterator<Item = &Ttl> {
+        self.ttls.values()
+    }
+
+    /// Gives a file, by its absolute path, a time of its own until then; a later call replaces the earlier. When this
+    /// returns, the promise is on the disk.
+    pub fn give_ttl(&mut self, path: &[u8], until: Moment, now: Moment) -> Result<(), PromisesError> {
+        if !path.starts_with(b"/") || path.contains(&0) {
+            return Err(PromisesError::NotAbsolute { path: path.to_owned() });
+        }
+        let guard = self.guard()?;
+        self.read(&guard)?;
+        self.append(&guard, &[Entry::Ttl(Ttl { path: path.to_owned(), until, made_at: now })])?;
+        self.compact_if_worth_it(&guard, None);
+        Ok(())
+    }
+
+    /// Takes back the times of files that are gone, or that count by their policy again.
+    pub fn forget_ttls(&mut self, paths: &[&[u8]], now: Moment) -> Result<(), PromisesError> {
+        if !paths.iter().any(|path| self.ttls.contains_key(*path)) {
+            return Ok(());
+        }
+        let guard = self.guard()?;
+        self.read(&guard)?;
+        let known = paths.iter().filter(|path| self.ttls.contains_key(**path));
+        let entries: Vec<_> = known.map(|path| Entry::Forget { path: path.to_vec(), at: now }).collect();
+        self.append(&guard, &entries)?;
+        self.compact_if_worth_it(&guard, None);
+        Ok(())
     }
 
     /// Reads the file, if it is not as it was when it was last read.
@@ -181,6 +226,7 @@ impl Promises {
         self.read = None;
         self.torn = None;
         self.held.clear();
+        self.ttls.clear();
         self.lines = 0;
         let file = self.files.promises();
         let Some((bytes, found)) = self.files.load()? else {
@@ -202,11 +248,11 @@ impl Promises {
         for entry in content.entries {
             self.apply(entry);
         }
-        if let Some(count) = guard.map(Guard::remembered).filter(|count| *count > self.held.len()) {
+        if let Some(count) = guard.map(Guard::remembered).filter(|count| *count > self.count()) {
             self.notes.push(format!(
                 "{} holds {} promises, and held {count} when last written; somebody has shortened it",
                 self.files.promises().display(),
-                self.held.len(),
+                self.count(),
             ));
         }
         self.read = Some(found);
@@ -224,13 +270,20 @@ impl Promises {
         Ok(())
     }
 
-    fn append(&mut self, guard: &Guard, entry: &Entry) -> Result<(), PromisesError> {
-        let Record { text, entry } = line::encode(entry);
+    fn append(&mut self, guard: &Guard, entries: &[Entry]) -> Result<(), PromisesError> {
+        let records: Vec<Record> = entries.iter().map(line::encode).collect();
+        let text: String = records.iter().map(|record| record.text.as_str()).collect();
         self.files.append(text.as_bytes())?;
-        self.apply(entry);
+        for record in records {
+            self.apply(record.entry);
+        }
         self.read = Some(self.files.look()?);
-        guard.remember(self.held.len());
+        guard.remember(self.count());
         Ok(())
+    }
+
+    fn count(&self) -> usize {
+        self.held.len() + self.ttls.len()
     }
 
     fn apply(&mut self, entry: Entry) {
@@ -242,12 +295,20 @@ impl Promises {
             Entry::Release { path, .. } => {
                 self.held.remove(&path);
             }
+            Entry::Ttl(ttl) => {
+                self.ttls.insert(ttl.path.clone(), ttl);
+            }
+            Entry::Forget { path, .. } => {
+                self.ttls.remove(&path);
+            }
         }
     }
 
     /// Whether more than half of the lines are dead. Only with a trusted `now` are expired ones.
     fn is_worth_compacting(&self, now: Option<Moment>) -> bool {
-        let live = self.held.values().filter(|hold| now.is_none_or(|now| hold.until > now)).count();
+        let lives = |until: Moment| now.is_none_or(|now| until > now);
+        let live = self.held.values().filter(|hold| lives(hold.until)).count()
+            + self.ttls.values().filter(|ttl| lives(ttl.until)).count();
         self.lines >= WORTH_COMPACTING && live * 2 < self.lines
     }
 
@@ -256,15 +317,18 @@ impl Promises {
         if !self.is_worth_compacting(now) {
             return;
         }
-        let live = self.held.values().filter(|hold| now.is_none_or(|now| hold.until > now));
-        let live: BTreeMap<_, _> = live.map(|hold| (hold.path.clone(), hold.clone())).collect();
-        let text: String = live.values().map(|hold| line::encode(&Entry::Hold(hold.clone())).text).collect();
+        let lives = |until: Moment| now.is_none_or(|now| until > now);
+        let (mut held, mut ttls) = (self.held.clone(), self.ttls.clone());
+        held.retain(|_, hold| lives(hold.until));
+        ttls.retain(|_, ttl| lives(ttl.until));
+        let entries = held.values().cloned().map(Entry::Hold).chain(ttls.values().cloned().map(Entry::Ttl));
+        let text: String = entries.map(|entry| line::encode(&entry).text).collect();
         match self.files.replace(text.as_bytes()) {
             Ok(found) => {
-                self.lines = live.len();
-                self.held = live;
+                self.lines = held.len() + ttls.len();
+                (self.held, self.ttls) = (held, ttls);
                 self.read = Some(found);
-                guard.remember(self.held.len());
+                guard.remember(self.count());
             }
             Err(error) => {
                 self.notes.push(format!("{} could not be compacted: {error}", self.files.promises().display()));

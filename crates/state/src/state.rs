@@ -67,6 +67,12 @@ impl State {
         notes
     }
 
+    /// Closes the database until it is needed again: for whoever keeps a memory open for long. What was away is asked
+    /// again then.
+    pub fn rest(&mut self) {
+        self.ledger.rest();
+    }
+
     /// Takes a policy's lock, at once or not at all; whoever only looks gets none.
     pub fn lock(&self, policy: &str) -> Result<Lock, LockError> {
         Lock::take(&folder::locks(&self.folder), self.access, policy)

@@ -15,7 +15,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::report::json_path;
 use serde::{Deserialize, Serialize};
 
-use super::Hold;
+use super::{Hold, Ttl};
 
 const HEAD: &str = "{\"v\":1,\"crc32\":\"";
 const HEAD_END: &str = "\",";
@@ -26,6 +26,8 @@ const CRC_DIGITS: usize = 8;
 pub(super) enum Entry {
     Hold(Hold),
     Release { path: Vec<u8>, at: Moment },
+    Ttl(Ttl),
+    Forget { path: Vec<u8>, at: Moment },
 }
 
 /// A line with its newline, and what it says once it is read back.
@@ -98,6 +100,8 @@ struct Body {
 enum What {
     Hold,
     Release,
+    Ttl,
+    Forget,
 }
 
 pub(super) fn encode(entry: &Entry) -> Record {
@@ -108,6 +112,8 @@ pub(super) fn encode(entry: &Entry) -> Record {
     let body = match entry {
         Entry::Hold(hold) => body(What::Hold, &hold.path, Some(hold.until), hold.made_at, &hold.reason),
         Entry::Release { path, at } => body(What::Release, path, None, *at, &None),
+        Entry::Ttl(ttl) => body(What::Ttl, &ttl.path, Some(ttl.until), ttl.made_at, &None),
+        Entry::Forget { path, at } => body(What::Forget, path, None, *at, &None),
     };
     let json = serde_json::to_string(&body).expect("strings and words always have a JSON form");
     // Without its opening brace, which is in the head.
@@ -174,6 +180,8 @@ fn decode(text: &[u8]) -> Result<Entry, FlawKind> {
     match (body.what, body.until) {
         (What::Hold, Some(until)) => Ok(Entry::Hold(Hold { path, until, made_at: body.at, reason: body.reason })),
         (What::Release, None) => Ok(Entry::Release { path, at: body.at }),
+        (What::Ttl, Some(until)) => Ok(Entry::Ttl(Ttl { path, until, made_at: body.at })),
+        (What::Forget, None) => Ok(Entry::Forget { path, at: body.at }),
         _ => Err(FlawKind::Newer),
     }
 }

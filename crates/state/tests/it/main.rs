@@ -12,3 +12,4 @@ mod look;
 mod observe;
 mod promises;
 mod ruins;
+mod service;

@@ -319,3 +319,34 @@ fn what_another_process_promised_is_seen_at_the_next_call() {
     other.promises().unwrap().release(b"/a", at(0)).unwrap();
     assert_eq!(held(&mut one, at(0)), [""; 0]);
 }
+
+#[test]
+fn times_of_files_are_promises_and_are_forgotten_with_them() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let promises = state.promises().unwrap();
+    promises.hold(b"/srv/held", at(500), at(0)).unwrap();
+    promises.give_ttl(b"/srv/a", at(100), at(0)).unwrap();
+    promises.give_ttl(b"/srv/a", at(200), at(1)).unwrap();
+    for number in 0..40 {
+        promises.give_ttl(format!("/srv/b{number}").as_bytes(), at(100), at(0)).unwrap();
+    }
+    assert!(matches!(promises.give_ttl(b"srv/a", at(1), at(0)), Err(PromisesError::NotAbsolute { .. })));
+
+    let mut again = State::open(&folder, None).unwrap();
+    let promises = again.promises().unwrap();
+    let first = promises.ttls().next().unwrap().clone();
+    assert_eq!((first.until, first.made_at), (at(200), at(1)), "the later one counts");
+    assert_eq!(promises.ttls().count(), 41);
+    let gone: Vec<String> = (0..40).map(|number| format!("/srv/b{number}")).collect();
+    let gone: Vec<&[u8]> = gone.iter().map(|path| path.as_bytes()).collect();
+    promises.forget_ttls(&gone, at(2)).unwrap();
+    promises.forget_ttls(&[b"/srv/unknown"], at(2)).unwrap();
+    assert_eq!(promises.ttls().count(), 1);
+
+    let mut last = State::open(&folder, None).unwrap();
+    let promises = last.promises().unwrap();
+    assert_eq!(promises.ttls().count(), 1);
+    assert_eq!(promises.holds(at(3)).count(), 1, "holds and times do not touch each other");
+    assert!(last.take_notes().is_empty());
+}

@@ -1,0 +1,496 @@
+//! Tracked files: who learns of new ones, when each is due, and their removal at that moment.
+//!
+//! A policy with `track = true` has a table of its files in memory, kept true by a thread that listens to the kernel
+//! and looks at whatever it hints at. Looking is a plan over just those files, by the same store and the same judge as
+//! a sweep; removing is a sweep over just those that are due. So tracking can be late, never wrong.
+//!
+//! What the disk tells is not remembered elsewhere: after a restart everything is looked at again, and only what was
+//! registered later than its stamps say is known from the database, and what was given a time of its own from the
+//! promises.
+
+pub mod answer;
+mod due;
+mod sight;
+mod table;
+mod watcher;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cleanup_core::guard::Reading;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{FilePolicy, MaxAge};
+use cleanup_core::registration;
+use cleanup_core::report::{PolicyReport, Report, json_path};
+use cleanup_fs_store::{Look, Store};
+use cleanup_state::TrackedChange;
+
+pub use self::answer::{
+    FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
+};
+pub(crate) use self::table::Tables;
+
+use self::due::Sum;
+use self::table::{Entry, Next, Table, locked};
+use self::watcher::Bell;
+use crate::engine::Engine;
+use crate::memory::{Memory, Use};
+use crate::{clock, place};
+
+/// How many files are tracked at most, over all policies: some hundred bytes of memory each.
+pub const MAX_FILES: usize = 2_000_000;
+
+/// The longest path below a root that can be registered, in bytes: what the kernel takes.
+const MAX_PATH: usize = 4096;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Hears of what tracking does. Called from its threads; whoever listens must not keep them.
+pub trait Listener: Send + Sync {
+    /// A file was learned of or told of. Not called for those that were there before.
+    fn registered(&self, policy: &str, path: &[u8]) {
+        let _ = (policy, path);
+    }
+
+    /// A file was removed at its deadline, so much after it.
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+        let _ = (policy, path, bytes, lateness);
+    }
+
+    /// The next deadline of a policy is another one now.
+    fn deadlines_changed(&self, policy: &str) {
+        let _ = policy;
+    }
+
+    /// New files are learned of in another way now.
+    fn watching_changed(&self, policy: &str, watching: &Watching) {
+        let _ = (policy, watching);
+    }
+
+    /// Removals of the last minutes, summed up as a run.
+    fn ran(&self, report: &Report) {
+        let _ = report;
+    }
+}
+
+/// Hears nothing.
+impl Listener for () {}
+
+/// Tracks the files of all policies that ask for it, until it is stopped or dropped.
+pub struct Tracker {
+    inner: Arc<Inner>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    listener: Arc<dyn Listener>,
+    memory: Mutex<Memory>,
+    /// What the clocks said when they were last believed.
+    clock: Mutex<Option<Reading>>,
+    policies: Vec<Tracked>,
+    max_files: usize,
+    /// Over all policies.
+    files: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+/// One tracked policy.
+struct Tracked {
+    policy: FilePolicy,
+    table: Arc<Mutex<Table>>,
+    watching: Mutex<Watching>,
+    /// Wakes the thread that watches.
+    bell: Bell,
+    /// Why deadlines are not kept at the moment.
+    held: Mutex<Option<String>>,
+    /// What was removed since it was last written into the history.
+    sum: Mutex<Sum>,
+    /// Changes that the database could not take yet.
+    pending: Mutex<Vec<TrackedChange>>,
+}
+
+impl Tracker {
+    /// Begins to track. Blocks until everything was looked at once.
+    pub fn start(engine: &Arc<Engine>, listener: Arc<dyn Listener>) -> Self {
+        Self::start_with(engine, listener, MAX_FILES)
+    }
+
+    /// As [`Tracker::start`], with another number for [`MAX_FILES`].
+    pub fn start_with(engine: &Arc<Engine>, listener: Arc<dyn Listener>, max_files: usize) -> Self {
+        let is_tracked = |policy: &&FilePolicy| policy.track && policy.enabled;
+        let policies = engine.config.files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
+        let inner = Arc::new(Inner {
+            memory: Mutex::new(engine.memory(Use::Run)),
+            clock: Mutex::default(),
+            engine: Arc::clone(engine),
+            listener,
+            policies,
+            max_files,
+            files: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let (ready, is_ready) = mpsc::channel();
+        let mut threads = Vec::new();
+        for index in 0..inner.policies.len() {
+            let (worker, ready) = (Arc::clone(&inner), ready.clone());
+            let name = format!("track-{}", inner.policies[index].name());
+            let spawned = std::thread::Builder::new().name(name).spawn(move || worker.watch(index, &ready));
+            match spawned {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    let why = format!("no thread can be had to watch it: {error}");
+                    *locked(&inner.policies[index].watching) = Watching::Missing { why };
+                }
+            }
+        }
+        drop(ready);
+        // Each thread says so once, or ends.
+        for () in is_ready.iter().take(threads.len()) {}
+        Self { inner, threads: Mutex::new(threads) }
+    }
+
+    /// What is known of all tracked policies, in the order of the configuration.
+    pub fn policies(&self) -> Vec<TrackedPolicy> {
+        self.inner.policies.iter().map(Tracked::answer).collect()
+    }
+
+    /// What is known of one; `None` when it is not tracked.
+    pub fn policy(&self, name: &str) -> Option<TrackedPolicy> {
+        self.inner.find(name).map(Tracked::answer)
+    }
+
+    /// Some of the tracked files.
+    pub fn files(&self, query: &FilesQuery) -> FilesPage {
+        let after = query.after.as_deref().and_then(path_of_id);
+        let mut page = FilesPage { files: Vec::new(), next: None };
+        let mut skipping = after.as_ref().map(|(policy, _)| policy.as_str());
+        for tracked in &self.inner.policies {
+            let wanted = query.policy.as_ref().is_none_or(|name| name == tracked.name());
+            let start = after.as_ref().filter(|(policy, _)| policy == tracked.name()).map(|(_, path)| path.as_slice());
+            if skipping == Some(tracked.name()) {
+                skipping = None;
+            }
+            if !wanted || skipping.is_some() {
+                continue;
+            }
+            let table = locked(&tracked.table);
+            for (path, entry) in table.after(start) {
+                let named = |part: &String| String::from_utf8_lossy(path).contains(part.as_str());
+                if !query.contains.as_ref().is_none_or(named) {
+                    continue;
+                }
+                if page.files.len() == query.limit {
+                    page.next = page.files.last().map(|file| file.id.clone());
+                    return page;
+                }
+                page.files.push(tracked.file(path, entry));
+            }
+        }
+        page
+    }
+
+    /// The tracked file with this id.
+    pub fn file(&self, id: &str) -> Option<TrackedFile> {
+        let (tracked, path) = self.inner.find_file(id)?;
+        let table = locked(&tracked.table);
+        table.get(&path).map(|entry| tracked.file(&path, entry))
+    }
+
+    /// Takes in a file that somebody tells of: it counts from now, or has a time of its own. When this returns, a time
+    /// of its own is a promise on the disk.
+    pub fn register(&self, policy: &str, path: &[u8], ttl: Option<Duration>) -> Result<Registration, RegisterError> {
+        self.inner.register(policy, path, ttl)
+    }
+
+    /// Takes back a registration and the time that came with it: from now on the file counts by its own stamps.
+    /// `false` when there is no such file. Never removes anything by itself.
+    pub fn forget(&self, id: &str) -> Result<bool, String> {
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(false) };
+        let Some(entry) = locked(&tracked.table).get(&path).copied() else { return Ok(false) };
+        let gone: Vec<Arc<[u8]>> = vec![path.as_slice().into()];
+        self.inner.forget_promises(tracked, &gone)?;
+        locked(&tracked.table).put(&path, Entry { registration: None, told: false, ..entry });
+        self.inner.remember(tracked, vec![tracked.change(&path, None)]);
+        self.inner.look_at(tracked, &[&path]);
+        Ok(true)
+    }
+
+    /// Keeps a file so long from now, whatever its age. `None` when there is no such file.
+    pub fn hold(&self, id: &str, span: Duration) -> Result<Option<Moment>, String> {
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let held = self.inner.engine.hold(&absolute, span).map_err(|error| error.to_string())?;
+        self.inner.look_at(tracked, &[&path]);
+        Ok(Some(held.until))
+    }
+
+    /// Takes back a hold. `None` when there is no such file, `false` when it was not held by its own path.
+    pub fn release(&self, id: &str) -> Result<Option<bool>, String> {
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let released = self.inner.engine.release(&absolute).map_err(|error| error.to_string())?;
+        self.inner.look_at(tracked, &[&path]);
+        Ok(Some(released))
+    }
+
+    /// When the next file of a policy is to be looked at.
+    pub fn next_deadline(&self, policy: &str) -> Option<Moment> {
+        let tracked = self.inner.find(policy)?;
+        let keeps = tracked.policy.effect == cleanup_core::policy::Effect::Enforce;
+        locked(&tracked.table).earliest().filter(|_| keeps)
+    }
+
+    /// Removes the files whose moment has come, and says what came of them; `None` for a policy that is not tracked.
+    /// Blocks.
+    pub fn remove_due(&self, policy: &str) -> Option<PolicyReport> {
+        self.inner.find(policy).map(|tracked| self.inner.remove_due(tracked))
+    }
+
+    /// Looks at all files of a policy again, soon.
+    pub fn rescan(&self, policy: &str) {
+        if let Some(tracked) = self.inner.find(policy) {
+            tracked.bell.ask_for_rescan();
+        }
+    }
+
+    /// How much comes due in each of the next hours; `None` for a policy that is not tracked.
+    pub fn forecast(&self, policy: &str, hours: u32) -> Option<Vec<ForecastHour>> {
+        let tracked = self.inner.find(policy)?;
+        let table = locked(&tracked.table);
+        let mut from = clock::now();
+        let hour = |at: &mut Moment, is_first: bool| {
+            let (from, to) = (*at, at.plus(HOUR));
+            *at = to;
+            // What is overdue comes first of all.
+            let (files, bytes) = table.due_between(if is_first { Moment::EPOCH } else { from }, to);
+            ForecastHour { from, files, bytes }
+        };
+        Some((0..hours).map(|number| hour(&mut from, number == 0)).collect())
+    }
+
+    /// Ends it: what was removed is written into the history, the threads are gone when this returns.
+    pub fn stop(&self) {
+        if self.inner.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        for tracked in &self.inner.policies {
+            tracked.bell.ring();
+        }
+        for thread in std::mem::take(&mut *locked(&self.threads)) {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+        for tracked in &self.inner.policies {
+            self.inner.write_history(tracked, due::When::Now);
+        }
+        self.inner.engine.tables.clear();
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    fn find(&self, policy: &str) -> Option<&Tracked> {
+        self.policies.iter().find(|tracked| tracked.name() == policy)
+    }
+
+    fn find_file(&self, id: &str) -> Option<(&Tracked, Vec<u8>)> {
+        let (policy, path) = path_of_id(id)?;
+        Some((self.find(&policy)?, path))
+    }
+
+    fn store<'a>(&self, tracked: &'a Tracked) -> Result<Store<'a>, cleanup_fs_store::RootError> {
+        let memory = locked(&self.memory);
+        self.engine.store(&tracked.policy, &memory)
+    }
+
+    fn register(&self, policy: &str, path: &[u8], ttl: Option<Duration>) -> Result<Registration, RegisterError> {
+        let Some(tracked) = self.find(policy) else {
+            let is_known = self.engine.config.rules().any(|rule| rule.name == policy);
+            let why = if is_known { RegisterError::NotTracked } else { RegisterError::UnknownPolicy };
+            return Err(why(policy.to_owned()));
+        };
+        check_path(path)?;
+        let ttl = match ttl.map(MaxAge::new) {
+            Some(None) => return Err(RegisterError::Refused("the ttl is zero".to_owned())),
+            ttl => ttl.flatten(),
+        };
+        let store = self.store(tracked).map_err(|_| {
+            RegisterError::Unavailable("the root of the policy cannot be opened; see /readyz".to_owned())
+        })?;
+        match store.look(path) {
+            Look::Candidate(_) => {}
+            Look::Unreadable(_) => return Err(RegisterError::Refused("it cannot be looked at".to_owned())),
+            look => return Err(RegisterError::Refused(look.to_string())),
+        }
+
+        let known = locked(&tracked.table).get(path).copied();
+        if known.is_none() && self.files.load(Ordering::Relaxed) >= self.max_files {
+            return Err(RegisterError::TooMany(self.max_files));
+        }
+        let at = in_millis(clock::now());
+        match ttl {
+            Some(ttl) => self.promise(tracked, path, at, at.plus(ttl.get())),
+            None => self.forget_promises(tracked, &[path.into()]),
+        }
+        .map_err(RegisterError::Unavailable)?;
+        let registration = registration::Registration { at, ttl };
+        self.look_at_registered(tracked, &store, path, registration);
+
+        let mut table = locked(&tracked.table);
+        let Some(entry) = table.get(path).copied() else {
+            return Err(RegisterError::Refused(Look::Missing.to_string()));
+        };
+        let entry = Entry { told: true, ..entry };
+        table.put(path, entry);
+        Ok(Registration { file: tracked.file(path, &entry), is_new: known.is_none_or(|known| !known.told) })
+    }
+
+    /// Writes down that a file has a time of its own.
+    fn promise(&self, tracked: &Tracked, path: &[u8], at: Moment, until: Moment) -> Result<(), String> {
+        let mut memory = locked(&self.memory);
+        let Some(promises) = memory.promises()? else { return Ok(()) };
+        promises.give_ttl(&tracked.absolute(path), until, at).map_err(|error| error.to_string())
+    }
+
+    /// Takes back the times of files, where they had any.
+    fn forget_promises(&self, tracked: &Tracked, paths: &[Arc<[u8]>]) -> Result<(), String> {
+        let has_ttl = |path: &&Arc<[u8]>| {
+            let table = locked(&tracked.table);
+            table.get(path).is_none_or(|entry| entry.registration.is_some_and(|known| known.ttl.is_some()))
+        };
+        let paths: Vec<Vec<u8>> = paths.iter().filter(has_ttl).map(|path| tracked.absolute(path)).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut memory = locked(&self.memory);
+        let Some(promises) = memory.promises()? else { return Ok(()) };
+        let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+        promises.forget_ttls(&paths, clock::now()).map_err(|error| error.to_string())
+    }
+
+    /// Writes down since when files count, where their stamps do not tell. What cannot be written now is kept for the
+    /// next time.
+    fn remember(&self, tracked: &Tracked, changes: Vec<TrackedChange>) {
+        let mut pending = locked(&tracked.pending);
+        pending.extend(changes);
+        if pending.is_empty() {
+            return;
+        }
+        let mut memory = locked(&self.memory);
+        memory.begin();
+        if memory.remember_tracked(&pending) {
+            pending.clear();
+        } else {
+            // More than this is not kept for a database that stays away.
+            pending.truncate(MAX_PENDING);
+        }
+        memory.rest();
+    }
+}
+
+const MAX_PENDING: usize = 100_000;
+
+impl Tracked {
+    fn new(policy: FilePolicy) -> Self {
+        Self {
+            policy,
+            table: Arc::default(),
+            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned() }),
+            bell: Bell::new(),
+            held: Mutex::default(),
+            sum: Mutex::default(),
+            pending: Mutex::default(),
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.policy.rule.name
+    }
+
+    /// The absolute path by which a file's promises are known.
+    fn absolute(&self, path: &[u8]) -> Vec<u8> {
+        let root = place::really(&self.policy.root).unwrap_or_else(|_| self.policy.root.clone());
+        root.join(place::path_of(path)).into_os_string().into_encoded_bytes()
+    }
+
+    fn change(&self, path: &[u8], registered_at: Option<Moment>) -> TrackedChange {
+        TrackedChange { policy: self.name().to_owned(), path: path.to_owned(), registered_at }
+    }
+
+    fn answer(&self) -> TrackedPolicy {
+        let table = locked(&self.table);
+        TrackedPolicy {
+            policy: self.name().to_owned(),
+            total_files: table.len() as u64,
+            tracked_files: table.with_deadline() as u64,
+            total_bytes: table.bytes(),
+            next_deadline: table.earliest(),
+            watching: locked(&self.watching).clone(),
+            held: locked(&self.held).clone(),
+        }
+    }
+
+    fn file(&self, path: &[u8], entry: &Entry) -> TrackedFile {
+        let (shown, path_bytes) = json_path(path);
+        let ttl = entry.registration.and_then(|registration| registration.ttl);
+        TrackedFile {
+            id: id_of(self.name(), path),
+            policy: self.name().to_owned(),
+            path: shown,
+            path_bytes,
+            bytes: entry.bytes,
+            stamp: entry.stamp,
+            ttl_seconds: ttl.map(|ttl| ttl.get().as_secs_f64()),
+            due_at: match entry.next {
+                Next::Due(at) => Some(at),
+                Next::Held(_) | Next::Look(_) | Next::Never => None,
+            },
+            held_until: match entry.next {
+                Next::Held(until) => Some(until),
+                Next::Due(_) | Next::Look(_) | Next::Never => None,
+            },
+        }
+    }
+}
+
+/// Refuses what is no path below a root. What it leads to is for the store to find out.
+fn check_path(path: &[u8]) -> Result<(), RegisterError> {
+    let refuse = |why: &str| Err(RegisterError::Refused(why.to_owned()));
+    if path.is_empty() || path.len() > MAX_PATH || path.contains(&0) {
+        return refuse("a path has 1 to 4096 bytes, none of them zero");
+    }
+    if path.starts_with(b"/") {
+        return refuse("the path is to be below the root, not absolute");
+    }
+    if path.split(|byte| *byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
+        return refuse("the path leaves its folder, or has an empty part");
+    }
+    Ok(())
+}
+
+/// A policy's name never has a dot in it.
+fn id_of(policy: &str, path: &[u8]) -> String {
+    format!("{policy}.{}", URL_SAFE_NO_PAD.encode(path))
+}
+
+fn path_of_id(id: &str) -> Option<(String, Vec<u8>)> {
+    let (policy, path) = id.split_once('.')?;
+    Some((policy.to_owned(), URL_SAFE_NO_PAD.decode(path).ok()?))
+}
+
+/// To whole milliseconds, rounded up: promises are kept to the millisecond, and none is to be shortened.
+fn in_millis(at: Moment) -> Moment {
+    let nanos = at.subsec_nanos();
+    let rest = nanos % 1_000_000;
+    if rest == 0 { at } else { at.plus(Duration::from_nanos(u64::from(1_000_000 - rest))) }
+}

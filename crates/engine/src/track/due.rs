@@ -1,0 +1,290 @@
+//! Removes what is due, through the same checks, the same judge and the same hand as a sweep.
+//!
+//! What is different: it goes through the files whose moment has come instead of through the folder, it takes no lock
+//! (an `unlinkat` counts for whoever made it), and its runs are summed up over some minutes before they are written
+//! into the history.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cleanup_core::brake::{Brake, HARMLESS};
+use cleanup_core::guard::{self, Reading};
+use cleanup_core::judge::Run;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Brakes, Effect, Schedule};
+use cleanup_core::report::{Counts, PolicyKind, PolicyReport, Report, Tally, Trigger};
+use cleanup_core::store::Outcome;
+use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
+use cleanup_core::verdict::Verdict;
+use cleanup_fs_store::{Look, Store};
+
+use super::table::{Entry, Next, locked};
+use super::{HOUR, Inner, Tracked};
+use crate::clock;
+use crate::engine::run_id;
+use crate::memory::Memory;
+
+/// How many files are dealt with at once; the rest follows at once.
+const MOST: usize = 20_000;
+
+/// When a file that could not be removed is tried again.
+const AGAIN: Duration = Duration::from_mins(1);
+
+/// How long removals are summed up.
+const SUMMED: Duration = Duration::from_mins(10);
+
+/// How long the memory's answers about a root and a rule count.
+const FRESH: Duration = Duration::from_mins(1);
+
+/// What was removed since it was last written into the history.
+#[derive(Debug, Default)]
+pub(super) struct Sum {
+    tally: Tally,
+    since: Option<Moment>,
+    /// By the clock that cannot be set.
+    written_at: Option<Duration>,
+    /// When the memory was last asked about the root and the rule.
+    checked_at: Option<Duration>,
+    /// When the interval began in which `max_removals` counts, and how many it had.
+    interval: Option<(Duration, u64)>,
+}
+
+/// Whether removals are written into the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// Yes.
+    Now,
+    /// If it was not done for some minutes.
+    InTime,
+}
+
+impl Sum {
+    /// How long until it is to be written; `None` when there is nothing to write.
+    pub(super) fn until_written(&self, now: Duration) -> Option<Duration> {
+        self.since?;
+        let written_at = self.written_at?;
+        Some((written_at + SUMMED).saturating_sub(now))
+    }
+
+    fn is_to_be_written(&self, now: Duration, when: When) -> bool {
+        self.since.is_some() && (when == When::Now || self.until_written(now).is_none_or(|until| until.is_zero()))
+    }
+}
+
+impl Inner {
+    pub(super) fn remove_due(&self, tracked: &Tracked) -> PolicyReport {
+        let name = tracked.name();
+        let nothing = || PolicyReport::finished(name, PolicyKind::Files, Tally::default());
+        if tracked.policy.effect == Effect::Observe {
+            return nothing();
+        }
+        let due = locked(&tracked.table).come(clock::now(), MOST);
+        if due.is_empty() {
+            return nothing();
+        }
+        let result = self.remove(tracked, &due);
+        let why = result.as_ref().err().cloned();
+        let before = std::mem::replace(&mut *locked(&tracked.held), why.clone());
+        if let Some(why) = why.filter(|why| before.as_ref() != Some(why)) {
+            tracing::warn!(policy = name, "deadlines are not kept: {why}");
+        }
+        match result {
+            Ok(tally) => {
+                let report = PolicyReport::finished(name, PolicyKind::Files, tally);
+                self.write_history(tracked, When::InTime);
+                report
+            }
+            Err(why) => PolicyReport::held_back(name, PolicyKind::Files, why),
+        }
+    }
+
+    /// Removes those of these files that are still due. An error says why nothing is removed now.
+    fn remove(&self, tracked: &Tracked, due: &[Arc<[u8]>]) -> Result<Tally, String> {
+        let paths: Vec<&[u8]> = due.iter().map(|path| &**path).collect();
+        let run = self.run(tracked, Self::registrations(tracked, &paths))?;
+        let store = self.store(tracked).map_err(|error| error.to_string())?;
+        self.doubt(tracked, &store, due.len())?;
+
+        let run = Run { brakes: Brakes { max_removals: tracked.left_to_remove(), ..tracked.policy.brakes }, ..run };
+        if run.brakes.max_removals == Some(0) {
+            return Err("max_removals is reached for now; the rest follows later".to_owned());
+        }
+        let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
+        let tally = sweep(&store.pick(&paths), &tracked.policy.rule, &run, Mode::Apply, &removing);
+        let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.settle(tracked, &store, due, &done, run.now);
+        tracked.add(&tally, run.now);
+        Ok(tally)
+    }
+
+    /// Everything that could hold a sweep back holds deadlines back as well.
+    fn doubt(&self, tracked: &Tracked, store: &Store<'_>, due: usize) -> Result<(), String> {
+        let mut memory = locked(&self.memory);
+        self.doubt_clock(&mut memory)?;
+        let boot = clock::boot();
+        let is_fresh = locked(&tracked.sum).checked_at.is_some_and(|at| boot < at + FRESH);
+        if is_fresh && due as u64 <= HARMLESS {
+            return Ok(());
+        }
+        let policy = &tracked.policy;
+        let is_elsewhere = memory.is_elsewhere(policy, store.file_system().as_deref());
+        let changes = memory.changes(policy);
+        memory.rest();
+        drop(memory);
+        if is_elsewhere {
+            return Err(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string());
+        }
+        tracked.brake(due, changes.as_deref())?;
+        locked(&tracked.sum).checked_at = Some(boot);
+        Ok(())
+    }
+
+    /// Whether the wall clock went on alike since the last time; if not, whether a later run has believed it.
+    fn doubt_clock(&self, memory: &mut Memory) -> Result<(), String> {
+        let reading = memory.reading().clone();
+        let mut baseline = locked(&self.clock);
+        let jump = match &*baseline {
+            Some(last) => guard::check(last, &reading).err(),
+            None => memory.doubt_clock().err(),
+        };
+        if let Some(jump) = jump {
+            let is_later = |last: &Reading| baseline.as_ref().is_none_or(|base| last.boot > base.boot);
+            let believed = memory.last_clock().filter(is_later);
+            if believed.is_none_or(|last| guard::check(&last, &reading).is_err()) {
+                return Err(jump.to_string());
+            }
+        }
+        *baseline = Some(reading);
+        Ok(())
+    }
+
+    /// Takes what came of the files into the table.
+    fn settle(
+        &self,
+        tracked: &Tracked,
+        store: &Store<'_>,
+        due: &[Arc<[u8]>],
+        done: &HashMap<Vec<u8>, Fate>,
+        now: Moment,
+    ) {
+        let mut gone = Vec::new();
+        for path in due {
+            match done.get(&**path) {
+                Some(Fate::Gone) => gone.push(Arc::clone(path)),
+                Some(Fate::Stays { bytes, stamp, next }) => {
+                    let mut table = locked(&tracked.table);
+                    if let Some(known) = table.get(path).copied() {
+                        let stamp = known.registration.map_or(*stamp, |it| it.counts_from(*stamp));
+                        table.put(path, Entry { bytes: *bytes, stamp, next: *next, ..known });
+                    }
+                }
+                // It was not even offered.
+                None => match store.look(path) {
+                    Look::Candidate(_) | Look::Unreadable(_) => {
+                        locked(&tracked.table).look_again(path, now.plus(AGAIN));
+                    }
+                    _ => gone.push(Arc::clone(path)),
+                },
+            }
+        }
+        self.forget(tracked, &gone);
+    }
+
+    /// Writes what was removed into the history.
+    pub(super) fn write_history(&self, tracked: &Tracked, when: When) {
+        let boot = clock::boot();
+        let (tally, since) = {
+            let mut sum = locked(&tracked.sum);
+            if !sum.is_to_be_written(boot, when) {
+                return;
+            }
+            sum.written_at = Some(boot);
+            let since = sum.since.take().unwrap_or_else(clock::now);
+            (std::mem::take(&mut sum.tally), since)
+        };
+        let policy = PolicyReport::finished(tracked.name(), PolicyKind::Files, tally);
+        let report = Report::new(run_id(), Trigger::Deadline, false, since, clock::now(), vec![policy]);
+        let mut memory = locked(&self.memory);
+        memory.begin();
+        memory.record(&report, true);
+        memory.rest();
+        drop(memory);
+        self.listener.ran(&report);
+    }
+}
+
+impl Tracked {
+    fn add(&self, tally: &Tally, now: Moment) {
+        let mut sum = locked(&self.sum);
+        if let Some((_, removed)) = &mut sum.interval {
+            *removed += tally.counts.removed;
+        }
+        if tally.counts == (Counts { scanned: tally.counts.scanned, ..Counts::default() }) && tally.errors_total == 0 {
+            return;
+        }
+        sum.since.get_or_insert(now);
+        sum.tally.add(tally.clone());
+        drop(sum);
+        self.bell.ring();
+    }
+
+    /// How many files may be removed in this interval still; `None` when nothing limits it.
+    fn left_to_remove(&self) -> Option<u64> {
+        let max = self.policy.brakes.max_removals?;
+        let length = match &self.policy.schedule {
+            Some(Schedule::Every(every)) => *every,
+            Some(Schedule::Cron(_)) | None => HOUR,
+        };
+        let now = clock::boot();
+        let mut sum = locked(&self.sum);
+        match &mut sum.interval {
+            Some((began, removed)) if now < *began + length => Some(max.saturating_sub(*removed)),
+            interval => {
+                *interval = Some((now, 0));
+                Some(max)
+            }
+        }
+    }
+}
+
+/// What became of one file.
+enum Fate {
+    Gone,
+    Stays { bytes: u64, stamp: Moment, next: Next },
+}
+
+struct Removing<'a> {
+    inner: &'a Inner,
+    tracked: &'a Tracked,
+    now: Moment,
+    done: Mutex<HashMap<Vec<u8>, Fate>>,
+}
+
+impl Observer for Removing<'_> {
+    fn judged(&self, judged: &Judged<'_>) {
+        let Judged { candidate, verdict, outcome } = judged;
+        let path = candidate.name.to_bytes();
+        let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
+        let fate = match (verdict, outcome) {
+            (Verdict::Remove(_), Some(Outcome::Removed)) => {
+                let lateness = locked(&self.tracked.table)
+                    .get(&path)
+                    .and_then(|entry| clock::now().since(entry.next.at()?))
+                    .unwrap_or_default();
+                self.inner.listener.removed(self.tracked.name(), &path, candidate.bytes, lateness);
+                Fate::Gone
+            }
+            (Verdict::Remove(_), Some(Outcome::Vanished)) => Fate::Gone,
+            // Looked at again with the next ones.
+            (Verdict::Remove(_), Some(Outcome::Changed)) => stays(Next::Look(self.now)),
+            (Verdict::Remove(_), _) => stays(Next::Look(self.now.plus(AGAIN))),
+            (verdict @ Verdict::Keep(_), _) => stays(Next::of(verdict, self.now)),
+        };
+        locked(&self.done).insert(path, fate);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.inner.is_stopping()
+    }
+}

@@ -1,0 +1,259 @@
+//! What is known of the files of one tracked policy: in memory, by path, with an index of what comes due.
+//!
+//! The disk is the truth and this is its shadow: a row says when the file was last looked at what would become of it.
+//! Nothing is ever removed because of a row; a row only says when to look.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::FilePolicy;
+use cleanup_core::registration::{Registration, Registrations};
+use cleanup_core::verdict::{Keep, Verdict};
+
+/// All files of one policy that its patterns name.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    files: BTreeMap<Arc<[u8]>, Entry>,
+    due: BTreeSet<(Moment, Arc<[u8]>)>,
+    bytes: u64,
+    /// Raised by every look at everything, so that it can tell what it did not see.
+    round: u32,
+}
+
+/// What is known of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Allocated bytes.
+    pub(crate) bytes: u64,
+    /// From when its age counts.
+    pub(crate) stamp: Moment,
+    /// What the file's own stamps do not tell.
+    pub(crate) registration: Option<Registration>,
+    pub(crate) next: Next,
+    /// Whether somebody told of it.
+    pub(crate) told: bool,
+    pub(crate) round: u32,
+}
+
+/// When to look at a file again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It is due then.
+    Due(Moment),
+    /// It is held until then.
+    Held(Moment),
+    /// Something else keeps it until then.
+    Look(Moment),
+    /// Time does not change what becomes of it: an archive.
+    Never,
+}
+
+impl Next {
+    /// What follows from a verdict at `now`.
+    pub(crate) fn of(verdict: &Verdict, now: Moment) -> Self {
+        match (verdict, verdict.holds_until(now)) {
+            (_, None) => Self::Never,
+            (Verdict::Keep(Keep::Held { .. }), Some(at)) => Self::Held(at),
+            (Verdict::Keep(Keep::Future { .. } | Keep::Settling { .. }), Some(at)) => Self::Look(at),
+            (_, Some(at)) => Self::Due(at),
+        }
+    }
+
+    pub(crate) fn at(self) -> Option<Moment> {
+        match self {
+            Self::Due(at) | Self::Held(at) | Self::Look(at) => Some(at),
+            Self::Never => None,
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Allocated bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many files have a moment at which they are to be looked at.
+    pub(crate) fn with_deadline(&self) -> usize {
+        self.due.len()
+    }
+
+    pub(crate) fn get(&self, path: &[u8]) -> Option<&Entry> {
+        self.files.get(path)
+    }
+
+    pub(crate) fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Puts in what was found out about a file.
+    pub(crate) fn put(&mut self, path: &[u8], entry: Entry) {
+        let path = match self.files.get_key_value(path) {
+            Some((path, known)) => {
+                let path = Arc::clone(path);
+                if let Some(at) = known.next.at() {
+                    self.due.remove(&(at, Arc::clone(&path)));
+                }
+                self.bytes -= known.bytes;
+                path
+            }
+            None => path.into(),
+        };
+        if let Some(at) = entry.next.at() {
+            self.due.insert((at, Arc::clone(&path)));
+        }
+        self.bytes += entry.bytes;
+        self.files.insert(path, entry);
+    }
+
+    /// Says when to look at a file again, if it is still known.
+    pub(crate) fn look_again(&mut self, path: &[u8], at: Moment) {
+        if let Some(entry) = self.files.get(path).copied() {
+            self.put(path, Entry { next: Next::Look(at), ..entry });
+        }
+    }
+
+    pub(crate) fn forget(&mut self, path: &[u8]) -> Option<Entry> {
+        let (path, entry) = self.files.remove_entry(path)?;
+        if let Some(at) = entry.next.at() {
+            self.due.remove(&(at, path));
+        }
+        self.bytes -= entry.bytes;
+        Some(entry)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self { round: self.round, ..Self::default() };
+    }
+
+    /// The paths of all files in a folder, at any depth.
+    pub(crate) fn below(&self, folder: &[u8]) -> Vec<Arc<[u8]>> {
+        let start = [folder, b"/"].concat();
+        let range = (Bound::Included(start.as_slice()), Bound::Unbounded);
+        let below = self.files.range::<[u8], _>(range).take_while(|(path, _)| path.starts_with(&start));
+        below.map(|(path, _)| Arc::clone(path)).collect()
+    }
+
+    /// The earliest moment at which any file is to be looked at.
+    pub(crate) fn earliest(&self) -> Option<Moment> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// The first `most` files whose moment has come, the earliest first.
+    pub(crate) fn come(&self, now: Moment, most: usize) -> Vec<Arc<[u8]>> {
+        self.due.iter().take_while(|(at, _)| *at <= now).take(most).map(|(_, path)| Arc::clone(path)).collect()
+    }
+
+    /// Allocated bytes and number of the files that are due between two moments, the first included.
+    pub(crate) fn due_between(&self, from: Moment, to: Moment) -> (u64, u64) {
+        let range = self.due.range((from, [].into())..(to, [].into()));
+        range.fold((0, 0), |(files, bytes), (_, path)| {
+            let entry = self.files.get(path);
+            (files + 1, bytes + entry.map_or(0, |entry| entry.bytes))
+        })
+    }
+
+    /// Files in the order of their paths, after one of them.
+    pub(crate) fn after<'a>(&'a self, path: Option<&[u8]>) -> impl Iterator<Item = (&'a Arc<[u8]>, &'a Entry)> {
+        let start = path.map_or(Bound::Unbounded, Bound::Excluded);
+        self.files.range::<[u8], _>((start, Bound::Unbounded))
+    }
+
+    /// Begins a look at everything.
+    pub(crate) fn begin_round(&mut self) {
+        self.round = self.round.wrapping_add(1);
+    }
+
+    /// The files that the look at everything did not see.
+    pub(crate) fn unseen(&self) -> Vec<Arc<[u8]>> {
+        self.files.iter().filter(|(_, entry)| entry.round != self.round).map(|(path, _)| Arc::clone(path)).collect()
+    }
+
+    fn registrations(&self) -> Registrations {
+        let registered = |(path, entry): (&Arc<[u8]>, &Entry)| Some((path.to_vec(), entry.registration?));
+        self.files.iter().filter_map(registered).collect()
+    }
+}
+
+/// The tables of all policies that are being tracked, for whoever sweeps them.
+#[derive(Debug, Default)]
+pub(crate) struct Tables(RwLock<HashMap<String, Arc<Mutex<Table>>>>);
+
+impl Tables {
+    /// What counts from its registration; `None` for a policy that is not tracked here.
+    pub(crate) fn registrations(&self, policy: &FilePolicy) -> Option<Registrations> {
+        let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.get(&policy.rule.name)?;
+        Some(locked(table).registrations())
+    }
+
+    pub(crate) fn add(&self, policy: &str, table: &Arc<Mutex<Table>>) {
+        let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        tables.insert(policy.to_owned(), Arc::clone(table));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A lock whose holder panicked is still a lock: what it guards is replaced whole, never half.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_unix(seconds, 0)
+    }
+
+    fn entry(bytes: u64, next: Next) -> Entry {
+        Entry { bytes, stamp: at(0), registration: None, next, told: false, round: 0 }
+    }
+
+    #[test]
+    fn the_index_follows_the_files() {
+        let mut table = Table::default();
+        table.put(b"b", entry(1, Next::Due(at(20))));
+        table.put(b"a", entry(2, Next::Due(at(10))));
+        table.put(b"z", entry(4, Next::Never));
+        assert_eq!((table.len(), table.with_deadline(), table.bytes()), (3, 2, 7));
+        assert_eq!(table.earliest(), Some(at(10)));
+        assert!(table.come(at(9), 9).is_empty());
+        assert_eq!(table.come(at(30), 9), [Arc::from(&b"a"[..]), Arc::from(&b"b"[..])]);
+        assert_eq!(table.due_between(at(10), at(20)), (1, 2));
+
+        table.put(b"a", entry(8, Next::Due(at(40))));
+        assert_eq!((table.earliest(), table.bytes()), (Some(at(20)), 13));
+        table.look_again(b"b", at(50));
+        table.look_again(b"unknown", at(1));
+        assert_eq!(table.earliest(), Some(at(40)));
+        assert_eq!(table.forget(b"a").unwrap().bytes, 8);
+        assert_eq!(table.forget(b"a"), None);
+        assert_eq!((table.earliest(), table.len(), table.bytes()), (Some(at(50)), 2, 5));
+    }
+
+    #[test]
+    fn files_below_a_folder_are_told_from_its_namesakes() {
+        let mut table = Table::default();
+        for path in [&b"a/x"[..], b"a/b/y", b"a-b/z", b"a", b"ab/z"] {
+            table.put(path, entry(1, Next::Never));
+        }
+        assert_eq!(table.below(b"a"), [Arc::from(&b"a/b/y"[..]), Arc::from(&b"a/x"[..])]);
+        table.begin_round();
+        assert_eq!(table.unseen().len(), 5);
+        let seen = Entry { round: table.round(), ..entry(1, Next::Never) };
+        table.put(b"a", seen);
+        assert_eq!(table.unseen().len(), 4);
+        assert_eq!(table.after(Some(b"a/x")).count(), 1, "only ab/z lies behind");
+    }
+}
