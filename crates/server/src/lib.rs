@@ -1,3 +1,5 @@
 //! The service: tracks files, keeps deadlines, sweeps by schedule, answers over HTTP.
 //!
 //! A face like the command line: it sees the engine and core, never a store. Whatever blocks runs on blocking threads.
+
+pub mod schedule;
