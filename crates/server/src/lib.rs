@@ -3,3 +3,7 @@
 //! A face like the command line: it sees the engine and core, never a store. Whatever blocks runs on blocking threads.
 
 pub mod schedule;
+pub mod scheduler;
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,54 @@
+//! What the tests of the loops share: a wall clock that follows the runtime's paused one and can be set.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use tokio::time::Instant;
+
+/// Where the wall clock begins, in seconds.
+const BEGIN: i64 = 1_800_000_000;
+
+/// A wall clock in paused time. Counts how often it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Wall {
+    begin: Instant,
+    set_seconds: Arc<AtomicI64>,
+    reads: Arc<AtomicUsize>,
+}
+
+impl Wall {
+    /// To be called within a runtime whose time is paused.
+    pub(crate) fn new() -> Self {
+        Self { begin: Instant::now(), set_seconds: Arc::default(), reads: Arc::default() }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        moment(self.set_seconds.load(Ordering::Relaxed)).plus(self.begin.elapsed())
+    }
+
+    /// Sets the clock, ahead or back.
+    pub(crate) fn set_by(&self, seconds: i64) {
+        self.set_seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+}
+
+/// So many seconds after the wall clock's beginning.
+pub(crate) fn moment(seconds: i64) -> Moment {
+    Moment::from_unix(BEGIN + seconds, 0)
+}
+
+/// Lets so much time pass, and every task come to rest.
+pub(crate) async fn pass(span: Duration) {
+    tokio::time::advance(Duration::ZERO).await;
+    tokio::time::sleep(span).await;
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+}
