@@ -2,6 +2,7 @@
 //!
 //! A face like the command line: it sees the engine and core, never a store. Whatever blocks runs on blocking threads.
 
+pub mod alarm;
 pub mod deadlines;
 pub mod schedule;
 pub mod scheduler;
