@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod deadlines;
+pub mod logs;
 pub mod schedule;
 pub mod scheduler;
 
