@@ -52,3 +52,20 @@ pub(crate) async fn pass(span: Duration) {
         tokio::task::yield_now().await;
     }
 }
+
+/// Set in a process that a test started to be a process of its own.
+const ROLE: &str = "CLEANUP_TEST_ROLE";
+
+/// What this process was started for by [`another_process`]; `None` in the test itself.
+pub(crate) fn role() -> Option<String> {
+    std::env::var(ROLE).ok()
+}
+
+/// A shell that runs `test` of this same binary in a process of its own, with `role`. `setup` are shell commands that
+/// come first; `exec "$@"` in it is the test.
+pub(crate) fn another_process(test: &str, role: &str, setup: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", setup, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ROLE, role);
+    command
+}

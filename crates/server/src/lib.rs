@@ -4,6 +4,7 @@
 
 pub mod alarm;
 pub mod deadlines;
+pub mod listen;
 pub mod logs;
 pub mod schedule;
 pub mod scheduler;
