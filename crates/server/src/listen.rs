@@ -13,8 +13,12 @@ use std::path::PathBuf;
 use cleanup_core::config::Server;
 
 mod activation;
+mod crowd;
+mod serve;
+mod stall;
 mod unix;
 
+pub use serve::{Limits, serve};
 pub use unix::SocketFile;
 
 /// Who is at the other end of a connection; in the extensions of every request.
