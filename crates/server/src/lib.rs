@@ -8,6 +8,7 @@ pub mod listen;
 pub mod logs;
 pub mod schedule;
 pub mod scheduler;
+pub mod supervise;
 
 #[cfg(test)]
 mod fixture;
