@@ -6,7 +6,7 @@
 //!
 //! A log that cannot be written is dropped: nothing that happens to the log reaches the work.
 
-use std::fmt;
+use std::fmt::{Display, Formatter};
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use cleanup_core::duration::Human;
 use rustix::fs::fstat;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -93,6 +93,7 @@ pub fn start(wanted: Wanted, env: &dyn Fn(&str) -> Option<String>) -> Result<(),
 }
 
 fn filter(wanted: Wanted, variable: Option<String>) -> Result<EnvFilter, LogError> {
+    let variable = variable.filter(|directives| !directives.trim().is_empty());
     let directives = match (wanted.quiet, wanted.verbose, variable) {
         (true, ..) => "warn".to_owned(),
         (false, 0, None) => "info".to_owned(),
@@ -108,24 +109,31 @@ fn layer(
     format: Option<Format>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Box<dyn Layer<Registry> + Send + Sync>, LogError> {
-    let text = tracing_subscriber::fmt::layer().with_target(false).log_internal_errors(false);
     let journal = || tracing_journald::layer().map(|journal| journal.with_field_prefix(None));
     Ok(match format {
         Some(Format::Json) => {
-            let json = tracing_subscriber::fmt::layer().json().flatten_event(true);
+            let json = fmt::layer().json().flatten_event(true);
             json.log_internal_errors(false).with_writer(io::stderr).boxed()
         }
         Some(Format::Journal) => journal().map_err(LogError::Journal)?.boxed(),
         None if leads_to_journal(env("JOURNAL_STREAM").as_deref()) => match journal() {
             Ok(journal) => journal.boxed(),
             // A sandbox without the journal's socket still has stderr, where a number says how serious a line is.
-            Err(_) => text.without_time().with_ansi(false).with_level(false).with_writer(Prefixed).boxed(),
+            Err(_) => prefixed().boxed(),
         },
         Some(Format::Text) | None => {
             let coloured = io::stderr().is_terminal() && env("NO_COLOR").is_none_or(|value| value.is_empty());
-            text.with_ansi(coloured).with_writer(io::stderr).boxed()
+            text().with_ansi(coloured).with_writer(io::stderr).boxed()
         }
     })
+}
+
+fn text() -> fmt::Layer<Registry> {
+    fmt::layer().with_target(false).log_internal_errors(false)
+}
+
+fn prefixed() -> impl Layer<Registry> {
+    text().without_time().with_ansi(false).with_level(false).with_writer(Prefixed)
 }
 
 /// Whether stderr is the stream that systemd connected to the journal: the variable may be inherited by a process
@@ -182,8 +190,8 @@ impl Write for Line {
 /// A number with its thousands apart: `1,234,567`.
 struct Grouped(u64);
 
-impl fmt::Display for Grouped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Display for Grouped {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         match (self.0 / 1000, self.0 % 1000) {
             (0, rest) => write!(f, "{rest}"),
             (thousands, rest) => write!(f, "{},{rest:03}", Self(thousands)),

@@ -5,7 +5,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::*;
-use crate::fixture::pass;
+use crate::fixture::{another_process, pass, role};
 
 /// What was logged on this thread, a line an event.
 #[derive(Clone, Default)]
@@ -52,6 +52,7 @@ fn flags_win_over_the_variable_and_a_bad_variable_is_named() {
     };
     assert_eq!(of(0, false, None).unwrap(), "info");
     assert_eq!(of(0, false, Some("error")).unwrap(), "error");
+    assert_eq!(of(0, false, Some("")).unwrap(), "info");
     assert_eq!(of(0, true, Some("trace")).unwrap(), "warn");
     assert_eq!(of(1, false, Some("error")).unwrap(), "cleanup=debug,info");
     assert_eq!(of(9, false, None).unwrap(), "cleanup=trace,debug");
@@ -142,4 +143,41 @@ async fn paths_are_escaped_and_only_at_debug() {
     let (book, _guard) = Book::open("debug");
     Summed::new(REGISTERED).tell(b"a\x1b[31m\n\xff.step");
     assert_eq!(book.lines()[0], r"DEBUG Registered file for cleanup path=a\u{1b}[31m\u{a}\xff.step");
+}
+
+/// Logs a little in a process of its own, set up as its role says; answers the lines on its stderr.
+fn lines_on_stderr(role: &str, setup: &str) -> Vec<String> {
+    let test = "logs::tests::each_form_has_its_lines";
+    let output = another_process(test, role, &format!("{setup} exec \"$@\"")).output().unwrap();
+    assert!(output.status.success(), "{role}");
+    String::from_utf8(output.stderr).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_form_has_its_lines() {
+    let env = |name: &str| std::env::var(name).ok();
+    let wanted = |format| Wanted { format: Some(format), ..Wanted::default() };
+    match role().as_deref() {
+        None => {}
+        Some("prefixed") => tracing_subscriber::registry().with(prefixed()).init(),
+        Some("json") => start(wanted(Format::Json), &env).unwrap(),
+        Some(_) => start(wanted(Format::Text), &env).unwrap(),
+    }
+    if role().is_some() {
+        tracing::info!(policy = "temp-models", "{INITIALIZED}");
+        tracing::error!("a bad thing");
+        return;
+    }
+
+    let text = lines_on_stderr("text", "");
+    assert!(text[0].ends_with(" INFO Temp cleanup service initialized policy=\"temp-models\""), "{text:?}");
+    assert!(!text[0].contains('\u{1b}'), "coloured off a terminal");
+    let json = lines_on_stderr("json", "");
+    let first: serde_json::Value = serde_json::from_str(&json[0]).unwrap();
+    assert_eq!((&first["message"], &first["policy"]), (&INITIALIZED.into(), &"temp-models".into()));
+    assert_eq!(first["level"], "INFO");
+    let prefixed = lines_on_stderr("prefixed", "");
+    assert_eq!(prefixed, ["<6>Temp cleanup service initialized policy=\"temp-models\"", "<3>a bad thing"]);
+    assert_eq!(lines_on_stderr("text", "CLEANUP_LOG=error; export CLEANUP_LOG;").len(), 1);
+    assert_eq!(lines_on_stderr("text", "exec 2>/dev/full;"), [""; 0], "a full disk is survived");
 }
