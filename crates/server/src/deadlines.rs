@@ -32,9 +32,9 @@ pub struct Deadlines<C, N> {
     pub clock: C,
     /// The earliest deadline, from memory: `Fn() -> Option<Moment>`.
     pub next: N,
-    /// Says that `next` may answer differently.
+    /// Says that `next` may answer differently, by [`Notify::notify_one`]. This loop's alone.
     pub changed: Arc<Notify>,
-    /// Says that the clock was set. May be shared.
+    /// Says that the clock was set, by [`Notify::notify_waiters`]. May be shared.
     pub clock_set: Arc<Notify>,
     /// Ends the loop; what is in hand is awaited first.
     pub stop: CancellationToken,

@@ -32,7 +32,8 @@ pub struct Scheduler<C, N> {
     pub clock: C,
     /// When to run next, given the start of the last run and now: `FnMut(Option<Moment>, Moment) -> Moment`.
     pub next: N,
-    /// Says that `next` may answer differently: the clock was set, the configuration changed. May be shared.
+    /// Says that `next` may answer differently: the clock was set, the configuration changed. May be shared, with
+    /// [`Notify::notify_waiters`]; what is said during a run is not lost, since `next` is asked after it anyway.
     pub changed: Arc<Notify>,
     /// Ends the loop; a run in hand is awaited first, and ends early only if it looks at this token itself.
     pub stop: CancellationToken,

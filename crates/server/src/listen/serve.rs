@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -37,6 +38,7 @@ const FEWEST_CONNECTIONS: usize = 8;
 const LAST_BYTES: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// How much clients may ask of the service's sockets, all listeners together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,7 @@ struct Server {
 impl Server {
     async fn accept(&self, door: Door) {
         let mut pause = FIRST_PAUSE;
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = self.stop.run_until_cancelled(async {
                 self.crowd.room().await;
@@ -129,7 +132,8 @@ impl Server {
                 Some(Err(error)) => {
                     // No descriptors, no memory: the connection stays in the queue, and asking again at once is idle
                     // talk. Somebody who leaves makes room earlier than the pause.
-                    if pause == FIRST_PAUSE {
+                    if warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
+                        warned = Some(Instant::now());
                         tracing::warn!("cannot take connections: {error}; is the limit of open files too low?");
                     }
                     self.crowd.evict();
