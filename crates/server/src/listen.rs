@@ -7,9 +7,11 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+use cleanup_core::candidate::Escaped;
 use cleanup_core::config::Server;
 
 mod activation;
@@ -19,7 +21,8 @@ mod stall;
 mod unix;
 
 pub use serve::{Limits, serve};
-pub use unix::SocketFile;
+pub use unix::Problem as SocketProblem;
+use unix::SocketFile;
 
 /// Who is at the other end of a connection; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "http://{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(path) => write!(f, "unix:{}", Escaped(path.as_os_str().as_bytes())),
         }
     }
 }
@@ -91,12 +94,13 @@ pub enum ListenError {
     #[error("cannot listen on {0}, which `listen` in `[server]` says: {1}")]
     Bind(SocketAddr, io::Error),
     /// The unix socket.
-    #[error("cannot listen on the socket \"{}\", which `socket` in `[server]` says: {problem}", path.display())]
+    #[error("cannot listen on the socket \"{}\", which `socket` in `[server]` says: {problem}",
+        Escaped(path.as_os_str().as_bytes()))]
     Unix {
         /// Its path.
         path: PathBuf,
         /// What is wrong with it.
-        problem: unix::Problem,
+        problem: SocketProblem,
     },
     /// What systemd handed over.
     #[error("cannot use descriptor {number} that the service manager handed over: {problem}")]

@@ -46,7 +46,7 @@ impl From<Errno> for Problem {
 
 /// The file of a socket; removed when this is dropped, if it is still the same file.
 #[derive(Debug)]
-pub struct SocketFile {
+pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
