@@ -20,6 +20,7 @@ select pg_catalog.current_setting('server_version_num')::int4,
   pg_catalog.pg_is_in_recovery(),
   pg_catalog.current_setting('default_transaction_read_only')::bool,
   pg_catalog.current_setting('block_size')::int8,
+  pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_buffers')),
   current_user::text,
   (select reset_val::int8 from pg_catalog.pg_settings where name = 'statement_timeout'),
   (select reset_val::int8 from pg_catalog.pg_settings where name = 'lock_timeout'),
@@ -102,6 +103,8 @@ pub(super) struct TableFacts {
     pub(super) name: TableName,
     pub(super) kind: Kind,
     /// The key of the advisory lock, the same for every node; the database is part of it anyway.
+    /// What of the write-ahead log fits in memory.
+    pub(super) wal_buffer_bytes: u64,
     pub(super) key: i64,
 }
 
@@ -159,11 +162,12 @@ pub(super) async fn server(session: &mut Session, frame: &Frame) -> Result<Serve
         standby: cell(&row, 1)?,
         read_only: cell(&row, 2)?,
         block_bytes: super::session::count(&row, 3)?.max(512),
-        role: cell(&row, 4)?,
-        statement_timeout_ms: super::session::count(&row, 5)?,
-        lock_timeout_ms: super::session::count(&row, 6)?,
-        now: super::moment(cell(&row, 7)?),
-        now_text: cell(&row, 8)?,
+        wal_buffer_bytes: super::session::count(&row, 4)?,
+        role: cell(&row, 5)?,
+        statement_timeout_ms: super::session::count(&row, 6)?,
+        lock_timeout_ms: super::session::count(&row, 7)?,
+        now: super::moment(cell(&row, 8)?),
+        now_text: cell(&row, 9)?,
     })
 }
 
