@@ -11,6 +11,7 @@ use super::session::{Fault, Session, cell, statement};
 use super::sql::{self, Form, Shape, Statements};
 use crate::Clock;
 use crate::check::Finding;
+use crate::obstacle::plural;
 use crate::table::{Identifier, NameError, Part, Sql, TableName};
 
 const CLOCK: &str = "select (julianday('now') - 2440587.5) * 86400.0";
@@ -207,12 +208,18 @@ async fn find_form(
         return Ok(Some(Form::Epoch));
     }
     findings.push(Finding::problem(format!(
-        "{table}.{activity} holds {text} times as text in UTC (2026-01-02 03:04:05.678901), {epoch} as seconds since \
-         1970, and {} in other forms; one of the first two must do for all",
-        all - text - epoch
+        "{table}.{activity} holds text in UTC (2026-01-02 03:04:05.678901) in {}, seconds since 1970 in {}, and other \
+         forms in {}; one of the first two must do for all",
+        rows(text),
+        rows(epoch),
+        rows(all - text - epoch)
     )));
     Ok(None)
 }
+fn rows(count: i64) -> String {
+    plural(count.unsigned_abs(), "row")
+}
+
 
 /// Other tables' foreign keys that keep rows here; those that act need an index.
 async fn references(

@@ -67,9 +67,13 @@ pub(super) fn statement(sql: SqlStr) -> Bound {
 
 impl Session {
     pub(super) async fn open(file: &Path, access: Access, patience: Duration) -> Result<Self, Fault> {
-        if !file.is_file() {
-            let file = file.to_string_lossy();
-            return Err(Fault::Away(format!("there is no database file {}", Escaped(file.as_bytes()))));
+        let shown = file.to_string_lossy();
+        let shown = Escaped(shown.as_bytes());
+        match std::fs::metadata(file) {
+            Ok(found) if found.is_file() => {}
+            // Opening a pipe would wait for somebody to write into it.
+            Ok(_) => return Err(Fault::Final(format!("{shown} is no database file but a folder, a pipe or a device"))),
+            Err(_) => return Err(Fault::Away(format!("there is no database file {shown}"))),
         }
         let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(patience);
         let options = match access {

@@ -110,7 +110,7 @@ async fn a_column_that_mixes_forms_is_refused() {
         file.sql(row).await;
         let report = apply(&file.policy()).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Failed, 0), "{row}");
-        assert!(message(&report).contains("holds 5 times as text in UTC"), "{}", message(&report));
+        assert!(message(&report).contains("holds text in UTC (2026-01-02 03:04:05.678901) in 5 rows, seconds"), "{}", message(&report));
         assert_eq!(file.left().await, "due1 due2 due3 future null x young");
     }
 }
@@ -243,6 +243,22 @@ async fn keys_triggers_and_archives_work_as_on_the_server() {
             "{report:?}"
         );
         assert_eq!(file.left().await, "a b c live");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_and_is_no_file_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder.db")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe.db")).status().unwrap();
+    assert!(made.success());
+    for name in ["folder.db", "pipe.db"] {
+        let policy = crate::support::policy(&format!("sqlite:///{}/{name}", folder.path().display()));
+        assert_failed(&apply(&policy).await, "is no database file but a folder, a pipe or a device");
+        assert_failed(&plan(&policy).await, "is no database file");
+        assert!(cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.is_err());
+        let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Problem));
     }
 }
 
