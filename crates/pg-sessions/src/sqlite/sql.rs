@@ -45,6 +45,9 @@ const EPOCH_FUTURE: &str = "t.{activity} > cast(?2 as integer) and {form}";
 
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 
+/// Our column stands on the left: SQLite then compares by its collation, as the foreign key itself does.
+const SAME_KEY: &str = "t.{ours} = r.{theirs}";
+
 /// Which forms the column holds: all, none at all, text, seconds.
 const FORMS: &str = "\
 select count(*), count(*) filter (where t.{activity} is null), count(*) filter (where {text}),
@@ -92,7 +95,7 @@ pub(super) struct Shape<'a> {
     pub(super) key: &'a Sql,
     pub(super) form: Form,
     /// Other tables, and pairs of their column and ours.
-    pub(super) references: &'a [(TableName, Vec<(Identifier, Identifier)>)],
+    pub(super) references: &'a [Reference],
     pub(super) archive: Option<(&'a TableName, &'a [Identifier])>,
 }
 
@@ -116,6 +119,18 @@ pub(super) fn forms(table: &TableName, activity: &Identifier) -> Sql {
     let form = |template| Sql::new(template, &[("activity", activity)]);
     let (text, epoch) = (form(IS_TEXT), form(IS_EPOCH));
     Sql::new(FORMS, &[("table", table), ("activity", activity), ("text", &text), ("epoch", &epoch)])
+}
+
+/// A foreign key of another table that points here and keeps rows from going.
+pub(super) struct Reference {
+    pub(super) other: TableName,
+    pub(super) columns: Vec<Pair>,
+}
+
+/// A pair of columns that a foreign key compares.
+pub(super) struct Pair {
+    pub(super) theirs: Identifier,
+    pub(super) ours: Identifier,
 }
 
 impl Statements {
@@ -176,10 +191,10 @@ impl Shape<'_> {
         let referred: Vec<Sql> = self
             .references
             .iter()
-            .map(|(other, columns)| {
+            .map(|Reference { other, columns }| {
                 let pairs: Vec<Sql> = columns
                     .iter()
-                    .map(|(theirs, ours)| Sql::new("r.{theirs} = t.{ours}", &[("theirs", theirs), ("ours", ours)]))
+                    .map(|Pair { theirs, ours }| Sql::new(SAME_KEY, &[("theirs", theirs), ("ours", ours)]))
                     .collect();
                 let pairs = Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ");
                 let referred = Sql::new(REFERRED, &[("other", other), ("match", &pairs)]);

@@ -232,6 +232,110 @@ async fn a_trigger_that_raises_ends_the_run_and_its_words_are_not_repeated() {
     }
 }
 
+/// The application's triggers and the role's own path belong together; what a stranger put on that path is never used.
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_see_the_roles_own_path_and_strangers_on_it_are_not_asked() {
+    for way in [Way::Drip, Way::Sweep] {
+        for column in ["timestamptz", "timestamp"] {
+            let db = Db::shared();
+            let role = format!("pathed_{}", db.name);
+            db.sql(&format!(
+                "create schema app; create schema evil; create role {role} login;
+                 grant usage on schema app, evil to {role}; alter role {role} set search_path = evil, app, pg_catalog;
+                 create table app.tutor_sessions (session_id text primary key, last_activity {column});
+                 create table app.answers (session text references app.tutor_sessions);
+                 create table app.audit (session text); create index on app.answers (session);
+                 insert into app.tutor_sessions select 'e' || n, now() - n * interval '3 hours' from generate_series(1, 500) n;
+                 insert into app.tutor_sessions select 'l' || n, now() from generate_series(1, 5) n;
+                 insert into app.answers values ('e7');
+                 grant select, update, delete on app.tutor_sessions to {role}; grant select on app.answers to {role};
+                 grant insert on app.audit to {role};
+                 create function app.note() returns trigger language plpgsql as $$
+                   begin insert into audit values (old.session_id); return old; end $$;
+                 create trigger note before delete on app.tutor_sessions for each row execute function app.note();"
+            ));
+            let trap =
+                "language plpgsql as $$ begin raise exception 'a stranger is asked' using errcode = '42000'; end $$";
+            let operators = [
+                ("timestamptz", "timestamptz", "boolean", "< > <= >="),
+                ("timestamp", "timestamp", "boolean", "< > <= >="),
+                ("timestamptz", "interval", "timestamptz", "+ -"),
+                ("timestamp", "interval", "timestamp", "+ -"),
+                ("tid", "tid", "boolean", "= <> < >="),
+                ("text", "text", "boolean", "="),
+                ("oid", "oid", "boolean", "="),
+                ("json", "text[]", "text", "#>>"),
+            ];
+            let mut traps = Vec::new();
+            for (left, right, result, names) in operators {
+                let function = format!("trap_{left}_{right}").replace("[]", "s");
+                traps.push(format!("create function evil.{function}({left}, {right}) returns {result} {trap};"));
+                for name in names.split(' ') {
+                    traps.push(format!(
+                        "create operator evil.{name} (function = evil.{function}, leftarg = {left}, rightarg = {right});"
+                    ));
+                }
+            }
+            for (function, result) in [
+                ("now()", "timestamptz"),
+                ("make_interval(secs float8)", "interval"),
+                ("to_json(anyelement)", "json"),
+                ("pg_try_advisory_xact_lock(bigint)", "boolean"),
+                ("to_regclass(text)", "regclass"),
+            ] {
+                traps.push(format!("create function evil.{function} returns {result} {trap};"));
+            }
+            for name in ["text", "tid", "timestamptz", "timestamp", "float8", "oid"] {
+                traps.push(format!("create domain evil.\"{name}\" as pg_catalog.int4 check (false);"));
+            }
+            db.sql(&format!("{} grant execute on all functions in schema evil to {role}", traps.concat()));
+            let policy = SessionPolicy {
+                table: "app.tutor_sessions".to_owned(),
+                activity_time_zone: (column == "timestamp").then(|| "UTC".to_owned()),
+                batch_size: 50,
+                ..crate::support::policy(&db.server.url_as(&role, &db.name))
+            };
+            let report = apply_by(way, &policy).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 499), "{way:?} {column} {report:?}");
+            assert_eq!(report.counts.kept.referenced, 1);
+            assert_eq!(db.sql("select count(*) from app.audit"), "499");
+        }
+    }
+}
+
+/// What the foreign key takes for the same, the sweep takes for the same: it does not run into the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_is_found_as_the_foreign_key_finds_it() {
+    for way in [Way::Drip, Way::Sweep] {
+        for (setup, text) in [
+            ("create extension citext", "citext"),
+            (
+                "create collation nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+                "text collate nocase",
+            ),
+            ("create domain id as varchar(36)", "id"),
+            ("select 1", "char(5)"),
+        ] {
+            let db = Db::shared();
+            db.sql(&format!(
+                "{setup}; create table tutor_sessions (session_id {text} primary key, last_activity timestamptz);
+                 create index on tutor_sessions (last_activity);
+                 insert into tutor_sessions select 'e' || n, now() - interval '3 hours' from generate_series(1, 100) n;
+                 create table answers (session {text} references tutor_sessions on delete restrict);
+                 create index on answers (session); insert into answers values ('e7')"
+            ));
+            if text.starts_with("citext") || text.contains("nocase") {
+                db.sql("insert into answers values ('E9')");
+            }
+            let referred = db.count("select count(*) from answers");
+            assert_eq!(plan(&db.policy()).await.counts.kept.referenced, referred, "{text}");
+            let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+            assert_eq!((report.status, report.errors_total), (PolicyStatus::Ok, 0), "{way:?} {text} {report:?}");
+            assert_eq!((report.counts.removed, report.counts.kept.referenced), (100 - referred, referred), "{text}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_row_security_keeps_are_counted_as_failed() {
     for way in [Way::Drip, Way::Sweep] {

@@ -246,6 +246,23 @@ async fn keys_triggers_and_archives_work_as_on_the_server() {
     }
 }
 
+/// The key compares by the collation of our column, whatever the other table's is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_is_found_as_the_foreign_key_finds_it() {
+    for way in [Way::Drip, Way::Sweep] {
+        let mut file = File::new(
+            "create table tutor_sessions (session_id text collate nocase primary key, last_activity datetime);
+             insert into tutor_sessions values ('a', '2020-01-01 00:00:00'), ('b', '2020-01-01 00:00:00');
+             create table answers (session text collate binary references tutor_sessions on delete restrict);
+             create index ix_answers on answers (session); insert into answers values ('A');",
+        )
+        .await;
+        let report = apply_by(way, &file.policy()).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{way:?} {report:?}");
+        assert_eq!((report.counts.kept.referenced, file.left().await.as_str()), (1, "a"), "{way:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_there_and_is_no_file_fails() {
     let folder = tempfile::tempdir().unwrap();
