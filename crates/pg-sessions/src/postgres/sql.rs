@@ -38,7 +38,7 @@ const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 /// As the foreign key itself compares: its operator, on the types that the operator is for, and our column's collation.
 const SAME_KEY: &str = "t.{ours}{our_cast} operator({schema}.{operator}) r.{theirs}{their_cast}{collate}";
 
-/// One batch in the order of the index, from the watermark on. `$2` watermark as text, `$3` rows.
+/// One batch in the order of the index, from the watermark on. `$2` watermark as text, `$3` rows, `$4` rows to pass by.
 ///
 /// The watermark spares each batch the walk over the dead rows of all earlier ones, which a long transaction
 /// elsewhere keeps in the index. It comes from what was picked, not from what went: rows that a trigger keeps are
@@ -46,7 +46,8 @@ const SAME_KEY: &str = "t.{ours}{our_cast} operator({schema}.{operator}) r.{thei
 const DRIP: &str = "\
 with picked as materialized (
   select t.ctid, t.{activity} as stamp from only {table} as t
-  where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}{spared}
+  where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
+    and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
   order by t.{activity} limit $3
   for update of t skip locked),
 gone as (
@@ -55,6 +56,13 @@ gone as (
   returning {returned}){archived}
 select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone),
   (select pg_catalog.to_json(pg_catalog.max(stamp)) operator(pg_catalog.#>>) '{}' from picked)";
+
+/// The rows that the batch of the same values would take, in its order.
+const DRIP_TIDS: &str = "\
+select t.ctid::pg_catalog.text from only {table} as t
+where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
+  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
+order by t.{activity} limit $3";
 
 /// All of a range of pages. `$2` first, `$3` end, as text. Waits for locked rows, so it runs under a short
 /// `lock_timeout`.
@@ -85,6 +93,26 @@ gone as (
   returning {returned}){archived}
 select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
 
+/// What is due in a range of pages. `$4` rows at most, `$5` rows to pass by.
+const RANGE_TIDS: &str = "\
+select t.ctid::pg_catalog.text from only {table} as t
+where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
+  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid
+  and t.ctid operator(pg_catalog.<>) all ($5::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+limit $4";
+
+/// Some rows by their places, `$2`. A row that was touched in the meantime has another place.
+const LISTED: &str = "\
+with picked as materialized (
+  select t.ctid from only {table} as t
+  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+  for update of t skip locked),
+gone as (
+  delete from only {table} as t
+  where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
+  returning {returned}){archived}
+select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
+
 const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {columns} from gone)";
 
 const ESTIMATE: &str = "explain select 1 from only {table} as t where {age}";
@@ -95,24 +123,25 @@ select pg_catalog.count(*), pg_catalog.count(*) filter (where {age}{spared}),
   pg_catalog.count(*) filter (where {age} and not (true{spared})), pg_catalog.count(*) filter (where {future})
 from only {table} as t";
 
-/// What was due when the run began and is still there. `$2` that moment, `$3` the most to count; a range by `$4`, `$5`.
+/// What was due when the run began and is still there, rows aside that are counted already. `$2` that moment, `$3` the
+/// most to count, `$4` the rows to pass by; a range by `$5`, `$6`.
 const LEFT: &str = "\
 select pg_catalog.count(*), pg_catalog.count(*) filter (where referred)
 from (select not (true{spared}) as referred from only {table} as t
-  where {age}{range}
+  where {age} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}
   limit $3) as t";
 
 /// Of those, the ones that nobody has locked and nothing refers to. Rolled back: it locks rows to find out.
 const LEFT_UNLOCKED: &str = "\
 select pg_catalog.count(*)
 from (select 1 from only {table} as t
-  where {age}{spared}{range}
+  where {age}{spared} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}
   limit $3
   for update of t skip locked) as t";
 
 const IN_RANGE: &str = " \
-and t.ctid operator(pg_catalog.>=) $4::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<) $5::pg_catalog.text::pg_catalog.tid";
+and t.ctid operator(pg_catalog.>=) $5::pg_catalog.text::pg_catalog.tid
+  and t.ctid operator(pg_catalog.<) $6::pg_catalog.text::pg_catalog.tid";
 
 /// The oldest and the newest, in seconds since 1970.
 const ENDS: &str = "\
@@ -167,6 +196,9 @@ pub(super) struct Statements {
     pub(super) drip: Sql,
     pub(super) range: Sql,
     pub(super) range_around_locks: Sql,
+    pub(super) drip_tids: Sql,
+    pub(super) range_tids: Sql,
+    pub(super) listed: Sql,
     pub(super) estimate: Sql,
     pub(super) count: Sql,
     pub(super) left: Sql,
@@ -217,6 +249,9 @@ impl Statements {
             drip: fill(DRIP, &age),
             range: fill(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, &age),
             range_around_locks: fill(RANGE_AROUND_LOCKS, &age),
+            drip_tids: fill(DRIP_TIDS, &age),
+            range_tids: fill(RANGE_TIDS, &age),
+            listed: fill(LISTED, &age),
             estimate: fill(ESTIMATE, &age),
             count: fill(COUNT, &age),
             left: fill(LEFT, &age_at_start),

@@ -217,19 +217,94 @@ async fn rows_that_a_trigger_keeps_are_passed_by_and_counted_as_failed() {
     }
 }
 
+/// Some of the rows, a trigger for some and a constraint for others; many with one and the same stamp.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_raises_ends_the_run_and_its_words_are_not_repeated() {
+async fn rows_that_are_refused_are_passed_by_one_by_one_and_the_rest_goes() {
     for way in [Way::Drip, Way::Sweep] {
-        let db = Db::shared().with_sessions(100, 5);
-        db.sql(
-            "create function refuse() returns trigger language plpgsql as $$
-               begin raise exception 'session % is secret', old.session_id; end $$;
-             create trigger refuse before delete on tutor_sessions for each row execute function refuse()",
-        );
-        let report = apply_by(way, &db.policy()).await;
-        assert_failed(&report, "SQLSTATE P0001");
-        assert!(!format!("{report:?}").contains("secret"));
+        for batch_size in [1, 50, 5000] {
+            let db = Db::shared().with_sessions(1000, 5);
+            db.sql(
+                "update tutor_sessions set last_activity = '2020-01-01' where session_id ~ '^e[1-9][0-9]?$';
+                 create function refuse() returns trigger language plpgsql as $$
+                   begin if old.session_id in ('e1', 'e2', 'e50', 'e777') then raise exception 'session % is secret', old.session_id; end if;
+                   if old.session_id in ('e3', 'e1000') then raise exception using errcode = '23514', message = old.session_id; end if;
+                   return old; end $$;
+                 create trigger refuse before delete on tutor_sessions for each row execute function refuse()",
+            );
+            let report = apply_by(way, &SessionPolicy { batch_size, ..db.policy() }).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 994), "{way:?} {report:?}");
+            assert_eq!((report.errors_total, report.counts.due, db.rows()), (6, 1000, 11), "{way:?} {report:?}");
+            let errors: Vec<_> = report.errors.iter().map(|error| &*error.error).collect();
+            assert_eq!(
+                errors,
+                [
+                    "2 expired rows stay: refused by the database (SQLSTATE 23514)",
+                    "4 expired rows stay: refused by the database (SQLSTATE P0001)"
+                ]
+            );
+            assert!(!format!("{report:?}").contains("secret"));
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_does_not_hide_a_lock_a_reference_or_an_archive() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(500, 5);
+        db.sql(
+            "create table answers (session text references tutor_sessions); create index on answers (session);
+             insert into answers values ('e20');
+             create table archive (like tutor_sessions, primary key (session_id));
+             insert into archive select * from tutor_sessions where session_id = 'e30'",
+        );
+        let mut user = db.connect().await;
+        sqlx::raw_sql("begin; update tutor_sessions set last_activity = now() where session_id = 'e10'")
+            .execute(&mut user)
+            .await
+            .unwrap();
+        let policy = SessionPolicy { archive_table: Some("archive".to_owned()), batch_size: 50, ..db.policy() };
+        let report = apply_by(way, &policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 497), "{way:?} {report:?}");
+        let kept = report.counts.kept;
+        assert_eq!((kept.in_use, kept.referenced, report.errors_total), (1, 1, 1), "{way:?} {report:?}");
+        assert_eq!(
+            report.errors[0].error,
+            "1 expired row stays: refused by the database (SQLSTATE 23505, constraint archive_pkey of archive)"
+        );
+        assert_eq!(db.count("select count(*) from archive"), 498);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
+    for way in [Way::Drip, Way::Sweep] {
+        for level in ["for each row", "for each statement"] {
+            let db = Db::shared().with_sessions(1000, 5);
+            db.sql(&format!(
+                "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+                 create trigger refuse before delete on tutor_sessions {level} execute function refuse()"
+            ));
+            let report = apply_by(way, &db.policy()).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{way:?} {report:?}");
+            assert_eq!((report.errors_total, db.rows()), (100, 1005), "{way:?} {report:?}");
+            assert_eq!(
+                message(&report),
+                "stopped after 100 rows that the database refuses to remove; the next run goes on"
+            );
+        }
+    }
+}
+
+/// A trigger of the statement fires without any row, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_refuses_when_nothing_is_due_ends_the_run() {
+    let db = Db::shared().with_sessions(0, 5);
+    db.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+         create trigger refuse before delete on tutor_sessions for each statement execute function refuse()",
+    );
+    assert_failed(&apply_by(Way::Drip, &db.policy()).await, "refused by the database (SQLSTATE P0001)");
+    assert_eq!(apply_by(Way::Sweep, &db.policy()).await.status, PolicyStatus::Ok);
 }
 
 /// The application's triggers and the role's own path belong together; what a stranger put on that path is never used.
