@@ -457,14 +457,14 @@ async fn a_tiny_statement_timeout_halves_the_batch_and_goes_on() {
     }
 }
 
-/// A trigger fails as a serialization failure does: three times, or always.
+/// A trigger fails as a serialization failure or a deadlock does: three times, or always.
 #[tokio::test(flavor = "multi_thread")]
-async fn serialization_failures_are_tried_again_a_bounded_number_of_times() {
-    for (way, failures, status) in [
-        (Way::Drip, 3, PolicyStatus::Ok),
-        (Way::Sweep, 3, PolicyStatus::Ok),
-        (Way::Drip, 1_000_000, PolicyStatus::Failed),
-        (Way::Sweep, 1_000_000, PolicyStatus::Failed),
+async fn conflicts_are_tried_again_a_bounded_number_of_times() {
+    for (way, code, failures, status) in [
+        (Way::Drip, "40001", 3, PolicyStatus::Ok),
+        (Way::Sweep, "40P01", 3, PolicyStatus::Ok),
+        (Way::Drip, "40P01", 1_000_000, PolicyStatus::Failed),
+        (Way::Sweep, "40001", 1_000_000, PolicyStatus::Failed),
     ] {
         let db = Db::shared().with_sessions(10, 5);
         // A sequence counts on, although every failed transaction is rolled back.
@@ -472,7 +472,7 @@ async fn serialization_failures_are_tried_again_a_bounded_number_of_times() {
             "create sequence tries;
              create function fail() returns trigger language plpgsql as $$
                begin if old.session_id = 'e5' and nextval('public.tries') <= {failures} then
-                 raise exception 'try again' using errcode = '40001'; end if; return old; end $$;
+                 raise exception 'try again' using errcode = '{code}'; end if; return old; end $$;
              create trigger fail before delete on tutor_sessions for each row execute function fail()"
         ));
         let report = apply_by(way, &db.policy()).await;
