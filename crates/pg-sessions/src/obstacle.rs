@@ -187,7 +187,7 @@ impl Ledger {
     pub(crate) fn report(mut self, policy: &SessionPolicy, result: Result<(), Obstacle>) -> PolicyReport {
         if self.enough_refused() {
             let rows = plural(self.refused_rows(), "row");
-            self.note(format!("stopped after {rows} that the database refuses to remove; the next run goes on"));
+            self.note(format!("stopped after {rows} that the database refuses to remove"));
         }
         for ((table, reason), rows) in std::mem::take(&mut self.refused) {
             self.failed(&table, rows, &reason);

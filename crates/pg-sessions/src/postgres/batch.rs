@@ -215,9 +215,9 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// How many rows are gone so far, here and in other leaves.
-    pub(super) fn removed(&self) -> u64 {
-        self.ledger.tally.counts.removed
+    /// How many rows are gone or refused so far: as long as it grows, a run gets on.
+    pub(super) fn dealt_with(&self) -> u64 {
+        self.ledger.tally.counts.removed + self.ledger.refused_rows()
     }
 
     /// Waits before the same is tried again, and ends the run when that was often enough.

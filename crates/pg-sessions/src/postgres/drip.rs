@@ -43,13 +43,13 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
                 let tids = statement(tids.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
                 let tids = tids.bind(i64::from(size)).bind(batches.refused());
                 let listed = batches.list(session, leaf, tids).await?;
-                let before = (batches.refused().len(), batches.removed());
+                let before = batches.dealt_with();
                 apart::run(session, batches, leaf, &listed).await?;
                 if batches.enough_refused() || batches.ledger.gave_up {
                     break;
                 }
                 // The refused row may have changed in between; but a trigger of the statement refuses no rows at all, too.
-                stalled = if before == (batches.refused().len(), batches.removed()) { stalled + 1 } else { 0 };
+                stalled = if batches.dealt_with() == before { stalled + 1 } else { 0 };
                 if stalled == STALLS {
                     return Err(Stop::Failed(reason));
                 }

@@ -105,9 +105,11 @@ async fn take_apart(
         let tids = statement(leaf.statements.range_tids.statement()).bind(batches.idle_seconds());
         let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batches.refused());
         let listed = batches.list(session, leaf, tids).await?;
+        let before = batches.dealt_with();
         apart::run(session, batches, leaf, &listed).await?;
         // A range is not much larger than a batch, unless the planner's figures are old.
-        if i64::try_from(listed.len()) != Ok(most) || batches.enough_refused() {
+        let more = i64::try_from(listed.len()) == Ok(most);
+        if !more || batches.enough_refused() || batches.dealt_with() == before {
             return Ok(());
         }
     }
