@@ -39,11 +39,17 @@ delete from tutor_sessions where session_id in (
   order by last_activity limit 1000 for update skip locked)
 and last_activity < now() - interval '2 hours'";
 
+const RANGE: &str = "\
+delete from tutor_sessions where ctid >= $1::text::tid and ctid < $2::text::tid
+and last_activity < now() - interval '2 hours'";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
     Nobody,
     BigDelete,
     IdBatches,
+    /// What two connections can do at best: plain statements for ranges of pages, without any care.
+    Floor,
     Ours(Pace, Option<Way>),
 }
 
@@ -53,6 +59,7 @@ impl Method {
             Self::Nobody => "nobody cleans".to_owned(),
             Self::BigDelete => "one big DELETE".to_owned(),
             Self::IdBatches => "batches of 1,000 ids, SKIP LOCKED".to_owned(),
+            Self::Floor => "two connections, plain page ranges".to_owned(),
             Self::Ours(pace, way) => {
                 let pace = match pace {
                     Pace::Strict => "strict",
@@ -104,22 +111,26 @@ async fn main() {
         outcomes.push(under_load(server, method).await);
     }
     // The two that the goal compares take turns, so that a machine that gets slower is slower for both.
-    let (mut big, mut fast, mut alone_big, mut alone_fast) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut big, mut fast, mut floor) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone_big, mut alone_fast) = (Vec::new(), Vec::new());
     let unthrottled = Method::Ours(Pace::OffHours, None);
     for _ in 0..TURNS {
         big.push(under_load(server, Method::BigDelete).await);
         fast.push(under_load(server, unthrottled).await);
+        floor.push(under_load(server, Method::Floor).await);
         alone_big.push(alone(server, Method::BigDelete).await);
         alone_fast.push(alone(server, unthrottled).await);
     }
     let turns = format!(
-        "Rows a second in {TURNS} turns, of which the median stands above: {}; {}.\nWithout load: {}; {}.",
+        "Rows a second in {TURNS} turns, of which the median stands above: {}; {}; {}.\nWithout load: {}; {}.",
         turns(&big),
         turns(&fast),
+        turns(&floor),
         turns(&alone_big),
         turns(&alone_fast),
     );
     outcomes.insert(1, median(big));
+    outcomes.push(median(floor));
     outcomes.push(median(fast));
     for method in [
         Method::Ours(Pace::OffHours, Some(Way::Drip)),
@@ -167,7 +178,7 @@ fn fresh(server: &Server) -> String {
     server.url("work")
 }
 
-/// Waits, for a minute at most, until somebody else's work leaves the processors idle: two connections win by the second
+/// Waits, for a quarter of a minute at most, until somebody else's work leaves the processors idle: two connections win by the second
 /// processor, so a build next door is held against one of the methods only.
 fn wait_for_quiet() {
     let ticks = || -> (u64, u64) {
@@ -176,7 +187,7 @@ fn wait_for_quiet() {
             stat.lines().next().unwrap_or_default().split_whitespace().filter_map(|word| word.parse().ok()).collect();
         (numbers.iter().sum(), numbers.get(3).copied().unwrap_or_default())
     };
-    for _ in 0..60 {
+    for _ in 0..15 {
         let before = ticks();
         std::thread::sleep(Duration::from_secs(1));
         let after = ticks();
@@ -274,6 +285,13 @@ async fn work(url: &str, method: Method) -> u64 {
                 }
             }
         }
+        Method::Floor => {
+            let mut connection = PgConnection::connect(url).await.unwrap();
+            let size = "select pg_relation_size('tutor_sessions') / 8192";
+            let pages: i64 = sqlx::query_scalar(size).fetch_one(&mut connection).await.unwrap();
+            let (first, last) = tokio::join!(plain_ranges(url, 0, pages / 2), plain_ranges(url, pages / 2, pages));
+            first + last
+        }
         Method::Ours(pace, way) => {
             let policy = policy(url, pace);
             let now = jiff::Timestamp::now().into();
@@ -288,6 +306,18 @@ async fn work(url: &str, method: Method) -> u64 {
             report.counts.removed
         }
     }
+}
+
+async fn plain_ranges(url: &str, from: i64, to: i64) -> u64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let planner = "set enable_seqscan = off; set enable_indexscan = off; set enable_bitmapscan = off";
+    connection.execute(planner).await.unwrap();
+    let mut removed = 0;
+    for page in (from..to).step_by(1500) {
+        let (first, end) = (format!("({page},0)"), format!("({},0)", (page + 1500).min(to)));
+        removed += sqlx::query(RANGE).bind(first).bind(end).execute(&mut connection).await.unwrap().rows_affected();
+    }
+    removed
 }
 
 /// One of several connections of an application, on its timetable; latencies count from when a touch was due.
