@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Skip, Tally};
+use cleanup_core::sweep::STOPPED;
 
 use crate::check::Finding;
 
@@ -158,6 +159,16 @@ impl Ledger {
         self.refused_rows() >= MOST_REFUSED
     }
 
+    /// Notes that somebody wants the run to end.
+    pub(crate) fn stop(&mut self) {
+        self.tally.stopped = Some(STOPPED.to_owned());
+    }
+
+    /// Whether the run is to end before all rows were tried.
+    pub(crate) fn is_over(&self) -> bool {
+        self.enough_refused() || self.tally.stopped.is_some()
+    }
+
     /// Books for another connection of the same run, to be added to these at its end.
     pub(crate) fn beside(&self) -> Self {
         Self { refused_total: self.refused_total.clone(), ..Self::default() }
@@ -188,6 +199,9 @@ impl Ledger {
         if self.enough_refused() {
             let rows = plural(self.refused_rows(), "row");
             self.note(format!("stopped after {rows} that the database refuses to remove"));
+        }
+        if let Some(stopped) = self.tally.stopped.clone() {
+            self.note(stopped);
         }
         for ((table, reason), rows) in std::mem::take(&mut self.refused) {
             self.failed(&table, rows, &reason);

@@ -20,7 +20,7 @@ pub(super) async fn run(
     let mut pacer = batches.whole_range();
     let mut parts = vec![tids];
     while let Some(part) = parts.pop() {
-        if part.is_empty() || batches.enough_refused() {
+        if part.is_empty() || batches.is_over() {
             continue;
         }
         let bound = statement(listed.clone()).bind(batches.idle_seconds()).bind(part.to_vec());

@@ -245,9 +245,13 @@ impl<'a> Batches<'a> {
         self.ledger.refused(&leaf.facts.name.to_string(), reason);
     }
 
-    /// Whether so many rows were refused that trying more would only fill the server's log.
-    pub(super) fn enough_refused(&self) -> bool {
-        self.ledger.enough_refused()
+    /// Whether somebody wants the run to end, or so many rows were refused that trying more would only fill the
+    /// server's log.
+    pub(super) fn is_over(&mut self) -> bool {
+        if self.observer.wants_to_stop() {
+            self.ledger.stop();
+        }
+        self.ledger.is_over()
     }
 
     /// The places of the rows that a batch would take.

@@ -21,7 +21,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
     let mut pacer = batches.rows();
     let mut watermark = BEGINNING.to_owned();
     let (mut gone, mut stalled) = (0, 0);
-    loop {
+    while !batches.is_over() {
         let size = pacer.size();
         let bound = statement(drip.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
         let bound = bound.bind(i64::from(size)).bind(batches.refused());
@@ -45,7 +45,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
                 let listed = batches.list(session, leaf, tids).await?;
                 let before = batches.dealt_with();
                 apart::run(session, batches, leaf, &listed).await?;
-                if batches.enough_refused() || batches.ledger.gave_up {
+                if batches.is_over() || batches.ledger.gave_up {
                     break;
                 }
                 // The refused row may have changed in between; but a trigger of the statement refuses no rows at all, too.

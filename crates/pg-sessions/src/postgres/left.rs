@@ -101,7 +101,7 @@ impl Left {
     pub(super) fn write(self, leaf: &Leaf, ledger: &mut Ledger) {
         let name = leaf.facts.name.to_string();
         ledger.referenced(self.referred);
-        if ledger.enough_refused() {
+        if ledger.is_over() {
             // Most of what is left was not even tried.
             return;
         }

@@ -55,7 +55,7 @@ pub(crate) async fn sweep(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let mut batches = Batches::new(policy, &ground, observer, ledger);
     for leaf in &ground.leaves {
-        if batches.enough_refused() {
+        if batches.is_over() {
             break;
         }
         let way = match way {

@@ -47,7 +47,7 @@ pub(super) async fn run(
                 page = end;
             }
         }
-        if batches.enough_refused() {
+        if batches.is_over() {
             break;
         }
     }
@@ -109,7 +109,7 @@ async fn take_apart(
         apart::run(session, batches, leaf, &listed).await?;
         // A range is not much larger than a batch, unless the planner's figures are old.
         let more = i64::try_from(listed.len()) == Ok(most);
-        if !more || batches.enough_refused() || batches.dealt_with() == before {
+        if !more || batches.is_over() || batches.dealt_with() == before {
             return Ok(());
         }
     }

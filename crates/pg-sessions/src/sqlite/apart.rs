@@ -20,7 +20,7 @@ impl Run<'_> {
         let mut parts = Vec::from([all]);
         let mut went = false;
         while let Some(part) = parts.pop() {
-            if part.is_empty() || self.ledger.enough_refused() {
+            if part.is_empty() || self.ledger.is_over() {
                 continue;
             }
             let result = self.listed_batch(keys, &part).await;

@@ -55,7 +55,7 @@ pub(crate) async fn sweep(
         let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
         let row = session.one(counting).await?;
         ledger.referenced(count(&row, 2)?);
-        if !ledger.enough_refused() {
+        if !ledger.is_over() {
             let kept = count(&row, 1)?.saturating_sub(ledger.refused_rows());
             ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
         }
@@ -171,7 +171,7 @@ impl Run<'_> {
         // Before every text, and as a number before every date.
         let mut watermark = "-9e18".to_owned();
         let mut stalled = 0;
-        loop {
+        while !self.is_over() {
             let size = pacer.size();
             let began = Instant::now();
             let values = Values { watermark: &watermark, size, aside: &self.aside };
@@ -179,7 +179,7 @@ impl Run<'_> {
             if let Err(Fault::Refused(reason)) = result {
                 let keys = values.keys(self.session, self.policy, self.ground).await?;
                 let went = self.take_apart(&keys).await?;
-                if self.ledger.enough_refused() {
+                if self.ledger.is_over() {
                     return Ok(());
                 }
                 stalled = if went { 0 } else { stalled + 1 };
@@ -199,13 +199,14 @@ impl Run<'_> {
             }
             watermark = mark;
         }
+        Ok(())
     }
 
     /// In physical order, a window of rows at a time, due or not.
     async fn windows(&mut self) -> Result<(), Stop> {
         let mut pacer = self.pacer();
         let mut before = i64::MIN;
-        loop {
+        while !self.is_over() {
             let began = Instant::now();
             let window =
                 statement(self.ground.statements.window.statement()).bind(before).bind(i64::from(pacer.size()));
@@ -218,7 +219,7 @@ impl Run<'_> {
                     statement(self.ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
                 let keys: String = cell(&self.session.one(keys).await?, 0)?;
                 self.take_apart(&keys).await?;
-                if self.ledger.enough_refused() {
+                if self.ledger.is_over() {
                     return Ok(());
                 }
                 before = last;
@@ -229,6 +230,14 @@ impl Run<'_> {
             self.count(&done, pacer.done(began.elapsed())).await;
             before = last;
         }
+        Ok(())
+    }
+
+    fn is_over(&mut self) -> bool {
+        if self.observer.wants_to_stop() {
+            self.ledger.stop();
+        }
+        self.ledger.is_over()
     }
 
     /// `None` when the write lock was not had and the same may be tried again.

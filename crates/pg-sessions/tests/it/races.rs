@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{PolicyStatus, Skip};
-use cleanup_pg_sessions::Way;
+use cleanup_core::store::Seen;
+use cleanup_core::sweep::Observer;
+use cleanup_pg_sessions::{Way, sweep_by};
 use sqlx::{Connection as _, Executor as _};
 
-use crate::support::{AfterBatch, Db, apply, apply_by, message};
+use crate::support::{AfterBatch, Db, apply, apply_by, message, now};
 
 /// Three expired sessions are touched in a transaction that stays open for as long as the sweep runs.
 #[tokio::test(flavor = "multi_thread")]
@@ -205,4 +207,31 @@ async fn a_deadlock_is_tried_again_and_then_done() {
     let report = sweep.await.unwrap();
     assert_eq!((report.status, report.counts.removed, db.rows()), (PolicyStatus::Ok, 2, 0), "{:?}", report.message);
     db.wait_until("select deadlocks = 1 from pg_stat_database where datname = current_database()");
+}
+
+/// Stops after the first batch.
+struct StopsAfterOne(std::sync::atomic::AtomicBool);
+
+impl Observer for StopsAfterOne {
+    fn seen(&self, _: Seen) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_is_asked_to_stop_ends_after_the_batch_in_hand() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(30_000, 1);
+        let observer = StopsAfterOne(false.into());
+        let report = sweep_by(way, &db.policy(), std::path::Path::new("/"), now(), &observer).await;
+        let left: u64 = db.sql("select count(*) from tutor_sessions").parse().unwrap();
+        assert_eq!(report.status, PolicyStatus::Partial, "{way:?}: {report:?}");
+        assert!(report.counts.removed > 0 && left > 1, "{way:?}: {left} left");
+        assert_eq!(report.counts.removed + left, 30_001, "{way:?}: what was committed is counted");
+        assert!(message(&report).contains("stopped"), "{way:?}: {report:?}");
+    }
 }
