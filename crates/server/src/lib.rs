@@ -7,6 +7,8 @@ pub mod auth;
 pub mod deadlines;
 pub mod events;
 pub mod feed;
+mod guard;
+pub mod http;
 pub mod latest;
 pub mod listen;
 pub mod logs;
