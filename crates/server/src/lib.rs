@@ -3,12 +3,22 @@
 //! A face like the command line: it sees the engine and core, never a store. Whatever blocks runs on blocking threads.
 
 pub mod alarm;
+pub mod auth;
 pub mod deadlines;
+pub mod events;
+pub mod feed;
+mod guard;
+pub mod http;
+pub mod latest;
 pub mod listen;
 pub mod logs;
+pub mod metrics;
+pub mod problem;
 pub mod schedule;
 pub mod scheduler;
+pub mod service;
 pub mod supervise;
+pub mod sweeps;
 
 #[cfg(test)]
 mod fixture;

@@ -1,0 +1,139 @@
+//! Where everything that happens comes together: events for whoever listens, numbers for monitoring, the last run of
+//! each policy. It tells nobody what to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::report::{PolicyReport, Report, RunStatus, Totals, Trigger, json_path};
+use cleanup_engine::track::{Listener, Watching};
+use serde::Serialize;
+
+use crate::events::{Events, Kind};
+use crate::latest::Latest;
+use crate::metrics::Metrics;
+
+/// Takes in what happens; the tracker tells it as a [`Listener`], sweeps by its own methods.
+#[derive(Debug)]
+pub struct Feed {
+    /// What is told at once.
+    pub events: Arc<Events>,
+    /// What monitoring reads.
+    pub metrics: Metrics,
+    /// What came of the last runs.
+    pub latest: Latest,
+}
+
+#[derive(Serialize)]
+struct OfFile<'a> {
+    policy: &'a str,
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lateness_seconds: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct OfPolicy<'a> {
+    policy: &'a str,
+}
+
+#[derive(Serialize)]
+struct OfWatching<'a> {
+    policy: &'a str,
+    watching: &'a Watching,
+}
+
+#[derive(Serialize)]
+struct Started<'a> {
+    run_id: &'a str,
+    trigger: Trigger,
+    dry_run: bool,
+    policies: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Ended<'a> {
+    run_id: &'a str,
+    trigger: Trigger,
+    dry_run: bool,
+    status: RunStatus,
+    totals: Totals,
+    policies: Vec<&'a str>,
+}
+
+impl Feed {
+    pub(crate) fn new(boot: String) -> Self {
+        Self { events: Arc::new(Events::new(boot)), metrics: Metrics::default(), latest: Latest::default() }
+    }
+
+    pub(crate) fn sweep_started(&self, run_id: &str, trigger: Trigger, dry_run: bool, policies: &[String]) {
+        self.events.send(Kind::SweepStarted, &Started { run_id, trigger, dry_run, policies });
+    }
+
+    /// One policy of a sweep has ended.
+    pub(crate) fn policy_swept(
+        &self,
+        run_id: &str,
+        (started_at, finished_at): (Moment, Moment),
+        report: &PolicyReport,
+        elapsed: Option<Duration>,
+    ) {
+        self.metrics.swept(report, finished_at, elapsed);
+        self.latest.ran(run_id, started_at, finished_at, report);
+    }
+
+    /// One policy of a dry run has ended.
+    pub(crate) fn policy_planned(&self, report: &PolicyReport) {
+        self.metrics.looked(&report.name, report.status, &report.counts);
+    }
+
+    pub(crate) fn sweep_ended(&self, report: &Report) {
+        if !report.dry_run {
+            self.latest.remembered(report.not_remembered.as_deref());
+        }
+        self.ended(report);
+    }
+
+    fn ended(&self, report: &Report) {
+        let Report { run_id, trigger, dry_run, status, totals, .. } = report;
+        let policies = report.policies.iter().map(|policy| policy.name.as_str()).collect();
+        let (trigger, dry_run, status, totals) = (*trigger, *dry_run, *status, *totals);
+        self.events.send(Kind::SweepEnded, &Ended { run_id, trigger, dry_run, status, totals, policies });
+    }
+}
+
+impl Listener for Feed {
+    fn registered(&self, policy: &str, path: &[u8]) {
+        let (path, path_bytes) = json_path(path);
+        let file = OfFile { policy, path, path_bytes, bytes: None, lateness_seconds: None };
+        self.events.send(Kind::Registered, &file);
+    }
+
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+        self.metrics.removed_at_deadline(policy, bytes, lateness);
+        let (path, path_bytes) = json_path(path);
+        let lateness_seconds = Some(lateness.as_secs_f64());
+        self.events.send(Kind::Removed, &OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds });
+    }
+
+    fn deadlines_changed(&self, policy: &str) {
+        self.events.send(Kind::Deadlines, &OfPolicy { policy });
+    }
+
+    fn watching_changed(&self, policy: &str, watching: &Watching) {
+        self.events.send(Kind::Watching, &OfWatching { policy, watching });
+    }
+
+    /// A run of the deadlines. What it removed was told one by one before.
+    fn ran(&self, report: &Report) {
+        for policy in &report.policies {
+            self.metrics.ended(policy, report.finished_at);
+            self.latest.ran(&report.run_id, report.started_at, report.finished_at, policy);
+        }
+        self.ended(report);
+    }
+}

@@ -1,0 +1,113 @@
+//! The token for a cookie: browsers cannot send a bearer header by themselves.
+//!
+//! The cookie is a secret of its own; script cannot read it, and no other site can send it along. It is marked `Secure`
+//! when the browser says that it came over https: behind a proxy this service cannot know it in another way, and on
+//! plain loopback such a cookie would never come back.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Form, FromRequest as _, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+
+use super::extract::{is_media_type, parse, read, unsupported};
+use crate::auth::{COOKIE, SESSION_LENGTH, session_cookie};
+use crate::guard::refused;
+use crate::problem::{Kind, Problem};
+use crate::service::Service;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What a browser brings.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Login")]
+pub(crate) struct Login {
+    /// The token.
+    #[schemars(with = "String")]
+    token: SecretString,
+}
+
+/// Exchange the token for a cookie.
+///
+/// Takes JSON, or a form as pages send it; a form is answered with the way back to `/`.
+#[utoipa::path(post, path = "/login", tag = "Operation",
+    request_body(content((ref("#/components/schemas/Login") = "application/json"),
+        (ref("#/components/schemas/Login") = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 204, description = "The cookie is set"),
+        (status = 303, description = "The cookie is set, for forms"),
+    ))]
+pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let is_form = is_media_type(&parts.headers, FORM);
+    let bytes = read(body).await?;
+    let Login { token } = if is_form {
+        from_form(bytes.into()).await?
+    } else if is_media_type(&parts.headers, "application/json") {
+        parse(&bytes).map_err(|_| bad_body())?
+    } else {
+        return Err(unsupported("the body must be JSON or a form"));
+    };
+    let access = service.live().access;
+    if access.has_token() && !access.is_token(token.expose_secret().as_bytes()) {
+        return Err(refused().await);
+    }
+    let mut response = done(is_form);
+    if access.has_token() {
+        let value = service.sessions.begin().map_err(|error| {
+            tracing::error!("cannot draw a random number: {error}");
+            Problem::internal()
+        })?;
+        set_cookie(&mut response, &value, SESSION_LENGTH.as_secs(), is_https(&parts.headers))?;
+    }
+    Ok(response)
+}
+
+/// Give the cookie back.
+#[utoipa::path(post, path = "/logout", tag = "Operation",
+    responses((status = 204, description = "The cookie is good for nothing any more"),
+        (status = 303, description = "The same, for forms")))]
+pub(crate) async fn logout(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
+    if let Some(value) = session_cookie(&headers) {
+        service.sessions.end(value);
+    }
+    let mut response = done(is_media_type(&headers, FORM));
+    set_cookie(&mut response, "", 0, is_https(&headers))?;
+    Ok(response)
+}
+
+async fn from_form(body: Body) -> Result<Login, Problem> {
+    let mut request = Request::new(body);
+    *request.method_mut() = axum::http::Method::POST;
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+    let form = Form::from_request(request, &()).await;
+    form.map(|Form(login)| login).map_err(|_| bad_body())
+}
+
+/// Says nothing of what is in it: a token may be.
+fn bad_body() -> Problem {
+    Problem::of(Kind::BadValue, "the body must hold `token`, and nothing else")
+}
+
+fn done(is_form: bool) -> Response {
+    if is_form { Redirect::to("/").into_response() } else { StatusCode::NO_CONTENT.into_response() }
+}
+
+/// Whether the browser came over https, as it says itself.
+fn is_https(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+}
+
+fn set_cookie(response: &mut Response, value: &str, seconds: u64, secure: bool) -> Result<(), Problem> {
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
+    let mut cookie = HeaderValue::try_from(cookie).map_err(|_| Problem::internal())?;
+    cookie.set_sensitive(true);
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! `/openapi.json`: the handlers' own descriptions, and the schemas of the very types that are served.
+//!
+//! The types of reports, files and explanations have their schema already, for the command line's documents; all others
+//! get theirs in the same way. So there is one description of each shape, and the paths refer to them by name.
+
+use std::sync::LazyLock;
+
+use cleanup_core::report::Report;
+use cleanup_engine::answer::{Explanation, Holds};
+use cleanup_engine::track::FilesPage;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Value, json};
+
+use super::files::{NewFile, NewHold};
+use super::login::Login;
+use super::sweeps::NewSweep;
+use super::{described, shapes};
+use crate::auth::COOKIE;
+use crate::problem::{PROBLEM_JSON, ProblemBody};
+
+/// The description as it is served: `OpenAPI` 3.1, as JSON.
+pub fn document() -> &'static str {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", assemble()));
+    &DOCUMENT
+}
+
+fn assemble() -> Value {
+    let (_, openapi) = described().split_for_parts();
+    // What describes an interface is plain data.
+    let mut document = serde_json::to_value(openapi).unwrap_or_default();
+    document["info"] = json!({
+        "title": "cleanup-server",
+        "summary": "Removes old files and idle sessions by the rules of one configuration.",
+        "description": "How to use it: docs/api.md. Errors are problems as RFC 9457 has them. On loopback and the unix \
+            socket calls need no token, unless one is configured: then every changing call does, and from elsewhere \
+            every call.",
+        "version": env!("CARGO_PKG_VERSION"),
+        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+    });
+    document["security"] = json!([{}, { "bearer": [] }, { "session": [] }]);
+    document["components"] = json!({
+        "schemas": schemas(),
+        "securitySchemes": {
+            "bearer": { "type": "http", "scheme": "bearer", "description": "The token of the configuration" },
+            "session": { "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie of /login" },
+        },
+    });
+    let operations = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    for operation in operations.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
+        operation["responses"]["default"] = json!({
+            "description": "Something is wrong with the call, or with the service",
+            "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } },
+        });
+    }
+    document
+}
+
+fn schemas() -> Value {
+    let mut settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.definitions_path = "/components/schemas".into();
+    let mut answers = settings.clone().into_generator();
+    define::<shapes::Success>(&mut answers);
+    define::<shapes::Policies>(&mut answers);
+    define::<shapes::ServiceStats>(&mut answers);
+    define::<shapes::Accepted>(&mut answers);
+    define::<shapes::Runs>(&mut answers);
+    define::<shapes::HeldUntil>(&mut answers);
+    define::<shapes::Forecast>(&mut answers);
+    define::<shapes::Ready>(&mut answers);
+    define::<FilesPage>(&mut answers);
+    define::<Explanation>(&mut answers);
+    define::<Report>(&mut answers);
+    define::<Holds>(&mut answers);
+    define::<ProblemBody>(&mut answers);
+    let mut questions = settings.for_deserialize().into_generator();
+    define::<NewSweep>(&mut questions);
+    define::<NewFile>(&mut questions);
+    define::<NewHold>(&mut questions);
+    define::<Login>(&mut questions);
+
+    let mut all = answers.take_definitions(true);
+    all.append(&mut questions.take_definitions(true));
+    all.insert(
+        "Run".to_owned(),
+        json!({ "oneOf": [{ "$ref": "#/components/schemas/Report" }, { "$ref": "#/components/schemas/Running" }] }),
+    );
+    Value::Object(all)
+}
+
+fn define<T: JsonSchema>(generator: &mut SchemaGenerator) {
+    generator.subschema_for::<T>();
+}

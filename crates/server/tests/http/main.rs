@@ -1,0 +1,16 @@
+//! The HTTP interface through a real socket, with calls as clients make them and as attackers do.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod auth;
+mod bodies;
+mod client;
+mod events;
+mod files;
+mod guards;
+mod health;
+mod metrics;
+mod openapi;
+mod seed;
+mod sweeps;
+mod world;
