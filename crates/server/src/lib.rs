@@ -1,6 +1,7 @@
 //! The service: tracks files, keeps deadlines, sweeps by schedule, answers over HTTP.
 //!
 //! A face like the command line: it sees the engine and core, never a store. Whatever blocks runs on blocking threads.
+//! Read it from `run`: the start and the end of everything else.
 
 pub mod alarm;
 pub mod auth;
@@ -12,10 +13,13 @@ pub mod http;
 pub mod latest;
 pub mod listen;
 pub mod logs;
+mod loops;
 pub mod metrics;
 pub mod problem;
+pub mod run;
 pub mod schedule;
 pub mod scheduler;
+pub mod self_test;
 pub mod service;
 pub mod supervise;
 pub mod sweeps;

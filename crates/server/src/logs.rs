@@ -10,7 +10,10 @@ use std::fmt::{Display, Formatter};
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
+use cleanup_core::candidate::Escaped;
+use cleanup_core::config::Config;
 use cleanup_core::duration::Human;
+use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report};
 use rustix::fs::fstat;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::ParseError;
@@ -45,6 +48,41 @@ pub fn nothing_found(max_age: Duration) -> String {
         _ => Human(max_age).to_string(),
     };
     format!("Cleanup check: no files older than {age} found")
+}
+
+/// Tells of a sweep, a line a policy: what it removed, or that there was nothing, or what kept it from it.
+pub fn tell_of_sweep(config: &Config, report: &Report) {
+    if report.dry_run {
+        return;
+    }
+    for PolicyReport { name: policy, kind, status, message, counts, errors, errors_total, .. } in &report.policies {
+        let removed = Grouped(counts.removed);
+        match (kind, counts.removed) {
+            (_, 0) => {}
+            (PolicyKind::Files, 1) => tracing::info!(policy, "{CLEANED_UP}"),
+            (PolicyKind::Files, _) => tracing::info!(policy, "{CLEANED_UP} ({removed} files)"),
+            (PolicyKind::Sessions, _) => tracing::info!(policy, "Cleaned up idle sessions ({removed} rows)"),
+        }
+        let message = message.as_deref().unwrap_or_default();
+        let max_age = config.rules().find(|rule| rule.name == *policy).map(|rule| rule.max_age.get());
+        match (status, max_age) {
+            (PolicyStatus::Ok, Some(max_age)) if *kind == PolicyKind::Files && counts.due == 0 => {
+                tracing::info!(policy, "{}", nothing_found(max_age));
+            }
+            (PolicyStatus::Ok, _) => {}
+            (PolicyStatus::Skipped, _) => tracing::info!(policy, "skipped: {message}"),
+            (PolicyStatus::Held, _) => tracing::warn!(policy, "{message}"),
+            (PolicyStatus::Partial | PolicyStatus::Failed, _) => tracing::warn!(policy, "not all was done: {message}"),
+        }
+        if let Some(first) = errors.first() {
+            let total = Grouped(*errors_total);
+            tracing::warn!(
+                policy,
+                "{total} could not be removed, the first of them: {}",
+                Escaped(first.error.as_bytes())
+            );
+        }
+    }
 }
 
 /// The flag `--log`.

@@ -24,6 +24,7 @@ mod watcher;
 use self::heard::Tracked;
 use self::watcher::FlightWatcher;
 use crate::feed::Feed;
+use crate::logs;
 use crate::service::{Live, now};
 
 /// Reports of ended sweeps that are kept: also of those that the history does not take, such as dry runs.
@@ -243,6 +244,7 @@ impl Sweeps {
         feed.sweep_started(&flight.run_id, flight.trigger, dry_run, &flight.policies);
         let watcher = Arc::new(watcher);
         let Live { engine, tracker, .. } = live;
+        let swept = Arc::clone(&engine);
         let tracked = tracker.map(|tracker| Tracked::before(tracker, &flight.policies));
         let sweep = {
             let watcher = Arc::clone(&watcher);
@@ -267,6 +269,7 @@ impl Sweeps {
         if let Some(tracked) = tracked {
             tracked.after(&report).await;
         }
+        logs::tell_of_sweep(swept.config(), &report);
         feed.sweep_ended(&report);
         let report = Arc::new(report);
         let mut inner = self.lock();

@@ -1,0 +1,113 @@
+//! The loops of one configuration: a scheduler for each policy that runs by itself, a timer for each tracked one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cleanup_core::config::Config;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::Schedule;
+use cleanup_engine::answer::LastRun;
+use cleanup_engine::track::Tracker;
+use jiff::tz::TimeZone;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::deadlines::Deadlines;
+use crate::schedule::{Spread, next_run};
+use crate::scheduler::{Scheduler, host_id};
+use crate::service::{Service, now};
+
+/// What runs by itself.
+pub(crate) struct Loops {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    clock_set: Arc<Notify>,
+}
+
+impl Loops {
+    /// None yet. They will end when `stop` is cancelled, or by [`Loops::end`].
+    pub(crate) fn new(stop: &CancellationToken, clock_set: &Arc<Notify>) -> Self {
+        Self { tasks: TaskTracker::new(), stop: stop.child_token(), clock_set: Arc::clone(clock_set) }
+    }
+
+    /// Starts the schedulers of all policies that have a schedule.
+    pub(crate) fn schedule_all(
+        &mut self,
+        service: &Arc<Service>,
+        config: &Config,
+        zone: &TimeZone,
+        last_runs: &[LastRun],
+    ) {
+        let files = config.files.iter().map(|policy| (&policy.rule.name, policy.enabled, &policy.schedule));
+        let sessions = config.sessions.iter().map(|policy| (&policy.rule.name, policy.enabled, &policy.schedule));
+        for (name, is_enabled, schedule) in files.chain(sessions) {
+            if let Some(schedule) = schedule.as_ref().filter(|_| is_enabled) {
+                let last = last_runs.iter().find(|run| run.policy == *name).map(|run| run.started_at);
+                self.schedule(service, name, schedule, zone, last);
+            }
+        }
+    }
+
+    /// Starts the timers of all tracked policies; `changed` says of each that its deadlines changed.
+    pub(crate) fn keep_all_deadlines(&mut self, tracker: &Arc<Tracker>, changed: &HashMap<String, Arc<Notify>>) {
+        for tracked in tracker.policies() {
+            let changed = changed.get(&tracked.policy).cloned().unwrap_or_default();
+            self.keep_deadlines(tracker, &tracked.policy, changed);
+        }
+    }
+
+    /// Ends them all, and waits for what they have in hand.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn schedule(
+        &self,
+        service: &Arc<Service>,
+        policy: &str,
+        schedule: &Schedule,
+        zone: &TimeZone,
+        last_run: Option<Moment>,
+    ) {
+        let (started_at, spread) = (now(), Spread::of(&host_id(), policy));
+        let (schedule, zone) = (schedule.clone(), zone.clone());
+        let scheduler = Scheduler {
+            policy: policy.to_owned(),
+            last_run,
+            clock: now,
+            next: move |last, now| next_run(&schedule, &zone, last, started_at, now, spread),
+            changed: Arc::clone(&self.clock_set),
+            stop: self.stop.clone(),
+        };
+        let (service, policy) = (Arc::clone(service), policy.to_owned());
+        self.tasks.spawn(scheduler.run(move || {
+            let (service, policy) = (Arc::clone(&service), policy.clone());
+            async move { service.sweep_scheduled(&policy).await.map(|_| ()) }
+        }));
+    }
+
+    fn keep_deadlines(&self, tracker: &Arc<Tracker>, policy: &str, changed: Arc<Notify>) {
+        let (asked, name) = (Arc::clone(tracker), policy.to_owned());
+        let deadlines = Deadlines {
+            policy: policy.to_owned(),
+            clock: now,
+            next: move || asked.next_deadline(&name),
+            changed,
+            clock_set: Arc::clone(&self.clock_set),
+            stop: self.stop.clone(),
+        };
+        let (tracker, policy) = (Arc::clone(tracker), policy.to_owned());
+        self.tasks.spawn(deadlines.run(move || {
+            let (tracker, policy) = (Arc::clone(&tracker), policy.clone());
+            async move {
+                let removal = tokio::task::spawn_blocking(move || tracker.remove_due(&policy));
+                if let Err(error) = removal.await {
+                    tracing::error!("removal of what is due broke off: {error}");
+                }
+            }
+        }));
+    }
+}
