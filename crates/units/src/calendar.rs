@@ -14,6 +14,9 @@ use crate::expression::{Days, Expression, Set, Shape};
 /// The longest random delay where the configuration names times of day: it asked for those.
 const LONGEST_DELAY_OF_CRON: Duration = Duration::from_mins(5);
 
+/// How long after the start of the machine the first run is at most.
+const SOON: Duration = Duration::from_mins(15);
+
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// The settings of `[Timer]` that say when, one a line.
@@ -45,7 +48,7 @@ fn monotonic(span: Duration) -> String {
         "# This interval does not divide a day, so it is counted from run to run; one soon after the start of the machine\n\
          # stands in for those that were missed.\n\
          OnBootSec={}\nOnUnitActiveSec={}\n",
-        time_span(span / 10),
+        time_span((span / 10).min(SOON)),
         time_span(span)
     )
 }

@@ -56,8 +56,9 @@ fn volume_name(path: &str, taken: &[Volume]) -> String {
     let last = path.rsplit('/').next().unwrap_or_default();
     let plain: String = last.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let plain = plain.trim_matches('-').to_ascii_lowercase();
-    let plain =
-        if plain.is_empty() || plain == "database" || plain == "state" { format!("files-{plain}") } else { plain };
+    // A name that is a number would be none to YAML, and two names are taken.
+    let is_plain = plain.starts_with(|c: char| c.is_ascii_lowercase()) && plain != "database" && plain != "state";
+    let plain = if is_plain { plain } else { format!("files-{plain}") };
     let is_taken = |name: &str| taken.iter().any(|volume| volume.name == name);
     let numbered = (2..).map(|number| format!("{plain}-{number}"));
     std::iter::once(plain.clone()).chain(numbered).find(|name| !is_taken(name)).unwrap_or(plain)
@@ -132,10 +133,12 @@ fn compose(site: &Site) -> String {
     );
     text += &compose_environment(site, public);
     if public {
-        text += &format!(
-            "    secrets: [\"token\"]\n    ports: [\"127.0.0.1:{port}:{port}\"]\n",
-            port = site.server.listen.port()
-        );
+        let secret = match &site.server.token_file {
+            Some(path) => format!("{{source: token, target: {}}}", quote::compose(path)),
+            None => "token".to_owned(),
+        };
+        let port = site.server.listen.port();
+        text += &format!("    secrets: [{secret}]\n    ports: [\"127.0.0.1:{port}:{port}\"]\n");
     } else {
         text += "    # The server listens on loopback, which in a container is the container's own: `docker compose exec cleanup\n    \
                  # cleanup stats` asks it all the same. To be called from outside it takes `listen = \"0.0.0.0:8000\"` and a token.\n";
@@ -152,7 +155,7 @@ fn compose(site: &Site) -> String {
     if let Some(state) = &site.state {
         text += &format!("      - {{type: volume, source: state, target: {}}}\n", quote::compose(state));
     }
-    if site.has_sessions() {
+    if has_database(site) {
         text += DATABASE;
     }
     text += "volumes:\n";
@@ -162,13 +165,18 @@ fn compose(site: &Site) -> String {
     if site.state.is_some() {
         text += "  state:\n";
     }
-    if site.has_sessions() {
+    if has_database(site) {
         text += "  database:\n";
     }
     if public {
         text += "secrets:\n  token:\n    # head -c 32 /dev/urandom | base64 > token\n    file: ./token\n";
     }
     text
+}
+
+/// Whether the server is given one; a database that the configuration itself names is somewhere else.
+fn has_database(site: &Site) -> bool {
+    !site.url_variables.is_empty()
 }
 
 fn compose_environment(site: &Site, public: bool) -> String {
@@ -181,10 +189,10 @@ fn compose_environment(site: &Site, public: bool) -> String {
     for (name, value) in &site.variables {
         text += &format!("      {name}: {}\n", quote::compose(value));
     }
-    if public {
+    if public && site.server.token_file.is_none() {
         text += &format!("      CREDENTIALS_DIRECTORY: {SECRETS}\n");
     }
-    let wait = if site.has_sessions() { "    depends_on:\n      database: {condition: service_healthy}\n" } else { "" };
+    let wait = if has_database(site) { "    depends_on:\n      database: {condition: service_healthy}\n" } else { "" };
     if text.is_empty() { wait.to_owned() } else { format!("    environment:\n{text}{wait}") }
 }
 

@@ -146,21 +146,17 @@ impl Site {
         self.jobs.iter().filter_map(|job| Some((job, job.schedule.as_ref()?)))
     }
 
-    /// The roots of all file policies, in their order, each once.
+    /// The folders that the policies work in, in their order, each once.
     pub(crate) fn roots(&self) -> Vec<&str> {
         let mut roots = Vec::new();
         for job in &self.jobs {
-            if let Kind::Files(root) = &job.kind
+            if let Kind::Files(root) | Kind::Sessions(Reach::Folder(root)) = &job.kind
                 && !roots.contains(&root.as_str())
             {
                 roots.push(root);
             }
         }
         roots
-    }
-
-    pub(crate) fn has_sessions(&self) -> bool {
-        self.jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(_)))
     }
 
     /// The name of the state folder below the one of all services, when it lies right there.
