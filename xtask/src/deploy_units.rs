@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use cleanup_units::{Change, Existing, FOLDERS, Target, changes, difference, render};
+use cleanup_units::{Change, Existing, FOLDERS, IMAGE, Target, changes, difference, render};
 use walkdir::WalkDir;
 
 use crate::shell::top;
@@ -41,6 +41,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 33)]
     uid: u32,
 
+    /// The name under which containers find the image
+    #[arg(long, value_name = "NAME", default_value = IMAGE)]
+    image: String,
+
     /// Write nothing; fail when a file is stale
     #[arg(long)]
     check: bool,
@@ -55,6 +59,7 @@ pub(crate) fn check() -> Result<()> {
         prefix: "/usr/bin".into(),
         user: "www-data".into(),
         uid: 33,
+        image: IMAGE.into(),
         check: true,
     })
 }
@@ -63,7 +68,13 @@ pub(crate) fn check() -> Result<()> {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let (config, out) = (top().join(&args.config), top().join(&args.out));
     let text = fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    let target = Target { config_path: &args.config_path, prefix: &args.prefix, user: &args.user, uid: args.uid };
+    let target = Target {
+        config_path: &args.config_path,
+        prefix: &args.prefix,
+        user: &args.user,
+        uid: args.uid,
+        image: &args.image,
+    };
     let rendered = render(&text, &target, &|_| None)?;
     for note in &rendered.notes {
         println!("note: {note}");

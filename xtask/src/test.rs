@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use crate::shell::{self, cargo, find, without_leftovers};
 use crate::tools;
 
-/// Tells tests where the programs from PyPI are.
+/// Tells tests where the programs from `PyPI` are.
 const TOOLS_VARIABLE: &str = "CLEANUP_TEST_TOOLS";
 
 #[derive(clap::Args, Default)]

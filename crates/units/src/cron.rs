@@ -12,6 +12,9 @@ use crate::quote;
 use crate::site::{ENVIRONMENT_FILE, Job, Kind, Reach, Site};
 use crate::{Note, Rendered};
 
+/// Cron takes commands up to 999 characters; a longer one is an error of the whole file.
+const LONGEST_COMMAND: usize = 990;
+
 /// Policies that run at the same times.
 struct Line<'a> {
     times: Vec<String>,
@@ -23,11 +26,18 @@ pub(crate) fn render(site: &Site, rendered: &mut Rendered) {
     let mut notes = Vec::new();
     let mut lines: Vec<Line<'_>> = Vec::new();
     for (job, schedule) in site.scheduled() {
-        match times(schedule, site) {
-            Ok(times) => match lines.iter_mut().find(|line| line.times == times) {
-                Some(line) => line.jobs.push(job),
-                None => lines.push(Line { times, jobs: vec![job] }),
-            },
+        let times = match times(schedule, site) {
+            Ok(_) if !fits(site, &[job]) => Err("its command is longer than cron takes; use a shorter path".to_owned()),
+            times => times,
+        };
+        match times {
+            Ok(times) => {
+                let line = lines.iter_mut().rev().find(|line| line.times == times);
+                match line.filter(|line| fits(site, &[line.jobs.as_slice(), &[job]].concat())) {
+                    Some(line) => line.jobs.push(job),
+                    None => lines.push(Line { times, jobs: vec![job] }),
+                }
+            }
             Err(why) => notes.push(Note { about: job.name.clone(), what: format!("not in the cron files: {why}") }),
         }
     }
@@ -74,7 +84,7 @@ fn file(site: &Site, lines: &[Line<'_>], notes: &[Note], user: Option<&str>) -> 
     }
     for line in lines {
         text += &format!("\n{}", comment(line));
-        let command = quote::crontab(&command(site, line));
+        let command = quote::crontab(&command(site, &line.jobs));
         for times in &line.times {
             text += &user.map_or_else(|| format!("{times} {command}\n"), |user| format!("{times} {user} {command}\n"));
         }
@@ -93,10 +103,14 @@ fn comment(line: &Line<'_>) -> String {
     format!("# {}\n", all.join(", "))
 }
 
-fn command(site: &Site, line: &Line<'_>) -> String {
-    let names: Vec<&str> = line.jobs.iter().map(|job| job.name.as_str()).collect();
+fn fits(site: &Site, jobs: &[&Job]) -> bool {
+    quote::crontab(&command(site, jobs)).len() <= LONGEST_COMMAND
+}
+
+fn command(site: &Site, jobs: &[&Job]) -> String {
+    let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     let names = names.join(" ");
-    let wants_url = line.jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown)));
+    let wants_url = jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown)));
     let environment = if wants_url {
         format!("set -a; [ ! -r {ENVIRONMENT_FILE} ] || . {ENVIRONMENT_FILE}; set +a; ")
     } else {
@@ -104,7 +118,7 @@ fn command(site: &Site, line: &Line<'_>) -> String {
     };
     format!(
         "{environment}{program} sweep {names} --config {config} >> {LOG} 2>&1 \
-         || [ $? -eq 75 ] || echo \"cleanup sweep {names} failed, see {LOG}\"",
+         || [ $? -eq 75 ] || echo \"a sweep failed, see {LOG}\"",
         program = quote::shell(&format!("{}/cleanup", site.prefix)),
         config = quote::shell(&site.config_path),
     )

@@ -123,7 +123,7 @@ impl Expression {
         let of_month = read("day of the month", days, 1, 31, &[])?;
         let of_week = read("day of the week", weekdays, 0, 7, &WEEKDAYS)?;
         // 7 is Sunday as well as 0.
-        let sunday = if of_week.bits & 1 << 7 == 0 { 0 } else { 1 };
+        let sunday = u64::from(of_week.bits & 1 << 7 != 0);
         let of_week = Set { bits: of_week.bits & 0x7f | sunday, low: 0, high: 6 };
         let days = match (days == "*", weekdays == "*") {
             (true, true) => Days::Every,
@@ -173,7 +173,7 @@ impl Expression {
         Some(
             clock_faces(times)
                 .into_iter()
-                .map(|(hours, minutes, seconds)| Self { hours, minutes, seconds, ..at_midnight })
+                .map(|(hours, minutes, seconds)| Self { seconds, minutes, hours, ..at_midnight })
                 .collect(),
         )
     }

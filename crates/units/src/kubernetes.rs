@@ -1,4 +1,4 @@
-//! Manifests for Kubernetes: the configuration, a CronJob for each policy, or the server.
+//! Manifests for Kubernetes: the configuration, a `CronJob` for each policy, or the server.
 //!
 //! As with systemd, one or the other drives the schedules: apply the `cronjob-*.yaml` or `server.yaml`. The files lie in
 //! a claim that belongs to the application (`app-files`, the folder of the configuration); each policy mounts its own
@@ -11,7 +11,7 @@ use crate::quote::{kubernetes as quoted, yaml, yaml_block};
 use crate::site::{Job, Kind, Reach, Site};
 use crate::{Rendered, cron};
 
-/// The longest name of a CronJob.
+/// The longest name of a `CronJob`.
 const LONGEST_NAME: usize = 52;
 
 /// Where the token is mounted.
@@ -106,9 +106,10 @@ fn cron_job(site: &Site, job: &Job, nth: usize, times: &str) -> String {
                    restartPolicy: Never\n{pod}          \
                    containers:\n            \
                      - name: sweep\n              \
-                       image: cleanup:local\n              \
+                       image: {image}\n              \
                        command: [{command}]\n{container}{volumes}",
         name = yaml(&name(&job.name, nth)),
+        image = site.image,
         labels = labels("sweep", 2),
         times = yaml(times),
         pod_labels = labels("sweep", 10),
@@ -157,7 +158,7 @@ fn server(site: &Site) -> String {
                terminationGracePeriodSeconds: 15\n{pod}      \
                containers:\n        \
                  - name: server\n          \
-                   image: cleanup:local\n          \
+                   image: {image}\n          \
                    args: [\"-c\", {config}]\n          \
                    ports:\n            \
                      - {{name: http, containerPort: {port}}}\n          \
@@ -176,6 +177,7 @@ fn server(site: &Site) -> String {
            ports:\n    \
              - {{name: http, port: {port}, targetPort: http}}\n",
         labels = labels("server", 2),
+        image = site.image,
         pod_labels = labels("server", 6),
         pod = pod(site, 6),
         config = quoted(&site.config_path),

@@ -8,6 +8,12 @@
 //! names the policy and the reason. And a value from the configuration is never trusted with a format's syntax: `site`
 //! refuses what no format can carry, `quote` escapes the rest.
 
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "files of a few kilobytes: how the code reads matters more than an allocation"
+)]
+
 mod calendar;
 mod changes;
 mod container;
@@ -45,7 +51,12 @@ pub struct Target<'a> {
     pub user: &'a str,
     /// The number of that user where there are no names: in containers.
     pub uid: u32,
+    /// The name under which containers find the image.
+    pub image: &'a str,
 }
+
+/// The image's name where nobody says another.
+pub const IMAGE: &str = "cleanup:local";
 
 /// What [`render`] makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cleanup_core::candidate::Escaped;
 use cleanup_core::config::{Config, Origin, Source, State};
 use cleanup_core::policy::{Database, Schedule};
 
@@ -30,6 +31,7 @@ pub(crate) struct Site {
     pub(crate) prefix: String,
     pub(crate) user: String,
     pub(crate) uid: u32,
+    pub(crate) image: String,
     /// The enabled policies, files first.
     pub(crate) jobs: Vec<Job>,
     pub(crate) server: Server,
@@ -98,6 +100,7 @@ impl Site {
             prefix: prefix(target.prefix)?,
             user: user(target.user)?,
             uid: target.uid,
+            image: image(target.image)?,
             jobs: Vec::new(),
             server: Server {
                 listen: config.server.listen,
@@ -178,7 +181,7 @@ fn optional(what: &str, of: Option<&Path>) -> Result<Option<String>, RenderError
 
 /// An absolute path that every kind of file can carry, without `..`, which some of them refuse.
 fn path(what: &str, path: &Path) -> Result<String, RenderError> {
-    let shown = format!("{what}, {path:?}");
+    let shown = format!("{what}, \"{}\"", Escaped(path.as_os_str().as_encoded_bytes()));
     let Some(text) = path.to_str() else { return Err(refusal(&shown, "it is not UTF-8")) };
     carried(&shown, text)?;
     if !path.is_absolute() {
@@ -231,6 +234,15 @@ fn user(user: &str) -> Result<String, RenderError> {
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let plain = user.starts_with(first) && user.len() <= 32 && user.chars().all(|c| first(c) || matches!(c, '-' | '.'));
     if plain { Ok(user.to_owned()) } else { Err(refusal(&what, "this is no name of a user")) }
+}
+
+fn image(image: &str) -> Result<String, RenderError> {
+    let plain = !image.is_empty() && image.chars().all(|c| c.is_ascii_alphanumeric() || "./-_:@".contains(c));
+    if plain {
+        Ok(image.to_owned())
+    } else {
+        Err(refusal(&format!("the image {image:?}"), "expected a name such as registry.example.org/cleanup:1"))
+    }
 }
 
 /// The folder that the program itself will choose, so that a hold made by hand and a sweep of a unit share it.
@@ -295,7 +307,7 @@ fn line_of(text: &str, line: usize) -> &str {
 }
 
 fn is_url_of_sessions(key: &str) -> bool {
-    key.starts_with("sessions.") && key.ends_with(".url")
+    key.strip_prefix("sessions.").and_then(|key| key.split_once('.')).is_some_and(|(_, key)| key == "url")
 }
 
 fn reach(config: &Config, text: &str, name: &str, database: &Database, folder: &Path) -> Result<Reach, RenderError> {

@@ -70,6 +70,7 @@ fn rendered(global: &Global, args: &UnitsArgs) -> Result<Rendered, Failure> {
         prefix: &prefix,
         user: &args.user,
         uid: args.uid,
+        image: &args.image,
     };
     render(&text, &target, &|name| std::env::var(name).ok()).map_err(|error| match error {
         RenderError::Config(error) => Failure::Open(OpenError::Config(error)),

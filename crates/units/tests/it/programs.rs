@@ -1,6 +1,7 @@
 //! The programs that the files are written for, asked what they think of them.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -64,6 +65,51 @@ fn crontab_takes_the_crontab() {
             assert_eq!(own[..5], system[..5]);
             assert_eq!(own[5..].join(" "), system[6]);
         }
+    }
+}
+
+#[test]
+fn many_policies_at_the_same_times_take_as_many_lines_as_cron_can_read() {
+    let policies: String = (10..60)
+        .map(|number| {
+            let name = format!("{}-{number}", "long-name".repeat(6));
+            format!("[files.{name}]\nroot = \"{number}\"\ninclude = [\"*\"]\nmax_age = \"1h\"\nevery = \"1h\"\n")
+        })
+        .collect();
+    let all = rendered(&policies);
+    assert_eq!(all.notes, []);
+    let text = texts(&all)["cron/crontab"];
+    assert!(text.lines().filter(|line| line.starts_with("0 * * * * ")).count() > 2);
+    assert!((10..60).all(|number| text.contains(&format!("name-{number} "))));
+    let folder = written(&all);
+    let Some(mut command) = judge("crontab") else { return };
+    let (good, printed) = verdict(command.arg("-n").arg(folder.path().join("cron/crontab")));
+    assert!(good, "{printed}");
+
+    let deep = format!("/srv/{}/cleanup.toml", "deep/".repeat(200));
+    let all = render(DEFAULT, &Target { config_path: Path::new(&deep), ..target() }, &env).unwrap();
+    assert!(all.notes.iter().any(|note| note.what.contains("longer than cron takes")));
+}
+
+#[test]
+fn systemd_makes_the_folders() {
+    if !Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n") {
+        eprintln!("SKIPPED: only root can make folders of others");
+        return;
+    }
+    let Some(mut command) = judge("systemd-tmpfiles") else { return };
+    let (folder, root) = (written(&odd()), tempfile::tempdir().unwrap());
+    for path in ["etc", "var/log", "var/lib"] {
+        fs::create_dir_all(root.path().join(path)).unwrap();
+    }
+    fs::write(root.path().join("etc/passwd"), "root:x:0:0::/:/bin/sh\nada:x:1000:1000::/:/bin/sh\n").unwrap();
+    fs::write(root.path().join("etc/group"), "root:x:0:\nada:x:1000:\n").unwrap();
+    command.arg("--create").arg(format!("--root={}", root.path().display()));
+    let (good, printed) = verdict(command.arg(folder.path().join("tmpfiles.d/cleanup.conf")));
+    assert!(good && printed.is_empty(), "{printed}");
+    let mode = |path: &str| fs::metadata(root.path().join(path)).unwrap();
+    for (path, rights) in [("var/lib/cleanup", 0o700), ("var/log/cleanup.log", 0o640)] {
+        assert_eq!((mode(path).permissions().mode() & 0o777, mode(path).uid()), (rights, 1000), "{path}");
     }
 }
 

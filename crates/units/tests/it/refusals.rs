@@ -32,6 +32,7 @@ fn targets_that_make_no_sense() {
         prefix: Path::new(prefix),
         user,
         uid: 33,
+        image: cleanup_units::IMAGE,
     };
     for (target, wanted) in [
         (with("cleanup.toml", "/usr/bin", "www-data"), "expected an absolute path"),

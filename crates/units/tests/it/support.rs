@@ -13,11 +13,17 @@ pub(crate) const DEFAULT: &str = include_str!("../../../../deploy/cleanup.toml")
 /// One with everything that is hard to write down.
 pub(crate) const ODD: &str = include_str!("odd.toml");
 
-/// Where xtask has put the programs that come from PyPI.
+/// Where xtask has put the programs that come from `PyPI`.
 const TOOLS: &str = "CLEANUP_TEST_TOOLS";
 
 pub(crate) fn target() -> Target<'static> {
-    Target { config_path: Path::new("/srv/app/cleanup.toml"), prefix: Path::new("/usr/bin"), user: "www-data", uid: 33 }
+    Target {
+        config_path: Path::new("/srv/app/cleanup.toml"),
+        prefix: Path::new("/usr/bin"),
+        user: "www-data",
+        uid: 33,
+        image: cleanup_units::IMAGE,
+    }
 }
 
 pub(crate) fn odd_target() -> Target<'static> {
@@ -26,6 +32,7 @@ pub(crate) fn odd_target() -> Target<'static> {
         prefix: Path::new("/opt/cleanup/bin"),
         user: "ada",
         uid: 1000,
+        image: "registry.example.org/cleanup:1",
     }
 }
 
