@@ -1,7 +1,7 @@
 //! For tests: runs a program under a filter of system calls, as systemd would.
 //!
-//! `confined FILE PROGRAM ARGUMENT…`: FILE holds the names of the calls that are allowed, one a line. Anything else kills
-//! the program, which is stricter than the unit's `EPERM`: a call that is missing from the list cannot go unnoticed.
+//! `confined FILE PROGRAM ARGUMENT…`: FILE holds the names of the calls that are allowed, one a line, each followed by
+//! the numbers that its first argument may be, where it may not be any. Anything else kills the program, which is stricter than the unit's `EPERM`: a call that is missing from the list cannot go unnoticed.
 //! Memory that is writable and executable is refused as `MemoryDenyWriteExecute=` does, and so is gaining privileges.
 
 use std::collections::BTreeMap;
@@ -30,15 +30,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn filter(names: &str) -> Result<SeccompFilter, Box<dyn Error>> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     // A name of another architecture is none of ours.
-    for call in names.lines().filter_map(|name| name.parse::<Sysno>().ok()) {
+    for line in names.lines() {
+        let mut words = line.split_whitespace();
+        let Some(call) = words.next().and_then(|name| name.parse::<Sysno>().ok()) else { continue };
+        let firsts = words.map(|word| Ok(condition(0, SeccompCmpOp::Eq, word.parse()?)?));
+        let firsts: Vec<SeccompRule> = firsts.collect::<Result<_, Box<dyn Error>>>()?;
+        let protection = |of, bits| condition(2, SeccompCmpOp::MaskedEq(of), bits);
         let rule = match call {
-            Sysno::mmap => vec![
-                protection(WRITE | EXECUTE, 0)?,
-                protection(WRITE | EXECUTE, WRITE)?,
-                protection(WRITE | EXECUTE, EXECUTE)?,
-            ],
+            Sysno::mmap => {
+                let both = WRITE | EXECUTE;
+                vec![protection(both, 0)?, protection(both, WRITE)?, protection(both, EXECUTE)?]
+            }
             Sysno::mprotect | Sysno::pkey_mprotect => vec![protection(EXECUTE, 0)?],
-            _ => Vec::new(),
+            _ => firsts,
         };
         rules.insert(i64::from(call.id()), rule);
     }
@@ -46,7 +50,7 @@ fn filter(names: &str) -> Result<SeccompFilter, Box<dyn Error>> {
     Ok(SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?)
 }
 
-/// The protection of memory, the third argument, has exactly these of those bits.
-fn protection(of: u64, bits: u64) -> Result<SeccompRule, seccompiler::BackendError> {
-    SeccompRule::new(vec![SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(of), bits)?])
+/// One argument, counted from 0, compares so with a number.
+fn condition(argument: u8, how: SeccompCmpOp, number: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, number)?])
 }

@@ -34,15 +34,29 @@ exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --inh-caps=-all --boun
     unshare --user --map-current-user setpriv --inh-caps=-all --bounding-set=-all --no-new-privs "$@"
 "#;
 
-/// A world with two roots, of which only the first belongs to the unit.
+/// A world, and the unit of one of its policies.
 struct Confined {
     world: World,
     unit: String,
 }
 
 impl Confined {
+    /// Two roots, of which only the first belongs to the unit; `None` as in `new`.
+    fn files() -> Option<Self> {
+        let policy = |name: &str| {
+            format!("[files.{name}]\nroot = \"my {name}\"\ninclude = [\"*.tmp\"]\nmax_age = \"1h\"\nevery = \"1h\"\n")
+        };
+        let confined = Self::new(&(policy("out") + &policy("beside")), "out")?;
+        for root in ["my out", "my beside"] {
+            confined.world.file(format!("{root}/old.tmp"), 2 * HOUR);
+            confined.world.file(format!("{root}/young.tmp"), HOUR / 2);
+            chown(confined.world.path(root), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        Some(confined)
+    }
+
     /// `None`, said aloud, where this cannot be played; in CI it must be.
-    fn new() -> Option<Self> {
+    fn new(config: &str, policy: &str) -> Option<Self> {
         let possible = am_root() && unshares();
         if !possible {
             let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
@@ -51,18 +65,9 @@ impl Confined {
             return None;
         }
         let world = World::new();
-        let policy = |name: &str| {
-            format!("[files.{name}]\nroot = \"my {name}\"\ninclude = [\"*.tmp\"]\nmax_age = \"1h\"\nevery = \"1h\"\n")
-        };
-        world.write("cleanup.toml", &(policy("out") + &policy("beside")));
-        for root in ["out", "beside"] {
-            world.file(format!("my {root}/old.tmp"), 2 * HOUR);
-            world.file(format!("my {root}/young.tmp"), HOUR / 2);
-        }
+        world.write("cleanup.toml", config);
         fs::create_dir(world.path(".cleanup")).unwrap();
-        for path in ["my out", "my beside", ".cleanup"] {
-            chown(world.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        chown(world.path(".cleanup"), Some(NOBODY), Some(NOBODY)).unwrap();
         let programs = world.path("bin");
         fs::create_dir(&programs).unwrap();
         let confined = Path::new(env!("CARGO_BIN_EXE_cleanup")).with_file_name("examples").join("confined");
@@ -75,7 +80,7 @@ impl Confined {
         world
             .ran(world.command(&["units", "--out", "u", "--user", "nobody", "--prefix", prefix]).output().unwrap())
             .exits(0);
-        let unit = fs::read_to_string(world.path("u/systemd/cleanup-sweep-out.service")).unwrap();
+        let unit = fs::read_to_string(world.path(format!("u/systemd/cleanup-sweep-{policy}.service"))).unwrap();
         Some(Self { world, unit })
     }
 
@@ -84,14 +89,16 @@ impl Confined {
     }
 
     /// Runs the unit's own command, or another one of the same binary, under the unit's limits.
-    fn run(&self, command: &[&str]) -> Output {
+    fn run(&self, command: &[&str], database: Option<&str>) -> Output {
         let calls = self.world.path("calls");
         fs::write(&calls, self.system_calls()).unwrap();
         fs::set_permissions(&calls, fs::Permissions::from_mode(0o644)).unwrap();
         let writable = self.values("ReadWritePaths").map(|path| path.trim_matches('"').trim_start_matches('-'));
-        assert_eq!(self.values("PrivateNetwork").collect::<Vec<_>>(), ["yes"]);
+        let network = self.values("PrivateNetwork").any(|value| value == "yes").then_some("--net");
         Command::new("unshare")
-            .args(["--mount", "--net", "--ipc", "--uts", "sh", "-c", PLAY_SYSTEMD, "sh", &NOBODY.to_string()])
+            .args(["--mount", "--ipc", "--uts"])
+            .args(network)
+            .args(["sh", "-c", PLAY_SYSTEMD, "sh", &NOBODY.to_string()])
             .args(writable)
             .arg("--")
             .arg(self.world.path("bin/confined"))
@@ -100,6 +107,7 @@ impl Confined {
             .current_dir("/")
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(database.map(|url| ("DATABASE_URL", url)))
             .output()
             .unwrap()
     }
@@ -125,8 +133,18 @@ impl Confined {
             }
         }
         assert!(calls.len() > 100, "{calls:?}");
-        assert_eq!(self.values("RestrictAddressFamilies").collect::<Vec<_>>(), ["none"]);
         calls.remove("socket");
+        let families: Vec<&str> = self.values("RestrictAddressFamilies").flat_map(|line| line.split(' ')).collect();
+        assert!(!families.is_empty());
+        if families != ["none"] {
+            let number = |family: &&str| match *family {
+                "AF_UNIX" => "1",
+                "AF_INET" => "2",
+                "AF_INET6" => "10",
+                other => panic!("{other}"),
+            };
+            calls.insert(format!("socket {}", families.iter().map(number).collect::<Vec<_>>().join(" ")));
+        }
         calls.into_iter().collect::<Vec<_>>().join("\n")
     }
 }
@@ -150,8 +168,8 @@ fn unshares() -> bool {
 
 #[test]
 fn a_sweep_removes_files_under_the_limits_of_its_unit() {
-    let Some(confined) = Confined::new() else { return };
-    let output = confined.run(&confined.exec_start());
+    let Some(confined) = Confined::files() else { return };
+    let output = confined.run(&confined.exec_start(), None);
     let ran = confined.world.ran(output);
     assert_eq!(ran.is_fine(), "Removed 1 file, freed 4.1 kB.\n");
     assert_eq!(confined.world.left("my out"), ["young.tmp"]);
@@ -160,22 +178,37 @@ fn a_sweep_removes_files_under_the_limits_of_its_unit() {
 
     // Once more, now with a memory that is there.
     confined.world.file("my out/another.tmp", 2 * HOUR);
-    let ran = confined.world.ran(confined.run(&confined.exec_start()));
+    let ran = confined.world.ran(confined.run(&confined.exec_start(), None));
     assert_eq!(ran.is_fine(), "Removed 1 file, freed 4.1 kB.\n");
 }
 
 #[test]
 fn the_limits_are_real() {
-    let Some(confined) = Confined::new() else { return };
+    let Some(confined) = Confined::files() else { return };
     let mut command = confined.exec_start();
     assert_eq!(command[2], "out");
     command[2] = "beside";
-    let ran = confined.world.ran(confined.run(&command));
+    let ran = confined.world.ran(confined.run(&command, None));
     ran.exits(3);
     assert!(ran.err.contains("old.tmp") && ran.err.to_lowercase().contains("read-only"), "{ran}");
     assert_eq!(confined.world.left("my beside"), ["old.tmp", "young.tmp"]);
 
     // A call that is not on the list ends the program.
-    let output = confined.run(&["/usr/bin/mount", "-t", "tmpfs", "none", "/mnt"]);
+    let output = confined.run(&["/usr/bin/mount", "-t", "tmpfs", "none", "/mnt"], None);
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(31), "{output:?}");
+}
+
+#[test]
+fn a_sweep_removes_sessions_under_the_limits_of_its_unit() {
+    let config = "[sessions.logins]\nurl = \"${DATABASE_URL}\"\ntable = \"logins\"\nid_column = \"id\"\n\
+                  activity_column = \"seen\"\nmax_idle = \"2h\"\nevery = \"1h\"\n";
+    let Some(confined) = Confined::new(config, "logins") else { return };
+    let server = cleanup_test_postgres::shared().unwrap();
+    let database = server.create_database().unwrap();
+    let table = "create table logins (id text primary key, seen timestamptz not null); create index on logins (seen); \
+                 insert into logins values ('old', now() - interval '3 hours'), ('live', now());";
+    server.psql(&database, table).unwrap();
+    let ran = confined.world.ran(confined.run(&confined.exec_start(), Some(&server.url(&database))));
+    assert!(ran.is_fine().starts_with("Removed 1 session"), "{ran}");
+    assert_eq!(server.psql(&database, "select id from logins").unwrap().trim(), "live");
 }
