@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use crate::shell::{self, cargo};
-use crate::{licences, test};
+use crate::{deploy_units, licences, test};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -22,6 +22,7 @@ pub(crate) struct Args {
 enum Step {
     Fmt,
     Clippy,
+    DeployUnits,
     Test,
     Doc,
     Licences,
@@ -50,6 +51,7 @@ impl Step {
                 let flags = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
                 shell::run(&mut cargo(&flags))
             }
+            Self::DeployUnits => deploy_units::check(),
             Self::Test => test::run(&test::Args::default()),
             Self::Doc => {
                 let flags = ["doc", "--workspace", "--all-features", "--no-deps"];
@@ -63,6 +65,7 @@ impl Step {
         match self {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
+            Self::DeployUnits => "deploy-units",
             Self::Test => "test",
             Self::Doc => "doc",
             Self::Licences => "licences",
@@ -73,6 +76,7 @@ impl Step {
         match self {
             Self::Fmt => "the code is formatted",
             Self::Clippy => "no lint has anything to say",
+            Self::DeployUnits => "the deployment files are those of the configuration",
             Self::Test => "every test passes",
             Self::Doc => "the documentation builds, and its links lead somewhere",
             Self::Licences => "every dependency may be used, and comes from where it should",
@@ -84,6 +88,7 @@ impl Step {
         match self {
             Self::Fmt => "cargo fmt --all",
             Self::Clippy => "cargo clippy --workspace --all-targets --all-features --fix",
+            Self::DeployUnits => "cargo xtask deploy-units",
             Self::Test => "cargo xtask test -- NAME_OF_THE_TEST",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps",
             Self::Licences => "replace the dependency, or allow its licence in deny.toml and say why",

@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod deploy_units;
 mod licences;
 mod shell;
 mod test;
@@ -29,6 +30,8 @@ enum Command {
     Ci(ci::Args),
     /// Run all tests against a throwaway PostgreSQL
     Test(test::Args),
+    /// Render the deployment files from the configuration
+    DeployUnits(deploy_units::Args),
     /// Measure, beside others
     Bench(bench::Args),
 }
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let done = match Workshop::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::DeployUnits(args) => deploy_units::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

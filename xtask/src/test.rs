@@ -5,12 +5,16 @@
 //! Variables that the product would obey are taken away first, so that a run says the same on every machine.
 
 use cleanup_test_postgres::{Cluster, SOCKET_VARIABLE};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::shell::{self, cargo, find, without_leftovers};
 use crate::tools;
+
+/// Tells tests where the programs from `PyPI` are.
+const TOOLS_VARIABLE: &str = "CLEANUP_TEST_TOOLS";
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
@@ -22,6 +26,7 @@ pub(crate) struct Args {
 /// Runs the tests; with arguments for the runner, only the runner and not the examples in the docs.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tools::provide()?;
+    let from_pypi = tools::provide_from_pypi()?;
     let cluster = Cluster::start().context("cannot start a PostgreSQL for the tests")?;
     println!("PostgreSQL of our own: {}", cluster.socket_dir().display());
 
@@ -34,16 +39,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         &["test", "--all-features", "--no-fail-fast", "--tests"]
     };
     if args.runner_args.is_empty() {
-        shell::run(against(&cluster, &mut cargo(&examples)))?;
+        shell::run(against(&cluster, None, &mut cargo(&examples)))?;
     }
     let mut command = cargo(runner);
     if !args.runner_args.iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package")) {
         command.arg("--workspace");
     }
     command.args(&args.runner_args);
-    shell::run(against(&cluster, &mut command))
+    shell::run(against(&cluster, from_pypi.as_deref(), &mut command))
 }
 
-fn against<'a>(cluster: &Cluster, command: &'a mut Command) -> &'a mut Command {
+fn against<'a>(cluster: &Cluster, from_pypi: Option<&Path>, command: &'a mut Command) -> &'a mut Command {
+    command.envs(from_pypi.map(|folder| (TOOLS_VARIABLE, folder)));
     without_leftovers(command).env(SOCKET_VARIABLE, cluster.socket_dir()).env("INSTA_UPDATE", "no")
 }

@@ -153,6 +153,8 @@ pub(crate) enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write the files that run it: systemd, cron, container, Kubernetes, alerts
+    Units(UnitsArgs),
     /// Write a commented cleanup.toml here
     Init,
     /// Build a small tree in a temporary folder, sweep it, and show every step
@@ -294,6 +296,37 @@ pub(crate) struct HoldArgs {
     /// Show what is held
     #[arg(long, group = "what", conflicts_with = "paths")]
     pub(crate) list: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UnitsArgs {
+    /// Where to write them; files that were not written by this are left alone
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Where the configuration will lie on the target [default: where it lies here]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config_path: Option<PathBuf>,
+
+    /// The folder of the programs on the target [default: where this one lies]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prefix: Option<PathBuf>,
+
+    /// The user that owns the files and removes them
+    #[arg(long, value_name = "NAME", default_value = "www-data")]
+    pub(crate) user: String,
+
+    /// That user's number, for containers
+    #[arg(long, value_name = "NUMBER", default_value_t = 33)]
+    pub(crate) uid: u32,
+
+    /// The name under which containers find the image
+    #[arg(long, value_name = "NAME", default_value = cleanup_units::IMAGE)]
+    pub(crate) image: String,
+
+    /// Write nothing; exit 1 when the files there are not those of the configuration
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod list;
 mod man;
 mod stats;
 mod sweep;
+mod units;
 
 use cleanup_core::report::PolicyReport;
 use cleanup_engine::Engine;
@@ -62,6 +63,7 @@ fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec
             config::schema(console);
             Ok(Vec::new())
         }
+        Command::Units(args) => text_only("units", console).and_then(|()| units::run(global, &args, console)),
         Command::Init => text_only("init", console).and_then(|()| init::run(global, console)),
         Command::Demo => text_only("demo", console).and_then(|()| demo::run(console)),
         Command::Completions { shell } => {

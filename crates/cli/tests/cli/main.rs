@@ -5,6 +5,7 @@
 mod answers;
 mod brakes;
 mod config;
+mod confined;
 mod documents;
 mod exit_codes;
 mod first_steps;
@@ -12,4 +13,5 @@ mod output;
 mod seed;
 mod sweep;
 mod terminal;
+mod units;
 mod world;
