@@ -88,7 +88,7 @@ impl Feed {
 
     /// One policy of a dry run has ended.
     pub(crate) fn policy_planned(&self, report: &PolicyReport) {
-        self.metrics.looked(report);
+        self.metrics.looked(&report.name, report.status, &report.counts);
     }
 
     pub(crate) fn sweep_ended(&self, report: &Report) {

@@ -41,7 +41,12 @@ pub use openapi::document;
 /// extensions of every request; one without it is treated as coming from elsewhere.
 pub fn router(service: Arc<Service>) -> Router {
     let (router, _) = described().split_for_parts();
-    router
+    guarded(router, service)
+}
+
+/// Puts what stands before every page around pages.
+fn guarded(pages: Router<Arc<Service>>, service: Arc<Service>) -> Router {
+    pages
         .fallback(unknown)
         .method_not_allowed_fallback(other_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -86,4 +91,38 @@ async fn other_method(method: Method, _: Uri) -> Problem {
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, header};
+    use axum::routing::get;
+    use cleanup_engine::Engine;
+    use http_body_util::BodyExt as _;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::auth::Access;
+    use crate::listen::Peer;
+
+    #[tokio::test]
+    async fn a_fault_inside_is_a_problem_that_says_nothing_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("cleanup.toml");
+        std::fs::write(&config, "[state]\nurl = \"none\"\n").unwrap();
+        let engine = Arc::new(Engine::open(Some(&config)).unwrap());
+        let access = Access::read(engine.config()).unwrap();
+        let service = Service::new(engine, access, CancellationToken::new());
+        let pages = Router::new().route("/fault", get(async || -> () { panic!("secret of {}", "src/http.rs") }));
+        let mut request = Request::get("/fault").header(header::HOST, "localhost").body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Peer::Loopback);
+        let answer = guarded(pages, service).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], crate::problem::PROBLEM_JSON);
+        assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("secret"));
+    }
 }

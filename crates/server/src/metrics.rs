@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Skip};
+use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -173,7 +173,6 @@ impl Metrics {
 
     /// How a run of one policy ended, whose removals were counted one by one.
     pub(crate) fn ended(&self, report: &PolicyReport, finished_at: Moment) {
-        let of = OfPolicy { policy: report.name.clone() };
         let error = |kind| self.errors.get_or_create_owned(&OfError { policy: report.name.clone(), kind });
         error(ITEM).inc_by(report.errors_total);
         match report.status {
@@ -182,26 +181,31 @@ impl Metrics {
             PolicyStatus::Skipped if report.skipped == Some(Skip::DatabaseAway) => drop(error(DATABASE_AWAY).inc()),
             PolicyStatus::Partial | PolicyStatus::Skipped | PolicyStatus::Held => {}
         }
+        self.stands(&report.name, report.status, &report.counts, &report.limits);
+    }
+
+    /// How a policy stands after a run.
+    pub(crate) fn stands(&self, policy: &str, status: PolicyStatus, counts: &Counts, limits: &[Limit]) {
         // A run that was skipped found out nothing.
-        if report.status != PolicyStatus::Skipped {
-            self.held.get_or_create(&of).set(i64::from(report.status == PolicyStatus::Held));
-            self.looked(report);
+        if status != PolicyStatus::Skipped {
+            let of = OfPolicy { policy: policy.to_owned() };
+            self.held.get_or_create(&of).set(i64::from(status == PolicyStatus::Held));
+            self.looked(policy, status, counts);
         }
-        for limit in &report.limits {
-            let of = OfLimit { policy: report.name.clone(), limit: limit.name.clone() };
+        for limit in limits {
+            let of = OfLimit { policy: policy.to_owned(), limit: limit.name.clone() };
             self.limit_met.get_or_create(&of).set(i64::from(limit.met));
         }
     }
 
     /// What a look at a policy found due and is still there; dry runs look as well.
-    pub(crate) fn looked(&self, report: &PolicyReport) {
-        if matches!(report.status, PolicyStatus::Skipped | PolicyStatus::Failed) {
+    pub(crate) fn looked(&self, policy: &str, status: PolicyStatus, counts: &Counts) {
+        if matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed) {
             return;
         }
-        let counts = &report.counts;
         let gone = counts.removed + counts.quarantined + counts.vanished + counts.changed;
         let due = i64::try_from(counts.due.saturating_sub(gone)).unwrap_or(i64::MAX);
-        self.due.get_or_create(&OfPolicy { policy: report.name.clone() }).set(due);
+        self.due.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(due);
     }
 
     /// A tracked file that was removed at its deadline.

@@ -103,8 +103,12 @@ impl Service {
         let sessions = sessions.iter().map(|policy| (&policy.rule.name, PolicyKind::Sessions));
         for (name, kind) in files.chain(sessions) {
             self.feed.metrics.expect(name, kind);
-            if let Some(at) = self.feed.latest.of(name).and_then(|last| last.succeeded_at) {
+            let last = self.feed.latest.of(name).unwrap_or_default();
+            if let Some(at) = last.succeeded_at {
                 self.feed.metrics.succeeded(name, at);
+            }
+            if let Some(outcome) = last.outcome {
+                self.feed.metrics.stands(name, outcome.status, &outcome.counts, &outcome.limits);
             }
         }
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;

@@ -90,3 +90,29 @@ async fn a_quiet_stream_shows_that_it_lives() {
     client.wait_for("\n:\n").await;
     assert!(begun.elapsed() <= Duration::from_secs(16));
 }
+
+#[tokio::test]
+async fn a_removal_at_its_deadline_is_told_and_counted_once() {
+    let world = World::new().await;
+    let mut client = listen(&world, "").await;
+    world.file("models/part.step", Duration::ZERO);
+    let new = json!({ "policy": "temp-models", "path": "part.step", "ttl": 0.01 });
+    assert!(world.post("/api/v1/files", &new).await.status < 300);
+    let tracker = world.service.live().tracker.unwrap();
+    let remove = move || {
+        while tracker.policy("temp-models").unwrap().total_files > 0 {
+            tracker.remove_due("temp-models").unwrap();
+        }
+        // Writes the history, and says so.
+        tracker.stop();
+    };
+    tokio::task::spawn_blocking(remove).await.unwrap();
+    assert_eq!(world.count("models"), 0);
+    let text = client.wait_for("event: removed").await;
+    assert!(text.contains("event: registered"), "{text}");
+    client.wait_for("\"lateness_seconds\":").await;
+    client.wait_for("\"trigger\":\"deadline\"").await;
+    assert_eq!(world.metric("cleanup_files_removed_total{policy=\"temp-models\"}").await, Some(1.0));
+    assert_eq!(world.metric("cleanup_deadline_lateness_seconds_count").await, Some(1.0));
+    assert!(world.metric("cleanup_last_success_timestamp_seconds{policy=\"temp-models\"}").await.is_some());
+}
