@@ -330,11 +330,12 @@ impl From<PolicyStatus> for RunStatus {
 }
 
 impl PolicyReport {
-    /// A policy that ran to its end.
+    /// A policy that ran to its end, or was stopped before.
     pub fn finished(name: &str, kind: PolicyKind, tally: Tally) -> Self {
         let Tally { counts, mut errors, errors_total, stopped } = tally;
         errors.sort_by(|a, b| a.path.cmp(&b.path));
-        let status = if errors_total == 0 { PolicyStatus::Ok } else { PolicyStatus::Partial };
+        let is_whole = errors_total == 0 && stopped.is_none();
+        let status = if is_whole { PolicyStatus::Ok } else { PolicyStatus::Partial };
         let deferred = counts.kept.deferred;
         let message = stopped.or_else(|| {
             (deferred > 0).then(|| format!("max_removals is reached; {deferred} more are left for the next run"))

@@ -4,8 +4,13 @@
 //! skipped and the next run is the retry. Whatever a person has to change is a failure, with the change in the
 //! message. What had been committed before stays counted either way.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Skip, Tally};
+use cleanup_core::sweep::STOPPED;
 
 use crate::check::Finding;
 
@@ -71,12 +76,19 @@ fn words(name: &str) -> String {
     name.replace(['-', '_'], " ")
 }
 
+/// So many rows that the database refuses are passed by in one run; each costs it some failing statements.
+const MOST_REFUSED: u64 = 100;
+
 /// What one run has come to so far. It outlives the run's errors, so that committed batches stay counted.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) tally: Tally,
     /// A statement was cancelled that could not be any smaller; it is among the errors.
     pub(crate) gave_up: bool,
+    /// Rows that the database refuses to remove, by table and reason.
+    refused: BTreeMap<(String, String), u64>,
+    /// How many in the whole run, counted by all of its connections.
+    refused_total: Arc<AtomicU64>,
     notes: Vec<String>,
 }
 
@@ -125,15 +137,50 @@ impl Ledger {
             counts.scanned += rows;
             counts.matched += rows;
             counts.due += rows;
-            self.error(table, format!("{} stay: {reason}", plural(rows, "expired row")));
+            let stay = if rows == 1 { "stays" } else { "stay" };
+            self.error(table, format!("{} {stay}: {reason}", plural(rows, "expired row")));
             self.tally.errors_total += rows - 1;
         }
+    }
+
+    /// Counts a row that is due and that the database refuses to remove. It is named by the reason only.
+    pub(crate) fn refused(&mut self, table: &str, reason: String) {
+        *self.refused.entry((table.to_owned(), reason)).or_default() += 1;
+        self.refused_total.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many rows were refused in this run.
+    pub(crate) fn refused_rows(&self) -> u64 {
+        self.refused_total.load(Ordering::Relaxed)
+    }
+
+    /// Whether trying more rows would only fill the server's log.
+    pub(crate) fn enough_refused(&self) -> bool {
+        self.refused_rows() >= MOST_REFUSED
+    }
+
+    /// Notes that somebody wants the run to end.
+    pub(crate) fn stop(&mut self) {
+        self.tally.stopped = Some(STOPPED.to_owned());
+    }
+
+    /// Whether the run is to end before all rows were tried.
+    pub(crate) fn is_over(&self) -> bool {
+        self.enough_refused() || self.tally.stopped.is_some()
+    }
+
+    /// Books for another connection of the same run, to be added to these at its end.
+    pub(crate) fn beside(&self) -> Self {
+        Self { refused_total: self.refused_total.clone(), ..Self::default() }
     }
 
     /// Adds the books of another connection of the same run.
     pub(crate) fn add(&mut self, other: Self) {
         self.tally.add(other.tally);
         self.gave_up |= other.gave_up;
+        for (place, rows) in other.refused {
+            *self.refused.entry(place).or_default() += rows;
+        }
         self.notes.extend(other.notes);
     }
 
@@ -149,6 +196,16 @@ impl Ledger {
 
     /// Closes the books.
     pub(crate) fn report(mut self, policy: &SessionPolicy, result: Result<(), Obstacle>) -> PolicyReport {
+        if self.enough_refused() {
+            let rows = plural(self.refused_rows(), "row");
+            self.note(format!("stopped after {rows} that the database refuses to remove"));
+        }
+        if let Some(stopped) = self.tally.stopped.clone() {
+            self.note(stopped);
+        }
+        for ((table, reason), rows) in std::mem::take(&mut self.refused) {
+            self.failed(&table, rows, &reason);
+        }
         let name = &policy.rule.name;
         let (status, skipped) = match result {
             Ok(()) => (None, None),
@@ -195,7 +252,9 @@ mod tests {
         assert_eq!((counts.matched, counts.due, counts.removed, errors), (14, 11, 5, 4));
         assert_eq!(ledger.tally.errors[0].error, "4 expired rows stay: a trigger keeps them");
         ledger.failed("public.t", 0, "nothing");
-        assert_eq!(ledger.tally.errors.len(), 1);
+        ledger.failed("public.t", 1, "a trigger keeps it");
+        assert_eq!(ledger.tally.errors[1].error, "1 expired row stays: a trigger keeps it");
+        assert_eq!(ledger.tally.errors.len(), 2);
     }
 
     #[test]

@@ -127,6 +127,22 @@ impl Zone {
     }
 }
 
+/// An operator of the catalog, with its schema. Its name cannot be quoted, so nothing but the characters that
+/// PostgreSQL allows in one gets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operator {
+    pub(crate) schema: Identifier,
+    name: String,
+}
+
+impl Operator {
+    /// `None` for what PostgreSQL would not take as a name, or would take for a comment.
+    pub(crate) fn new(schema: Identifier, name: String) -> Option<Self> {
+        let shape = !name.is_empty() && name.chars().all(|c| "+-*/<>=~!@#%^&|`?".contains(c));
+        (shape && !name.contains("--") && !name.contains("/*")).then_some(Self { schema, name })
+    }
+}
+
 /// A piece of SQL that only static text, quoted identifiers, zones and numbers went into.
 #[derive(Clone, Debug)]
 pub(crate) struct Sql(String);
@@ -213,6 +229,13 @@ impl Part for TableName {
     }
 }
 
+/// The bare name: the schema stands before it, as a part of its own.
+impl Part for Operator {
+    fn render(&self, sql: &mut String) {
+        sql.push_str(&self.name);
+    }
+}
+
 impl Part for Zone {
     fn render(&self, sql: &mut String) {
         sql.push('\'');
@@ -271,6 +294,17 @@ mod tests {
         assert_eq!(sql.shown(), r#"select "a.b {table}" #>> '{}' from "t""#);
         assert_eq!(Identifier::parse(r#""a""b""#).unwrap().as_str(), r#"a"b"#);
         assert_eq!(Identifier::parse(r#""a"b"#), Err(NameError::Quotes));
+    }
+
+    #[test]
+    fn operators_hold_nothing_but_their_own_characters() {
+        let operator = |name: &str| Operator::new(Identifier::parse("s").unwrap(), name.to_owned()).is_some();
+        for good in ["=", "<=>", "~=~"] {
+            assert!(operator(good), "{good}");
+        }
+        for bad in ["", "--", "=--", "/*", "= ", "=)", "a", "=;", "'"] {
+            assert!(!operator(bad), "{bad}");
+        }
     }
 
     #[test]

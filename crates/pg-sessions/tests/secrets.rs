@@ -57,7 +57,7 @@ fn no_session_and_no_password_is_ever_logged() {
             let mut reports = vec![plan(&policy).await, apply_by(Way::Drip, &policy).await, apply_by(Way::Sweep, &policy).await];
             db.sql("drop trigger shout on tutor_sessions");
             reports.push(apply(&policy).await);
-            assert_eq!(reports[3].counts.removed, 48);
+            assert_eq!((reports[1].counts.removed, reports[3].counts.removed), (47, 1));
             for url in [
                 "postgresql://ann:hunter2@127.0.0.1:1/app?password=hunter2&passfile=hunter2&sslpassword=hunter2",
                 "postgresql://ann:hunter2@127.0.0.1:1/app?sslmode=hunter2",

@@ -171,7 +171,7 @@ impl Inner {
         let mut gone = Vec::new();
         for path in due {
             match done.get(&**path) {
-                Some(Fate::Gone) => gone.push(Arc::clone(path)),
+                Some(Fate::Removed { .. } | Fate::Vanished) => gone.push(Arc::clone(path)),
                 Some(Fate::Stays { bytes, stamp, next }) => {
                     let mut table = locked(&tracked.table);
                     if let Some(known) = table.get(path).copied() {
@@ -189,6 +189,12 @@ impl Inner {
             }
         }
         self.forget(tracked, &gone);
+        // Told of when it is no longer counted: whoever hears of it may ask at once.
+        for path in &gone {
+            if let Some(Fate::Removed { bytes, lateness }) = done.get(&**path) {
+                self.listener.removed(tracked.name(), path, *bytes, *lateness);
+            }
+        }
     }
 
     /// Writes what was removed into the history.
@@ -250,7 +256,8 @@ impl Tracked {
 
 /// What became of one file.
 enum Fate {
-    Gone,
+    Removed { bytes: u64, lateness: Duration },
+    Vanished,
     Stays { bytes: u64, stamp: Moment, next: Next },
 }
 
@@ -272,10 +279,9 @@ impl Observer for Removing<'_> {
                     .get(&path)
                     .and_then(|entry| clock::now().since(entry.next.at()?))
                     .unwrap_or_default();
-                self.inner.listener.removed(self.tracked.name(), &path, candidate.bytes, lateness);
-                Fate::Gone
+                Fate::Removed { bytes: candidate.bytes, lateness }
             }
-            (Verdict::Remove(_), Some(Outcome::Vanished)) => Fate::Gone,
+            (Verdict::Remove(_), Some(Outcome::Vanished)) => Fate::Vanished,
             // Looked at again with the next ones.
             (Verdict::Remove(_), Some(Outcome::Changed)) => stays(Next::Look(self.now)),
             (Verdict::Remove(_), _) => stays(Next::Look(self.now.plus(AGAIN))),

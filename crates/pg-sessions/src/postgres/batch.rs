@@ -1,7 +1,8 @@
 //! Doing one batch after the other: limits, pacing, bounded retries, and the books.
 //!
 //! Both ways hand their statements in here and are told what came of them. Whatever goes wrong is bounded here: a lock
-//! that is not had is tried again a few times with jitter, a conflict likewise, a batch that takes too long is halved.
+//! that is not had is tried again a few times with jitter, a conflict likewise, a batch that takes too long is halved, and
+//! so many rows that the database refuses to remove are passed by.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::left::{Left, Look};
 use super::millis;
-use super::session::{Bound, Done, Frame, Kind, Limits, Session};
+use super::session::{Bound, Done, Frame, Kind, Limits, Session, cell};
 use crate::obstacle::{Ledger, Stop};
 use crate::pace::{self, Pacer};
 
@@ -23,6 +24,9 @@ const TRIES: u32 = 4;
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
+
+/// The fewest pages that the log's buffers may hold a batch down to: a server with small ones would only ever commit.
+const FEWEST_PAGES: u64 = 256;
 
 /// How long counting what is left may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -44,6 +48,8 @@ pub(super) enum Next {
     Cancelled,
     /// It lost against somebody; a pause was made, and the same may be tried again.
     Again,
+    /// A row of it may not go; the text says why, not which.
+    Refused(String),
 }
 
 /// The state of a run.
@@ -58,6 +64,8 @@ pub(super) struct Batches<'a> {
     key: i64,
     /// How often in a row it did not work.
     tries: u32,
+    /// The places of the rows of this leaf that the database refused to remove.
+    refused: Vec<String>,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
     around: Frame,
@@ -80,7 +88,20 @@ impl<'a> Batches<'a> {
         let key = ground.table.key;
         let frame = Frame::batch(limits, "");
         let (hasty, around, steady) = (frame.clone(), frame.clone(), frame);
-        Self { policy, ground, observer, ledger, limits, target, key, tries: 0, hasty, around, steady }
+        Self {
+            policy,
+            ground,
+            observer,
+            ledger,
+            limits,
+            target,
+            key,
+            tries: 0,
+            refused: Vec::new(),
+            hasty,
+            around,
+            steady,
+        }
     }
 
     /// For a second connection of the same run, which must not take the first one for another node.
@@ -90,6 +111,7 @@ impl<'a> Batches<'a> {
 
     /// Makes ready for a leaf.
     pub(super) fn enter(&mut self, leaf: &Leaf) {
+        self.refused.clear();
         let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
         self.hasty = Frame::batch(hasty, by_range(leaf));
         self.around = Frame::batch(self.limits, by_range(leaf));
@@ -105,8 +127,17 @@ impl<'a> Batches<'a> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and float casts saturate")]
     pub(super) fn pages(&self, rows_per_page: f64) -> Pacer {
         let pages = |rows: u32| (f64::from(rows) / rows_per_page).ceil().max(1.0) as u32;
-        let bounds = 1..=pages(*pace::ROWS.end());
+        let bounds = 1..=pages(*pace::ROWS.end()).min(self.logged_pages());
         Pacer::new(self.policy.pace, self.target, pages(self.policy.batch_size), bounds)
+    }
+
+    /// So many pages that their images in the log fit in three quarters of its buffers. While a larger batch is flushed
+    /// by its commit, the second connection fills the buffers and stands still: 40 MB a batch were 0.7 times as fast as
+    /// 12 MB.
+    fn logged_pages(&self) -> u32 {
+        let server = &self.ground.server;
+        let pages = server.wal_buffer_bytes / 4 * 3 / server.block_bytes;
+        u32::try_from(pages.max(FEWEST_PAGES)).unwrap_or(u32::MAX)
     }
 
     /// A pacer that begins with all the rows that a batch may have.
@@ -170,6 +201,7 @@ impl<'a> Batches<'a> {
             }
             Err(Fault::Locked) => Ok(Next::Locked),
             Err(Fault::Cancelled) => Ok(Next::Cancelled),
+            Err(Fault::Refused(reason)) => Ok(Next::Refused(reason)),
             Err(Fault::Conflict(reason)) => {
                 self.again().await.map_err(|()| Stop::Failed(reason))?;
                 Ok(Next::Again)
@@ -181,6 +213,11 @@ impl<'a> Batches<'a> {
             }
             Err(fault) => Err(fault.into()),
         }
+    }
+
+    /// How many rows are gone or refused so far: as long as it grows, a run gets on.
+    pub(super) fn dealt_with(&self) -> u64 {
+        self.ledger.tally.counts.removed + self.ledger.refused_rows()
     }
 
     /// Waits before the same is tried again, and ends the run when that was often enough.
@@ -195,6 +232,37 @@ impl<'a> Batches<'a> {
         }
         tokio::time::sleep(pace::backoff(self.target, self.tries)).await;
         Ok(())
+    }
+
+    /// The rows that are passed by, as PostgreSQL writes their places.
+    pub(super) fn refused(&self) -> Vec<String> {
+        self.refused.clone()
+    }
+
+    /// Counts a row that may not go, and leaves it alone from now on.
+    pub(super) fn pass_by(&mut self, leaf: &Leaf, row: &str, reason: String) {
+        self.refused.push(row.to_owned());
+        self.ledger.refused(&leaf.facts.name.to_string(), reason);
+    }
+
+    /// Whether somebody wants the run to end, or so many rows were refused that trying more would only fill the
+    /// server's log.
+    pub(super) fn is_over(&mut self) -> bool {
+        if self.observer.wants_to_stop() {
+            self.ledger.stop();
+        }
+        self.ledger.is_over()
+    }
+
+    /// The places of the rows that a batch would take.
+    pub(super) async fn list(&mut self, session: &mut Session, leaf: &Leaf, bound: Bound) -> Result<Vec<String>, Stop> {
+        let frame = self.looking(by_range(leaf));
+        let rows = session.ask(&frame, bound).await?;
+        Ok(rows.iter().map(|row| cell(row, 0)).collect::<Result<_, Fault>>()?)
+    }
+
+    fn looking(&self, planner: &'static str) -> Frame {
+        Frame::batch(Limits { statement: Some(LOOK_LIMIT), ..self.limits }, planner)
     }
 
     /// Not even one row could be done in the time there is: the run goes on elsewhere and ends *partial*.
@@ -215,9 +283,9 @@ impl<'a> Batches<'a> {
         leaf: &Leaf,
         pages: Option<(u64, u64)>,
     ) -> Result<(), Stop> {
-        let limits = Limits { statement: Some(LOOK_LIMIT), ..self.limits };
-        let frame = Frame::batch(limits, if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
-        let look = Look { frame: &frame, idle: self.idle_seconds(), started: &self.ground.server.now_text };
+        let frame = self.looking(if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
+        let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
+        let look = Look { frame: &frame, idle, started, aside: &self.refused };
         left.look(session, &look, leaf, pages).await
     }
 }

@@ -12,25 +12,28 @@ use sqlx::postgres::types::Oid;
 
 use super::fault::Fault;
 use super::session::{Frame, Session, cell, statement};
-use super::sql::Reference;
-use crate::table::{Identifier, Sql, TableName};
+use super::sql::{Pair, Reference};
+use crate::table::{Identifier, Operator, Sql, TableName};
 
 const SERVER: &str = "\
 select pg_catalog.current_setting('server_version_num')::int4,
   pg_catalog.pg_is_in_recovery(),
   pg_catalog.current_setting('default_transaction_read_only')::bool,
   pg_catalog.current_setting('block_size')::int8,
+  pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_buffers')),
   current_user::text,
   (select reset_val::int8 from pg_catalog.pg_settings where name = 'statement_timeout'),
   (select reset_val::int8 from pg_catalog.pg_settings where name = 'lock_timeout'),
   extract(epoch from pg_catalog.clock_timestamp())::float8,
   pg_catalog.to_json(pg_catalog.clock_timestamp()) #>> '{}'";
 
+/// Asked under the role's own path, so everything says where it comes from.
 const TABLE: &str = "\
-select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
+select c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+  c.relpersistence::pg_catalog.text,
   pg_catalog.hashtextextended(pg_catalog.format('cleanup/%s/%s', n.nspname, c.relname), 0)
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where c.oid = pg_catalog.to_regclass($1)";
+from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
+where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid";
 
 const COLUMN: &str = "\
 select a.attnotnull, case t.typtype when 'd' then t.typbasetype else t.oid end::regtype::text,
@@ -67,17 +70,31 @@ order by c.oid";
 /// Foreign keys of other tables that point to one of these; of a partitioned one, the parent's alone.
 const REFERENCES: &str = "\
 select k.confrelid, n.nspname::text, c.relname::text, k.confdeltype::text,
-  array(select a.attname::text from unnest(k.conkey) with ordinality u(attnum, place)
-    join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum order by u.place),
-  array(select a.attname::text from unnest(k.confkey) with ordinality u(attnum, place)
-    join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.attnum order by u.place),
   exists (select 1 from pg_index x where x.indrelid = k.conrelid and x.indkey[0] = any (k.conkey)
     and x.indisvalid and x.indpred is null),
-  has_table_privilege(k.conrelid, 'select')
+  has_table_privilege(k.conrelid, 'select'), k.oid
 from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
 where k.contype = 'f' and k.confrelid = any ($1)
   and not exists (select 1 from pg_constraint p where p.oid = k.conparentid and p.confrelid = k.confrelid)
 order by k.oid";
+
+/// The pairs of columns of a foreign key, and how it compares them itself: its operator, the types that the operator is
+/// for where they can be named and are others than the columns', and the collation of our column.
+const PAIRS: &str = "\
+select theirs.attname::text, ours.attname::text, opn.nspname::text, op.oprname::text,
+  case when op.oprleft <> ours.atttypid and lt.typtype <> 'p' then ltn.nspname::text end, lt.typname::text,
+  case when op.oprright <> theirs.atttypid and rt.typtype <> 'p' then rtn.nspname::text end, rt.typname::text,
+  cn.nspname::text, c.collname::text
+from pg_constraint k
+  cross join lateral unnest(k.conkey, k.confkey, k.conpfeqop) with ordinality u(theirs, ours, op, place)
+  join pg_attribute theirs on theirs.attrelid = k.conrelid and theirs.attnum = u.theirs
+  join pg_attribute ours on ours.attrelid = k.confrelid and ours.attnum = u.ours
+  join pg_operator op on op.oid = u.op join pg_namespace opn on opn.oid = op.oprnamespace
+  join pg_type lt on lt.oid = op.oprleft join pg_namespace ltn on ltn.oid = lt.typnamespace
+  join pg_type rt on rt.oid = op.oprright join pg_namespace rtn on rtn.oid = rt.typnamespace
+  left join pg_collation c on c.oid = ours.attcollation left join pg_namespace cn on cn.oid = c.collnamespace
+where k.oid = $1
+order by u.place";
 
 /// What is asked of the server once per run.
 #[derive(Clone, Debug)]
@@ -86,6 +103,8 @@ pub(super) struct ServerFacts {
     pub(super) standby: bool,
     pub(super) read_only: bool,
     pub(super) block_bytes: u64,
+    /// What of the write-ahead log fits in memory.
+    pub(super) wal_buffer_bytes: u64,
     pub(super) role: String,
     /// The role's own limits, in milliseconds; 0 is none. What a session resets to, not what this transaction has set.
     pub(super) statement_timeout_ms: u64,
@@ -159,11 +178,12 @@ pub(super) async fn server(session: &mut Session, frame: &Frame) -> Result<Serve
         standby: cell(&row, 1)?,
         read_only: cell(&row, 2)?,
         block_bytes: super::session::count(&row, 3)?.max(512),
-        role: cell(&row, 4)?,
-        statement_timeout_ms: super::session::count(&row, 5)?,
-        lock_timeout_ms: super::session::count(&row, 6)?,
-        now: super::moment(cell(&row, 7)?),
-        now_text: cell(&row, 8)?,
+        wal_buffer_bytes: super::session::count(&row, 4)?,
+        role: cell(&row, 5)?,
+        statement_timeout_ms: super::session::count(&row, 6)?,
+        lock_timeout_ms: super::session::count(&row, 7)?,
+        now: super::moment(cell(&row, 8)?),
+        now_text: cell(&row, 9)?,
     })
 }
 
@@ -242,20 +262,41 @@ pub(super) async fn leaves(
 
 pub(super) async fn keys(session: &mut Session, frame: &Frame, leaves: Vec<Oid>) -> Result<Vec<KeyFacts>, Fault> {
     let rows = session.ask(frame, statement(SqlStr::from_static(REFERENCES)).bind(leaves)).await?;
-    rows.iter()
-        .map(|row| {
-            let theirs = cell::<Vec<String>>(row, 4)?.into_iter().map(identifier);
-            let ours = cell::<Vec<String>>(row, 5)?.into_iter().map(identifier);
-            let columns = theirs.zip(ours).map(|(theirs, ours)| Ok((theirs?, ours?))).collect::<Result<_, Fault>>()?;
-            Ok(KeyFacts {
-                leaf: cell(row, 0)?,
-                reference: Reference { other: table_name(row, 1)?, columns },
-                acts: !matches!(cell::<String>(row, 3)?.as_str(), "a" | "r"),
-                index: cell(row, 6)?,
-                readable: cell(row, 7)?,
-            })
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let columns = pairs(session, frame, cell(row, 6)?).await?;
+        keys.push(KeyFacts {
+            leaf: cell(row, 0)?,
+            reference: Reference { other: table_name(row, 1)?, columns },
+            acts: !matches!(cell::<String>(row, 3)?.as_str(), "a" | "r"),
+            index: cell(row, 4)?,
+            readable: cell(row, 5)?,
+        });
+    }
+    Ok(keys)
+}
+
+async fn pairs(session: &mut Session, frame: &Frame, key: Oid) -> Result<Vec<Pair>, Fault> {
+    let rows = session.ask(frame, statement(SqlStr::from_static(PAIRS)).bind(key)).await?;
+    let pair = |row| {
+        let operator = Operator::new(identifier(cell(row, 2)?)?, cell(row, 3)?);
+        Ok(Pair {
+            theirs: identifier(cell(row, 0)?)?,
+            ours: identifier(cell(row, 1)?)?,
+            operator: operator.ok_or_else(|| Fault::Final("an operator with an impossible name".to_owned()))?,
+            our_cast: optional_name(row, 4)?,
+            their_cast: optional_name(row, 6)?,
+            collation: optional_name(row, 8)?,
         })
-        .collect()
+    };
+    rows.iter().map(pair).collect()
+}
+
+fn optional_name(row: &PgRow, index: usize) -> Result<Option<TableName>, Fault> {
+    match cell::<Option<String>>(row, index)? {
+        Some(_) => table_name(row, index).map(Some),
+        None => Ok(None),
+    }
 }
 
 fn table_name(row: &PgRow, index: usize) -> Result<TableName, Fault> {

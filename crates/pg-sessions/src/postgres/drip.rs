@@ -1,8 +1,9 @@
 //! The drip: in the order of the index, oldest first, locked rows passed by, a watermark ahead of dead rows.
 //!
 //! It ends with the first batch that picks fewer rows than it asked for. It cannot go round in circles: every batch
-//! removes a row, or moves the watermark on, or asks for more than the one before.
+//! removes a row, or passes one by, or moves the watermark on, or asks for more than the one before.
 
+use super::apart;
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
 use super::left::{Left, TOO_MANY_TO_LOOK};
@@ -12,14 +13,18 @@ use crate::obstacle::Stop;
 /// Older than every stamp; the watermark of a run begins here each time.
 const BEGINNING: &str = "-infinity";
 
+/// How often in a row a refused batch may be taken apart without any row going or staying.
+const STALLS: u32 = 4;
+
 pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: &Leaf) -> Result<(), Stop> {
-    let drip = leaf.statements.drip.statement();
+    let (drip, tids) = (leaf.statements.drip.statement(), leaf.statements.drip_tids.statement());
     let mut pacer = batches.rows();
     let mut watermark = BEGINNING.to_owned();
-    let mut gone = 0;
-    loop {
+    let (mut gone, mut stalled) = (0, 0);
+    while !batches.is_over() {
         let size = pacer.size();
-        let bound = statement(drip.clone()).bind(batches.idle_seconds()).bind(watermark.clone()).bind(i64::from(size));
+        let bound = statement(drip.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
+        let bound = bound.bind(i64::from(size)).bind(batches.refused());
         match batches.steady(session, bound, &mut pacer).await? {
             Next::Done(done) => {
                 gone += done.gone;
@@ -34,6 +39,21 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
             }
             Next::Locked => batches.wait().await?,
             Next::Again => {}
+            Next::Refused(reason) => {
+                let tids = statement(tids.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
+                let tids = tids.bind(i64::from(size)).bind(batches.refused());
+                let listed = batches.list(session, leaf, tids).await?;
+                let before = batches.dealt_with();
+                apart::run(session, batches, leaf, &listed).await?;
+                if batches.is_over() || batches.ledger.gave_up {
+                    break;
+                }
+                // The refused row may have changed in between; but a trigger of the statement refuses no rows at all, too.
+                stalled = if batches.dealt_with() == before { stalled + 1 } else { 0 };
+                if stalled == STALLS {
+                    return Err(Stop::Failed(reason));
+                }
+            }
             Next::Cancelled if pacer.cancelled() => {}
             Next::Cancelled => {
                 batches.gave_up(leaf);

@@ -18,8 +18,10 @@ pub(super) enum Fault {
     Locked,
     /// `statement_timeout`.
     Cancelled,
-    /// Deadlock, serialization, or a row that got a reference in between: the same again may work.
+    /// Deadlock or serialization: the same again may work.
     Conflict(String),
+    /// A constraint or a trigger has something against a row of the batch; it does not say which.
+    Refused(String),
     /// Another node holds the advisory lock.
     AnotherNode,
     /// Nothing that another try would change.
@@ -46,22 +48,28 @@ fn server(error: &PgDatabaseError) -> Fault {
     match code {
         "55P03" => Fault::Locked,
         "57014" => Fault::Cancelled,
-        "40P01" | "40001" | "23503" => Fault::Conflict(said(error)),
+        "40P01" | "40001" => Fault::Conflict(said(error)),
         "25006" => Fault::Final("the database is read-only".to_owned()),
         "42501" => Fault::Final(format!("{}; the role needs select, update and delete on the table", said(error))),
         // Not let in, no such database, going down, too many connections.
         "3D000" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Away(said(error)),
         _ if code.starts_with("08") || code.starts_with("28") => Fault::Away(said(error)),
-        _ => Fault::Final(said(error)),
+        // Its own fault, or the server's: XX is corruption and other surprises.
+        _ if names_no_row(code) || code.starts_with("XX") => Fault::Final(said(error)),
+        _ => Fault::Refused(said(error)),
     }
+}
+
+/// Classes of errors that speak of tables, roles and the server.
+fn names_no_row(code: &str) -> bool {
+    ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"]
+        .iter()
+        .any(|class| code.starts_with(class))
 }
 
 /// As much as may be repeated.
 fn said(error: &PgDatabaseError) -> String {
-    let about_rows = !["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"]
-        .iter()
-        .any(|class| error.code().starts_with(class));
-    if !about_rows {
+    if names_no_row(error.code()) {
         return Escaped(error.message().as_bytes()).to_string();
     }
     let place = match (error.constraint(), error.table()) {
@@ -70,7 +78,7 @@ fn said(error: &PgDatabaseError) -> String {
         }
         _ => String::new(),
     };
-    format!("the database refuses a batch (SQLSTATE {}{place})", Escaped(error.code().as_bytes()))
+    format!("refused by the database (SQLSTATE {}{place})", Escaped(error.code().as_bytes()))
 }
 
 impl From<Fault> for Stop {
@@ -80,7 +88,7 @@ impl From<Fault> for Stop {
             Fault::Locked => Self::Busy,
             Fault::AnotherNode => Self::AnotherNode,
             Fault::Cancelled => Self::GaveUp("statement_timeout".to_owned()),
-            Fault::Conflict(reason) | Fault::Final(reason) => Self::Failed(reason),
+            Fault::Conflict(reason) | Fault::Refused(reason) | Fault::Final(reason) => Self::Failed(reason),
         }
     }
 }

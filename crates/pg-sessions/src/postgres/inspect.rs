@@ -228,7 +228,7 @@ fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, fin
 fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
     let other = &key.reference.other;
     if !key.index {
-        let columns = Sql::joined(key.reference.columns.iter().map(|(theirs, _)| theirs as &dyn Part), ", ");
+        let columns = Sql::joined(key.reference.columns.iter().map(|pair| &pair.theirs as &dyn Part), ", ");
         let parts: [(&str, &dyn Part); 2] = [("table", other), ("columns", &columns)];
         let statement = Sql::new("create index concurrently on {table} ({columns})", &parts).shown();
         let sentence =

@@ -33,6 +33,8 @@ pub(super) struct Look<'a> {
     pub(super) frame: &'a Frame,
     pub(super) idle: f64,
     pub(super) started: &'a str,
+    /// Rows that are counted already.
+    pub(super) aside: &'a [String],
 }
 
 impl Left {
@@ -55,7 +57,11 @@ impl Left {
             None => (&sql.left, &sql.left_unlocked),
         };
         let bind = |sql: &Sql| -> Bound {
-            let bound = statement(sql.statement()).bind(look.idle).bind(look.started.to_owned()).bind(AT_MOST);
+            let bound = statement(sql.statement())
+                .bind(look.idle)
+                .bind(look.started.to_owned())
+                .bind(AT_MOST)
+                .bind(look.aside.to_vec());
             match pages {
                 Some((page, end)) => bound.bind(tid(page)).bind(tid(end)),
                 None => bound,
@@ -95,6 +101,10 @@ impl Left {
     pub(super) fn write(self, leaf: &Leaf, ledger: &mut Ledger) {
         let name = leaf.facts.name.to_string();
         ledger.referenced(self.referred);
+        if ledger.is_over() {
+            // Most of what is left was not even tried.
+            return;
+        }
         ledger.failed(&name, self.kept, "a trigger or row security keeps them");
         if !ledger.gave_up {
             ledger.in_use(self.locked);

@@ -5,6 +5,7 @@
 //! table without an index: ranges of pages in physical order, each page read once. Both are sequences of batches, and a
 //! batch is a transaction of one `DELETE` that carries the age test itself. Nothing is remembered between runs.
 
+mod apart;
 mod batch;
 mod catalog;
 mod count;
@@ -54,6 +55,9 @@ pub(crate) async fn sweep(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let mut batches = Batches::new(policy, &ground, observer, ledger);
     for leaf in &ground.leaves {
+        if batches.is_over() {
+            break;
+        }
         let way = match way {
             Some(way) => way,
             None => choose(&mut session, &ground, leaf, policy).await?,
@@ -74,7 +78,7 @@ pub(crate) async fn sweep(
                     range::run(&mut session, &mut batches, leaf, 0..pages).await?;
                     continue;
                 };
-                let mut second_ledger = Ledger::default();
+                let mut second_ledger = batches.ledger.beside();
                 let mut second_batches = Batches::new(policy, &ground, observer, &mut second_ledger).second();
                 second_batches.enter(leaf);
                 let (first, last) = tokio::join!(

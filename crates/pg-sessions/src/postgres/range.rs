@@ -6,11 +6,13 @@
 
 use std::ops::Range;
 
+use super::apart;
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
 use super::left::Left;
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
+use crate::pace;
 
 pub(super) async fn run(
     session: &mut Session,
@@ -34,11 +36,19 @@ pub(super) async fn run(
             }
             Next::Again => {}
             Next::Cancelled if pacer.cancelled() => {}
+            Next::Refused(_) => {
+                take_apart(session, batches, leaf, page, end).await?;
+                batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
+                page = end;
+            }
             Next::Locked | Next::Cancelled => {
                 around_locks(session, batches, leaf, page, end).await?;
                 batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 page = end;
             }
+        }
+        if batches.is_over() {
+            break;
         }
     }
     left.write(leaf, batches.ledger);
@@ -72,11 +82,35 @@ async fn around_locks(
             }
             Next::Locked => batches.wait().await?,
             Next::Again => {}
+            Next::Refused(_) => return take_apart(session, batches, leaf, page, end).await,
             Next::Cancelled if pacer.cancelled() => {}
             Next::Cancelled => {
                 batches.gave_up(leaf);
                 return Ok(());
             }
+        }
+    }
+}
+
+/// All of a range in which the database refuses a row, without waiting.
+async fn take_apart(
+    session: &mut Session,
+    batches: &mut Batches<'_>,
+    leaf: &Leaf,
+    page: u64,
+    end: u64,
+) -> Result<(), Stop> {
+    let most = i64::from(*pace::ROWS.end());
+    loop {
+        let tids = statement(leaf.statements.range_tids.statement()).bind(batches.idle_seconds());
+        let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batches.refused());
+        let listed = batches.list(session, leaf, tids).await?;
+        let before = batches.dealt_with();
+        apart::run(session, batches, leaf, &listed).await?;
+        // A range is not much larger than a batch, unless the planner's figures are old.
+        let more = i64::try_from(listed.len()) == Ok(most);
+        if !more || batches.is_over() || batches.dealt_with() == before {
+            return Ok(());
         }
     }
 }

@@ -20,17 +20,18 @@ pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// What a statement may take on our side beyond what the server allows it.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A batch: READ COMMITTED whatever the role's default, no path that a stranger could put a function on, nothing to
-/// wait for long, no notices (a trigger's may name a session), and no locks kept when we are stopped in the middle.
+/// A batch: READ COMMITTED whatever the role's default, nothing to wait for long, no notices (a trigger's may name a
+/// session), and no locks kept when we are stopped in the middle. The role's own `search_path` stays, because triggers of
+/// the application may name tables without a schema; our own statements name the schema of everything.
 const BEGIN: &str = "\
 begin isolation level read committed; \
-set local search_path = pg_catalog, pg_temp; \
 set local client_min_messages = error; \
 set local idle_in_transaction_session_timeout = 15000; \
 set local lock_timeout = {lock}; \
 set local statement_timeout = {statement}{planner}";
 
-/// For looking: one snapshot for all of it, and no way to change anything.
+/// For looking: one snapshot for all of it, no way to change anything, and no path that a stranger could put a function
+/// on.
 const BEGIN_READ_ONLY: &str = "\
 begin isolation level repeatable read read only; \
 set local search_path = pg_catalog, pg_temp; \
@@ -114,7 +115,7 @@ impl Session {
     pub(super) async fn batch(&mut self, frame: &Frame, key: i64, bound: Bound, kind: Kind) -> Result<Done, Fault> {
         within(frame.deadline, async {
             let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
-            let lock = statement(SqlStr::from_static("select pg_try_advisory_xact_lock($1)")).bind(key);
+            let lock = statement(SqlStr::from_static("select pg_catalog.pg_try_advisory_xact_lock($1)")).bind(key);
             if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
                 transaction.rollback().await?;
                 return Err(Fault::AnotherNode);

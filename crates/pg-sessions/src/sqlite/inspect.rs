@@ -8,9 +8,10 @@ use sqlx::SqlStr;
 use sqlx::sqlite::SqliteRow;
 
 use super::session::{Fault, Session, cell, statement};
-use super::sql::{self, Form, Shape, Statements};
+use super::sql::{self, Form, Pair, Reference, Shape, Statements};
 use crate::Clock;
 use crate::check::Finding;
+use crate::obstacle::plural;
 use crate::table::{Identifier, NameError, Part, Sql, TableName};
 
 const CLOCK: &str = "select (julianday('now') - 2440587.5) * 86400.0";
@@ -58,8 +59,7 @@ struct ForeignKey {
     id: i64,
     /// Whether rows go along, or are changed, when ours go.
     acts: bool,
-    /// Their column, ours.
-    pairs: Vec<(Identifier, Identifier)>,
+    pairs: Vec<Pair>,
 }
 
 /// Looks at everything. Without a ground there is no such table or column, and the findings say so.
@@ -207,11 +207,17 @@ async fn find_form(
         return Ok(Some(Form::Epoch));
     }
     findings.push(Finding::problem(format!(
-        "{table}.{activity} holds {text} times as text in UTC (2026-01-02 03:04:05.678901), {epoch} as seconds since \
-         1970, and {} in other forms; one of the first two must do for all",
-        all - text - epoch
+        "{table}.{activity} holds text in UTC (2026-01-02 03:04:05.678901) in {}, seconds since 1970 in {}, and other \
+         forms in {}; one of the first two must do for all",
+        rows(text),
+        rows(epoch),
+        rows(all - text - epoch)
     )));
     Ok(None)
+}
+
+fn rows(count: i64) -> String {
+    plural(count.unsigned_abs(), "row")
 }
 
 /// Other tables' foreign keys that keep rows here; those that act need an index.
@@ -220,7 +226,7 @@ async fn references(
     table: &TableName,
     columns: &[Column],
     findings: &mut Vec<Finding>,
-) -> Result<Vec<(TableName, Vec<(Identifier, Identifier)>)>, Fault> {
+) -> Result<Vec<Reference>, Fault> {
     let rows = session.all(statement(SqlStr::from_static(REFERENCES)).bind(table.name.as_str().to_owned())).await?;
     let mut primary: Vec<&Column> = columns.iter().filter(|column| column.primary_key > 0).collect();
     primary.sort_by_key(|column| column.primary_key);
@@ -237,12 +243,13 @@ async fn references(
             Some(name) => Identifier::new(name).ok(),
             None => primary.get(pairs.len()).map(|column| column.name.clone()),
         };
-        pairs.push((identifier(row, 2)?, ours.ok_or_else(|| Fault::Final("a foreign key points nowhere".to_owned()))?));
+        let ours = ours.ok_or_else(|| Fault::Final("a foreign key points nowhere".to_owned()))?;
+        pairs.push(Pair { theirs: identifier(row, 2)?, ours });
     }
 
     let mut holding = Vec::new();
     for ForeignKey { other, acts, pairs, .. } in keys {
-        let first = pairs.first().map(|(theirs, _)| theirs.clone());
+        let first = pairs.first().map(|pair| pair.theirs.clone());
         if let Some(first) = first
             && !exists(session, INDEX, &[&other, &first]).await?
         {
@@ -256,7 +263,7 @@ async fn references(
         }
         if !acts {
             findings.push(Finding::advice(format!("rows that {other} refers to stay")));
-            holding.push((TableName { schema: table.schema.clone(), name: other }, pairs));
+            holding.push(Reference { other: TableName { schema: table.schema.clone(), name: other }, columns: pairs });
         }
     }
     Ok(holding)

@@ -5,6 +5,7 @@
 //! a stretch of the table in which nothing is due is passed without taking it at all. The file belongs to an
 //! application: it is never created, and its journal mode never changed.
 
+mod apart;
 mod inspect;
 mod session;
 mod sql;
@@ -25,6 +26,9 @@ use crate::pace::{self, Pacer};
 use crate::table::Sql;
 use crate::{Clock, SessionStats, Way, idle_seconds};
 
+/// A JSON array without keys.
+const NO_KEYS: &str = "[]";
+
 /// How often the write lock is tried again before the run ends.
 const TRIES: u32 = 4;
 
@@ -41,7 +45,8 @@ pub(crate) async fn sweep(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
     let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
-    let mut run = Run { session: &mut session, policy, ground: &ground, observer, ledger, tries: 0 };
+    let mut run =
+        Run { session: &mut session, policy, ground: &ground, observer, ledger, tries: 0, aside: NO_KEYS.to_owned() };
     match way {
         Way::Sweep if ground.rowid => run.windows().await?,
         Way::Drip | Way::Sweep => run.drip().await?,
@@ -50,7 +55,10 @@ pub(crate) async fn sweep(
         let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
         let row = session.one(counting).await?;
         ledger.referenced(count(&row, 2)?);
-        ledger.failed(&ground.name.to_string(), count(&row, 1)?, "a trigger keeps them");
+        if !ledger.is_over() {
+            let kept = count(&row, 1)?.saturating_sub(ledger.refused_rows());
+            ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
+        }
     }
     session.close().await;
     Ok(())
@@ -145,6 +153,8 @@ struct Run<'a> {
     observer: &'a dyn Observer,
     ledger: &'a mut Ledger,
     tries: u32,
+    /// Keys of rows that the database refused to remove, as a JSON array: they are only ever handed back to it.
+    aside: String,
 }
 
 /// What came of a batch.
@@ -160,10 +170,24 @@ impl Run<'_> {
         let mut pacer = self.pacer();
         // Before every text, and as a number before every date.
         let mut watermark = "-9e18".to_owned();
-        loop {
+        let mut stalled = 0;
+        while !self.is_over() {
             let size = pacer.size();
             let began = Instant::now();
-            let result = drip_batch(self.session, self.policy, self.ground, &watermark, size).await;
+            let values = Values { watermark: &watermark, size, aside: &self.aside };
+            let result = drip_batch(self.session, self.policy, self.ground, &values).await;
+            if let Err(Fault::Refused(reason)) = result {
+                let keys = values.keys(self.session, self.policy, self.ground).await?;
+                let went = self.take_apart(&keys).await?;
+                if self.ledger.is_over() {
+                    return Ok(());
+                }
+                stalled = if went { 0 } else { stalled + 1 };
+                if stalled == TRIES {
+                    return Err(Stop::Failed(reason));
+                }
+                continue;
+            }
             let Some(done) = self.tried(result).await? else { continue };
             self.count(&done, pacer.done(began.elapsed())).await;
             if done.picked < u64::from(size) {
@@ -175,24 +199,45 @@ impl Run<'_> {
             }
             watermark = mark;
         }
+        Ok(())
     }
 
     /// In physical order, a window of rows at a time, due or not.
     async fn windows(&mut self) -> Result<(), Stop> {
         let mut pacer = self.pacer();
         let mut before = i64::MIN;
-        loop {
+        while !self.is_over() {
             let began = Instant::now();
             let window =
                 statement(self.ground.statements.window.statement()).bind(before).bind(i64::from(pacer.size()));
             let row = self.session.one(window).await?;
             let Some(last) = cell::<Option<i64>>(&row, 1)? else { return Ok(()) };
             let result = window_batch(self.session, self.policy, self.ground, before, last).await;
+            if let Err(Fault::Refused(_)) = result {
+                let cutoff = self.ground.now(self.session, -idle_seconds(self.policy)).await?;
+                let keys =
+                    statement(self.ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
+                let keys: String = cell(&self.session.one(keys).await?, 0)?;
+                self.take_apart(&keys).await?;
+                if self.ledger.is_over() {
+                    return Ok(());
+                }
+                before = last;
+                continue;
+            }
             let Some(gone) = self.tried(result).await? else { continue };
             let done = Done { picked: count(&row, 0)?, gone, mark: None };
             self.count(&done, pacer.done(began.elapsed())).await;
             before = last;
         }
+        Ok(())
+    }
+
+    fn is_over(&mut self) -> bool {
+        if self.observer.wants_to_stop() {
+            self.ledger.stop();
+        }
+        self.ledger.is_over()
     }
 
     /// `None` when the write lock was not had and the same may be tried again.
@@ -225,24 +270,45 @@ impl Run<'_> {
     }
 }
 
+/// What a batch of the drip is about.
+struct Values<'a> {
+    watermark: &'a str,
+    size: u32,
+    aside: &'a str,
+}
+
+impl Values<'_> {
+    fn bind(&self, sql: &Sql, cutoff: &str) -> Bound {
+        let bound = statement(sql.statement()).bind(cutoff.to_owned()).bind(self.watermark.to_owned());
+        bound.bind(i64::from(self.size)).bind(self.aside.to_owned())
+    }
+
+    /// The keys of the rows that the batch would take.
+    async fn keys(&self, session: &mut Session, policy: &SessionPolicy, ground: &Ground) -> Result<String, Fault> {
+        let cutoff = ground.now(session, -idle_seconds(policy)).await?;
+        cell(&session.one(self.bind(&ground.statements.picked_keys, &cutoff)).await?, 0)
+    }
+}
+
 async fn drip_batch(
     session: &mut Session,
     policy: &SessionPolicy,
     ground: &Ground,
-    watermark: &str,
-    size: u32,
+    values: &Values<'_>,
 ) -> Result<Done, Fault> {
     let statements = &ground.statements;
     let mut batch = session.batch().await?;
-    let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?, 0)?;
-    let bind =
-        |sql: &Sql| statement(sql.statement()).bind(cutoff.clone()).bind(watermark.to_owned()).bind(i64::from(size));
-    let row = batch.one(bind(&statements.pick)).await?;
-    let (picked, mark) = (count(&row, 0)?, cell(&row, 1)?);
-    let gone =
-        remove(&mut batch, statements.archive_picked.as_ref().map(bind), bind(&statements.delete_picked)).await?;
-    batch.commit().await?;
-    Ok(Done { picked, gone, mark })
+    let done = async {
+        let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?, 0)?;
+        let bind = |sql: &Sql| values.bind(sql, &cutoff);
+        let row = batch.one(bind(&statements.pick)).await?;
+        let (picked, mark) = (count(&row, 0)?, cell(&row, 1)?);
+        let archive = statements.archive_picked.as_ref().map(bind);
+        let gone = remove(&mut batch, archive, bind(&statements.delete_picked)).await?;
+        Ok(Done { picked, gone, mark })
+    };
+    let done = done.await;
+    batch.end(done).await
 }
 
 async fn window_batch(
@@ -260,11 +326,13 @@ async fn window_batch(
         return Ok(0);
     }
     let mut batch = session.batch().await?;
-    let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, seconds)).await?, 0)?;
-    let archive = statements.archive_window.as_ref().map(|sql| bind(sql, &cutoff));
-    let gone = remove(&mut batch, archive, bind(&statements.delete_window, &cutoff)).await?;
-    batch.commit().await?;
-    Ok(gone)
+    let gone = async {
+        let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, seconds)).await?, 0)?;
+        let archive = statements.archive_window.as_ref().map(|sql| bind(sql, &cutoff));
+        remove(&mut batch, archive, bind(&statements.delete_window, &cutoff)).await
+    };
+    let gone = gone.await;
+    batch.end(gone).await
 }
 
 /// Archives, then deletes, under one write lock and one cutoff; both must mean the same number of rows.

@@ -17,6 +17,8 @@ pub(super) enum Fault {
     Away(String),
     /// Somebody writes, for longer than `busy_timeout`.
     Locked,
+    /// A constraint or a trigger has something against a row of the batch; it does not say which.
+    Refused(String),
     /// Nothing that another try would change.
     Final(String),
 }
@@ -32,7 +34,7 @@ impl From<sqlx::Error> for Fault {
             5 | 6 => Self::Locked,
             14 => Self::Away("the database file cannot be opened".to_owned()),
             8 => Self::Final("the database file or its folder is read-only".to_owned()),
-            19 => Self::Final(format!("the database refuses a batch (SQLite code {code}, a constraint or trigger)")),
+            19 => Self::Refused(format!("refused by the database (SQLite code {code}, a constraint or trigger)")),
             _ => Self::Final(format!("{} (SQLite code {code})", Escaped(error.message().as_bytes()))),
         }
     }
@@ -43,7 +45,7 @@ impl From<Fault> for Stop {
         match fault {
             Fault::Away(reason) => Self::Away(reason),
             Fault::Locked => Self::Busy,
-            Fault::Final(reason) => Self::Failed(reason),
+            Fault::Refused(reason) | Fault::Final(reason) => Self::Failed(reason),
         }
     }
 }
@@ -67,9 +69,13 @@ pub(super) fn statement(sql: SqlStr) -> Bound {
 
 impl Session {
     pub(super) async fn open(file: &Path, access: Access, patience: Duration) -> Result<Self, Fault> {
-        if !file.is_file() {
-            let file = file.to_string_lossy();
-            return Err(Fault::Away(format!("there is no database file {}", Escaped(file.as_bytes()))));
+        let shown = file.to_string_lossy();
+        let shown = Escaped(shown.as_bytes());
+        match std::fs::metadata(file) {
+            Ok(found) if found.is_file() => {}
+            // Opening a pipe would wait for somebody to write into it.
+            Ok(_) => return Err(Fault::Final(format!("{shown} is no database file but a folder, a pipe or a device"))),
+            Err(_) => return Err(Fault::Away(format!("there is no database file {shown}"))),
         }
         let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(patience);
         let options = match access {
@@ -101,7 +107,8 @@ impl Session {
     /// A batch: the write lock is taken at once (a late upgrade would answer busy without waiting) and nobody else can
     /// change anything until the commit.
     pub(super) async fn batch(&mut self) -> Result<Batch<'_>, Fault> {
-        Ok(Batch(self.0.begin_with("begin immediate").await?))
+        sqlx::query("begin immediate").execute(&mut self.0).await?;
+        Ok(Batch(&mut self.0))
     }
 
     pub(super) async fn close(self) {
@@ -109,8 +116,11 @@ impl Session {
     }
 }
 
-/// An open transaction that holds the write lock.
-pub(super) struct Batch<'a>(sqlx::Transaction<'a, Sqlite>);
+/// An open transaction that holds the write lock until [`Batch::end`]. When it is dropped with its connection, as a sweep
+/// is that is broken off, the database rolls it back.
+///
+/// It is no `sqlx::Transaction`: after a trigger's `raise(rollback)` that one waits for ever for a transaction to end.
+pub(super) struct Batch<'a>(&'a mut SqliteConnection);
 
 impl Batch<'_> {
     pub(super) async fn one(&mut self, bound: Bound) -> Result<SqliteRow, Fault> {
@@ -122,8 +132,18 @@ impl Batch<'_> {
         Ok(bound.execute(&mut *self.0).await?.rows_affected())
     }
 
-    pub(super) async fn commit(self) -> Result<(), Fault> {
-        Ok(self.0.commit().await?)
+    /// Commits what was done; after a failure nothing of it stays.
+    pub(super) async fn end<T>(self, result: Result<T, Fault>) -> Result<T, Fault> {
+        let result = match result {
+            Ok(done) => match sqlx::query("commit").execute(&mut *self.0).await {
+                Ok(_) => return Ok(done),
+                Err(error) => Err(error.into()),
+            },
+            Err(fault) => Err(fault),
+        };
+        // A trigger may have rolled back already, and then there is nothing to roll back.
+        let _ = sqlx::query("rollback").execute(&mut *self.0).await;
+        result
     }
 }
 

@@ -45,20 +45,42 @@ const EPOCH_FUTURE: &str = "t.{activity} > cast(?2 as integer) and {form}";
 
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 
+/// Our column stands on the left: SQLite then compares by its collation, as the foreign key itself does.
+const SAME_KEY: &str = "t.{ours} = r.{theirs}";
+
 /// Which forms the column holds: all, none at all, text, seconds.
 const FORMS: &str = "\
 select count(*), count(*) filter (where t.{activity} is null), count(*) filter (where {text}),
   count(*) filter (where {epoch})
 from {table} as t";
 
-/// `?2` watermark, `?3` rows.
+/// `?2` watermark, `?3` rows, `?4` keys of rows to pass by, as a JSON array.
 const PICK: &str = "\
 select count(*), cast(max(stamp) as text)
-from (select t.{activity} as stamp from {table} as t where {age} and {from}{spared} order by t.{activity} limit ?3)";
+from (select t.{activity} as stamp from {table} as t
+  where {age} and {from}{spared} and t.{key} not in (select value from json_each(?4))
+  order by t.{activity} limit ?3)";
+
+/// The keys of those rows, in their order, as a JSON array.
+const PICKED_KEYS: &str = "\
+select json_group_array(k)
+from (select t.{key} as k from {table} as t
+  where {age} and {from}{spared} and t.{key} not in (select value from json_each(?4))
+  order by t.{activity} limit ?3)";
 
 /// The predicate stands inside, to choose, and outside, to be sure.
 const PICKED: &str = "\
-t.{key} in (select t.{key} from {table} as t where {age} and {from}{spared} order by t.{activity} limit ?3) and {age}";
+t.{key} in (select t.{key} from {table} as t
+  where {age} and {from}{spared} and t.{key} not in (select value from json_each(?4))
+  order by t.{activity} limit ?3)
+and {age}{spared}";
+
+/// Some rows by their keys: of the JSON array `?2` the elements from `?3` to before `?4`.
+const LISTED: &str = "\
+t.{key} in (select value from json_each(?2) where key >= ?3 and key < ?4) and {age}{spared}";
+
+/// Another array with one element more: the one of `?2` at `?3`.
+const WITH_KEY: &str = "select json_insert(?1, '$[#]', (select value from json_each(?2) where key = ?3))";
 
 /// `?1` the key before, `?2` rows: where a window ends.
 const WINDOW: &str = "\
@@ -66,6 +88,9 @@ select count(*), max(k) from (select t.{key} as k from {table} as t where t.{key
 
 /// `?2` the key before, `?3` the last one.
 const IN_WINDOW: &str = "t.{key} > ?2 and t.{key} <= ?3 and {age}{spared}";
+
+/// The keys of what is due in a window, as a JSON array.
+const WINDOW_KEYS: &str = "select json_group_array(k) from (select t.{key} as k from {table} as t where {where})";
 
 const EXISTS: &str = "select exists (select 1 from {table} as t where {where})";
 
@@ -92,8 +117,20 @@ pub(super) struct Shape<'a> {
     pub(super) key: &'a Sql,
     pub(super) form: Form,
     /// Other tables, and pairs of their column and ours.
-    pub(super) references: &'a [(TableName, Vec<(Identifier, Identifier)>)],
+    pub(super) references: &'a [Reference],
     pub(super) archive: Option<(&'a TableName, &'a [Identifier])>,
+}
+
+/// A foreign key of another table that points here and keeps rows from going.
+pub(super) struct Reference {
+    pub(super) other: TableName,
+    pub(super) columns: Vec<Pair>,
+}
+
+/// A pair of columns that a foreign key compares.
+pub(super) struct Pair {
+    pub(super) theirs: Identifier,
+    pub(super) ours: Identifier,
 }
 
 /// The statements for one table.
@@ -103,6 +140,10 @@ pub(super) struct Statements {
     pub(super) pick: Sql,
     pub(super) delete_picked: Sql,
     pub(super) archive_picked: Option<Sql>,
+    pub(super) picked_keys: Sql,
+    pub(super) window_keys: Sql,
+    pub(super) delete_listed: Sql,
+    pub(super) archive_listed: Option<Sql>,
     pub(super) window: Sql,
     pub(super) any_in_window: Sql,
     pub(super) delete_window: Sql,
@@ -116,6 +157,16 @@ pub(super) fn forms(table: &TableName, activity: &Identifier) -> Sql {
     let form = |template| Sql::new(template, &[("activity", activity)]);
     let (text, epoch) = (form(IS_TEXT), form(IS_EPOCH));
     Sql::new(FORMS, &[("table", table), ("activity", activity), ("text", &text), ("epoch", &epoch)])
+}
+
+/// How many keys there are in the JSON array `?1`.
+pub(super) fn length() -> Sql {
+    Sql::new("select json_array_length(?1)", &[])
+}
+
+/// One key more to be passed by.
+pub(super) fn with_key() -> Sql {
+    Sql::new(WITH_KEY, &[])
 }
 
 impl Statements {
@@ -155,12 +206,17 @@ impl Statements {
             Sql::new(template, &parts)
         };
         let (picked, window) = (fill(PICKED, &Sql::EMPTY), fill(IN_WINDOW, &Sql::EMPTY));
+        let listed = fill(LISTED, &Sql::EMPTY);
         let archive = |condition| shape.archive.map(|_| fill(ARCHIVE, condition));
         Self {
             cutoff: Sql::new(by_form(TEXT_CUTOFF, EPOCH_CUTOFF), &[]),
             pick: fill(PICK, &Sql::EMPTY),
             delete_picked: fill(DELETE, &picked),
             archive_picked: archive(&picked),
+            picked_keys: fill(PICKED_KEYS, &Sql::EMPTY),
+            window_keys: fill(WINDOW_KEYS, &window),
+            delete_listed: fill(DELETE, &listed),
+            archive_listed: archive(&listed),
             window: fill(WINDOW, &Sql::EMPTY),
             any_in_window: fill(EXISTS, &window),
             delete_window: fill(DELETE, &window),
@@ -176,10 +232,10 @@ impl Shape<'_> {
         let referred: Vec<Sql> = self
             .references
             .iter()
-            .map(|(other, columns)| {
+            .map(|Reference { other, columns }| {
                 let pairs: Vec<Sql> = columns
                     .iter()
-                    .map(|(theirs, ours)| Sql::new("r.{theirs} = t.{ours}", &[("theirs", theirs), ("ours", ours)]))
+                    .map(|Pair { theirs, ours }| Sql::new(SAME_KEY, &[("theirs", theirs), ("ours", ours)]))
                     .collect();
                 let pairs = Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ");
                 let referred = Sql::new(REFERRED, &[("other", other), ("match", &pairs)]);

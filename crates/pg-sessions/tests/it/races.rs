@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{PolicyStatus, Skip};
-use cleanup_pg_sessions::Way;
+use cleanup_core::store::Seen;
+use cleanup_core::sweep::Observer;
+use cleanup_pg_sessions::{Way, sweep_by};
 use sqlx::{Connection as _, Executor as _};
 
-use crate::support::{AfterBatch, Db, apply, apply_by, message};
+use crate::support::{AfterBatch, Db, apply, apply_by, message, now};
 
 /// Three expired sessions are touched in a transaction that stays open for as long as the sweep runs.
 #[tokio::test(flavor = "multi_thread")]
@@ -164,28 +166,72 @@ async fn while_another_node_holds_the_lock_the_policy_is_skipped() {
     assert_eq!(message(&report), "Another node is at it: it is cleaning up tutor sessions");
 }
 
-/// The sweep holds a row of ours and waits for one of the other's, which then wants ours: the server ends one of the
-/// two, here the sweep, which tries again.
+/// The user holds what the sweep's trigger wants and waits for a row that the sweep holds; only then the trigger may go on
+/// to want it. The sweep closes the circle and looks for circles at once, the user after an hour: it is the sweep that loses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadlock_is_tried_again_and_then_done() {
     let db = Db::shared().with_sessions(2, 0);
-    db.sql(
-        "create table other (n int); insert into other values (1);
+    db.sql(&format!(
+        "alter database {} set deadlock_timeout = '1ms';
+         create table other (n int); insert into other values (1);
          create function touch() returns trigger language plpgsql as $$
-           begin if old.session_id = 'e1' then update public.other set n = n + 1; end if; return old; end $$;
+           begin if old.session_id = 'e1' then perform pg_advisory_xact_lock(42); update other set n = n + 1; end if;
+           return old; end $$;
          create trigger touch before delete on tutor_sessions for each row execute function touch()",
-    );
+        db.name
+    ));
+    let mut gate = db.connect().await;
+    gate.execute("select pg_advisory_lock(42)").await.unwrap();
     let mut user = db.connect().await;
-    user.execute("set deadlock_timeout = '60s'; begin; update other set n = 0").await.unwrap();
+    user.execute("set deadlock_timeout = '1h'; set application_name = 'user'; begin; update other set n = 0")
+        .await
+        .unwrap();
     let policy = SessionPolicy {
         lock_timeout: Duration::from_secs(60),
         statement_timeout: Some(Duration::from_secs(120)),
         ..db.policy()
     };
-    // The drip locks both rows first, then its trigger waits for `other`; the user then waits for the rows.
     let sweep = tokio::spawn(async move { apply_by(Way::Drip, &policy).await });
     tokio::task::block_in_place(|| db.wait_until_it_waits());
-    user.execute("update tutor_sessions set visual_language = 'x' where session_id = 'e2'; commit").await.unwrap();
+    let user = tokio::spawn(async move {
+        user.execute("update tutor_sessions set visual_language = 'x' where session_id = 'e2'; commit").await.unwrap();
+    });
+    tokio::task::block_in_place(|| {
+        db.wait_until(
+            "select exists (select 1 from pg_stat_activity
+             where application_name = 'user' and datname = current_database() and wait_event_type = 'Lock')",
+        );
+    });
+    gate.execute("select pg_advisory_unlock(42)").await.unwrap();
+    user.await.unwrap();
     let report = sweep.await.unwrap();
     assert_eq!((report.status, report.counts.removed, db.rows()), (PolicyStatus::Ok, 2, 0), "{:?}", report.message);
+    db.wait_until("select deadlocks = 1 from pg_stat_database where datname = current_database()");
+}
+
+/// Stops after the first batch.
+struct StopsAfterOne(std::sync::atomic::AtomicBool);
+
+impl Observer for StopsAfterOne {
+    fn seen(&self, _: Seen) {
+        self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_is_asked_to_stop_ends_after_the_batch_in_hand() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(30_000, 1);
+        let observer = StopsAfterOne(false.into());
+        let report = sweep_by(way, &db.policy(), std::path::Path::new("/"), now(), &observer).await;
+        let left: u64 = db.sql("select count(*) from tutor_sessions").parse().unwrap();
+        assert_eq!(report.status, PolicyStatus::Partial, "{way:?}: {report:?}");
+        assert!(report.counts.removed > 0 && left > 1, "{way:?}: {left} left");
+        assert_eq!(report.counts.removed + left, 30_001, "{way:?}: what was committed is counted");
+        assert!(message(&report).contains("stopped"), "{way:?}: {report:?}");
+    }
 }

@@ -217,18 +217,194 @@ async fn rows_that_a_trigger_keeps_are_passed_by_and_counted_as_failed() {
     }
 }
 
+/// Some of the rows, a trigger for some and a constraint for others; many with one and the same stamp.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_raises_ends_the_run_and_its_words_are_not_repeated() {
+async fn rows_that_are_refused_are_passed_by_one_by_one_and_the_rest_goes() {
     for way in [Way::Drip, Way::Sweep] {
-        let db = Db::shared().with_sessions(100, 5);
+        for batch_size in [1, 50, 5000] {
+            let db = Db::shared().with_sessions(1000, 5);
+            db.sql(
+                "update tutor_sessions set last_activity = '2020-01-01' where session_id ~ '^e[1-9][0-9]?$';
+                 create function refuse() returns trigger language plpgsql as $$
+                   begin if old.session_id in ('e1', 'e2', 'e50', 'e777') then raise exception 'session % is secret', old.session_id; end if;
+                   if old.session_id in ('e3', 'e1000') then raise exception using errcode = '23514', message = old.session_id; end if;
+                   return old; end $$;
+                 create trigger refuse before delete on tutor_sessions for each row execute function refuse()",
+            );
+            let report = apply_by(way, &SessionPolicy { batch_size, ..db.policy() }).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 994), "{way:?} {report:?}");
+            assert_eq!((report.errors_total, report.counts.due, db.rows()), (6, 1000, 11), "{way:?} {report:?}");
+            let errors: Vec<_> = report.errors.iter().map(|error| &*error.error).collect();
+            assert_eq!(
+                errors,
+                [
+                    "2 expired rows stay: refused by the database (SQLSTATE 23514)",
+                    "4 expired rows stay: refused by the database (SQLSTATE P0001)"
+                ]
+            );
+            assert!(!format!("{report:?}").contains("secret"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_does_not_hide_a_lock_a_reference_or_an_archive() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(500, 5);
         db.sql(
-            "create function refuse() returns trigger language plpgsql as $$
-               begin raise exception 'session % is secret', old.session_id; end $$;
-             create trigger refuse before delete on tutor_sessions for each row execute function refuse()",
+            "create table answers (session text references tutor_sessions); create index on answers (session);
+             insert into answers values ('e20');
+             create table archive (like tutor_sessions, primary key (session_id));
+             insert into archive select * from tutor_sessions where session_id = 'e30'",
         );
-        let report = apply_by(way, &db.policy()).await;
-        assert_failed(&report, "SQLSTATE P0001");
-        assert!(!format!("{report:?}").contains("secret"));
+        let mut user = db.connect().await;
+        sqlx::raw_sql("begin; update tutor_sessions set last_activity = now() where session_id = 'e10'")
+            .execute(&mut user)
+            .await
+            .unwrap();
+        let policy = SessionPolicy { archive_table: Some("archive".to_owned()), batch_size: 50, ..db.policy() };
+        let report = apply_by(way, &policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 497), "{way:?} {report:?}");
+        let kept = report.counts.kept;
+        assert_eq!((kept.in_use, kept.referenced, report.errors_total), (1, 1, 1), "{way:?} {report:?}");
+        assert_eq!(
+            report.errors[0].error,
+            "1 expired row stays: refused by the database (SQLSTATE 23505, constraint archive_pkey of archive)"
+        );
+        assert_eq!(db.count("select count(*) from archive"), 498);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
+    for way in [Way::Drip, Way::Sweep] {
+        for level in ["for each row", "for each statement"] {
+            let db = Db::shared().with_sessions(1000, 5);
+            db.sql(&format!(
+                "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+                 create trigger refuse before delete on tutor_sessions {level} execute function refuse()"
+            ));
+            let report = apply_by(way, &db.policy()).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{way:?} {report:?}");
+            assert_eq!((report.errors_total, db.rows()), (100, 1005), "{way:?} {report:?}");
+            assert_eq!(message(&report), "stopped after 100 rows that the database refuses to remove");
+        }
+    }
+}
+
+/// A trigger of the statement fires without any row, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_refuses_when_nothing_is_due_ends_the_run() {
+    let db = Db::shared().with_sessions(0, 5);
+    db.sql(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+         create trigger refuse before delete on tutor_sessions for each statement execute function refuse()",
+    );
+    assert_failed(&apply_by(Way::Drip, &db.policy()).await, "refused by the database (SQLSTATE P0001)");
+    assert_eq!(apply_by(Way::Sweep, &db.policy()).await.status, PolicyStatus::Ok);
+}
+
+/// The application's triggers and the role's own path belong together; what a stranger put on that path is never used.
+#[tokio::test(flavor = "multi_thread")]
+async fn triggers_see_the_roles_own_path_and_strangers_on_it_are_not_asked() {
+    for way in [Way::Drip, Way::Sweep] {
+        for column in ["timestamptz", "timestamp"] {
+            let db = Db::shared();
+            let role = format!("pathed_{}", db.name);
+            db.sql(&format!(
+                "create schema app; create schema evil; create role {role} login;
+                 grant usage on schema app, evil to {role}; alter role {role} set search_path = evil, app, pg_catalog;
+                 create table app.tutor_sessions (session_id text primary key, last_activity {column});
+                 create table app.answers (session text references app.tutor_sessions);
+                 create table app.audit (session text); create index on app.answers (session);
+                 insert into app.tutor_sessions select 'e' || n, now() - n * interval '3 hours' from generate_series(1, 500) n;
+                 insert into app.tutor_sessions select 'l' || n, now() from generate_series(1, 5) n;
+                 insert into app.answers values ('e7');
+                 grant select, update, delete on app.tutor_sessions to {role}; grant select on app.answers to {role};
+                 grant insert on app.audit to {role};
+                 create function app.note() returns trigger language plpgsql as $$
+                   begin insert into audit values (old.session_id); return old; end $$;
+                 create trigger note before delete on app.tutor_sessions for each row execute function app.note();"
+            ));
+            let trap =
+                "language plpgsql as $$ begin raise exception 'a stranger is asked' using errcode = '42000'; end $$";
+            let operators = [
+                ("timestamptz", "timestamptz", "boolean", "< > <= >="),
+                ("timestamp", "timestamp", "boolean", "< > <= >="),
+                ("timestamptz", "interval", "timestamptz", "+ -"),
+                ("timestamp", "interval", "timestamp", "+ -"),
+                ("tid", "tid", "boolean", "= <> < >="),
+                ("text", "text", "boolean", "="),
+                ("oid", "oid", "boolean", "="),
+                ("json", "text[]", "text", "#>>"),
+            ];
+            let mut traps = Vec::new();
+            for (left, right, result, names) in operators {
+                let function = format!("trap_{left}_{right}").replace("[]", "s");
+                traps.push(format!("create function evil.{function}({left}, {right}) returns {result} {trap};"));
+                for name in names.split(' ') {
+                    traps.push(format!(
+                        "create operator evil.{name} (function = evil.{function}, leftarg = {left}, rightarg = {right});"
+                    ));
+                }
+            }
+            for (function, result) in [
+                ("now()", "timestamptz"),
+                ("make_interval(secs float8)", "interval"),
+                ("to_json(anyelement)", "json"),
+                ("pg_try_advisory_xact_lock(bigint)", "boolean"),
+                ("to_regclass(text)", "regclass"),
+            ] {
+                traps.push(format!("create function evil.{function} returns {result} {trap};"));
+            }
+            for name in ["text", "tid", "timestamptz", "timestamp", "float8", "oid"] {
+                traps.push(format!("create domain evil.\"{name}\" as pg_catalog.int4 check (false);"));
+            }
+            db.sql(&format!("{} grant execute on all functions in schema evil to {role}", traps.concat()));
+            let policy = SessionPolicy {
+                table: "app.tutor_sessions".to_owned(),
+                activity_time_zone: (column == "timestamp").then(|| "UTC".to_owned()),
+                batch_size: 50,
+                ..crate::support::policy(&db.server.url_as(&role, &db.name))
+            };
+            let report = apply_by(way, &policy).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 499), "{way:?} {column} {report:?}");
+            assert_eq!(report.counts.kept.referenced, 1);
+            assert_eq!(db.sql("select count(*) from app.audit"), "499");
+        }
+    }
+}
+
+/// What the foreign key takes for the same, the sweep takes for the same: it does not run into the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_is_found_as_the_foreign_key_finds_it() {
+    for way in [Way::Drip, Way::Sweep] {
+        for (setup, text) in [
+            ("create extension citext", "citext"),
+            (
+                "create collation nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+                "text collate nocase",
+            ),
+            ("create domain id as varchar(36)", "id"),
+            ("select 1", "char(5)"),
+        ] {
+            let db = Db::shared();
+            db.sql(&format!(
+                "{setup}; create table tutor_sessions (session_id {text} primary key, last_activity timestamptz);
+                 create index on tutor_sessions (last_activity);
+                 insert into tutor_sessions select 'e' || n, now() - interval '3 hours' from generate_series(1, 100) n;
+                 create table answers (session {text} references tutor_sessions on delete restrict);
+                 create index on answers (session); insert into answers values ('e7')"
+            ));
+            if text.starts_with("citext") || text.contains("nocase") {
+                db.sql("insert into answers values ('E9')");
+            }
+            let referred = db.count("select count(*) from answers");
+            assert_eq!(plan(&db.policy()).await.counts.kept.referenced, referred, "{text}");
+            let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+            assert_eq!((report.status, report.errors_total), (PolicyStatus::Ok, 0), "{way:?} {text} {report:?}");
+            assert_eq!((report.counts.removed, report.counts.kept.referenced), (100 - referred, referred), "{text}");
+        }
     }
 }
 
@@ -278,14 +454,14 @@ async fn a_tiny_statement_timeout_halves_the_batch_and_goes_on() {
     }
 }
 
-/// A trigger fails as a serialization failure does: three times, or always.
+/// A trigger fails as a serialization failure or a deadlock does: three times, or always.
 #[tokio::test(flavor = "multi_thread")]
-async fn serialization_failures_are_tried_again_a_bounded_number_of_times() {
-    for (way, failures, status) in [
-        (Way::Drip, 3, PolicyStatus::Ok),
-        (Way::Sweep, 3, PolicyStatus::Ok),
-        (Way::Drip, 1_000_000, PolicyStatus::Failed),
-        (Way::Sweep, 1_000_000, PolicyStatus::Failed),
+async fn conflicts_are_tried_again_a_bounded_number_of_times() {
+    for (way, code, failures, status) in [
+        (Way::Drip, "40001", 3, PolicyStatus::Ok),
+        (Way::Sweep, "40P01", 3, PolicyStatus::Ok),
+        (Way::Drip, "40P01", 1_000_000, PolicyStatus::Failed),
+        (Way::Sweep, "40001", 1_000_000, PolicyStatus::Failed),
     ] {
         let db = Db::shared().with_sessions(10, 5);
         // A sequence counts on, although every failed transaction is rolled back.
@@ -293,7 +469,7 @@ async fn serialization_failures_are_tried_again_a_bounded_number_of_times() {
             "create sequence tries;
              create function fail() returns trigger language plpgsql as $$
                begin if old.session_id = 'e5' and nextval('public.tries') <= {failures} then
-                 raise exception 'try again' using errcode = '40001'; end if; return old; end $$;
+                 raise exception 'try again' using errcode = '{code}'; end if; return old; end $$;
              create trigger fail before delete on tutor_sessions for each row execute function fail()"
         ));
         let report = apply_by(way, &db.policy()).await;

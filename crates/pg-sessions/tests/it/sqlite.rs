@@ -110,7 +110,11 @@ async fn a_column_that_mixes_forms_is_refused() {
         file.sql(row).await;
         let report = apply(&file.policy()).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Failed, 0), "{row}");
-        assert!(message(&report).contains("holds 5 times as text in UTC"), "{}", message(&report));
+        assert!(
+            message(&report).contains("holds text in UTC (2026-01-02 03:04:05.678901) in 5 rows, seconds"),
+            "{}",
+            message(&report)
+        );
         assert_eq!(file.left().await, "due1 due2 due3 future null x young");
     }
 }
@@ -243,6 +247,93 @@ async fn keys_triggers_and_archives_work_as_on_the_server() {
             "{report:?}"
         );
         assert_eq!(file.left().await, "a b c live");
+    }
+}
+
+/// A file of 1,000 expired rows in the order of their ids, many with one and the same stamp, and five live ones.
+async fn thousand(setup: &'static str) -> File {
+    let mut file = File::new(
+        "create table tutor_sessions (session_id text primary key, last_activity datetime);
+         create index ix on tutor_sessions (last_activity);
+         with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000)
+         insert into tutor_sessions select 'e' || i, case when i < 100 then '2020-01-01 00:00:00' else datetime('now', '-3 hours', '-' || i || ' seconds') end from n;
+         insert into tutor_sessions values ('l1', datetime('now')), ('l2', datetime('now')), ('l3', datetime('now')), ('l4', datetime('now')), ('l5', datetime('now'))",
+    )
+    .await;
+    file.sql(setup).await;
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_refused_are_passed_by_one_by_one_and_the_rest_goes() {
+    for refuse in [
+        "create trigger refuse before delete on tutor_sessions when old.session_id in ('e1', 'e2', 'e50', 'e777', 'e1000')
+         begin select raise(abort, 'a secret session'); end",
+        "create trigger refuse before delete on tutor_sessions when old.session_id in ('e1', 'e2', 'e50', 'e777', 'e1000')
+         begin select raise(fail, 'a secret session'); end",
+        "create trigger refuse before delete on tutor_sessions when old.session_id in ('e1', 'e2', 'e50', 'e777', 'e1000')
+         begin select raise(rollback, 'a secret session'); end",
+    ] {
+        for way in [Way::Drip, Way::Sweep] {
+            for batch_size in [1, 50, 5000] {
+                let mut file = thousand(refuse).await;
+                let report = apply_by(way, &SessionPolicy { batch_size, ..file.policy() }).await;
+                assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 995), "{way:?} {report:?}");
+                assert_eq!((report.errors_total, report.counts.due), (5, 1000), "{way:?} {report:?}");
+                assert_eq!(
+                    report.errors[0].error,
+                    "5 expired rows stay: refused by the database (SQLite code 1811, a constraint or trigger)"
+                );
+                assert_eq!(file.left().await, "e1 e1000 e2 e50 e777 l1 l2 l3 l4 l5", "{way:?} {batch_size} {refuse}");
+                assert!(!format!("{report:?}").contains("secret"));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
+    for way in [Way::Drip, Way::Sweep] {
+        let file =
+            thousand("create trigger refuse before delete on tutor_sessions begin select raise(abort, 'no'); end")
+                .await;
+        let report = apply_by(way, &file.policy()).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{way:?} {report:?}");
+        assert_eq!(report.errors_total, 100, "{way:?} {report:?}");
+        assert!(message(&report).starts_with("stopped after 100 rows that the database refuses to remove"));
+    }
+}
+
+/// The key compares by the collation of our column, whatever the other table's is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_is_found_as_the_foreign_key_finds_it() {
+    for way in [Way::Drip, Way::Sweep] {
+        let mut file = File::new(
+            "create table tutor_sessions (session_id text collate nocase primary key, last_activity datetime);
+             insert into tutor_sessions values ('a', '2020-01-01 00:00:00'), ('b', '2020-01-01 00:00:00');
+             create table answers (session text collate binary references tutor_sessions on delete restrict);
+             create index ix_answers on answers (session); insert into answers values ('A');",
+        )
+        .await;
+        let report = apply_by(way, &file.policy()).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{way:?} {report:?}");
+        assert_eq!((report.counts.kept.referenced, file.left().await.as_str()), (1, "a"), "{way:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_and_is_no_file_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("folder.db")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe.db")).status().unwrap();
+    assert!(made.success());
+    for name in ["folder.db", "pipe.db"] {
+        let policy = crate::support::policy(&format!("sqlite:///{}/{name}", folder.path().display()));
+        assert_failed(&apply(&policy).await, "is no database file but a folder, a pipe or a device");
+        assert_failed(&plan(&policy).await, "is no database file");
+        assert!(cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.is_err());
+        let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Problem));
     }
 }
 
