@@ -82,8 +82,8 @@ async fn every_answer_is_as_described() {
     let file: Value = serde_json::from_str(&file.body).unwrap();
     assert_described("TrackedFile", &file);
     let hold = format!("/api/v1/files/{}/hold", file["id"].as_str().unwrap());
-    let held = world.call("PUT", &hold, &["Content-Type: application/json"], "{\"for\":90}").await;
-    assert_described("HeldUntil", &held.is(200));
+    let answer = world.call("PUT", &hold, &["Content-Type: application/json"], "{\"for\":90}").await;
+    assert_described("HeldUntil", &answer.is(200));
     assert_described("Report", &world.post("/api/v1/sweeps?wait=true", &json!({ "dry_run": true })).await.is(200));
     assert_described("Accepted", &world.post("/api/v1/sweeps", &json!({})).await.is(202));
     world.service.drained().await;
