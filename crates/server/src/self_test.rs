@@ -70,8 +70,8 @@ fn steps(address: SocketAddr, models: &Path) -> Result<(), String> {
     std::fs::write(&part, "ISO-10303-21;").map_err(|error| error.to_string())?;
     let body = format!(r#"{{"policy":"temp-models","path":"part.step","ttl":"{}s"}}"#, TTL.as_secs());
     let begun = Instant::now();
-    let (status, registered) = call(address, "POST", "/api/v1/files", &body)?;
-    expect(status == 201 || status == 200, &format!("registering a file answers {status}: {registered}"))?;
+    let (status, answer) = call(address, "POST", "/api/v1/files", &body)?;
+    expect(status == 201 || status == 200, &format!("registering a file answers {status}: {answer}"))?;
     say(&format!("registered a file with a ttl of {} s", TTL.as_secs()));
 
     let stats = |of: &Value| of["cleanup_stats"]["tracked_files"].clone();

@@ -339,7 +339,7 @@ fn times_of_files_are_promises_and_are_forgotten_with_them() {
     assert_eq!((first.until, first.made_at), (at(200), at(1)), "the later one counts");
     assert_eq!(promises.ttls().count(), 41);
     let gone: Vec<String> = (0..40).map(|number| format!("/srv/b{number}")).collect();
-    let gone: Vec<&[u8]> = gone.iter().map(|path| path.as_bytes()).collect();
+    let gone: Vec<&[u8]> = gone.iter().map(String::as_bytes).collect();
     promises.forget_ttls(&gone, at(2)).unwrap();
     promises.forget_ttls(&[b"/srv/unknown"], at(2)).unwrap();
     assert_eq!(promises.ttls().count(), 1);
