@@ -168,7 +168,7 @@ pub struct Check {
 /// One thing that `config check` found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// The policy it concerns.
+    /// The policy it concerns; `all` where it concerns every one.
     pub policy: String,
     /// How bad it is.
     pub severity: Severity,

@@ -30,7 +30,14 @@ impl Engine {
         let memory = self.memory(Use::Look);
         let files = self.config.files.iter().filter_map(|policy| self.check_files(policy, &memory));
         let sessions: Vec<_> = self.config.sessions.iter().collect();
-        let findings: Vec<Finding> = files.chain(rows::check(&sessions, &self.folder)).collect();
+        let zone = crate::zone::time_zone(self.config.time_zone.as_deref()).err().map(|error| Finding {
+            policy: "all".to_owned(),
+            severity: Severity::Error,
+            message: error.to_string(),
+            remedy: Some("ls /usr/share/zoneinfo".to_owned()),
+        });
+        let findings: Vec<Finding> =
+            zone.into_iter().chain(files).chain(rows::check(&sessions, &self.folder)).collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin.to_string();
         Check { format_version: FORMAT_VERSION, config, status, findings }

@@ -16,7 +16,9 @@ mod place;
 mod rows;
 pub mod track;
 mod watch;
+mod zone;
 
 pub use crate::engine::{At, Engine, Request, RequestError, Watcher, run_id};
 pub use crate::open::{OpenError, Origin};
 pub use crate::past::{MemoryError, NewHold};
+pub use crate::zone::{UnknownZone, time_zone};

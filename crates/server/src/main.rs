@@ -16,7 +16,7 @@ use cleanup_server::self_test;
 #[derive(Debug, Parser)]
 #[command(version, name = "cleanup-server")]
 struct Args {
-    /// The configuration; else $CLEANUP_CONFIG, ./cleanup.toml, the user's, the system's, the built-in default
+    /// The configuration; else `$CLEANUP_CONFIG`, ./cleanup.toml, the user's, the system's, the built-in default
     #[arg(short, long, value_name = "PATH")]
     config: Option<PathBuf>,
     /// How to log; by default text on stderr, with priorities where the journal reads it

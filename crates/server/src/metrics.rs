@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
+use cleanup_core::policy::Schedule;
 use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -57,6 +58,7 @@ pub struct Metrics {
     errors: Family<OfError, Counter>,
     sweep_duration: Family<OfPolicy, Histogram, fn() -> Histogram>,
     last_success: Family<OfPolicy, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    interval: Family<OfPolicy, Gauge<f64, std::sync::atomic::AtomicU64>>,
     due: Family<OfPolicy, Gauge>,
     tracked_files: Family<OfPolicy, Gauge>,
     held: Family<OfPolicy, Gauge>,
@@ -74,6 +76,7 @@ impl Default for Metrics {
             errors: Family::default(),
             sweep_duration: Family::new_with_constructor(|| Histogram::new(SWEEP_SECONDS)),
             last_success: Family::default(),
+            interval: Family::default(),
             due: Family::default(),
             tracked_files: Family::default(),
             held: Family::default(),
@@ -105,6 +108,12 @@ impl Metrics {
             Unit::Seconds,
             self.last_success.clone(),
         );
+        registry.register_with_unit(
+            "interval",
+            "How often the policy runs by itself; a policy with `cron` or without a schedule has none",
+            Unit::Seconds,
+            self.interval.clone(),
+        );
         registry.register("due", "What the last look found due and is still there", self.due.clone());
         registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register("policy_held", "Whether a brake held the policy back in its last run", self.held.clone());
@@ -120,7 +129,7 @@ impl Metrics {
     }
 
     /// Begins at zero for a policy, so that a rate over its first removal is right.
-    pub(crate) fn expect(&self, policy: &str, kind: PolicyKind) {
+    pub(crate) fn expect(&self, policy: &str, kind: PolicyKind, schedule: Option<&Schedule>) {
         let of = || OfPolicy { policy: policy.to_owned() };
         match kind {
             PolicyKind::Files => {
@@ -133,12 +142,16 @@ impl Metrics {
         for kind in [ITEM, POLICY].into_iter().chain(database) {
             drop(self.errors.get_or_create(&OfError { policy: policy.to_owned(), kind }));
         }
+        if let Some(Schedule::Every(every)) = schedule {
+            self.interval.get_or_create(&of()).set(every.as_secs_f64());
+        }
         drop(self.held.get_or_create(&of()));
         drop(self.sweep_duration.get_or_create(&of()));
     }
 
     /// Forgets what only policies of an old configuration had to show. Counters stay: they never go back.
     pub(crate) fn forget_gauges(&self) {
+        self.interval.clear();
         self.due.clear();
         self.tracked_files.clear();
         self.held.clear();

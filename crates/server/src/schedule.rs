@@ -21,6 +21,8 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use sha2::{Digest as _, Sha256};
 
+pub use cleanup_engine::{UnknownZone, time_zone};
+
 /// What an interval shorter than this counts as: nothing runs more often than once a second.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How much of an interval the spread may take: one part in this many.
@@ -33,22 +35,6 @@ const MAX_SPREAD_MISSED: Duration = Duration::from_secs(60);
 const MAX_SPREAD_CRON: Duration = Duration::from_secs(30);
 /// Where a schedule without any further run is said to run next: after everything that a clock can show.
 const NEVER: Moment = Moment::from_unix(i64::MAX, 0);
-
-/// The zone that `time_zone` names is not known on this machine.
-#[derive(Debug, thiserror::Error)]
-#[error("`time_zone` names the zone \"{}\", which this machine does not know: {source}", zone.escape_debug())]
-pub struct UnknownZone {
-    zone: String,
-    source: jiff::Error,
-}
-
-/// The zone in which schedules run: the one that `time_zone` names, else the machine's own.
-pub fn time_zone(configured: Option<&str>) -> Result<TimeZone, UnknownZone> {
-    match configured {
-        None => Ok(TimeZone::system()),
-        Some(name) => TimeZone::get(name).map_err(|source| UnknownZone { zone: name.to_owned(), source }),
-    }
-}
 
 /// This machine's turn for one policy, so that a fleet does not hit its database in the same second.
 ///

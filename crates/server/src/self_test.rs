@@ -74,9 +74,9 @@ fn steps(address: SocketAddr, models: &Path) -> Result<(), String> {
     expect(status == 201 || status == 200, &format!("registering a file answers {status}: {answer}"))?;
     say(&format!("registered a file with a ttl of {} s", TTL.as_secs()));
 
-    let stats = |of: &Value| of["cleanup_stats"]["tracked_files"].clone();
+    let tracked = |of: &Value| of["cleanup_stats"]["tracked_files"].clone();
     let (_, before) = call(address, "GET", "/cleanup/stats", "")?;
-    expect(stats(&before) == 1, &format!("GET /cleanup/stats counts it: {before}"))?;
+    expect(tracked(&before) == 1, &format!("GET /cleanup/stats counts it: {before}"))?;
     say(&format!("GET  /cleanup/stats    {}", before["cleanup_stats"]));
     let (_, manual) = call(address, "POST", "/cleanup/manual", "")?;
     expect(manual["message"] == "Manual cleanup completed", &format!("POST /cleanup/manual answers {manual}"))?;
@@ -87,7 +87,7 @@ fn steps(address: SocketAddr, models: &Path) -> Result<(), String> {
     expect(begun.elapsed() >= TTL, "it goes no earlier than promised")?;
     expect(!part.exists(), "it is gone")?;
     let (_, after) = call(address, "GET", "/cleanup/stats", "")?;
-    expect(stats(&after) == 0, &format!("GET /cleanup/stats counts none: {after}"))?;
+    expect(tracked(&after) == 0, &format!("GET /cleanup/stats counts none: {after}"))?;
     say(&format!("gone after {:.2} s", begun.elapsed().as_secs_f64()));
     Ok(())
 }

@@ -99,10 +99,10 @@ impl Service {
     fn adopt(&self, live: Live) {
         self.feed.latest.remember(live.engine.last_runs());
         let Config { files, sessions, .. } = live.engine.config();
-        let files = files.iter().map(|policy| (&policy.rule.name, PolicyKind::Files));
-        let sessions = sessions.iter().map(|policy| (&policy.rule.name, PolicyKind::Sessions));
-        for (name, kind) in files.chain(sessions) {
-            self.feed.metrics.expect(name, kind);
+        let files = files.iter().map(|policy| (&policy.rule.name, PolicyKind::Files, &policy.schedule));
+        let sessions = sessions.iter().map(|policy| (&policy.rule.name, PolicyKind::Sessions, &policy.schedule));
+        for (name, kind, schedule) in files.chain(sessions) {
+            self.feed.metrics.expect(name, kind, schedule.as_ref());
             let last = self.feed.latest.of(name).unwrap_or_default();
             if let Some(at) = last.succeeded_at {
                 self.feed.metrics.succeeded(name, at);

@@ -93,3 +93,14 @@ fn the_variable_names_a_configuration_as_the_flag_does() {
     assert!(shown.is_fine().starts_with("# mine.toml\n"), "{shown}");
     assert!(world.run("config show").is_fine().starts_with("# the built-in default\n"));
 }
+
+#[test]
+fn check_looks_the_time_zone_up() {
+    let world = World::with_policy("");
+    let text = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    world.write("cleanup.toml", &format!("time_zone = \"Mars/Olympus\"\n{text}"));
+    let refused = world.run("config check");
+    assert!(refused.exits(1).contains("Mars/Olympus"), "{refused}");
+    world.write("cleanup.toml", &format!("time_zone = \"Europe/Berlin\"\n{text}"));
+    world.run("config check").is_fine();
+}
