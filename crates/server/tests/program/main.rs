@@ -44,10 +44,10 @@ fn the_calls_of_the_replaced_service_answer_in_its_form() {
     world.model("a.step", Duration::ZERO);
     let server = world.serve();
     wait_until(|| server.tracked() == 1, "the old one goes at once");
-    let (status, stats) = server.call_text("GET", "/cleanup/stats", "");
+    let (code, stats) = server.call_text("GET", "/cleanup/stats", "");
     let inner =
         r#""cleanup_stats":{"total_files":1,"tracked_files":1,"cleanup_interval_minutes":30,"service_running":true}"#;
-    assert_eq!((status, stats), (200, format!(r#"{{"status":"success",{inner}}}"#)));
+    assert_eq!((code, stats), (200, format!(r#"{{"status":"success",{inner}}}"#)));
     let (status, manual) = server.call_text("POST", "/cleanup/manual", "");
     let message = r#""message":"Manual cleanup completed""#;
     assert_eq!((status, manual), (200, format!(r#"{{"status":"success",{message},{inner}}}"#)));

@@ -118,9 +118,9 @@ impl Server {
 
     /// The tracked files of which `/cleanup/stats` tells.
     pub(crate) fn tracked(&self) -> u64 {
-        let (status, stats) = self.call("GET", "/cleanup/stats", "");
-        assert_eq!(status, 200, "{stats}");
-        stats["cleanup_stats"]["tracked_files"].as_u64().unwrap()
+        let (status, answer) = self.call("GET", "/cleanup/stats", "");
+        assert_eq!(status, 200, "{answer}");
+        answer["cleanup_stats"]["tracked_files"].as_u64().unwrap()
     }
 
     pub(crate) fn register(&self, name: &str, ttl: &str) -> (u16, Value) {
