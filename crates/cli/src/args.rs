@@ -218,6 +218,10 @@ pub(crate) struct SweepFlags {
     /// Exit 69 when a database is away
     #[arg(long)]
     pub(crate) strict: bool,
+
+    /// Write metrics for the textfile collector of `node_exporter`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) textfile: Option<PathBuf>,
 }
 
 impl SweepFlags {
@@ -232,6 +236,7 @@ impl SweepFlags {
             (self.at.is_some(), "--at"),
             (self.force, "--force"),
             (self.strict, "--strict"),
+            (self.textfile.is_some(), "--textfile"),
         ]
         .into_iter()
         .find_map(|(given, name)| given.then_some(name))
@@ -248,6 +253,7 @@ impl SweepFlags {
             at: self.at.or(before.at),
             force: self.force || before.force,
             strict: self.strict || before.strict,
+            textfile: self.textfile.or(before.textfile),
         }
     }
 

@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod progress;
 mod render;
+mod textfile;
 
 use std::process::ExitCode;
 

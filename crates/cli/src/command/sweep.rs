@@ -22,6 +22,7 @@ use crate::render::block::{Block, FirstPaths, planned_line};
 use crate::render::place::Places;
 use crate::render::problem::Problem;
 use crate::render::summary::Summary;
+use crate::textfile;
 
 pub(super) fn run(
     global: &Global,
@@ -29,6 +30,9 @@ pub(super) fn run(
     flags: &SweepFlags,
     console: &mut Console,
 ) -> Result<Code, Failure> {
+    if flags.dry_run && flags.textfile.is_some() {
+        return Err(Failure::Usage("`--textfile` tells of sweeps, and a dry run is none".to_owned()));
+    }
     let engine = super::open(global)?;
     let ages = ages(&engine, &policies, flags)?;
     let request = Request {
@@ -64,6 +68,12 @@ pub(super) fn run(
         }
     } else {
         print(&report, &first, &places, console);
+    }
+    if let Some(path) = &flags.textfile
+        && let Err(error) = textfile::write(path, &report)
+    {
+        // What was removed is removed; that nobody hears of it is worth a word, and no other exit code.
+        console.problem(&Problem::warning(format!("the metrics are not written to {}: {error}", path.display())));
     }
     let strictness = if flags.strict { Strictness::Strict } else { Strictness::Lenient };
     Ok(Code::of(exit::faults(&report, strictness)))

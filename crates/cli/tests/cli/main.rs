@@ -13,5 +13,6 @@ mod output;
 mod seed;
 mod sweep;
 mod terminal;
+mod textfile;
 mod units;
 mod world;

@@ -48,9 +48,9 @@ fn the_calls_of_the_replaced_service_answer_in_its_form() {
     let inner =
         r#""cleanup_stats":{"total_files":1,"tracked_files":1,"cleanup_interval_minutes":30,"service_running":true}"#;
     assert_eq!((code, stats), (200, format!(r#"{{"status":"success",{inner}}}"#)));
-    let (status, manual) = server.call_text("POST", "/cleanup/manual", "");
+    let (code, manual) = server.call_text("POST", "/cleanup/manual", "");
     let message = r#""message":"Manual cleanup completed""#;
-    assert_eq!((status, manual), (200, format!(r#"{{"status":"success",{message},{inner}}}"#)));
+    assert_eq!((code, manual), (200, format!(r#"{{"status":"success",{message},{inner}}}"#)));
 }
 
 #[test]

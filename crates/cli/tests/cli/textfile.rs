@@ -1,0 +1,46 @@
+//! `--textfile`: metrics of sweeps that end.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::world::{DAY, World};
+
+#[test]
+fn counters_go_on_from_sweep_to_sweep() {
+    let world = World::with_policy("");
+    let sample = |name: &str| {
+        let text = fs::read_to_string(world.path("cleanup.prom")).unwrap();
+        let start = format!("{name}{{");
+        let line = text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no {name} in {text}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    for removed in [2.0, 4.0] {
+        world.file("out/a.tmp", DAY);
+        world.file("out/b.tmp", DAY);
+        world.run("--textfile cleanup.prom -q").is_fine();
+        assert!((sample("cleanup_files_removed_total") - removed).abs() < 0.5);
+        assert!(sample("cleanup_due").abs() < 0.5);
+    }
+    assert!(sample("cleanup_last_success_timestamp_seconds") > 1_700_000_000.0);
+    let mode = fs::metadata(world.path("cleanup.prom")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644, "the collector may read it");
+    assert_eq!(
+        fs::read_dir(world.path("."))
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".cleanup-") })
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn metrics_that_cannot_be_written_cost_no_sweep() {
+    let world = World::with_policy("");
+    world.file("out/a.tmp", DAY);
+    let swept = world.run("--textfile missing/cleanup.prom");
+    assert!(swept.err.contains("the metrics are not written to missing/cleanup.prom"), "{swept}");
+    swept.exits(0);
+    assert!(!world.path("out/a.tmp").exists());
+    world.run("--dry-run --textfile cleanup.prom").exits(2);
+    world.run("--textfile cleanup.prom sweep --dry-run").exits(2);
+}
