@@ -123,3 +123,23 @@ fn a_flat_policy_watches_one_folder() {
     fs::write(tree.path().join("sub/b"), "1").unwrap();
     assert!(hints(&mut watch).is_empty());
 }
+
+#[test]
+fn more_than_the_kernel_can_queue_is_a_reason_to_look_at_everything() {
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let limit: usize = limit.trim().parse().unwrap();
+    let tree = tempfile::tempdir().unwrap();
+    let policy = policy(tree.path());
+    let store = Store::open(&policy, Vec::new()).unwrap();
+    let mut watch = Watch::open(&store).unwrap();
+    // Each makes at least two events.
+    for number in 0..=limit / 2 {
+        fs::write(tree.path().join(number.to_string()), "").unwrap();
+    }
+    let hints = hints(&mut watch);
+    assert_eq!(hints.iter().filter(|hint| *hint == "anything").count(), 1, "{} hints", hints.len());
+    fs::write(tree.path().join("later"), "").unwrap();
+    let mut later = Vec::new();
+    watch.read(|hint| later.push(format!("{hint:?}"))).unwrap();
+    assert_eq!(later.len(), 2, "and it goes on");
+}

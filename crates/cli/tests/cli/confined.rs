@@ -46,7 +46,7 @@ impl Confined {
         let policy = |name: &str| {
             format!("[files.{name}]\nroot = \"my {name}\"\ninclude = [\"*.tmp\"]\nmax_age = \"1h\"\nevery = \"1h\"\n")
         };
-        let confined = Self::new(&(policy("out") + &policy("beside")), "out")?;
+        let confined = Self::new(&(policy("out") + &policy("beside")), "cleanup-sweep-out")?;
         for root in ["my out", "my beside"] {
             confined.world.file(format!("{root}/old.tmp"), 2 * HOUR);
             confined.world.file(format!("{root}/young.tmp"), HOUR / 2);
@@ -56,7 +56,7 @@ impl Confined {
     }
 
     /// `None`, said aloud, where this cannot be played; in CI it must be.
-    fn new(config: &str, policy: &str) -> Option<Self> {
+    fn new(config: &str, unit: &str) -> Option<Self> {
         let possible = am_root() && unshares();
         if !possible {
             let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
@@ -80,7 +80,7 @@ impl Confined {
         world
             .ran(world.command(&["units", "--out", "u", "--user", "nobody", "--prefix", prefix]).output().unwrap())
             .exits(0);
-        let unit = fs::read_to_string(world.path(format!("u/systemd/cleanup-sweep-{policy}.service"))).unwrap();
+        let unit = fs::read_to_string(world.path(format!("u/systemd/{unit}.service"))).unwrap();
         Some(Self { world, unit })
     }
 
@@ -202,7 +202,7 @@ fn the_limits_are_real() {
 fn a_sweep_removes_sessions_under_the_limits_of_its_unit() {
     let config = "[sessions.logins]\nurl = \"${DATABASE_URL}\"\ntable = \"logins\"\nid_column = \"id\"\n\
                   activity_column = \"seen\"\nmax_idle = \"2h\"\nevery = \"1h\"\n";
-    let Some(confined) = Confined::new(config, "logins") else { return };
+    let Some(confined) = Confined::new(config, "cleanup-sweep-logins") else { return };
     let server = cleanup_test_postgres::shared().unwrap();
     let database = server.create_database().unwrap();
     let table = "create table logins (id text primary key, seen timestamptz not null); create index on logins (seen); \
@@ -211,4 +211,27 @@ fn a_sweep_removes_sessions_under_the_limits_of_its_unit() {
     let ran = confined.world.ran(confined.run(&confined.exec_start(), Some(&server.url(&database))));
     assert!(ran.is_fine().starts_with("Removed 1 session"), "{ran}");
     assert_eq!(server.psql(&database, "select id from logins").unwrap().trim(), "live");
+}
+
+#[test]
+fn the_service_keeps_a_deadline_under_the_limits_of_its_unit() {
+    let config = "[files.out]\nroot = \"out\"\ninclude = [\"*.tmp\"]\nmax_age = \"1h\"\nevery = \"1h\"\n";
+    let Some(confined) = Confined::new(config, "cleanup-server") else { return };
+    let server = Path::new(env!("CARGO_BIN_EXE_cleanup")).with_file_name("cleanup-server");
+    if !server.exists() {
+        // A whole build has it beside the other one.
+        assert!(std::env::var_os("CI").is_none(), "{} is missing, and nothing is skipped in CI", server.display());
+        eprintln!("SKIPPED: {} is not built", server.display());
+        return;
+    }
+    assert!(Command::new("cp").arg(server).arg(confined.world.path("bin")).status().unwrap().success());
+    let root = confined.world.path("out");
+    fs::create_dir(&root).unwrap();
+    chown(&root, Some(NOBODY), Some(NOBODY)).unwrap();
+    let binary = confined.world.path("bin/cleanup-server").to_str().unwrap().to_owned();
+    assert!(confined.exec_start()[0] == binary, "the unit starts it");
+    let place = format!("TMPDIR={}", root.display());
+    let output = confined.run(&["/usr/bin/env", &place, &binary, "--self-test"], None);
+    let ran = confined.world.ran(output);
+    assert!(ran.is_fine().ends_with("self-test passed\n"), "{ran}");
 }
