@@ -7,13 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use cleanup_units::{Change, Existing, FOLDERS, IMAGE, Target, changes, difference, render};
+use cleanup_units::{Change, Existing, FOLDERS, IMAGE, Target, changes, render};
 use walkdir::WalkDir;
 
 use crate::shell::top;
-
-/// How many lines of a stale file are shown.
-const SHOWN_LINES: usize = 12;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -96,14 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn report(steps: &[Change<'_>], files: usize) -> Result<()> {
     for step in steps {
-        match step {
-            Change::Create(file) => println!("missing: {}", file.path),
-            Change::Replace(file, old) => {
-                println!("stale: {}\n{}", file.path, difference(old, &file.text, SHOWN_LINES));
-            }
-            Change::Remove(path) => println!("rendered no more: {path}"),
-            Change::Foreign(path) => println!("not ours: {path}"),
-        }
+        println!("{step}");
     }
     if !steps.is_empty() {
         bail!(

@@ -4,6 +4,7 @@
 //! beside them is never touched, and one in the place of a rendered file is refused instead of overwritten.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::{File, MARK};
 
@@ -12,6 +13,9 @@ pub const FOLDERS: &[&str] = &["container", "cron", "k8s", "logrotate", "prometh
 
 /// What lies in these folders: the text of each file by its path below the output folder.
 pub type Existing = BTreeMap<String, String>;
+
+/// How many lines of a difference are shown.
+const SHOWN_LINES: usize = 12;
 
 /// One step towards what was rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,20 @@ impl Change<'_> {
         match self {
             Self::Create(file) | Self::Replace(file, _) => &file.path,
             Self::Remove(path) | Self::Foreign(path) => path,
+        }
+    }
+}
+
+/// What is not as it should be, with what differs in a stale file; ends without a line end.
+impl fmt::Display for Change<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(file) => write!(f, "missing: {}", file.path),
+            Self::Replace(file, old) => {
+                write!(f, "stale: {}\n{}", file.path, difference(old, &file.text, SHOWN_LINES).trim_end())
+            }
+            Self::Remove(path) => write!(f, "rendered no more: {path}"),
+            Self::Foreign(path) => write!(f, "not ours: {path}"),
         }
     }
 }
@@ -58,7 +76,7 @@ pub fn changes<'a>(files: &'a [File], existing: &'a Existing) -> Vec<Change<'a>>
 }
 
 /// What differs, in at most so many lines: those between the first and the last difference, old ones with `-`.
-pub fn difference(old: &str, new: &str, lines: usize) -> String {
+fn difference(old: &str, new: &str, lines: usize) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[same..], &new[same..]);

@@ -31,7 +31,7 @@ use std::path::Path;
 
 use cleanup_core::config::ConfigError;
 
-pub use changes::{Change, Existing, FOLDERS, changes, difference};
+pub use changes::{Change, Existing, FOLDERS, changes};
 
 /// How every rendered file begins; a file that begins otherwise is not ours, and is never changed or removed.
 pub const MARK: &str = "# Rendered from cleanup.toml;";

@@ -9,16 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use cleanup_core::config::DEFAULT;
 use cleanup_engine::{Engine, OpenError};
-use cleanup_units::{Change, Existing, FOLDERS, RenderError, Rendered, Target, changes, difference, render};
+use cleanup_units::{Change, Existing, FOLDERS, RenderError, Rendered, Target, changes, render};
 
 use crate::args::{Global, UnitsArgs};
 use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
 use crate::render::problem::Problem;
-
-/// How many lines of a stale file `--check` shows.
-const SHOWN_LINES: usize = 12;
 
 pub(super) fn run(global: &Global, args: &UnitsArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let rendered = rendered(global, args)?;
@@ -80,14 +77,7 @@ fn rendered(global: &Global, args: &UnitsArgs) -> Result<Rendered, Failure> {
 
 fn compared(steps: &[Change<'_>], console: &mut Console) -> Vec<Fault> {
     for step in steps {
-        match step {
-            Change::Create(file) => console.out.print(format_args!("missing: {}", file.path)),
-            Change::Replace(file, old) => {
-                console.out.write(format_args!("stale: {}\n{}", file.path, difference(old, &file.text, SHOWN_LINES)));
-            }
-            Change::Remove(path) => console.out.print(format_args!("rendered no more: {path}")),
-            Change::Foreign(path) => console.out.print(format_args!("not ours: {path}")),
-        }
+        console.out.print(step);
     }
     (!steps.is_empty()).then_some(Fault::Failed).into_iter().collect()
 }
