@@ -3,14 +3,15 @@
 //! Workers count into a [`Tally`]; a tally becomes a [`PolicyReport`], and those make a [`Report`]. The shape of the
 //! JSON is a contract with scripts: keys are added, never renamed or lost.
 
+mod tally;
+
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::candidate::{Candidate, Class, Name};
+pub use self::tally::Tally;
+use crate::candidate::Name;
 use crate::moment::Moment;
-use crate::store::{Outcome, Seen};
-use crate::verdict::{Keep, Verdict};
 
 /// The version of the JSON shape, raised when a key changes its meaning.
 pub const FORMAT_VERSION: u32 = 1;
@@ -397,117 +398,4 @@ pub fn json_path(bytes: &[u8]) -> (String, Option<String>) {
     }
     let exact = base64::engine::general_purpose::STANDARD.encode(bytes);
     (String::from_utf8_lossy(bytes).into_owned(), Some(exact))
-}
-
-/// What one worker has counted so far. Adding tallies in any order gives the same counts.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// The counts.
-    pub counts: Counts,
-    /// The first [`MAX_ERRORS`] failed items.
-    pub errors: Vec<ItemError>,
-    /// How many items failed.
-    pub errors_total: u64,
-    /// Why the sweep ended before its end.
-    pub stopped: Option<String>,
-}
-
-impl Tally {
-    /// Counts a verdict on a candidate.
-    pub fn judged(&mut self, candidate: &Candidate<'_>, verdict: &Verdict) {
-        let counts = &mut self.counts;
-        if candidate.class == Class::EmptyDirectory {
-            counts.dirs_due += u64::from(verdict.is_due());
-            return;
-        }
-        counts.matched += 1;
-        match verdict {
-            Verdict::Remove(_) => {
-                counts.due += 1;
-                counts.due_bytes += candidate.bytes;
-            }
-            Verdict::Keep(keep) => {
-                *match keep {
-                    Keep::Archive => &mut counts.kept.archive,
-                    Keep::Held { .. } => &mut counts.kept.held,
-                    Keep::Future { .. } => &mut counts.kept.future,
-                    Keep::Settling { .. } => &mut counts.kept.settling,
-                    Keep::WithinLimits { .. } => &mut counts.kept.within_limits,
-                } += 1;
-            }
-        }
-    }
-
-    /// Counts a candidate that was judged due and is left for the next run.
-    pub fn deferred(&mut self, candidate: &Candidate<'_>) {
-        if candidate.class != Class::EmptyDirectory {
-            self.counts.matched += 1;
-            self.counts.kept.deferred += 1;
-        }
-    }
-
-    /// Counts what came of a candidate that was judged due.
-    pub fn acted(&mut self, candidate: &Candidate<'_>, outcome: &Outcome) {
-        let counts = &mut self.counts;
-        match (outcome, candidate.class) {
-            (Outcome::Removed, Class::EmptyDirectory) => counts.dirs_removed += 1,
-            (Outcome::Removed, _) => {
-                counts.removed += 1;
-                counts.bytes_freed += candidate.bytes;
-            }
-            // A directory that was filled again or is gone is no news.
-            (Outcome::Vanished | Outcome::Changed, Class::EmptyDirectory) => {}
-            (Outcome::Vanished, _) => counts.vanished += 1,
-            (Outcome::Changed, _) => counts.changed += 1,
-            (Outcome::Failed(error), _) => self.failed(ItemError::new(candidate.name, error.clone())),
-        }
-    }
-
-    /// Counts an item that could not be looked at or removed.
-    pub fn failed(&mut self, error: ItemError) {
-        self.errors_total += 1;
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push(error);
-        }
-    }
-
-    /// Counts entries that were looked at.
-    pub fn seen(&mut self, seen: Seen) {
-        let counts = &mut self.counts;
-        counts.scanned += seen.scanned;
-        counts.matched += seen.vanished;
-        counts.vanished += seen.vanished;
-        counts.left_alone += seen.left_alone;
-    }
-
-    /// Adds what another worker counted.
-    pub fn add(&mut self, other: Self) {
-        let (a, b) = (&mut self.counts, other.counts);
-        a.scanned += b.scanned;
-        a.matched += b.matched;
-        a.due += b.due;
-        a.due_bytes += b.due_bytes;
-        a.removed += b.removed;
-        a.quarantined += b.quarantined;
-        a.bytes_freed += b.bytes_freed;
-        a.vanished += b.vanished;
-        a.changed += b.changed;
-        a.left_alone += b.left_alone;
-        a.dirs_due += b.dirs_due;
-        a.dirs_removed += b.dirs_removed;
-        let (a, b) = (&mut a.kept, b.kept);
-        a.archive += b.archive;
-        a.held += b.held;
-        a.referenced += b.referenced;
-        a.future += b.future;
-        a.settling += b.settling;
-        a.newest += b.newest;
-        a.within_limits += b.within_limits;
-        a.in_use += b.in_use;
-        a.deferred += b.deferred;
-        self.errors_total += other.errors_total;
-        self.stopped = self.stopped.take().or(other.stopped);
-        let room = MAX_ERRORS.saturating_sub(self.errors.len());
-        self.errors.extend(other.errors.into_iter().take(room));
-    }
 }
