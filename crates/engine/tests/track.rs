@@ -424,3 +424,48 @@ impl Tracking {
         }
     }
 }
+
+/// Keeps the thread that tells of a new file until it is let go.
+struct Keeping(Mutex<(Sender<()>, Receiver<()>)>);
+
+impl Listener for Keeping {
+    fn registered(&self, _: &str, path: &[u8]) {
+        if path == b"new.step" {
+            let (told, go_on) = &*self.0.lock().unwrap();
+            told.send(()).unwrap();
+            go_on.recv_timeout(LONG).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_registered_while_it_is_being_looked_at_stays_registered() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nrecursive = true");
+    world.make("job/old.step", 90 * MINUTE);
+    let engine = Arc::new(Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap());
+    let ((told, hear), (go_on, kept)) = (channel(), channel());
+    let tracker = Tracker::start(&engine, Arc::new(Keeping(Mutex::new((told, kept)))));
+    // Both are looked at together, the one in the folder last.
+    drop(File::options().append(true).open(world.path("job/old.step")).unwrap());
+    fs::write(world.path("new.step"), "").unwrap();
+    hear.recv_timeout(LONG).unwrap();
+    let file = tracker.register("models", b"job/old.step", Some(600 * MINUTE)).unwrap().file;
+    go_on.send(()).unwrap();
+    tracker.rescan("models");
+    while tracker.policy("models").unwrap().total_files < 2 {
+        std::thread::yield_now();
+    }
+    tracker.stop();
+    assert_eq!(tracker.file(&file.id).unwrap().ttl_seconds, file.ttl_seconds);
+}
+
+#[test]
+fn what_was_told_of_before_it_was_noticed_survives_a_sudden_end_too() {
+    let world = World::plain();
+    let before = world.track();
+    world.move_in("told.step", 9000 * MINUTE);
+    before.tracker.register("models", b"told.step", None).unwrap();
+    std::mem::forget(before);
+    let after = world.track();
+    assert_eq!((after.remove_due(), after.minutes_left("told.step")), (0, 30));
+}

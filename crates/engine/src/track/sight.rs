@@ -188,9 +188,12 @@ impl Observer for Sight<'_> {
             return;
         }
 
-        let before = self.run.registrations.get(candidate.name);
+        let told = matches!(self.kind, As::Told(told, _) if *told == path);
+        let judged_by = self.run.registrations.get(candidate.name);
+        // What was registered since this look began counts: what it began with may be minutes old.
+        let before = known.map_or(judged_by.filter(|_| !told), |known| known.registration);
         let registration = match (self.kind, before) {
-            (As::Told(told, registration), _) if *told == path => Some(*registration),
+            (As::Told(_, registration), _) if told => Some(*registration),
             (_, Some(before)) if before.ttl.is_some() => Some(before),
             (As::Appeared(appeared), before) if known.is_none() || appeared.contains(&path) => {
                 // Written a moment ago: its stamp says the same, and the disk remembers it.
@@ -199,10 +202,9 @@ impl Observer for Sight<'_> {
             }
             (_, before) => before,
         };
-        let told = matches!(self.kind, As::Told(told, _) if *told == path);
         // What was written since needs no memory of when it was noticed.
         let registration = registration.filter(|it| told || it.ttl.is_some() || it.at > candidate.stamp.at);
-        let verdict = if registration == before {
+        let verdict = if registration == judged_by {
             judged.verdict
         } else {
             let mut run = locked(&self.single);
@@ -211,7 +213,7 @@ impl Observer for Sight<'_> {
         };
 
         let at = |registration: Option<Registration>| registration.filter(|it| it.ttl.is_none()).map(|it| it.at);
-        if at(registration) != at(known.map_or(before, |known| known.registration)) {
+        if at(registration) != at(before) {
             locked(&self.seen).changes.push(self.tracked.change(&path, at(registration)));
         }
         let entry = Entry {
