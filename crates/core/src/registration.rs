@@ -22,6 +22,11 @@ impl Registration {
     pub fn counts_from(&self, stamp: Moment) -> Moment {
         if self.ttl.is_some() { self.at } else { self.at.max(stamp) }
     }
+
+    /// Whether this is the one that counts, of two for one path.
+    pub fn supersedes(self, other: Self) -> bool {
+        (self.at, self.ttl.is_some()) >= (other.at, other.ttl.is_some())
+    }
 }
 
 /// The registrations that concern one root, by path below it.
@@ -29,11 +34,18 @@ impl Registration {
 pub struct Registrations(BTreeMap<Vec<u8>, Registration>);
 
 impl Registrations {
-    /// Adds a registration; of two for one path a ttl wins, and of two alike the later.
+    /// Adds a registration; of two for one path the later wins, and of two at the same moment a ttl.
     pub fn add(&mut self, path: Vec<u8>, registration: Registration) {
         let known = self.0.entry(path).or_insert(registration);
-        if (registration.ttl.is_some(), registration.at) >= (known.ttl.is_some(), known.at) {
+        if registration.supersedes(*known) {
             *known = registration;
+        }
+    }
+
+    /// Adds them all.
+    pub fn join(&mut self, others: Self) {
+        for (path, registration) in others.0 {
+            self.add(path, registration);
         }
     }
 
@@ -57,5 +69,27 @@ impl FromIterator<(Vec<u8>, Registration)> for Registrations {
             all.add(path, registration);
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_noticed_after_the_ttl_of_its_namesake_counts_from_then() {
+        let at = |seconds| Moment::from_unix(seconds, 0);
+        let ttl = Registration { at: at(10), ttl: MaxAge::new(Duration::from_secs(5)) };
+        let (earlier, same, later) =
+            [5, 10, 20].map(|seconds| Registration { at: at(seconds), ttl: None }).into();
+        let name = Name { folder: b"", last: b"a" };
+        for (other, wins) in [(earlier, ttl), (same, ttl), (later, later)] {
+            for both in [[ttl, other], [other, ttl]] {
+                let all: Registrations = both.map(|one| (b"a".to_vec(), one)).into_iter().collect();
+                assert_eq!(all.get(name), Some(wins));
+            }
+        }
     }
 }
