@@ -104,7 +104,8 @@ fn judged(
         AgeClock::Wall => None,
         AgeClock::Running => memory.running_time(),
     };
-    let registrations = tables.registrations(policy).unwrap_or_else(|| memory.registrations(policy));
+    let mut registrations = memory.registrations(policy);
+    registrations.join(tables.registrations(policy));
     let run = Run { running, holds, registrations, ..Run::at(now) };
     let verdict = judge(&policy.rule, &run, candidate);
     let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };

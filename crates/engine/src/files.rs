@@ -76,7 +76,9 @@ impl FileRun<'_> {
             AgeClock::Wall => None,
             AgeClock::Running => memory.running_time(),
         };
-        let registrations = self.tables.registrations(policy).unwrap_or_else(|| memory.registrations(policy));
+        // A table knows what could not be written down; the disk knows what a table has lost with its root.
+        let mut registrations = memory.registrations(policy);
+        registrations.join(self.tables.registrations(policy));
         let run = Run { now, running, holds, registrations, brakes: policy.brakes };
         let changes = memory.changes(policy);
         if heeds && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {

@@ -205,6 +205,29 @@ impl Memory {
         all
     }
 
+    /// Adds the times that were given to some files of a policy, by whichever policy. An error says why they are unknown.
+    pub(crate) fn add_ttls(
+        &mut self,
+        policy: &FilePolicy,
+        paths: &[&[u8]],
+        registrations: &mut Registrations,
+    ) -> Result<(), String> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let promises = state.promises().map_err(|error| error.to_string())?;
+        if promises.ttls().next().is_none() {
+            return Ok(());
+        }
+        for root in place::spellings(&policy.root) {
+            for path in paths {
+                let absolute = root.join(place::path_of(path)).into_os_string().into_encoded_bytes();
+                if let Some(registration) = promises.ttl(&absolute).and_then(registration_of) {
+                    registrations.add(path.to_vec(), registration);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// What was changed in the deciding keys of a policy since its last run, in words; `None` when nothing was, or
     /// when it never ran.
     pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<String> {
@@ -345,10 +368,14 @@ fn ttls_below(state: &mut State, root: &Path) -> Vec<(Vec<u8>, Registration)> {
         place::spellings(root).into_iter().map(|root| root.into_os_string().into_encoded_bytes()).collect();
     let below = |ttl: &cleanup_state::Ttl| {
         let path = roots.iter().find_map(|root| ttl.path.strip_prefix(root.as_slice())?.strip_prefix(b"/"))?;
-        let span = MaxAge::new(ttl.until.since(ttl.made_at)?)?;
-        Some((path.to_owned(), Registration { at: ttl.made_at, ttl: Some(span) }))
+        Some((path.to_owned(), registration_of(ttl)?))
     };
     promises.ttls().filter_map(below).collect()
+}
+
+fn registration_of(ttl: &cleanup_state::Ttl) -> Option<Registration> {
+    let span = MaxAge::new(ttl.until.since(ttl.made_at)?)?;
+    Some(Registration { at: ttl.made_at, ttl: Some(span) })
 }
 
 /// Everything that a memory in this folder consists of.

@@ -469,3 +469,20 @@ fn what_was_told_of_before_it_was_noticed_survives_a_sudden_end_too() {
     let after = world.track();
     assert_eq!((after.remove_due(), after.minutes_left("told.step")), (0, 30));
 }
+
+#[test]
+fn a_time_of_its_own_holds_for_every_policy_over_the_same_files() {
+    let world = World::plain();
+    let both = "\n[files.all]\nroot = \"models\"\ntrack = true\ninclude = [\"*\"]\nmax_age = \"1h\"\n";
+    let file = world.folder.path().join("cleanup.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap() + both).unwrap();
+    world.make("a.step", 90 * MINUTE);
+    let tracking = world.track();
+    tracking.tracker.register("models", b"a.step", Some(600 * MINUTE)).unwrap();
+    assert_eq!(tracking.tracker.remove_due("all").unwrap().counts.removed, 0);
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    assert_eq!(tracking.engine.sweep(&sweep, &()).unwrap().totals.removed, 0);
+    tracking.tracker.stop();
+    assert!(world.exists("a.step"));
+    assert_eq!(tracking.engine.history(10).unwrap().runs.len(), 1, "a look that removes nothing is no run");
+}

@@ -133,6 +133,11 @@ impl Promises {
         self.ttls.values()
     }
 
+    /// The time that was given to the file with this absolute path.
+    pub fn ttl(&self, path: &[u8]) -> Option<&Ttl> {
+        self.ttls.get(path)
+    }
+
     /// Gives a file, by its absolute path, a time of its own until then; a later call replaces the earlier. When this
     /// returns, the promise is on the disk.
     pub fn give_ttl(&mut self, path: &[u8], until: Moment, now: Moment) -> Result<(), PromisesError> {

@@ -13,7 +13,7 @@ use cleanup_core::guard::{self, Reading};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Brakes, Effect, Schedule};
-use cleanup_core::report::{Counts, PolicyKind, PolicyReport, Report, Tally, Trigger};
+use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_core::verdict::Verdict;
@@ -102,7 +102,9 @@ impl Inner {
     /// Removes those of these files that are still due. An error says why nothing is removed now.
     fn remove(&self, tracked: &Tracked, due: &[Arc<[u8]>]) -> Result<Tally, String> {
         let paths: Vec<&[u8]> = due.iter().map(|path| &**path).collect();
-        let run = self.run(tracked, Self::registrations(tracked, &paths))?;
+        let mut run = self.run(tracked, Self::registrations(tracked, &paths))?;
+        // The table may have been made before a promise, or for another policy.
+        locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
         let store = self.store(tracked).map_err(|error| error.to_string())?;
         self.doubt(tracked, &store, due.len())?;
 
@@ -226,7 +228,7 @@ impl Tracked {
         if let Some((_, removed)) = &mut sum.interval {
             *removed += tally.counts.removed;
         }
-        if tally.counts == (Counts { scanned: tally.counts.scanned, ..Counts::default() }) && tally.errors_total == 0 {
+        if tally.counts.removed == 0 && tally.errors_total == 0 {
             return;
         }
         sum.since.get_or_insert(now);

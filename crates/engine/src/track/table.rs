@@ -186,11 +186,10 @@ impl Table {
 pub(crate) struct Tables(RwLock<HashMap<String, Arc<Mutex<Table>>>>);
 
 impl Tables {
-    /// What counts from its registration; `None` for a policy that is not tracked here.
-    pub(crate) fn registrations(&self, policy: &FilePolicy) -> Option<Registrations> {
+    /// What counts from its registration; nothing for a policy that is not tracked here.
+    pub(crate) fn registrations(&self, policy: &FilePolicy) -> Registrations {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let table = tables.get(&policy.rule.name)?;
-        Some(locked(table).registrations())
+        tables.get(&policy.rule.name).map(|table| locked(table).registrations()).unwrap_or_default()
     }
 
     pub(crate) fn add(&self, policy: &str, table: &Arc<Mutex<Table>>) {
