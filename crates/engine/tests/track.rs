@@ -486,3 +486,29 @@ fn a_time_of_its_own_holds_for_every_policy_over_the_same_files() {
     assert!(world.exists("a.step"));
     assert_eq!(tracking.engine.history(10).unwrap().runs.len(), 1, "a look that removes nothing is no run");
 }
+
+#[test]
+fn a_root_that_goes_and_comes_back_brings_its_promises_along() {
+    let world = World::plain();
+    world.make("a.step", 90 * MINUTE);
+    let tracking = world.track();
+    tracking.hear("watching models events");
+    tracking.tracker.register("models", b"a.step", Some(600 * MINUTE)).unwrap();
+    let (root, away) = (world.folder.path().join("models"), world.folder.path().join("away"));
+    let replace = |with: &Path| {
+        fs::rename(&root, if with == away { world.folder.path().join("empty") } else { away.clone() }).unwrap();
+        fs::rename(with, &root).unwrap();
+    };
+    fs::create_dir(world.folder.path().join("empty")).unwrap();
+    replace(&world.folder.path().join("empty"));
+    while tracking.counts() != (0, 0) {
+        std::thread::yield_now();
+    }
+    replace(&away);
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    assert_eq!(tracking.engine.sweep(&sweep, &()).unwrap().totals.removed, 0, "noticed or not");
+    while tracking.counts() != (1, 1) {
+        std::thread::yield_now();
+    }
+    assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 600));
+}

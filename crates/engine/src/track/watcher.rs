@@ -159,7 +159,11 @@ impl Inner {
                     drop(store);
                     self.announce(tracked, &mut is_ready, ready);
                     match watch.map(|watch| self.listen(tracked, watch)) {
-                        Ok(Heard::OpenAgain) => true,
+                        // Forgotten, not gone: what was promised of its files stays.
+                        Ok(Heard::OpenAgain) => {
+                            self.lose(tracked);
+                            true
+                        }
                         Ok(Heard::LookAgain | Heard::Stop) => false,
                         Err(_) => {
                             tracked.bell.wait(None, Some(tracked.rescan_interval()));
@@ -190,7 +194,7 @@ impl Inner {
             let mut news = News::default();
             if let Err(error) = watch.read(|hint| news.take(hint)) {
                 tracing::warn!(policy = tracked.name(), "{error}");
-                return Heard::OpenAgain;
+                return Heard::LookAgain;
             }
             if news.root_gone {
                 return Heard::OpenAgain;
