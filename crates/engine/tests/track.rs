@@ -512,3 +512,14 @@ fn a_root_that_goes_and_comes_back_brings_its_promises_along() {
     }
     assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 600));
 }
+
+#[test]
+fn everything_that_is_due_goes_at_once_however_much_it_is() {
+    let world = World::plain();
+    for number in 0..FILES {
+        let file = File::create(world.path(&format!("{number}.step"))).unwrap();
+        file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)).unwrap();
+    }
+    let tracking = world.track();
+    assert_eq!(tracking.remove_due(), FILES);
+}

@@ -25,7 +25,7 @@ use crate::clock;
 use crate::engine::run_id;
 use crate::memory::Memory;
 
-/// How many files are dealt with at once; the rest follows at once.
+/// How many files are dealt with together; the rest follows at once.
 const MOST: usize = 20_000;
 
 /// When a file that could not be removed is tried again.
@@ -79,23 +79,33 @@ impl Inner {
         if tracked.policy.effect == Effect::Observe {
             return nothing();
         }
-        let due = locked(&tracked.table).come(clock::now(), MOST);
+        let come = || locked(&tracked.table).come(clock::now(), MOST);
+        let mut due = come();
         if due.is_empty() {
             return nothing();
         }
-        let result = self.remove(tracked, &due);
-        let why = result.as_ref().err().cloned();
+        let mut all = Tally::default();
+        let why = loop {
+            match self.remove(tracked, &due) {
+                Ok(tally) => all.add(tally),
+                Err(why) => break Some(why),
+            }
+            if due.len() < MOST || all.stopped.is_some() {
+                break None;
+            }
+            due = come();
+            if due.is_empty() {
+                break None;
+            }
+        };
         let before = std::mem::replace(&mut *locked(&tracked.held), why.clone());
-        if let Some(why) = why.filter(|why| before.as_ref() != Some(why)) {
+        if let Some(why) = why.as_ref().filter(|why| before.as_ref() != Some(why)) {
             tracing::warn!(policy = name, "deadlines are not kept: {why}");
         }
-        match result {
-            Ok(tally) => {
-                let report = PolicyReport::finished(name, PolicyKind::Files, tally);
-                self.write_history(tracked, When::InTime);
-                report
-            }
-            Err(why) => PolicyReport::held_back(name, PolicyKind::Files, why),
+        self.write_history(tracked, When::InTime);
+        match why {
+            Some(why) if all.counts.removed == 0 => PolicyReport::held_back(name, PolicyKind::Files, why),
+            _ => PolicyReport::finished(name, PolicyKind::Files, all),
         }
     }
 

@@ -159,6 +159,11 @@ impl Table {
         })
     }
 
+    /// How many files' moment has come.
+    pub(crate) fn overdue(&self, now: Moment) -> usize {
+        self.due.iter().take_while(|(at, _)| *at <= now).count()
+    }
+
     /// Files in the order of their paths, after one of them.
     pub(crate) fn after<'a>(&'a self, path: Option<&[u8]>) -> impl Iterator<Item = (&'a Arc<[u8]>, &'a Entry)> {
         let start = path.map_or(Bound::Unbounded, Bound::Excluded);
