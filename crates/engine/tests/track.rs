@@ -523,3 +523,15 @@ fn everything_that_is_due_goes_at_once_however_much_it_is() {
     let tracking = world.track();
     assert_eq!(tracking.remove_due(), FILES);
 }
+
+#[test]
+fn what_takes_too_much_is_held_back_however_much_it_is() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nmax_removal_percent = 50");
+    for number in 0..FILES + 1_000 {
+        let file = File::create(world.path(&format!("{number}.step"))).unwrap();
+        file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)).unwrap();
+    }
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
+}

@@ -116,7 +116,9 @@ impl Inner {
         // The table may have been made before a promise, or for another policy.
         locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
         let store = self.store(tracked).map_err(|error| error.to_string())?;
-        self.doubt(tracked, &store, due.len())?;
+        // The brakes look at all of it, however little is dealt with now.
+        let overdue = if due.len() < MOST { due.len() } else { locked(&tracked.table).overdue(clock::now()) };
+        self.doubt(tracked, &store, overdue)?;
 
         let run = Run { brakes: Brakes { max_removals: tracked.left_to_remove(), ..tracked.policy.brakes }, ..run };
         if run.brakes.max_removals == Some(0) {
