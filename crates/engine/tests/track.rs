@@ -535,3 +535,19 @@ fn what_takes_too_much_is_held_back_however_much_it_is() {
     let report = tracking.tracker.remove_due("models").unwrap();
     assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
 }
+
+#[test]
+fn what_happens_in_a_folder_that_was_moved_away_is_of_no_account() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nrecursive = true");
+    world.make("job/part.step", Duration::ZERO);
+    let tracking = world.track();
+    let away = world.folder.path().join("away");
+    fs::rename(world.path("job"), &away).unwrap();
+    world.make("job/part.step", Duration::ZERO);
+    tracking.hear("registered models job/part.step");
+    tracking.tracker.register("models", b"job/part.step", Some(600 * MINUTE)).unwrap();
+    fs::remove_file(away.join("part.step")).unwrap();
+    world.make("mark.step", Duration::ZERO);
+    tracking.hear("registered models mark.step");
+    assert_eq!((tracking.counts(), tracking.minutes_left("job/part.step")), ((2, 2), 600));
+}

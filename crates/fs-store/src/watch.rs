@@ -163,8 +163,11 @@ impl Watch {
             path.extend_from_slice(name.to_bytes());
             let is_there = happened.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
             if happened.contains(ReadFlags::ISDIR) {
-                // A folder that was moved away keeps its watches, under names that are no longer true: their hints
-                // lead nowhere. One that is moved in has them renamed when it is added.
+                if happened.contains(ReadFlags::MOVED_FROM) {
+                    // Its watches would go on under a name that another folder may have by now. If it is still below
+                    // the root, it gets new ones when it is added.
+                    drop_below(&self.inotify, &mut self.folders, &path);
+                }
                 each(if is_there { Hint::Folder(&path) } else { Hint::FolderGone(&path) });
             } else if is_there {
                 each(Hint::Appeared(&path));
@@ -223,6 +226,18 @@ impl Watch {
             Err(error) => Err(WatchError::Refused(in_words(error))),
         }
     }
+}
+
+/// Stops watching a folder and all below it.
+fn drop_below(inotify: &OwnedFd, folders: &mut HashMap<i32, Vec<u8>>, folder: &[u8]) {
+    let is_below = |path: &[u8]| path.strip_prefix(folder).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+    folders.retain(|watch, path| {
+        if is_below(path) {
+            // It may be gone already, and its watch with it.
+            let _ = inotify::remove_watch(inotify, *watch);
+        }
+        !is_below(path)
+    });
 }
 
 /// Whether files so many levels below this folder can be candidates.
