@@ -124,9 +124,13 @@ impl Tracker {
     pub fn start_with(engine: &Arc<Engine>, listener: Arc<dyn Listener>, max_files: usize) -> Self {
         let is_tracked = |policy: &&FilePolicy| policy.track && policy.enabled;
         let policies = engine.config.files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
+        let mut memory = engine.memory(Use::Run);
+        // A clock that jumps before anything is due has to be compared with something as well.
+        let believed = memory.doubt_clock().is_ok().then(|| memory.reading().clone());
+        memory.rest();
         let inner = Arc::new(Inner {
-            memory: Mutex::new(engine.memory(Use::Run)),
-            clock: Mutex::default(),
+            memory: Mutex::new(memory),
+            clock: Mutex::new(believed),
             engine: Arc::clone(engine),
             listener,
             policies,

@@ -308,3 +308,33 @@ impl Observer for Removing<'_> {
         self.inner.is_stopping()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use cleanup_core::report::PolicyStatus;
+
+    use super::*;
+    use crate::Engine;
+    use crate::track::Tracker;
+
+    const YEAR: Duration = Duration::from_hours(24 * 365);
+
+    #[test]
+    fn a_clock_that_jumps_before_anything_was_due_holds_deadlines_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("cleanup.toml");
+        let text = "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n[state]\nurl = \"none\"\n";
+        std::fs::write(&config, text).unwrap();
+        std::fs::create_dir(folder.path().join("a")).unwrap();
+        File::create(folder.path().join("a/b")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        let tracker = Tracker::start(&Arc::new(Engine::open(Some(&config)).unwrap()), Arc::new(()));
+        // As if it had been a year earlier when tracking began.
+        for last in locked(&tracker.inner.clock).iter_mut() {
+            last.wall = last.wall.minus(YEAR);
+        }
+        let report = tracker.remove_due("a").unwrap();
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
+    }
+}
