@@ -166,8 +166,7 @@ impl Inner {
                         }
                         Ok(Heard::LookAgain | Heard::Stop) => false,
                         Err(_) => {
-                            tracked.bell.wait(None, Some(tracked.rescan_interval()));
-                            self.write_history(tracked, When::InTime);
+                            self.pause(tracked, tracked.rescan_interval());
                             false
                         }
                     }
@@ -216,6 +215,21 @@ impl Inner {
             }
         }
         Heard::Stop
+    }
+
+    /// Waits until it is time to look at everything again, or somebody asks for that. The bell alone, which rings at
+    /// every removal, is no reason to go through a large tree.
+    fn pause(&self, tracked: &Tracked, interval: Duration) {
+        let over = crate::clock::boot() + interval;
+        while !self.is_stopping() && !tracked.bell.rescan.load(Ordering::SeqCst) {
+            let now = crate::clock::boot();
+            if now >= over {
+                return;
+            }
+            let until_history = locked(&tracked.sum).until_written(now).unwrap_or(interval);
+            tracked.bell.wait(None, Some((over - now).min(until_history)));
+            self.write_history(tracked, When::InTime);
+        }
     }
 
     /// Looks at what has happened. An error means that new folders cannot be watched any more.
@@ -287,5 +301,31 @@ impl Tracked {
             Some(Schedule::Every(every)) => *every,
             Some(Schedule::Cron(_)) | None => RESCAN,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Engine;
+    use crate::track::Tracker;
+
+    #[test]
+    fn a_removal_is_no_reason_to_look_at_everything_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("cleanup.toml");
+        let text = "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n";
+        std::fs::write(&config, text).unwrap();
+        let tracker = Tracker::start(&Arc::new(Engine::open(Some(&config)).unwrap()), Arc::new(()));
+        let inner = &tracker.inner;
+        // Of its own: the tracker's hears the bell itself.
+        let tracked = Tracked::new(inner.policies[0].policy.clone());
+        let interval = Duration::from_millis(50);
+        let begun = crate::clock::boot();
+        tracked.bell.ring();
+        inner.pause(&tracked, interval);
+        assert!(crate::clock::boot() - begun >= interval);
+        tracked.bell.ask_for_rescan();
+        inner.pause(&tracked, Duration::from_hours(24));
     }
 }
