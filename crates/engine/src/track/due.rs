@@ -44,8 +44,8 @@ pub(super) struct Sum {
     since: Option<Moment>,
     /// By the clock that cannot be set.
     written_at: Option<Duration>,
-    /// When the memory was last asked about the root and the rule.
-    checked_at: Option<Duration>,
+    /// When the memory was last asked about the root and the rule, and which file system it was asked about.
+    checked: Option<(Duration, Option<String>)>,
     /// When the interval began in which `max_removals` counts, and how many it had.
     interval: Option<(Duration, u64)>,
 }
@@ -137,12 +137,14 @@ impl Inner {
         let mut memory = locked(&self.memory);
         self.doubt_clock(&mut memory)?;
         let boot = clock::boot();
-        let is_fresh = locked(&tracked.sum).checked_at.is_some_and(|at| boot < at + FRESH);
+        let file_system = store.file_system();
+        let is_same = |(at, seen): &(Duration, Option<String>)| boot < *at + FRESH && *seen == file_system;
+        let is_fresh = locked(&tracked.sum).checked.as_ref().is_some_and(is_same);
         if is_fresh && due as u64 <= HARMLESS {
             return Ok(());
         }
         let policy = &tracked.policy;
-        let is_elsewhere = memory.is_elsewhere(policy, store.file_system().as_deref());
+        let is_elsewhere = memory.is_elsewhere(policy, file_system.as_deref());
         let changes = memory.changes(policy);
         memory.rest();
         drop(memory);
@@ -150,7 +152,7 @@ impl Inner {
             return Err(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string());
         }
         tracked.brake(due, changes.as_deref())?;
-        locked(&tracked.sum).checked_at = Some(boot);
+        locked(&tracked.sum).checked = Some((boot, file_system));
         Ok(())
     }
 
