@@ -551,3 +551,17 @@ fn what_happens_in_a_folder_that_was_moved_away_is_of_no_account() {
     tracking.hear("registered models mark.step");
     assert_eq!((tracking.counts(), tracking.minutes_left("job/part.step")), ((2, 2), 600));
 }
+
+#[test]
+fn a_file_copied_in_with_its_old_stamp_counts_from_when_it_appeared() {
+    let world = World::plain();
+    let tracking = world.track();
+    let mut copy = File::create(world.path("copy.step")).unwrap();
+    tracking.hear("registered models copy.step");
+    std::io::Write::write_all(&mut copy, b"a large file").unwrap();
+    copy.set_times(FileTimes::new().set_modified(SystemTime::now() - 9000 * MINUTE)).unwrap();
+    drop(copy);
+    world.make("mark.step", Duration::ZERO);
+    tracking.hear("registered models mark.step");
+    assert_eq!((tracking.remove_due(), tracking.minutes_left("copy.step")), (0, 30));
+}

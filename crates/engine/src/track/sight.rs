@@ -200,6 +200,11 @@ impl Observer for Sight<'_> {
                 let noticed = candidate.stamp.at.plus(NOTICED) >= now;
                 if noticed { before } else { Some(Registration { at: now, ttl: None }) }
             }
+            // Its stamp was set back, as whoever copies a file does at the end: it counts from when it was noticed.
+            (As::Appeared(_), None) => {
+                let noticed = known.filter(|known| candidate.stamp.at < known.stamp);
+                noticed.map(|known| Registration { at: known.stamp.min(now), ttl: None })
+            }
             (_, before) => before,
         };
         // What was written since needs no memory of when it was noticed.
