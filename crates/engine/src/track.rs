@@ -323,6 +323,10 @@ impl Inner {
             let why = if is_known { RegisterError::NotTracked } else { RegisterError::UnknownPolicy };
             return Err(why(policy.to_owned()));
         };
+        if self.is_stopping() {
+            // Whoever comes next has read already what is remembered.
+            return Err(RegisterError::Unavailable("the service is stopping, or reads its configuration anew".to_owned()));
+        }
         check_path(path)?;
         let ttl = match ttl.map(MaxAge::new) {
             Some(None) => return Err(RegisterError::Refused("the ttl is zero".to_owned())),

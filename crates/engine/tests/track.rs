@@ -565,3 +565,13 @@ fn a_file_copied_in_with_its_old_stamp_counts_from_when_it_appeared() {
     tracking.hear("registered models mark.step");
     assert_eq!((tracking.remove_due(), tracking.minutes_left("copy.step")), (0, 30));
 }
+
+#[test]
+fn a_tracker_that_was_stopped_takes_nothing_in() {
+    let world = World::plain();
+    world.make("a.step", Duration::ZERO);
+    let tracking = world.track();
+    tracking.tracker.stop();
+    let refused = tracking.tracker.register("models", b"a.step", None);
+    assert!(matches!(refused, Err(RegisterError::Unavailable(_))), "{refused:?}");
+}
