@@ -575,3 +575,15 @@ fn a_tracker_that_was_stopped_takes_nothing_in() {
     let refused = tracking.tracker.register("models", b"a.step", None);
     assert!(matches!(refused, Err(RegisterError::Unavailable(_))), "{refused:?}");
 }
+
+#[test]
+fn whoever_registers_a_file_is_told_when_it_is_due() {
+    let world = World::plain();
+    let tracking = world.track();
+    for number in 0..50 {
+        let name = format!("{number}.step");
+        world.make(&name, Duration::ZERO);
+        let told = tracking.tracker.register("models", name.as_bytes(), None).unwrap();
+        assert!(told.file.due_at.is_some(), "{name}");
+    }
+}

@@ -149,11 +149,15 @@ impl Inner {
 
     /// Plans over the files of a store and takes in what is seen. `false` when not everything could be seen.
     fn take_in(&self, tracked: &Tracked, store: &impl FileStore, registrations: Registrations, kind: &As) -> bool {
-        let run = match self.run(tracked, registrations.clone()) {
+        let mut run = match self.run(tracked, registrations.clone()) {
             Ok(run) => run,
             // Nothing will be removed as long as that lasts; what is there is worth knowing all the same.
             Err(_) => Run { registrations, ..Run::at(clock::now()) },
         };
+        if let As::Told(_, registration) = kind {
+            // It was rounded up to the millisecond, and is not from the future for that.
+            run.now = run.now.max(registration.at);
+        }
         let before = locked(&tracked.table).earliest();
         let single = Run { registrations: Registrations::default(), ..run.clone() };
         let sight = Sight { inner: self, tracked, run: &run, kind, seen: Mutex::default(), single: Mutex::new(single) };
