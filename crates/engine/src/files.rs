@@ -19,7 +19,7 @@ use cleanup_state::Observation;
 
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
-use crate::track::Tables;
+use crate::track::{Heeding, Tables};
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -88,7 +88,11 @@ impl FileRun<'_> {
         let observer = PolicyWatcher { name, watcher: self.watcher };
         let report = match (mode, policy.effect) {
             (Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
-            (mode, _) => finished(name, sweep(&store, &policy.rule, &run, mode, &observer)),
+            (mode, _) => {
+                let table = self.tables.get(policy);
+                let store = Heeding { store: &store, table, registrations: &run.registrations };
+                finished(name, sweep(&store, &policy.rule, &run, mode, &observer))
+            }
         };
         if mode == Mode::Apply {
             memory.remember(policy, file_system);

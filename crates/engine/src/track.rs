@@ -10,6 +10,7 @@
 
 pub mod answer;
 mod due;
+mod heed;
 mod sight;
 mod table;
 mod watcher;
@@ -32,6 +33,7 @@ use cleanup_state::TrackedChange;
 pub use self::answer::{
     FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
+pub(crate) use self::heed::Heeding;
 pub(crate) use self::table::Tables;
 
 use self::due::Sum;

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use cleanup_core::report::PolicyStatus;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::track::{FilesQuery, Listener, RegisterError, Tracker, Watching};
-use cleanup_engine::{Engine, Request};
+use cleanup_engine::{Engine, Request, Watcher};
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -586,4 +586,27 @@ fn whoever_registers_a_file_is_told_when_it_is_due() {
         let told = tracking.tracker.register("models", name.as_bytes(), None).unwrap();
         assert!(told.file.due_at.is_some(), "{name}");
     }
+}
+
+/// Registers a file in the middle of a sweep.
+struct Interfering<'a>(&'a Tracker);
+
+impl Watcher for Interfering<'_> {
+    fn judged(&self, _: &str, judged: &cleanup_core::sweep::Judged<'_>) {
+        if judged.candidate.name.folder.is_empty() {
+            self.0.register("models", b"job/b.step", Some(600 * MINUTE)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_registered_in_the_middle_of_a_sweep_stays() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nrecursive = true");
+    world.make("a.step", 90 * MINUTE);
+    world.make("job/b.step", 90 * MINUTE);
+    let tracking = world.track();
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    let report = tracking.engine.sweep(&sweep, &Interfering(&tracking.tracker)).unwrap();
+    assert_eq!((report.totals.removed, report.policies[0].counts.changed), (1, 1));
+    assert!(world.exists("job/b.step"));
 }

@@ -19,6 +19,7 @@ use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, Store};
 
+use super::heed::Heeding;
 use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
 use crate::clock;
@@ -125,7 +126,9 @@ impl Inner {
             return Err("max_removals is reached for now; the rest follows later".to_owned());
         }
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
-        let tally = sweep(&store.pick(&paths), &tracked.policy.rule, &run, Mode::Apply, &removing);
+        let (picked, table) = (store.pick(&paths), Some(Arc::clone(&tracked.table)));
+        let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
+        let tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.settle(tracked, &store, due, &done, run.now);
         tracked.add(&tally, run.now);

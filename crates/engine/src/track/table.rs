@@ -193,8 +193,12 @@ pub(crate) struct Tables(RwLock<HashMap<String, Arc<Mutex<Table>>>>);
 impl Tables {
     /// What counts from its registration; nothing for a policy that is not tracked here.
     pub(crate) fn registrations(&self, policy: &FilePolicy) -> Registrations {
+        self.get(policy).map(|table| locked(&table).registrations()).unwrap_or_default()
+    }
+
+    pub(crate) fn get(&self, policy: &FilePolicy) -> Option<Arc<Mutex<Table>>> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        tables.get(&policy.rule.name).map(|table| locked(table).registrations()).unwrap_or_default()
+        tables.get(&policy.rule.name).map(Arc::clone)
     }
 
     pub(crate) fn add(&self, policy: &str, table: &Arc<Mutex<Table>>) {
