@@ -610,3 +610,17 @@ fn what_is_registered_in_the_middle_of_a_sweep_stays() {
     assert_eq!((report.totals.removed, report.policies[0].counts.changed), (1, 1));
     assert!(world.exists("job/b.step"));
 }
+
+#[test]
+fn a_ttl_that_is_over_says_nothing_of_a_file_that_is_moved_over_it() {
+    let world = World::plain();
+    world.make("a.step", Duration::ZERO);
+    let tracking = world.track();
+    let file = tracking.tracker.register("models", b"a.step", Some(Duration::from_millis(1))).unwrap().file;
+    tracking.tracker.hold(&file.id, 60 * MINUTE).unwrap().unwrap();
+    world.move_in("a.step", 9000 * MINUTE);
+    world.make("mark.step", Duration::ZERO);
+    tracking.hear("registered models mark.step");
+    assert_eq!(tracking.tracker.release(&file.id).unwrap(), Some(true));
+    assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 30));
+}

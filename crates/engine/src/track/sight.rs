@@ -8,7 +8,8 @@ use std::time::Duration;
 use cleanup_core::brake;
 use cleanup_core::candidate::Class;
 use cleanup_core::judge::{Run, judge};
-use cleanup_core::policy::{AgeClock, Brakes};
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{AgeClock, Brakes, MaxAge};
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::store::FileStore;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -196,10 +197,13 @@ impl Observer for Sight<'_> {
         let judged_by = self.run.registrations.get(candidate.name);
         // What was registered since this look began counts: what it began with may be minutes old.
         let before = known.map_or(judged_by.filter(|_| !told), |known| known.registration);
+        let has_appeared = matches!(self.kind, As::Appeared(appeared) if appeared.contains(&path));
+        // What has the name of a file whose time is over is another file.
+        let holds = |ttl: MaxAge, at: Moment| !has_appeared || at.plus(ttl.get()) >= now;
         let registration = match (self.kind, before) {
             (As::Told(_, registration), _) if told => Some(*registration),
-            (_, Some(before)) if before.ttl.is_some() => Some(before),
-            (As::Appeared(appeared), before) if known.is_none() || appeared.contains(&path) => {
+            (_, Some(Registration { at, ttl: Some(ttl) })) if holds(ttl, at) => before,
+            (As::Appeared(_), before) if known.is_none() || has_appeared => {
                 // Written a moment ago: its stamp says the same, and the disk remembers it.
                 let noticed = candidate.stamp.at.plus(NOTICED) >= now;
                 if noticed { before } else { Some(Registration { at: now, ttl: None }) }
