@@ -309,6 +309,13 @@ impl Memory {
         }
     }
 
+    /// Takes back the times of files, where they had any. Without promises there is nothing to take back.
+    pub(crate) fn forget_ttls(&mut self, paths: &[&[u8]], now: Moment) -> Result<(), String> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let forgotten = state.promises().and_then(|promises| promises.forget_ttls(paths, now));
+        forgotten.map_err(|error| error.to_string())
+    }
+
     /// Remembers since when tracked files count. Says whether that succeeded, or is not wanted.
     pub(crate) fn remember_tracked(&mut self, changes: &[TrackedChange]) -> bool {
         match &mut self.state {

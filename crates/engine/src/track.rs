@@ -382,10 +382,8 @@ impl Inner {
         if paths.is_empty() {
             return Ok(());
         }
-        let mut memory = locked(&self.memory);
-        let Some(promises) = memory.promises()? else { return Ok(()) };
         let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-        promises.forget_ttls(&paths, clock::now()).map_err(|error| error.to_string())
+        locked(&self.memory).forget_ttls(&paths, clock::now())
     }
 
     /// Writes down since when files count, where their stamps do not tell. What cannot be written now is kept for the

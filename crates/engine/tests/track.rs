@@ -624,3 +624,18 @@ fn a_ttl_that_is_over_says_nothing_of_a_file_that_is_moved_over_it() {
     assert_eq!(tracking.tracker.release(&file.id).unwrap(), Some(true));
     assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 30));
 }
+
+#[test]
+fn without_a_memory_files_are_registered_all_the_same_but_get_no_time_of_their_own() {
+    let world = World::plain();
+    fs::write(world.folder.path().join(".cleanup"), "").unwrap();
+    let tracking = world.track();
+    for number in 0..10 {
+        let name = format!("{number}.step");
+        world.move_in(&name, 90 * MINUTE);
+        tracking.tracker.register("models", name.as_bytes(), None).unwrap();
+        let ttl = tracking.tracker.register("models", name.as_bytes(), Some(MINUTE));
+        assert!(matches!(ttl, Err(RegisterError::Unavailable(_))), "{ttl:?}");
+    }
+    assert_eq!(tracking.remove_due(), 0);
+}
