@@ -279,14 +279,17 @@ impl Tracker {
         Some((0..hours).map(|number| hour(&mut from, number == 0)).collect())
     }
 
-    /// Ends it: what was removed is written into the history, the threads are gone when this returns.
-    pub fn stop(&self) {
-        if self.inner.stopping.swap(true, Ordering::SeqCst) {
-            return;
-        }
+    /// Lets looks and removals end after the item in hand, without waiting for that; [`Tracker::stop`] is to follow.
+    pub fn stop_soon(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
         for tracked in &self.inner.policies {
             tracked.bell.ring();
         }
+    }
+
+    /// Ends it: what was removed is written into the history, the threads are gone when this returns.
+    pub fn stop(&self) {
+        self.stop_soon();
         for thread in std::mem::take(&mut *locked(&self.threads)) {
             // A thread that panicked has said so.
             let _ = thread.join();

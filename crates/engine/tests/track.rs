@@ -639,3 +639,16 @@ fn without_a_memory_files_are_registered_all_the_same_but_get_no_time_of_their_o
     }
     assert_eq!(tracking.remove_due(), 0);
 }
+
+#[test]
+fn a_tracker_that_is_to_stop_soon_ends_after_the_item_in_hand() {
+    let world = World::plain();
+    for name in ["a.step", "b.step", "c.step"] {
+        world.make(name, 31 * MINUTE);
+    }
+    let tracking = world.track();
+    tracking.tracker.stop_soon();
+    assert_eq!(tracking.remove_due(), 1);
+    tracking.tracker.stop();
+    assert_eq!(tracking.engine.history(10).unwrap().runs.len(), 1);
+}

@@ -20,15 +20,30 @@ use crate::service::{Service, now};
 
 /// What runs by itself.
 pub(crate) struct Loops {
+    schedules: Group,
+    deadlines: Group,
+    clock_set: Arc<Notify>,
+}
+
+/// Loops that end together.
+struct Group {
     tasks: TaskTracker,
     stop: CancellationToken,
-    clock_set: Arc<Notify>,
+}
+
+impl Group {
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 impl Loops {
     /// None yet. They will end when `stop` is cancelled, or by [`Loops::end`].
     pub(crate) fn new(stop: &CancellationToken, clock_set: &Arc<Notify>) -> Self {
-        Self { tasks: TaskTracker::new(), stop: stop.child_token(), clock_set: Arc::clone(clock_set) }
+        let group = || Group { tasks: TaskTracker::new(), stop: stop.child_token() };
+        Self { schedules: group(), deadlines: group(), clock_set: Arc::clone(clock_set) }
     }
 
     /// Starts the schedulers of all policies that have a schedule.
@@ -57,11 +72,15 @@ impl Loops {
         }
     }
 
+    /// Ends the schedulers, and waits for the sweeps that they have in hand.
+    pub(crate) async fn end_schedules(&self) {
+        self.schedules.end().await;
+    }
+
     /// Ends them all, and waits for what they have in hand.
     pub(crate) async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.schedules.end().await;
+        self.deadlines.end().await;
     }
 
     fn schedule(
@@ -80,10 +99,10 @@ impl Loops {
             clock: now,
             next: move |last, now| next_run(&schedule, &zone, last, started_at, now, spread),
             changed: Arc::clone(&self.clock_set),
-            stop: self.stop.clone(),
+            stop: self.schedules.stop.clone(),
         };
         let (service, policy) = (Arc::clone(service), policy.to_owned());
-        self.tasks.spawn(scheduler.run(move || {
+        self.schedules.tasks.spawn(scheduler.run(move || {
             let (service, policy) = (Arc::clone(&service), policy.clone());
             async move { service.sweep_scheduled(&policy).await.map(|_| ()) }
         }));
@@ -97,10 +116,10 @@ impl Loops {
             next: move || asked.next_deadline(&name),
             changed,
             clock_set: Arc::clone(&self.clock_set),
-            stop: self.stop.clone(),
+            stop: self.deadlines.stop.clone(),
         };
         let (tracker, policy) = (Arc::clone(tracker), policy.to_owned());
-        self.tasks.spawn(deadlines.run(move || {
+        self.deadlines.tasks.spawn(deadlines.run(move || {
             let (tracker, policy) = (Arc::clone(&tracker), policy.clone());
             async move {
                 let removal = tokio::task::spawn_blocking(move || tracker.remove_due(&policy));

@@ -236,6 +236,9 @@ impl Life {
 
 impl Running {
     async fn end(self) {
+        // Sweeps by schedule may take long; deadlines are kept until they have ended.
+        self.loops.end_schedules().await;
+        self.tracker.stop_soon();
         self.loops.end().await;
         let tracker = self.tracker;
         if let Err(failure) = blocking(move || tracker.stop()).await {

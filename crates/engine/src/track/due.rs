@@ -199,6 +199,7 @@ impl Inner {
                     }
                 }
                 // It was not even offered.
+                None if self.is_stopping() => {}
                 None => match store.look(path) {
                     Look::Candidate(_) | Look::Unreadable(_) => {
                         locked(&tracked.table).look_again(path, now.plus(AGAIN));
