@@ -82,8 +82,7 @@ mod tests {
     fn a_file_that_was_noticed_after_the_ttl_of_its_namesake_counts_from_then() {
         let at = |seconds| Moment::from_unix(seconds, 0);
         let ttl = Registration { at: at(10), ttl: MaxAge::new(Duration::from_secs(5)) };
-        let (earlier, same, later) =
-            [5, 10, 20].map(|seconds| Registration { at: at(seconds), ttl: None }).into();
+        let (earlier, same, later) = [5, 10, 20].map(|seconds| Registration { at: at(seconds), ttl: None }).into();
         let name = Name { folder: b"", last: b"a" };
         for (other, wins) in [(earlier, ttl), (same, ttl), (later, later)] {
             for both in [[ttl, other], [other, ttl]] {

@@ -330,7 +330,9 @@ impl Inner {
         };
         if self.is_stopping() {
             // Whoever comes next has read already what is remembered.
-            return Err(RegisterError::Unavailable("the service is stopping, or reads its configuration anew".to_owned()));
+            return Err(RegisterError::Unavailable(
+                "the service is stopping, or reads its configuration anew".to_owned(),
+            ));
         }
         check_path(path)?;
         let ttl = match ttl.map(MaxAge::new) {

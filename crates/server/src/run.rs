@@ -150,6 +150,7 @@ impl Opened {
             }
         }
         supervise::stopping();
+        running.tracker.stop_soon();
         let answered = answering.await;
         service.drained().await;
         running.end().await;

@@ -331,7 +331,8 @@ mod tests {
     fn a_clock_that_jumps_before_anything_was_due_holds_deadlines_back() {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("cleanup.toml");
-        let text = "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n[state]\nurl = \"none\"\n";
+        let text =
+            "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n[state]\nurl = \"none\"\n";
         std::fs::write(&config, text).unwrap();
         std::fs::create_dir(folder.path().join("a")).unwrap();
         File::create(folder.path().join("a/b")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
