@@ -84,7 +84,7 @@ const FULL: Sizes = Sizes {
     files: 1_000_000,
     tracked: 100_000,
     asking: Duration::from_secs(30),
-    idle: Duration::from_secs(60),
+    idle: Duration::from_secs(30),
     minute: Duration::from_secs(60),
     live: 1_000_000,
     churn: (Duration::from_secs(60), Duration::from_secs(60)),

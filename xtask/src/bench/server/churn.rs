@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::fs::{AtFlags, unlinkat};
+use rustix::fs::{AtFlags, renameat, unlinkat};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::super::fixture::{PATTERN, backdate, make_empty, named, open};
@@ -76,22 +76,26 @@ impl Hour {
 }
 
 fn churn(place: &Place, live: u64, speed: f64, time: Duration) -> Result<Hour> {
-    let folder = place.part(if speed > 1.0 { "churn-fast" } else { "churn-real" })?;
-    let root = folder.join("tracked");
+    let name = if speed > 1.0 { "churn-fast" } else { "churn-real" };
+    let folder = place.part(name)?;
+    // The file system spreads folders by their names.
+    let root = folder.join(name);
+    let desk = folder.join(format!("{name}-desk"));
     fs::create_dir(&root)?;
+    fs::create_dir(&desk)?;
     let opened = open(&root)?;
     let per_second = PER_MINUTE * speed / 60.0;
     let max_age = Duration::from_secs_f64((live as f64 / per_second).ceil());
 
     // The oldest come due when the service is ready, one after the other.
-    let first = SystemTime::now() + Duration::from_secs(3) + Duration::from_micros(100) * u32::try_from(live)?;
+    let first = SystemTime::now() + Duration::from_secs(3) + Duration::from_micros(50) * u32::try_from(live)?;
     for index in 0..live {
         let name = named(index);
         make_empty(&opened, &name)?;
         backdate(&opened, &name, first - max_age + Duration::from_secs_f64(index as f64 / per_second))?;
     }
     let policy = format!(
-        "[files.tracked]\nroot = \"tracked\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"{}s\"\ntrack = true\n",
+        "[files.tracked]\nroot = \"{name}\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"{}s\"\ntrack = true\n",
         max_age.as_secs()
     );
     let service = Process::serve(&place.service, &folder, &policy)?;
@@ -100,7 +104,7 @@ fn churn(place: &Place, live: u64, speed: f64, time: Duration) -> Result<Hour> {
 
     let before = service.spent()?;
     let start = Instant::now();
-    let made = make_for(&opened, live, per_second, time)?;
+    let made = make_for(&open(&desk)?, &opened, live, per_second, time)?;
     let service_spent = service.spent()?.since(before).processor();
     let measured = start.elapsed();
     let left = service.tracked()?;
@@ -112,19 +116,21 @@ fn churn(place: &Place, live: u64, speed: f64, time: Duration) -> Result<Hour> {
 
     let find = find(place, &folder, &root, max_age)?;
     let unlinks = unlink(&opened, removed, left.min(removed).min(live / 2), live)?;
-    fs::remove_dir_all(&folder)?;
     let to_an_hour = 3600.0 / (measured.as_secs_f64() * speed);
     Ok(Hour { measured, find, service: service_spent.mul_f64(to_an_hour), unlinks: unlinks.mul_f64(PER_MINUTE * 60.0) })
 }
 
-/// Makes files at this rate; says how many.
-fn make_for(root: &OwnedFd, from: u64, per_second: f64, time: Duration) -> Result<u64> {
+/// Makes files at this rate; says how many. They are made elsewhere and moved in, as careful applications do. It is also
+/// the only fast way: see [`spread_out`](super::super::sweep::spread_out) for what happens beside files that just went.
+fn make_for(desk: &OwnedFd, root: &OwnedFd, from: u64, per_second: f64, time: Duration) -> Result<u64> {
     let start = Instant::now();
     let mut made = 0;
     while start.elapsed() < time {
         let wanted = per_second * start.elapsed().as_secs_f64();
         while (made as f64) < wanted {
-            make_empty(root, &named(from + made))?;
+            let name = named(from + made);
+            make_empty(desk, &name)?;
+            renameat(desk, &name, root, &name)?;
             made += 1;
         }
         std::thread::sleep(BEAT);

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Measures it.
 pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     let folder = place.part("deadlines")?;
-    let root = folder.join("tracked");
+    let root = folder.join("deadlines");
     std::fs::create_dir(&root)?;
     let files = sizes.tracked;
     let first = SystemTime::now() + LEAD * u32::try_from(files.div_ceil(1_000))? + Duration::from_secs(2);
@@ -37,7 +37,7 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
         backdate(&opened, &name, first + after - MAX_AGE)?;
     }
     let policy =
-        format!("[files.tracked]\nroot = \"tracked\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"30m\"\ntrack = true\n");
+        format!("[files.tracked]\nroot = \"deadlines\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"30m\"\ntrack = true\n");
     let service = Process::serve(&place.service, &folder, &policy)?;
     let events = service.client()?.lines("/api/v1/events")?;
     ensure!(SystemTime::now() < first, "the machine is too slow: files came due before the service was ready");

@@ -19,10 +19,10 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// Measures it.
 pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     let folder = place.part("quiet")?;
-    let root = folder.join("tracked");
+    let root = folder.join("quiet");
     std::fs::create_dir(&root)?;
     let policy =
-        format!("[files.tracked]\nroot = \"tracked\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"24h\"\ntrack = true\n");
+        format!("[files.tracked]\nroot = \"quiet\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"24h\"\ntrack = true\n");
     let service = Process::serve(&place.service, &folder, &policy)?;
     service.wait_until_tracked(0)?;
     let empty = service.resident_bytes()?;
