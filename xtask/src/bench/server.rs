@@ -130,10 +130,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{section}({:.0} s)\n", start.elapsed().as_secs_f32());
         text.push_str(&section);
     }
-    fs::remove_dir_all(&place.folder)?;
     if args.only.is_empty() && !args.no_page {
         let flag = if args.full { " --full" } else { "" };
-        let facts = page::Facts::gather(&place.examples, &[])?;
+        let facts = page::Facts::gather(&place.folder, &[])?;
         let body = format!(
             "## The service\n\n```console,no-run\n$ cargo xtask bench server{flag}\n```\n\n{facts}, empty files.\n\n{}",
             text.trim_start()
@@ -141,7 +140,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         page::write(&top().join("docs/benchmarks.md"), "server", body.trim_end())?;
         println!("written to docs/benchmarks.md");
     }
-    Ok(())
+    // All at the end: beside files that just went, new ones take long to make.
+    fs::remove_dir_all(&place.folder).context("cannot remove the trees")
 }
 
 fn prepare(dir: &Path) -> Result<Place> {
