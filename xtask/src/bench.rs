@@ -6,6 +6,7 @@
 mod contenders;
 mod fixture;
 mod page;
+mod server;
 mod sessions;
 mod sweep;
 
@@ -23,6 +24,8 @@ enum Bench {
     Sweep(sweep::Args),
     /// Remove session rows under load, beside one big DELETE and batches of ids
     Sessions(sessions::Args),
+    /// Ask, load and leave alone the service, beside a bare route, find, and plain unlinks
+    Server(server::Args),
 }
 
 /// Runs the named benchmark.
@@ -30,5 +33,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Sweep(args) => sweep::run(args),
         Bench::Sessions(args) => sessions::run(args),
+        Bench::Server(args) => server::run(args),
     }
 }

@@ -98,15 +98,10 @@ impl Fixture {
     }
 
     fn make_file(&self, folder: &OwnedFd, index: u64) -> Result<()> {
-        let uuid = uuid(index);
-        let name = if self.is_named(index) { format!("formal_{uuid}.svg") } else { format!("upload_{uuid}.png") };
-        mknodat(folder, &name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
-            .with_context(|| format!("cannot make {name}"))?;
+        let name = if self.is_named(index) { named(index) } else { format!("upload_{}.png", uuid(index)) };
+        make_empty(folder, &name)?;
         if self.is_due(index) || !self.is_named(index) {
-            let written = (SystemTime::now() - OLD).duration_since(UNIX_EPOCH)?;
-            let stamp = Timespec { tv_sec: i64::try_from(written.as_secs())?, tv_nsec: 0 };
-            let stamps = Timestamps { last_access: stamp, last_modification: stamp };
-            utimensat(folder, &name, &stamps, AtFlags::SYMLINK_NOFOLLOW)?;
+            backdate(folder, &name, SystemTime::now() - OLD)?;
         }
         Ok(())
     }
@@ -128,7 +123,27 @@ impl Fixture {
     }
 }
 
-fn open(folder: &Path) -> Result<OwnedFd> {
+/// A name that [`PATTERN`] matches.
+pub(crate) fn named(index: u64) -> String {
+    format!("formal_{}.svg", uuid(index))
+}
+
+/// Makes an empty file.
+pub(crate) fn make_empty(folder: &OwnedFd, name: &str) -> Result<()> {
+    mknodat(folder, name, FileType::RegularFile, Mode::from_raw_mode(0o644), 0)
+        .with_context(|| format!("cannot make {name}"))
+}
+
+/// Makes a file as old as if it had last been written then.
+pub(crate) fn backdate(folder: &OwnedFd, name: &str, written: SystemTime) -> Result<()> {
+    let written = written.duration_since(UNIX_EPOCH)?;
+    let stamp = Timespec { tv_sec: i64::try_from(written.as_secs())?, tv_nsec: written.subsec_nanos().into() };
+    let stamps = Timestamps { last_access: stamp, last_modification: stamp };
+    Ok(utimensat(folder, name, &stamps, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// The folder, to make files in it.
+pub(crate) fn open(folder: &Path) -> Result<OwnedFd> {
     Ok(rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 

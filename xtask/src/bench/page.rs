@@ -39,6 +39,13 @@ impl Facts {
     }
 }
 
+/// The machine in one phrase.
+impl std::fmt::Display for Facts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} cores, Linux {}, {}", self.cores, self.kernel, self.file_system)
+    }
+}
+
 /// One scenario: a heading and a table, the fastest first.
 pub(crate) fn section(outcome: &Outcome) -> String {
     let fixture = &outcome.scenario.fixture;
@@ -97,16 +104,13 @@ pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64)
     let mut text = format!(
         "## Sweeping files\n\n\
          ```console,no-run\n$ cargo xtask bench sweep --files {files} --runs {runs}\n```\n\n\
-         {} cores, Linux {}, {}, warm cache, empty files, medians of {runs} runs.\n\
+         {facts}, warm cache, empty files, medians of {runs} runs.\n\
          Peers: {}.\n\
          A number in *against* says how many times as long it took.\n\
          The floor makes the bare system calls, without reports, second looks or safety.\n\
          The Python script and the program with walkdir and globset are what one would write in an afternoon.\n\
          After each run exactly the due files were gone.\n\
          systemd-tmpfiles and tmpreaper select by age alone, and sit S5 out.\n",
-        facts.cores,
-        facts.kernel,
-        facts.file_system,
         facts.versions.join(", "),
     );
     for outcome in outcomes {

@@ -190,7 +190,7 @@ impl Trees<'_> {
 
 /// Asks ext4 to lay the folders in `folder` far apart. Without a journal it searches long before it hands out an inode
 /// that was freed within the last minutes, and a tree beside the one before would take a hundred times as long to make.
-fn spread_out(folder: &Path) {
+pub(super) fn spread_out(folder: &Path) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if let Ok(folder) = rustix::fs::open(folder, flags, Mode::empty())
         && let Ok(attributes) = ioctl_getflags(&folder)

@@ -249,10 +249,14 @@ impl Tracked {
         if tally.counts.removed == 0 && tally.errors_total == 0 {
             return;
         }
+        let is_first = sum.since.is_none();
         sum.since.get_or_insert(now);
         sum.tally.add(tally.clone());
         drop(sum);
-        self.bell.ring();
+        // The thread knows by itself when the rest of the sum is to be written.
+        if is_first {
+            self.bell.ring();
+        }
     }
 
     /// How many files may be removed in this interval still; `None` when nothing limits it.

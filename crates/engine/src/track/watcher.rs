@@ -18,6 +18,10 @@ use super::{Inner, Tracked, Watching};
 /// What happens within this time is looked at together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
+/// How long lies between two looks while something happens all the time: a look costs some fifty system calls, for one
+/// file as for many.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -184,12 +188,15 @@ impl Inner {
     }
 
     fn listen(&self, tracked: &Tracked, mut watch: Watch) -> Heard {
+        let mut looked_at = None;
         // Asked before each wait: whichever wait hears the bell has silenced it.
         while !self.is_stopping() {
             let until_history = locked(&tracked.sum).until_written(crate::clock::boot());
             tracked.bell.wait(Some(watch.readable()), until_history);
             self.write_history(tracked, When::InTime);
-            tracked.bell.wait(None, Some(TOGETHER));
+            let since_look = looked_at.map_or(BETWEEN_LOOKS, |at| crate::clock::boot().saturating_sub(at));
+            tracked.bell.wait(None, Some(BETWEEN_LOOKS.saturating_sub(since_look).max(TOGETHER)));
+            looked_at = Some(crate::clock::boot());
             let mut news = News::default();
             if let Err(error) = watch.read(|hint| news.take(hint)) {
                 tracing::warn!(policy = tracked.name(), "{error}");

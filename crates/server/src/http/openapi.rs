@@ -48,6 +48,12 @@ fn assemble() -> Value {
     });
     let operations = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     for operation in operations.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
+        // Who reads a body needs it, but for the sweep: without one it sweeps everything.
+        if operation["operationId"] != "start_sweep"
+            && let Some(body) = operation.get_mut("requestBody")
+        {
+            body["required"] = json!(true);
+        }
         operation["responses"]["default"] = json!({
             "description": "Something is wrong with the call, or with the service",
             "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } },

@@ -49,6 +49,16 @@ fn collect(value: &Value, references: &mut Vec<String>) {
     }
 }
 
+#[test]
+fn a_body_is_required_of_every_call_that_has_one_but_the_sweep() {
+    let document: Value = serde_json::from_str(cleanup_server::http::document()).unwrap();
+    let required = |pointer: &str| document["paths"].pointer(pointer).unwrap()["requestBody"]["required"].clone();
+    for pointer in ["/~1api~1v1~1files/post", "/~1api~1v1~1files~1{id}~1hold/put", "/~1login/post"] {
+        assert_eq!(required(pointer), true, "{pointer}");
+    }
+    assert_eq!(required("/~1api~1v1~1sweeps/post"), Value::Null);
+}
+
 #[tokio::test]
 async fn it_is_served_as_committed() {
     let answer = World::new().await.get("/openapi.json").await;
