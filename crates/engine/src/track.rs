@@ -27,7 +27,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::{FilePolicy, MaxAge};
 use cleanup_core::registration;
 use cleanup_core::report::{PolicyReport, Report, json_path};
-use cleanup_fs_store::{Look, Store};
+use cleanup_fs_store::{FileId, Look, Store};
 use cleanup_state::TrackedChange;
 
 pub use self::answer::{
@@ -106,6 +106,8 @@ struct Tracked {
     policy: FilePolicy,
     table: Arc<Mutex<Table>>,
     watching: Mutex<Watching>,
+    /// Which folder the root was when everything in it was last looked at.
+    root: Mutex<Option<FileId>>,
     /// Wakes the thread that watches.
     bell: Bell,
     /// Why deadlines are not kept at the moment.
@@ -419,6 +421,7 @@ impl Tracked {
             policy,
             table: Arc::default(),
             watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned() }),
+            root: Mutex::default(),
             bell: Bell::new(),
             held: Mutex::default(),
             sum: Mutex::default(),

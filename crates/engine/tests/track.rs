@@ -652,3 +652,33 @@ fn a_tracker_that_is_to_stop_soon_ends_after_the_item_in_hand() {
     tracking.tracker.stop();
     assert_eq!(tracking.engine.history(10).unwrap().runs.len(), 1);
 }
+
+#[test]
+fn another_folder_under_the_path_of_the_root_costs_no_promise() {
+    let world = World::plain();
+    let file = world.folder.path().join("cleanup.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("\"models\"", "\"release/models\"")).unwrap();
+    let (release, away) = (world.folder.path().join("release"), world.folder.path().join("away"));
+    fs::create_dir_all(release.join("models")).unwrap();
+    fs::write(release.join("models/a.step"), "").unwrap();
+    backdate(&release.join("models/a.step"), 90 * MINUTE);
+    let tracking = world.track();
+    tracking.tracker.register("models", b"a.step", Some(600 * MINUTE)).unwrap();
+    let look_until = |counts| {
+        tracking.tracker.rescan("models");
+        let begun = SystemTime::now();
+        while tracking.counts() != counts {
+            assert!(begun.elapsed().unwrap() < LONG, "{:?}", tracking.counts());
+            std::thread::yield_now();
+        }
+    };
+
+    // The kernel tells nothing of that, as of something mounted over the root.
+    fs::rename(&release, &away).unwrap();
+    fs::create_dir_all(release.join("models")).unwrap();
+    look_until((0, 0));
+    fs::rename(&release, world.folder.path().join("empty")).unwrap();
+    fs::rename(&away, &release).unwrap();
+    look_until((1, 1));
+    assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 600));
+}

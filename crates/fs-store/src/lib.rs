@@ -50,6 +50,11 @@ impl<'a> Store<'a> {
         self.root.may_remove().map_err(entry::in_words)
     }
 
+    /// Which folder the root is, whatever else its path may lead to later.
+    pub fn root_id(&self) -> Option<FileId> {
+        self.root.id()
+    }
+
     /// Which file system the root lies on, as `statfs` names it; `None` where it has no name.
     pub fn file_system(&self) -> Option<String> {
         self.root.file_system()

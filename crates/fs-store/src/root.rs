@@ -122,6 +122,10 @@ impl Root {
         rustix::fs::accessat(&self.fd, c".", wanted, AtFlags::EACCESS)
     }
 
+    pub(crate) fn id(&self) -> Option<FileId> {
+        Meta::of(&self.fd).ok().map(|meta| meta.id)
+    }
+
     pub(crate) fn file_system(&self) -> Option<String> {
         let id = rustix::fs::fstatvfs(&self.fd).ok()?.f_fsid;
         (id != 0).then(|| format!("{id:x}"))

@@ -149,6 +149,14 @@ impl Inner {
                 }
                 Ok(store) => {
                     tracked.bell.rescan.store(false, Ordering::SeqCst);
+                    // Something was mounted over the root, or not mounted: another folder has other files, and what is
+                    // promised of the first one's stays promised.
+                    let root = store.root_id();
+                    let before = std::mem::replace(&mut *locked(&tracked.root), root);
+                    let is_first = is_first || before != root;
+                    if before.is_some() && before != root {
+                        self.lose(tracked);
+                    }
                     // Watched first, looked at then: nothing can appear unseen in between.
                     let watch = Watch::open(&store);
                     let kind = if is_first { As::Found } else { As::Appeared(BTreeSet::new()) };
