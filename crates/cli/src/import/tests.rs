@@ -55,6 +55,15 @@ fn what_may_protect_anything_keeps_everything() {
 }
 
 #[test]
+fn a_quoted_path_may_lie_below_any_root() {
+    for line in ["x \"/srv/app/tmp/a b\"", "x %d/keep"] {
+        let found = imported(&[("app.conf", &format!("d /srv/app/tmp - - - 1d\n{line}\n"))]);
+        assert!(found.policies.is_empty(), "{line}");
+        assert!(found.notes.iter().any(|note| note.message.contains("may protect something below it")), "{line}");
+    }
+}
+
+#[test]
 fn an_unset_time_is_not_guessed() {
     let imported = imported(&[("tmpreaper.conf", "RUNFROMCRON=true\nTMPREAPER_DIRS='/tmp/.'\n")]);
     assert_eq!(imported.policies, []);

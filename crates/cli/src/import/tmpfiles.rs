@@ -174,7 +174,9 @@ fn protect(mut draft: Draft, own: usize, entries: &[Entry], used: &mut [bool]) -
         let is_glob = !"dDvqQfFpLcbC".contains(entry.kind);
         let path = resolved(&entry.path);
         let path = if is_glob { path } else { literal_shell(&entry.path, path) };
-        match below(&path, &draft.root, Braces::Literal) {
+        // What begins with anything (a quoted path, a specifier that nobody here knows) may lie below any root.
+        let place = if path.starts_with("/*/") { Below::Unclear } else { below(&path, &draft.root, Braces::Literal) };
+        match place {
             Below::Pattern(pattern) => {
                 used[index] = true;
                 if !draft.exclude.contains(&pattern) {
