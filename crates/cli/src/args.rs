@@ -155,6 +155,15 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Write the files that run it: systemd, cron, container, Kubernetes, alerts
     Units(UnitsArgs),
+    /// Print a cleanup.toml made from settings of other cleaners
+    ///
+    /// Understands tmpfiles.d, tmpreaper.conf, and crontabs with find or tmpreaper. Every policy only observes; what
+    /// could not be carried over is said on stderr and in comments.
+    Import {
+        /// Files of tmpfiles.d, tmpreaper.conf, crontabs
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Write a commented cleanup.toml here
     Init,
     /// Build a small tree in a temporary folder, sweep it, and show every step

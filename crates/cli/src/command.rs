@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod history;
 mod hold;
+mod import;
 mod init;
 mod list;
 mod man;
@@ -64,6 +65,7 @@ fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec
             Ok(Vec::new())
         }
         Command::Units(args) => text_only("units", console).and_then(|()| units::run(global, &args, console)),
+        Command::Import { files } => import::run(&files, console),
         Command::Init => text_only("init", console).and_then(|()| init::run(global, console)),
         Command::Demo => text_only("demo", console).and_then(|()| demo::run(console)),
         Command::Completions { shell } => {

@@ -6,6 +6,8 @@ use cleanup_core::config::{Origin, Setting};
 use cleanup_engine::answer::Explanation;
 use serde::Serialize;
 
+use crate::import::{ImportedPolicy, Note};
+
 /// What `explain --json` prints.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -26,6 +28,20 @@ pub(crate) struct Show {
     pub(crate) config: String,
     /// Every effective value, in the order of the file.
     pub(crate) settings: Vec<EffectiveValue>,
+}
+
+/// What `import --json` prints.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Import {
+    /// The version of the shape.
+    pub(crate) format_version: u32,
+    /// The whole `cleanup.toml`, as it is printed without `--json`; empty when there is no policy.
+    pub(crate) config: String,
+    /// The policies in it.
+    pub(crate) policies: Vec<ImportedPolicy>,
+    /// What was not carried over, or not exactly.
+    pub(crate) notes: Vec<Note>,
 }
 
 /// One effective value.
@@ -114,5 +130,6 @@ mod tests {
         check::<Show>("show");
         check::<History>("history");
         check::<Holds>("holds");
+        check::<Import>("import");
     }
 }

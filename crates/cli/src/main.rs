@@ -11,6 +11,7 @@ mod console;
 mod document;
 mod exit;
 mod failure;
+mod import;
 mod progress;
 mod render;
 mod textfile;

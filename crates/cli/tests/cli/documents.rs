@@ -33,6 +33,7 @@ fn world() -> World {
          [sessions.rows]\nurl = \"${NO_SUCH_DATABASE}\"\ntable = \"t\"\nid_column = \"id\"\n\
          activity_column = \"at\"\nmax_idle = \"2h\"",
     );
+    world.write("crontab", "find /srv/a /srv/b* -mtime +1 -delete\n");
     world.file("out/old.tmp", 2 * HOUR);
     world.file("out/keep-me.tmp", 3 * DAY);
     world.file(world.path("out").join(OsStr::from_bytes(b"\xff\n\"\x1b.tmp")), 2 * HOUR);
@@ -54,6 +55,7 @@ fn every_document_is_as_its_schema_says() {
         ("check", "config check --json", 1),
         ("check", "config check --json -c no-such.toml", 78),
         ("show", "config show --json", 0),
+        ("import", "import --json crontab", 0),
         ("report", "--json", 1),
     ] {
         let ran = world.run(line);

@@ -9,6 +9,7 @@ mod confined;
 mod documents;
 mod exit_codes;
 mod first_steps;
+mod import;
 mod output;
 mod seed;
 mod sweep;

@@ -1,0 +1,135 @@
+//! Drafts become named tables, and everything together one document.
+//!
+//! Values are written by the TOML library, and every table is read back by the loader of `cleanup.toml` before it goes
+//! into the document: one that would be refused becomes a note.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cleanup_core::candidate::Escaped;
+use cleanup_core::config::{Config, Source};
+use toml::Value;
+
+use super::{Depth, Draft, Found, Imported, ImportedPolicy, Input, Note, Place};
+
+const HEAD: &str = "\
+# What `cleanup import` made of another cleaner's settings.
+# Every policy only observes: `cleanup` says what would go, and removes nothing.
+# Look at `cleanup --dry-run` for a while, then take `mode = \"observe\"` out, policy by policy.
+";
+
+/// Longer names would leave no room for a number; a name has at most 64 characters.
+const LONGEST_SLUG: usize = 56;
+
+pub(super) fn document(inputs: &[Input], mut found: Found) -> Imported {
+    let mut taken = BTreeSet::new();
+    let mut policies = Vec::new();
+    for draft in &found.drafts {
+        let name = free_name(&draft.root, &taken);
+        let text = table(&name, draft);
+        if let Err(why) = loads(draft, &text) {
+            found.notes.push((draft.place, format!("`{}` cannot be written down: {why}", draft.root)));
+            continue;
+        }
+        taken.insert(name.clone());
+        let file = inputs[draft.place.file].name.clone();
+        policies.push((draft.place, ImportedPolicy { name, text, file, line: draft.place.line }));
+    }
+    policies.sort_by_key(|(place, _)| *place);
+    found.notes.sort_by_key(|(place, _)| *place);
+    found.notes.dedup();
+    let config = if policies.is_empty() { String::new() } else { text(inputs, &policies, &found.notes) };
+    let note = |(place, message): (Place, String)| Note {
+        file: inputs[place.file].name.clone(),
+        line: place.line,
+        source: source(inputs, place).to_owned(),
+        message,
+    };
+    Imported {
+        config,
+        policies: policies.into_iter().map(|(_, policy)| policy).collect(),
+        notes: found.notes.into_iter().map(note).collect(),
+    }
+}
+
+/// Each line that says something, what could not be carried over of it, and what it became.
+fn text(inputs: &[Input], policies: &[(Place, ImportedPolicy)], notes: &[(Place, String)]) -> String {
+    let places: BTreeSet<Place> =
+        policies.iter().map(|(place, _)| *place).chain(notes.iter().map(|(place, _)| *place)).collect();
+    let mut text = HEAD.to_owned();
+    for place in places {
+        let shown = |text: &str| Escaped(text.as_bytes()).to_string();
+        let (name, line) = (shown(&inputs[place.file].name), shown(source(inputs, place)));
+        let _ = write!(text, "\n# {name}:{}: {line}\n", place.line);
+        for (_, message) in notes.iter().filter(|(own, _)| *own == place) {
+            let _ = writeln!(text, "# Note: {}", shown(message));
+        }
+        for (index, (_, policy)) in policies.iter().filter(|(own, _)| *own == place).enumerate() {
+            text.push_str(if index > 0 { "\n" } else { "" });
+            text.push_str(&policy.text);
+        }
+    }
+    text
+}
+
+fn source(inputs: &[Input], place: Place) -> &str {
+    inputs[place.file].text.lines().nth(place.line - 1).unwrap_or_default().trim()
+}
+
+fn table(name: &str, draft: &Draft) -> String {
+    let list = |patterns: &[String]| Value::Array(patterns.iter().cloned().map(Value::String).collect());
+    let mut rows =
+        vec![("root", Value::String(draft.root.clone())), ("include", list(std::slice::from_ref(&draft.include)))];
+    if !draft.exclude.is_empty() {
+        rows.push(("exclude", list(&draft.exclude)));
+    }
+    match draft.depth {
+        Depth::Root => {}
+        Depth::All => rows.push(("recursive", Value::Boolean(true))),
+        Depth::Levels(levels) => {
+            rows.push(("recursive", Value::Boolean(true)));
+            rows.push(("max_depth", Value::Integer(levels.into())));
+        }
+    }
+    rows.push(("max_age", Value::String(draft.max_age.clone())));
+    rows.push(("stamp", Value::String(draft.stamp.key().to_owned())));
+    rows.push(("mode", Value::String("observe".to_owned())));
+    rows.into_iter().fold(format!("[files.{name}]\n"), |mut text, (key, value)| {
+        let _ = writeln!(text, "{key} = {value}");
+        text
+    })
+}
+
+/// Whether the table means what the draft means.
+fn loads(draft: &Draft, text: &str) -> Result<(), String> {
+    if text.contains("${") {
+        return Err("it holds `${`".to_owned());
+    }
+    let source = Source { name: "imported", text, folder: Path::new("/") };
+    match Config::load(&source, &|_| None) {
+        Ok(config) if config.files.len() == 1 => Ok(()),
+        Ok(_) => Err(format!("`{}` is not one policy", draft.root)),
+        Err(error) => {
+            Err(error.diagnostics().first().map_or_else(|| error.to_string(), |problem| problem.title().to_owned()))
+        }
+    }
+}
+
+/// `/srv/app/tmp` is `srv-app-tmp`; the second one is `srv-app-tmp-2`.
+fn free_name(root: &str, taken: &BTreeSet<String>) -> String {
+    let mut slug = String::new();
+    for character in root.chars().map(|character| character.to_ascii_lowercase()) {
+        if character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_' {
+            slug.push(character);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let tail = slug.len().saturating_sub(LONGEST_SLUG);
+    let slug = slug[tail..].trim_matches('-');
+    let slug = if slug.is_empty() { "imported" } else { slug };
+    let numbered = (2_u32..).map(|number| format!("{slug}-{number}"));
+    let mut names = std::iter::once(slug.to_owned()).chain(numbered);
+    names.find(|name| !taken.contains(name)).unwrap_or_default()
+}
