@@ -1,5 +1,6 @@
 //! The one clock. Nobody else in the workspace asks what time it is; everybody below is handed `now`.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cleanup_core::guard::Reading;
@@ -16,8 +17,14 @@ pub(crate) fn now() -> Moment {
 
 /// All clocks at once, for the guard.
 pub(crate) fn reading() -> Reading {
-    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    Reading { wall: now(), boot: boot(), running: since_boot(ClockId::Monotonic), boot_id }
+    Reading { wall: now(), boot: boot(), running: since_boot(ClockId::Monotonic), boot_id: boot_id().to_owned() }
+}
+
+/// Which boot this is, as the kernel names it. No process outlives its boot, so it is asked once.
+fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    let ask = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
+    BOOT_ID.get_or_init(ask)
 }
 
 /// The time since this boot, time asleep included: the clock that cannot be set.

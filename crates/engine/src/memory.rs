@@ -176,8 +176,10 @@ impl Memory {
         }
         let mut holds = Holds::default();
         let Some(state) = &mut self.state else { return Ok(holds) };
-        let roots = place::spellings(root);
-        for hold in state.promises().map_err(|error| error.to_string())?.holds(now) {
+        let mut held = state.promises().map_err(|error| error.to_string())?.holds(now).peekable();
+        // To find out where a root really is takes a call for each part of its path: only where something is held.
+        let roots = if held.peek().is_some() { place::spellings(root) } else { Vec::new() };
+        for hold in held {
             // Every reading of either path counts: a hold too many keeps a file, one too few loses it.
             for path in place::spellings(&place::path_of(&hold.path)) {
                 for root in &roots {

@@ -24,7 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cleanup_core::guard::Reading;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{FilePolicy, MaxAge};
+use cleanup_core::policy::{FilePolicy, MaxAge, Schedule};
 use cleanup_core::registration;
 use cleanup_core::report::{PolicyReport, Report, json_path};
 use cleanup_fs_store::{FileId, Look, Store};
@@ -363,12 +363,9 @@ impl Inner {
         let registration = registration::Registration { at, ttl };
         self.look_at_registered(tracked, &store, path, registration);
 
-        let mut table = locked(&tracked.table);
-        let Some(entry) = table.get(path).copied() else {
+        let Some(entry) = locked(&tracked.table).get(path).copied() else {
             return Err(RegisterError::Refused(Look::Missing.to_string()));
         };
-        let entry = Entry { told: true, ..entry };
-        table.put(path, entry);
         Ok(Registration { file: tracked.file(path, &entry), is_new: known.is_none_or(|known| !known.told) })
     }
 
@@ -431,6 +428,14 @@ impl Tracked {
 
     fn name(&self) -> &str {
         &self.policy.rule.name
+    }
+
+    /// The key `every`, where the policy has it.
+    fn every(&self) -> Option<Duration> {
+        match &self.policy.schedule {
+            Some(Schedule::Every(every)) => Some(*every),
+            Some(Schedule::Cron(_)) | None => None,
+        }
     }
 
     /// The absolute path by which a file's promises are known.

@@ -12,7 +12,7 @@ use cleanup_core::brake::{Brake, HARMLESS};
 use cleanup_core::guard::{self, Reading};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Brakes, Effect, Schedule};
+use cleanup_core::policy::{Brakes, Effect};
 use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -262,10 +262,7 @@ impl Tracked {
     /// How many files may be removed in this interval still; `None` when nothing limits it.
     fn left_to_remove(&self) -> Option<u64> {
         let max = self.policy.brakes.max_removals?;
-        let length = match &self.policy.schedule {
-            Some(Schedule::Every(every)) => *every,
-            Some(Schedule::Cron(_)) | None => HOUR,
-        };
+        let length = self.every().unwrap_or(HOUR);
         let now = clock::boot();
         let mut sum = locked(&self.sum);
         match &mut sum.interval {

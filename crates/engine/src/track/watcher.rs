@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use cleanup_core::policy::Schedule;
 use cleanup_fs_store::{Hint, Watch};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -312,10 +311,7 @@ impl Tracked {
     }
 
     fn rescan_interval(&self) -> Duration {
-        match &self.policy.schedule {
-            Some(Schedule::Every(every)) => *every,
-            Some(Schedule::Cron(_)) | None => RESCAN,
-        }
+        self.every().unwrap_or(RESCAN)
     }
 }
 
