@@ -18,6 +18,26 @@ pub struct Candidate<'a> {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Stamp,
+    /// Which file it is; `None` for rows and directories.
+    pub identity: Option<Identity>,
+}
+
+/// Which file a name meant when it was looked at. A write changes size and `mtime`, everything else that can happen to
+/// a file changes `ctime`, and a replacement has another inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The device, as major and minor number.
+    pub device: (u32, u32),
+    /// The inode.
+    pub inode: u64,
+    /// The length in bytes.
+    pub size: u64,
+    /// `mtime`.
+    pub modified: Moment,
+    /// `ctime`.
+    pub changed: Moment,
+    /// How many names the inode has.
+    pub links: u32,
 }
 
 /// What kind of thing a candidate is; decided by its name and type alone, before any judging.
@@ -82,6 +102,12 @@ pub struct Name<'a> {
 }
 
 impl Name<'_> {
+    /// Compares the whole path with another one, byte by byte, without making it.
+    pub fn cmp_path(self, path: &[u8]) -> std::cmp::Ordering {
+        let slash: &[u8] = if self.folder.is_empty() { b"" } else { b"/" };
+        self.folder.iter().chain(slash).chain(self.last).cmp(path)
+    }
+
     /// The whole path below the root.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut path = Vec::with_capacity(self.folder.len() + 1 + self.last.len());
@@ -158,5 +184,7 @@ mod tests {
         assert_eq!(Name { folder: b"", last: b"a" }.to_bytes(), b"a");
         assert_eq!(Name { folder: b"x/y", last: b"a" }.to_bytes(), b"x/y/a");
         assert_eq!(Name { folder: b"x\n", last: b"a" }.to_string(), "x\\u{a}/a");
+        assert!(Name { folder: b"x", last: b"b" }.cmp_path(b"x/a").is_gt());
+        assert!(Name { folder: b"", last: b"a" }.cmp_path(b"a").is_eq());
     }
 }

@@ -86,7 +86,7 @@ pub fn check(fixture: &mut dyn Fixture) {
 fn rules() -> Vec<Policy> {
     let rule = |max_age: Duration, min_age: Duration, archives: Archives| Policy {
         name: "conformance".to_owned(),
-        max_age: MaxAge::new(max_age).expect("the ages of the suite are positive"),
+        max_age: Some(MaxAge::new(max_age).expect("the ages of the suite are positive")),
         min_age,
         archives,
     };
@@ -130,7 +130,8 @@ fn expected(rule: &Policy, items: &[Item]) -> BTreeSet<String> {
         };
         let class = if item.name.starts_with("archive-") { Class::Archive } else { Class::Ordinary };
         let name = Name { folder: b"", last: item.name.as_bytes() };
-        let candidate = Candidate { name, class, bytes: 0, stamp: Stamp { at, basis: Basis::Modified } };
+        let candidate =
+            Candidate { name, class, bytes: 0, stamp: Stamp { at, basis: Basis::Modified }, identity: None };
         !judge(rule, &run, &candidate).is_due()
     };
     items.iter().filter(stays).map(|item| item.name.clone()).collect()

@@ -2,13 +2,19 @@
 //!
 //! Pure and total: no clock, no I/O, no panic, whatever the stamp. The order of the rules is the product's promise
 //! and is written here once (and in `docs/deletion.md` for people): **the first rule that applies wins**, and
-//! everything that protects stands before everything that removes.
+//! everything that protects stands before everything that removes. [`Rule::ORDER`] is that order; [`judge`] stops at the
+//! first rule that applies, [`examine`] asks them all, so that an explanation cannot say anything else than a sweep.
+
+use std::fmt;
+use std::time::Duration;
 
 use crate::candidate::{Basis, Candidate, Class, Stamp};
 use crate::guard::RunningTime;
 use crate::hold::Holds;
 use crate::moment::Moment;
 use crate::policy::{Archives, Brakes, Policy};
+use crate::rank::Cutoffs;
+use crate::reference::Referenced;
 use crate::registration::{Registration, Registrations};
 use crate::verdict::{Age, AgeLimit, Keep, Remove, Verdict};
 
@@ -23,6 +29,10 @@ pub struct Run {
     pub holds: Holds,
     /// What counts from its registration.
     pub registrations: Registrations,
+    /// Which names are still needed.
+    pub referenced: Referenced,
+    /// What limits and `keep_newest` came to.
+    pub cutoffs: Cutoffs,
     /// Where the sweep itself has to stop.
     pub brakes: Brakes,
 }
@@ -35,6 +45,8 @@ impl Run {
             running: None,
             holds: Holds::default(),
             registrations: Registrations::default(),
+            referenced: Referenced::default(),
+            cutoffs: Cutoffs::default(),
             brakes: Brakes::default(),
         }
     }
@@ -48,15 +60,15 @@ impl Run {
     }
 
     /// From when a candidate's age counts, and how old it may become.
-    fn lifetime(&self, policy: &Policy, candidate: &Candidate<'_>) -> (Stamp, AgeLimit) {
-        let by_policy = AgeLimit::MaxAge(policy.max_age);
+    fn lifetime(&self, policy: &Policy, candidate: &Candidate<'_>) -> (Stamp, Option<AgeLimit>) {
+        let by_policy = policy.max_age.map(AgeLimit::MaxAge);
         let registration = match candidate.class {
             Class::EmptyDirectory => None,
             Class::Ordinary | Class::Archive => self.registrations.get(candidate.name),
         };
         match registration {
             Some(Registration { at, ttl: Some(ttl) }) if candidate.stamp.at <= at.plus(ttl.get()) => {
-                (Stamp { at, basis: Basis::Registered }, AgeLimit::Ttl(ttl))
+                (Stamp { at, basis: Basis::Registered }, Some(AgeLimit::Ttl(ttl)))
             }
             Some(Registration { at, ttl: None }) if candidate.stamp.at < at => {
                 (Stamp { at, basis: Basis::Registered }, by_policy)
@@ -75,25 +87,124 @@ impl Run {
     }
 }
 
+/// One question of the judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Is it an archive?
+    Archive,
+    /// Has somebody asked to keep it?
+    Held,
+    /// Is its name still needed?
+    Referenced,
+    /// Does its stamp lie ahead of the clock?
+    Future,
+    /// Is it younger than `min_age`?
+    Settling,
+    /// Is it among the newest?
+    Newest,
+    /// Is it older than it may become?
+    Expired,
+    /// Does a limit ask for it?
+    OverLimit,
+}
+
+/// What every rule asks about: one candidate in one run.
+struct Facts<'a> {
+    policy: &'a Policy,
+    run: &'a Run,
+    candidate: &'a Candidate<'a>,
+    stamp: Stamp,
+    limit: Option<AgeLimit>,
+    /// `None` when it lies ahead.
+    age: Option<Age>,
+}
+
 /// Decides about one candidate.
 pub fn judge(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> Verdict {
-    let (stamp, limit) = run.lifetime(policy, candidate);
+    let facts = Facts::new(policy, run, candidate);
+    Rule::ORDER.into_iter().find_map(|rule| facts.ask(rule)).unwrap_or_else(|| facts.otherwise())
+}
 
-    if candidate.class == Class::Archive && policy.archives == Archives::Keep {
-        return Verdict::Keep(Keep::Archive);
+/// What every rule says of one candidate, in their order; `None` where a rule does not apply. The first that applies is
+/// what [`judge`] decides.
+pub fn examine(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> [(Rule, Option<Verdict>); 8] {
+    let facts = Facts::new(policy, run, candidate);
+    Rule::ORDER.map(|rule| (rule, facts.ask(rule)))
+}
+
+impl Rule {
+    /// The order of judgement.
+    pub const ORDER: [Self; 8] = [
+        Self::Archive,
+        Self::Held,
+        Self::Referenced,
+        Self::Future,
+        Self::Settling,
+        Self::Newest,
+        Self::Expired,
+        Self::OverLimit,
+    ];
+}
+
+/// The word for it in explanations; where a key sets it, the key.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Archive => "archives",
+            Self::Held => "hold",
+            Self::Referenced => "keep_referenced",
+            Self::Future => "future",
+            Self::Settling => "min_age",
+            Self::Newest => "keep_newest",
+            Self::Expired => "max_age",
+            Self::OverLimit => "limits",
+        })
     }
-    if let Some(until) = run.held_until(candidate) {
-        return Verdict::Keep(Keep::Held { until });
+}
+
+impl<'a> Facts<'a> {
+    fn new(policy: &'a Policy, run: &'a Run, candidate: &'a Candidate<'a>) -> Self {
+        let (stamp, limit) = run.lifetime(policy, candidate);
+        Self { policy, run, candidate, stamp, limit, age: run.age(stamp.at) }
     }
-    let Some(age) = run.age(stamp.at) else {
-        let by = stamp.at.since(run.now).unwrap_or_default();
-        return Verdict::Keep(Keep::Future { stamp, by });
-    };
-    if age.get() < policy.min_age {
-        return Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age });
+
+    fn ask(&self, rule: Rule) -> Option<Verdict> {
+        let Self { policy, run, candidate, stamp, limit, age } = *self;
+        let is_file = candidate.class != Class::EmptyDirectory;
+        match rule {
+            Rule::Archive => {
+                let is_kept = candidate.class == Class::Archive && policy.archives == Archives::Keep;
+                is_kept.then_some(Verdict::Keep(Keep::Archive))
+            }
+            Rule::Held => run.held_until(candidate).map(|until| Verdict::Keep(Keep::Held { until })),
+            Rule::Referenced => run.referenced.contains(candidate.name).then_some(Verdict::Keep(Keep::Referenced)),
+            Rule::Future => {
+                let by = || stamp.at.since(run.now).unwrap_or_default();
+                age.is_none().then(|| Verdict::Keep(Keep::Future { stamp, by: by() }))
+            }
+            Rule::Settling => {
+                let age = age.filter(|age| age.get() < policy.min_age)?;
+                Some(Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age }))
+            }
+            Rule::Newest if is_file => {
+                let of = run.cutoffs.newest(stamp.at, candidate.name)?;
+                Some(Verdict::Keep(Keep::Newest { of }))
+            }
+            Rule::Expired => {
+                let (age, limit) = (age?, limit?);
+                (age.get() > limit.get()).then_some(Verdict::Remove(Remove::Expired { stamp, age, limit }))
+            }
+            Rule::OverLimit if is_file => {
+                let (age, limit) = (age?, run.cutoffs.asks_for(stamp.at, candidate.name)?);
+                Some(Verdict::Remove(Remove::OverLimit { stamp, age, limit }))
+            }
+            Rule::Newest | Rule::OverLimit => None,
+        }
     }
-    if age.get() > limit.get() {
-        return Verdict::Remove(Remove::Expired { stamp, age, limit });
+
+    /// When no rule applies: its age is known then, because the future is one of them.
+    fn otherwise(&self) -> Verdict {
+        let age = self.age.unwrap_or(Age::Wall(Duration::ZERO));
+        Verdict::Keep(Keep::WithinLimits { stamp: self.stamp, age, limit: self.limit })
     }
-    Verdict::Keep(Keep::WithinLimits { stamp, age, limit })
 }

@@ -16,6 +16,8 @@ pub mod judge;
 pub mod moment;
 pub mod pattern;
 pub mod policy;
+pub mod rank;
+pub mod reference;
 pub mod registration;
 pub mod report;
 pub mod size;

@@ -13,8 +13,9 @@ use crate::pattern::Patterns;
 pub struct Policy {
     /// The name in `[files.NAME]` or `[sessions.NAME]`.
     pub name: String,
-    /// Age beyond which an unprotected candidate may go, measured from its stamp.
-    pub max_age: MaxAge,
+    /// Age beyond which an unprotected candidate may go, measured from its stamp; `None` where only limits ask for
+    /// something to go. Rules for rows always have one.
+    pub max_age: Option<MaxAge>,
     /// Age below which a candidate is never taken, by whatever rule.
     pub min_age: Duration,
     /// What becomes of candidates of class archive.
@@ -55,6 +56,8 @@ pub struct FilePolicy {
     pub root: PathBuf,
     /// Which names are candidates, and of which class.
     pub patterns: Patterns,
+    /// What goes as one: each file, or each directory directly below the root with all that is in it.
+    pub unit: Unit,
     /// Which of a file's moments its age counts from.
     pub stamp: StampKind,
     /// How far below the root to look.
@@ -63,6 +66,16 @@ pub struct FilePolicy {
     pub empty_dirs: EmptyDirs,
     /// By which clock ages count.
     pub age_clock: AgeClock,
+    /// What may lie here at all, whatever its age, and what stays in any case.
+    pub limits: Limits,
+    /// What becomes of what is due.
+    pub dispose: Dispose,
+    /// Whether what a process has open stays.
+    pub in_use: InUse,
+    /// Whether a lock on the root means "not now".
+    pub root_lock: RootLock,
+    /// Who says which names are still needed.
+    pub references: Option<References>,
     /// What stops it when more goes than anybody can have meant.
     pub brakes: Brakes,
     /// Whether verdicts are acted on at all.
@@ -73,6 +86,126 @@ pub struct FilePolicy {
     pub schedule: Option<Schedule>,
     /// Whether it runs at all.
     pub enabled: bool,
+}
+
+/// The key `unit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Each file by itself (the default).
+    File,
+    /// Each directory directly below the root: whole, or not at all.
+    Directory,
+}
+
+/// The keys that limit what may lie below a root. Nothing here is a default: `None` is no limit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// So many of the newest stay, whatever their age.
+    pub keep_newest: Option<u64>,
+    /// At most so many may lie here; the oldest go first.
+    pub max_files: Option<u64>,
+    /// At most so many allocated bytes may lie here; the oldest go first.
+    pub max_total_size: Option<u64>,
+    /// So much of the file system is to be free; the oldest go first.
+    pub min_free: Option<MinFree>,
+}
+
+impl Limits {
+    /// Whether any of them can only be kept by looking at everything first.
+    pub fn need_ranking(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// The keys `min_free` and `weight`. At least one of the two low marks is set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MinFree {
+    /// Space for unprivileged users: below the low mark the policy begins to free some.
+    pub space: Option<Marks>,
+    /// The same for inodes.
+    pub inodes: Option<Marks>,
+    /// How dear it is to make these files again, compared with others on the same file system: above 0, 1 by default.
+    /// A file counts as that many times younger.
+    pub weight: f64,
+}
+
+/// Where to begin, and where to stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Marks {
+    /// With less free than this it begins.
+    pub low: Room,
+    /// With this much free it stops; no less than `low`.
+    pub high: Room,
+}
+
+/// An amount of a file system.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Room {
+    /// Percent of the whole, above 0 and below 100.
+    Percent(f64),
+    /// Bytes, or inodes.
+    Amount(u64),
+}
+
+impl Room {
+    /// How much that is of a whole of this size, rounded up.
+    pub fn of(self, whole: u64) -> u64 {
+        match self {
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a file system need not be exact to the byte"
+            )]
+            Self::Percent(percent) => (whole as f64 * percent / 100.0).ceil() as u64,
+            Self::Amount(amount) => amount,
+        }
+    }
+}
+
+/// The key `dispose`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dispose {
+    /// It is deleted (the default).
+    Delete,
+    /// It is moved aside within the root, and deleted later.
+    Quarantine(Quarantine),
+}
+
+/// The keys that bound a quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// How long something stays in it: `quarantine_for`.
+    pub keep_for: Duration,
+    /// How many allocated bytes may lie in it; the oldest are deleted first: `quarantine_max_size`.
+    pub max_bytes: Option<u64>,
+}
+
+/// The key `skip_in_use`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// It is not asked (the default).
+    Ignore,
+    /// What a process has open, mapped or locked stays.
+    Skip,
+}
+
+/// The key `honour_flock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootLock {
+    /// It is not looked for (the default).
+    Ignore,
+    /// While somebody else has locked the root with `flock`, the policy does not run.
+    Honour,
+}
+
+/// The key `keep_referenced`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct References {
+    /// The session policy whose database is asked.
+    pub sessions: String,
+    /// A query that answers the names to keep, one a row.
+    pub query: String,
 }
 
 /// The key `stamp`.

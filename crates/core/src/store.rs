@@ -58,12 +58,23 @@ pub trait Batch {
 pub enum Outcome {
     /// It is gone by our hand.
     Removed,
+    /// It was moved aside, and can come back.
+    Quarantined,
     /// Somebody else removed it first.
     Vanished,
     /// It is no longer what was judged, and was kept: written, replaced, or (a directory) filled again.
     Changed,
+    /// A process has it open, mapped or locked, and it was kept.
+    InUse,
     /// It could not be removed; the text names the reason as the system gave it.
     Failed(String),
+}
+
+impl Outcome {
+    /// Whether it left its place by our hand.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Removed | Self::Quarantined)
+    }
 }
 
 /// One thing that could not be looked at.
@@ -82,6 +93,8 @@ pub struct Seen {
     pub scanned: u64,
     /// Entries that a pattern names but that were gone before they could be looked at.
     pub vanished: u64,
+    /// Entries that were asked for as a certain file, and are another one now. They are kept.
+    pub changed: u64,
     /// What is never touched: entries that a pattern names but that are no regular files (links, sockets, FIFOs,
     /// devices), whatever is mounted below the root, and the files of `cleanup` itself.
     pub left_alone: u64,

@@ -144,7 +144,7 @@ impl Visitor for Sweep<'_> {
             let candidate = batch.candidate(index);
             if let Some(outcome) = &outcome {
                 tally.acted(&candidate, outcome);
-                if *outcome != Outcome::Removed {
+                if !outcome.is_gone() {
                     self.give_back(&candidate);
                 }
             }

@@ -30,6 +30,8 @@ pub enum Keep {
         /// Until when.
         until: Moment,
     },
+    /// Somebody said that its name is still needed (`keep_referenced`).
+    Referenced,
     /// Its stamp lies ahead of the clock.
     Future {
         /// The stamp.
@@ -46,14 +48,19 @@ pub enum Keep {
         /// The policy's `min_age`.
         min_age: Duration,
     },
+    /// Among the newest.
+    Newest {
+        /// Of so many: `keep_newest`.
+        of: u64,
+    },
     /// No older than it may become, and no limit asks for it.
     WithinLimits {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
         age: Age,
-        /// How old it may become.
-        limit: AgeLimit,
+        /// How old it may become; `None` where only limits ask for something to go.
+        limit: Option<AgeLimit>,
     },
 }
 
@@ -69,6 +76,40 @@ pub enum Remove {
         /// How old it may become.
         limit: AgeLimit,
     },
+    /// Among the oldest, while more lies here than a limit allows.
+    OverLimit {
+        /// The stamp.
+        stamp: Stamp,
+        /// Its age.
+        age: Age,
+        /// The limit.
+        limit: LimitKey,
+    },
+}
+
+/// A limit, by the key that sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LimitKey {
+    /// `max_files`
+    MaxFiles,
+    /// `max_total_size`
+    MaxTotalSize,
+    /// `min_free`, of bytes.
+    MinFree,
+    /// `min_free`, of inodes.
+    MinFreeInodes,
+}
+
+impl LimitKey {
+    /// The key, as reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MaxFiles => "max_files",
+            Self::MaxTotalSize => "max_total_size",
+            Self::MinFree => "min_free",
+            Self::MinFreeInodes => "min_free_inodes",
+        }
+    }
 }
 
 /// How old something may become, and who says so.
@@ -132,7 +173,9 @@ impl Verdict {
     /// The last moment at which it is still kept, when age alone decides: at any later one it may go.
     pub fn kept_until(&self) -> Option<Moment> {
         match self {
-            Self::Keep(Keep::WithinLimits { stamp, limit, age: Age::Wall(_) }) => Some(stamp.at.plus(limit.get())),
+            Self::Keep(Keep::WithinLimits { stamp, limit: Some(limit), age: Age::Wall(_) }) => {
+                Some(stamp.at.plus(limit.get()))
+            }
             Self::Keep(_) | Self::Remove(_) => None,
         }
     }
@@ -142,11 +185,15 @@ impl Verdict {
     pub fn holds_until(&self, now: Moment) -> Option<Moment> {
         match self {
             Self::Remove(_) => Some(now),
-            Self::Keep(Keep::Archive) => None,
+            Self::Keep(
+                Keep::Archive | Keep::Referenced | Keep::Newest { .. } | Keep::WithinLimits { limit: None, .. },
+            ) => None,
             Self::Keep(Keep::Held { until }) => Some(*until),
             Self::Keep(Keep::Future { stamp, .. }) => Some(stamp.at),
             Self::Keep(Keep::Settling { age, min_age, .. }) => Some(now.plus(min_age.saturating_sub(age.get()))),
-            Self::Keep(Keep::WithinLimits { age, limit, .. }) => Some(now.plus(limit.get().saturating_sub(age.get()))),
+            Self::Keep(Keep::WithinLimits { age, limit: Some(limit), .. }) => {
+                Some(now.plus(limit.get().saturating_sub(age.get())))
+            }
         }
     }
 
@@ -178,6 +225,7 @@ impl fmt::Display for Keep {
         match self {
             Self::Archive => f.write_str("an archive; kept unless archives are included"),
             Self::Held { until } => write!(f, "held until {until}"),
+            Self::Referenced => f.write_str("its name is still needed, says the query of keep_referenced"),
             Self::Future { stamp, by } => {
                 write!(
                     f,
@@ -190,7 +238,13 @@ impl fmt::Display for Keep {
             Self::Settling { stamp, age, min_age } => {
                 write!(f, "{} {age}, younger than min_age {}", stamp.basis, Human(*min_age))
             }
-            Self::WithinLimits { stamp, age, limit } => write!(f, "{} {age}, within {limit}", stamp.basis),
+            Self::Newest { of } => write!(f, "among the newest (keep_newest = {of})"),
+            Self::WithinLimits { stamp, age, limit: Some(limit) } => {
+                write!(f, "{} {age}, within {limit}", stamp.basis)
+            }
+            Self::WithinLimits { stamp, age, limit: None } => {
+                write!(f, "{} {age}, and no limit asks for it", stamp.basis)
+            }
         }
     }
 }
@@ -199,6 +253,9 @@ impl fmt::Display for Remove {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired { stamp, age, limit } => write!(f, "{} {age}, older than {limit}", stamp.basis),
+            Self::OverLimit { stamp, age, limit } => {
+                write!(f, "{} {age}, among the oldest beyond {}", stamp.basis, limit.name())
+            }
         }
     }
 }

@@ -44,7 +44,7 @@ fn the_built_in_default_loads_without_a_database() {
     assert_eq!(names, ["visualization-output", "temp-svgs", "temp-models", "tutor-sessions"]);
     assert_eq!(config.sessions[0].database, Database::Unset { variable: "DATABASE_URL".to_owned() });
     assert_eq!(config.files[0].root, Path::new("/srv/app/storage/output"));
-    assert_eq!(config.files[0].rule.max_age.get(), Duration::from_hours(24));
+    assert_eq!(config.files[0].rule.max_age.unwrap().get(), Duration::from_hours(24));
     assert_eq!(config.files[2].schedule, Some(Schedule::Every(Duration::from_mins(30))));
     assert!(config.files[2].track && !config.files[0].track);
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8000");
@@ -120,7 +120,7 @@ fn every_built_key_of_a_file_policy_has_its_effect() {
     let policy = &config.files[0];
     assert_eq!(policy.root, Path::new("/srv/out"));
     assert_eq!(policy.rule.archives, Archives::Judge);
-    assert_eq!(policy.rule.max_age.get(), Duration::from_mins(90));
+    assert_eq!(policy.rule.max_age.unwrap().get(), Duration::from_mins(90));
     assert_eq!(policy.rule.min_age, Duration::from_secs(30));
     assert_eq!(policy.stamp, StampKind::Newest);
     assert_eq!(policy.depth, Depth(3));
@@ -156,7 +156,7 @@ fn every_built_key_of_a_session_policy_has_its_effect() {
     assert_eq!(policy.table, "app.tutor_sessions");
     assert_eq!((policy.id_column.as_str(), policy.activity_column.as_str()), ("session_id", "last_activity"));
     assert_eq!(policy.activity_time_zone.as_deref(), Some("UTC"));
-    assert_eq!(policy.rule.max_age.get(), Duration::from_hours(2));
+    assert_eq!(policy.rule.max_age.unwrap().get(), Duration::from_hours(2));
     assert_eq!(policy.batch_size, 20_000);
     assert_eq!(policy.lock_timeout, Duration::from_millis(50));
     assert_eq!(policy.statement_timeout, Some(Duration::from_secs(2)));
@@ -201,7 +201,7 @@ fn variables_may_stand_in_every_string() {
         "[files.a]\nroot = \"${OUT}/${DIR:-tmp}\"\ninclude = [\"${GLOB:-*.svg}\"]\nmax_age = \"${AGE}\"\nstamp = \"${STAMP:-ctime}\"\n",
     );
     assert_eq!(config.files[0].root, Path::new("/srv/app/storage/tmp"));
-    assert_eq!(config.files[0].rule.max_age.get(), Duration::from_mins(90));
+    assert_eq!(config.files[0].rule.max_age.unwrap().get(), Duration::from_mins(90));
     assert_eq!(config.files[0].stamp, StampKind::Changed);
 }
 

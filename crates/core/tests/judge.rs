@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use cleanup_core::candidate::{Basis, Candidate, Class, Name, Stamp};
 use cleanup_core::config::{Config, Source};
-use cleanup_core::judge::{Run, judge};
+use cleanup_core::duration;
+use cleanup_core::judge::{Run, examine, judge};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Archives, FilePolicy, MaxAge, Policy};
+use cleanup_core::rank::{Cutoff, Newest};
 use cleanup_core::registration::Registration;
-use cleanup_core::report::{PolicyKind, PolicyReport, Tally};
+use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, Tally};
 use cleanup_core::store::{Batch, FileStore, Outcome, Seen, Visitor};
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_core::{duration, verdict::Verdict};
+use cleanup_core::verdict::{LimitKey, Verdict};
 use proptest::prelude::*;
 
 const NOW: Moment = Moment::from_unix(1_767_225_600, 0);
@@ -43,7 +45,8 @@ fn table(toml: &str, files: &[(&str, &str)]) -> String {
             None => "no candidate".to_owned(),
             Some(class) => {
                 let stamp = Stamp { at, basis: Basis::Modified };
-                judge(&policy.rule, &Run::at(NOW), &Candidate { name, class, bytes: 0, stamp }).to_string()
+                judge(&policy.rule, &Run::at(NOW), &Candidate { name, class, bytes: 0, stamp, identity: None })
+                    .to_string()
             }
         };
         writeln!(text, "{age:>6}  {name}: {said}").unwrap();
@@ -101,7 +104,13 @@ fn age_is_exceeded_strictly_to_the_nanosecond() {
     let policy = policy("[files.x]\nroot = \"x\"\ninclude = [\"*\"]\nmax_age = \"1h\"");
     let due = |age: Duration| {
         let stamp = Stamp { at: NOW.minus(age), basis: Basis::Modified };
-        let candidate = Candidate { name: Name { folder: b"", last: b"x" }, class: Class::Ordinary, bytes: 0, stamp };
+        let candidate = Candidate {
+            name: Name { folder: b"", last: b"x" },
+            class: Class::Ordinary,
+            bytes: 0,
+            stamp,
+            identity: None,
+        };
         judge(&policy.rule, &Run::at(NOW), &candidate).is_due()
     };
     let hour = Duration::from_hours(1);
@@ -135,12 +144,18 @@ impl Batch for Held<'_> {
     fn candidate(&self, index: usize) -> Candidate<'_> {
         let (_, thing, name) = &self.things[index];
         let stamp = Stamp { at: Moment::from_unix(thing.at, 0), basis: Basis::Modified };
-        Candidate { name: Name { folder: b"", last: name.as_bytes() }, class: thing.class, bytes: thing.bytes, stamp }
+        Candidate {
+            name: Name { folder: b"", last: name.as_bytes() },
+            class: thing.class,
+            bytes: thing.bytes,
+            stamp,
+            identity: None,
+        }
     }
 
     fn remove(&mut self, index: usize) -> Outcome {
         let (id, thing, _) = &self.things[index];
-        if matches!(thing.fate, Outcome::Removed | Outcome::Vanished) {
+        if matches!(thing.fate, Outcome::Removed | Outcome::Quarantined | Outcome::Vanished) {
             self.memory.0.lock().unwrap().remove(id);
         }
         thing.fate.clone()
@@ -165,6 +180,8 @@ fn thing() -> impl Strategy<Value = Thing> {
     let class = prop_oneof![Just(Class::Ordinary), Just(Class::Archive), Just(Class::EmptyDirectory)];
     let fate = prop_oneof![
         6 => Just(Outcome::Removed),
+        1 => Just(Outcome::Quarantined),
+        1 => Just(Outcome::InUse),
         1 => Just(Outcome::Vanished),
         1 => Just(Outcome::Changed),
         1 => Just(Outcome::Failed("refused".to_owned())),
@@ -176,7 +193,7 @@ fn thing() -> impl Strategy<Value = Thing> {
 fn rule() -> impl Strategy<Value = Policy> {
     (1_u64..8000, 0_u64..4000, any::<bool>()).prop_map(|(max_age, min_age, include)| Policy {
         name: "rule".to_owned(),
-        max_age: MaxAge::new(Duration::from_secs(max_age)).unwrap(),
+        max_age: MaxAge::new(Duration::from_secs(max_age)),
         min_age: Duration::from_secs(min_age),
         archives: if include { Archives::Judge } else { Archives::Keep },
     })
@@ -199,7 +216,8 @@ proptest! {
         let kept = counts.kept;
         prop_assert_eq!(counts.matched, files);
         prop_assert_eq!(counts.due + kept.archive + kept.future + kept.settling + kept.within_limits, files);
-        prop_assert!(counts.removed + counts.vanished + counts.changed <= counts.due);
+        let acted = counts.removed + counts.quarantined + counts.vanished + counts.changed + kept.in_use;
+        prop_assert!(acted <= counts.due);
         prop_assert!(counts.bytes_freed <= counts.due_bytes);
     }
 
@@ -212,8 +230,8 @@ proptest! {
         let (sweep, left) = swept(&things, &rule, now, Mode::Apply);
         prop_assert_eq!(sweep.counts.due, plan.counts.due);
         prop_assert_eq!(sweep.counts.dirs_due, plan.counts.dirs_due);
-        prop_assert_eq!(sweep.counts.kept, plan.counts.kept);
-        let gone = sweep.counts.removed + sweep.counts.dirs_removed;
+        prop_assert_eq!(KeptCounts { in_use: 0, ..sweep.counts.kept }, plan.counts.kept);
+        let gone = sweep.counts.removed + sweep.counts.quarantined + sweep.counts.dirs_removed;
         let vanished = things.len() as u64 - left.len() as u64 - gone;
         prop_assert!(vanished >= sweep.counts.vanished);
     }
@@ -231,12 +249,12 @@ proptest! {
     fn nothing_protected_is_ever_removed(thing in thing(), rule in rule(), now in any::<i64>()) {
         let stamp = Stamp { at: Moment::from_unix(thing.at, 0), basis: Basis::Modified };
         let candidate =
-            Candidate { name: Name { folder: b"", last: b"x" }, class: thing.class, bytes: thing.bytes, stamp };
+            Candidate { name: Name { folder: b"", last: b"x" }, class: thing.class, bytes: thing.bytes, stamp, identity: None };
         let now = Moment::from_unix(now, 0);
         if let Verdict::Remove(_) = judge(&rule, &Run::at(now), &candidate) {
             prop_assert!(thing.class != Class::Archive || rule.archives == Archives::Judge);
             let age = now.since(stamp.at).unwrap();
-            prop_assert!(age > rule.max_age.get() && age >= rule.min_age);
+            prop_assert!(age > rule.max_age.unwrap().get() && age >= rule.min_age);
         }
     }
 }
@@ -246,7 +264,7 @@ fn a_report_names_a_hundred_errors_and_counts_all() {
     let failed = Thing { class: Class::Ordinary, bytes: 1, at: 0, fate: Outcome::Failed("refused".to_owned()) };
     let rule = Policy {
         name: "rule".to_owned(),
-        max_age: MaxAge::new(Duration::from_secs(1)).unwrap(),
+        max_age: MaxAge::new(Duration::from_secs(1)),
         min_age: Duration::ZERO,
         archives: Archives::Keep,
     };
@@ -267,7 +285,8 @@ fn a_registration_makes_a_file_younger_and_a_ttl_gives_it_a_time_of_its_own() {
         let stamp = Stamp { at: written, basis: Basis::Modified };
         let registrations = [(b"a/part.step".to_vec(), Registration { at, ttl })].into_iter().collect();
         let run = Run { registrations, ..Run::at(NOW) };
-        judge(&policy.rule, &run, &Candidate { name, class: Class::Ordinary, bytes: 0, stamp }).to_string()
+        judge(&policy.rule, &run, &Candidate { name, class: Class::Ordinary, bytes: 0, stamp, identity: None })
+            .to_string()
     };
     let table = [
         ("an old file moved in just now", verdict(minutes(9000), minutes(1), None)),
@@ -282,4 +301,43 @@ fn a_registration_makes_a_file_younger_and_a_ttl_gives_it_a_time_of_its_own() {
     ];
     let text = table.iter().fold(String::new(), |text, (case, verdict)| text + case + ": " + verdict + "\n");
     insta::assert_snapshot!("registrations", text);
+}
+
+/// Everything that can be said of one file, so that a change in the order of judgement is seen.
+#[test]
+fn what_protects_stands_before_what_removes() {
+    let policy = policy("[files.x]\nroot = 'x'\ninclude = ['*']\narchives = ['a*']\nmax_age = '1h'\nmin_age = '1m'\n");
+    let all = |last: &'static str, age: &str| {
+        let name = Name { folder: b"", last: last.as_bytes() };
+        let stamp = Stamp { at: NOW.minus(duration::parse(age).unwrap()), basis: Basis::Modified };
+        let candidate =
+            Candidate { name, class: policy.patterns.class(name).unwrap(), bytes: 0, stamp, identity: None };
+        let mut run = Run::at(NOW);
+        run.holds.add(b"a-held".to_vec(), NOW.plus(Duration::from_hours(1)));
+        run.holds.add(b"held".to_vec(), NOW.plus(Duration::from_hours(1)));
+        run.referenced.add(b"held");
+        run.referenced.add(b"needed");
+        let cut = |age: u64| Cutoff { at: NOW.minus(Duration::from_secs(age)), path: b"~".to_vec() };
+        run.cutoffs.newest = Some(Newest { of: 2, before: Some(cut(50)) });
+        run.cutoffs.over = vec![(LimitKey::MaxFiles, cut(600))];
+        let rules = examine(&policy.rule, &run, &candidate);
+        let verdict = judge(&policy.rule, &run, &candidate);
+        assert_eq!(rules.iter().find_map(|(_, answer)| *answer).unwrap_or(verdict), verdict);
+        let applied = rules.iter().filter_map(|(rule, answer)| answer.map(|answer| format!("  {rule}: {answer}\n")));
+        format!("{last} {age}: {verdict}\n{}", applied.collect::<String>())
+    };
+    insta::assert_snapshot!(
+        "order",
+        [
+            all("a-held", "2h"),
+            all("held", "2h"),
+            all("needed", "2h"),
+            all("young", "10s"),
+            all("new", "0s"),
+            all("old", "2h"),
+            all("over", "30m"),
+            all("within", "5m"),
+        ]
+        .concat()
+    );
 }

@@ -287,7 +287,7 @@ fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
     }
     for (name, max_age) in &request.max_age {
         if *name == policy.rule.name {
-            policy.rule.max_age = *max_age;
+            policy.rule.max_age = Some(*max_age);
         }
     }
     policy

@@ -79,7 +79,7 @@ impl FileRun<'_> {
         // A table knows what could not be written down; the disk knows what a table has lost with its root.
         let mut registrations = memory.registrations(policy);
         registrations.join(self.tables.registrations(policy));
-        let run = Run { now, running, holds, registrations, brakes: policy.brakes };
+        let run = Run { now, running, holds, registrations, brakes: policy.brakes, ..Run::at(now) };
         let changes = memory.changes(policy);
         if heeds && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
             plan_first(&store, policy, &run, changes.as_deref())?;

@@ -6,7 +6,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use cleanup_core::candidate::{Basis, Stamp};
+use cleanup_core::candidate::{Basis, Identity, Stamp};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::StampKind;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
@@ -39,6 +39,8 @@ pub(crate) struct Meta {
     pub(crate) uid: u32,
     /// Allocated bytes: what removal gives back to the file system.
     pub(crate) allocated: u64,
+    size: u64,
+    links: u32,
     kind: FileType,
     times: Times,
 }
@@ -51,19 +53,12 @@ struct Times {
     born: Option<Moment>,
 }
 
-/// What must not change between judging and removing. A write changes `mtime` and size, everything else that can
-/// happen to a file changes `ctime`, and a replacement has another inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fingerprint {
-    id: FileId,
-    modified: Moment,
-    changed: Moment,
-}
-
 const ALWAYS: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::INO)
     .union(StatxFlags::UID)
     .union(StatxFlags::BLOCKS)
+    .union(StatxFlags::SIZE)
+    .union(StatxFlags::NLINK)
     .union(StatxFlags::MTIME)
     .union(StatxFlags::CTIME)
     .union(StatxFlags::MNT_ID);
@@ -108,8 +103,16 @@ impl Meta {
         self.kind
     }
 
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { id: self.id, modified: self.times.modified, changed: self.times.changed }
+    /// What must not change between judging and removing.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            device: self.id.device,
+            inode: self.id.inode,
+            size: self.size,
+            modified: self.times.modified,
+            changed: self.times.changed,
+            links: self.links,
+        }
     }
 
     /// The moment that its age counts from; `None` where the file system does not record it.
@@ -144,6 +147,8 @@ impl From<&Statx> for Meta {
             is_mount_point: statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             uid: statx.stx_uid,
             allocated: statx.stx_blocks.saturating_mul(512),
+            size: statx.stx_size,
+            links: statx.stx_nlink,
             kind: FileType::from_raw_mode(statx.stx_mode.into()),
             times: Times {
                 modified: moment(statx.stx_mtime),

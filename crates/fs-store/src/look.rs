@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use cleanup_core::candidate::{Candidate, Class, Name, Stamp};
+use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
 use cleanup_core::policy::Depth;
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -49,12 +49,14 @@ pub struct Found {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Stamp,
+    /// Which file it is.
+    pub identity: Identity,
 }
 
 impl Found {
     /// The candidate that the walk would offer.
     pub fn candidate<'a>(&self, name: Name<'a>) -> Candidate<'a> {
-        Candidate { name, class: self.class, bytes: self.bytes, stamp: self.stamp }
+        Candidate { name, class: self.class, bytes: self.bytes, stamp: self.stamp, identity: Some(self.identity) }
     }
 }
 
@@ -107,7 +109,7 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
         return Ok(Look::Own);
     }
     match meta.stamp(store.policy.stamp) {
-        Some(stamp) => Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp })),
+        Some(stamp) => Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp, identity: meta.identity() })),
         None => Ok(Look::Unreadable(NO_STAMP.to_owned())),
     }
 }

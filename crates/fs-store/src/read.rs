@@ -225,9 +225,7 @@ pub(crate) fn look_at<'n>(
         return Looked::LeftAlone;
     }
     match meta.stamp(store.policy.stamp) {
-        Some(stamp) => {
-            Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, fingerprint: meta.fingerprint() })
-        }
+        Some(stamp) => Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, identity: meta.identity() }),
         None => Looked::Unknown(NO_STAMP.to_owned()),
     }
 }

@@ -6,12 +6,12 @@
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use cleanup_core::candidate::{Candidate, Class, Name, Stamp};
+use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
 use cleanup_core::store::{Batch, Outcome};
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
-use crate::entry::{FileId, Fingerprint, Meta, in_words};
+use crate::entry::{FileId, Meta, in_words};
 
 /// Regular files of one directory that the policy names.
 pub(crate) struct Files<'a> {
@@ -33,7 +33,7 @@ pub(crate) struct File<'a> {
     pub(crate) class: Class,
     pub(crate) bytes: u64,
     pub(crate) stamp: Stamp,
-    pub(crate) fingerprint: Fingerprint,
+    pub(crate) identity: Identity,
 }
 
 impl Batch for Files<'_> {
@@ -42,14 +42,15 @@ impl Batch for Files<'_> {
     }
 
     fn candidate(&self, index: usize) -> Candidate<'_> {
-        let File { name, class, bytes, stamp, .. } = self.entries[index];
-        Candidate { name: Name { folder: self.folder, last: name.to_bytes() }, class, bytes, stamp }
+        let File { name, class, bytes, stamp, identity } = self.entries[index];
+        let name = Name { folder: self.folder, last: name.to_bytes() };
+        Candidate { name, class, bytes, stamp, identity: Some(identity) }
     }
 
     fn remove(&mut self, index: usize) -> Outcome {
         let file = &self.entries[index];
         let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if meta.fingerprint() == file.fingerprint && meta.is_plain_file() => {
+            Ok(meta) if meta.identity() == file.identity && meta.is_plain_file() => {
                 unlink(self.dir, file.name, AtFlags::empty())
             }
             Ok(_) => Outcome::Changed,
@@ -85,7 +86,7 @@ impl Batch for EmptyDirectory<'_> {
 
     fn candidate(&self, _: usize) -> Candidate<'_> {
         let name = Name { folder: self.folder, last: self.name.to_bytes() };
-        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp }
+        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp, identity: None }
     }
 
     fn remove(&mut self, _: usize) -> Outcome {

@@ -371,7 +371,7 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
     SessionPolicy {
         rule: Policy {
             name: "tutor-sessions".to_owned(),
-            max_age: MaxAge::new(Duration::from_hours(2)).unwrap(),
+            max_age: MaxAge::new(Duration::from_hours(2)),
             min_age: Duration::ZERO,
             archives: Archives::Keep,
         },

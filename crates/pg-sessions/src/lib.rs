@@ -168,7 +168,13 @@ const LONGEST_IDLE: Duration = Duration::from_secs(1900 * 365 * 86_400);
 
 /// The seconds a row may be idle: beyond `max_age` it goes, below `min_age` it never does.
 fn idle_seconds(policy: &SessionPolicy) -> f64 {
-    policy.rule.max_age.get().max(policy.rule.min_age).min(LONGEST_IDLE).as_secs_f64()
+    policy
+        .rule
+        .max_age
+        .map_or(LONGEST_IDLE, cleanup_core::policy::MaxAge::get)
+        .max(policy.rule.min_age)
+        .min(LONGEST_IDLE)
+        .as_secs_f64()
 }
 
 /// The caller's clock, which is compared with the database's and never used for anything else.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::config::Config;
 use cleanup_core::duration::Human;
+use cleanup_core::policy::MaxAge;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report};
 use rustix::fs::fstat;
 use tracing::{Level, Metadata};
@@ -64,7 +65,7 @@ pub fn tell_of_sweep(config: &Config, report: &Report) {
             (PolicyKind::Sessions, _) => tracing::info!(policy, "Cleaned up idle sessions ({removed} rows)"),
         }
         let message = message.as_deref().unwrap_or_default();
-        let max_age = config.rules().find(|rule| rule.name == *policy).map(|rule| rule.max_age.get());
+        let max_age = config.rules().find(|rule| rule.name == *policy).and_then(|rule| rule.max_age).map(MaxAge::get);
         match (status, max_age) {
             (PolicyStatus::Ok, Some(max_age)) if *kind == PolicyKind::Files && counts.due == 0 => {
                 tracing::info!(policy, "{}", nothing_found(max_age));

@@ -236,8 +236,10 @@ fn stream_line(judged: &Judged<'_>, path: &str, theme: &Theme) -> String {
     let Theme { goes, stays, detail, warning, error, .. } = theme;
     let (style, word) = match (judged.outcome, judged.verdict) {
         (Some(Outcome::Removed), _) => (goes, "removed"),
+        (Some(Outcome::Quarantined), _) => (goes, "aside"),
         (Some(Outcome::Vanished), _) => (warning, "gone"),
         (Some(Outcome::Changed), _) => (warning, "changed"),
+        (Some(Outcome::InUse), _) => (stays, "in use"),
         (Some(Outcome::Failed(_)), _) => (error, "failed"),
         (None, Verdict::Remove(_)) => (goes, "due"),
         (None, Verdict::Keep(_)) => (stays, "keep"),

@@ -57,9 +57,9 @@ impl<'a> Places<'a> {
 
     /// What a policy is about, in a phrase.
     pub(crate) fn about(&self, policy: &str) -> About<'_> {
-        let age = |configured: MaxAge| {
+        let age = |configured: Option<MaxAge>| {
             let asked = self.ages.iter().rev().find(|age| age.policy == policy);
-            Human(asked.map_or(configured, |age| age.max_age).get())
+            asked.map(|age| age.max_age).or(configured).map(|age| Human(age.get()))
         };
         if let Some(file) = self.config.files.iter().find(|file| file.rule.name == policy) {
             return About::Files { root: self.shown(&file.root), older_than: age(file.rule.max_age) };
@@ -73,17 +73,19 @@ impl<'a> Places<'a> {
 
 /// What a policy is about.
 pub(crate) enum About<'a> {
-    Files { root: String, older_than: Human },
-    Sessions { table: &'a str, idle_for: Human },
+    Files { root: String, older_than: Option<Human> },
+    Sessions { table: &'a str, idle_for: Option<Human> },
     Unknown,
 }
 
 impl fmt::Display for About<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files { root, older_than } => write!(f, "files in {root} older than {older_than}"),
+            Self::Files { root, older_than: Some(age) } => write!(f, "files in {root} older than {age}"),
+            Self::Files { root, older_than: None } => write!(f, "files in {root} beyond its limits"),
             Self::Sessions { table, idle_for } => {
-                write!(f, "sessions in table {} idle for more than {idle_for}", Escaped(table.as_bytes()))
+                write!(f, "sessions in table {}", Escaped(table.as_bytes()))?;
+                idle_for.as_ref().map_or(Ok(()), |idle| write!(f, " idle for more than {idle}"))
             }
             Self::Unknown => Ok(()),
         }

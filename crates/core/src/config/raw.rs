@@ -64,7 +64,6 @@ pub(super) struct RawServer {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "FilePolicy", extend("required" = ["root", "include"]))]
-#[expect(dead_code, reason = "the keys in `unbuilt` are parsed, and have no effect yet")]
 pub(super) struct RawFilePolicy {
     /// Folder that holds the files; a relative one is relative to this configuration file.
     pub(super) root: Option<At<String>>,
@@ -100,25 +99,27 @@ pub(super) struct RawFilePolicy {
     pub(super) remove_empty_dirs: Option<At<bool>>,
     /// What a candidate is: single files, or whole directories.
     #[schemars(extend("default" = "file"))]
-    pub(super) unit: Option<RawUnit>,
+    pub(super) unit: Option<At<RawUnit>>,
     /// Keep the newest so many, whatever their age.
-    pub(super) keep_newest: Option<u64>,
+    pub(super) keep_newest: Option<At<u64>>,
     /// Keep at most so many files; the oldest go first.
     pub(super) max_files: Option<u64>,
     /// Keep at most so many bytes; the oldest go first.
     pub(super) max_total_size: Option<Bytes>,
     /// Keep so much of the file system free; the oldest go first.
-    pub(super) min_free: Option<MinFree>,
-    /// How readily this policy gives, compared with others on the same file system.
-    pub(super) weight: Option<Weight>,
+    pub(super) min_free: Option<At<MinFree>>,
+    /// How dear it is to make these files again, compared with other policies that share the free space of one file
+    /// system: with 2, a file counts as half as old.
+    #[schemars(extend("default" = 1))]
+    pub(super) weight: Option<At<Weight>>,
     /// What becomes of a file that is due.
     #[schemars(extend("default" = "delete"))]
     pub(super) dispose: Option<RawDispose>,
     /// How long a file stays in quarantine.
     #[schemars(extend("default" = "7d"))]
-    pub(super) quarantine_for: Option<Period>,
+    pub(super) quarantine_for: Option<At<Period>>,
     /// How large the quarantine may grow; the oldest go first.
-    pub(super) quarantine_max_size: Option<Bytes>,
+    pub(super) quarantine_max_size: Option<At<Bytes>>,
     /// Leave files alone that a process has open.
     #[schemars(extend("default" = false))]
     pub(super) skip_in_use: Option<bool>,
@@ -207,7 +208,6 @@ pub(super) struct RawKeepReferenced {
     /// The session policy whose database is asked.
     pub(super) sessions: At<String>,
     /// A query that answers the names to keep, one a row.
-    #[expect(dead_code, reason = "parsed and checked; `keep_referenced` has no effect yet")]
     pub(super) query: String,
 }
 

@@ -285,7 +285,6 @@ impl JsonSchema for Switch {
 
 /// Free space to keep: the lower mark alone, or a table of marks.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "parsed and checked; `min_free` has no effect yet")]
 pub(super) struct MinFree {
     /// Below this the policy begins to free space.
     pub(super) low: Option<Space>,

@@ -36,8 +36,10 @@ impl Tally {
                 *match keep {
                     Keep::Archive => &mut counts.kept.archive,
                     Keep::Held { .. } => &mut counts.kept.held,
+                    Keep::Referenced => &mut counts.kept.referenced,
                     Keep::Future { .. } => &mut counts.kept.future,
                     Keep::Settling { .. } => &mut counts.kept.settling,
+                    Keep::Newest { .. } => &mut counts.kept.newest,
                     Keep::WithinLimits { .. } => &mut counts.kept.within_limits,
                 } += 1;
             }
@@ -56,13 +58,18 @@ impl Tally {
     pub fn acted(&mut self, candidate: &Candidate<'_>, outcome: &Outcome) {
         let counts = &mut self.counts;
         match (outcome, candidate.class) {
-            (Outcome::Removed, Class::EmptyDirectory) => counts.dirs_removed += 1,
+            (Outcome::Removed | Outcome::Quarantined, Class::EmptyDirectory) => counts.dirs_removed += 1,
             (Outcome::Removed, _) => {
                 counts.removed += 1;
                 counts.bytes_freed += candidate.bytes;
             }
+            (Outcome::Quarantined, _) => {
+                counts.quarantined += 1;
+                counts.bytes_freed += candidate.bytes;
+            }
             // A directory that was filled again or is gone is no news.
-            (Outcome::Vanished | Outcome::Changed, Class::EmptyDirectory) => {}
+            (Outcome::Vanished | Outcome::Changed | Outcome::InUse, Class::EmptyDirectory) => {}
+            (Outcome::InUse, _) => counts.kept.in_use += 1,
             (Outcome::Vanished, _) => counts.vanished += 1,
             (Outcome::Changed, _) => counts.changed += 1,
             (Outcome::Failed(error), _) => self.failed(ItemError::new(candidate.name, error.clone())),
@@ -81,8 +88,9 @@ impl Tally {
     pub fn seen(&mut self, seen: Seen) {
         let counts = &mut self.counts;
         counts.scanned += seen.scanned;
-        counts.matched += seen.vanished;
+        counts.matched += seen.vanished + seen.changed;
         counts.vanished += seen.vanished;
+        counts.changed += seen.changed;
         counts.left_alone += seen.left_alone;
     }
 

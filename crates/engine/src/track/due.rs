@@ -295,7 +295,7 @@ impl Observer for Removing<'_> {
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {
-            (Verdict::Remove(_), Some(Outcome::Removed)) => {
+            (Verdict::Remove(_), Some(Outcome::Removed | Outcome::Quarantined)) => {
                 let lateness = locked(&self.tracked.table)
                     .get(&path)
                     .and_then(|entry| clock::now().since(entry.next.at()?))

@@ -9,7 +9,7 @@ use cleanup_core::brake;
 use cleanup_core::candidate::Class;
 use cleanup_core::judge::{Run, judge};
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{AgeClock, Brakes, MaxAge};
+use cleanup_core::policy::{AgeClock, MaxAge};
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::store::FileStore;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -64,7 +64,7 @@ impl Inner {
             AgeClock::Running => memory.running_time(),
         };
         memory.rest();
-        Ok(Run { now, running, holds, registrations, brakes: Brakes::default() })
+        Ok(Run { now, running, holds, registrations, ..Run::at(now) })
     }
 
     /// What the table knows of the registrations of some files.

@@ -17,7 +17,8 @@ use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::pattern::Patterns;
 use cleanup_core::policy::{
-    AgeClock, Archives, Brakes, Depth, Effect, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind,
+    AgeClock, Archives, Brakes, Depth, Dispose, Effect, EmptyDirs, FilePolicy, InUse, Limits, MaxAge, Policy, RootLock,
+    StampKind, Unit,
 };
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -39,16 +40,22 @@ pub fn policy(root: &Path) -> FilePolicy {
     FilePolicy {
         rule: Policy {
             name: "test".to_owned(),
-            max_age: MaxAge::new(HOUR).unwrap(),
+            max_age: MaxAge::new(HOUR),
             min_age: Duration::ZERO,
             archives: Archives::Keep,
         },
         root: root.to_owned(),
         patterns: Patterns::new(&["*"], &[], &["archive-*"]).unwrap(),
+        unit: Unit::File,
         stamp: StampKind::Modified,
         depth: Depth::UNLIMITED,
         empty_dirs: EmptyDirs::Keep,
         age_clock: AgeClock::Wall,
+        limits: Limits::default(),
+        dispose: Dispose::Delete,
+        in_use: InUse::Ignore,
+        root_lock: RootLock::Ignore,
+        references: None,
         brakes: Brakes::default(),
         effect: Effect::Enforce,
         track: false,

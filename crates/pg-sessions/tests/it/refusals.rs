@@ -122,7 +122,7 @@ async fn on_the_night_summer_time_ends_no_session_goes_early() {
     let idle = Duration::from_secs_f64(seconds);
     for way in [Way::Drip, Way::Sweep] {
         let mut policy = SessionPolicy { activity_time_zone: Some("America/New_York".to_owned()), ..db.policy() };
-        policy.rule.max_age = cleanup_core::policy::MaxAge::new(idle).unwrap();
+        policy.rule.max_age = cleanup_core::policy::MaxAge::new(idle);
         apply_by(way, &policy).await;
         assert_eq!(
             db.sql("select string_agg(session_id, ', ' order by session_id) from tutor_sessions"),

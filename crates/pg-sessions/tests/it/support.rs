@@ -110,7 +110,7 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
     SessionPolicy {
         rule: Policy {
             name: "tutor-sessions".to_owned(),
-            max_age: MaxAge::new(TWO_HOURS).unwrap(),
+            max_age: MaxAge::new(TWO_HOURS),
             min_age: Duration::ZERO,
             archives: Archives::Keep,
         },

@@ -65,7 +65,7 @@ fn cleanup_stats(service: &Service) -> Result<CleanupStats, Problem> {
     let policy = stats_policy(live.engine.config());
     let known = policy.and_then(|policy| tracker.policy(&policy.rule.name));
     let (total_files, tracked_files) = known.map_or((0, 0), |policy| (policy.total_files, policy.tracked_files));
-    let max_age = policy.map_or(0.0, |policy| policy.rule.max_age.get().as_secs_f64());
+    let max_age = policy.and_then(|policy| policy.rule.max_age).map_or(0.0, |age| age.get().as_secs_f64());
     Ok(CleanupStats {
         total_files,
         tracked_files,

@@ -67,8 +67,8 @@ pub struct Policy {
     pub enabled: bool,
     /// Whether it removes what is due, or only says what would go.
     pub mode: PolicyMode,
-    /// Age beyond which something goes, in seconds.
-    pub max_age_seconds: f64,
+    /// Age beyond which something goes, in seconds; `null` where only limits ask for something to go.
+    pub max_age_seconds: Option<f64>,
     /// When it runs by itself, as written; `null` when it does not.
     pub schedule: Option<String>,
     /// The root of a file policy, lossy where it is not UTF-8.

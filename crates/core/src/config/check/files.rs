@@ -1,13 +1,20 @@
 //! Checks of `[files.NAME]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::super::diagnostic::Diagnostic;
-use super::super::raw::{RawAgeClock, RawFilePolicy, RawStamp};
-use super::super::values::{At, Switch};
+use super::super::raw::{RawAgeClock, RawDispose, RawFilePolicy, RawStamp, RawUnit};
+use super::super::values::{At, Bytes, MinFree as RawMinFree, Room as Given, Space, Switch};
 use super::{Check, effect, is_file_system_root};
 use crate::pattern::{self, PatternError, Patterns};
-use crate::policy::{AgeClock, Archives, Brakes, Depth, EmptyDirs, FilePolicy, MaxAge, Policy, StampKind};
+use crate::policy::{
+    AgeClock, Archives, Brakes, Depth, Dispose, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Policy,
+    Quarantine, References, Room, RootLock, StampKind, Unit,
+};
+
+/// `quarantine_for`, when it is not given.
+const QUARANTINE_FOR: Duration = Duration::from_hours(7 * 24);
 
 impl Check<'_> {
     pub(super) fn file_policy(&mut self, name: &At<String>, raw: &RawFilePolicy) -> Option<FilePolicy> {
@@ -27,20 +34,24 @@ impl Check<'_> {
         let root = self.root(raw);
         let patterns = self.patterns(raw);
         let max_age = self.max_age(raw);
+        let limits = self.limits(raw);
+        let dispose = self.dispose(raw);
         self.settling(raw);
         let depth = self.depth(raw);
         let empty_dirs = self.empty_dirs(raw);
         let brakes = self.brakes(raw);
+        let unit = self.unit(raw);
         let schedule = self.schedule(raw.every.as_ref(), raw.cron.as_ref());
         Some(FilePolicy {
             rule: Policy {
                 name: name.value.clone(),
-                max_age: max_age?,
+                max_age,
                 min_age: raw.min_age.as_ref().map(|age| age.value.0).unwrap_or_default(),
                 archives: if raw.include_archives == Some(true) { Archives::Judge } else { Archives::Keep },
             },
             root: root?,
             patterns: patterns?,
+            unit,
             stamp: raw.stamp.map_or(StampKind::Modified, stamp),
             depth,
             empty_dirs,
@@ -49,6 +60,14 @@ impl Check<'_> {
             } else {
                 AgeClock::Wall
             },
+            limits,
+            dispose,
+            in_use: if raw.skip_in_use == Some(true) { InUse::Skip } else { InUse::Ignore },
+            root_lock: if raw.honour_flock == Some(true) { RootLock::Honour } else { RootLock::Ignore },
+            references: raw.keep_referenced.as_ref().map(|references| References {
+                sessions: references.sessions.value.clone(),
+                query: references.query.clone(),
+            }),
             brakes,
             effect: effect(raw.mode),
             track: raw.track.unwrap_or(false),
@@ -115,6 +134,105 @@ impl Check<'_> {
         self.positive("max_age", raw.max_age.as_ref()?, "every file would be older than that").and_then(MaxAge::new)
     }
 
+    /// What does not go together with whole directories.
+    fn unit(&mut self, raw: &RawFilePolicy) -> Unit {
+        let Some(unit) = raw.unit.as_ref().filter(|unit| matches!(unit.value, RawUnit::Directory)) else {
+            return Unit::File;
+        };
+        let others = [
+            ("recursive", raw.recursive == Some(true), "all that is in a directory goes with it"),
+            ("max_depth", raw.max_depth.is_some(), "all that is in a directory goes with it"),
+            ("remove_empty_dirs", raw.remove_empty_dirs.is_some(), "an empty directory goes by its own age"),
+            ("track", raw.track == Some(true), "what appears in a directory makes it young again"),
+        ];
+        for (key, _, why) in others.into_iter().filter(|(_, is_given, _)| *is_given) {
+            self.refuse(
+                Diagnostic::new(&unit.span, format!("`unit = \"directory\"` and `{key}` do not go together"))
+                    .label(why)
+                    .help(format!("remove `{key}`")),
+            );
+        }
+        Unit::Directory
+    }
+
+    /// The limits, and whether anything at all can ever go.
+    fn limits(&mut self, raw: &RawFilePolicy) -> Limits {
+        let asks =
+            raw.max_age.is_some() || raw.max_files.is_some() || raw.max_total_size.is_some() || raw.min_free.is_some();
+        if let (Some(newest), false) = (&raw.keep_newest, asks) {
+            self.refuse(
+                Diagnostic::new(&newest.span, "`keep_newest` alone removes nothing")
+                    .label("it says what stays, and no key says what goes")
+                    .help(format!("to keep the newest {0} and no others, write `max_files = {0}`", newest.value)),
+            );
+        }
+        if let (Some(weight), None) = (&raw.weight, &raw.min_free) {
+            self.refuse(
+                Diagnostic::new(&weight.span, "`weight` needs `min_free`")
+                    .label("it compares policies that share the free space of one file system")
+                    .help("add `min_free = \"10%\"`, or remove this key"),
+            );
+        }
+        let weight = raw.weight.as_ref().map_or(1.0, |weight| weight.value.0);
+        Limits {
+            keep_newest: raw.keep_newest.as_ref().map(|newest| newest.value),
+            max_files: raw.max_files,
+            max_total_size: raw.max_total_size.map(|Bytes(bytes)| bytes),
+            min_free: raw.min_free.as_ref().map(|free| self.min_free(free, weight)),
+        }
+    }
+
+    fn min_free(&mut self, raw: &At<RawMinFree>, weight: f64) -> MinFree {
+        let RawMinFree { low, high, inodes } = &raw.value;
+        let amount = |Space(room)| match room {
+            Given::Percent(percent) => Room::Percent(percent),
+            Given::Bytes(bytes) => Room::Amount(bytes),
+        };
+        let low = low.map(amount);
+        let high = high.map(amount);
+        let is_wrong = match (low, high) {
+            (Some(Room::Percent(low)), Some(Room::Percent(high))) => high < low,
+            (Some(Room::Amount(low)), Some(Room::Amount(high))) => high < low,
+            (_, Some(_)) => true,
+            (_, None) => false,
+        };
+        if is_wrong {
+            self.refuse(
+                Diagnostic::new(&raw.span, "the marks of `min_free` do not fit together")
+                    .label("expected `low` and `high` alike, both shares or both sizes, and `high` no less than `low`"),
+            );
+        }
+        let space = low.map(|low| Marks { low, high: high.unwrap_or(low) });
+        let inodes = inodes.map(amount).map(|low| Marks { low, high: low });
+        MinFree { space, inodes, weight }
+    }
+
+    fn dispose(&mut self, raw: &RawFilePolicy) -> Dispose {
+        if !matches!(raw.dispose, Some(RawDispose::Quarantine)) {
+            let given = [
+                ("quarantine_for", raw.quarantine_for.as_ref().map(|key| &key.span)),
+                ("quarantine_max_size", raw.quarantine_max_size.as_ref().map(|key| &key.span)),
+            ];
+            for (key, span) in given {
+                let Some(span) = span else { continue };
+                self.refuse(
+                    Diagnostic::new(span, format!("`{key}` needs `dispose = \"quarantine\"`"))
+                        .label("nothing is moved aside without it")
+                        .help("add `dispose = \"quarantine\"`, or remove this key"),
+                );
+            }
+            return Dispose::Delete;
+        }
+        let keep_for = match &raw.quarantine_for {
+            None => QUARANTINE_FOR,
+            Some(given) => {
+                self.positive("quarantine_for", given, "everything would be deleted at once").unwrap_or(QUARANTINE_FOR)
+            }
+        };
+        let max_bytes = raw.quarantine_max_size.as_ref().map(|size| size.value.0);
+        Dispose::Quarantine(Quarantine { keep_for, max_bytes })
+    }
+
     fn settling(&mut self, raw: &RawFilePolicy) {
         let (Some(min), Some(max)) = (&raw.min_age, &raw.max_age) else { return };
         if min.value.0 > max.value.0 {
@@ -147,6 +265,12 @@ impl Check<'_> {
         let Some(At { value: true, span }) = &raw.remove_empty_dirs else { return EmptyDirs::Keep };
         if !raw.recursive.unwrap_or(false) {
             self.refuse(needs_recursive(span, "remove_empty_dirs"));
+        } else if raw.max_age.is_none() {
+            self.refuse(
+                Diagnostic::new(span, "`remove_empty_dirs` needs `max_age`")
+                    .label("an empty folder goes by its age; limits are about files")
+                    .help("add `max_age`, or remove this key"),
+            );
         }
         EmptyDirs::Judge
     }

@@ -42,7 +42,7 @@ impl Check<'_> {
         Some(SessionPolicy {
             rule: Policy {
                 name: name.value.clone(),
-                max_age: max_idle?,
+                max_age: Some(max_idle?),
                 min_age: Duration::ZERO,
                 archives: Archives::Keep,
             },

@@ -1,0 +1,94 @@
+//! Ranks: in which order things go when a limit asks for it.
+//!
+//! The oldest first, ties by name. A limit becomes a [`Cutoff`] before the sweep, so that judging stays one pure call for
+//! each candidate, however many there are.
+
+use crate::candidate::Name;
+use crate::moment::Moment;
+use crate::verdict::LimitKey;
+
+/// A place in the order of age: everything up to it is older, everything behind it is newer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cutoff {
+    /// The stamp of the last one before the cut.
+    pub at: Moment,
+    /// Its path below the root.
+    pub path: Vec<u8>,
+}
+
+impl Cutoff {
+    /// Whether something with this stamp and name stands before the cut.
+    pub fn covers(&self, at: Moment, name: Name<'_>) -> bool {
+        at < self.at || (at == self.at && name.cmp_path(&self.path).is_le())
+    }
+}
+
+/// What the ranking rules of a policy came to in one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cutoffs {
+    /// Everything behind this is among the newest; with the number that `keep_newest` asks for.
+    pub newest: Option<Newest>,
+    /// Everything up to each of these is over that limit.
+    pub over: Vec<(LimitKey, Cutoff)>,
+}
+
+/// Where the newest begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// How many they are to be: `keep_newest`.
+    pub of: u64,
+    /// The newest one that is not among them; `None` when all are.
+    pub before: Option<Cutoff>,
+}
+
+impl Cutoffs {
+    /// The limit that asks for something with this stamp and name to go.
+    pub fn asks_for(&self, at: Moment, name: Name<'_>) -> Option<LimitKey> {
+        self.over.iter().find(|(_, cutoff)| cutoff.covers(at, name)).map(|(limit, _)| *limit)
+    }
+
+    /// Among how many newest this is, if it is.
+    pub fn newest(&self, at: Moment, name: Name<'_>) -> Option<u64> {
+        let newest = self.newest.as_ref()?;
+        let is_older = newest.before.as_ref().is_some_and(|before| before.covers(at, name));
+        (!is_older).then_some(newest.of)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(last: &'static str) -> Name<'static> {
+        Name { folder: b"x", last: last.as_bytes() }
+    }
+
+    fn at(seconds: i64) -> Moment {
+        Moment::from_unix(seconds, 0)
+    }
+
+    #[test]
+    fn the_oldest_stand_before_the_cut_and_ties_go_by_path() {
+        let cutoff = Cutoff { at: at(5), path: b"x/b".to_vec() };
+        assert!(cutoff.covers(at(4), name("z")));
+        assert!(cutoff.covers(at(5), name("a")) && cutoff.covers(at(5), name("b")));
+        assert!(!cutoff.covers(at(5), name("c")) && !cutoff.covers(at(6), name("a")));
+    }
+
+    #[test]
+    fn everything_is_newest_when_there_are_no_more() {
+        let cutoffs = Cutoffs { newest: Some(Newest { of: 3, before: None }), ..Cutoffs::default() };
+        assert_eq!(cutoffs.newest(at(0), name("a")), Some(3));
+        assert_eq!(Cutoffs::default().newest(at(0), name("a")), None);
+    }
+
+    #[test]
+    fn the_first_limit_that_covers_something_asks_for_it() {
+        let cut = |seconds| Cutoff { at: at(seconds), path: b"x/a".to_vec() };
+        let over = vec![(LimitKey::MaxFiles, cut(1)), (LimitKey::MaxTotalSize, cut(2))];
+        let cutoffs = Cutoffs { newest: None, over };
+        assert_eq!(cutoffs.asks_for(at(1), name("a")), Some(LimitKey::MaxFiles));
+        assert_eq!(cutoffs.asks_for(at(2), name("a")), Some(LimitKey::MaxTotalSize));
+        assert_eq!(cutoffs.asks_for(at(2), name("b")), None);
+    }
+}
