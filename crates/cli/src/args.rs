@@ -133,6 +133,16 @@ pub(crate) enum Command {
     },
     /// List the files that the policies mean
     List(ListArgs),
+    /// Write down what a sweep would remove, for `apply`
+    ///
+    /// Sessions are in no plan: each is judged again in the DELETE that removes it.
+    Plan(PlanArgs),
+    /// Remove exactly what a plan names, each only if it is still the same file
+    Apply {
+        /// The plan
+        #[arg(value_name = "FILE")]
+        plan: PathBuf,
+    },
     /// Say what becomes of a path, why, and when
     Explain {
         /// Files, whether or not a policy names them
@@ -276,6 +286,33 @@ impl SweepFlags {
         ages.extend(kept("--temp-svg-age-hours", "temp-svgs", self.temp_svg_age_hours));
         ages
     }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    /// Policies to plan for; all enabled file policies by default
+    #[arg(value_name = "POLICY")]
+    pub(crate) policies: Vec<String>,
+
+    /// Where to write it; `-` is stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+
+    /// How long it counts
+    #[arg(long, value_name = "DURATION", value_parser = values::validity, default_value = "24h")]
+    pub(crate) valid_for: Duration,
+
+    /// Exit 0 when nothing would go, 2 when something would
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+
+    /// Judge archives by age like everything else
+    #[arg(long)]
+    pub(crate) include_archives: bool,
+
+    /// Maximum age in one policy, for this plan: temp-svgs=30m (repeatable)
+    #[arg(long, value_name = "POLICY=DURATION", value_parser = values::policy_age)]
+    pub(crate) max_age: Vec<PolicyAge>,
 }
 
 #[derive(Args, Debug)]

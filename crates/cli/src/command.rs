@@ -1,5 +1,6 @@
 //! One file for each command: asks the engine, hands the answer to `render` or prints it as JSON, names the faults.
 
+mod apply;
 mod completions;
 mod config;
 mod demo;
@@ -10,6 +11,7 @@ mod import;
 mod init;
 mod list;
 mod man;
+mod plan;
 mod stats;
 mod sweep;
 mod units;
@@ -42,6 +44,12 @@ pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
     if let Command::Sweep { policies, flags } = command {
         return sweep::run(&global, policies, &flags, console);
     }
+    if let Command::Apply { plan } = command {
+        return apply::run(&global, &plan, console);
+    }
+    if let Command::Plan(args) = command {
+        return plan::run(&global, args, console);
+    }
     let mut faults = print(&global, command, console)?;
     console.out.flush();
     faults.extend(console.out.has_failed().then_some(Fault::Failed));
@@ -51,7 +59,7 @@ pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
 /// Runs a command whose product is its output.
 fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     match command {
-        Command::Sweep { .. } => Ok(Vec::new()),
+        Command::Sweep { .. } | Command::Plan(_) | Command::Apply { .. } => Ok(Vec::new()),
         Command::Stats { policies } => stats::run(global, &policies, console),
         Command::List(args) => list::run(global, &args, console),
         Command::History { run: Some(run), .. } => history::one(global, &run, console),

@@ -3,7 +3,9 @@
 //! Every document has a schema in `docs/schemas`, made from these types. Keys are added, never renamed or lost.
 
 use cleanup_core::config::{Origin, Setting};
+use cleanup_core::report::Report;
 use cleanup_engine::answer::Explanation;
+use cleanup_engine::plan::PlanSummary;
 use serde::Serialize;
 
 use crate::import::{ImportedPolicy, Note};
@@ -16,6 +18,18 @@ pub(crate) struct Explanations {
     pub(crate) format_version: u32,
     /// One for each path, in the order of the command line.
     pub(crate) paths: Vec<Explanation>,
+}
+
+/// What `plan --json` prints.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Planned {
+    /// The version of the shape.
+    pub(crate) format_version: u32,
+    /// The plan in short.
+    pub(crate) plan: PlanSummary,
+    /// What a sweep would do, as `sweep --dry-run --json` says it.
+    pub(crate) report: Report,
 }
 
 /// What `config show --json` prints.
@@ -88,7 +102,6 @@ impl From<&Setting> for EffectiveValue {
 mod tests {
     use std::path::PathBuf;
 
-    use cleanup_core::report::Report;
     use cleanup_engine::answer::{Check, History, Holds, Listed, Stats};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
@@ -131,5 +144,6 @@ mod tests {
         check::<History>("history");
         check::<Holds>("holds");
         check::<Import>("import");
+        check::<Planned>("plan");
     }
 }

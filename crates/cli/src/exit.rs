@@ -14,6 +14,8 @@ pub(crate) enum Code {
     Done,
     /// 2: the command line asks for something that does not exist or makes no sense.
     Usage,
+    /// 2 as well: a plan was asked whether there is anything to do (`--detailed-exitcode`), and there is.
+    Changes,
     /// What went wrong.
     Fault(Fault),
 }
@@ -58,7 +60,7 @@ impl Code {
     fn number(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Usage => 2,
+            Self::Usage | Self::Changes => 2,
             Self::Fault(Fault::Configuration) => 78,
             Self::Fault(Fault::Failed) => 1,
             Self::Fault(Fault::Held) => 4,

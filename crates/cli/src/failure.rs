@@ -3,6 +3,7 @@
 //! What goes wrong with single policies or items is in the report, never here.
 
 use clap::CommandFactory as _;
+use cleanup_engine::plan::PlanError;
 use cleanup_engine::{MemoryError, OpenError, RequestError};
 
 use crate::args::Cli;
@@ -30,6 +31,16 @@ impl From<OpenError> for Failure {
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
         Self::Usage(error.to_string())
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Request(error) => error.into(),
+            error @ PlanError::Sessions { .. } => Self::Usage(error.to_string()),
+            error => Self::Other(error.into()),
+        }
     }
 }
 

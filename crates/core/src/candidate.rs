@@ -18,7 +18,7 @@ pub struct Candidate<'a> {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Stamp,
-    /// Which file it is; `None` for rows and directories.
+    /// Which file or directory it is; `None` for rows.
     pub identity: Option<Identity>,
 }
 

@@ -101,6 +101,9 @@ pub enum LimitKey {
 }
 
 impl LimitKey {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::MaxFiles, Self::MaxTotalSize, Self::MinFree, Self::MinFreeInodes];
+
     /// The key, as reports name it.
     pub fn name(self) -> &'static str {
         match self {

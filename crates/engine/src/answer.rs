@@ -128,6 +128,10 @@ pub struct Answer {
     pub verdict: AnswerVerdict,
     /// Why, in words.
     pub reason: String,
+    /// What each rule says, in the order in which they are asked; the first that applies decides. Empty where the path is
+    /// no candidate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleAnswer>,
     /// The last moment at which it is kept, when age alone decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<Moment>,
@@ -136,6 +140,19 @@ pub struct Answer {
     /// How often the policy runs by itself, as written; `None` when it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
+}
+
+/// What one rule says to one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RuleAnswer {
+    /// The rule, by the key that sets it where there is one.
+    pub rule: String,
+    /// `keep`, `remove`, or nothing where it does not apply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<AnswerVerdict>,
+    /// Why, in words, where it applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What would become of a path.

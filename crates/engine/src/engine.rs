@@ -10,6 +10,7 @@ use std::time::Duration;
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Archives, FilePolicy, MaxAge, SessionPolicy};
+use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Skip, Trigger};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer};
@@ -17,7 +18,7 @@ use cleanup_fs_store::{FileId, RootError, Store};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
-use crate::files::{Doubts, FileRun};
+use crate::files::{Doubts, Extent, FileRun};
 use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
 use crate::track::Tables;
@@ -117,6 +118,12 @@ pub trait Watcher: Sync {
         let _ = policy;
     }
 
+    /// What the limits of a policy came to, before its candidates are judged. Not called for a policy that is skipped or
+    /// held back.
+    fn ranked(&self, policy: &str, cutoffs: &Cutoffs) {
+        let _ = (policy, cutoffs);
+    }
+
     /// A candidate was judged and, when due and not in a plan, acted on.
     fn judged(&self, policy: &str, judged: &Judged<'_>) {
         let _ = (policy, judged);
@@ -141,9 +148,19 @@ pub trait Watcher: Sync {
 /// Watches nothing.
 impl Watcher for () {}
 
+/// What the runs of one request have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) doubts: Doubts<'a>,
+    /// Another time than now, for plans.
+    pub(crate) at: Option<Moment>,
+    pub(crate) watcher: &'a dyn Watcher,
+}
+
 /// The policies that a request means, in the order of the configuration.
-struct Selected<'a> {
-    files: Vec<&'a FilePolicy>,
+pub(crate) struct Selected<'a> {
+    pub(crate) files: Vec<&'a FilePolicy>,
     sessions: Vec<&'a SessionPolicy>,
 }
 
@@ -191,16 +208,9 @@ impl Engine {
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
-            let mut reports = Vec::new();
-            for policy in &selected.files {
-                watcher.begins(&policy.rule.name);
-                let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-                let (store, tables) = (self.store(policy, &memory), &self.tables);
-                let run = FileRun { policy, store, now, mode: request.mode, doubts, watcher, tables };
-                let report = run.run(&mut memory);
-                watcher.ends(&report);
-                reports.push(report);
-            }
+            let turn = Turn { request, doubts, at, watcher };
+            let run = |policy: &&FilePolicy| self.run_files(policy, turn, Extent::All, &mut memory);
+            let mut reports: Vec<_> = selected.files.iter().map(run).collect();
             reports.extend(match rows {
                 None => Vec::new(),
                 Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -209,11 +219,24 @@ impl Engine {
             });
             reports
         });
-        let dry_run = request.mode == Mode::Plan;
-        let id = request.run_id.clone().unwrap_or_else(run_id);
-        let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
-        memory.finish(&mut report, jump.is_none() || request.force, usage);
-        Ok(report)
+        Ok(sum_up(request, started_at, reports, memory, jump.is_none() || request.force))
+    }
+
+    /// Runs one file policy.
+    pub(crate) fn run_files(
+        &self,
+        policy: &FilePolicy,
+        turn: Turn<'_>,
+        extent: Extent<'_>,
+        memory: &mut Memory,
+    ) -> PolicyReport {
+        let Turn { request, doubts, at, watcher } = turn;
+        watcher.begins(&policy.rule.name);
+        let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
+        let (store, tables) = (self.store(policy, memory), &self.tables);
+        let report = FileRun { policy, store, now, mode: request.mode, doubts, watcher, tables }.run(extent, memory);
+        watcher.ends(&report);
+        report
     }
 
     /// What is there now, by policy.
@@ -241,7 +264,7 @@ impl Engine {
         Ok(selected.files.into_iter().map(|policy| self.look_at(policy, watcher.now, &mut memory, &watcher)).collect())
     }
 
-    fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
+    pub(crate) fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
         let Config { files, sessions, .. } = &*self.config;
         if names.is_empty() {
             return Ok(Selected {
@@ -275,8 +298,24 @@ impl Engine {
     fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
         let store = self.store(policy, memory);
         let (mode, doubts, tables) = (Mode::Plan, Doubts::Ignore, &self.tables);
-        FileRun { policy, store, now, mode, doubts, watcher, tables }.run(memory)
+        FileRun { policy, store, now, mode, doubts, watcher, tables }.run(Extent::All, memory)
     }
+}
+
+/// Sums up, and leaves behind what is to be remembered.
+pub(crate) fn sum_up(
+    request: &Request,
+    started_at: Moment,
+    reports: Vec<PolicyReport>,
+    memory: Memory,
+    clock_trusted: bool,
+) -> Report {
+    let dry_run = request.mode == Mode::Plan;
+    let usage = if dry_run { Use::Look } else { Use::Run };
+    let id = request.run_id.clone().unwrap_or_else(run_id);
+    let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
+    memory.finish(&mut report, clock_trusted, usage);
+    report
 }
 
 /// A run of one policy with what the request asks to be different.

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use cleanup_core::candidate::Name;
-use cleanup_core::judge::{Run, judge};
+use cleanup_core::judge::{Rule, Run, examine, judge};
 use cleanup_core::policy::{AgeClock, FilePolicy};
 use cleanup_core::report::{FORMAT_VERSION, json_path};
+use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, RootError};
 
-use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Severity};
+use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
 use crate::track::Tables;
@@ -46,14 +47,15 @@ impl Engine {
     /// `None` when the path does not lie below the policy's root.
     fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory) -> Option<Answer> {
         let below = place::below(&policy.root, path)?;
-        let (verdict, reason, kept_until) = match self.store(policy, memory) {
-            Err(error) => (AnswerVerdict::Unknown, error.to_string(), None),
+        let unjudged = |verdict, reason| Judgement { verdict, reason, rules: Vec::new(), kept_until: None };
+        let Judgement { verdict, reason, rules, kept_until } = match self.store(policy, memory) {
+            Err(error) => unjudged(AnswerVerdict::Unknown, error.to_string()),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
                     Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory, &self.tables),
-                    look @ (Look::Missing | Look::Unreadable(_)) => (AnswerVerdict::Unknown, look.to_string(), None),
-                    look => (AnswerVerdict::NotACandidate, look.to_string(), None),
+                    look @ (Look::Missing | Look::Unreadable(_)) => unjudged(AnswerVerdict::Unknown, look.to_string()),
+                    look => unjudged(AnswerVerdict::NotACandidate, look.to_string()),
                 }
             }
         };
@@ -61,6 +63,7 @@ impl Engine {
             policy: policy.rule.name.clone(),
             verdict,
             reason,
+            rules,
             kept_until,
             enabled: policy.enabled,
             schedule: policy.schedule.as_ref().map(ToString::to_string),
@@ -86,7 +89,12 @@ impl Engine {
     }
 }
 
-type Judgement = (AnswerVerdict, String, Option<cleanup_core::moment::Moment>);
+struct Judgement {
+    verdict: AnswerVerdict,
+    reason: String,
+    rules: Vec<RuleAnswer>,
+    kept_until: Option<cleanup_core::moment::Moment>,
+}
 
 /// What a sweep would say now, holds and running time included.
 fn judged(
@@ -98,7 +106,9 @@ fn judged(
     let now = clock::now();
     let holds = match memory.holds(&policy.root, now) {
         Ok(holds) => holds,
-        Err(error) => return (AnswerVerdict::Keep, error, None),
+        Err(reason) => {
+            return Judgement { verdict: AnswerVerdict::Keep, reason, rules: Vec::new(), kept_until: None };
+        }
     };
     let running = match policy.age_clock {
         AgeClock::Wall => None,
@@ -108,8 +118,24 @@ fn judged(
     registrations.join(tables.registrations(policy));
     let run = Run { running, holds, registrations, ..Run::at(now) };
     let verdict = judge(&policy.rule, &run, candidate);
-    let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
-    (kind, verdict.reason(), verdict.kept_until())
+    Judgement {
+        verdict: kind(&verdict),
+        reason: verdict.reason(),
+        rules: examine(&policy.rule, &run, candidate).iter().map(rule_answer).collect(),
+        kept_until: verdict.kept_until(),
+    }
+}
+
+fn kind(verdict: &Verdict) -> AnswerVerdict {
+    if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep }
+}
+
+fn rule_answer((rule, answer): &(Rule, Option<Verdict>)) -> RuleAnswer {
+    RuleAnswer {
+        rule: rule.to_string(),
+        verdict: answer.as_ref().map(kind),
+        reason: answer.as_ref().map(Verdict::reason),
+    }
 }
 
 /// A path below a root in the two parts of a name.

@@ -12,13 +12,15 @@ use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{AgeClock, Brakes, Effect, FilePolicy};
+use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Skip, Tally, json_path};
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{RootError, Store};
+use cleanup_fs_store::{RootError, Store, Wanted};
 use cleanup_state::Observation;
 
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
+use crate::plan::Named;
 use crate::track::{Heeding, Tables};
 
 /// What is said of a policy that only observes.
@@ -36,21 +38,36 @@ pub(crate) struct FileRun<'a> {
     pub(crate) tables: &'a Tables,
 }
 
+/// What of a policy's files a run is about.
+pub(crate) enum Extent<'a> {
+    /// All of them.
+    All,
+    /// Those that a plan names.
+    Planned {
+        /// What the limits came to when it was made.
+        cutoffs: Cutoffs,
+        /// The files, a chunk at a time.
+        chunks: &'a mut dyn Iterator<Item = Vec<Named>>,
+    },
+}
+
 /// Whether anything can hold the run back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Doubts<'a> {
     /// All brakes hold, and this is what the clock is doubted for.
     Heed(Option<&'a Jump>),
+    /// Those that look at how much goes do not: a person has read the plan.
+    Reviewed(Option<&'a Jump>),
     /// None does: a person has looked (`--force`), or nothing will be removed anyway (statistics, lists).
     Ignore,
 }
 
 impl FileRun<'_> {
-    pub(crate) fn run(self, memory: &mut Memory) -> PolicyReport {
-        self.checked(memory).unwrap_or_else(|stopped| *stopped)
+    pub(crate) fn run(self, extent: Extent<'_>, memory: &mut Memory) -> PolicyReport {
+        self.checked(extent, memory).unwrap_or_else(|stopped| *stopped)
     }
 
-    fn checked(self, memory: &mut Memory) -> Result<PolicyReport, Box<PolicyReport>> {
+    fn checked(self, extent: Extent<'_>, memory: &mut Memory) -> Result<PolicyReport, Box<PolicyReport>> {
         let Self { policy, now, mode, doubts, .. } = self;
         let name = policy.rule.name.as_str();
         let held_back = |why: String| Box::new(PolicyReport::held_back(name, PolicyKind::Files, why));
@@ -61,14 +78,13 @@ impl FileRun<'_> {
             Mode::Apply => memory.lock(policy).map_err(|Busy| Box::new(locked(name)))?,
             Mode::Plan => None,
         };
-        if let Doubts::Heed(Some(jump)) = doubts {
+        if let Doubts::Heed(Some(jump)) | Doubts::Reviewed(Some(jump)) = doubts {
             return Err(held_back(jump.to_string()));
         }
         let holds = memory.holds(&policy.root, now).map_err(held_back)?;
         let store = self.store.map_err(|error| Box::new(unopened(name, &error)))?;
         let file_system = store.file_system();
-        let heeds = matches!(doubts, Doubts::Heed(_));
-        if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
+        if !matches!(doubts, Doubts::Ignore) && memory.is_elsewhere(policy, file_system.as_deref()) {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
@@ -81,17 +97,33 @@ impl FileRun<'_> {
         registrations.join(self.tables.registrations(policy));
         let run = Run { now, running, holds, registrations, brakes: policy.brakes, ..Run::at(now) };
         let changes = memory.changes(policy);
-        if heeds && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
+        if matches!(doubts, Doubts::Heed(_)) && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
             plan_first(&store, policy, &run, changes.as_deref())?;
         }
 
+        self.watcher.ranked(name, &run.cutoffs);
         let observer = PolicyWatcher { name, watcher: self.watcher };
-        let report = match (mode, policy.effect) {
-            (Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
-            (mode, _) => {
-                let table = self.tables.get(policy);
-                let store = Heeding { store: &store, table, registrations: &run.registrations };
+        let table = || self.tables.get(policy);
+        let report = match (extent, mode, policy.effect) {
+            (Extent::Planned { .. }, _, Effect::Observe) => finished(name, Tally::default()),
+            (_, Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
+            (Extent::All, mode, _) => {
+                let store = Heeding { store: &store, table: table(), registrations: &run.registrations };
                 finished(name, sweep(&store, &policy.rule, &run, mode, &observer))
+            }
+            (Extent::Planned { cutoffs, chunks }, mode, _) => {
+                let run = Run { cutoffs, ..run };
+                let mut all = Tally::default();
+                for chunk in chunks {
+                    let wanted = chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) }).collect();
+                    let picked = store.pick_same(wanted);
+                    let store = Heeding { store: &picked, table: table(), registrations: &run.registrations };
+                    all.add(sweep(&store, &policy.rule, &run, mode, &observer));
+                    if all.stopped.is_some() {
+                        break;
+                    }
+                }
+                finished(name, all)
             }
         };
         if mode == Mode::Apply {

@@ -13,6 +13,7 @@ mod memory;
 mod open;
 mod past;
 mod place;
+pub mod plan;
 mod rows;
 pub mod track;
 mod watch;

@@ -19,6 +19,12 @@ pub struct FileId {
     inode: u64,
 }
 
+impl From<&Identity> for FileId {
+    fn from(identity: &Identity) -> Self {
+        Self { device: identity.device, inode: identity.inode }
+    }
+}
+
 /// Which mount something lies on. Device numbers do not tell: a bind mount has the device of what it shows, and one
 /// mount of btrfs has many devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

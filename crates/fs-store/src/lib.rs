@@ -21,7 +21,7 @@ use cleanup_core::store::{FileStore, Visitor};
 
 pub use entry::FileId;
 pub use look::{Found, Look};
-pub use pick::Picked;
+pub use pick::{Picked, Same, Wanted};
 pub use root::RootError;
 pub use watch::{Hint, Watch, WatchError};
 
@@ -61,8 +61,13 @@ impl<'a> Store<'a> {
     }
 
     /// Some of its files instead of all: those with these paths below the root.
-    pub fn pick<'b>(&'b self, paths: &'b [&'b [u8]]) -> Picked<'b> {
-        Picked::new(self, paths)
+    pub fn pick<'b>(&'b self, paths: &[&'b [u8]]) -> Picked<'b> {
+        Picked::new(self, paths.iter().map(|path| Wanted { path, same: None }).collect())
+    }
+
+    /// Some of its files, and of its directories with nothing left in them, each only while it is still the same.
+    pub fn pick_same<'b>(&'b self, wanted: Vec<Wanted<'b>>) -> Picked<'b> {
+        Picked::new(self, wanted)
     }
 
     /// Finds out what this store would make of one path below the root, without touching it.

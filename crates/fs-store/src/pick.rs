@@ -1,71 +1,111 @@
-//! Some files of a store, by their paths: for deadlines, and for what was seen to appear.
+//! Some files of a store, by their paths: for deadlines, for what was seen to appear, and for plans.
 //!
 //! They are offered as the walk would offer them, and removed by the same hand. A path that the walk would not come to
 //! (no pattern names it, it lies behind a link, on another mount, too deep) is passed over without a word, like one that
-//! is gone: whoever picks knows which paths it asked for.
+//! is gone: whoever picks knows which paths it asked for. What was asked for as a certain file and is another one now is
+//! counted as changed, and never offered.
 
 use std::ffi::CString;
 use std::ops::ControlFlow;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
-use cleanup_core::candidate::{Class, Name};
+use cleanup_core::candidate::{Class, Identity, Name, Stamp};
+use cleanup_core::policy::EmptyDirs;
 use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
+use rustix::io::Errno;
 
 use crate::Store;
-use crate::entry::needs;
+use crate::entry::{FileId, Meta, in_words, needs};
 use crate::look::{Look, c_name, open_folder};
 use crate::read::{Looked, look_at};
-use crate::remove::Files;
+use crate::remove::{EmptyDirectory, File, Files};
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The path below the root.
+    pub path: &'a [u8],
+    /// What it has to be still; `None` is whatever lies there.
+    pub same: Option<Same>,
+}
+
+/// What a path has to be still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {
+    /// This file, unchanged.
+    File(Identity),
+    /// This directory, with nothing in it. What was in it has gone meanwhile, so its age counts from this stamp.
+    EmptyDirectory {
+        /// Device and inode count.
+        identity: Identity,
+        /// From before anything in it was touched.
+        stamp: Stamp,
+    },
+}
 
 /// Some files of a store.
 #[derive(Debug)]
 pub struct Picked<'a> {
     store: &'a Store<'a>,
     /// In order, so that those of one folder lie together.
-    paths: Vec<&'a [u8]>,
+    files: Vec<Wanted<'a>>,
+    /// The deepest first, so that each is empty when its turn comes.
+    directories: Vec<(&'a [u8], Identity, Stamp)>,
 }
 
 impl<'a> Picked<'a> {
-    pub(crate) fn new(store: &'a Store<'a>, paths: &[&'a [u8]]) -> Self {
-        let mut paths = paths.to_vec();
-        paths.sort_unstable_by_key(|path| folder_and_name(path));
-        paths.dedup();
-        Self { store, paths }
+    pub(crate) fn new(store: &'a Store<'a>, wanted: Vec<Wanted<'a>>) -> Self {
+        let mut files = Vec::with_capacity(wanted.len());
+        let mut directories = Vec::new();
+        for wanted in wanted {
+            match wanted.same {
+                Some(Same::EmptyDirectory { identity, stamp }) => directories.push((wanted.path, identity, stamp)),
+                Some(Same::File(_)) | None => files.push(wanted),
+            }
+        }
+        files.sort_unstable_by_key(|wanted| folder_and_name(wanted.path));
+        files.dedup_by_key(|wanted| wanted.path);
+        directories.sort_unstable_by_key(|(path, ..)| std::cmp::Reverse(depth(path)));
+        Self { store, files, directories }
     }
 
     /// Offers files of one folder.
-    fn offer_folder(&self, visitor: &dyn Visitor, folder: &[u8], names: &[&[u8]]) -> ControlFlow<()> {
+    fn offer_folder(&self, visitor: &dyn Visitor, folder: &[u8], wanted: &[Wanted<'a>]) -> ControlFlow<()> {
         let policy = self.store.policy;
-        let depth = folder.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
-        if u32::try_from(depth).is_ok_and(|depth| depth >= policy.depth.0) {
+        if u32::try_from(depth(folder)).is_ok_and(|depth| depth >= policy.depth.0) {
             return ControlFlow::Continue(());
         }
-        let dir = match open_folder(self.store, folder) {
+        let last = |wanted: &Wanted<'a>| folder_and_name(wanted.path).1;
+        let dir = match self.open(visitor, folder, wanted.iter().map(last)) {
             Ok(dir) => dir,
-            Err(Look::Unreadable(error)) => {
-                for last in names {
-                    visitor.fault(Fault { name: Name { folder, last }, error: &error });
-                }
+            Err(why) => {
+                let known = wanted.iter().filter(|wanted| wanted.same.is_some()).count() as u64;
+                visitor.seen(match why {
+                    Look::Missing => Seen { vanished: known, ..Seen::default() },
+                    Look::Unreadable(_) => Seen::default(),
+                    _ => Seen { changed: known, ..Seen::default() },
+                });
                 return ControlFlow::Continue(());
             }
-            Err(_) => return ControlFlow::Continue(()),
         };
 
         let asked = needs(policy.stamp);
-        let classed = |last: &&[u8]| -> Option<(CString, Class)> {
+        let classed = |wanted: &Wanted<'_>| -> Option<(CString, Class, Option<Same>)> {
+            let last = folder_and_name(wanted.path).1;
             let name = Name { folder, last };
             let class = policy.patterns.class(name).filter(|_| !policy.patterns.excludes(name))?;
-            Some((c_name(last).ok()?, class))
+            Some((c_name(last).ok()?, class, wanted.same))
         };
-        let meant: Vec<_> = names.iter().filter_map(classed).collect();
-        let mut counted = Seen { scanned: names.len() as u64, ..Seen::default() };
+        let meant: Vec<_> = wanted.iter().filter_map(classed).collect();
+        let mut counted = Seen { scanned: wanted.len() as u64, ..Seen::default() };
         let mut files = Vec::with_capacity(meant.len());
-        for (name, class) in &meant {
+        for (name, class, same) in &meant {
             match look_at(self.store, dir.as_fd(), name, *class, asked) {
-                Looked::Candidate(file) => files.push(file),
+                Looked::Candidate(file) if is_same(&file, *same) => files.push(file),
+                Looked::Candidate(_) => counted.changed += 1,
                 Looked::Vanished => counted.vanished += 1,
                 Looked::LeftAlone => counted.left_alone += 1,
                 Looked::Unknown(error) => {
@@ -79,19 +119,76 @@ impl<'a> Picked<'a> {
         }
         visitor.batch(&mut Files { dir: dir.as_fd(), folder, needs: asked, entries: &files, gone: 0 })
     }
+
+    fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {
+        let (folder, last) = folder_and_name(path);
+        let Ok(parent) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
+        let Ok(name) = c_name(last) else { return ControlFlow::Continue(()) };
+        let found = rustix::fs::openat(&parent, &name, FOLDER, rustix::fs::Mode::empty()).and_then(Meta::of);
+        match found {
+            Ok(meta) if meta.id == FileId::from(&identity) && meta.mount == self.store.root.mount() => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return ControlFlow::Continue(()),
+            Err(error) => {
+                visitor.fault(Fault { name: Name { folder, last }, error: &in_words(error) });
+                return ControlFlow::Continue(());
+            }
+        }
+        visitor.batch(&mut EmptyDirectory { parent: parent.as_fd(), folder, name: &name, identity, stamp, gone: false })
+    }
+
+    /// Opens a folder. Where it cannot be read, that is said of each of the names in it.
+    fn open<'n>(
+        &self,
+        visitor: &dyn Visitor,
+        folder: &[u8],
+        names: impl IntoIterator<Item = &'n [u8]>,
+    ) -> Result<OwnedFd, Look> {
+        let opened = open_folder(self.store, folder);
+        if let Err(Look::Unreadable(error)) = &opened {
+            for last in names {
+                visitor.fault(Fault { name: Name { folder, last }, error });
+            }
+        }
+        opened
+    }
 }
+
+const FOLDER: rustix::fs::OFlags = rustix::fs::OFlags::PATH
+    .union(rustix::fs::OFlags::DIRECTORY)
+    .union(rustix::fs::OFlags::NOFOLLOW)
+    .union(rustix::fs::OFlags::CLOEXEC);
 
 impl FileStore for Picked<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        for same in self.paths.chunk_by(|a, b| folder_and_name(a).0 == folder_and_name(b).0) {
+        for same in self.files.chunk_by(|a, b| folder_and_name(a.path).0 == folder_and_name(b.path).0) {
             for batch in same.chunks(BATCH) {
-                let names: Vec<_> = batch.iter().map(|path| folder_and_name(path).1).collect();
-                if self.offer_folder(visitor, folder_and_name(batch[0]).0, &names).is_break() {
+                if self.offer_folder(visitor, folder_and_name(batch[0].path).0, batch).is_break() {
                     return;
                 }
             }
         }
+        if self.store.policy.empty_dirs == EmptyDirs::Keep {
+            return;
+        }
+        for (path, identity, stamp) in &self.directories {
+            if self.offer_directory(visitor, path, *identity, *stamp).is_break() {
+                return;
+            }
+        }
     }
+}
+
+fn is_same(file: &File<'_>, same: Option<Same>) -> bool {
+    match same {
+        None => true,
+        Some(Same::File(identity)) => file.identity == identity,
+        Some(Same::EmptyDirectory { .. }) => false,
+    }
+}
+
+/// How many folders a path leads through.
+fn depth(path: &[u8]) -> usize {
+    path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count()
 }
 
 fn folder_and_name(path: &[u8]) -> (&[u8], &[u8]) {

@@ -73,7 +73,7 @@ pub(crate) struct EmptyDirectory<'a> {
     /// The parent's path below the root.
     pub(crate) folder: &'a [u8],
     pub(crate) name: &'a CStr,
-    pub(crate) id: FileId,
+    pub(crate) identity: Identity,
     /// Its stamp from before anything below it was removed: removals would make it young.
     pub(crate) stamp: Stamp,
     pub(crate) gone: bool,
@@ -86,12 +86,14 @@ impl Batch for EmptyDirectory<'_> {
 
     fn candidate(&self, _: usize) -> Candidate<'_> {
         let name = Name { folder: self.folder, last: self.name.to_bytes() };
-        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp, identity: None }
+        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp, identity: Some(self.identity) }
     }
 
     fn remove(&mut self, _: usize) -> Outcome {
         let outcome = match Meta::of_entry(self.parent, self.name, StatxFlags::TYPE | StatxFlags::INO) {
-            Ok(meta) if meta.id == self.id && meta.is_dir() => unlink(self.parent, self.name, AtFlags::REMOVEDIR),
+            Ok(meta) if meta.id == FileId::from(&self.identity) && meta.is_dir() => {
+                unlink(self.parent, self.name, AtFlags::REMOVEDIR)
+            }
             Ok(_) => Outcome::Changed,
             Err(Errno::NOENT) => Outcome::Vanished,
             Err(error) => Outcome::Failed(in_words(error)),

@@ -9,7 +9,7 @@ use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use cleanup_core::candidate::{Name, Stamp};
+use cleanup_core::candidate::{Identity, Name, Stamp};
 use cleanup_core::policy::{Depth, EmptyDirs};
 use cleanup_core::store::{Fault, Seen, Visitor};
 use rustix::io::Errno;
@@ -36,8 +36,9 @@ pub(crate) struct Walk<'a> {
 /// A directory on the way to where the walk is.
 struct Frame {
     dir: Option<OwnedFd>,
-    id: FileId,
     /// From before anything in it was touched.
+    identity: Identity,
+    /// Likewise.
     stamp: Option<Stamp>,
     /// The length of its path in [`Walk::path`].
     path_len: usize,
@@ -104,7 +105,7 @@ impl<'a> Walk<'a> {
         let contents = self.reader.read(dir.as_fd(), &self.path, below);
         self.frames.push(Frame {
             dir: Some(dir),
-            id: meta.id,
+            identity: meta.identity(),
             stamp: meta.stamp(self.store.policy.stamp),
             path_len: self.path.len(),
             folders: contents.folders,
@@ -123,7 +124,7 @@ impl<'a> Walk<'a> {
         let Some(above) = self.frames.last_mut() else { return ControlFlow::Break(()) };
         if above.dir.is_none() {
             let below = done.dir.as_ref().expect("the last frame has its descriptor");
-            above.dir = reopen_above(below.as_fd(), above.id);
+            above.dir = reopen_above(below.as_fd(), FileId::from(&above.identity));
             if above.dir.is_none() {
                 self.lose_sight();
                 return ControlFlow::Continue(());
@@ -146,7 +147,8 @@ impl<'a> Walk<'a> {
         let parent_len = self.last().path_len;
         let (folder, name) = self.path.split_at(parent_len);
         let name = CString::new(name.strip_prefix(b"/").unwrap_or(name)).expect("names hold no NUL");
-        let mut batch = EmptyDirectory { parent: self.here(), folder, name: &name, id: done.id, stamp, gone: false };
+        let mut batch =
+            EmptyDirectory { parent: self.here(), folder, name: &name, identity: done.identity, stamp, gone: false };
         let flow = self.visitor.batch(&mut batch);
         let kept = !batch.gone;
         self.last().survivors |= kept;

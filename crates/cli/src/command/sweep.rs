@@ -45,16 +45,7 @@ pub(super) fn run(
         ..Request::default()
     };
     let places = Places::from_here(engine.config()).with_ages(ages);
-
-    let watch = match (console.format, console.verbosity) {
-        (Format::Text, Verbosity::Blocks) => Watch::First(Mutex::default()),
-        (Format::Text, Verbosity::Paths | Verbosity::Debug) => Watch::Stream(Mutex::new(&mut console.out)),
-        (Format::Text, Verbosity::Problems | Verbosity::LastLine) | (Format::Json, _) => Watch::Nothing,
-    };
-    let screen = Screen { places: &places, watch, progress: Progress::new(console.shows_progress) };
-    let swept = engine.sweep(&request, &screen);
-    screen.progress.finish();
-    let first = screen.into_first();
+    let (swept, first) = watched(&places, console, |watcher| engine.sweep(&request, watcher));
     let report = swept?;
 
     if console.format == Format::Json {
@@ -150,6 +141,23 @@ pub(super) fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, place
     if is_wanted {
         console.out.print(summary);
     }
+}
+
+/// Does something that a person may watch, and returns what came of it with the first paths that went.
+pub(super) fn watched<T>(
+    places: &Places<'_>,
+    console: &mut Console,
+    act: impl FnOnce(&dyn Watcher) -> T,
+) -> (T, BTreeMap<String, FirstPaths>) {
+    let watch = match (console.format, console.verbosity) {
+        (Format::Text, Verbosity::Blocks) => Watch::First(Mutex::default()),
+        (Format::Text, Verbosity::Paths | Verbosity::Debug) => Watch::Stream(Mutex::new(&mut console.out)),
+        (Format::Text, Verbosity::Problems | Verbosity::LastLine) | (Format::Json, _) => Watch::Nothing,
+    };
+    let screen = Screen { places, watch, progress: Progress::new(console.shows_progress) };
+    let result = act(&screen);
+    screen.progress.finish();
+    (result, screen.into_first())
 }
 
 /// Sweeps as a person at a terminal would see it; for `demo`.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use cleanup_core::moment::Moment;
-use cleanup_engine::answer::{Answer, AnswerVerdict, Explanation};
+use cleanup_engine::answer::{Answer, AnswerVerdict, Explanation, RuleAnswer};
 use jiff::tz::TimeZone;
 
 use super::Theme;
@@ -56,11 +56,32 @@ impl Explained<'_> {
             },
             (_, None) => {}
         }
+        self.rules(f, answer)?;
         let schedule = match (answer.enabled, answer.schedule.as_deref()) {
             (false, _) => "disabled",
             (true, Some(schedule)) => schedule,
             (true, None) => "runs only when asked to",
         };
         writeln!(f, "  policy      {policy} {detail}({schedule}){detail:#}")
+    }
+
+    /// Every rule in the order of judgement: the first that applies has decided, the others would have.
+    fn rules(&self, f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
+        let Theme { goes, stays, detail, .. } = self.theme;
+        let mut label = "rules";
+        let mut silent = Vec::new();
+        for RuleAnswer { rule, verdict, reason } in &answer.rules {
+            let (Some(verdict), Some(reason)) = (verdict, reason) else {
+                silent.push(rule.as_str());
+                continue;
+            };
+            let (style, word) = if *verdict == AnswerVerdict::Remove { (goes, "remove") } else { (stays, "keep") };
+            writeln!(f, "  {label:10}  {rule}: {style}{word}{style:#}, {detail}{reason}{detail:#}")?;
+            label = "";
+        }
+        if !silent.is_empty() {
+            writeln!(f, "  {label:10}  {detail}nothing to say: {}{detail:#}", silent.join(", "))?;
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,136 @@
+//! Carries a plan out: for each of its policies a run over just the files that it names.
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::MaxAge;
+use cleanup_core::rank::Cutoffs;
+use cleanup_core::report::{PolicyStatus, Report};
+use cleanup_core::sweep::Mode;
+use cleanup_fs_store::Same;
+
+use super::line::{Entry, Exact, Line};
+use super::read::Lines;
+use super::{Plan, PlanError};
+use crate::clock;
+use crate::engine::{Engine, Request, Turn, Watcher, sum_up};
+use crate::files::{Doubts, Extent};
+use crate::memory::Use;
+
+/// How many files are dealt with together.
+const CHUNK: usize = 8192;
+
+/// Something that a plan names.
+pub(crate) struct Named {
+    pub(crate) path: Vec<u8>,
+    pub(crate) same: Same,
+}
+
+impl Engine {
+    /// Removes exactly what a plan names, each only if it is still the same; what was held since stays.
+    ///
+    /// A person has read the plan, so the brakes that look at its size are not asked again; a doubtful clock and another
+    /// file system below the root hold it back as they do a sweep.
+    pub fn apply_plan(&self, plan: &mut Plan, watcher: &dyn Watcher) -> Result<Report, PlanError> {
+        plan.counts(self.config(), clock::now())?;
+        let request = Request {
+            policies: plan.header.policies.clone(),
+            mode: Mode::Apply,
+            include_archives: plan.header.include_archives,
+            max_age: plan.header.max_age.iter().filter_map(age).collect(),
+            ..Request::default()
+        };
+        let mut memory = self.memory(Use::Run);
+        let jump = memory.doubt_clock().err();
+        let started_at = clock::now();
+        let mut reports = Vec::new();
+        let mut chunks = Chunks { lines: plan.lines()?, next: None, failure: None };
+        while let Some((name, cutoffs)) = chunks.section() {
+            let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
+            let extent = Extent::Planned { cutoffs, chunks: &mut chunks };
+            let turn = Turn { request: &request, doubts: Doubts::Reviewed(jump.as_ref()), at: None, watcher };
+            let mut report = self.run_files(policy, turn, extent, &mut memory);
+            chunks.pass_over();
+            if let Some(error) = &chunks.failure {
+                report.status = PolicyStatus::Failed;
+                report.message = Some(format!("stopped: {error}"));
+            }
+            reports.push(report);
+        }
+        if let (Some(error), true) = (chunks.failure.take(), reports.is_empty()) {
+            return Err(error);
+        }
+        Ok(sum_up(&request, started_at, reports, memory, jump.is_none()))
+    }
+}
+
+fn age((name, Exact(at)): &(String, Exact)) -> Option<(String, MaxAge)> {
+    Some((name.clone(), MaxAge::new(at.since(Moment::EPOCH)?)?))
+}
+
+/// What a plan names, policy by policy and a chunk at a time.
+struct Chunks<'a> {
+    lines: Lines<'a>,
+    /// A line that was read and belongs to what follows.
+    next: Option<Line>,
+    /// Why nothing more can be read: somebody has written into the file since it was found to be whole.
+    failure: Option<PlanError>,
+}
+
+impl Chunks<'_> {
+    fn line(&mut self) -> Option<Line> {
+        if self.failure.is_some() {
+            return None;
+        }
+        if let Some(line) = self.next.take() {
+            return Some(line);
+        }
+        self.lines.next().unwrap_or_else(|error| {
+            self.failure = Some(error);
+            None
+        })
+    }
+
+    /// The next policy, and what its limits came to.
+    fn section(&mut self) -> Option<(String, Cutoffs)> {
+        loop {
+            if let Line::Policy(section) = self.line()? {
+                match section.cutoffs() {
+                    Ok(cutoffs) => return Some((section.name, cutoffs)),
+                    Err(why) => self.failure = Some(self.lines.wrong(&why)),
+                }
+            }
+        }
+    }
+
+    /// Reads on to the next policy: a run may have ended early.
+    fn pass_over(&mut self) {
+        while self.next().is_some() {}
+    }
+
+    fn planned(&self, entry: &Entry, same: Same) -> Result<Named, PlanError> {
+        let path = entry.path.bytes().map_err(|why| self.lines.wrong(&why))?;
+        Ok(Named { path, same })
+    }
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Vec<Named>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut chunk = Vec::new();
+        while chunk.len() < CHUNK {
+            let planned = match self.line() {
+                Some(Line::Remove(entry)) => self.planned(&entry, entry.as_file()),
+                Some(Line::RemoveDirectory(entry)) => self.planned(&entry, entry.as_directory()),
+                other => {
+                    self.next = other;
+                    break;
+                }
+            };
+            match planned {
+                Ok(planned) => chunk.push(planned),
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        (!chunk.is_empty()).then_some(chunk)
+    }
+}

@@ -1,0 +1,124 @@
+//! A sweep is a plan and its application: for random trees and policies both leave the same files behind.
+
+#![allow(clippy::unwrap_used, reason = "tests may")]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use cleanup_core::sweep::Mode;
+use cleanup_engine::plan::{Plan, VALID_FOR};
+use cleanup_engine::{Engine, Request};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+const PLACES: [&str; 6] = ["", "a", "a/b", "a/b/c", "d", "excluded"];
+
+#[derive(Clone, Debug)]
+struct Thing {
+    place: usize,
+    name: u8,
+    minutes: u64,
+}
+
+fn thing() -> impl Strategy<Value = Thing> {
+    (0..PLACES.len(), 0_u8..12, 0_u64..240).prop_map(|(place, name, minutes)| Thing { place, name, minutes })
+}
+
+fn rule() -> impl Strategy<Value = String> {
+    let switch = prop::bool::ANY;
+    (10_u64..200, switch, switch, prop::option::of(1_u32..4), switch, 0_u64..60).prop_map(
+        |(max_age, recursive, empty, depth, archives, min_age)| {
+            let mut rule = format!("max_age = '{max_age}m'\nmin_age = '{}m'\n", min_age.min(max_age));
+            if recursive {
+                rule += "recursive = true\n";
+                if empty {
+                    rule += "remove_empty_dirs = true\n";
+                }
+                if let Some(depth) = depth {
+                    let _ = writeln!(rule, "max_depth = {depth}");
+                }
+            }
+            if archives {
+                rule += "include_archives = true\n";
+            }
+            rule
+        },
+    )
+}
+
+fn tree(rule: &str, things: &[Thing], now: SystemTime) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let text = format!(
+        "[files.x]\nroot = 'root'\ninclude = ['*']\nexclude = ['excluded']\narchives = ['5*']\n{rule}[state]\nurl = 'none'\n"
+    );
+    fs::write(folder.path().join("cleanup.toml"), text).unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir(&root).unwrap();
+    for Thing { place, name, minutes } in things {
+        let parent = root.join(PLACES[*place]);
+        fs::create_dir_all(&parent).unwrap();
+        let path = parent.join(format!("{name}.svg"));
+        File::create(path).unwrap().set_modified(now - Duration::from_mins(*minutes)).unwrap();
+    }
+    // Folders as old as they can be, so that some of them go.
+    let mut folders = Vec::new();
+    walk(&root, &mut |path| folders.extend(path.is_dir().then(|| path.to_owned())));
+    for path in folders {
+        File::open(path).unwrap().set_modified(now - Duration::from_hours(3)).unwrap();
+    }
+    folder
+}
+
+fn walk(folder: &Path, each: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        each(&path);
+        if path.is_dir() {
+            walk(&path, each);
+        }
+    }
+}
+
+fn left(folder: &TempDir) -> BTreeSet<String> {
+    let root = folder.path().join("root");
+    let mut names = BTreeSet::new();
+    walk(&root, &mut |path| {
+        names.insert(path.strip_prefix(&root).unwrap().display().to_string());
+    });
+    names
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_sweep_is_a_plan_and_its_application(rule in rule(), things in prop::collection::vec(thing(), 0..40)) {
+        let now = SystemTime::now();
+        let (swept, planned) = (tree(&rule, &things, now), tree(&rule, &things, now));
+        let before = left(&planned);
+        let engine = |folder: &TempDir| Engine::open(Some(&folder.path().join("cleanup.toml"))).unwrap();
+
+        let request = Request { mode: Mode::Apply, ..Request::default() };
+        let sweep = engine(&swept).sweep(&request, &()).unwrap();
+
+        let engine = engine(&planned);
+        let file = planned.path().join("plan.jsonl");
+        let out = File::create(&file).unwrap();
+        let (dry, summary) = engine.write_plan(&Request::default(), VALID_FOR, out, &()).unwrap();
+        prop_assert_eq!(left(&planned), before);
+        let mut plan = Plan::open(&file).unwrap();
+        let read = plan.summary();
+        prop_assert_eq!((read.plan_id, read.entries, read.bytes), (summary.plan_id, summary.entries, summary.bytes));
+        let applied = engine.apply_plan(&mut plan, &()).unwrap();
+
+        prop_assert_eq!(left(&swept), left(&planned));
+        let (swept, applied) = (&sweep.policies[0].counts, &applied.policies[0].counts);
+        prop_assert_eq!(summary.entries, swept.removed + swept.dirs_removed);
+        prop_assert_eq!(dry.policies[0].counts.due, swept.due);
+        prop_assert_eq!((applied.removed, applied.dirs_removed), (swept.removed, swept.dirs_removed));
+        prop_assert_eq!((applied.changed, applied.vanished), (0, 0));
+    }
+}
