@@ -123,6 +123,8 @@ pub enum Skip {
     Busy,
     /// Another node is sweeping the same table.
     AnotherNode,
+    /// Somebody holds a lock on the root (`honour_flock`).
+    RootLocked,
 }
 
 /// What came of one policy.
@@ -145,6 +147,9 @@ pub struct PolicyReport {
     /// What a policy that is held back would have removed: the first [`MAX_PLANNED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<Planned>,
+    /// With `skip_in_use`: how many processes could be looked into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Processes>,
     /// With `mode = "observe"`: what became of what the last run looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
@@ -154,6 +159,15 @@ pub struct PolicyReport {
     pub errors: Vec<ItemError>,
     /// How many there were.
     pub errors_total: u64,
+}
+
+/// How much could be seen of who uses what. Processes that are hidden altogether are in neither number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Processes {
+    /// Those whose open files could be read.
+    pub seen: u64,
+    /// Those that this user may not look into: their files may have been taken from under them.
+    pub hidden: u64,
 }
 
 /// One thing that would have been removed.
@@ -373,6 +387,7 @@ impl PolicyReport {
             message: None,
             skipped: None,
             plan: Vec::new(),
+            processes: None,
             observed: None,
             counts: Counts::default(),
             limits: Vec::new(),

@@ -233,8 +233,9 @@ impl Engine {
         let Turn { request, doubts, at, watcher } = turn;
         watcher.begins(&policy.rule.name);
         let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-        let (store, tables) = (self.store(policy, memory), &self.tables);
-        let report = FileRun { policy, store, now, mode: request.mode, doubts, watcher, tables }.run(extent, memory);
+        let store = self.store(policy, memory);
+        let report =
+            FileRun { policy, store, now, mode: request.mode, doubts, watcher, engine: self }.run(extent, memory);
         watcher.ends(&report);
         report
     }
@@ -297,8 +298,8 @@ impl Engine {
     /// Runs one file policy without anything that could hold it back, to look at what is there.
     fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
         let store = self.store(policy, memory);
-        let (mode, doubts, tables) = (Mode::Plan, Doubts::Ignore, &self.tables);
-        FileRun { policy, store, now, mode, doubts, watcher, tables }.run(Extent::All, memory)
+        let (mode, doubts) = (Mode::Plan, Doubts::Ignore);
+        FileRun { policy, store, now, mode, doubts, watcher, engine: self }.run(Extent::All, memory)
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use cleanup_core::candidate::Name;
+use cleanup_core::candidate::{Candidate, Name};
 use cleanup_core::judge::{Rule, Run, examine, judge};
 use cleanup_core::policy::{AgeClock, FilePolicy};
 use cleanup_core::report::{FORMAT_VERSION, json_path};
 use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, RootError};
+use cleanup_pg_sessions::Obstacle;
 
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
-use crate::track::Tables;
 use crate::{clock, place, rows};
 
 impl Engine {
@@ -53,7 +53,7 @@ impl Engine {
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
-                    Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory, &self.tables),
+                    Look::Candidate(found) => self.judged(policy, &found.candidate(name_of(path)), memory),
                     look @ (Look::Missing | Look::Unreadable(_)) => unjudged(AnswerVerdict::Unknown, look.to_string()),
                     look => unjudged(AnswerVerdict::NotACandidate, look.to_string()),
                 }
@@ -70,6 +70,34 @@ impl Engine {
         })
     }
 
+    /// What a sweep would say now, holds and running time included.
+    fn judged(&self, policy: &FilePolicy, candidate: &Candidate<'_>, memory: &mut Memory) -> Judgement {
+        let now = clock::now();
+        let unknown = |reason| Judgement { verdict: AnswerVerdict::Keep, reason, rules: Vec::new(), kept_until: None };
+        let holds = match memory.holds(&policy.root, now) {
+            Ok(holds) => holds,
+            Err(reason) => return unknown(reason),
+        };
+        let referenced = match rows::referenced(policy, &self.config, &self.folder) {
+            Ok(referenced) => referenced,
+            Err(obstacle) => return unknown(obstacle.to_string()),
+        };
+        let running = match policy.age_clock {
+            AgeClock::Wall => None,
+            AgeClock::Running => memory.running_time(),
+        };
+        let mut registrations = memory.registrations(policy);
+        registrations.join(self.tables.registrations(policy));
+        let run = Run { running, holds, registrations, referenced, ..Run::at(now) };
+        let verdict = judge(&policy.rule, &run, candidate);
+        Judgement {
+            verdict: kind(&verdict),
+            reason: verdict.reason(),
+            rules: examine(&policy.rule, &run, candidate).iter().map(rule_answer).collect(),
+            kept_until: verdict.kept_until(),
+        }
+    }
+
     fn check_files(&self, policy: &FilePolicy, memory: &Memory) -> Option<Finding> {
         let finding =
             |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
@@ -82,7 +110,14 @@ impl Engine {
             ),
             Err(error) => finding(Severity::Error, error.to_string(), None),
             Ok(store) => match store.may_remove() {
-                Ok(()) => None,
+                Ok(()) => {
+                    let unknown = rows::referenced(policy, &self.config, &self.folder).err()?;
+                    let severity = match &unknown {
+                        Obstacle::Skipped { .. } => Severity::Warning,
+                        Obstacle::Failed(_) => Severity::Error,
+                    };
+                    finding(severity, unknown.to_string(), None)
+                }
                 Err(why) => finding(Severity::Error, format!("files in {root} cannot be removed: {why}"), None),
             },
         }
@@ -94,36 +129,6 @@ struct Judgement {
     reason: String,
     rules: Vec<RuleAnswer>,
     kept_until: Option<cleanup_core::moment::Moment>,
-}
-
-/// What a sweep would say now, holds and running time included.
-fn judged(
-    policy: &FilePolicy,
-    candidate: &cleanup_core::candidate::Candidate<'_>,
-    memory: &mut Memory,
-    tables: &Tables,
-) -> Judgement {
-    let now = clock::now();
-    let holds = match memory.holds(&policy.root, now) {
-        Ok(holds) => holds,
-        Err(reason) => {
-            return Judgement { verdict: AnswerVerdict::Keep, reason, rules: Vec::new(), kept_until: None };
-        }
-    };
-    let running = match policy.age_clock {
-        AgeClock::Wall => None,
-        AgeClock::Running => memory.running_time(),
-    };
-    let mut registrations = memory.registrations(policy);
-    registrations.join(tables.registrations(policy));
-    let run = Run { running, holds, registrations, ..Run::at(now) };
-    let verdict = judge(&policy.rule, &run, candidate);
-    Judgement {
-        verdict: kind(&verdict),
-        reason: verdict.reason(),
-        rules: examine(&policy.rule, &run, candidate).iter().map(rule_answer).collect(),
-        kept_until: verdict.kept_until(),
-    }
 }
 
 fn kind(verdict: &Verdict) -> AnswerVerdict {

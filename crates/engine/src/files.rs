@@ -11,17 +11,21 @@ use cleanup_core::candidate::Class;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{AgeClock, Brakes, Effect, FilePolicy};
+use cleanup_core::policy::{AgeClock, Brakes, Effect, FilePolicy, RootLock};
 use cleanup_core::rank::Cutoffs;
-use cleanup_core::report::{MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Skip, Tally, json_path};
+use cleanup_core::report::{
+    MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
+};
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{RootError, Store, Wanted};
+use cleanup_fs_store::{RootError, RootLocked, Store, View, Wanted};
+use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
 
-use crate::engine::{PolicyWatcher, Watcher, disabled};
+use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
 use crate::plan::Named;
-use crate::track::{Heeding, Tables};
+use crate::rows;
+use crate::track::Heeding;
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -35,7 +39,7 @@ pub(crate) struct FileRun<'a> {
     pub(crate) mode: Mode,
     pub(crate) doubts: Doubts<'a>,
     pub(crate) watcher: &'a dyn Watcher,
-    pub(crate) tables: &'a Tables,
+    pub(crate) engine: &'a Engine,
 }
 
 /// What of a policy's files a run is about.
@@ -88,14 +92,20 @@ impl FileRun<'_> {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
+        if policy.root_lock == RootLock::Honour {
+            store.lock_root().map_err(|locked| Box::new(root_locked(name, &locked)))?;
+        }
+        let asked = rows::referenced(policy, &self.engine.config, &self.engine.folder);
+        let referenced = asked.map_err(|obstacle| Box::new(unreferenced(name, obstacle)))?;
+
         let running = match policy.age_clock {
             AgeClock::Wall => None,
             AgeClock::Running => memory.running_time(),
         };
         // A table knows what could not be written down; the disk knows what a table has lost with its root.
         let mut registrations = memory.registrations(policy);
-        registrations.join(self.tables.registrations(policy));
-        let run = Run { now, running, holds, registrations, brakes: policy.brakes, ..Run::at(now) };
+        registrations.join(self.engine.tables.registrations(policy));
+        let run = Run { now, running, holds, registrations, referenced, brakes: policy.brakes, ..Run::at(now) };
         let changes = memory.changes(policy);
         if matches!(doubts, Doubts::Heed(_)) && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
             plan_first(&store, policy, &run, changes.as_deref())?;
@@ -103,7 +113,7 @@ impl FileRun<'_> {
 
         self.watcher.ranked(name, &run.cutoffs);
         let observer = PolicyWatcher { name, watcher: self.watcher };
-        let table = || self.tables.get(policy);
+        let table = || self.engine.tables.get(policy);
         let report = match (extent, mode, policy.effect) {
             (Extent::Planned { .. }, _, Effect::Observe) => finished(name, Tally::default()),
             (_, Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
@@ -126,6 +136,7 @@ impl FileRun<'_> {
                 finished(name, all)
             }
         };
+        let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
@@ -175,6 +186,24 @@ fn in_report(observed: cleanup_state::Observed) -> Observed {
         gone_but_kept: observed.gone_but_kept.count,
         examples_still_there: shown(observed.still_there.first),
         examples_gone_but_kept: shown(observed.gone_but_kept.first),
+    }
+}
+
+fn in_view(view: View) -> Processes {
+    Processes { seen: view.processes, hidden: view.hidden }
+}
+
+fn root_locked(name: &str, locked: &RootLocked) -> PolicyReport {
+    match locked {
+        RootLocked::ByOther => PolicyReport::skipped(name, PolicyKind::Files, Skip::RootLocked, locked.to_string()),
+        RootLocked::Unknown(_) => PolicyReport::failed(name, PolicyKind::Files, locked.to_string()),
+    }
+}
+
+fn unreferenced(name: &str, obstacle: Obstacle) -> PolicyReport {
+    match obstacle {
+        Obstacle::Skipped { skip, message } => PolicyReport::skipped(name, PolicyKind::Files, skip, message),
+        Obstacle::Failed(message) => PolicyReport::failed(name, PolicyKind::Files, message),
     }
 }
 

@@ -8,8 +8,10 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 
+use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Effect, SessionPolicy};
+use cleanup_core::policy::{Effect, FilePolicy, References, SessionPolicy};
+use cleanup_core::reference::Referenced;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
 use cleanup_pg_sessions::{Obstacle, Severity as Found};
@@ -112,6 +114,18 @@ pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
         },
     );
     findings.into_iter().flatten().collect()
+}
+
+/// The names that rows still refer to, as far as the policy asks for them. An obstacle is a reason to keep everything.
+pub(crate) fn referenced(policy: &FilePolicy, config: &Config, base: &Path) -> Result<Referenced, Obstacle> {
+    let mut referenced = Referenced::default();
+    let Some(References { sessions, query }) = &policy.references else { return Ok(referenced) };
+    let named = config.sessions.iter().find(|policy| policy.rule.name == *sessions);
+    let database = named.ok_or_else(|| Obstacle::Failed(format!("there is no session policy {sessions:?}")))?;
+    let mut add = |name: &[u8]| referenced.add(name);
+    let asked = block_on(cleanup_pg_sessions::references(database, base, query, &mut add));
+    asked.map_err(|error| Obstacle::Failed(format!("cannot begin to ask a database: {error}")))??;
+    Ok(referenced)
 }
 
 /// Says of a plan that it is all that will happen.

@@ -8,6 +8,7 @@
 //! The store offers and acts; it never judges, and it never asks what time it is.
 
 mod entry;
+mod in_use;
 mod look;
 mod pick;
 mod read;
@@ -16,16 +17,19 @@ mod root;
 mod walk;
 mod watch;
 
-use cleanup_core::policy::FilePolicy;
+use cleanup_core::policy::{FilePolicy, InUse};
 use cleanup_core::store::{FileStore, Visitor};
 
 pub use entry::FileId;
+pub use in_use::View;
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
 pub use root::RootError;
 pub use watch::{Hint, Watch, WatchError};
 
+use in_use::Users;
 use root::Root;
+pub use root::RootLocked;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
 pub const OWN_FOLDER: &[u8] = b".cleanup";
@@ -36,18 +40,31 @@ pub struct Store<'a> {
     policy: &'a FilePolicy,
     root: Root,
     spared: Vec<FileId>,
+    /// With `skip_in_use`.
+    users: Option<Users>,
 }
 
 impl<'a> Store<'a> {
     /// Opens the policy's root. The files in `spared` (such as the configuration itself)
     /// are never candidates, and its folders are never entered.
     pub fn open(policy: &'a FilePolicy, spared: Vec<FileId>) -> Result<Self, RootError> {
-        Ok(Self { policy, root: Root::open(&policy.root)?, spared })
+        let users = (policy.in_use == InUse::Skip).then(Users::default);
+        Ok(Self { policy, root: Root::open(&policy.root)?, spared, users })
     }
 
     /// Whether this user may remove entries of the root; if not, why.
     pub fn may_remove(&self) -> Result<(), String> {
         self.root.may_remove().map_err(entry::in_words)
+    }
+
+    /// Locks the root for as long as the store lives, if nobody else has locked it (`honour_flock`).
+    pub fn lock_root(&self) -> Result<(), RootLocked> {
+        self.root.lock()
+    }
+
+    /// How much could be seen of who uses what; `None` without `skip_in_use`, and when nothing was to be removed.
+    pub fn in_use_view(&self) -> Option<View> {
+        self.users.as_ref()?.view()
     }
 
     /// Which folder the root is, whatever else its path may lead to later.

@@ -117,7 +117,8 @@ impl<'a> Picked<'a> {
         if files.is_empty() {
             return ControlFlow::Continue(());
         }
-        visitor.batch(&mut Files { dir: dir.as_fd(), folder, needs: asked, entries: &files, gone: 0 })
+        let users = self.store.users.as_ref();
+        visitor.batch(&mut Files { dir: dir.as_fd(), folder, needs: asked, entries: &files, users, gone: 0 })
     }
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {

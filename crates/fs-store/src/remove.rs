@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::entry::{FileId, Meta, in_words};
+use crate::in_use::Users;
 
 /// Regular files of one directory that the policy names.
 pub(crate) struct Files<'a> {
@@ -23,6 +24,8 @@ pub(crate) struct Files<'a> {
     pub(crate) needs: StatxFlags,
     /// The files.
     pub(crate) entries: &'a [File<'a>],
+    /// Who uses what, where that is to be asked.
+    pub(crate) users: Option<&'a Users>,
     /// How many of them are gone, or would be.
     pub(crate) gone: usize,
 }
@@ -50,9 +53,7 @@ impl Batch for Files<'_> {
     fn remove(&mut self, index: usize) -> Outcome {
         let file = &self.entries[index];
         let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if meta.identity() == file.identity && meta.is_plain_file() => {
-                unlink(self.dir, file.name, AtFlags::empty())
-            }
+            Ok(meta) if meta.identity() == file.identity && meta.is_plain_file() => self.unlink_unused(file),
             Ok(_) => Outcome::Changed,
             Err(Errno::NOENT) => Outcome::Vanished,
             Err(error) => Outcome::Failed(in_words(error)),
@@ -63,6 +64,18 @@ impl Batch for Files<'_> {
 
     fn pretend(&mut self, _: usize) {
         self.gone += 1;
+    }
+}
+
+impl Files<'_> {
+    fn unlink_unused(&self, file: &File<'_>) -> Outcome {
+        // Held until the name is gone.
+        let _unused = match self.users.map(|users| users.unused(self.dir, file.name, &file.identity)) {
+            Some(None) => return Outcome::InUse,
+            Some(unused) => unused,
+            None => None,
+        };
+        unlink(self.dir, file.name, AtFlags::empty())
     }
 }
 

@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use cleanup_core::candidate::Escaped;
-use rustix::fs::{Access, AtFlags, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, FileId, Meta, Mount};
@@ -86,6 +86,17 @@ pub enum RootError {
     },
 }
 
+/// Why a root could not be locked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RootLocked {
+    /// Somebody holds a lock on it: not now.
+    #[error("somebody has locked the root (honour_flock); the next run tries again")]
+    ByOther,
+    /// This file system has no such locks, or refuses them.
+    #[error("cannot find out whether somebody has locked the root (honour_flock): {0}")]
+    Unknown(String),
+}
+
 fn shown(path: &Path) -> Escaped<'_> {
     Escaped(path.as_os_str().as_bytes())
 }
@@ -120,6 +131,14 @@ impl Root {
     pub(crate) fn may_remove(&self) -> Result<(), Errno> {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         rustix::fs::accessat(&self.fd, c".", wanted, AtFlags::EACCESS)
+    }
+
+    pub(crate) fn lock(&self) -> Result<(), RootLocked> {
+        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(()),
+            Err(Errno::WOULDBLOCK) => Err(RootLocked::ByOther),
+            Err(error) => Err(RootLocked::Unknown(entry::in_words(error))),
+        }
     }
 
     pub(crate) fn id(&self) -> Option<FileId> {

@@ -31,6 +31,7 @@ use cleanup_core::sweep::{Mode, Observer};
 pub use self::check::{Finding, Severity};
 pub use self::obstacle::Obstacle;
 use self::obstacle::{Ledger, Stop, no_database};
+use self::table::Sql;
 use self::url::Target;
 
 /// How a table is gone through. Chosen anew for every run by a cheap estimate; named only to measure or test one.
@@ -105,6 +106,27 @@ pub async fn stats(policy: &SessionPolicy, base: &Path, now: Moment) -> Result<S
         Target::Sqlite(file) => sqlite::stats(&file, policy, &clock).await,
     };
     stats.map_err(|stop| stop.obstacle(policy))
+}
+
+/// Asks the policy's database the operator's own query, in a transaction that can change nothing, and hands on the first
+/// column of each row; an empty value is left out. Obstacles speak of what is referred to, not of rows to clean up.
+pub async fn references(
+    policy: &SessionPolicy,
+    base: &Path,
+    query: &str,
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<(), Obstacle> {
+    let target = match &policy.database {
+        Database::Unset { variable } => Err(obstacle::Stop::Away(format!("{variable} is not set"))),
+        Database::Url(text) => url::parse(text, base).map_err(|error| Stop::Failed(error.to_string())),
+    };
+    let query = Sql::query(query);
+    let answer = match target {
+        Ok(Target::Postgres(options)) => postgres::references(&options, policy, &query, each).await,
+        Ok(Target::Sqlite(file)) => sqlite::references(&file, policy, &query, each).await,
+        Err(stop) => Err(stop),
+    };
+    answer.map_err(|stop| stop.unreferenced(policy))
 }
 
 /// Looks for everything that would make a sweep fail, wait or surprise, for `config check`. Empty is well.

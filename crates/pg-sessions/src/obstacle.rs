@@ -65,6 +65,24 @@ impl Stop {
     }
 }
 
+impl Stop {
+    /// The same, when it is not known what the rows refer to.
+    pub(crate) fn unreferenced(self, policy: &SessionPolicy) -> Obstacle {
+        let rows = words(&policy.rule.name);
+        let unknown = |why: &str| format!("what {rows} still refer to is unknown, so everything stays: {why}");
+        match self {
+            Self::Away(reason) => Obstacle::Skipped { skip: Skip::DatabaseAway, message: unknown(&reason) },
+            Self::Busy => {
+                Obstacle::Skipped { skip: Skip::Busy, message: unknown("a table is locked by somebody else") }
+            }
+            Self::AnotherNode => {
+                Obstacle::Skipped { skip: Skip::AnotherNode, message: unknown("another node is at it") }
+            }
+            Self::GaveUp(reason) | Self::Failed(reason) => Obstacle::Failed(unknown(&reason)),
+        }
+    }
+}
+
 /// The obstacle of a policy whose database's variable is unset.
 pub(crate) fn no_database(policy: &SessionPolicy, variable: &str) -> Obstacle {
     let rows = words(&policy.rule.name);

@@ -3,8 +3,8 @@
 //! Table and column names come from a configuration file, so they are hostile until proven otherwise. They are parsed
 //! into [`Identifier`]s, looked up in the database's catalog before use, and enter a statement only through [`Sql`],
 //! which quotes them. `AssertSqlSafe` stands here and nowhere else in this crate. A statement is a `&'static str`
-//! template whose `{placeholders}` take identifiers, numbers and other templates: no function takes SQL as a run-time
-//! string, and values never go in at all, they are bound.
+//! template whose `{placeholders}` take identifiers, numbers and other templates: but for the operator's own query, no
+//! function takes SQL as a run-time string, and values never go in at all, they are bound.
 
 use std::fmt;
 
@@ -190,6 +190,12 @@ impl Sql {
     pub(crate) const EMPTY: Self = Self(String::new());
 
     /// A statement to be run.
+    /// The operator's own query, from the configuration: the one text that is SQL as it stands. It only ever runs where
+    /// nothing can be changed.
+    pub(crate) fn query(text: &str) -> Self {
+        Self(text.trim().trim_end_matches(';').to_owned())
+    }
+
     pub(crate) fn statement(&self) -> SqlStr {
         AssertSqlSafe(self.0.clone()).into_sql_str()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use cleanup_core::candidate::{Escaped, Name};
-use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyReport, PolicyStatus};
+use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyReport, PolicyStatus, Processes};
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 
@@ -117,6 +117,10 @@ impl Block<'_> {
             if count > 0 {
                 writeln!(f, "  {} {text}", Count(count))?;
             }
+        }
+        if let Some(Processes { hidden, .. }) = report.processes.filter(|processes| processes.hidden > 0) {
+            let programs = Number(hidden, "program");
+            writeln!(f, "  {programs} could not be looked into: what they use is unknown (skip_in_use)")?;
         }
         if report.errors_total > 0 {
             let items = Number(report.errors_total, "item");

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use cleanup_core::candidate::Escaped;
-use cleanup_core::report::{MAX_ERRORS, PolicyReport, PolicyStatus, Skip};
+use cleanup_core::report::{MAX_ERRORS, PolicyKind, PolicyReport, PolicyStatus, Skip};
 
 use super::place::{exact, harmless};
 use super::{Count, Theme};
@@ -53,10 +53,11 @@ impl Problem {
             (PolicyStatus::Partial, _) => {
                 problems.extend(message.map(|message| Self::warning(format_args!("{name}: {message}"))));
             }
-            (PolicyStatus::Skipped, Some(Skip::DatabaseAway)) => {
+            (PolicyStatus::Skipped, Some(Skip::DatabaseAway)) if report.kind == PolicyKind::Sessions => {
                 problems.push(Self::Away(message.unwrap_or_else(|| format!("{name}: the database does not answer"))));
             }
-            (PolicyStatus::Skipped, Some(Skip::Locked)) => {
+            // A file policy that does not know what is still needed keeps everything: worth a word, also in cron.
+            (PolicyStatus::Skipped, Some(Skip::Locked | Skip::DatabaseAway)) => {
                 problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or_default())));
             }
             (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}

@@ -10,6 +10,7 @@ mod documents;
 mod exit_codes;
 mod first_steps;
 mod import;
+mod in_use;
 mod output;
 mod plan;
 mod seed;

@@ -120,13 +120,13 @@ pub(super) struct RawFilePolicy {
     pub(super) quarantine_for: Option<At<Period>>,
     /// How large the quarantine may grow; the oldest go first.
     pub(super) quarantine_max_size: Option<At<Bytes>>,
-    /// Leave files alone that a process has open.
+    /// Leave files alone that a process has open, mapped, or locked with `flock`.
     #[schemars(extend("default" = false))]
     pub(super) skip_in_use: Option<bool>,
-    /// Leave files alone that a process has locked with `flock`.
+    /// Do not run while somebody else has locked the root itself with `flock`.
     #[schemars(extend("default" = false))]
     pub(super) honour_flock: Option<bool>,
-    /// Keep files that live sessions refer to.
+    /// Keep files whose names a query answers.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) keep_referenced: Option<RawKeepReferenced>,
     /// Brake: remove at most so many files in one run; the rest is left for the next.

@@ -20,9 +20,6 @@ const NOT_BUILT: &[(&str, &str, Refused)] = &[
     ("files", "dispose", Refused::Value("quarantine")),
     ("files", "quarantine_for", Refused::Any),
     ("files", "quarantine_max_size", Refused::Any),
-    ("files", "skip_in_use", Refused::Value("true")),
-    ("files", "honour_flock", Refused::Value("true")),
-    ("files", "keep_referenced", Refused::Any),
 ];
 
 /// Which values of a key are refused.

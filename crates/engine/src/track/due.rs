@@ -12,7 +12,7 @@ use cleanup_core::brake::{Brake, HARMLESS};
 use cleanup_core::guard::{self, Reading};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Brakes, Effect};
+use cleanup_core::policy::{Brakes, Effect, RootLock};
 use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -25,6 +25,7 @@ use super::{HOUR, Inner, Tracked};
 use crate::clock;
 use crate::engine::run_id;
 use crate::memory::Memory;
+use crate::rows;
 
 /// How many files are dealt with together; the rest follows at once.
 const MOST: usize = 20_000;
@@ -117,6 +118,11 @@ impl Inner {
         // The table may have been made before a promise, or for another policy.
         locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
         let store = self.store(tracked).map_err(|error| error.to_string())?;
+        if tracked.policy.root_lock == RootLock::Honour {
+            store.lock_root().map_err(|locked| locked.to_string())?;
+        }
+        let asked = rows::referenced(&tracked.policy, &self.engine.config, &self.engine.folder);
+        run.referenced = asked.map_err(|obstacle| obstacle.to_string())?;
         // The brakes look at all of it, however little is dealt with now.
         let overdue = if due.len() < MOST { due.len() } else { locked(&tracked.table).overdue(clock::now()) };
         self.doubt(tracked, &store, overdue)?;

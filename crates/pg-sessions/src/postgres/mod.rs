@@ -27,9 +27,10 @@ use sqlx::postgres::PgConnectOptions;
 use self::batch::Batches;
 use self::fault::Fault;
 use self::inspect::{Ground, Leaf};
-use self::session::Session;
+use self::session::{Frame, Limits, Session, statement};
 use crate::check::Finding;
 use crate::obstacle::{Ledger, Stop, first_problem};
+use crate::table::Sql;
 use crate::{Clock, SessionStats, Way};
 
 /// From this share of expired rows on, going through everything beats following an index.
@@ -38,6 +39,9 @@ const BACKLOG_SHARE: f64 = 0.3;
 /// From this size on, and only when nobody is there to feel it, two connections take half of a table each: deleting is
 /// work for a processor, and a server has more than one.
 const TWO_CONNECTIONS_BYTES: u64 = 16 << 20;
+
+/// How long the operator's own query may take, unless `statement_timeout` says otherwise.
+const QUERY: Duration = Duration::from_secs(30);
 
 /// TID ranges came with this version.
 const TID_RANGES: i32 = 140_000;
@@ -135,6 +139,20 @@ pub(crate) async fn check(
     let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
     session.close().await;
     Ok(findings)
+}
+
+/// Hands on what the operator's own query answers.
+pub(crate) async fn references(
+    options: &PgConnectOptions,
+    policy: &SessionPolicy,
+    query: &Sql,
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<(), Stop> {
+    let mut session = Session::open(options).await?;
+    let limits = Limits { lock: policy.lock_timeout, statement: Some(policy.statement_timeout.unwrap_or(QUERY)) };
+    session.each(&Frame::look_up(limits), statement(query.statement()), each).await?;
+    session.close().await;
+    Ok(())
 }
 
 async fn stand(

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection as _, PgConnection, Postgres, SqlStr};
@@ -149,6 +150,28 @@ impl Session {
         .await
     }
 
+    /// The first column of every row of one answer, as it comes, in a transaction that is rolled back.
+    pub(super) async fn each(
+        &mut self,
+        frame: &Frame,
+        bound: Bound,
+        each: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<(), Fault> {
+        within(frame.deadline, async {
+            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut rows = bound.fetch(&mut *transaction);
+            while let Some(row) = rows.try_next().await? {
+                if let Some(name) = text(&row)? {
+                    each(name.as_bytes());
+                }
+            }
+            drop(rows);
+            transaction.rollback().await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// One statement in a transaction that is rolled back.
     pub(super) async fn ask(&mut self, frame: &Frame, bound: Bound) -> Result<Vec<PgRow>, Fault> {
         Ok(self.look(frame, vec![bound]).await?.pop().unwrap_or_default())
@@ -189,6 +212,13 @@ where
 {
     use sqlx::Row as _;
     row.try_get(index).map_err(|_| Fault::Final("an answer of an unexpected type".to_owned()))
+}
+
+/// The first column, which has to be text.
+fn text(row: &PgRow) -> Result<Option<&str>, Fault> {
+    use sqlx::Row as _;
+    row.try_get(0)
+        .map_err(|_| Fault::Final("the query has to answer text in its first column; cast it (`::text`)".to_owned()))
 }
 
 /// A count of a row, by its place.

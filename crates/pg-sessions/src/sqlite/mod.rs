@@ -19,7 +19,7 @@ use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
 
 use self::inspect::Ground;
-use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement};
+use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement, text};
 use crate::check::Finding;
 use crate::obstacle::{Ledger, Stop, first_problem};
 use crate::pace::{self, Pacer};
@@ -111,6 +111,23 @@ pub(crate) async fn check(file: &Path, policy: &SessionPolicy, clock: &Clock) ->
     let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
     session.close().await;
     Ok(findings)
+}
+
+/// Hands on what the operator's own query answers.
+pub(crate) async fn references(
+    file: &Path,
+    policy: &SessionPolicy,
+    query: &Sql,
+    each: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<(), Stop> {
+    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
+    for row in session.all(statement(query.statement())).await? {
+        if let Some(name) = text(&row)? {
+            each(name.as_bytes());
+        }
+    }
+    session.close().await;
+    Ok(())
 }
 
 async fn stand(

@@ -155,6 +155,12 @@ where
     row.try_get(index).map_err(|_| Fault::Final("an answer of an unexpected type".to_owned()))
 }
 
+/// The first column, which has to be text.
+pub(super) fn text(row: &SqliteRow) -> Result<Option<&str>, Fault> {
+    row.try_get(0)
+        .map_err(|_| Fault::Final("the query has to answer text in its first column; cast it to text".to_owned()))
+}
+
 /// A count of a row, by its place.
 pub(super) fn count(row: &SqliteRow, index: usize) -> Result<u64, Fault> {
     Ok(u64::try_from(cell::<i64>(row, index)?).unwrap_or(0))

@@ -13,5 +13,6 @@ mod faults;
 mod names;
 mod pooler;
 mod races;
+mod references;
 mod refusals;
 mod sqlite;
