@@ -109,10 +109,10 @@ proptest! {
         let out = File::create(&file).unwrap();
         let (dry, summary) = engine.write_plan(&Request::default(), VALID_FOR, out, &()).unwrap();
         prop_assert_eq!(left(&planned), before);
-        let mut plan = Plan::open(&file).unwrap();
+        let plan = Plan::open(&file).unwrap();
         let read = plan.summary();
         prop_assert_eq!((read.plan_id, read.entries, read.bytes), (summary.plan_id, summary.entries, summary.bytes));
-        let applied = engine.apply_plan(&mut plan, &()).unwrap();
+        let applied = engine.apply_plan(&plan, None, &()).unwrap();
 
         prop_assert_eq!(left(&swept), left(&planned));
         let (swept, applied) = (&sweep.policies[0].counts, &applied.policies[0].counts);

@@ -26,6 +26,7 @@ mod forecast;
 mod health;
 mod login;
 mod openapi;
+mod plans;
 mod policies;
 mod runs;
 mod seed;
@@ -63,6 +64,9 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(policies::one))
         .routes(routes!(stats::stats))
         .routes(routes!(sweeps::start))
+        .routes(routes!(plans::list, plans::make))
+        .routes(routes!(plans::one, plans::drop_one))
+        .routes(routes!(plans::apply))
         .routes(routes!(runs::list))
         .routes(routes!(runs::one))
         .routes(routes!(files::list, files::register))

@@ -11,6 +11,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{PolicyKind, Report, Trigger};
 use cleanup_core::sweep::Mode;
+use cleanup_engine::plan::Plan;
 use cleanup_engine::track::Tracker;
 use cleanup_engine::{Engine, RequestError};
 use tokio::sync::Semaphore;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Access, Sessions};
 use crate::events::Kind;
 use crate::feed::Feed;
+use crate::plans::Plans;
 use crate::problem::{self, Problem};
 use crate::sweeps::{SweepRequest, Sweeps, Ticket};
 
@@ -54,6 +56,7 @@ pub struct Service {
     sweeps: Arc<Sweeps>,
     pub(crate) sessions: Sessions,
     pub(crate) started_at: Moment,
+    plans: Plans,
     stop: CancellationToken,
     blocking: Arc<Semaphore>,
 }
@@ -68,6 +71,7 @@ impl Service {
             feed: Arc::new(Feed::new(format!("{:x}", started_at.unix_millis()))),
             sweeps: Arc::default(),
             sessions: Sessions::default(),
+            plans: Plans::default(),
             started_at,
             stop,
             blocking: Arc::new(Semaphore::new(MAX_BLOCKING)),
@@ -130,6 +134,22 @@ impl Service {
         Ok(self.sweeps.start(request, policies, live, feed, stop))
     }
 
+    /// Carries a plan out, at once. Must be called on the runtime.
+    pub fn apply(&self, plan: Plan) -> Result<Ticket, SweepError> {
+        self.sweep(&SweepRequest {
+            policies: plan.summary().policies,
+            mode: Mode::Apply,
+            include_archives: false,
+            trigger: Trigger::Manual,
+            plan: Some(Arc::new(plan)),
+        })
+    }
+
+    /// The plans that can be carried out.
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     /// A sweep of one policy by its schedule; ends when the policy has ended.
     pub async fn sweep_scheduled(&self, policy: &str) -> Result<Report, SweepError> {
         let ticket = self.sweep(&SweepRequest {
@@ -137,6 +157,7 @@ impl Service {
             mode: Mode::Apply,
             include_archives: false,
             trigger: Trigger::Schedule,
+            plan: None,
         })?;
         Ok(ticket.report().await)
     }

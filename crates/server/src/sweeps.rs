@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyReport, Report, Trigger};
 use cleanup_core::sweep::Mode;
+use cleanup_engine::plan::Plan;
 use cleanup_engine::{Request, run_id};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,8 @@ pub struct SweepRequest {
     pub include_archives: bool,
     /// What starts it.
     pub trigger: Trigger,
+    /// A plan to carry out; then it names the policies.
+    pub plan: Option<Arc<Plan>>,
 }
 
 /// One sweep that is going on, or waits for another to end.
@@ -54,6 +57,7 @@ pub struct Flight {
     pub(crate) scanned: AtomicU64,
     pub(crate) removed: AtomicU64,
     include_archives: bool,
+    plan: Option<Arc<Plan>>,
     progress: watch::Sender<Progress>,
 }
 
@@ -74,6 +78,7 @@ impl Flight {
             scanned: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             include_archives: request.include_archives,
+            plan: request.plan.clone(),
             progress: watch::Sender::default(),
         }
     }
@@ -92,7 +97,10 @@ impl Flight {
     }
 
     fn does_the_same(&self, request: &SweepRequest) -> bool {
-        self.mode == request.mode && self.include_archives == request.include_archives
+        let plan = |plan: &Option<Arc<Plan>>| plan.as_ref().map(|plan| plan.summary().plan_id);
+        self.mode == request.mode
+            && self.include_archives == request.include_archives
+            && plan(&self.plan) == plan(&request.plan)
     }
 
     /// Waits until these policies have ended, and gives what came of them.
@@ -256,11 +264,15 @@ impl Sweeps {
                 run_id: Some(flight.run_id.clone()),
                 ..Request::default()
             };
-            tokio::task::spawn_blocking(move || engine.sweep(&request, &*watcher))
+            let plan = flight.plan.clone();
+            tokio::task::spawn_blocking(move || match plan {
+                None => engine.sweep(&request, &*watcher).map_err(|error| error.to_string()),
+                Some(plan) => engine.apply_plan(&plan, request.run_id, &*watcher).map_err(|error| error.to_string()),
+            })
         };
         let report = match sweep.await {
             Ok(Ok(report)) => report,
-            Ok(Err(error)) => watcher.broken(&error.to_string()),
+            Ok(Err(error)) => watcher.broken(&error),
             Err(error) => {
                 tracing::error!(run_id = flight.run_id, "a sweep broke off: {error}");
                 watcher.broken("the sweep broke off; the log says why")

@@ -14,9 +14,9 @@ use crate::render::problem::Problem;
 
 pub(super) fn run(global: &Global, plan: &Path, console: &mut Console) -> Result<Code, Failure> {
     let engine = super::open(global)?;
-    let mut plan = Plan::open(plan)?;
+    let plan = Plan::open(plan)?;
     let places = Places::from_here(engine.config());
-    let (applied, first) = sweep::watched(&places, console, |watcher| engine.apply_plan(&mut plan, watcher));
+    let (applied, first) = sweep::watched(&places, console, |watcher| engine.apply_plan(&plan, None, watcher));
     let report = applied?;
     if console.format == Format::Json {
         console.out.document(&report);

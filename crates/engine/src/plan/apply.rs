@@ -25,24 +25,32 @@ pub(crate) struct Named {
 }
 
 impl Engine {
+    /// Whether a plan counts here and now.
+    pub fn accepts(&self, plan: &Plan) -> Result<(), PlanError> {
+        plan.counts(self.config(), clock::now())
+    }
+
     /// Removes exactly what a plan names, each only if it is still the same; what was held since stays.
     ///
     /// A person has read the plan, so the brakes that look at its size are not asked again; a doubtful clock and another
     /// file system below the root hold it back as they do a sweep.
-    pub fn apply_plan(&self, plan: &mut Plan, watcher: &dyn Watcher) -> Result<Report, PlanError> {
-        plan.counts(self.config(), clock::now())?;
+    ///
+    /// `run_id` is the id that the report is to have; `None` for a new one.
+    pub fn apply_plan(&self, plan: &Plan, run_id: Option<String>, watcher: &dyn Watcher) -> Result<Report, PlanError> {
+        self.accepts(plan)?;
         let request = Request {
             policies: plan.header.policies.clone(),
             mode: Mode::Apply,
             include_archives: plan.header.include_archives,
             max_age: plan.header.max_age.iter().filter_map(age).collect(),
+            run_id,
             ..Request::default()
         };
         let mut memory = self.memory(Use::Run);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
         let mut reports = Vec::new();
-        let mut chunks = Chunks { lines: plan.lines()?, next: None, failure: None };
+        let mut chunks = Chunks { lines: plan.lines(), next: None, failure: None };
         while let Some((name, cutoffs)) = chunks.section() {
             let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
             let extent = Extent::Planned { cutoffs, chunks: &mut chunks };

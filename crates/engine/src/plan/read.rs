@@ -1,7 +1,8 @@
 //! Reads a plan: once to be sure of it, once to carry it out.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use cleanup_core::config::Config;
@@ -28,7 +29,11 @@ pub struct Plan {
 impl Plan {
     /// Opens a plan and reads it to its end.
     pub fn open(path: &Path) -> Result<Self, PlanError> {
-        let file = File::open(path).map_err(PlanError::Unreadable)?;
+        Self::from_file(File::open(path).map_err(PlanError::Unreadable)?)
+    }
+
+    /// Reads a plan that is open already to its end, from its beginning, wherever the file is positioned.
+    pub fn from_file(file: File) -> Result<Self, PlanError> {
         let is_file = file.metadata().map_err(PlanError::Unreadable)?.is_file();
         if !is_file {
             // It is read twice, and a pipe can be read only once.
@@ -84,15 +89,28 @@ impl Plan {
     }
 
     /// Its lines once more, from the beginning.
-    pub(super) fn lines(&mut self) -> Result<Lines<'_>, PlanError> {
-        self.file.seek(SeekFrom::Start(0)).map_err(PlanError::Unreadable)?;
-        Ok(Lines::new(&self.file))
+    pub(super) fn lines(&self) -> Lines<'_> {
+        Lines::new(&self.file)
+    }
+}
+
+/// A file read from its beginning, by whoever shares it: it has a position of its own.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 
 /// The lines of a plan, one after the other.
 pub(super) struct Lines<'a> {
-    reader: BufReader<&'a File>,
+    reader: BufReader<FromStart<'a>>,
     buffer: Vec<u8>,
     read: u64,
     /// Of all lines so far.
@@ -101,7 +119,7 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     fn new(file: &'a File) -> Self {
-        let reader = BufReader::with_capacity(256 * 1024, file);
+        let reader = BufReader::with_capacity(256 * 1024, FromStart { file, at: 0 });
         Self { reader, buffer: Vec::new(), read: 0, digest: Sha256::new() }
     }
 

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use cleanup_core::report::Report;
 use cleanup_engine::answer::{Explanation, Holds};
+use cleanup_engine::plan::PlanSummary;
 use cleanup_engine::track::FilesPage;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::files::{NewFile, NewHold};
 use super::login::Login;
+use super::plans::{NewPlan, Plans};
 use super::sweeps::NewSweep;
 use super::{described, shapes};
 use crate::auth::COOKIE;
@@ -48,8 +50,9 @@ fn assemble() -> Value {
     });
     let operations = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
     for operation in operations.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut()) {
-        // Who reads a body needs it, but for the sweep: without one it sweeps everything.
+        // Who reads a body needs it, but for the sweep and the plan: without one they mean everything.
         if operation["operationId"] != "start_sweep"
+            && operation["operationId"] != "make_plan"
             && let Some(body) = operation.get_mut("requestBody")
         {
             body["required"] = json!(true);
@@ -78,9 +81,12 @@ fn schemas() -> Value {
     define::<Explanation>(&mut answers);
     define::<Report>(&mut answers);
     define::<Holds>(&mut answers);
+    define::<PlanSummary>(&mut answers);
+    define::<Plans>(&mut answers);
     define::<ProblemBody>(&mut answers);
     let mut questions = settings.for_deserialize().into_generator();
     define::<NewSweep>(&mut questions);
+    define::<NewPlan>(&mut questions);
     define::<NewFile>(&mut questions);
     define::<NewHold>(&mut questions);
     define::<Login>(&mut questions);

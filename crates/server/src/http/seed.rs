@@ -52,6 +52,7 @@ pub(crate) async fn manual(
         mode: if query.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: false,
         trigger: Trigger::Manual,
+        plan: None,
     })?;
     let report = ticket.report().await;
     let cleanup_stats = CleanupStats { problems: problems(&report), ..cleanup_stats(&service)? };

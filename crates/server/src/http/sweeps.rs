@@ -61,13 +61,19 @@ pub(crate) async fn start(
         mode: if sweep.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: sweep.include_archives,
         trigger: Trigger::Manual,
+        plan: None,
     })?;
+    answer(&ticket, &query).await
+}
+
+/// The report, or where it will be.
+pub(crate) async fn answer(ticket: &Ticket, query: &SweepQuery) -> Result<Response, Problem> {
     if query.wait {
         return Ok(Json(ticket.report().await).into_response());
     }
     let location = HeaderValue::try_from(format!("/api/v1/runs/{}", ticket.run_id()));
     let location = location.map_err(|_| Problem::internal())?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted(&ticket))).into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted(ticket))).into_response())
 }
 
 fn accepted(ticket: &Ticket) -> Accepted {
