@@ -261,6 +261,7 @@ impl Memory {
         let key = self.key(policy);
         let Some(before) = self.state.as_mut().and_then(|state| state.policy_memory(&key)) else { return false };
         let comparable = before.boot_id == self.reading.boot_id
+            && !before.boot_id.is_empty()
             && before.root == policy.root.to_string_lossy()
             && before.mount_namespace.is_some()
             && before.mount_namespace == clock::mount_namespace();
