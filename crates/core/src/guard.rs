@@ -195,7 +195,10 @@ mod tests {
         let absences = absences(&[last, reading(10, 11, "")]);
         assert_eq!(absences, [], "running since before the last reading, as far as is known");
         let off = reading(20, 1, "");
-        assert_eq!(super::absences(&[reading(0, 10, ""), off.clone()]), [Absence { until: off.wall, asleep: 19 * HOUR }]);
+        assert_eq!(
+            super::absences(&[reading(0, 10, ""), off.clone()]),
+            [Absence { until: off.wall, asleep: 19 * HOUR }]
+        );
     }
 
     #[test]

@@ -319,6 +319,16 @@ impl Memory {
         forgotten.map_err(|error| error.to_string())
     }
 
+    /// Takes back the times that were given to files, as far as they have not been given others since.
+    pub(crate) fn forget_ttls_given(&mut self, given: &[(Vec<u8>, Registration)], now: Moment) -> Result<(), String> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let promises = state.promises().map_err(|error| error.to_string())?;
+        let is_same = |path: &[u8], given: &Registration| promises.ttl(path).is_some_and(|ttl| ttl.made_at == given.at);
+        let same = given.iter().filter(|(path, given)| is_same(path, given));
+        let paths: Vec<&[u8]> = same.map(|(path, _)| path.as_slice()).collect();
+        promises.forget_ttls(&paths, now).map_err(|error| error.to_string())
+    }
+
     /// Remembers since when tracked files count. Says whether that succeeded, or is not wanted.
     pub(crate) fn remember_tracked(&mut self, changes: &[TrackedChange]) -> bool {
         match &mut self.state {

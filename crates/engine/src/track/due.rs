@@ -19,7 +19,7 @@ use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, Store};
 
-use super::heed::Heeding;
+use super::heed::{Heeding, Known};
 use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
 use crate::clock;
@@ -81,6 +81,10 @@ impl Inner {
             return nothing();
         }
         let come = || locked(&tracked.table).come(clock::now(), MOST);
+        if come().is_empty() {
+            return nothing();
+        }
+        self.catch_up(tracked);
         let mut due = come();
         if due.is_empty() {
             return nothing();
@@ -126,7 +130,7 @@ impl Inner {
             return Err("max_removals is reached for now; the rest follows later".to_owned());
         }
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
-        let (picked, table) = (store.pick(&paths), Some(Arc::clone(&tracked.table)));
+        let (picked, table) = (store.pick(&paths), Some(Known::kept_by_caller(&tracked.table)));
         let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
         let tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
