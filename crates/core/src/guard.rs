@@ -24,8 +24,15 @@ pub struct Reading {
     pub boot: Duration,
     /// The time since this boot, time asleep left out (`CLOCK_MONOTONIC`).
     pub running: Duration,
-    /// Which boot this is, as the kernel names it.
+    /// Which boot this is, as the kernel names it; empty where it does not.
     pub boot_id: String,
+}
+
+impl Reading {
+    /// Whether both were certainly taken within one boot. Two that do not know their boot need not share it.
+    fn is_within_boot_of(&self, other: &Self) -> bool {
+        self.boot_id == other.boot_id && !self.boot_id.is_empty()
+    }
 }
 
 /// How the wall clock contradicts the last run.
@@ -64,7 +71,7 @@ pub enum Jump {
 pub fn check(last: &Reading, now: &Reading) -> Result<(), Jump> {
     let (before, after) = (last.wall, now.wall);
     let went = |from: Moment, to: Moment| to.since(from).filter(|by| *by > TOLERANCE);
-    if last.boot_id == now.boot_id {
+    if last.is_within_boot_of(now) {
         let expected = before.plus(now.boot.saturating_sub(last.boot));
         if let Some(by) = went(expected, after) {
             return Err(Jump::Ahead { by, last: before, now: after });
@@ -110,7 +117,7 @@ pub struct Absence {
 pub fn absences(readings: &[Reading]) -> Vec<Absence> {
     let between = |pair: &[Reading]| {
         let (a, b) = (&pair[0], &pair[1]);
-        let ran = if a.boot_id == b.boot_id { b.running.saturating_sub(a.running) } else { b.running };
+        let ran = if a.is_within_boot_of(b) { b.running.saturating_sub(a.running) } else { b.running };
         let asleep = b.wall.since(a.wall)?.checked_sub(ran)?;
         (asleep > Duration::from_secs(1)).then_some(Absence { until: b.wall, asleep })
     };
@@ -178,6 +185,20 @@ mod tests {
         assert!(matches!(check(&last, &reading(-1, 0, "b")), Err(Jump::BeforeLastRun { by, .. }) if by == HOUR));
         let epoch = Reading { wall: Moment::EPOCH, ..reading(0, 0, "b") };
         assert!(matches!(check(&last, &epoch), Err(Jump::BeforeLastRun { .. })));
+    }
+
+    #[test]
+    fn boots_without_a_name_are_not_taken_for_one() {
+        let last = reading(0, 10, "");
+        assert_eq!(check(&last, &reading(8760, 0, "")), Ok(()), "it may have been off for a year");
+        assert!(matches!(check(&last, &reading(-1, 9, "")), Err(Jump::BeforeLastRun { .. })));
+        let absences = absences(&[last, reading(10, 11, "")]);
+        assert_eq!(absences, [], "running since before the last reading, as far as is known");
+        let off = reading(20, 1, "");
+        assert_eq!(
+            super::absences(&[reading(0, 10, ""), off.clone()]),
+            [Absence { until: off.wall, asleep: 19 * HOUR }]
+        );
     }
 
     #[test]

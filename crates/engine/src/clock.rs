@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cleanup_core::guard::Reading;
 use cleanup_core::moment::Moment;
 use rustix::time::{ClockId, clock_gettime};
+use ulid::Ulid;
 
 /// The wall clock, to which the stamps of files are compared.
 pub(crate) fn now() -> Moment {
@@ -20,11 +21,16 @@ pub(crate) fn reading() -> Reading {
     Reading { wall: now(), boot: boot(), running: since_boot(ClockId::Monotonic), boot_id: boot_id().to_owned() }
 }
 
-/// Which boot this is, as the kernel names it. No process outlives its boot, so it is asked once.
+/// Which boot this is, as the kernel names it. No process outlives its boot, so it is asked once; where the kernel does
+/// not tell, a name for this process alone says as much of its own readings, and nothing of others.
 fn boot_id() -> &'static str {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
-    let ask = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned();
-    BOOT_ID.get_or_init(ask)
+    BOOT_ID.get_or_init(|| named(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().as_deref()))
+}
+
+fn named(told: Option<&str>) -> String {
+    let told = told.map(str::trim).filter(|told| !told.is_empty());
+    told.map_or_else(|| format!("unknown-{}", Ulid::generate()), str::to_owned)
 }
 
 /// The time since this boot, time asleep included: the clock that cannot be set.
@@ -40,4 +46,18 @@ pub(crate) fn mount_namespace() -> Option<String> {
 fn since_boot(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_that_is_not_told_is_nobody_elses() {
+        assert_eq!(named(Some("0b9e-77\n")), "0b9e-77");
+        for untold in [None, Some(""), Some("\n")] {
+            assert_ne!(named(untold), named(untold));
+        }
+        assert_eq!(reading().boot_id, reading().boot_id);
+    }
 }

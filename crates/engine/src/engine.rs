@@ -290,9 +290,14 @@ impl Engine {
     }
 
     pub(crate) fn store<'a>(&self, policy: &'a FilePolicy, memory: &Memory) -> Result<Store<'a>, RootError> {
+        Store::open(policy, self.spared(memory))
+    }
+
+    /// What no store of this engine may touch.
+    pub(crate) fn spared(&self, memory: &Memory) -> Vec<FileId> {
         // Even where `include = ["*"]` means them too, the files that say what to keep are kept.
         let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path());
-        Store::open(policy, own.filter_map(FileId::of).collect())
+        own.filter_map(FileId::of).collect()
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.

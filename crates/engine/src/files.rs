@@ -92,9 +92,10 @@ impl FileRun<'_> {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
-        if policy.root_lock == RootLock::Honour {
-            store.lock_root().map_err(|locked| Box::new(root_locked(name, &locked)))?;
-        }
+        let _root_lock = match policy.root_lock {
+            RootLock::Honour => Some(store.lock_root().map_err(|locked| Box::new(root_locked(name, &locked)))?),
+            RootLock::Ignore => None,
+        };
         let asked = rows::referenced(policy, &self.engine.config, &self.engine.folder);
         let referenced = asked.map_err(|obstacle| Box::new(unreferenced(name, obstacle)))?;
 

@@ -261,6 +261,7 @@ impl Memory {
         let key = self.key(policy);
         let Some(before) = self.state.as_mut().and_then(|state| state.policy_memory(&key)) else { return false };
         let comparable = before.boot_id == self.reading.boot_id
+            && !before.boot_id.is_empty()
             && before.root == policy.root.to_string_lossy()
             && before.mount_namespace.is_some()
             && before.mount_namespace == clock::mount_namespace();
@@ -316,6 +317,16 @@ impl Memory {
         let Some(state) = &mut self.state else { return Ok(()) };
         let forgotten = state.promises().and_then(|promises| promises.forget_ttls(paths, now));
         forgotten.map_err(|error| error.to_string())
+    }
+
+    /// Takes back the times that were given to files, as far as they have not been given others since.
+    pub(crate) fn forget_ttls_given(&mut self, given: &[(Vec<u8>, Registration)], now: Moment) -> Result<(), String> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let promises = state.promises().map_err(|error| error.to_string())?;
+        let is_same = |path: &[u8], given: &Registration| promises.ttl(path).is_some_and(|ttl| ttl.made_at == given.at);
+        let same = given.iter().filter(|(path, given)| is_same(path, given));
+        let paths: Vec<&[u8]> = same.map(|(path, _)| path.as_slice()).collect();
+        promises.forget_ttls(&paths, now).map_err(|error| error.to_string())
     }
 
     /// Remembers since when tracked files count. Says whether that succeeded, or is not wanted.

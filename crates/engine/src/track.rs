@@ -9,8 +9,12 @@
 //! promises.
 
 pub mod answer;
+mod bell;
 mod due;
 mod heed;
+mod news;
+mod pace;
+mod register;
 mod sight;
 mod table;
 mod watcher;
@@ -25,9 +29,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cleanup_core::guard::Reading;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{FilePolicy, MaxAge, Schedule};
-use cleanup_core::registration;
 use cleanup_core::report::{PolicyReport, Report, json_path};
-use cleanup_fs_store::{FileId, Look, Store};
+use cleanup_fs_store::{FileId, KeptRoot, Store};
 use cleanup_state::TrackedChange;
 
 pub use self::answer::{
@@ -36,9 +39,10 @@ pub use self::answer::{
 pub(crate) use self::heed::Heeding;
 pub(crate) use self::table::Tables;
 
+use self::bell::Bell;
 use self::due::Sum;
 use self::table::{Entry, Next, Table, locked};
-use self::watcher::Bell;
+use self::watcher::Listening;
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
 use crate::{clock, place};
@@ -46,8 +50,8 @@ use crate::{clock, place};
 /// How many files are tracked at most, over all policies: some hundred bytes of memory each.
 pub const MAX_FILES: usize = 2_000_000;
 
-/// The longest path below a root that can be registered, in bytes: what the kernel takes.
-const MAX_PATH: usize = 4096;
+/// How many rows of a table are looked through without letting anybody else at it.
+const AT_A_TIME: usize = 1_000;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -101,6 +105,17 @@ struct Inner {
     stopping: AtomicBool,
 }
 
+/// Whether a root stays open between looks. When things are quiet it does not: nothing could be mounted or unmounted
+/// there, and of a root that is removed the kernel tells when nobody has it open.
+#[derive(Debug, Default)]
+enum Kept {
+    #[default]
+    Not,
+    /// From the next time on.
+    Soon,
+    Root(KeptRoot),
+}
+
 /// One tracked policy.
 struct Tracked {
     policy: FilePolicy,
@@ -108,6 +123,10 @@ struct Tracked {
     watching: Mutex<Watching>,
     /// Which folder the root was when everything in it was last looked at.
     root: Mutex<Option<FileId>>,
+    /// The root itself, while much happens in it.
+    kept: Mutex<Kept>,
+    /// What the kernel tells.
+    listening: Mutex<Listening>,
     /// Wakes the thread that watches.
     bell: Bell,
     /// Why deadlines are not kept at the moment.
@@ -186,17 +205,14 @@ impl Tracker {
             if !wanted || skipping.is_some() {
                 continue;
             }
-            let table = locked(&tracked.table);
-            for (path, entry) in table.after(start) {
-                let named = |part: &String| String::from_utf8_lossy(path).contains(part.as_str());
-                if !query.contains.as_ref().is_none_or(named) {
-                    continue;
-                }
+            let is_in = |part: &String, path: &[u8]| String::from_utf8_lossy(path).contains(part.as_str());
+            let named = |path: &[u8]| query.contains.as_ref().is_none_or(|part| is_in(part, path));
+            for (path, entry) in tracked.rows_after(start).filter(|(path, _)| named(path)) {
                 if page.files.len() == query.limit {
                     page.next = page.files.last().map(|file| file.id.clone());
                     return page;
                 }
-                page.files.push(tracked.file(path, entry));
+                page.files.push(tracked.file(&path, &entry));
             }
         }
         page
@@ -320,105 +336,26 @@ impl Inner {
     }
 
     fn store<'a>(&self, tracked: &'a Tracked) -> Result<Store<'a>, cleanup_fs_store::RootError> {
-        let memory = locked(&self.memory);
-        self.engine.store(&tracked.policy, &memory)
-    }
-
-    fn register(&self, policy: &str, path: &[u8], ttl: Option<Duration>) -> Result<Registration, RegisterError> {
-        let Some(tracked) = self.find(policy) else {
-            let is_known = self.engine.config.rules().any(|rule| rule.name == policy);
-            let why = if is_known { RegisterError::NotTracked } else { RegisterError::UnknownPolicy };
-            return Err(why(policy.to_owned()));
-        };
-        if self.is_stopping() {
-            // Whoever comes next has read already what is remembered.
-            return Err(RegisterError::Unavailable(
-                "the service is stopping, or reads its configuration anew".to_owned(),
-            ));
+        let spared = self.engine.spared(&locked(&self.memory));
+        let mut kept = locked(&tracked.kept);
+        let root = if let Kept::Root(root) = &*kept { Some(root) } else { None };
+        let store = Store::open_kept(&tracked.policy, spared, root);
+        if !matches!(*kept, Kept::Not) {
+            *kept = store.as_ref().map_or(Kept::Soon, |store| Kept::Root(store.kept_root()));
         }
-        check_path(path)?;
-        let ttl = match ttl.map(MaxAge::new) {
-            Some(None) => return Err(RegisterError::Refused("the ttl is zero".to_owned())),
-            ttl => ttl.flatten(),
-        };
-        let store = self.store(tracked).map_err(|_| {
-            RegisterError::Unavailable("the root of the policy cannot be opened; see /readyz".to_owned())
-        })?;
-        match store.look(path) {
-            Look::Candidate(_) => {}
-            Look::Unreadable(_) => return Err(RegisterError::Refused("it cannot be looked at".to_owned())),
-            look => return Err(RegisterError::Refused(look.to_string())),
-        }
-
-        let known = locked(&tracked.table).get(path).copied();
-        if known.is_none() && self.files.load(Ordering::Relaxed) >= self.max_files {
-            return Err(RegisterError::TooMany(self.max_files));
-        }
-        let at = in_millis(clock::now());
-        match ttl {
-            Some(ttl) => self.promise(tracked, path, at, at.plus(ttl.get())),
-            None => self.forget_promises(tracked, &[path.into()]),
-        }
-        .map_err(RegisterError::Unavailable)?;
-        let registration = registration::Registration { at, ttl };
-        self.look_at_registered(tracked, &store, path, registration);
-
-        let Some(entry) = locked(&tracked.table).get(path).copied() else {
-            return Err(RegisterError::Refused(Look::Missing.to_string()));
-        };
-        Ok(Registration { file: tracked.file(path, &entry), is_new: known.is_none_or(|known| !known.told) })
-    }
-
-    /// Writes down that a file has a time of its own.
-    fn promise(&self, tracked: &Tracked, path: &[u8], at: Moment, until: Moment) -> Result<(), String> {
-        let mut memory = locked(&self.memory);
-        let Some(promises) = memory.promises()? else { return Ok(()) };
-        promises.give_ttl(&tracked.absolute(path), until, at).map_err(|error| error.to_string())
-    }
-
-    /// Takes back the times of files, where they had any.
-    fn forget_promises(&self, tracked: &Tracked, paths: &[Arc<[u8]>]) -> Result<(), String> {
-        let has_ttl = |path: &&Arc<[u8]>| {
-            let table = locked(&tracked.table);
-            table.get(path).is_none_or(|entry| entry.registration.is_some_and(|known| known.ttl.is_some()))
-        };
-        let paths: Vec<Vec<u8>> = paths.iter().filter(has_ttl).map(|path| tracked.absolute(path)).collect();
-        if paths.is_empty() {
-            return Ok(());
-        }
-        let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-        locked(&self.memory).forget_ttls(&paths, clock::now())
-    }
-
-    /// Writes down since when files count, where their stamps do not tell. What cannot be written now is kept for the
-    /// next time.
-    fn remember(&self, tracked: &Tracked, changes: Vec<TrackedChange>) {
-        let mut pending = locked(&tracked.pending);
-        pending.extend(changes);
-        if pending.is_empty() {
-            return;
-        }
-        let mut memory = locked(&self.memory);
-        memory.begin();
-        if memory.remember_tracked(&pending) {
-            pending.clear();
-        } else {
-            // More than this is not kept for a database that stays away.
-            pending.truncate(MAX_PENDING);
-        }
-        memory.rest();
+        store
     }
 }
-
-const MAX_PENDING: usize = 100_000;
 
 impl Tracked {
     fn new(policy: FilePolicy) -> Self {
         Self {
+            listening: Mutex::new(Listening::new(policy.rule.max_age.map_or(HOUR, MaxAge::get))),
             policy,
             table: Arc::default(),
             watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned() }),
             root: Mutex::default(),
+            kept: Mutex::default(),
             bell: Bell::new(),
             held: Mutex::default(),
             sum: Mutex::default(),
@@ -442,6 +379,22 @@ impl Tracked {
     fn absolute(&self, path: &[u8]) -> Vec<u8> {
         let root = place::really(&self.policy.root).unwrap_or_else(|_| self.policy.root.clone());
         root.join(place::path_of(path)).into_os_string().into_encoded_bytes()
+    }
+
+    /// The rows after a path, in their order. Few are taken out at a time: a search through all of them, which may find
+    /// nothing, keeps nobody else waiting.
+    fn rows_after(&self, path: Option<&[u8]>) -> impl Iterator<Item = (Arc<[u8]>, Entry)> {
+        let mut last: Option<Arc<[u8]>> = path.map(Arc::from);
+        std::iter::from_fn(move || {
+            let rows: Vec<_> = {
+                let table = locked(&self.table);
+                let rows = table.after(last.as_deref()).take(AT_A_TIME);
+                rows.map(|(path, entry)| (Arc::clone(path), *entry)).collect()
+            };
+            last = Some(Arc::clone(&rows.last()?.0));
+            Some(rows)
+        })
+        .flatten()
     }
 
     fn change(&self, path: &[u8], registered_at: Option<Moment>) -> TrackedChange {
@@ -484,21 +437,6 @@ impl Tracked {
     }
 }
 
-/// Refuses what is no path below a root. What it leads to is for the store to find out.
-fn check_path(path: &[u8]) -> Result<(), RegisterError> {
-    let refuse = |why: &str| Err(RegisterError::Refused(why.to_owned()));
-    if path.is_empty() || path.len() > MAX_PATH || path.contains(&0) {
-        return refuse("a path has 1 to 4096 bytes, none of them zero");
-    }
-    if path.starts_with(b"/") {
-        return refuse("the path is to be below the root, not absolute");
-    }
-    if path.split(|byte| *byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
-        return refuse("the path leaves its folder, or has an empty part");
-    }
-    Ok(())
-}
-
 /// A policy's name never has a dot in it.
 fn id_of(policy: &str, path: &[u8]) -> String {
     format!("{policy}.{}", URL_SAFE_NO_PAD.encode(path))
@@ -509,9 +447,35 @@ fn path_of_id(id: &str) -> Option<(String, Vec<u8>)> {
     Some((policy.to_owned(), URL_SAFE_NO_PAD.decode(path).ok()?))
 }
 
-/// To whole milliseconds, rounded up: promises are kept to the millisecond, and none is to be shortened.
-fn in_millis(at: Moment) -> Moment {
-    let nanos = at.subsec_nanos();
-    let rest = nanos % 1_000_000;
-    if rest == 0 { at } else { at.plus(Duration::from_nanos(u64::from(1_000_000 - rest))) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_through_all_rows_keeps_nobody_else_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("cleanup.toml");
+        let text = "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n";
+        std::fs::write(&config, text).unwrap();
+        let engine = Engine::open(Some(&config)).unwrap();
+        let tracked = Tracked::new(engine.config().files[0].clone());
+        let row =
+            Entry { bytes: 0, stamp: Moment::EPOCH, registration: None, next: Next::Never, told: false, round: 0 };
+        let path = |number: usize| format!("{number:05}").into_bytes();
+        (0..=2 * AT_A_TIME).for_each(|number| locked(&tracked.table).put(&path(number), row));
+        // While one looks through them, another takes some out and puts others in.
+        let mut seen = Vec::new();
+        for (number, (row_path, row)) in tracked.rows_after(None).enumerate() {
+            locked(&tracked.table).forget(&row_path);
+            if number == 0 {
+                locked(&tracked.table).put(&path(99_999), row);
+            }
+            seen.push(row_path.to_vec());
+        }
+        let expected: Vec<_> = (0..=2 * AT_A_TIME).chain([99_999]).map(path).collect();
+        assert_eq!(seen, expected);
+        assert_eq!(tracked.rows_after(None).count(), 0);
+        locked(&tracked.table).put(&path(7), row);
+        assert_eq!((tracked.rows_after(Some(&path(6))).count(), tracked.rows_after(Some(&path(7))).count()), (1, 0));
+    }
 }

@@ -682,3 +682,56 @@ fn another_folder_under_the_path_of_the_root_costs_no_promise() {
     look_until((1, 1));
     assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 600));
 }
+
+#[test]
+fn what_is_moved_over_a_file_that_is_due_is_another_file() {
+    let world = World::plain();
+    let tracking = world.track();
+    for number in 0..50 {
+        world.move_in("a.step", 9000 * MINUTE);
+        tracking.tracker.register("models", b"a.step", Some(Duration::from_millis(1))).unwrap();
+        // Nothing is waited for: whether or not the thread that watches has heard of it, the removal has.
+        world.move_in("a.step", 9000 * MINUTE + number * MINUTE);
+        assert_eq!(tracking.remove_due(), 0);
+        assert!(world.exists("a.step"));
+    }
+}
+
+#[test]
+fn what_is_promised_of_a_new_file_outlasts_the_news_of_the_old_one() {
+    let world = World::plain();
+    let tracking = world.track();
+    for number in 0..50 {
+        world.make("a.step", Duration::ZERO);
+        tracking.tracker.register("models", b"a.step", Some(600 * MINUTE)).unwrap();
+        fs::remove_file(world.path("a.step")).unwrap();
+        world.make("a.step", Duration::ZERO);
+        let file = tracking.tracker.register("models", b"a.step", Some(60 * MINUTE)).unwrap().file;
+        let mark = format!("mark{number}.step");
+        world.make(&mark, Duration::ZERO);
+        tracking.hear(&format!("registered models {mark}"));
+        assert_eq!(tracking.tracker.file(&file.id).unwrap().ttl_seconds, Some(3600.0));
+    }
+}
+
+#[test]
+fn a_sweep_tells_the_tracker_itself_what_it_has_removed() {
+    let world = World::plain();
+    for name in ["told.step", "old.step"] {
+        world.make(name, 90 * MINUTE);
+    }
+    let engine = Arc::new(Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap());
+    let ((told, hear), (go_on, kept)) = (channel(), channel());
+    let tracker = Tracker::start(&engine, Arc::new(Keeping(Mutex::new((told, kept)))));
+    tracker.register("models", b"told.step", Some(Duration::from_millis(1))).unwrap();
+    fs::write(world.path("new.step"), "").unwrap();
+    hear.recv_timeout(LONG).unwrap();
+    // The thread that would hear of it from the kernel is kept.
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    let removed = engine.sweep(&sweep, &()).unwrap().totals.removed;
+    let known = tracker.policy("models").unwrap().total_files;
+    let promises = fs::read_to_string(world.folder.path().join(".cleanup/promises.jsonl")).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!((removed, known), (2, 1), "only the new one is known");
+    assert_eq!(promises.matches("told.step").count(), 2, "given, and taken back: {promises}");
+}

@@ -17,6 +17,8 @@ mod root;
 mod walk;
 mod watch;
 
+use std::sync::Arc;
+
 use cleanup_core::policy::{FilePolicy, InUse};
 use cleanup_core::store::{FileStore, Visitor};
 
@@ -24,21 +26,24 @@ pub use entry::FileId;
 pub use in_use::View;
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
-pub use root::RootError;
+pub use root::{LockedRoot, RootError, RootLocked};
 pub use watch::{Hint, Watch, WatchError};
 
 use in_use::Users;
 use root::Root;
-pub use root::RootLocked;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
 pub const OWN_FOLDER: &[u8] = b".cleanup";
+
+/// A root that stays open from one store to the next.
+#[derive(Clone, Debug)]
+pub struct KeptRoot(Arc<Root>);
 
 /// A policy's files, with the root opened.
 #[derive(Debug)]
 pub struct Store<'a> {
     policy: &'a FilePolicy,
-    root: Root,
+    root: Arc<Root>,
     spared: Vec<FileId>,
     /// With `skip_in_use`.
     users: Option<Users>,
@@ -48,8 +53,22 @@ impl<'a> Store<'a> {
     /// Opens the policy's root. The files in `spared` (such as the configuration itself)
     /// are never candidates, and its folders are never entered.
     pub fn open(policy: &'a FilePolicy, spared: Vec<FileId>) -> Result<Self, RootError> {
+        Self::open_kept(policy, spared, None)
+    }
+
+    /// The same, by way of a root that was opened before, if the policy's path still leads to that very folder.
+    pub fn open_kept(policy: &'a FilePolicy, spared: Vec<FileId>, kept: Option<&KeptRoot>) -> Result<Self, RootError> {
+        let root = match kept.filter(|kept| kept.0.is_at(&policy.root)) {
+            Some(KeptRoot(root)) => Arc::clone(root),
+            None => Arc::new(Root::open(&policy.root)?),
+        };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root: Root::open(&policy.root)?, spared, users })
+        Ok(Self { policy, root, spared, users })
+    }
+
+    /// Its root, to be opened by. As long as it is kept, nobody can unmount what it lies on.
+    pub fn kept_root(&self) -> KeptRoot {
+        KeptRoot(Arc::clone(&self.root))
     }
 
     /// Whether this user may remove entries of the root; if not, why.
@@ -57,8 +76,8 @@ impl<'a> Store<'a> {
         self.root.may_remove().map_err(entry::in_words)
     }
 
-    /// Locks the root for as long as the store lives, if nobody else has locked it (`honour_flock`).
-    pub fn lock_root(&self) -> Result<(), RootLocked> {
+    /// Locks the root for as long as the answer lives, if nobody else has locked it (`honour_flock`).
+    pub fn lock_root(&self) -> Result<LockedRoot, RootLocked> {
         self.root.lock()
     }
 
@@ -68,7 +87,7 @@ impl<'a> Store<'a> {
     }
 
     /// Which folder the root is, whatever else its path may lead to later.
-    pub fn root_id(&self) -> Option<FileId> {
+    pub fn root_id(&self) -> FileId {
         self.root.id()
     }
 

@@ -14,6 +14,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use cleanup_core::candidate::Escaped;
+use cleanup_core::policy::StampKind;
 use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -86,6 +87,11 @@ pub enum RootError {
     },
 }
 
+/// A root that is locked until this is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct LockedRoot(#[expect(dead_code, reason = "it is held for its lock")] OwnedFd);
+
 /// Why a root could not be locked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RootLocked {
@@ -105,6 +111,7 @@ fn shown(path: &Path) -> Escaped<'_> {
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
+    id: FileId,
     mount: Mount,
 }
 
@@ -119,12 +126,21 @@ impl Root {
         if meta.id == slash.id {
             return Err(RootError::Slash { root: path.to_owned() });
         }
-        Ok(Self { mount: meta.mount, fd })
+        Ok(Self { fd, id: meta.id, mount: meta.mount })
     }
 
     /// A descriptor of its own, so that every pass reads the folder from its beginning.
     pub(crate) fn reopen(&self) -> Result<OwnedFd, Errno> {
         entry::open_dir(&self.fd, c".")
+    }
+
+    /// Whether a path leads to this very folder, by this very mount. Who or what has led there meanwhile is of no
+    /// account: the folder is the one that was reached by a way that could be trusted.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::statx(rustix::fs::CWD, path, flags, entry::needs(StampKind::Modified))
+            .map(|statx| Meta::from(&statx))
+            .is_ok_and(|meta| meta.id == self.id && meta.mount == self.mount && meta.is_dir())
     }
 
     /// Whether the effective user may write and enter it.
@@ -133,16 +149,18 @@ impl Root {
         rustix::fs::accessat(&self.fd, c".", wanted, AtFlags::EACCESS)
     }
 
-    pub(crate) fn lock(&self) -> Result<(), RootLocked> {
-        match rustix::fs::flock(&self.fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(()),
+    pub(crate) fn lock(&self) -> Result<LockedRoot, RootLocked> {
+        // By a descriptor of its own: ours may be kept open for other stores.
+        let own = self.reopen().map_err(|error| RootLocked::Unknown(entry::in_words(error)))?;
+        match rustix::fs::flock(&own, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(LockedRoot(own)),
             Err(Errno::WOULDBLOCK) => Err(RootLocked::ByOther),
             Err(error) => Err(RootLocked::Unknown(entry::in_words(error))),
         }
     }
 
-    pub(crate) fn id(&self) -> Option<FileId> {
-        Meta::of(&self.fd).ok().map(|meta| meta.id)
+    pub(crate) fn id(&self) -> FileId {
+        self.id
     }
 
     pub(crate) fn file_system(&self) -> Option<String> {
@@ -254,7 +272,7 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> {
 impl FileId {
     /// The identity of an existing file by its path, for [`crate::Store::open`]; `None` when there is none.
     pub fn of(path: &Path) -> Option<Self> {
-        let file = rustix::fs::open(path, OFlags::PATH.union(OFlags::CLOEXEC), Mode::empty()).ok()?;
-        Meta::of(file).ok().map(|meta| meta.id)
+        let statx = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), entry::needs(StampKind::Modified));
+        statx.ok().map(|statx| Meta::from(&statx).id)
     }
 }

@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 use cleanup_core::candidate::Name;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
@@ -51,7 +52,7 @@ const SILENT: [(u32, &str); 12] = [
 /// Watches the folders of one store.
 #[derive(Debug)]
 pub struct Watch {
-    inotify: OwnedFd,
+    inotify: Arc<OwnedFd>,
     /// The path below the root of each watched folder.
     folders: HashMap<i32, Vec<u8>>,
     root: i32,
@@ -106,6 +107,7 @@ impl Watch {
             Errno::MFILE => WatchError::TooManyInstances,
             error => WatchError::Refused(in_words(error)),
         })?;
+        let inotify = Arc::new(inotify);
         let mut watch =
             Self { inotify, folders: HashMap::new(), root: -1, buffer: vec![MaybeUninit::uninit(); BUFFER] };
         watch.add(store, b"")?;
@@ -179,9 +181,9 @@ impl Watch {
         }
     }
 
-    /// What becomes readable when something has happened.
-    pub fn readable(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+    /// What becomes readable when something has happened; to be waited for by whoever leaves the watch to others.
+    pub fn readable(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.inotify)
     }
 
     fn add_below(&mut self, store: &Store<'_>, folder: &[u8], file: &mut dyn FnMut(&[u8])) -> Result<(), WatchError> {

@@ -1,9 +1,9 @@
 //! Keeps the deadlines of one tracked policy: one timer, for the earliest of them.
 //!
 //! There is no polling and no queue here. The earliest deadline is asked for, the loop sleeps until then, what is due
-//! is removed elsewhere, and the earliest is asked for again. Deadlines are rounded up to a quarter of a second of
+//! is removed elsewhere, and the earliest is asked for again. Deadlines are rounded up to half a second of
 //! wall time, so that near ones are taken together and none is taken early. Word that deadlines changed costs one
-//! question; the timer is armed again only when the answer lies in another quarter of a second.
+//! question; the timer is armed again only when the answer lies in another half second.
 //!
 //! What stays overdue (a held file, a full disk) is tried again after a pause that doubles, from one second to five
 //! minutes. While it is the earliest it hides what comes after it: whoever answers `next` gives what could not be
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::scheduler::catch;
 
 /// Deadlines within one of these, in nanoseconds of wall time, are taken together.
-const QUANTUM_NANOS: u32 = 250_000_000;
+const QUANTUM_NANOS: u32 = 500_000_000;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 

@@ -9,7 +9,7 @@ use cleanup_core::policy::Schedule;
 use cleanup_engine::answer::LastRun;
 use cleanup_engine::track::Tracker;
 use jiff::tz::TimeZone;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -119,14 +119,48 @@ impl Loops {
             stop: self.deadlines.stop.clone(),
         };
         let (tracker, policy) = (Arc::clone(tracker), policy.to_owned());
-        self.deadlines.tasks.spawn(deadlines.run(move || {
-            let (tracker, policy) = (Arc::clone(&tracker), policy.clone());
-            async move {
-                let removal = tokio::task::spawn_blocking(move || tracker.remove_due(&policy));
-                if let Err(error) = removal.await {
-                    tracing::error!("removal of what is due broke off: {error}");
-                }
+        let remove = move || drop(tracker.remove_due(&policy));
+        self.deadlines.tasks.spawn_blocking(move || keep_on_this_thread(deadlines, remove));
+    }
+}
+
+/// Keeps deadlines on the thread that it is called on, without waking another. To hand a timer to one thread and the
+/// removal, which blocks, to the next costs more than the removal.
+fn keep_on_this_thread<C, N>(deadlines: Deadlines<C, N>, remove: impl Fn())
+where
+    C: Fn() -> Moment,
+    N: Fn() -> Option<Moment>,
+{
+    let own = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    // Where none is to be had, the common timer wakes this thread.
+    let common = own.is_err().then(tokio::runtime::Handle::current);
+    let (ask, mut asked) = mpsc::channel::<oneshot::Sender<()>>(1);
+    let mut keeping = std::pin::pin!(deadlines.run(move || {
+        let (done, is_done) = oneshot::channel();
+        // There is one at a time, so there is room, and it is taken at once.
+        let is_asked = ask.try_send(done).is_ok();
+        async move {
+            if !is_asked || is_done.await.is_err() {
+                tracing::error!("removal of what is due broke off");
             }
-        }));
+        }
+    }));
+    loop {
+        let next = async {
+            tokio::select! {
+                () = keeping.as_mut() => None,
+                done = asked.recv() => done,
+            }
+        };
+        let done = match (&own, &common) {
+            (Ok(own), _) => own.block_on(next),
+            (Err(_), Some(common)) => common.block_on(next),
+            (Err(_), None) => None,
+        };
+        let Some(done) = done else { return };
+        // Outside of the runtime: the memory has one of its own. A panic has said so, and the next attempt pauses.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(&remove)).is_ok() {
+            let _ = done.send(());
+        }
     }
 }

@@ -19,10 +19,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-mod heard;
 mod watcher;
 
-use self::heard::Tracked;
 use self::watcher::FlightWatcher;
 use crate::feed::Feed;
 use crate::logs;
@@ -251,9 +249,8 @@ impl Sweeps {
         let feed = Arc::clone(&watcher.feed);
         feed.sweep_started(&flight.run_id, flight.trigger, dry_run, &flight.policies);
         let watcher = Arc::new(watcher);
-        let Live { engine, tracker, .. } = live;
+        let Live { engine, .. } = live;
         let swept = Arc::clone(&engine);
-        let tracked = tracker.map(|tracker| Tracked::before(tracker, &flight.policies));
         let sweep = {
             let watcher = Arc::clone(&watcher);
             let request = Request {
@@ -278,9 +275,6 @@ impl Sweeps {
                 watcher.broken("the sweep broke off; the log says why")
             }
         };
-        if let Some(tracked) = tracked {
-            tracked.after(&report).await;
-        }
         logs::tell_of_sweep(swept.config(), &report);
         feed.sweep_ended(&report);
         let report = Arc::new(report);

@@ -19,7 +19,7 @@ use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, Store};
 
-use super::heed::Heeding;
+use super::heed::{Heeding, Known};
 use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
 use crate::clock;
@@ -82,6 +82,10 @@ impl Inner {
             return nothing();
         }
         let come = || locked(&tracked.table).come(clock::now(), MOST);
+        if come().is_empty() {
+            return nothing();
+        }
+        self.catch_up(tracked);
         let mut due = come();
         if due.is_empty() {
             return nothing();
@@ -118,9 +122,10 @@ impl Inner {
         // The table may have been made before a promise, or for another policy.
         locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
         let store = self.store(tracked).map_err(|error| error.to_string())?;
-        if tracked.policy.root_lock == RootLock::Honour {
-            store.lock_root().map_err(|locked| locked.to_string())?;
-        }
+        let _root_lock = match tracked.policy.root_lock {
+            RootLock::Honour => Some(store.lock_root().map_err(|locked| locked.to_string())?),
+            RootLock::Ignore => None,
+        };
         let asked = rows::referenced(&tracked.policy, &self.engine.config, &self.engine.folder);
         run.referenced = asked.map_err(|obstacle| obstacle.to_string())?;
         // The brakes look at all of it, however little is dealt with now.
@@ -132,7 +137,7 @@ impl Inner {
             return Err("max_removals is reached for now; the rest follows later".to_owned());
         }
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
-        let (picked, table) = (store.pick(&paths), Some(Arc::clone(&tracked.table)));
+        let (picked, table) = (store.pick(&paths), Some(Known::kept_by_caller(&tracked.table)));
         let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
         let tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

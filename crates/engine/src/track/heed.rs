@@ -1,48 +1,88 @@
-//! Keeps what was registered after a run began: a sweep may take minutes, and knows what was registered before it.
+//! What a sweep and a table have to say to each other, file by file.
 //!
-//! The table is asked just before each removal. What is left is the time of one system call.
+//! The table keeps what was registered after a run began: a sweep may take minutes, and knows what was registered before
+//! it. It is asked just before each removal; what is left is the time of one system call.
+//!
+//! The sweep tells the table what it has removed, so that whoever waited for it sees the numbers after it. The kernel
+//! tells that too, a little later. A file that was made again under the name meanwhile has another row, which stays.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use cleanup_core::candidate::Candidate;
+use cleanup_core::moment::Moment;
 use cleanup_core::registration::Registrations;
 use cleanup_core::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
 
-use super::table::{Table, locked};
+use super::Inner;
+use super::table::{Entry, Table, locked};
 
 /// A store whose files stay when the table knows a later registration than the run was begun with.
 pub(crate) struct Heeding<'a, S> {
     pub(crate) store: &'a S,
     /// `None` where nothing is tracked.
-    pub(crate) table: Option<Arc<Mutex<Table>>>,
+    pub(crate) table: Option<Known>,
     /// What the run was begun with.
     pub(crate) registrations: &'a Registrations,
 }
 
+/// What is known of the files of one policy, and who keeps it true.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) table: Arc<Mutex<Table>>,
+    /// The tracker, and the number of the policy in it; `None` where whoever removes tells the table.
+    keeper: Option<(Weak<Inner>, usize)>,
+}
+
+impl Known {
+    /// A tracker's, which is to be told what goes.
+    pub(super) fn kept_by(inner: &Arc<Inner>, index: usize) -> Self {
+        Self { table: Arc::clone(&inner.policies[index].table), keeper: Some((Arc::downgrade(inner), index)) }
+    }
+
+    /// The same, for a removal that tells by itself what came of each file.
+    pub(super) fn kept_by_caller(table: &Arc<Mutex<Table>>) -> Self {
+        Self { table: Arc::clone(table), keeper: None }
+    }
+
+    /// Says what a sweep took out of the table, and which moment was the earliest before.
+    fn tell(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
+        let keeper = self.keeper.as_ref().filter(|_| !gone.is_empty());
+        if let Some((inner, index)) = keeper.and_then(|(inner, index)| Some((inner.upgrade()?, *index))) {
+            inner.swept(&inner.policies[index], gone, before);
+        }
+    }
+}
+
 struct Asking<'a> {
     visitor: &'a dyn Visitor,
-    table: &'a Mutex<Table>,
+    known: &'a Known,
     registrations: &'a Registrations,
 }
 
 struct Asked<'a> {
     batch: &'a mut dyn Batch,
     asking: &'a Asking<'a>,
+    /// What was taken out of the table.
+    gone: Vec<(Vec<u8>, Entry)>,
 }
 
 impl<S: FileStore> FileStore for Heeding<'_, S> {
     fn offer(&self, visitor: &dyn Visitor) {
         match &self.table {
             None => self.store.offer(visitor),
-            Some(table) => self.store.offer(&Asking { visitor, table, registrations: self.registrations }),
+            Some(known) => self.store.offer(&Asking { visitor, known, registrations: self.registrations }),
         }
     }
 }
 
 impl Visitor for Asking<'_> {
     fn batch(&self, batch: &mut dyn Batch) -> ControlFlow<()> {
-        self.visitor.batch(&mut Asked { batch, asking: self })
+        let before = locked(&self.known.table).earliest();
+        let mut asked = Asked { batch, asking: self, gone: Vec::new() };
+        let flow = self.visitor.batch(&mut asked);
+        self.known.tell(&asked.gone, before);
+        flow
     }
 
     fn fault(&self, fault: Fault<'_>) {
@@ -64,13 +104,23 @@ impl Batch for Asked<'_> {
     }
 
     fn remove(&mut self, index: usize) -> Outcome {
+        let Asking { known, registrations, .. } = self.asking;
         let name = self.batch.candidate(index).name;
-        let now = locked(self.asking.table).get(&name.to_bytes()).and_then(|entry| entry.registration);
-        let then = self.asking.registrations.get(name);
-        match now {
-            Some(now) if then.is_none_or(|then| now != then && now.supersedes(then)) => Outcome::Changed,
-            _ => self.batch.remove(index),
+        let (path, then) = (name.to_bytes(), registrations.get(name));
+        let row = locked(&known.table).get(&path).copied();
+        if let Some(now) = row.and_then(|row| row.registration)
+            && then.is_none_or(|then| now != then && now.supersedes(then))
+        {
+            return Outcome::Changed;
         }
+        let outcome = self.batch.remove(index);
+        if let (Outcome::Removed | Outcome::Quarantined | Outcome::Vanished, Some(row), Some(_)) =
+            (&outcome, row, &known.keeper)
+            && locked(&known.table).forget_known(&path, &row)
+        {
+            self.gone.push((path, row));
+        }
+        outcome
     }
 
     fn pretend(&mut self, index: usize) {

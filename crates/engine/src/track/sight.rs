@@ -148,6 +148,32 @@ impl Inner {
         }
     }
 
+    /// Forgets what is remembered of files that a sweep has removed, and took out of the table one by one.
+    pub(super) fn swept(&self, tracked: &Tracked, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
+        self.files.fetch_sub(gone.len(), Ordering::Relaxed);
+        let given = gone.iter().filter_map(|(path, row)| Some((path, row.registration.filter(|it| it.ttl.is_some())?)));
+        let given: Vec<_> = given.map(|(path, registration)| (tracked.absolute(path), registration)).collect();
+        if !given.is_empty()
+            && let Err(error) = locked(&self.memory).forget_ttls_given(&given, clock::now())
+        {
+            // It stays as a promise about nothing, and ends by itself.
+            tracing::debug!(policy = tracked.name(), "{error}");
+        }
+        let is_remembered = |row: &Entry| row.registration.is_some_and(|it| it.ttl.is_none());
+        let remembered: Vec<_> = gone.iter().filter(|(_, row)| is_remembered(row)).collect();
+        let table = locked(&tracked.table);
+        if !remembered.is_empty() {
+            // Under the lock: what has the name by now is remembered after this, not before.
+            let changes = remembered.iter().filter(|(path, _)| table.get(path).is_none());
+            self.remember(tracked, changes.map(|(path, _)| tracked.change(path, None)).collect());
+        }
+        let after = table.earliest();
+        drop(table);
+        if before != after {
+            self.listener.deadlines_changed(tracked.name());
+        }
+    }
+
     /// Plans over the files of a store and takes in what is seen. `false` when not everything could be seen.
     fn take_in(&self, tracked: &Tracked, store: &impl FileStore, registrations: Registrations, kind: &As) -> bool {
         let mut run = match self.run(tracked, registrations.clone()) {

@@ -12,6 +12,8 @@ use cleanup_core::policy::FilePolicy;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::verdict::{Keep, Verdict};
 
+use super::heed::Known;
+
 /// All files of one policy that its patterns name.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -128,6 +130,11 @@ impl Table {
         Some(entry)
     }
 
+    /// Forgets a file, unless something else is known of it than this. Says whether it did.
+    pub(crate) fn forget_known(&mut self, path: &[u8], known: &Entry) -> bool {
+        self.files.get(path) == Some(known) && self.forget(path).is_some()
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self { round: self.round, ..Self::default() };
     }
@@ -188,22 +195,22 @@ impl Table {
 
 /// The tables of all policies that are being tracked, for whoever sweeps them.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(RwLock<HashMap<String, Arc<Mutex<Table>>>>);
+pub(crate) struct Tables(RwLock<HashMap<String, Known>>);
 
 impl Tables {
     /// What counts from its registration; nothing for a policy that is not tracked here.
     pub(crate) fn registrations(&self, policy: &FilePolicy) -> Registrations {
-        self.get(policy).map(|table| locked(&table).registrations()).unwrap_or_default()
+        self.get(policy).map(|known| locked(&known.table).registrations()).unwrap_or_default()
     }
 
-    pub(crate) fn get(&self, policy: &FilePolicy) -> Option<Arc<Mutex<Table>>> {
+    pub(crate) fn get(&self, policy: &FilePolicy) -> Option<Known> {
         let tables = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        tables.get(&policy.rule.name).map(Arc::clone)
+        tables.get(&policy.rule.name).cloned()
     }
 
-    pub(crate) fn add(&self, policy: &str, table: &Arc<Mutex<Table>>) {
+    pub(crate) fn add(&self, policy: &str, known: Known) {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        tables.insert(policy.to_owned(), Arc::clone(table));
+        tables.insert(policy.to_owned(), known);
     }
 
     pub(crate) fn clear(&self) {

@@ -1,25 +1,21 @@
 //! The thread of one tracked policy: sleeps until the kernel tells of something, and looks at it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, mpsc};
 use std::time::Duration;
 
-use cleanup_fs_store::{Hint, Watch};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use cleanup_fs_store::Watch;
 
 use super::due::When;
+use super::heed::Known;
+use super::news::{Fate, News, Step};
+use super::pace::{Pace, rested};
 use super::sight::As;
 use super::table::locked;
-use super::{Inner, Tracked, Watching};
-
-/// What happens within this time is looked at together.
-const TOGETHER: Duration = Duration::from_millis(20);
-
-/// How long lies between two looks while something happens all the time: a look costs some fifty system calls, for one
-/// file as for many.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+use super::{Inner, Kept, Tracked, Watching};
+use crate::clock;
 
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -27,101 +23,29 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How often everything is looked at where nothing tells of new files, unless the policy says `every`.
 const RESCAN: Duration = Duration::from_mins(5);
 
-/// Wakes a thread that waits.
-pub(super) struct Bell {
-    /// Without one (no descriptor is to be had) the thread looks every now and then.
-    fd: Option<OwnedFd>,
-    rescan: AtomicBool,
+/// What the kernel tells of one policy, for whoever looks next: the thread that watches, or a removal.
+#[derive(Debug)]
+pub(super) struct Listening {
+    /// `None` while nothing tells.
+    watch: Option<Watch>,
+    pace: Pace,
+    /// Events were lost: the earliest moment for a look at everything.
+    lost: Option<Duration>,
+    /// When the last look at everything makes room for the next that is forced.
+    rested: Duration,
+    /// Why there is nothing more to be heard.
+    heard: Option<Heard>,
 }
 
-impl Bell {
-    pub(super) fn new() -> Self {
-        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
-        Self { fd, rescan: AtomicBool::new(false) }
-    }
-
-    pub(super) fn ring(&self) {
-        if let Some(fd) = &self.fd {
-            // It fails when it has rung very often without being heard: then it rings already.
-            let _ = rustix::io::write(fd, &1_u64.to_ne_bytes());
-        }
-    }
-
-    pub(super) fn ask_for_rescan(&self) {
-        self.rescan.store(true, Ordering::SeqCst);
-        self.ring();
-    }
-
-    /// Waits until it rings, something can be read, or the time is over.
-    fn wait(&self, other: Option<BorrowedFd<'_>>, most: Option<Duration>) {
-        let most = if self.fd.is_none() { Some(most.unwrap_or(RETRY).min(RETRY)) } else { most };
-        let timeout = most.map(|most| Timespec {
-            tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(most.subsec_nanos()),
-        });
-        let own = self.fd.iter().map(OwnedFd::as_fd);
-        let mut fds: Vec<_> = own.chain(other).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        // An interrupted wait is over early, and whoever waits looks and waits again.
-        let _ = poll(&mut fds, timeout.as_ref());
-        if let Some(fd) = &self.fd {
-            let mut count = [0_u8; 8];
-            let _ = rustix::io::read(fd, &mut count);
-        }
-    }
-}
-
-/// What happened to files, in the order in which it matters.
-enum Step {
-    Files(BTreeMap<Vec<u8>, Fate>),
-    Folder(Vec<u8>),
-    FolderGone(Vec<u8>),
-}
-
-/// What happened to one name.
-#[derive(Clone, Copy, Debug, Default)]
-struct Fate {
-    /// Another file had this name before.
-    was_gone: bool,
-    appeared: bool,
-    is_gone: bool,
-}
-
-/// All that was told since the last look.
-#[derive(Default)]
-struct News {
-    steps: Vec<Step>,
-    anything: bool,
-    root_gone: bool,
-}
-
-impl News {
-    fn take(&mut self, hint: Hint<'_>) {
-        match hint {
-            Hint::Anything => self.anything = true,
-            Hint::RootGone => self.root_gone = true,
-            Hint::Folder(path) => self.steps.push(Step::Folder(path.to_owned())),
-            Hint::FolderGone(path) => self.steps.push(Step::FolderGone(path.to_owned())),
-            Hint::Appeared(path) => self.file(path, |fate| (fate.appeared, fate.is_gone) = (true, false)),
-            Hint::Written(path) => self.file(path, |fate| fate.is_gone = false),
-            Hint::Gone(path) => self.file(path, |fate| *fate = Fate { was_gone: true, appeared: false, is_gone: true }),
-        }
-    }
-
-    fn file(&mut self, path: &[u8], change: impl FnOnce(&mut Fate)) {
-        if !matches!(self.steps.last(), Some(Step::Files(_))) {
-            self.steps.push(Step::Files(BTreeMap::new()));
-        }
-        if let Some(Step::Files(files)) = self.steps.last_mut() {
-            if let Some(fate) = files.get_mut(path) {
-                change(fate);
-            } else {
-                change(files.entry(path.to_owned()).or_default());
-            }
-        }
+impl Listening {
+    pub(super) fn new(shortest_life: Duration) -> Self {
+        let pace = Pace::new(shortest_life);
+        Self { watch: None, pace, lost: None, rested: Duration::ZERO, heard: None }
     }
 }
 
 /// Why a thread stops listening.
+#[derive(Clone, Copy, Debug)]
 enum Heard {
     /// To look at everything again: what is new has appeared meanwhile.
     LookAgain,
@@ -133,7 +57,7 @@ enum Heard {
 
 impl Inner {
     /// Keeps the table of a policy true until tracking ends. Says once when everything was looked at.
-    pub(super) fn watch(&self, index: usize, ready: &mpsc::Sender<()>) {
+    pub(super) fn watch(self: &Arc<Self>, index: usize, ready: &mpsc::Sender<()>) {
         let tracked = &self.policies[index];
         let mut is_first = true;
         let mut is_ready = false;
@@ -142,7 +66,7 @@ impl Inner {
                 Err(error) => {
                     self.lose(tracked);
                     tracked.set_watching(self, Watching::Missing { why: error.to_string() });
-                    self.announce(tracked, &mut is_ready, ready);
+                    self.announce(index, &mut is_ready, ready);
                     tracked.bell.wait(None, Some(RETRY));
                     true
                 }
@@ -151,9 +75,9 @@ impl Inner {
                     // Something was mounted over the root, or not mounted: another folder has other files, and what is
                     // promised of the first one's stays promised.
                     let root = store.root_id();
-                    let before = std::mem::replace(&mut *locked(&tracked.root), root);
-                    let is_first = is_first || before != root;
-                    if before.is_some() && before != root {
+                    let before = locked(&tracked.root).replace(root);
+                    let is_first = is_first || before != Some(root);
+                    if before.is_some_and(|before| before != root) {
                         self.lose(tracked);
                     }
                     // Watched first, looked at then: nothing can appear unseen in between.
@@ -166,9 +90,12 @@ impl Inner {
                             Err(error) => Watching::Rescans { why: error.to_string() },
                         },
                     );
+                    let begun = clock::boot();
                     self.look_at_all(tracked, &store, &kind);
                     drop(store);
-                    self.announce(tracked, &mut is_ready, ready);
+                    let ended = clock::boot();
+                    locked(&tracked.listening).rested = rested(ended, ended.saturating_sub(begun));
+                    self.announce(index, &mut is_ready, ready);
                     match watch.map(|watch| self.listen(tracked, watch)) {
                         // Forgotten, not gone: what was promised of its files stays.
                         Ok(Heard::OpenAgain) => {
@@ -186,57 +113,110 @@ impl Inner {
         }
     }
 
-    fn announce(&self, tracked: &Tracked, is_ready: &mut bool, ready: &mpsc::Sender<()>) {
+    fn announce(self: &Arc<Self>, index: usize, is_ready: &mut bool, ready: &mpsc::Sender<()>) {
         if !std::mem::replace(is_ready, true) {
-            self.engine.tables.add(tracked.name(), &tracked.table);
+            let tracked = &self.policies[index];
+            self.engine.tables.add(tracked.name(), Known::kept_by(self, index));
             // Nobody waits any more when tracking was stopped meanwhile.
             let _ = ready.send(());
         }
     }
 
-    fn listen(&self, tracked: &Tracked, mut watch: Watch) -> Heard {
-        let mut looked_at = None;
+    fn listen(&self, tracked: &Tracked, watch: Watch) -> Heard {
+        let readable = watch.readable();
+        locked(&tracked.listening).watch = Some(watch);
+        let heard = self.listen_to(tracked, &readable);
+        tracked.keep_root(Kept::Not);
+        let mut listening = locked(&tracked.listening);
+        (listening.watch, listening.lost, listening.heard) = (None, None, None);
+        heard
+    }
+
+    fn listen_to(&self, tracked: &Tracked, readable: &impl AsFd) -> Heard {
         // Asked before each wait: whichever wait hears the bell has silenced it.
         while !self.is_stopping() {
-            let until_history = locked(&tracked.sum).until_written(crate::clock::boot());
-            tracked.bell.wait(Some(watch.readable()), until_history);
+            let (pace, lost) = {
+                let listening = locked(&tracked.listening);
+                (listening.pace, listening.lost)
+            };
+            let is_stream = pace.is_stream(clock::boot());
+            tracked.keep_root(if is_stream { Kept::Soon } else { Kept::Not });
+            if !is_stream {
+                let now = clock::boot();
+                let until_history = locked(&tracked.sum).until_written(now);
+                let until_rested = lost.map(|at| at.saturating_sub(now));
+                tracked.bell.wait(Some(readable.as_fd()), until_history.into_iter().chain(until_rested).min());
+            }
             self.write_history(tracked, When::InTime);
-            let since_look = looked_at.map_or(BETWEEN_LOOKS, |at| crate::clock::boot().saturating_sub(at));
-            tracked.bell.wait(None, Some(BETWEEN_LOOKS.saturating_sub(since_look).max(TOGETHER)));
-            looked_at = Some(crate::clock::boot());
-            let mut news = News::default();
-            if let Err(error) = watch.read(|hint| news.take(hint)) {
-                tracing::warn!(policy = tracked.name(), "{error}");
-                return Heard::LookAgain;
+            tracked.bell.wait(None, Some(pace.together(clock::boot())));
+            self.catch_up(tracked);
+            let (heard, lost) = {
+                let listening = locked(&tracked.listening);
+                (listening.heard, listening.lost)
+            };
+            if let Some(heard) = heard {
+                return heard;
             }
-            if news.root_gone {
-                return Heard::OpenAgain;
-            }
-            if news.anything {
-                tracing::warn!(
-                    policy = tracked.name(),
-                    "more happened than the kernel could tell; looking at everything again"
-                );
-                return Heard::LookAgain;
-            }
-            for step in news.steps {
-                if self.follow(tracked, &mut watch, step).is_err() {
-                    return Heard::LookAgain;
-                }
-            }
-            if tracked.bell.rescan.swap(false, Ordering::SeqCst) {
+            if lost.is_some_and(|at| at <= clock::boot()) || tracked.bell.rescan.swap(false, Ordering::SeqCst) {
                 return Heard::LookAgain;
             }
         }
         Heard::Stop
     }
 
+    /// Looks at what has happened since the last time. Whoever removes does so first: what was moved over a file that
+    /// is due is another file.
+    pub(super) fn catch_up(&self, tracked: &Tracked) {
+        self.catch_up_with(tracked, locked(&tracked.listening));
+    }
+
+    /// The same, unless somebody is doing it.
+    pub(super) fn try_to_catch_up(&self, tracked: &Tracked) {
+        if let Ok(listening) = tracked.listening.try_lock() {
+            self.catch_up_with(tracked, listening);
+        }
+    }
+
+    fn catch_up_with(&self, tracked: &Tracked, mut listening: MutexGuard<'_, Listening>) {
+        let Listening { watch: Some(watch), pace, lost, rested, heard } = &mut *listening else { return };
+        if heard.is_some() {
+            return;
+        }
+        let mut news = News::default();
+        let read = watch.read(|hint| news.take(hint));
+        if !news.is_empty() {
+            pace.note(clock::boot());
+        }
+        *heard = match read {
+            Err(error) => {
+                tracing::warn!(policy = tracked.name(), "{error}");
+                Some(Heard::LookAgain)
+            }
+            Ok(()) if news.root_gone => Some(Heard::OpenAgain),
+            Ok(()) => {
+                if news.anything && lost.is_none() {
+                    tracing::warn!(
+                        policy = tracked.name(),
+                        "more happened than the kernel could tell; looking at everything again"
+                    );
+                    *lost = Some(*rested);
+                }
+                let mut steps = news.steps.into_iter();
+                steps.any(|step| self.follow(tracked, watch, step).is_err()).then_some(Heard::LookAgain)
+            }
+        };
+        if heard.is_some() {
+            // It is for the thread that watches.
+            tracked.bell.ring();
+        }
+    }
+
     /// Waits until it is time to look at everything again, or somebody asks for that. The bell alone, which rings at
     /// every removal, is no reason to go through a large tree.
     fn pause(&self, tracked: &Tracked, interval: Duration) {
-        let over = crate::clock::boot() + interval;
+        let over = clock::boot() + interval;
         while !self.is_stopping() && !tracked.bell.rescan.load(Ordering::SeqCst) {
-            let now = crate::clock::boot();
+            let now = clock::boot();
             if now >= over {
                 return;
             }
@@ -297,6 +277,14 @@ impl Inner {
 }
 
 impl Tracked {
+    /// Says whether the root is to stay open between looks. One that does already goes on doing so.
+    fn keep_root(&self, wanted: Kept) {
+        let mut kept = locked(&self.kept);
+        if !matches!((&*kept, &wanted), (Kept::Root(_), Kept::Soon)) {
+            *kept = wanted;
+        }
+    }
+
     fn set_watching(&self, inner: &Inner, watching: Watching) {
         let is_news = *locked(&self.watching) != watching;
         if is_news {
@@ -332,10 +320,10 @@ mod tests {
         // Of its own: the tracker's hears the bell itself.
         let tracked = Tracked::new(inner.policies[0].policy.clone());
         let interval = Duration::from_millis(50);
-        let begun = crate::clock::boot();
+        let begun = clock::boot();
         tracked.bell.ring();
         inner.pause(&tracked, interval);
-        assert!(crate::clock::boot() >= begun + interval);
+        assert!(clock::boot() >= begun + interval);
         tracked.bell.ask_for_rescan();
         inner.pause(&tracked, Duration::from_hours(24));
     }

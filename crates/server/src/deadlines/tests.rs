@@ -90,7 +90,7 @@ impl Loop {
 }
 
 #[test]
-fn deadlines_are_rounded_up_to_a_quarter_of_a_second_and_never_down() {
+fn deadlines_are_rounded_up_to_half_a_second_and_never_down() {
     let at = |nanos| Moment::from_unix(7, nanos);
     assert_eq!(round_up(at(0)), at(0));
     assert_eq!(round_up(at(1)), at(QUANTUM_NANOS));
@@ -117,7 +117,7 @@ async fn each_deadline_is_kept_within_a_quantum_and_never_early() {
     deadlines.add(moment(10).plus(Duration::from_millis(240))).await;
     pass(2 * MINUTE).await;
     let acts = deadlines.tracker.acts();
-    assert_eq!(acts, [moment(10).plus(Duration::from_millis(250)), moment(60)]);
+    assert_eq!(acts, [moment(10).plus(Duration::from_millis(500)), moment(60)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +145,7 @@ async fn a_burst_of_changes_behind_the_earliest_arms_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hundred_thousand_deadlines_in_a_minute_are_taken_four_times_a_second() {
+async fn a_hundred_thousand_deadlines_in_a_minute_are_taken_twice_a_second() {
     let deadlines = start();
     for deadline in 0..100_000_u64 {
         deadlines.tracker.add(moment(1).plus(Duration::from_micros(deadline * 600)));
@@ -154,7 +154,7 @@ async fn a_hundred_thousand_deadlines_in_a_minute_are_taken_four_times_a_second(
     pass(2 * MINUTE).await;
     assert_eq!(deadlines.tracker.next(), None);
     let acts = deadlines.tracker.acts().len();
-    assert!((200..=250).contains(&acts), "{acts}");
+    assert!((100..=125).contains(&acts), "{acts}");
 }
 
 #[tokio::test(start_paused = true)]

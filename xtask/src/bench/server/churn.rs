@@ -2,12 +2,16 @@
 //!
 //! In fast forward a minute takes a second, which is kind to the service: what it does for each wake-up is shared by
 //! more files than on a real day. So it is measured in real time as well. `find` only looks; what the service needs for
-//! the unlinks alone is measured by a loop that does nothing else, and taken off.
+//! the unlinks alone is measured by a loop that does nothing else, and taken off. What could be had at best is measured as
+//! well: [`floor`] keeps the same deadlines without any care.
+
+mod floor;
 
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
@@ -55,8 +59,11 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     row("beyond the unlinks, for each file from its making to its end, µs", &|hour| {
         format!("{:.0}", hour.beyond().as_secs_f64() * 1e6 / (PER_MINUTE * 60.0))
     });
+    row("the same of the floor, µs", &|hour| format!("{:.1}", hour.floor.as_secs_f64() * 1e6 / (PER_MINUTE * 60.0)));
     row("the service against `find`", &|hour| ratio(hour.service, hour.find));
     row("beyond the unlinks against `find`", &|hour| ratio(hour.beyond(), hour.find));
+    row("the floor beyond the unlinks against `find`", &|hour| ratio(hour.floor, hour.find));
+    row("beyond the unlinks against the floor", &|hour| ratio(hour.beyond(), hour.floor));
     text.push('\n');
     Ok(text)
 }
@@ -67,6 +74,8 @@ struct Hour {
     find: Duration,
     service: Duration,
     unlinks: Duration,
+    /// What the cheapest program needs beyond the unlinks.
+    floor: Duration,
 }
 
 impl Hour {
@@ -117,7 +126,36 @@ fn churn(place: &Place, live: u64, speed: f64, time: Duration) -> Result<Hour> {
     let find = find(place, &folder, &root, max_age)?;
     let unlinks = unlink(&opened, removed, left.min(removed).min(live / 2), live)?;
     let to_an_hour = 3600.0 / (measured.as_secs_f64() * speed);
-    Ok(Hour { measured, find, service: service_spent.mul_f64(to_an_hour), unlinks: unlinks.mul_f64(PER_MINUTE * 60.0) })
+    let floor = floor(place, live, speed, time)?;
+    let (service, unlinks) = (service_spent.mul_f64(to_an_hour), unlinks.mul_f64(PER_MINUTE * 60.0));
+    Ok(Hour { measured, find, service, unlinks, floor })
+}
+
+/// What the cheapest program needs beyond the unlinks, for an hour of the same.
+fn floor(place: &Place, live: u64, speed: f64, time: Duration) -> Result<Duration> {
+    let name = if speed > 1.0 { "floor-fast" } else { "floor-real" };
+    let folder = place.part(name)?;
+    let (root, desk) = (folder.join(name), folder.join(format!("{name}-desk")));
+    fs::create_dir(&root)?;
+    fs::create_dir(&desk)?;
+    let (opened, desk) = (open(&root)?, open(&desk)?);
+    for index in 0..live {
+        make_empty(&opened, &named(index))?;
+    }
+    let per_second = PER_MINUTE * speed / 60.0;
+    let stop = AtomicBool::new(false);
+    let start = Instant::now();
+    let kept = std::thread::scope(|scope| {
+        let keeping = scope.spawn(|| floor::keep(&opened, live, per_second, &stop));
+        let made = make_for(&desk, &opened, live, per_second, time);
+        stop.store(true, Ordering::Relaxed);
+        let kept = keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        made.map(|_| kept)
+    })?;
+    let measured = start.elapsed();
+    let unlinks = unlink(&opened, kept.removed, kept.removed.min(live / 2), live)?;
+    let beyond = kept.spent.saturating_sub(unlinks * u32::try_from(kept.removed)?);
+    Ok(beyond.mul_f64(3600.0 / (measured.as_secs_f64() * speed)))
 }
 
 /// Makes files at this rate; says how many. They are made elsewhere and moved in, as careful applications do. It is also
@@ -160,16 +198,21 @@ fn find(place: &Place, folder: &Path, root: &Path, max_age: Duration) -> Result<
 /// The processor time of one unlink, and nothing else; of the oldest that are left, as the service would go on.
 fn unlink(root: &OwnedFd, from: u64, count: u64, live: u64) -> Result<Duration> {
     let names: Vec<String> = (from..live).take(usize::try_from(count)?).map(named).collect();
-    let before = clock_gettime(ClockId::ThreadCPUTime);
+    let before = thread_time();
     let mut unlinked = 0_u32;
     for name in &names {
         // The service may have taken a few more before it ended.
         unlinked += u32::from(unlinkat(root, name, AtFlags::empty()).is_ok());
     }
-    let after = clock_gettime(ClockId::ThreadCPUTime);
+    let spent = thread_time().saturating_sub(before);
     ensure!(unlinked > 0, "nothing was left to unlink");
-    let nanos = |at: rustix::time::Timespec| at.tv_sec * 1_000_000_000 + at.tv_nsec;
-    Ok(Duration::from_nanos(u64::try_from(nanos(after) - nanos(before))?) / unlinked)
+    Ok(spent / unlinked)
+}
+
+/// The processor time of this thread so far.
+fn thread_time() -> Duration {
+    let at = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(at.tv_sec).unwrap_or(0), u32::try_from(at.tv_nsec).unwrap_or(0))
 }
 
 fn ratio(time: Duration, reference: Duration) -> String {

@@ -1,0 +1,61 @@
+//! Gathers what the kernel tells, so that what happened to a file is looked at once.
+
+use std::collections::BTreeMap;
+
+use cleanup_fs_store::Hint;
+
+/// What happened to files, in the order in which it matters.
+pub(super) enum Step {
+    Files(BTreeMap<Vec<u8>, Fate>),
+    Folder(Vec<u8>),
+    FolderGone(Vec<u8>),
+}
+
+/// What happened to one name.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fate {
+    /// Another file had this name before.
+    pub(super) was_gone: bool,
+    pub(super) appeared: bool,
+    pub(super) is_gone: bool,
+}
+
+/// All that was told since the last look.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) steps: Vec<Step>,
+    pub(super) anything: bool,
+    pub(super) root_gone: bool,
+}
+
+impl News {
+    /// Whether nothing was told.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.is_empty() && !self.anything && !self.root_gone
+    }
+
+    pub(super) fn take(&mut self, hint: Hint<'_>) {
+        match hint {
+            Hint::Anything => self.anything = true,
+            Hint::RootGone => self.root_gone = true,
+            Hint::Folder(path) => self.steps.push(Step::Folder(path.to_owned())),
+            Hint::FolderGone(path) => self.steps.push(Step::FolderGone(path.to_owned())),
+            Hint::Appeared(path) => self.file(path, |fate| (fate.appeared, fate.is_gone) = (true, false)),
+            Hint::Written(path) => self.file(path, |fate| fate.is_gone = false),
+            Hint::Gone(path) => self.file(path, |fate| *fate = Fate { was_gone: true, appeared: false, is_gone: true }),
+        }
+    }
+
+    fn file(&mut self, path: &[u8], change: impl FnOnce(&mut Fate)) {
+        if !matches!(self.steps.last(), Some(Step::Files(_))) {
+            self.steps.push(Step::Files(BTreeMap::new()));
+        }
+        if let Some(Step::Files(files)) = self.steps.last_mut() {
+            if let Some(fate) = files.get_mut(path) {
+                change(fate);
+            } else {
+                change(files.entry(path.to_owned()).or_default());
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How soon to look at what happens: at once when things are quiet, later and later while it goes on.
+//!
+//! A look costs the same for one file as for many, and the time of a file that is noticed late counts from its stamp all
+//! the same. Pure: whoever looks says what time it is, by the clock that cannot be set.
+
+use std::time::Duration;
+
+/// What happens within this time is looked at together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+/// The longest time between something happening and a look at it.
+const LATEST: Duration = Duration::from_secs(1);
+
+/// After such a time without anything it is quiet again.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A look may come so much later as this part of the time for which things have been happening.
+const PART: u32 = 8;
+
+/// From then on it is cheaper to look every now and then than to be woken.
+const STREAM: Duration = Duration::from_millis(100);
+
+/// After a look at everything, so many times its length pass before the next that was forced by lost events.
+const REST: u32 = 10;
+
+/// The shortest such time.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
+
+/// The pace at which one policy is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    latest: Duration,
+    /// When things began to happen, and when something last did; `None` before anything has.
+    happening: Option<(Duration, Duration)>,
+}
+
+impl Pace {
+    /// For files that live at least so long: what lives shortly must not be noticed late.
+    pub(super) fn new(shortest_life: Duration) -> Self {
+        Self { latest: LATEST.min(shortest_life / PART).max(TOGETHER), happening: None }
+    }
+
+    /// Something was found to have happened.
+    pub(super) fn note(&mut self, now: Duration) {
+        self.happening = Some((self.since(now), now));
+    }
+
+    /// How long to wait, after something has happened, for what else does.
+    pub(super) fn together(&self, now: Duration) -> Duration {
+        (now.saturating_sub(self.since(now)) / PART).clamp(TOGETHER, self.latest)
+    }
+
+    /// Whether so much is happening that the next look need not wait for something to happen.
+    pub(super) fn is_stream(&self, now: Duration) -> bool {
+        self.together(now) >= STREAM
+    }
+
+    /// Since when things have been happening without a pause.
+    fn since(&self, now: Duration) -> Duration {
+        self.happening.filter(|(_, last)| now < *last + QUIET).map_or(now, |(since, _)| since)
+    }
+}
+
+/// The earliest moment for another look at everything, after one that ended at `ended` and took so long. While files
+/// come faster than the kernel can tell, looks at everything must not be all that is done.
+pub(super) fn rested(ended: Duration, took: Duration) -> Duration {
+    ended + (took * REST).max(SHORTEST_REST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// Something happens every so often, for so long; the last look and the pace then.
+    fn happening(mut pace: Pace, every: Duration, time: Duration) -> (Pace, Duration) {
+        let mut now = HOUR;
+        while now < HOUR + time {
+            now += every;
+            pace.note(now);
+        }
+        (pace, now)
+    }
+
+    #[test]
+    fn a_single_file_is_looked_at_at_once() {
+        let pace = Pace::new(HOUR);
+        assert_eq!((pace.together(HOUR), pace.is_stream(HOUR)), (TOGETHER, false));
+        let (pace, now) = happening(pace, 1500 * MS, HOUR);
+        assert_eq!((pace.together(now), pace.is_stream(now)), (TOGETHER, false), "however long that goes on");
+    }
+
+    #[test]
+    fn the_longer_a_stream_goes_on_the_rarer_the_looks_up_to_a_second() {
+        let at = |time| {
+            let (pace, now) = happening(Pace::new(HOUR), 50 * MS, time);
+            (pace.together(now), pace.is_stream(now))
+        };
+        assert_eq!(at(50 * MS), (TOGETHER, false));
+        assert_eq!(at(800 * MS), (750 * MS / PART, false));
+        assert_eq!(at(2050 * MS), (250 * MS, true));
+        assert_eq!(at(HOUR), (LATEST, true));
+    }
+
+    #[test]
+    fn a_second_without_anything_ends_a_stream() {
+        let (pace, now) = happening(Pace::new(HOUR), 50 * MS, HOUR);
+        let later = now + 999 * MS;
+        assert_eq!((pace.is_stream(later), pace.is_stream(later + MS)), (true, false));
+        assert_eq!(pace.together(later + MS), TOGETHER);
+    }
+
+    #[test]
+    fn files_that_live_shortly_are_noticed_soon() {
+        let (pace, now) = happening(Pace::new(Duration::from_secs(1)), 50 * MS, HOUR);
+        assert_eq!((pace.together(now), pace.is_stream(now)), (Duration::from_secs(1) / PART, true));
+        let (pace, now) = happening(Pace::new(MS), 50 * MS, HOUR);
+        assert_eq!(pace.together(now), TOGETHER);
+    }
+
+    #[test]
+    fn a_look_at_everything_is_followed_by_ten_times_its_length_of_rest() {
+        assert_eq!(rested(HOUR, 6000 * MS), HOUR + 60_000 * MS);
+        assert_eq!(rested(HOUR, Duration::ZERO), HOUR + SHORTEST_REST);
+    }
+}

@@ -1,0 +1,141 @@
+//! Takes in what somebody tells of: checks the path, writes the promise down, and only then lets it count.
+//!
+//! A time of its own is on the disk before the call is answered. Since when a file counts is written into the database,
+//! which is disposable: what cannot be written now is kept for the next time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::MaxAge;
+use cleanup_core::registration;
+use cleanup_fs_store::Look;
+use cleanup_state::TrackedChange;
+
+use super::answer::{RegisterError, Registration};
+use super::table::locked;
+use super::{Inner, Tracked};
+use crate::clock;
+
+/// The longest path below a root that can be registered, in bytes: what the kernel takes.
+const MAX_PATH: usize = 4096;
+
+/// How many changes are kept for a database that stays away.
+const MAX_PENDING: usize = 100_000;
+
+impl Inner {
+    pub(super) fn register(
+        &self,
+        policy: &str,
+        path: &[u8],
+        ttl: Option<Duration>,
+    ) -> Result<Registration, RegisterError> {
+        let Some(tracked) = self.find(policy) else {
+            let is_known = self.engine.config.rules().any(|rule| rule.name == policy);
+            let why = if is_known { RegisterError::NotTracked } else { RegisterError::UnknownPolicy };
+            return Err(why(policy.to_owned()));
+        };
+        if self.is_stopping() {
+            // Whoever comes next has read already what is remembered.
+            return Err(RegisterError::Unavailable(
+                "the service is stopping, or reads its configuration anew".to_owned(),
+            ));
+        }
+        check_path(path)?;
+        let ttl = match ttl.map(MaxAge::new) {
+            Some(None) => return Err(RegisterError::Refused("the ttl is zero".to_owned())),
+            ttl => ttl.flatten(),
+        };
+        let store = self.store(tracked).map_err(|_| {
+            RegisterError::Unavailable("the root of the policy cannot be opened; see /readyz".to_owned())
+        })?;
+        match store.look(path) {
+            Look::Candidate(_) => {}
+            Look::Unreadable(_) => return Err(RegisterError::Refused("it cannot be looked at".to_owned())),
+            look => return Err(RegisterError::Refused(look.to_string())),
+        }
+
+        // What the kernel tells later, of a file that had the name before, must not take back what is promised now.
+        self.try_to_catch_up(tracked);
+        let known = locked(&tracked.table).get(path).copied();
+        if known.is_none() && self.files.load(Ordering::Relaxed) >= self.max_files {
+            return Err(RegisterError::TooMany(self.max_files));
+        }
+        let at = in_millis(clock::now());
+        match ttl {
+            Some(ttl) => self.promise(tracked, path, at, at.plus(ttl.get())),
+            None => self.forget_promises(tracked, &[path.into()]),
+        }
+        .map_err(RegisterError::Unavailable)?;
+        let registration = registration::Registration { at, ttl };
+        self.look_at_registered(tracked, &store, path, registration);
+
+        let Some(entry) = locked(&tracked.table).get(path).copied() else {
+            return Err(RegisterError::Refused(Look::Missing.to_string()));
+        };
+        Ok(Registration { file: tracked.file(path, &entry), is_new: known.is_none_or(|known| !known.told) })
+    }
+
+    /// Writes down that a file has a time of its own.
+    fn promise(&self, tracked: &Tracked, path: &[u8], at: Moment, until: Moment) -> Result<(), String> {
+        let mut memory = locked(&self.memory);
+        let Some(promises) = memory.promises()? else { return Ok(()) };
+        promises.give_ttl(&tracked.absolute(path), until, at).map_err(|error| error.to_string())
+    }
+
+    /// Takes back the times of files, where they had any.
+    pub(super) fn forget_promises(&self, tracked: &Tracked, paths: &[Arc<[u8]>]) -> Result<(), String> {
+        let has_ttl = |path: &&Arc<[u8]>| {
+            let table = locked(&tracked.table);
+            table.get(path).is_none_or(|entry| entry.registration.is_some_and(|known| known.ttl.is_some()))
+        };
+        let paths: Vec<Vec<u8>> = paths.iter().filter(has_ttl).map(|path| tracked.absolute(path)).collect();
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+        locked(&self.memory).forget_ttls(&paths, clock::now())
+    }
+
+    /// Writes down since when files count, where their stamps do not tell. What cannot be written now is kept for the
+    /// next time.
+    pub(super) fn remember(&self, tracked: &Tracked, changes: Vec<TrackedChange>) {
+        let mut pending = locked(&tracked.pending);
+        pending.extend(changes);
+        if pending.is_empty() {
+            return;
+        }
+        let mut memory = locked(&self.memory);
+        memory.begin();
+        if memory.remember_tracked(&pending) {
+            pending.clear();
+        } else {
+            // More than this is not kept for a database that stays away.
+            pending.truncate(MAX_PENDING);
+        }
+        memory.rest();
+    }
+}
+
+/// Refuses what is no path below a root. What it leads to is for the store to find out.
+fn check_path(path: &[u8]) -> Result<(), RegisterError> {
+    let refuse = |why: &str| Err(RegisterError::Refused(why.to_owned()));
+    if path.is_empty() || path.len() > MAX_PATH || path.contains(&0) {
+        return refuse("a path has 1 to 4096 bytes, none of them zero");
+    }
+    if path.starts_with(b"/") {
+        return refuse("the path is to be below the root, not absolute");
+    }
+    if path.split(|byte| *byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
+        return refuse("the path leaves its folder, or has an empty part");
+    }
+    Ok(())
+}
+
+/// To whole milliseconds, rounded up: promises are kept to the millisecond, and none is to be shortened.
+fn in_millis(at: Moment) -> Moment {
+    let nanos = at.subsec_nanos();
+    let rest = nanos % 1_000_000;
+    if rest == 0 { at } else { at.plus(Duration::from_nanos(u64::from(1_000_000 - rest))) }
+}
