@@ -1,7 +1,8 @@
-//! Files under a root: walk, look again, remove.
+//! Files under a root: walk, look again, remove or move aside, bring back.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`), the facts about an entry (`entry`), and the removal (`remove`). No path is
+//! a single name: the walk (`walk`), the facts about an entry (`entry`), the removal (`remove`), and the quarantine
+//! (`quarantine`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
 //!
@@ -10,6 +11,7 @@
 mod entry;
 mod look;
 mod pick;
+mod quarantine;
 mod read;
 mod remove;
 mod root;
@@ -22,9 +24,11 @@ use cleanup_core::store::{FileStore, Visitor};
 pub use entry::FileId;
 pub use look::{Found, Look};
 pub use pick::Picked;
+pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
 pub use root::RootError;
 pub use watch::{Hint, Watch, WatchError};
 
+use quarantine::Aside;
 use root::Root;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
@@ -36,13 +40,15 @@ pub struct Store<'a> {
     policy: &'a FilePolicy,
     root: Root,
     spared: Vec<FileId>,
+    /// Where files go instead of being deleted.
+    aside: Option<Aside>,
 }
 
 impl<'a> Store<'a> {
     /// Opens the policy's root. The files in `spared` (such as the configuration itself)
     /// are never candidates, and its folders are never entered.
     pub fn open(policy: &'a FilePolicy, spared: Vec<FileId>) -> Result<Self, RootError> {
-        Ok(Self { policy, root: Root::open(&policy.root)?, spared })
+        Ok(Self { policy, root: Root::open(&policy.root)?, spared, aside: None })
     }
 
     /// Whether this user may remove entries of the root; if not, why.

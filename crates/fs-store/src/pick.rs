@@ -77,7 +77,14 @@ impl<'a> Picked<'a> {
         if files.is_empty() {
             return ControlFlow::Continue(());
         }
-        visitor.batch(&mut Files { dir: dir.as_fd(), folder, needs: asked, entries: &files, gone: 0 })
+        visitor.batch(&mut Files {
+            store: self.store,
+            dir: dir.as_fd(),
+            folder,
+            needs: asked,
+            entries: &files,
+            gone: 0,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use cleanup_core::candidate::Candidate;
 use cleanup_core::registration::Registrations;
 use cleanup_core::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
+use cleanup_core::verdict::Remove;
 
 use super::table::{Table, locked};
 
@@ -63,13 +64,13 @@ impl Batch for Asked<'_> {
         self.batch.candidate(index)
     }
 
-    fn remove(&mut self, index: usize) -> Outcome {
+    fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let name = self.batch.candidate(index).name;
         let now = locked(self.asking.table).get(&name.to_bytes()).and_then(|entry| entry.registration);
         let then = self.asking.registrations.get(name);
         match now {
             Some(now) if then.is_none_or(|then| now != then && now.supersedes(then)) => Outcome::Changed,
-            _ => self.batch.remove(index),
+            _ => self.batch.remove(index, why),
         }
     }
 
