@@ -10,7 +10,10 @@ mod import;
 mod init;
 mod list;
 mod man;
+mod quarantine;
+mod restore;
 mod stats;
+mod stream;
 mod sweep;
 mod units;
 
@@ -56,6 +59,8 @@ fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec
         Command::List(args) => list::run(global, &args, console),
         Command::History { run: Some(run), .. } => history::one(global, &run, console),
         Command::History { run: None, limit } => history::all(global, limit, console),
+        Command::Restore(args) => restore::run(global, &args, console),
+        Command::Quarantine { policies } => quarantine::run(global, &policies, console),
         Command::Hold(args) => hold::run(global, &args, console),
         Command::Explain { paths } => explain::run(global, &paths, console),
         Command::Config(ConfigCommand::Check) => config::check(global, console),

@@ -3,7 +3,7 @@
 //! Every document has a schema in `docs/schemas`, made from these types. Keys are added, never renamed or lost.
 
 use cleanup_core::config::{Origin, Setting};
-use cleanup_engine::answer::Explanation;
+use cleanup_engine::answer::{Explanation, Restored, RestoredFile};
 use serde::Serialize;
 
 use crate::import::{ImportedPolicy, Note};
@@ -16,6 +16,19 @@ pub(crate) struct Explanations {
     pub(crate) format_version: u32,
     /// One for each path, in the order of the command line.
     pub(crate) paths: Vec<Explanation>,
+}
+
+/// What `restore --json` prints.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RestoreDocument {
+    /// The version of the shape.
+    pub(crate) format_version: u32,
+    /// The sums.
+    #[serde(flatten)]
+    pub(crate) restored: Restored,
+    /// Every file that was asked for.
+    pub(crate) files: Vec<RestoredFile>,
 }
 
 /// What `config show --json` prints.
@@ -89,7 +102,7 @@ mod tests {
     use std::path::PathBuf;
 
     use cleanup_core::report::Report;
-    use cleanup_engine::answer::{Check, History, Holds, Listed, Stats};
+    use cleanup_engine::answer::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
 
@@ -103,6 +116,18 @@ mod tests {
         format_version: u32,
         /// In the order of the walk.
         files: Vec<Listed>,
+    }
+
+    /// What `quarantine --json` prints; written piece by piece as well.
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is wanted")]
+    struct Quarantine {
+        /// The version of the shape.
+        format_version: u32,
+        /// The oldest run of each policy first.
+        files: Vec<QuarantinedFile>,
+        /// The sums, in the order of the configuration.
+        policies: Vec<QuarantinedPolicy>,
     }
 
     /// Compares with the committed file, or writes it when `UPDATE_SCHEMAS` is set.
@@ -130,6 +155,8 @@ mod tests {
         check::<Show>("show");
         check::<History>("history");
         check::<Holds>("holds");
+        check::<Quarantine>("quarantine");
+        check::<RestoreDocument>("restore");
         check::<Import>("import");
     }
 }

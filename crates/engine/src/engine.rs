@@ -186,6 +186,7 @@ impl Engine {
         let mut memory = self.memory(usage);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
+        let id = request.run_id.clone().unwrap_or_else(run_id);
         let reports = std::thread::scope(|scope| {
             let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher);
             let rows = (!selected.sessions.is_empty())
@@ -196,7 +197,9 @@ impl Engine {
                 watcher.begins(&policy.rule.name);
                 let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
                 let (store, tables) = (self.store(policy, &memory), &self.tables);
-                let run = FileRun { policy, store, now, mode: request.mode, doubts, watcher, tables };
+                let mode = request.mode;
+                let (config, run_id) = (&*self.config, id.as_str());
+                let run = FileRun { policy, store, now, mode, doubts, watcher, tables, config, run_id };
                 let report = run.run(&mut memory);
                 watcher.ends(&report);
                 reports.push(report);
@@ -210,7 +213,6 @@ impl Engine {
             reports
         });
         let dry_run = request.mode == Mode::Plan;
-        let id = request.run_id.clone().unwrap_or_else(run_id);
         let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
         memory.finish(&mut report, jump.is_none() || request.force, usage);
         Ok(report)
@@ -275,7 +277,8 @@ impl Engine {
     fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
         let store = self.store(policy, memory);
         let (mode, doubts, tables) = (Mode::Plan, Doubts::Ignore, &self.tables);
-        FileRun { policy, store, now, mode, doubts, watcher, tables }.run(memory)
+        let (config, run_id) = (&*self.config, "");
+        FileRun { policy, store, now, mode, doubts, watcher, tables, config, run_id }.run(memory)
     }
 }
 

@@ -52,7 +52,8 @@ impl Engine {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
                     Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory, &self.tables),
-                    look @ (Look::Missing | Look::Unreadable(_)) => (AnswerVerdict::Unknown, look.to_string(), None),
+                    Look::Missing => self.missing(policy, path, memory),
+                    look @ Look::Unreadable(_) => (AnswerVerdict::Unknown, look.to_string(), None),
                     look => (AnswerVerdict::NotACandidate, look.to_string(), None),
                 }
             }
@@ -65,6 +66,21 @@ impl Engine {
             enabled: policy.enabled,
             schedule: policy.schedule.as_ref().map(ToString::to_string),
         })
+    }
+
+    /// What is said of a path where nothing is: whether it can come back.
+    fn missing(&self, policy: &FilePolicy, path: &[u8], memory: &Memory) -> Judgement {
+        match self.quarantined_at(policy, path, memory) {
+            None => (AnswerVerdict::Unknown, Look::Missing.to_string(), None),
+            Some(file) => {
+                let why = file.reason.map(|why| format!(" ({why})")).unwrap_or_default();
+                let reason = format!(
+                    "moved into quarantine at {}{why}; `cleanup restore` brings it back until {}",
+                    file.quarantined_at, file.until
+                );
+                (AnswerVerdict::Quarantined, reason, None)
+            }
+        }
     }
 
     fn check_files(&self, policy: &FilePolicy, memory: &Memory) -> Option<Finding> {

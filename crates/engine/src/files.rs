@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::brake::{self, Brake};
 use cleanup_core::candidate::Class;
+use cleanup_core::config::Config;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
@@ -19,6 +20,7 @@ use cleanup_state::Observation;
 
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
+use crate::quarantine;
 use crate::track::{Heeding, Tables};
 
 /// What is said of a policy that only observes.
@@ -34,6 +36,9 @@ pub(crate) struct FileRun<'a> {
     pub(crate) doubts: Doubts<'a>,
     pub(crate) watcher: &'a dyn Watcher,
     pub(crate) tables: &'a Tables,
+    pub(crate) config: &'a Config,
+    /// The id that the run's report has.
+    pub(crate) run_id: &'a str,
 }
 
 /// Whether anything can hold the run back.
@@ -72,6 +77,13 @@ impl FileRun<'_> {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
+        let acts = mode == Mode::Apply && policy.effect == Effect::Enforce;
+        let store = if acts || (heeds && policy.effect == Effect::Enforce) {
+            quarantine::prepare(store, policy, self.run_id, now).map_err(held_back)?
+        } else {
+            store
+        };
+
         let running = match policy.age_clock {
             AgeClock::Wall => None,
             AgeClock::Running => memory.running_time(),
@@ -90,8 +102,12 @@ impl FileRun<'_> {
             (Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
             (mode, _) => {
                 let table = self.tables.get(policy);
-                let store = Heeding { store: &store, table, registrations: &run.registrations };
-                finished(name, sweep(&store, &policy.rule, &run, mode, &observer))
+                let heeding = Heeding { store: &store, table, registrations: &run.registrations };
+                let mut tally = sweep(&heeding, &policy.rule, &run, mode, &observer);
+                if acts {
+                    tally.add(quarantine::expire(&store, policy, self.config, now));
+                }
+                finished(name, tally)
             }
         };
         if mode == Mode::Apply {

@@ -11,6 +11,7 @@ mod exit_codes;
 mod first_steps;
 mod import;
 mod output;
+mod restore;
 mod seed;
 mod sweep;
 mod terminal;

@@ -27,12 +27,17 @@ impl Tracked {
         let has_heard = || {
             self.totals.iter().all(|(name, before)| {
                 let removed = report.policies.iter().find(|policy| policy.name == *name);
-                let expected = before.saturating_sub(removed.map_or(0, |policy| policy.counts.removed));
+                let expected = before
+                    .saturating_sub(removed.map_or(0, |policy| policy.counts.removed + policy.counts.quarantined));
                 self.tracker.policy(name).is_none_or(|policy| policy.total_files <= expected)
             })
         };
         let begun = Instant::now();
-        while !report.dry_run && report.totals.removed > 0 && !has_heard() && begun.elapsed() < HEARD_WITHIN {
+        while !report.dry_run
+            && report.totals.removed + report.totals.quarantined > 0
+            && !has_heard()
+            && begun.elapsed() < HEARD_WITHIN
+        {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

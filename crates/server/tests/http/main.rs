@@ -11,6 +11,7 @@ mod guards;
 mod health;
 mod metrics;
 mod openapi;
+mod quarantine;
 mod seed;
 mod sweeps;
 mod world;
