@@ -10,6 +10,7 @@ pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod place;
 pub(crate) mod problem;
+pub(crate) mod quarantine;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod summary;

@@ -13,7 +13,7 @@ use std::path::Path;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, Skip};
 
 const COUNTERS: [(&str, &str); 4] = [
-    ("cleanup_files_removed_total", "Files removed."),
+    ("cleanup_files_removed_total", "Files removed or moved into quarantine."),
     ("cleanup_bytes_freed_total", "Allocated bytes of what was removed."),
     ("cleanup_sessions_removed_total", "Session rows removed."),
     (
@@ -73,7 +73,7 @@ fn after(mut values: Values, report: &Report) -> Values {
         };
         match policy.kind {
             PolicyKind::Files => {
-                add("cleanup_files_removed_total", &labels, counts.removed);
+                add("cleanup_files_removed_total", &labels, counts.removed + counts.quarantined);
                 add("cleanup_bytes_freed_total", &labels, counts.bytes_freed);
             }
             PolicyKind::Sessions => add("cleanup_sessions_removed_total", &labels, counts.removed),
@@ -142,7 +142,7 @@ mod tests {
         let values = parse(text);
         assert_eq!(values.len(), 1);
         assert!(render(&values).starts_with(
-            "# HELP cleanup_files_removed_total Files removed.\n# TYPE cleanup_files_removed_total counter\n\
+            "# HELP cleanup_files_removed_total Files removed or moved into quarantine.\n# TYPE cleanup_files_removed_total counter\n\
              cleanup_files_removed_total{policy=\"a\"} 3\n"
         ));
     }

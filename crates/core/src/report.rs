@@ -230,6 +230,10 @@ pub struct Counts {
     pub quarantined: u64,
     /// Allocated bytes of those removed or quarantined.
     pub bytes_freed: u64,
+    /// Those that had lain in quarantine and were deleted for good; none of them counts as `removed`.
+    pub purged: u64,
+    /// Allocated bytes of those.
+    pub purged_bytes: u64,
     /// Those judged *keep* or spared at the last moment, by reason.
     pub kept: KeptCounts,
     /// Those that somebody else removed first.

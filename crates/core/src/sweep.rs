@@ -134,7 +134,7 @@ impl Visitor for Sweep<'_> {
 
             let outcome = match (self.mode, verdict) {
                 (_, Verdict::Keep(_)) => None,
-                (Mode::Apply, Verdict::Remove(_)) => Some(batch.remove(index)),
+                (Mode::Apply, Verdict::Remove(why)) => Some(batch.remove(index, &why)),
                 (Mode::Plan, Verdict::Remove(_)) => {
                     batch.pretend(index);
                     None

@@ -277,7 +277,7 @@ fn keys_without_an_effect_yet() {
     shows(
         "keys_without_an_effect_yet",
         [
-            files("keep_newest = 5\ndispose = \"quarantine\"\nskip_in_use = true"),
+            files("keep_newest = 5\nskip_in_use = true"),
             files("keep_referenced = { sessions = \"tuto\", query = \"select 1\" }") + SESSIONS,
         ],
     );

@@ -155,6 +155,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) doubts: Doubts<'a>,
     /// Another time than now, for plans.
     pub(crate) at: Option<Moment>,
+    /// The id that the report has.
+    pub(crate) run_id: &'a str,
     pub(crate) watcher: &'a dyn Watcher,
 }
 
@@ -203,12 +205,13 @@ impl Engine {
         let mut memory = self.memory(usage);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
+        let id = request.run_id.clone().unwrap_or_else(run_id);
         let reports = std::thread::scope(|scope| {
             let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher);
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
-            let turn = Turn { request, doubts, at, watcher };
+            let turn = Turn { request, doubts, at, run_id: &id, watcher };
             let run = |policy: &&FilePolicy| self.run_files(policy, turn, Extent::All, &mut memory);
             let mut reports: Vec<_> = selected.files.iter().map(run).collect();
             reports.extend(match rows {
@@ -219,7 +222,7 @@ impl Engine {
             });
             reports
         });
-        Ok(sum_up(request, started_at, reports, memory, jump.is_none() || request.force))
+        Ok(sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force))
     }
 
     /// Runs one file policy.
@@ -230,12 +233,11 @@ impl Engine {
         extent: Extent<'_>,
         memory: &mut Memory,
     ) -> PolicyReport {
-        let Turn { request, doubts, at, watcher } = turn;
+        let Turn { request, doubts, at, run_id, watcher } = turn;
         watcher.begins(&policy.rule.name);
         let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-        let store = self.store(policy, memory);
-        let report =
-            FileRun { policy, store, now, mode: request.mode, doubts, watcher, engine: self }.run(extent, memory);
+        let (store, mode) = (self.store(policy, memory), request.mode);
+        let report = FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id }.run(extent, memory);
         watcher.ends(&report);
         report
     }
@@ -303,14 +305,15 @@ impl Engine {
     /// Runs one file policy without anything that could hold it back, to look at what is there.
     fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
         let store = self.store(policy, memory);
-        let (mode, doubts) = (Mode::Plan, Doubts::Ignore);
-        FileRun { policy, store, now, mode, doubts, watcher, engine: self }.run(Extent::All, memory)
+        let (mode, doubts, run_id) = (Mode::Plan, Doubts::Ignore, "");
+        FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id }.run(Extent::All, memory)
     }
 }
 
 /// Sums up, and leaves behind what is to be remembered.
 pub(crate) fn sum_up(
     request: &Request,
+    id: String,
     started_at: Moment,
     reports: Vec<PolicyReport>,
     memory: Memory,
@@ -318,7 +321,6 @@ pub(crate) fn sum_up(
 ) -> Report {
     let dry_run = request.mode == Mode::Plan;
     let usage = if dry_run { Use::Look } else { Use::Run };
-    let id = request.run_id.clone().unwrap_or_else(run_id);
     let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
     memory.finish(&mut report, clock_trusted, usage);
     report

@@ -47,15 +47,15 @@ impl Engine {
     /// `None` when the path does not lie below the policy's root.
     fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory) -> Option<Answer> {
         let below = place::below(&policy.root, path)?;
-        let unjudged = |verdict, reason| Judgement { verdict, reason, rules: Vec::new(), kept_until: None };
         let Judgement { verdict, reason, rules, kept_until } = match self.store(policy, memory) {
-            Err(error) => unjudged(AnswerVerdict::Unknown, error.to_string()),
+            Err(error) => Judgement::without(AnswerVerdict::Unknown, error.to_string()),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
                     Look::Candidate(found) => self.judged(policy, &found.candidate(name_of(path)), memory),
-                    look @ (Look::Missing | Look::Unreadable(_)) => unjudged(AnswerVerdict::Unknown, look.to_string()),
-                    look => unjudged(AnswerVerdict::NotACandidate, look.to_string()),
+                    Look::Missing => self.missing(policy, path, memory),
+                    look @ Look::Unreadable(_) => Judgement::without(AnswerVerdict::Unknown, look.to_string()),
+                    look => Judgement::without(AnswerVerdict::NotACandidate, look.to_string()),
                 }
             }
         };
@@ -73,7 +73,7 @@ impl Engine {
     /// What a sweep would say now, holds and running time included.
     fn judged(&self, policy: &FilePolicy, candidate: &Candidate<'_>, memory: &mut Memory) -> Judgement {
         let now = clock::now();
-        let unknown = |reason| Judgement { verdict: AnswerVerdict::Keep, reason, rules: Vec::new(), kept_until: None };
+        let unknown = |reason| Judgement::without(AnswerVerdict::Keep, reason);
         let holds = match memory.holds(&policy.root, now) {
             Ok(holds) => holds,
             Err(reason) => return unknown(reason),
@@ -95,6 +95,21 @@ impl Engine {
             reason: verdict.reason(),
             rules: examine(&policy.rule, &run, candidate).iter().map(rule_answer).collect(),
             kept_until: verdict.kept_until(),
+        }
+    }
+
+    /// What is said of a path where nothing is: whether it can come back.
+    fn missing(&self, policy: &FilePolicy, path: &[u8], memory: &Memory) -> Judgement {
+        match self.quarantined_at(policy, path, memory) {
+            None => Judgement::without(AnswerVerdict::Unknown, Look::Missing.to_string()),
+            Some(file) => {
+                let why = file.reason.map(|why| format!(" ({why})")).unwrap_or_default();
+                let reason = format!(
+                    "moved into quarantine at {}{why}; `cleanup restore` brings it back until {}",
+                    file.quarantined_at, file.until
+                );
+                Judgement::without(AnswerVerdict::Quarantined, reason)
+            }
         }
     }
 
@@ -129,6 +144,13 @@ struct Judgement {
     reason: String,
     rules: Vec<RuleAnswer>,
     kept_until: Option<cleanup_core::moment::Moment>,
+}
+
+impl Judgement {
+    /// Where there is nothing to judge.
+    fn without(verdict: AnswerVerdict, reason: String) -> Self {
+        Self { verdict, reason, rules: Vec::new(), kept_until: None }
+    }
 }
 
 fn kind(verdict: &Verdict) -> AnswerVerdict {

@@ -24,8 +24,8 @@ use cleanup_state::Observation;
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
 use crate::memory::{Busy, Memory};
 use crate::plan::Named;
-use crate::rows;
 use crate::track::Heeding;
+use crate::{quarantine, rows};
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -40,6 +40,8 @@ pub(crate) struct FileRun<'a> {
     pub(crate) doubts: Doubts<'a>,
     pub(crate) watcher: &'a dyn Watcher,
     pub(crate) engine: &'a Engine,
+    /// The id that the run's report has.
+    pub(crate) run_id: &'a str,
 }
 
 /// What of a policy's files a run is about.
@@ -88,7 +90,8 @@ impl FileRun<'_> {
         let holds = memory.holds(&policy.root, now).map_err(held_back)?;
         let store = self.store.map_err(|error| Box::new(unopened(name, &error)))?;
         let file_system = store.file_system();
-        if !matches!(doubts, Doubts::Ignore) && memory.is_elsewhere(policy, file_system.as_deref()) {
+        let heeds = !matches!(doubts, Doubts::Ignore);
+        if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
@@ -98,6 +101,12 @@ impl FileRun<'_> {
         };
         let asked = rows::referenced(policy, &self.engine.config, &self.engine.folder);
         let referenced = asked.map_err(|obstacle| Box::new(unreferenced(name, obstacle)))?;
+        let acts = mode == Mode::Apply && policy.effect == Effect::Enforce;
+        let store = if acts || (heeds && policy.effect == Effect::Enforce) {
+            quarantine::prepare(store, policy, self.run_id, now).map_err(held_back)?
+        } else {
+            store
+        };
 
         let running = match policy.age_clock {
             AgeClock::Wall => None,
@@ -115,12 +124,18 @@ impl FileRun<'_> {
         self.watcher.ranked(name, &run.cutoffs);
         let observer = PolicyWatcher { name, watcher: self.watcher };
         let table = || self.engine.tables.get(policy);
+        let expire = |mut tally: Tally| {
+            if acts {
+                tally.add(quarantine::expire(&store, policy, &self.engine.config, now));
+            }
+            finished(name, tally)
+        };
         let report = match (extent, mode, policy.effect) {
             (Extent::Planned { .. }, _, Effect::Observe) => finished(name, Tally::default()),
             (_, Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
             (Extent::All, mode, _) => {
                 let store = Heeding { store: &store, table: table(), registrations: &run.registrations };
-                finished(name, sweep(&store, &policy.rule, &run, mode, &observer))
+                expire(sweep(&store, &policy.rule, &run, mode, &observer))
             }
             (Extent::Planned { cutoffs, chunks }, mode, _) => {
                 let run = Run { cutoffs, ..run };
@@ -134,7 +149,7 @@ impl FileRun<'_> {
                         break;
                     }
                 }
-                finished(name, all)
+                expire(all)
             }
         };
         let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };

@@ -147,6 +147,7 @@ fn past_run(summary: RunSummary) -> PastRun {
         status: summary.status,
         due: summary.due,
         removed: summary.removed,
+        quarantined: summary.quarantined,
         bytes_freed: summary.bytes_freed,
         errors: summary.errors,
     }

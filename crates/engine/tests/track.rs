@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use cleanup_core::report::PolicyStatus;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::track::{FilesQuery, Listener, RegisterError, Tracker, Watching};
-use cleanup_engine::{Engine, Request, Watcher};
+use cleanup_engine::{Engine, Request, Restore, RestoreRequest, Watcher};
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -734,4 +734,49 @@ fn a_sweep_tells_the_tracker_itself_what_it_has_removed() {
     go_on.send(()).unwrap();
     assert_eq!((removed, known), (2, 1), "only the new one is known");
     assert_eq!(promises.matches("told.step").count(), 2, "given, and taken back: {promises}");
+}
+
+#[test]
+fn what_goes_at_its_deadline_goes_into_the_quarantine_of_the_run_that_tells_of_it() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
+    world.make("a.step", 60 * MINUTE);
+    // The first removal is written down at once, the later ones together.
+    world.make("b.step", Duration::from_millis(30 * 60_000 - 1000));
+    world.make("c.step", Duration::from_millis(30 * 60_000 - 1300));
+    let tracking = world.track();
+    let mut counts = Vec::new();
+    while counts.iter().sum::<u64>() < 3 {
+        let report = tracking.tracker.remove_due("models").unwrap();
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 0), "{report:?}");
+        counts.extend(Some(report.counts.quarantined).filter(|count| *count > 0));
+        std::thread::yield_now();
+    }
+    for name in ["a.step", "b.step", "c.step"] {
+        tracking.hear(&format!("removed models {name}"));
+    }
+    assert_eq!(fs::read_dir(world.path(".cleanup/quarantine")).unwrap().count(), 2, "one folder a run");
+    tracking.tracker.stop();
+    let history = tracking.engine.history(1).unwrap();
+    let run = history.runs[0].run_id.clone();
+    assert_eq!(history.runs[0].quarantined, 2);
+
+    let request = RestoreRequest { what: Restore::Run(run), hold: RestoreRequest::HOLD, mode: Mode::Apply };
+    assert_eq!(tracking.engine.restore(&request, &mut |_| {}).unwrap().restored, 2);
+    assert!(world.exists("b.step") && world.exists("c.step") && !world.exists("a.step"));
+    let again = world.track();
+    assert_eq!(again.tracker.remove_due("models").unwrap().counts.quarantined, 0, "held");
+    assert!(world.exists("b.step") && world.exists("c.step"));
+}
+
+#[test]
+fn deadlines_are_held_by_a_quarantine_that_is_not_ours_alone() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
+    world.make("a.step", 60 * MINUTE);
+    fs::create_dir(world.path(".cleanup")).unwrap();
+    fs::set_permissions(world.path(".cleanup"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!(report.status, PolicyStatus::Held);
+    assert!(report.message.unwrap().contains("chmod 700"), "and says why");
+    assert!(world.exists("a.step"));
 }

@@ -43,6 +43,8 @@ pub(crate) struct Meta {
     /// Something is mounted right here.
     pub(crate) is_mount_point: bool,
     pub(crate) uid: u32,
+    /// The permission bits alone.
+    pub(crate) permissions: u32,
     /// Allocated bytes: what removal gives back to the file system.
     pub(crate) allocated: u64,
     size: u64,
@@ -59,7 +61,9 @@ struct Times {
     born: Option<Moment>,
 }
 
-const ALWAYS: StatxFlags = StatxFlags::TYPE
+/// What is asked of every file.
+pub(crate) const ALWAYS: StatxFlags = StatxFlags::TYPE
+    .union(StatxFlags::MODE)
     .union(StatxFlags::INO)
     .union(StatxFlags::UID)
     .union(StatxFlags::BLOCKS)
@@ -152,6 +156,7 @@ impl From<&Statx> for Meta {
             mount: if has(StatxFlags::MNT_ID) { Mount::Id(statx.stx_mnt_id) } else { Mount::Device(device) },
             is_mount_point: statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             uid: statx.stx_uid,
+            permissions: u32::from(statx.stx_mode) & 0o7777,
             allocated: statx.stx_blocks.saturating_mul(512),
             size: statx.stx_size,
             links: statx.stx_nlink,

@@ -1,7 +1,8 @@
-//! Files under a root: walk, look again, remove.
+//! Files under a root: walk, look again, remove or move aside, bring back.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`), the facts about an entry (`entry`), and the removal (`remove`). No path is
+//! a single name: the walk (`walk`), the facts about an entry (`entry`), the removal (`remove`), and the quarantine
+//! (`quarantine`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
 //!
@@ -11,6 +12,7 @@ mod entry;
 mod in_use;
 mod look;
 mod pick;
+mod quarantine;
 mod read;
 mod remove;
 mod root;
@@ -26,10 +28,12 @@ pub use entry::FileId;
 pub use in_use::View;
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
+pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
 pub use root::{LockedRoot, RootError, RootLocked};
 pub use watch::{Hint, Watch, WatchError};
 
 use in_use::Users;
+use quarantine::Aside;
 use root::Root;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
@@ -47,6 +51,8 @@ pub struct Store<'a> {
     spared: Vec<FileId>,
     /// With `skip_in_use`.
     users: Option<Users>,
+    /// Where files go instead of being deleted.
+    aside: Option<Aside>,
 }
 
 impl<'a> Store<'a> {
@@ -63,7 +69,7 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users })
+        Ok(Self { policy, root, spared, users, aside: None })
     }
 
     /// Its root, to be opened by. As long as it is kept, nobody can unmount what it lies on.

@@ -117,8 +117,14 @@ impl<'a> Picked<'a> {
         if files.is_empty() {
             return ControlFlow::Continue(());
         }
-        let users = self.store.users.as_ref();
-        visitor.batch(&mut Files { dir: dir.as_fd(), folder, needs: asked, entries: &files, users, gone: 0 })
+        visitor.batch(&mut Files {
+            store: self.store,
+            dir: dir.as_fd(),
+            folder,
+            needs: asked,
+            entries: &files,
+            gone: 0,
+        })
     }
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {

@@ -150,9 +150,14 @@ impl Reading<'_, '_> {
 
         self.reader.visitor.seen(std::mem::take(&mut self.seen));
         if !files.is_empty() {
-            let Reader { store, needs, .. } = self.reader;
-            let (dir, folder, users) = (self.dir, self.folder, store.users.as_ref());
-            let mut batch = Files { dir, folder, needs: *needs, entries: &files, users, gone: 0 };
+            let mut batch = Files {
+                store: self.reader.store,
+                dir: self.dir,
+                folder: self.folder,
+                needs: self.reader.needs,
+                entries: &files,
+                gone: 0,
+            };
             self.contents.flow = self.reader.visitor.batch(&mut batch);
             self.contents.survivors |= batch.gone < files.len();
         }

@@ -28,6 +28,7 @@ mod login;
 mod openapi;
 mod plans;
 mod policies;
+mod quarantine;
 mod runs;
 mod seed;
 pub mod shapes;
@@ -73,6 +74,8 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(files::one, files::forget))
         .routes(routes!(files::hold, files::release))
         .routes(routes!(files::holds))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::restore))
         .routes(routes!(explain::explain))
         .routes(routes!(forecast::forecast))
         .routes(routes!(events::events))

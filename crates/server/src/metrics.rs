@@ -171,7 +171,7 @@ impl Metrics {
         let of = OfPolicy { policy: report.name.clone() };
         match report.kind {
             PolicyKind::Files => {
-                self.files_removed.get_or_create(&of).inc_by(report.counts.removed);
+                self.files_removed.get_or_create(&of).inc_by(report.counts.removed + report.counts.quarantined);
                 self.bytes_freed.get_or_create(&of).inc_by(report.counts.bytes_freed);
             }
             PolicyKind::Sessions => {

@@ -108,6 +108,10 @@ impl Block<'_> {
         if dirs > 0 {
             writeln!(f, "  {goes}{verb} {}{goes:#}", Number(dirs, "empty folder"))?;
         }
+        if counts.purged > 0 {
+            let (files, bytes) = (Number(counts.purged, "file"), HumanBytes(counts.purged_bytes));
+            writeln!(f, "  {goes}deleted {files}{goes:#} for good from quarantine, {bytes}")?;
+        }
         kept(f, &counts.kept)?;
         for (count, text) in [
             (counts.vanished, "gone before they could be looked at or removed"),

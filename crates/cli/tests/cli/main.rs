@@ -13,6 +13,7 @@ mod import;
 mod in_use;
 mod output;
 mod plan;
+mod restore;
 mod seed;
 mod sweep;
 mod terminal;

@@ -17,9 +17,6 @@ const NOT_BUILT: &[(&str, &str, Refused)] = &[
     ("files", "max_total_size", Refused::Any),
     ("files", "min_free", Refused::Any),
     ("files", "weight", Refused::Any),
-    ("files", "dispose", Refused::Value("quarantine")),
-    ("files", "quarantine_for", Refused::Any),
-    ("files", "quarantine_max_size", Refused::Any),
 ];
 
 /// Which values of a key are refused.
@@ -90,8 +87,7 @@ mod tests {
             Refused::Value("true") => "true".to_owned(),
             Refused::Value(value) => format!("\"{value}\""),
             Refused::Any => match key {
-                "quarantine_for" => "\"7d\"",
-                "max_total_size" | "quarantine_max_size" | "min_free" => "\"10GiB\"",
+                "max_total_size" | "min_free" => "\"10GiB\"",
                 "keep_referenced" => "{ sessions = \"s\", query = \"select path from files\" }",
                 _ => "5",
             }

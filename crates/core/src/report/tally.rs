@@ -76,6 +76,12 @@ impl Tally {
         }
     }
 
+    /// Counts something that lay in quarantine and is gone for good.
+    pub fn purged(&mut self, bytes: u64) {
+        self.counts.purged += 1;
+        self.counts.purged_bytes += bytes;
+    }
+
     /// Counts an item that could not be looked at or removed.
     pub fn failed(&mut self, error: ItemError) {
         self.errors_total += 1;
@@ -104,6 +110,8 @@ impl Tally {
         a.removed += b.removed;
         a.quarantined += b.quarantined;
         a.bytes_freed += b.bytes_freed;
+        a.purged += b.purged;
+        a.purged_bytes += b.purged_bytes;
         a.vanished += b.vanished;
         a.changed += b.changed;
         a.left_alone += b.left_alone;

@@ -11,7 +11,7 @@ use super::line::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
-use crate::engine::{Engine, Request, Turn, Watcher, sum_up};
+use crate::engine::{self, Engine, Request, Turn, Watcher, sum_up};
 use crate::files::{Doubts, Extent};
 use crate::memory::Use;
 
@@ -46,6 +46,7 @@ impl Engine {
             run_id,
             ..Request::default()
         };
+        let id = request.run_id.clone().unwrap_or_else(engine::run_id);
         let mut memory = self.memory(Use::Run);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
@@ -54,7 +55,8 @@ impl Engine {
         while let Some((name, cutoffs)) = chunks.section() {
             let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
             let extent = Extent::Planned { cutoffs, chunks: &mut chunks };
-            let turn = Turn { request: &request, doubts: Doubts::Reviewed(jump.as_ref()), at: None, watcher };
+            let turn =
+                Turn { request: &request, doubts: Doubts::Reviewed(jump.as_ref()), at: None, run_id: &id, watcher };
             let mut report = self.run_files(policy, turn, extent, &mut memory);
             chunks.pass_over();
             if let Some(error) = &chunks.failure {
@@ -66,7 +68,7 @@ impl Engine {
         if let (Some(error), true) = (chunks.failure.take(), reports.is_empty()) {
             return Err(error);
         }
-        Ok(sum_up(&request, started_at, reports, memory, jump.is_none()))
+        Ok(sum_up(&request, id, started_at, reports, memory, jump.is_none()))
     }
 }
 

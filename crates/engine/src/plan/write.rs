@@ -52,7 +52,7 @@ impl Engine {
         writing.add(&Line::Plan(header.clone()));
         let report = if request.policies.is_empty() {
             // By a request that names none, all would be meant.
-            sum_up(&request, created_at, Vec::new(), self.memory(Use::Look), true)
+            sum_up(&request, run_id(), created_at, Vec::new(), self.memory(Use::Look), true)
         } else {
             self.sweep(&request, &writing)?
         };

@@ -12,6 +12,7 @@ mod health;
 mod metrics;
 mod openapi;
 mod plans;
+mod quarantine;
 mod seed;
 mod sweeps;
 mod world;

@@ -1,7 +1,6 @@
 //! Checks of `[files.NAME]`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawAgeClock, RawDispose, RawFilePolicy, RawStamp, RawUnit};
@@ -12,9 +11,6 @@ use crate::policy::{
     AgeClock, Archives, Brakes, Depth, Dispose, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Policy,
     Quarantine, References, Room, RootLock, StampKind, Unit,
 };
-
-/// `quarantine_for`, when it is not given.
-const QUARANTINE_FOR: Duration = Duration::from_hours(7 * 24);
 
 impl Check<'_> {
     pub(super) fn file_policy(&mut self, name: &At<String>, raw: &RawFilePolicy) -> Option<FilePolicy> {
@@ -224,10 +220,10 @@ impl Check<'_> {
             return Dispose::Delete;
         }
         let keep_for = match &raw.quarantine_for {
-            None => QUARANTINE_FOR,
-            Some(given) => {
-                self.positive("quarantine_for", given, "everything would be deleted at once").unwrap_or(QUARANTINE_FOR)
-            }
+            None => Quarantine::KEEP_FOR,
+            Some(given) => self
+                .positive("quarantine_for", given, "everything would be deleted at once")
+                .unwrap_or(Quarantine::KEEP_FOR),
         };
         let max_bytes = raw.quarantine_max_size.as_ref().map(|size| size.value.0);
         Dispose::Quarantine(Quarantine { keep_for, max_bytes })
