@@ -62,6 +62,8 @@ pub struct Config {
     pub state: State,
     /// How long past runs are kept, positive (`keep_history` in `[state]`).
     pub keep_history: Duration,
+    /// Where removals are written down; `None` is nowhere.
+    pub audit: Option<Audit>,
     /// The IANA name of the zone in which schedules run; `None` is local time. Not looked up yet.
     pub time_zone: Option<String>,
     /// Every effective value and where it came from, for `config show`.
@@ -87,6 +89,17 @@ impl Default for Server {
     fn default() -> Self {
         Self { listen: LISTEN, socket: None, hosts: Vec::new(), token_file: None, stats_policy: None }
     }
+}
+
+/// The table `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The file, absolute.
+    pub file: PathBuf,
+    /// The size in bytes at which a new one is begun; at least 4,096.
+    pub max_bytes: u64,
+    /// How many full ones are kept beside it, at least 1.
+    pub keep: u32,
 }
 
 /// The key `url` in `[state]`.

@@ -18,6 +18,7 @@ use cleanup_fs_store::{FileId, RootError, Store};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
+use crate::audit::Audit;
 use crate::files::{Doubts, Extent, FileRun};
 use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
@@ -33,6 +34,8 @@ pub struct Engine {
     pub(crate) folder: PathBuf,
     /// What is known of tracked files while they are tracked.
     pub(crate) tables: Tables,
+    /// Where removals are written down.
+    pub(crate) audit: Option<Audit>,
 }
 
 /// What to sweep, and how. The default plans for all policies that are enabled, and removes nothing.
@@ -171,7 +174,8 @@ impl Engine {
     /// user's, the system's, the built-in default.
     pub fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = open::open(named)?;
-        Ok(Self { origin, config: Arc::new(config), folder, tables: Tables::default() })
+        let audit = config.audit.clone().map(Audit::new);
+        Ok(Self { origin, config: Arc::new(config), folder, tables: Tables::default(), audit })
     }
 
     /// Where the configuration came from.
@@ -222,7 +226,30 @@ impl Engine {
             });
             reports
         });
-        Ok(sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force))
+        Ok(self.sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force))
+    }
+
+    /// Sums up, and leaves behind what is to be remembered.
+    pub(crate) fn sum_up(
+        &self,
+        request: &Request,
+        id: String,
+        started_at: Moment,
+        reports: Vec<PolicyReport>,
+        memory: Memory,
+        clock_trusted: bool,
+    ) -> Report {
+        let dry_run = request.mode == Mode::Plan;
+        let usage = if dry_run { Use::Look } else { Use::Run };
+        if let (Some(audit), false) = (&self.audit, dry_run) {
+            for report in &reports {
+                audit.ended(&id, report);
+            }
+        }
+        let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
+        memory.finish(&mut report, clock_trusted, usage);
+        report.notes.extend(self.audit.as_ref().and_then(Audit::take_failure));
+        report
     }
 
     /// Runs one file policy.
@@ -298,8 +325,9 @@ impl Engine {
     /// What no store of this engine may touch.
     pub(crate) fn spared(&self, memory: &Memory) -> Vec<FileId> {
         // Even where `include = ["*"]` means them too, the files that say what to keep are kept.
-        let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path());
-        own.filter_map(FileId::of).collect()
+        let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path()).filter_map(FileId::of);
+        let audit = self.audit.iter().flat_map(Audit::files).filter_map(|file| FileId::of(&file));
+        own.chain(audit).collect()
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.
@@ -308,22 +336,6 @@ impl Engine {
         let (mode, doubts, run_id) = (Mode::Plan, Doubts::Ignore, "");
         FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id }.run(Extent::All, memory)
     }
-}
-
-/// Sums up, and leaves behind what is to be remembered.
-pub(crate) fn sum_up(
-    request: &Request,
-    id: String,
-    started_at: Moment,
-    reports: Vec<PolicyReport>,
-    memory: Memory,
-    clock_trusted: bool,
-) -> Report {
-    let dry_run = request.mode == Mode::Plan;
-    let usage = if dry_run { Use::Look } else { Use::Run };
-    let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
-    memory.finish(&mut report, clock_trusted, usage);
-    report
 }
 
 /// A run of one policy with what the request asks to be different.
@@ -351,14 +363,19 @@ pub fn run_id() -> String {
     Ulid::from_parts(millis, Ulid::generate().random()).to_string()
 }
 
-/// Passes on what a sweep of one policy says, with the policy's name.
+/// Passes on what a sweep of one policy says, with the policy's name, and has removals written down.
 pub(crate) struct PolicyWatcher<'a> {
     pub(crate) name: &'a str,
+    /// With the policy and the run, where there is a log of single things.
+    pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, &'a str)>,
     pub(crate) watcher: &'a dyn Watcher,
 }
 
 impl Observer for PolicyWatcher<'_> {
     fn judged(&self, judged: &Judged<'_>) {
+        if let Some((audit, policy, run)) = self.audit {
+            audit.judged(policy, run, judged);
+        }
         if let Some(outcome) = judged.outcome {
             tracing::debug!(policy = self.name, path = %judged.candidate.name, ?outcome, "{}", judged.verdict);
         }

@@ -122,7 +122,8 @@ impl FileRun<'_> {
         }
 
         self.watcher.ranked(name, &run.cutoffs);
-        let observer = PolicyWatcher { name, watcher: self.watcher };
+        let audit = self.engine.audit.as_ref().map(|audit| (audit, policy, self.run_id));
+        let observer = PolicyWatcher { name, audit, watcher: self.watcher };
         let table = || self.engine.tables.get(policy);
         let expire = |mut tally: Tally| {
             if acts {

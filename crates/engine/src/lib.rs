@@ -4,6 +4,7 @@
 //! see this crate and core, never a store. Calls block; a caller on an async runtime puts them on a blocking thread.
 
 pub mod answer;
+mod audit;
 mod clock;
 pub mod demo;
 mod engine;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
 
 mod answers;
+mod audit;
 mod brakes;
 mod config;
 mod confined;

@@ -11,7 +11,7 @@ use super::line::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
-use crate::engine::{self, Engine, Request, Turn, Watcher, sum_up};
+use crate::engine::{self, Engine, Request, Turn, Watcher};
 use crate::files::{Doubts, Extent};
 use crate::memory::Use;
 
@@ -68,7 +68,7 @@ impl Engine {
         if let (Some(error), true) = (chunks.failure.take(), reports.is_empty()) {
             return Err(error);
         }
-        Ok(sum_up(&request, id, started_at, reports, memory, jump.is_none()))
+        Ok(self.sum_up(&request, id, started_at, reports, memory, jump.is_none()))
     }
 }
 

@@ -331,6 +331,9 @@ struct Removing<'a> {
 impl Observer for Removing<'_> {
     fn judged(&self, judged: &Judged<'_>) {
         let Judged { candidate, verdict, outcome } = judged;
+        if let (Some(audit), true) = (&self.inner.engine.audit, outcome.is_some_and(Outcome::is_gone)) {
+            audit.judged(&self.tracked.policy, self.tracked.quarantine_run().id(), judged);
+        }
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {
