@@ -15,10 +15,12 @@ mod quarantine;
 mod read;
 mod remove;
 mod root;
+mod units;
 mod walk;
 mod watch;
+mod whole;
 
-use cleanup_core::policy::FilePolicy;
+use cleanup_core::policy::{FilePolicy, Unit};
 use cleanup_core::store::{FileStore, Visitor};
 
 pub use entry::FileId;
@@ -71,6 +73,11 @@ impl<'a> Store<'a> {
         Picked::new(self, paths)
     }
 
+    /// Whether this is a file or folder that says what to keep.
+    pub(crate) fn is_spared(&self, id: &FileId) -> bool {
+        self.spared.contains(id)
+    }
+
     /// Finds out what this store would make of one path below the root, without touching it.
     pub fn look(&self, path: &[u8]) -> Look {
         look::look(self, path)
@@ -79,6 +86,9 @@ impl<'a> Store<'a> {
 
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        walk::Walk::new(self, visitor).run();
+        match self.policy.unit {
+            Unit::File => walk::Walk::new(self, visitor).run(),
+            Unit::Directory => units::offer(self, visitor),
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 
 use cleanup_core::candidate::{Class, Name};
+use cleanup_core::policy::Unit;
 use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 
 use crate::Store;
@@ -16,6 +17,7 @@ use crate::entry::needs;
 use crate::look::{Look, c_name, open_folder};
 use crate::read::{Looked, look_at};
 use crate::remove::Files;
+use crate::units;
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
@@ -34,6 +36,18 @@ impl<'a> Picked<'a> {
         paths.sort_unstable_by_key(|path| folder_and_name(path));
         paths.dedup();
         Self { store, paths }
+    }
+
+    /// Offers whole directories directly below the root.
+    fn offer_units(&self, visitor: &dyn Visitor) {
+        let Ok(root) = self.store.root.reopen() else { return };
+        for path in self.paths.iter().filter(|path| !path.contains(&b'/')) {
+            visitor.seen(Seen { scanned: 1, ..Seen::default() });
+            let Ok(name) = c_name(path) else { continue };
+            if units::offer_one(self.store, visitor, root.as_fd(), &name).is_break() {
+                return;
+            }
+        }
     }
 
     /// Offers files of one folder.
@@ -90,6 +104,9 @@ impl<'a> Picked<'a> {
 
 impl FileStore for Picked<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
+        if self.store.policy.unit == Unit::Directory {
+            return self.offer_units(visitor);
+        }
         for same in self.paths.chunk_by(|a, b| folder_and_name(a).0 == folder_and_name(b).0) {
             for batch in same.chunks(BATCH) {
                 let names: Vec<_> = batch.iter().map(|path| folder_and_name(path).1).collect();
