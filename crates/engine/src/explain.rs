@@ -11,6 +11,7 @@ use cleanup_fs_store::{Look, RootError};
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Severity};
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
+use crate::quarantine;
 use crate::track::Tables;
 use crate::{clock, place, rows};
 
@@ -95,7 +96,7 @@ impl Engine {
             ),
             Err(error) => finding(Severity::Error, error.to_string(), None),
             Ok(store) => match store.may_remove() {
-                Ok(()) => None,
+                Ok(()) => quarantine::check(&store, policy).and_then(|why| finding(Severity::Error, why, None)),
                 Err(why) => finding(Severity::Error, format!("files in {root} cannot be removed: {why}"), None),
             },
         }

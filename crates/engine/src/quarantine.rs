@@ -30,13 +30,22 @@ pub(crate) fn prepare_as<'a>(
     run: impl FnOnce() -> Arc<QuarantineRun>,
     now: Moment,
 ) -> Result<Store<'a>, String> {
-    match (policy.dispose, policy.unit) {
-        (Dispose::Delete, Unit::File) => Ok(store),
-        // A directory leaves its place in one step, also where it is deleted then.
-        (Dispose::Quarantine(_), _) | (_, Unit::Directory) => {
-            store.into_quarantine(run(), now).map_err(|error| format!("held back: {error}"))
-        }
+    if needs_one(policy) {
+        store.into_quarantine(run(), now).map_err(|error| format!("held back: {error}"))
+    } else {
+        Ok(store)
     }
+}
+
+/// Why a policy could move nothing aside, in words.
+pub(crate) fn check(store: &Store<'_>, policy: &FilePolicy) -> Option<String> {
+    let opened = if needs_one(policy) { store.quarantine(&|_| true) } else { Ok(None) };
+    opened.err().map(|error| error.to_string())
+}
+
+/// Whether a policy moves anything aside: a directory leaves its place in one step, also where it is deleted then.
+fn needs_one(policy: &FilePolicy) -> bool {
+    policy.dispose != Dispose::Delete || policy.unit == Unit::Directory
 }
 
 /// Deletes for good what has been in quarantine long enough, or is too much.
@@ -87,7 +96,7 @@ fn tallied(
         Ok(None) => Tally::default(),
         Ok(Some(quarantine)) => act(&quarantine),
         // Whatever lies there is none of the concern of a policy that never moved anything there.
-        Err(_) if policy.dispose == Dispose::Delete && policy.unit == Unit::File => Tally::default(),
+        Err(_) if !needs_one(policy) => Tally::default(),
         Err(error) => {
             let mut tally = Tally::default();
             tally.failed(ItemError::new(Name { folder: b"", last: b".cleanup" }, error.to_string()));

@@ -76,6 +76,9 @@ pub enum RestoreError {
         /// Those that begin so.
         candidates: Vec<String>,
     },
+    /// There may be something, but it cannot be looked at.
+    #[error("nothing was restored: {0}")]
+    Unreadable(String),
     /// A policy is being swept.
     #[error("{0}: a sweep of this policy is running; try again when it has ended")]
     Busy(String),
@@ -85,6 +88,18 @@ pub enum RestoreError {
          `--hold 0s` restores it all the same"
     )]
     NotHeld(String),
+}
+
+impl RestoreError {
+    /// That nothing is there is not known where not all could be looked at.
+    fn unless(self, problems: &[String]) -> Self {
+        match self {
+            Self::NeverKept | Self::Nothing | Self::NoSuchRun(_) if !problems.is_empty() => {
+                Self::Unreadable(problems.join("; "))
+            }
+            other => other,
+        }
+    }
 }
 
 /// One policy's root, opened.
@@ -152,7 +167,8 @@ impl Engine {
                 Err(error) => restored.problems.extend(problem_of(policy, &error.to_string())),
             }
         }
-        let mut chosen = self.choose(&request.what, &places, &quarantines, &mut restored)?;
+        let chosen = self.choose(&request.what, &places, &quarantines, &mut restored);
+        let mut chosen = chosen.map_err(|error| error.unless(&restored.problems))?;
 
         let locked = lock(&mut memory, request.mode, &places, &chosen)?;
         let mut back = Counting { restored: &mut restored, places: &places, each };

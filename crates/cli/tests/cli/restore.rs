@@ -214,7 +214,12 @@ fn a_strangers_quarantine_holds_the_policy_and_names_the_way_out() {
     held.exits(4);
     assert!(held.err.contains("chmod 700 [folder]/out/.cleanup"), "{held}");
     assert_eq!(world.left("out"), ["a.tmp"]);
-    world.run("restore").exits(3);
+    let restore = world.run("restore");
+    restore.exits(3);
+    assert!(restore.err.contains("chmod 700"), "not that there is nothing: {restore}");
+    let check = world.run("config check");
+    check.exits(1);
+    assert!(check.out.contains("chmod 700"), "{check}");
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &config.replace(QUARANTINE, ""));
     assert!(world.run("").is_fine().starts_with("Removed 1 file"), "no concern of a policy that deletes");
