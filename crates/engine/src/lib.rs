@@ -14,6 +14,7 @@ mod open;
 mod past;
 mod place;
 mod quarantine;
+mod quarantined;
 mod restore;
 mod rows;
 pub mod track;
