@@ -13,6 +13,7 @@ use cleanup_pg_sessions::Obstacle;
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
+use crate::quarantine;
 use crate::{clock, place, rows};
 
 impl Engine {
@@ -126,6 +127,9 @@ impl Engine {
             Err(error) => finding(Severity::Error, error.to_string(), None),
             Ok(store) => match store.may_remove() {
                 Ok(()) => {
+                    if let Some(why) = quarantine::check(&store, policy) {
+                        return finding(Severity::Error, why, None);
+                    }
                     let unknown = rows::referenced(policy, &self.config, &self.folder).err()?;
                     let severity = match &unknown {
                         Obstacle::Skipped { .. } => Severity::Warning,

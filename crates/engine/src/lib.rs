@@ -16,6 +16,7 @@ mod past;
 mod place;
 pub mod plan;
 mod quarantine;
+mod quarantined;
 mod restore;
 mod rows;
 pub mod track;

@@ -21,8 +21,9 @@ use crate::open::Origin;
 use crate::{clock, place};
 
 /// The keys that decide what goes: a change in one of them is a reason to look twice.
-const DECIDING: [&str; 12] = [
+const DECIDING: [&str; 13] = [
     "root",
+    "unit",
     "include",
     "exclude",
     "archives",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cleanup_core::candidate::Name;
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Dispose, FilePolicy, Quarantine as Bounds};
+use cleanup_core::policy::{Dispose, FilePolicy, Quarantine as Bounds, Unit};
 use cleanup_core::report::{ItemError, Tally};
 use cleanup_fs_store::{Quarantine, QuarantineError, QuarantineRun, Store};
 
@@ -30,14 +30,27 @@ pub(crate) fn prepare_as<'a>(
     run: impl FnOnce() -> Arc<QuarantineRun>,
     now: Moment,
 ) -> Result<Store<'a>, String> {
-    match policy.dispose {
-        Dispose::Delete => Ok(store),
-        Dispose::Quarantine(_) => store.into_quarantine(run(), now).map_err(|error| format!("held back: {error}")),
+    if needs_one(policy) {
+        store.into_quarantine(run(), now).map_err(|error| format!("held back: {error}"))
+    } else {
+        Ok(store)
     }
+}
+
+/// Why a policy could move nothing aside, in words.
+pub(crate) fn check(store: &Store<'_>, policy: &FilePolicy) -> Option<String> {
+    let opened = if needs_one(policy) { store.quarantine(&|_| true) } else { Ok(None) };
+    opened.err().map(|error| error.to_string())
+}
+
+/// Whether a policy moves anything aside: a directory leaves its place in one step, also where it is deleted then.
+fn needs_one(policy: &FilePolicy) -> bool {
+    policy.dispose != Dispose::Delete || policy.unit == Unit::Directory
 }
 
 /// Deletes for good what has been in quarantine long enough, or is too much.
 pub(crate) fn expire(store: &Store<'_>, policy: &FilePolicy, config: &Config, now: Moment) -> Tally {
+    store.rest_quarantine();
     tallied(policy, open(store, policy, config), |quarantine| quarantine.expire(bounds(policy), now))
 }
 
@@ -83,7 +96,7 @@ fn tallied(
         Ok(None) => Tally::default(),
         Ok(Some(quarantine)) => act(&quarantine),
         // Whatever lies there is none of the concern of a policy that never moved anything there.
-        Err(_) if policy.dispose == Dispose::Delete => Tally::default(),
+        Err(_) if !needs_one(policy) => Tally::default(),
         Err(error) => {
             let mut tally = Tally::default();
             tally.failed(ItemError::new(Name { folder: b"", last: b".cleanup" }, error.to_string()));

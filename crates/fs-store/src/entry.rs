@@ -15,8 +15,8 @@ use rustix::io::Errno;
 /// Which file this is, as long as it exists: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
-    device: (u32, u32),
-    inode: u64,
+    pub(crate) device: (u32, u32),
+    pub(crate) inode: u64,
 }
 
 impl From<&Identity> for FileId {

@@ -16,12 +16,14 @@ mod quarantine;
 mod read;
 mod remove;
 mod root;
+mod units;
 mod walk;
 mod watch;
+mod whole;
 
 use std::sync::Arc;
 
-use cleanup_core::policy::{FilePolicy, InUse};
+use cleanup_core::policy::{FilePolicy, InUse, Unit};
 use cleanup_core::store::{FileStore, Visitor};
 
 pub use entry::FileId;
@@ -112,6 +114,11 @@ impl<'a> Store<'a> {
         Picked::new(self, wanted)
     }
 
+    /// Whether this is a file or folder that says what to keep.
+    pub(crate) fn is_spared(&self, id: &FileId) -> bool {
+        self.spared.contains(id)
+    }
+
     /// Finds out what this store would make of one path below the root, without touching it.
     pub fn look(&self, path: &[u8]) -> Look {
         look::look(self, path)
@@ -120,6 +127,9 @@ impl<'a> Store<'a> {
 
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        walk::Walk::new(self, visitor).run();
+        match self.policy.unit {
+            Unit::File => walk::Walk::new(self, visitor).run(),
+            Unit::Directory => units::offer(self, visitor),
+        }
     }
 }

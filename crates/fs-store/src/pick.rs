@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use cleanup_core::candidate::{Class, Identity, Name, Stamp};
-use cleanup_core::policy::EmptyDirs;
+use cleanup_core::policy::{EmptyDirs, Unit};
 use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 use rustix::io::Errno;
 
@@ -19,6 +19,7 @@ use crate::entry::{FileId, Meta, in_words, needs};
 use crate::look::{Look, c_name, open_folder};
 use crate::read::{Looked, look_at};
 use crate::remove::{EmptyDirectory, File, Files};
+use crate::units;
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
@@ -35,7 +36,7 @@ pub struct Wanted<'a> {
 /// What a path has to be still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Same {
-    /// This file, unchanged.
+    /// This file, unchanged; with `unit = "directory"` this directory, with all that is in it.
     File(Identity),
     /// This directory, with nothing in it. What was in it has gone meanwhile, so its age counts from this stamp.
     EmptyDirectory {
@@ -44,6 +45,14 @@ pub enum Same {
         /// From before anything in it was touched.
         stamp: Stamp,
     },
+}
+
+impl Same {
+    fn identity(&self) -> &Identity {
+        match self {
+            Self::File(identity) | Self::EmptyDirectory { identity, .. } => identity,
+        }
+    }
 }
 
 /// Some files of a store.
@@ -70,6 +79,19 @@ impl<'a> Picked<'a> {
         files.dedup_by_key(|wanted| wanted.path);
         directories.sort_unstable_by_key(|(path, ..)| std::cmp::Reverse(depth(path)));
         Self { store, files, directories }
+    }
+
+    /// Offers whole directories directly below the root.
+    fn offer_units(&self, visitor: &dyn Visitor) {
+        let Ok(root) = self.store.root.reopen() else { return };
+        for Wanted { path, same } in self.files.iter().filter(|wanted| !wanted.path.contains(&b'/')) {
+            visitor.seen(Seen { scanned: 1, ..Seen::default() });
+            let Ok(name) = c_name(path) else { continue };
+            let wanted = same.as_ref().map(Same::identity);
+            if units::offer_one(self.store, visitor, root.as_fd(), &name, wanted).is_break() {
+                return;
+            }
+        }
     }
 
     /// Offers files of one folder.
@@ -167,6 +189,9 @@ const FOLDER: rustix::fs::OFlags = rustix::fs::OFlags::PATH
 
 impl FileStore for Picked<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
+        if self.store.policy.unit == Unit::Directory {
+            return self.offer_units(visitor);
+        }
         for same in self.files.chunk_by(|a, b| folder_and_name(a.path).0 == folder_and_name(b.path).0) {
             for batch in same.chunks(BATCH) {
                 if self.offer_folder(visitor, folder_and_name(batch[0].path).0, batch).is_break() {

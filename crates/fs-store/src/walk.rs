@@ -20,7 +20,7 @@ use crate::read::{Names, Reader};
 use crate::remove::EmptyDirectory;
 
 /// How many frames keep their descriptors, beside the root.
-const OPEN: usize = 16;
+pub(crate) const OPEN: usize = 16;
 
 /// One walk through everything below the root.
 pub(crate) struct Walk<'a> {
@@ -186,7 +186,7 @@ impl<'a> Walk<'a> {
 }
 
 /// Opens the directory above one that is open, if it is still the one that the walk came from.
-fn reopen_above(below: BorrowedFd<'_>, expected: FileId) -> Option<OwnedFd> {
+pub(crate) fn reopen_above(below: BorrowedFd<'_>, expected: FileId) -> Option<OwnedFd> {
     let dir = entry::open_dir(below, c"..").ok()?;
     (Meta::of(&dir).ok()?.id == expected).then_some(dir)
 }

@@ -91,7 +91,7 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let Self { registry, .. } = self;
-        registry.register("files_removed", "Files removed", self.files_removed.clone());
+        registry.register("files_removed", "Files removed or moved into quarantine", self.files_removed.clone());
         registry.register("bytes_freed", "Allocated bytes of what was removed", self.bytes_freed.clone());
         registry.register("sessions_removed", "Session rows removed", self.sessions_removed.clone());
         let errors = "Items that failed (item), policies that could not run (policy), databases that were away";

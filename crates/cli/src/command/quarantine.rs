@@ -34,7 +34,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
         let zone = TimeZone::system();
         let kept = all.policies.iter().filter(|policy| policy.files > 0);
         for policy in kept.clone() {
-            console.out.print(QuarantineSum { policy, now, zone: &zone });
+            console.out.print(QuarantineSum { policy, noun: places.noun(&policy.policy), now, zone: &zone });
         }
         if kept.count() == 0 {
             let keeps = engine.config().files.iter().any(|policy| matches!(policy.dispose, Dispose::Quarantine(_)));

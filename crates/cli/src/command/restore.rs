@@ -109,7 +109,7 @@ fn refused(error: &RestoreError, console: &mut Console) -> Result<Vec<Fault>, Fa
             console.problem(&Problem::error(error));
             Ok(vec![Fault::Locked])
         }
-        RestoreError::NeverKept | RestoreError::Nothing | RestoreError::NoSuchRun(_) => {
+        RestoreError::NeverKept | RestoreError::Nothing | RestoreError::NoSuchRun(_) | RestoreError::Unreadable(_) => {
             console.problem(&Problem::error(error));
             Ok(vec![Fault::Unfinished])
         }

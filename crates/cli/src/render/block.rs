@@ -83,7 +83,7 @@ impl Block<'_> {
         let Self { report, mode, theme: Theme { goes, error, .. }, .. } = self;
         let counts = &report.counts;
         let noun = match report.kind {
-            PolicyKind::Files => "file",
+            PolicyKind::Files => self.places.noun(&report.name),
             PolicyKind::Sessions => "session",
         };
         let (verb, taken, bytes) = match mode {
@@ -109,7 +109,7 @@ impl Block<'_> {
             writeln!(f, "  {goes}{verb} {}{goes:#}", Number(dirs, "empty folder"))?;
         }
         if counts.purged > 0 {
-            let (files, bytes) = (Number(counts.purged, "file"), HumanBytes(counts.purged_bytes));
+            let (files, bytes) = (Number(counts.purged, noun), HumanBytes(counts.purged_bytes));
             writeln!(f, "  {goes}deleted {files}{goes:#} for good from quarantine, {bytes}")?;
         }
         kept(f, &counts.kept)?;

@@ -43,6 +43,7 @@ impl fmt::Display for QuarantineLine<'_> {
 /// What one policy has there.
 pub(crate) struct QuarantineSum<'a> {
     pub(crate) policy: &'a QuarantinedPolicy,
+    pub(crate) noun: &'static str,
     pub(crate) now: Moment,
     pub(crate) zone: &'a TimeZone,
 }
@@ -50,7 +51,7 @@ pub(crate) struct QuarantineSum<'a> {
 impl fmt::Display for QuarantineSum<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let QuarantinedPolicy { policy, files, bytes, next_purge_at, .. } = self.policy;
-        write!(f, "{policy}: {} in quarantine, {}", Number(*files, "file"), HumanBytes(*bytes))?;
+        write!(f, "{policy}: {} in quarantine, {}", Number(*files, self.noun), HumanBytes(*bytes))?;
         match next_purge_at {
             Some(at) if *at > self.now => {
                 write!(f, "; the first goes for good after {}", When { at: *at, now: self.now, zone: self.zone })

@@ -214,7 +214,12 @@ fn a_strangers_quarantine_holds_the_policy_and_names_the_way_out() {
     held.exits(4);
     assert!(held.err.contains("chmod 700 [folder]/out/.cleanup"), "{held}");
     assert_eq!(world.left("out"), ["a.tmp"]);
-    world.run("restore").exits(3);
+    let restore = world.run("restore");
+    restore.exits(3);
+    assert!(restore.err.contains("chmod 700"), "not that there is nothing: {restore}");
+    let check = world.run("config check");
+    check.exits(1);
+    assert!(check.out.contains("chmod 700"), "{check}");
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &config.replace(QUARANTINE, ""));
     assert!(world.run("").is_fine().starts_with("Removed 1 file"), "no concern of a policy that deletes");
@@ -261,4 +266,95 @@ fn killed_at_any_moment_each_file_is_in_exactly_one_place() {
     assert_eq!(world.left("out"), ["young.tmp"]);
     world.run("restore out").exits(0);
     assert_eq!(world.left("out").len(), all + 1);
+}
+
+/// Two exported models, one of which is still worked on.
+fn models(more: &str) -> World {
+    let world = World::new();
+    let config = format!(
+        "[files.models]\nroot = \"models\"\ninclude = [\"*\"]\nmax_age = \"1h\"\nunit = \"directory\"\n{more}\n"
+    );
+    world.write("cleanup.toml", &config);
+    for file in ["done/mesh.step", "done/parts/a.step", "live/mesh.step"] {
+        world.file(format!("models/{file}"), 2 * HOUR);
+    }
+    world.file("models/live/parts/b.step", MINUTE);
+    world
+}
+
+#[test]
+fn a_directory_goes_whole_and_comes_back_whole() {
+    let world = models(QUARANTINE);
+    let plan = world.run("--dry-run -v");
+    assert!(plan.is_fine().contains("models/done"), "{plan}");
+    assert!(plan.out.contains("directories in models older than 1h"), "{plan}");
+    assert!(plan.out.contains("would remove 1 of 2 directories"), "{plan}");
+    let stats = world.run("stats --json").json();
+    assert_eq!((&stats["policies"][0]["total_files"], &stats["policies"][0]["due_files"]), (&2.into(), &1.into()));
+    assert_eq!(world.run("list --due").is_fine().lines().count(), 1);
+    let inside = world.run("explain models/done/mesh.step");
+    assert!(inside.is_fine().contains("with the whole directory"), "{inside}");
+    assert!(world.run("explain models/done").is_fine().contains("older than max_age 1h"));
+
+    let report = world.run("--json").json();
+    assert_eq!(report["policies"][0]["quarantined"], 1);
+    assert_eq!(world.left("models"), ["live"]);
+    assert!(world.run("explain models/done").is_fine().contains("moved into quarantine at "));
+    world.run("restore models/done").is_fine();
+    assert_eq!(world.left("models/done"), ["mesh.step", "parts"]);
+    assert_eq!(world.run("--json").json()["policies"][0]["kept"]["held"], 1);
+}
+
+#[test]
+fn a_directory_that_is_deleted_leaves_nothing_behind() {
+    let world = models("");
+    assert_eq!(world.run("--json").json()["policies"][0]["removed"], 1);
+    assert_eq!(world.left("models"), ["live"]);
+    assert_eq!(fs::read_dir(world.path("models/.cleanup/quarantine")).unwrap().count(), 0);
+    assert_eq!(world.run("").is_fine(), "");
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_stays_and_is_named() {
+    let world = models("");
+    fs::set_permissions(world.path("models/done/parts"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(world.path("models"), fs::Permissions::from_mode(0o777)).unwrap();
+    let Some(mut command) = world.command_as_nobody(&[]) else { return };
+    let ran = world.ran(command.output().unwrap());
+    ran.exits(3);
+    assert!(
+        ran.err.to_lowercase().contains("models: done: the whole directory stays: parts: permission denied"),
+        "{ran}"
+    );
+    assert_eq!(world.left("models"), ["done", "live"]);
+}
+
+#[test]
+fn killed_at_any_moment_a_directory_is_whole_where_it_was_or_on_its_way_out() {
+    let world = models("");
+    for round in 0_u64..30 {
+        for index in 0..6 {
+            for file in 0..6 {
+                world.file(format!("models/{round}-{index}/deep/{file}"), 2 * HOUR);
+            }
+        }
+        let mut child = world.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut nothing = std::io::sink();
+        for byte in 0..round * 8000 {
+            nothing.write_all(&byte.to_le_bytes()).unwrap();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for left in world.left("models").iter().filter(|name| !matches!(name.as_str(), "done" | "live")) {
+            assert_eq!(world.left(&format!("models/{left}/deep")).len(), 6, "round {round}: {left}");
+        }
+    }
+    world.run("").exits(0);
+    assert_eq!(world.left("models"), ["live"]);
+    world.run("").exits(0);
+    assert_eq!(
+        fs::read_dir(world.path("models/.cleanup/quarantine")).unwrap().count(),
+        0,
+        "the next sweep finishes it"
+    );
 }

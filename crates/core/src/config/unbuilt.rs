@@ -11,7 +11,6 @@ use super::diagnostic::Diagnostic;
 
 /// Keys without an effect yet: the kind of policy, the key, and which of its values is refused.
 const NOT_BUILT: &[(&str, &str, Refused)] = &[
-    ("files", "unit", Refused::Value("directory")),
     ("files", "keep_newest", Refused::Any),
     ("files", "max_files", Refused::Any),
     ("files", "max_total_size", Refused::Any),

@@ -21,8 +21,9 @@ use super::folder::{self, Missing, RunFolder, file_name};
 use super::note::{self, Header, Leaving};
 use super::{QuarantineError, QuarantineRun};
 use crate::Store;
-use crate::entry::{Meta, in_words};
+use crate::entry::{self, Meta, in_words};
 use crate::remove::File;
+use crate::whole::{self, Sum};
 
 /// Where the files of one run go.
 #[derive(Debug)]
@@ -42,8 +43,8 @@ struct Opened {
     is_torn: bool,
 }
 
-/// A file that has been moved aside and not been looked at yet.
-pub(super) struct Moved {
+/// What has been moved aside.
+pub(crate) struct Moved {
     dir: Arc<OwnedFd>,
     number: u64,
 }
@@ -54,6 +55,13 @@ impl Store<'_> {
     pub fn into_quarantine(self, run: Arc<QuarantineRun>, now: Moment) -> Result<Self, QuarantineError> {
         folder::quarantine(&self, Missing::Leave)?;
         Ok(Self { aside: Some(Aside { run, now, opened: Mutex::default() }), ..self })
+    }
+
+    /// Lets go of the run's folder in quarantine, until the next file is moved into it.
+    pub fn rest_quarantine(&self) {
+        if let Some(aside) = &self.aside {
+            aside.rest(self);
+        }
     }
 }
 
@@ -72,6 +80,32 @@ impl Aside {
         match self.rename(store, dir, file.name, &leaving) {
             Ok(moved) => moved.settle(dir, file.name, &file.identity),
             Err(outcome) => outcome,
+        }
+    }
+
+    /// Moves a whole directory aside that has just been looked at.
+    pub(crate) fn take_whole(
+        &self,
+        store: &Store<'_>,
+        root: BorrowedFd<'_>,
+        name: &CStr,
+        sum: &Sum,
+        why: &Remove,
+    ) -> Result<Moved, Outcome> {
+        let name_below = Name { folder: b"", last: name.to_bytes() };
+        let leaving = Leaving { name: name_below, identity: sum.identity, bytes: sum.bytes, why, at: self.now };
+        self.rename(store, root, name, &leaving)?.settle_whole(store, root, name, sum)
+    }
+
+    /// Lets go of the folder; it goes when nothing is left in it.
+    fn rest(&self, store: &Store<'_>) {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if opened.is_some() {
+            drop(opened);
+            let folder = RunFolder::new(&self.run.id, &store.policy.rule.name);
+            if let Ok(Some(run)) = folder.open(store) {
+                run.tidy();
+            }
         }
     }
 
@@ -126,6 +160,27 @@ impl Aside {
 }
 
 impl Moved {
+    /// Deletes a whole directory for good that has been moved aside.
+    pub(crate) fn delete(self, store: &Store<'_>) -> Result<(), String> {
+        whole::delete(store, self.dir.as_fd(), &self.name()).map(drop)
+    }
+
+    /// Looks at a whole directory that came, and puts it back when anything in it is not as it was judged.
+    pub(super) fn settle_whole(
+        self,
+        store: &Store<'_>,
+        home: BorrowedFd<'_>,
+        name: &CStr,
+        judged: &Sum,
+    ) -> Result<Self, Outcome> {
+        let found = entry::open_dir(&*self.dir, &self.name()).map_err(in_words);
+        if found.and_then(|dir| whole::look(store, dir)).is_ok_and(|found| found.is_same(judged)) {
+            Ok(self)
+        } else {
+            Err(self.put_back(home, name))
+        }
+    }
+
     /// Looks at what came, and puts it back when it is not what was judged. The move itself changes `ctime`.
     pub(super) fn settle(self, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
         let is_same = Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS).is_ok_and(|meta| {

@@ -3,6 +3,9 @@
 //! The oldest goes first, and each is counted as what it gave back. A folder in which nothing is left goes with its
 //! notes.
 
+use std::ffi::CStr;
+use std::os::fd::AsFd as _;
+
 use cleanup_core::candidate::Name;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::Quarantine as Bounds;
@@ -12,7 +15,9 @@ use rustix::io::Errno;
 
 use super::folder::{OpenRun, RunFolder, file_name};
 use super::{Item, Quarantine};
+use crate::Store;
 use crate::entry::{self, Meta, in_words};
+use crate::whole;
 
 /// One thing in quarantine, as little of it as the order of age needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +57,7 @@ impl Quarantine<'_> {
                 fail(&mut tally, &folder.path(), error.to_string());
             }
             for number in old {
-                delete(&run, number, &mut tally);
+                delete(self.store, &run, number, &mut tally);
             }
             run.tidy();
         }
@@ -96,7 +101,7 @@ impl Quarantine<'_> {
                 }
             }
             if let Some((_, run)) = &open {
-                delete(run, aged.number, tally);
+                delete(self.store, run, aged.number, tally);
                 listed = listed.saturating_add(aged.bytes);
             }
         }
@@ -113,23 +118,30 @@ impl Quarantine<'_> {
     }
 }
 
-/// Deletes one thing for good.
-fn delete(run: &OpenRun, number: u64, tally: &mut Tally) {
+/// Deletes one thing for good, a whole directory with all that is in it.
+fn delete(store: &Store<'_>, run: &OpenRun, number: u64, tally: &mut Tally) {
     let name = file_name(number);
-    let gone = Meta::of_entry(&run.dir, &name, entry::ALWAYS).and_then(|meta| {
-        rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty())?;
+    let meta = match Meta::of_entry(&run.dir, &name, entry::ALWAYS) {
+        Ok(meta) => meta,
+        // It was brought back meanwhile.
+        Err(Errno::NOENT) => return,
+        Err(error) => return fail(tally, &path_of(run, &name), in_words(error)),
+    };
+    let gone = if meta.is_dir() {
+        whole::delete(store, run.dir.as_fd(), &name)
+    } else {
         // What has other names gives nothing back yet.
-        Ok(if meta.identity().links > 1 { 0 } else { meta.allocated })
-    });
+        let bytes = if meta.identity().links > 1 { 0 } else { meta.allocated };
+        rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty()).map(|()| bytes).map_err(in_words)
+    };
     match gone {
         Ok(bytes) => tally.purged(bytes),
-        // It was brought back meanwhile.
-        Err(Errno::NOENT) => {}
-        Err(error) => {
-            let path = Name { folder: &run.folder.path(), last: name.to_bytes() }.to_bytes();
-            fail(tally, &path, in_words(error));
-        }
+        Err(error) => fail(tally, &path_of(run, &name), error),
     }
+}
+
+fn path_of(run: &OpenRun, name: &CStr) -> Vec<u8> {
+    Name { folder: &run.folder.path(), last: name.to_bytes() }.to_bytes()
 }
 
 fn fail(tally: &mut Tally, path: &[u8], error: String) {

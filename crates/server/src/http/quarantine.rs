@@ -153,6 +153,10 @@ fn refused(error: &RestoreError) -> Problem {
         RestoreError::AmbiguousRun { .. } => Problem::of(Kind::BadValue, error.to_string()),
         RestoreError::Busy(_) => Problem::plain(StatusCode::CONFLICT, error.to_string()),
         // Why may name a path, so only the log says it.
+        RestoreError::Unreadable(_) => {
+            tracing::warn!("{error}");
+            Problem::of(Kind::NotNow, "the quarantine cannot be looked at now; the log says why")
+        }
         RestoreError::NotHeld(_) => {
             tracing::warn!("{error}");
             Problem::of(Kind::MemoryAway, "what would come back cannot be held now, so it stays; the log says why")

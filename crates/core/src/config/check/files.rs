@@ -138,6 +138,7 @@ impl Check<'_> {
         let others = [
             ("recursive", raw.recursive == Some(true), "all that is in a directory goes with it"),
             ("max_depth", raw.max_depth.is_some(), "all that is in a directory goes with it"),
+            ("skip_in_use", raw.skip_in_use == Some(true), "what is in a directory is not asked for one by one"),
             ("remove_empty_dirs", raw.remove_empty_dirs.is_some(), "an empty directory goes by its own age"),
             ("track", raw.track == Some(true), "what appears in a directory makes it young again"),
         ];
