@@ -281,6 +281,24 @@ impl Tracker {
         Some((0..hours).map(|number| hour(&mut from, number == 0)).collect())
     }
 
+    /// The files that are due next over all policies, the earliest first; for those that only observe, too.
+    pub fn next_files(&self, most: usize) -> Vec<TrackedFile> {
+        let mut next = Vec::new();
+        for tracked in &self.inner.policies {
+            let table = locked(&tracked.table);
+            next.extend(table.earliest_files(most).map(|(path, entry)| tracked.file(path, entry)));
+        }
+        next.sort_by_key(|file| file.due_at);
+        next.truncate(most);
+        next
+    }
+
+    /// How many files of a policy are due now, and their allocated bytes; `None` for a policy that is not tracked.
+    pub fn due_now(&self, policy: &str) -> Option<(u64, u64)> {
+        let tracked = self.inner.find(policy)?;
+        Some(locked(&tracked.table).due_between(Moment::EPOCH, clock::now()))
+    }
+
     /// Lets looks and removals end after the item in hand, without waiting for that; [`Tracker::stop`] is to follow.
     pub fn stop_soon(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
