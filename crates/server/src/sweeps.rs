@@ -19,9 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod heard;
+mod plan;
 mod watcher;
 
+pub(crate) use self::plan::Planned;
+
 use self::heard::Tracked;
+use self::plan::Plan;
 use self::watcher::FlightWatcher;
 use crate::feed::Feed;
 use crate::logs;
@@ -53,8 +57,9 @@ pub struct Flight {
     pub(crate) policies: Vec<String>,
     pub(crate) scanned: AtomicU64,
     pub(crate) removed: AtomicU64,
-    include_archives: bool,
+    pub(crate) include_archives: bool,
     progress: watch::Sender<Progress>,
+    plan: Plan,
 }
 
 #[derive(Debug, Default)]
@@ -75,12 +80,18 @@ impl Flight {
             removed: AtomicU64::new(0),
             include_archives: request.include_archives,
             progress: watch::Sender::default(),
+            plan: Plan::default(),
         }
     }
 
     /// The policies that have ended so far.
     pub(crate) fn ended(&self) -> Vec<PolicyReport> {
         self.progress.borrow().ended.clone()
+    }
+
+    /// What a dry run would take: the first files of each policy.
+    pub(crate) fn planned(&self) -> Vec<Planned> {
+        self.plan.shown()
     }
 
     /// Whether it still has to do with a policy.
@@ -176,7 +187,7 @@ pub struct Sweeps {
 #[derive(Debug, Default)]
 struct Inner {
     flights: Vec<Arc<Flight>>,
-    finished: VecDeque<Arc<Report>>,
+    finished: VecDeque<(Arc<Report>, Arc<Flight>)>,
 }
 
 impl Sweeps {
@@ -224,7 +235,14 @@ impl Sweeps {
 
     /// The report of a sweep that ended lately.
     pub(crate) fn finished(&self, run_id: &str) -> Option<Arc<Report>> {
-        self.lock().finished.iter().find(|report| report.run_id == run_id).cloned()
+        self.lock().finished.iter().find(|(report, _)| report.run_id == run_id).map(|(report, _)| Arc::clone(report))
+    }
+
+    /// A dry run that ended lately.
+    pub(crate) fn dry_run(&self, run_id: &str) -> Option<Arc<Flight>> {
+        let inner = self.lock();
+        let found = inner.finished.iter().find(|(report, _)| report.dry_run && report.run_id == run_id);
+        found.map(|(_, flight)| Arc::clone(flight))
     }
 
     /// Waits until no sweep is going on. None may be started any more.
@@ -277,7 +295,7 @@ impl Sweeps {
         if inner.finished.len() >= KEPT {
             inner.finished.pop_front();
         }
-        inner.finished.push_back(Arc::clone(&report));
+        inner.finished.push_back((Arc::clone(&report), Arc::clone(&flight)));
         drop(inner);
         flight.progress.send_modify(|progress| progress.report = Some(report));
     }

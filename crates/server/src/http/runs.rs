@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::config::State as Memory;
-use cleanup_core::report::RunStatus;
+use cleanup_core::report::{Report, RunStatus};
 use cleanup_core::sweep::Mode;
 use cleanup_engine::answer::PastRun;
 use cleanup_engine::{self as engine, Engine, MemoryError};
@@ -74,14 +74,19 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, Part(id): Part) -> 
     if let Some(report) = service.sweeps().finished(&id) {
         return Ok(Json(&*report).into_response());
     }
+    past_run(&service, &id).await.map(|report| Json(report).into_response())
+}
+
+/// The report of a run that the history knows.
+pub(crate) async fn past_run(service: &Service, id: &str) -> Result<Report, Problem> {
     let engine = service.live().engine;
-    let wanted = id.clone();
+    let wanted = id.to_owned();
     match service.blocking(move || engine.past_run(&wanted)).await? {
-        Ok(report) if report.run_id == id => Ok(Json(report).into_response()),
+        Ok(report) if report.run_id == id => Ok(report),
         Ok(_) | Err(MemoryError::NoSuchRun(_) | MemoryError::AmbiguousRun { .. }) => {
             Err(Problem::of(Kind::UnknownId, "there is no run with this id"))
         }
-        Err(_) if remembers_nothing(&service) => Err(Problem::of(Kind::UnknownId, "there is no run with this id")),
+        Err(_) if remembers_nothing(service) => Err(Problem::of(Kind::UnknownId, "there is no run with this id")),
         Err(error) => Err(memory_away(&error)),
     }
 }
@@ -121,7 +126,7 @@ pub(crate) fn page(engine: &Engine, query: engine::RunsQuery) -> Result<(Vec<Pas
     Ok((runs, next))
 }
 
-pub(crate) fn running(flight: &Flight) -> Running {
+fn running(flight: &Flight) -> Running {
     Running {
         run_id: flight.run_id.clone(),
         status: RunningStatus::Running,

@@ -1,7 +1,7 @@
 //! The history as it is looked at: a page of it, and its course over time. Reads indexes, never a report.
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyReport, PolicyStatus, Report, RunStatus, Trigger};
+use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Trigger};
 use sqlx::SqliteConnection;
 
 use super::Ledger;
@@ -124,7 +124,7 @@ pub(super) async fn insert(
             .bind(signed(counts.removed + counts.quarantined))
             .bind(signed(counts.bytes_freed))
             .bind(kept.map(|(items, _)| signed(items)))
-            .bind(kept.map(|(_, bytes)| signed(bytes)))
+            .bind(kept.filter(|_| policy.kind == PolicyKind::Files).map(|(_, bytes)| signed(bytes)))
             .execute(&mut *connection)
             .await?;
     }

@@ -26,8 +26,8 @@ fn record(state: &mut State, report: &Report) {
     state.record_run(report, &reading(seconds.unsigned_abs()), true, MONTH, report.finished_at);
 }
 
-fn page(state: &mut State, query: RunsQuery) -> Vec<String> {
-    state.page_of_runs(&query).into_iter().map(|run| run.id).collect()
+fn page(state: &mut State, query: &RunsQuery) -> Vec<String> {
+    state.page_of_runs(query).into_iter().map(|run| run.id).collect()
 }
 
 const OK: PolicyStatus = PolicyStatus::Ok;
@@ -51,15 +51,15 @@ fn a_page_goes_on_where_the_one_before_ended_and_knows_policy_and_status() {
         status,
     };
     let held = Some(RunStatus::Held);
-    assert_eq!(page(&mut state, query("", "", None)), ["05", "04"]);
-    assert_eq!(page(&mut state, query("04", "", None)), ["03", "02"]);
-    assert_eq!(page(&mut state, query("025", "", None)), ["02", "01"], "a run that is forgotten by now");
-    assert_eq!(page(&mut state, query("0", "", None)), [""; 0]);
-    assert_eq!(page(&mut state, query("", "a", None)), ["04", "03"]);
-    assert_eq!(page(&mut state, query("03", "a", None)), ["01", "00"]);
-    assert_eq!(page(&mut state, query("", "", held)), ["04", "01"]);
-    assert_eq!(page(&mut state, query("04", "a", held)), ["01"]);
-    assert_eq!(page(&mut state, query("", "b", held)), [""; 0]);
+    assert_eq!(page(&mut state, &query("", "", None)), ["05", "04"]);
+    assert_eq!(page(&mut state, &query("04", "", None)), ["03", "02"]);
+    assert_eq!(page(&mut state, &query("025", "", None)), ["02", "01"], "a run that is forgotten by now");
+    assert_eq!(page(&mut state, &query("0", "", None)), [""; 0]);
+    assert_eq!(page(&mut state, &query("", "a", None)), ["04", "03"]);
+    assert_eq!(page(&mut state, &query("03", "a", None)), ["01", "00"]);
+    assert_eq!(page(&mut state, &query("", "", held)), ["04", "01"]);
+    assert_eq!(page(&mut state, &query("04", "a", held)), ["01"]);
+    assert_eq!(page(&mut state, &query("", "b", held)), [""; 0]);
     assert_eq!(state.page_of_runs(&query("04", "a", None))[0].policies, ["a", "b"]);
     assert_eq!(state.take_notes(), [""; 0]);
 }
@@ -115,7 +115,7 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
     let mut state = State::open(&folder, None).unwrap();
     record(&mut state, &run("03", 2, &[("b", OK, 4)], Trigger::Manual));
     let a = RunsQuery { limit: 9, policy: Some("a".to_owned()), ..RunsQuery::default() };
-    assert_eq!(page(&mut state, a), ["02", "01"]);
+    assert_eq!(page(&mut state, &a), ["02", "01"]);
     let mut trend = state.trend(at(0), 60, 1);
     trend.sort_by(|one, other| one.policy.cmp(&other.policy));
     let seen: Vec<_> = trend.iter().map(|point| (point.policy.as_str(), point.removed, point.kept)).collect();
