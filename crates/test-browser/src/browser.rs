@@ -19,6 +19,9 @@ const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stab
 /// How long any answer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long to wait for news at most.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// A running browser.
 #[derive(Debug)]
 pub struct Browser {
@@ -136,21 +139,23 @@ impl Browser {
         }
     }
 
+    /// Waits until the browser says anything, for a moment at most: not all that changes in a page is told.
+    pub(crate) fn wait_for_news(&self) {
+        let mut wire = self.wire.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Ok(event) = wire.from.recv_timeout(MOMENT) {
+            wire.events.push_back(event);
+        }
+    }
+
     /// Everything that happened in a page since this was last asked.
     pub(crate) fn events(&self, session: &str) -> Vec<Value> {
         let mut wire = self.wire.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         while let Ok(event) = wire.from.try_recv() {
             wire.events.push_back(event);
         }
-        let (own, others): (Vec<_>, VecDeque<_>) = {
-            let is_own = |event: &Value| event["sessionId"] == session;
-            let all = std::mem::take(&mut wire.events);
-            (
-                all.iter().filter(|event| is_own(event)).cloned().collect(),
-                all.into_iter().filter(|event| !is_own(event)).collect(),
-            )
-        };
-        wire.events = others;
+        let all = std::mem::take(&mut wire.events);
+        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|event| event["sessionId"] == session);
+        wire.events = others.into();
         own
     }
 }

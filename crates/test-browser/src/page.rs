@@ -86,16 +86,13 @@ impl<'a> Page<'a> {
     /// Waits until an expression is true in the page, also over the pages that follow it.
     pub fn wait_for(&self, condition: &str) -> Result<(), Error> {
         let begun = Instant::now();
-        // Looked at with every frame, for a while; a page that is left takes its promise along.
-        let look = format!(
-            "new Promise((done) => {{ const begun = performance.now(); const look = () => {{ let so = false; \
-             try {{ so = Boolean({condition}); }} catch {{}} if (so || performance.now() - begun > 1000) done(so); \
-             else requestAnimationFrame(look); }}; look(); }})"
-        );
+        // A page that is being left has no answer.
+        let look = format!("Boolean({condition})");
         while begun.elapsed() < PATIENCE {
             if matches!(self.eval(&look), Ok(Value::Bool(true))) {
                 return Ok(());
             }
+            self.browser.wait_for_news();
         }
         let page = self.eval("location.href + '\\n' + document.body.innerText").map(|page| text(&page));
         Err(Error::NeverSo { condition: condition.to_owned(), page: page.unwrap_or_default() })
