@@ -60,8 +60,12 @@ function heard() {
   if (!waiting) waiting = setTimeout(look, 300);
 }
 
+// A browser has few connections for one host: only a page that is seen keeps one, and one that is left lets go of it.
+let events = null;
+
 function listen() {
-  const events = new EventSource("/api/v1/events");
+  if (events || document.visibilityState === "hidden") return;
+  events = new EventSource("/api/v1/events");
   for (const kind of ["registered", "removed", "deadlines", "watching", "sweep_started", "sweep_ended", "reloaded", "lagged"]) {
     events.addEventListener(kind, heard);
   }
@@ -69,6 +73,16 @@ function listen() {
   events.onerror = () => { pulse.textContent = "Not live"; pulse.classList.remove("on"); };
 }
 
+function leave() {
+  events?.close();
+  events = null;
+}
+
 document.documentElement.classList.add("scripted");
-if (document.querySelector("[data-live]")) listen();
+if (document.querySelector("[data-live]")) {
+  listen();
+  addEventListener("pagehide", leave);
+  addEventListener("pageshow", listen);
+  document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" ? leave() : listen());
+}
 setInterval(run, 1000);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -116,6 +116,17 @@ impl Browser {
 
     /// Asks for something, and waits for the answer.
     pub(crate) fn call(&self, session: Option<&str>, method: &str, parameters: &Value) -> Result<Value, Error> {
+        self.call_within(PATIENCE, session, method, parameters)
+    }
+
+    /// As [`Browser::call`], for what may get no answer at all: a page that is left takes its answers along.
+    pub(crate) fn call_within(
+        &self,
+        patience: Duration,
+        session: Option<&str>,
+        method: &str,
+        parameters: &Value,
+    ) -> Result<Value, Error> {
         let mut wire = self.wire.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         wire.last_id += 1;
         let id = wire.last_id;
@@ -126,8 +137,10 @@ impl Browser {
         let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
         wire.to.write_all(&bytes)?;
+        let begun = Instant::now();
         loop {
-            let answer = wire.from.recv_timeout(PATIENCE).map_err(|_| Error::Silent(method.to_owned()))?;
+            let left = patience.saturating_sub(begun.elapsed());
+            let answer = wire.from.recv_timeout(left).map_err(|_| Error::Silent(method.to_owned()))?;
             if answer["id"] != id {
                 wire.events.push_back(answer);
                 continue;

@@ -1,13 +1,16 @@
 //! One page: opened, looked at, worked with, judged.
 
 use std::cell::RefCell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::browser::{PATIENCE, text};
 use crate::{AXE, Browser, Error};
+
+/// How long a look at a condition may take: the page may be left meanwhile, and then nobody answers.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// A page of its own.
 #[derive(Debug)]
@@ -74,9 +77,13 @@ impl<'a> Page<'a> {
 
     /// The value of an expression in the page; a promise is waited for.
     pub fn eval(&self, expression: &str) -> Result<Value, Error> {
+        self.eval_within(PATIENCE, expression)
+    }
+
+    fn eval_within(&self, patience: Duration, expression: &str) -> Result<Value, Error> {
         let asked =
             json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
-        let done = self.call("Runtime.evaluate", &asked)?;
+        let done = self.browser.call_within(patience, Some(&self.session), "Runtime.evaluate", &asked)?;
         match done.get("exceptionDetails") {
             Some(details) => Err(Error::Script(details.to_string())),
             None => Ok(done["result"]["value"].clone()),
@@ -89,7 +96,7 @@ impl<'a> Page<'a> {
         // A page that is being left has no answer.
         let look = format!("Boolean({condition})");
         while begun.elapsed() < PATIENCE {
-            if matches!(self.eval(&look), Ok(Value::Bool(true))) {
+            if matches!(self.eval_within(GLANCE, &look), Ok(Value::Bool(true))) {
                 return Ok(());
             }
             self.browser.wait_for_news();
