@@ -130,11 +130,14 @@ impl<'a> Page<'a> {
         self.call("Input.insertText", &json!({ "text": text })).map(drop)
     }
 
-    /// A picture of the whole page as PNG, however long it is.
-    pub fn screenshot(&self) -> Result<Vec<u8>, Error> {
+    /// A picture of the page as PNG, so high at most, in CSS pixels.
+    pub fn screenshot(&self, highest: u32) -> Result<Vec<u8>, Error> {
+        let size = self.eval("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")?;
+        let height = size[1].as_u64().unwrap_or_default().min(u64::from(highest));
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": height, "scale": 1 });
         let picture = self.call(
             "Page.captureScreenshot",
-            &json!({ "format": "png", "captureBeyondViewport": true, "optimizeForSpeed": false }),
+            &json!({ "format": "png", "captureBeyondViewport": true, "clip": clip, "optimizeForSpeed": false }),
         )?;
         let data = text(&picture["data"]);
         base64::engine::general_purpose::STANDARD.decode(data).map_err(|error| Error::Script(error.to_string()))

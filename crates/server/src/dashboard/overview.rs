@@ -294,3 +294,142 @@ fn lateness(picture: &Picture) -> Option<Chart> {
     let series = Series { name: "worst".to_owned(), colour: 0, values: picture.lateness.iter().map(millis).collect() };
     Some(charts::bars(subject, vec![series]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cleanup_core::moment::Moment;
+    use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
+    use cleanup_engine::TrendPoint;
+    use cleanup_engine::track::{TrackedPolicy, Watching};
+
+    use super::*;
+    use crate::http::shapes::PolicyMode;
+    use crate::latest::{LastOutcome, LastRun};
+
+    const NOW: Moment = Moment::from_unix(1_767_323_045, 0);
+
+    fn minutes(minutes: u64) -> std::time::Duration {
+        std::time::Duration::from_secs(60 * minutes)
+    }
+
+    fn policy(name: &str, tracked: Option<TrackedPolicy>, last_run: Option<LastRun>) -> Known {
+        let policy = Policy {
+            name: name.to_owned(),
+            kind: PolicyKind::Files,
+            enabled: true,
+            mode: PolicyMode::Enforce,
+            max_age_seconds: 1800.0,
+            schedule: Some("every 30m".to_owned()),
+            root: Some("/srv/<b>".to_owned()),
+            table: None,
+            tracked,
+            last_run,
+            running: None,
+        };
+        let due_now = policy.tracked.as_ref().map(|_| (2, 8192));
+        Known { policy, include: "\"*.step\"".to_owned(), archives: String::new(), look: None, before: None, due_now }
+    }
+
+    /// One policy that tracks, with a limit that is not met, and one of which nothing is known.
+    fn picture() -> Picture {
+        let tracked = TrackedPolicy {
+            policy: "models".to_owned(),
+            total_files: 1234,
+            tracked_files: 1200,
+            total_bytes: 5_000_000,
+            next_deadline: Some(NOW.plus(minutes(3))),
+            watching: Watching::Rescans { why: "no watch is left".to_owned() },
+            held: None,
+        };
+        let limit = Limit {
+            name: "max_total_size".to_owned(),
+            met: false,
+            wanted: 1_000_000,
+            is: 5_000_000,
+            pinned: BTreeMap::from([("held".to_owned(), 4096)]),
+        };
+        let outcome = LastOutcome {
+            run_id: "01A".to_owned(),
+            finished_at: NOW.minus(minutes(5)),
+            status: PolicyStatus::Partial,
+            message: None,
+            skipped: None,
+            counts: Counts { removed: 3, bytes_freed: 12_288, ..Counts::default() },
+            limits: vec![limit],
+            errors_total: 1,
+        };
+        let last = LastRun { started_at: None, succeeded_at: None, outcome: Some(outcome) };
+        let trend = TrendPoint {
+            policy: "models".to_owned(),
+            stretch: 80,
+            removed: 3,
+            bytes_freed: 12_288,
+            kept: Some(1200),
+            kept_bytes: Some(5_000_000),
+        };
+        let run = PastRun {
+            run_id: "01A".to_owned(),
+            trigger: Trigger::Schedule,
+            started_at: NOW.minus(minutes(5)),
+            finished_at: NOW.minus(minutes(5)),
+            status: RunStatus::Partial,
+            due: 4,
+            removed: 3,
+            bytes_freed: 12_288,
+            errors: 1,
+            policies: vec!["models".to_owned()],
+        };
+        let late = std::time::Duration::from_millis(120);
+        let gone =
+            Gone { policy: "models".to_owned(), path: b"\xff<i>".to_vec(), bytes: 4096, at: NOW, lateness: late };
+        Picture {
+            here: Here { now: NOW, zone: jiff::tz::TimeZone::UTC },
+            token: Token::Missing,
+            origin: "/etc/cleanup/cleanup.toml".to_owned(),
+            started_at: NOW.minus(minutes(90)),
+            findings: (
+                Vec::new(),
+                vec![Finding { code: "limit", policy: Some("models".to_owned()), message: "it is full".to_owned() }],
+            ),
+            policies: vec![policy("models", Some(tracked), Some(last)), policy("other", None, None)],
+            forecast: vec![(
+                "models".to_owned(),
+                (0..24_u32)
+                    .map(|hour| ForecastHour {
+                        from: NOW.plus(minutes(60) * hour),
+                        files: u64::from(hour % 5),
+                        bytes: u64::from(hour % 5) * 4096,
+                    })
+                    .collect(),
+            )],
+            next: Vec::new(),
+            course: Arc::new(Course::new(Over::Week, Moment::from_unix(1_766_721_600, 0), vec![trend])),
+            over: Over::Week,
+            show: Show::Bytes,
+            runs: Arc::new([run]),
+            gone: vec![gone],
+            lateness: vec![HourOfLateness { from: NOW, files: 1, mean: late, worst: late }],
+        }
+    }
+
+    #[test]
+    fn the_page_says_what_is_there_what_goes_next_and_what_went() {
+        let page = Overview::new(&picture()).render().unwrap();
+        let assets = [
+            super::super::assets::STYLE.path(),
+            super::super::assets::SCRIPT.path(),
+            super::super::assets::ICON.path(),
+        ];
+        let page = assets.iter().fold(page, |page, path| page.replace(path, "[asset]"));
+        insta::assert_snapshot!(page.replace(env!("CARGO_PKG_VERSION"), "[version]"));
+    }
+
+    #[test]
+    fn a_page_without_policies_is_a_page() {
+        let empty = Picture { policies: Vec::new(), findings: Default::default(), forecast: Vec::new(), ..picture() };
+        let page = Overview::new(&empty).render().unwrap();
+        assert!(page.contains("No policy is configured") && page.contains("nobody knows without looking"));
+    }
+}

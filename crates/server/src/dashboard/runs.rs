@@ -73,7 +73,10 @@ impl RunLine {
             trigger: words::trigger(run.trigger),
             when: here.when(run.finished_at),
             took: words::lateness(run.finished_at.since(run.started_at).unwrap_or_default()),
-            policies: run.policies.join(", "),
+            policies: match run.policies.len() {
+                0..=2 => run.policies.join(", "),
+                many => words::number(many as u64, "policy"),
+            },
             due: words::count(run.due),
             removed: words::count(run.removed),
             freed: words::bytes(run.bytes_freed),
