@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod history;
 pub(crate) mod list;
+pub(crate) mod picture;
 pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod quarantine;

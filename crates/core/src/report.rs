@@ -220,6 +220,8 @@ pub struct Counts {
     pub scanned: u64,
     /// Those that a pattern of the policy names, archives included.
     pub matched: u64,
+    /// Allocated bytes of those that were judged; 0 for sessions.
+    pub matched_bytes: u64,
     /// Those judged *remove*.
     pub due: u64,
     /// Allocated bytes of those judged *remove*.
@@ -334,6 +336,19 @@ impl Report {
             not_remembered: None,
             new_memory: false,
         }
+    }
+}
+
+impl Counts {
+    /// How many items were left in the end, and their allocated bytes.
+    pub fn kept_items(&self) -> (u64, u64) {
+        let gone = self.removed + self.quarantined + self.vanished;
+        (self.matched.saturating_sub(gone), self.matched_bytes.saturating_sub(self.bytes_freed))
+    }
+
+    /// How many items that were judged *remove* are still there.
+    pub fn still_due(&self) -> u64 {
+        self.due.saturating_sub(self.removed + self.quarantined + self.vanished + self.changed)
     }
 }
 

@@ -8,6 +8,8 @@ use cleanup_core::report::{Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::track::ForecastHour;
+
 /// What is there now, by policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stats {
@@ -61,6 +63,21 @@ pub struct FileStats {
     pub limits: Vec<Limit>,
     /// Entries that could not be looked at.
     pub errors_total: u64,
+    /// Matching files by age, the youngest first.
+    pub ages: Vec<AgeBand>,
+    /// What comes due in each of the next 24 hours, as far as age alone decides; what is due now is not in it.
+    pub next_hours: Vec<ForecastHour>,
+}
+
+/// Files of about the same age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AgeBand {
+    /// Younger than this, in seconds, and no younger than the band before; `null` for the oldest.
+    pub below_seconds: Option<u64>,
+    /// How many.
+    pub files: u64,
+    /// Their allocated bytes.
+    pub bytes: u64,
 }
 
 /// What lies in one session table.
@@ -245,6 +262,8 @@ pub struct PastRun {
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// The policies that had a part in it, by name.
+    pub policies: Vec<String>,
 }
 
 /// When a policy last ran.

@@ -274,8 +274,9 @@ impl Engine {
         let selected = self.select(policies)?;
         let mut memory = self.memory(Use::Look);
         let files = selected.files.into_iter().map(|policy| {
-            let stats = watch::FileStatsWatcher::new(policy);
-            let report = self.look_at(policy, clock::now(), &mut memory, &stats);
+            let now = clock::now();
+            let stats = watch::FileStatsWatcher::new(policy, now);
+            let report = self.look_at(policy, now, &mut memory, &stats);
             stats.finish(report)
         });
         let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();

@@ -23,6 +23,8 @@ pub mod track;
 mod watch;
 mod zone;
 
+pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
+
 pub use crate::engine::{At, Engine, Request, RequestError, Watcher, run_id};
 pub use crate::open::{OpenError, Origin};
 pub use crate::past::{MemoryError, NewHold};

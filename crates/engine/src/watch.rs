@@ -1,6 +1,7 @@
 //! Watchers of the engine's own: what makes statistics and lists out of a plan.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::moment::Moment;
@@ -9,17 +10,30 @@ use cleanup_core::report::{PolicyReport, PolicyStatus, json_path};
 use cleanup_core::sweep::Judged;
 
 use crate::Watcher;
-use crate::answer::{FileStats, Listed, PolicyStats};
+use crate::answer::{AgeBand, FileStats, Listed, PolicyStats};
+use crate::track::ForecastHour;
+
+/// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.
+const AGES: [u64; 7] = [600, 3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000];
+
+/// How far ahead it is counted what comes due.
+const HOURS: u32 = 24;
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Sums up what a plan says of one policy.
 pub(crate) struct FileStatsWatcher {
+    now: Moment,
     sum: Mutex<FileStats>,
 }
 
 impl FileStatsWatcher {
-    pub(crate) fn new(policy: &FilePolicy) -> Self {
+    pub(crate) fn new(policy: &FilePolicy, now: Moment) -> Self {
         let (root, _) = json_path(policy.root.as_os_str().as_encoded_bytes());
-        Self { sum: Mutex::new(FileStats { root, ..FileStats::default() }) }
+        let bands = AGES.into_iter().map(Some).chain([None]);
+        let ages = bands.map(|below_seconds| AgeBand { below_seconds, files: 0, bytes: 0 }).collect();
+        let hour = |number| ForecastHour { from: now.plus(HOUR * number), files: 0, bytes: 0 };
+        let next_hours = (0..HOURS).map(hour).collect();
+        Self { now, sum: Mutex::new(FileStats { root, ages, next_hours, ..FileStats::default() }) }
     }
 
     pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
@@ -47,7 +61,19 @@ impl Watcher for FileStatsWatcher {
         let at = stamp.at;
         sum.oldest = Some(sum.oldest.map_or(at, |oldest| oldest.min(at)));
         sum.newest = Some(sum.newest.map_or(at, |newest| newest.max(at)));
+        // What is stamped in the future is as young as can be.
+        let age = self.now.since(at).unwrap_or_default();
+        if let Some(band) = sum.ages.iter_mut().find(|band| band.below_seconds.is_none_or(|end| age.as_secs() < end)) {
+            band.files += 1;
+            band.bytes += bytes;
+        }
         if let Some(until) = judged.verdict.kept_until() {
+            let ahead = until.since(self.now).unwrap_or_default();
+            let hour = usize::try_from(ahead.as_secs() / HOUR.as_secs()).unwrap_or(usize::MAX);
+            if let Some(hour) = sum.next_hours.get_mut(hour) {
+                hour.files += 1;
+                hour.bytes += bytes;
+            }
             sum.next_due_at = Some(sum.next_due_at.map_or(until, |next| next.min(until)));
         }
     }

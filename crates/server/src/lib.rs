@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod auth;
+mod dashboard;
 pub mod deadlines;
 pub mod events;
 pub mod feed;
@@ -24,6 +25,7 @@ pub mod self_test;
 pub mod service;
 pub mod supervise;
 pub mod sweeps;
+mod went;
 
 #[cfg(test)]
 mod fixture;

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Access, Sessions};
+use crate::dashboard::Courses;
 use crate::events::Kind;
 use crate::feed::Feed;
 use crate::plans::Plans;
@@ -59,6 +60,8 @@ pub struct Service {
     plans: Plans,
     stop: CancellationToken,
     blocking: Arc<Semaphore>,
+    /// The course of the past, as it was last read.
+    pub(crate) courses: Courses,
 }
 
 impl Service {
@@ -75,6 +78,7 @@ impl Service {
             started_at,
             stop,
             blocking: Arc::new(Semaphore::new(MAX_BLOCKING)),
+            courses: Courses::default(),
         })
     }
 
@@ -96,12 +100,14 @@ impl Service {
             self.sessions.end_all();
         }
         self.feed.metrics.forget_gauges();
+        self.courses.forget();
         self.adopt(Live { engine, tracker: Some(tracker), access: Arc::new(access) });
         self.feed.events.send(Kind::Reloaded, &serde_json::json!({}));
     }
 
     fn adopt(&self, live: Live) {
         self.feed.latest.remember(live.engine.last_runs());
+        self.feed.latest.remember_sweeps(live.engine.last_sweeps());
         let Config { files, sessions, .. } = live.engine.config();
         let files = files.iter().map(|policy| (&policy.rule.name, PolicyKind::Files, &policy.schedule));
         let sessions = sessions.iter().map(|policy| (&policy.rule.name, PolicyKind::Sessions, &policy.schedule));

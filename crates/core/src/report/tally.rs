@@ -27,6 +27,7 @@ impl Tally {
             return;
         }
         counts.matched += 1;
+        counts.matched_bytes += candidate.bytes;
         match verdict {
             Verdict::Remove(_) => {
                 counts.due += 1;
@@ -50,6 +51,7 @@ impl Tally {
     pub fn deferred(&mut self, candidate: &Candidate<'_>) {
         if candidate.class != Class::EmptyDirectory {
             self.counts.matched += 1;
+            self.counts.matched_bytes += candidate.bytes;
             self.counts.kept.deferred += 1;
         }
     }
@@ -105,6 +107,7 @@ impl Tally {
         let (a, b) = (&mut self.counts, other.counts);
         a.scanned += b.scanned;
         a.matched += b.matched;
+        a.matched_bytes += b.matched_bytes;
         a.due += b.due;
         a.due_bytes += b.due_bytes;
         a.removed += b.removed;

@@ -50,6 +50,11 @@ pub(crate) async fn readyz(
     })
 }
 
+/// What keeps the service from its work, and what does not work as well as it could.
+pub(crate) fn findings(service: &Service, policies: &[Policy]) -> (Vec<Finding>, Vec<Finding>) {
+    (reasons(service, policies), warnings(service, policies))
+}
+
 fn general(code: &'static str, message: &str) -> Finding {
     Finding { code, policy: None, message: message.to_owned() }
 }

@@ -5,6 +5,7 @@
 mod auth;
 mod bodies;
 mod client;
+mod dashboard;
 mod events;
 mod files;
 mod guards;
