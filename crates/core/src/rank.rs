@@ -11,7 +11,7 @@ mod position;
 mod remain;
 mod search;
 
-pub use self::find::{Shortage, Source, Stopped, newest, own, space};
+pub use self::find::{FileSystem, Share, Shortage, Source, Stopped, newest, own, space};
 pub use self::remain::{Amount, Pin, Remaining, Stays};
 use crate::candidate::Name;
 use crate::moment::Moment;

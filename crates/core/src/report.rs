@@ -63,6 +63,8 @@ pub enum Trigger {
     Manual,
     /// The policy's own `every` or `cron`.
     Schedule,
+    /// A limit that was exceeded between two scheduled runs.
+    Pressure,
     /// The deadlines of tracked files; such runs are summed up over some minutes.
     Deadline,
 }

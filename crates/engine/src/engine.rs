@@ -17,11 +17,12 @@ use cleanup_fs_store::{FileId, RootError, Store};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
-use crate::files::{Doubts, FileRun};
+use crate::files::{Doubts, FileRun, Ran};
 use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
+use crate::pressure::Shares;
 use crate::track::Tables;
-use crate::{clock, rows, watch};
+use crate::{clock, limits, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
@@ -191,16 +192,8 @@ impl Engine {
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
-            let mut reports = Vec::new();
-            for policy in &selected.files {
-                watcher.begins(&policy.rule.name);
-                let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-                let (store, tables) = (self.store(policy, &memory), &self.tables);
-                let run = FileRun { policy, store, now, mode: request.mode, doubts, watcher, tables };
-                let report = run.run(&mut memory);
-                watcher.ends(&report);
-                reports.push(report);
-            }
+            let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();
+            let mut reports = self.sweep_files(&policies, at, request.mode, doubts, &mut memory, watcher);
             reports.extend(match rows {
                 None => Vec::new(),
                 Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -216,13 +209,67 @@ impl Engine {
         Ok(report)
     }
 
+    /// Sweeps files, one policy after the other. What has become of the free space of a file system is known when all
+    /// policies that give some have ended, so these end together.
+    fn sweep_files(
+        &self,
+        policies: &[FilePolicy],
+        at: Option<Moment>,
+        mode: Mode,
+        doubts: Doubts<'_>,
+        memory: &mut Memory,
+        watcher: &dyn Watcher,
+    ) -> Vec<PolicyReport> {
+        let shares = match doubts {
+            Doubts::Heed(Some(_)) => Shares::default(),
+            // Who stopped it here stops each policy as well.
+            _ => self
+                .shares(policies.iter(), at.unwrap_or_else(|| memory.now()), memory, &Asking(watcher))
+                .unwrap_or_default(),
+        };
+        let gives = |policy: &FilePolicy| policy.limits.min_free.is_some();
+        let last_giver = policies.iter().rposition(gives);
+        let mut ran: Vec<Ran> = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        for (index, policy) in policies.iter().enumerate() {
+            watcher.begins(&policy.rule.name);
+            let (store, now, tables) = (self.store(policy, memory), at.unwrap_or_else(|| memory.now()), &self.tables);
+            let cutoffs = shares.of(&policy.rule.name);
+            ran.push(FileRun { policy, store, now, mode, doubts, watcher, tables, cutoffs }.run(memory));
+            let waits = gives(policy) && Some(index) != last_giver;
+            open.push(index);
+            let ended = match (waits, gives(policy)) {
+                (true, _) => Vec::new(),
+                (false, true) => std::mem::take(&mut open),
+                (false, false) => open.pop().into_iter().collect(),
+            };
+            for index in ended {
+                self.conclude(&policies[index], &mut ran[index], memory);
+                watcher.ends(&ran[index].report);
+            }
+        }
+        ran.into_iter().map(|ran| ran.report).collect()
+    }
+
+    /// Says in a report what has become of the limits.
+    fn conclude(&self, policy: &FilePolicy, ran: &mut Ran, memory: &Memory) {
+        let Some((stays, done)) = &ran.stays else { return };
+        if policy.limits.min_free.is_some()
+            && let Some(file_system) = self.store(policy, memory).ok().and_then(|store| store.space().ok())
+        {
+            ran.report.limits.extend(limits::free(&policy.limits, &file_system, stays, *done));
+        }
+        limits::tell(&mut ran.report, *done);
+    }
+
     /// What is there now, by policy.
     pub fn stats(&self, policies: &[String]) -> Result<Stats, RequestError> {
         let selected = self.select(policies)?;
         let mut memory = self.memory(Use::Look);
+        let shares = self.look_at_shares(&selected, &mut memory);
         let files = selected.files.into_iter().map(|policy| {
             let stats = watch::FileStatsWatcher::new(policy);
-            let report = self.look_at(policy, clock::now(), &mut memory, &stats);
+            let report = self.look_at(policy, clock::now(), &mut memory, &shares, &stats);
             stats.finish(report)
         });
         let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();
@@ -238,7 +285,9 @@ impl Engine {
         let selected = self.select(policies)?;
         let watcher = watch::ListWatcher { now: clock::now(), each };
         let mut memory = self.memory(Use::Look);
-        Ok(selected.files.into_iter().map(|policy| self.look_at(policy, watcher.now, &mut memory, &watcher)).collect())
+        let shares = self.look_at_shares(&selected, &mut memory);
+        let look = |policy: &FilePolicy| self.look_at(policy, watcher.now, &mut memory, &shares, &watcher);
+        Ok(selected.files.into_iter().map(look).collect())
     }
 
     fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
@@ -272,10 +321,24 @@ impl Engine {
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.
-    fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
-        let store = self.store(policy, memory);
+    fn look_at(
+        &self,
+        policy: &FilePolicy,
+        now: Moment,
+        memory: &mut Memory,
+        shares: &Shares,
+        watcher: &dyn Watcher,
+    ) -> PolicyReport {
+        let (store, cutoffs) = (self.store(policy, memory), shares.of(&policy.rule.name));
         let (mode, doubts, tables) = (Mode::Plan, Doubts::Ignore, &self.tables);
-        FileRun { policy, store, now, mode, doubts, watcher, tables }.run(memory)
+        let mut ran = FileRun { policy, store, now, mode, doubts, watcher, tables, cutoffs }.run(memory);
+        self.conclude(policy, &mut ran, memory);
+        ran.report
+    }
+
+    fn look_at_shares(&self, selected: &Selected<'_>, memory: &mut Memory) -> Shares {
+        let now = clock::now();
+        self.shares(selected.files.iter().copied(), now, memory, &()).unwrap_or_default()
     }
 }
 
@@ -302,6 +365,15 @@ pub(crate) fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
 pub fn run_id() -> String {
     let millis = u64::try_from(clock::now().unix_millis()).unwrap_or(0);
     Ulid::from_parts(millis, Ulid::generate().random()).to_string()
+}
+
+/// Asks a watcher only whether to stop.
+struct Asking<'a>(&'a dyn Watcher);
+
+impl Observer for Asking<'_> {
+    fn wants_to_stop(&self) -> bool {
+        self.0.wants_to_stop()
+    }
 }
 
 /// Passes on what a sweep of one policy says, with the policy's name.

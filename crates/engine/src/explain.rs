@@ -2,20 +2,24 @@
 
 use std::path::Path;
 
-use cleanup_core::candidate::Name;
+use cleanup_core::candidate::{Candidate, Name};
 use cleanup_core::judge::{Run, judge};
-use cleanup_core::policy::{AgeClock, FilePolicy};
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{FORMAT_VERSION, json_path};
-use cleanup_fs_store::{Look, RootError};
+use cleanup_core::verdict::{Keep, Verdict};
+use cleanup_fs_store::{Look, RootError, Store};
 
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, Severity};
 use crate::engine::Engine;
+use crate::files::before_ranking;
+use crate::limits::ranked;
 use crate::memory::{Memory, Use};
-use crate::track::Tables;
 use crate::{clock, place, rows};
 
 impl Engine {
-    /// What every file policy says to one path.
+    /// What every file policy says to one path. A policy with limits goes through all its files for it, as a sweep of all
+    /// policies would, unless the answer does not depend on them.
     pub fn explain(&self, path: &Path) -> Explanation {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut memory = self.memory(Use::Look);
@@ -51,7 +55,7 @@ impl Engine {
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
-                    Look::Candidate(found) => judged(policy, &found.candidate(name_of(path)), memory, &self.tables),
+                    Look::Candidate(found) => self.judged(policy, &store, &found.candidate(name_of(path)), memory),
                     look @ (Look::Missing | Look::Unreadable(_)) => (AnswerVerdict::Unknown, look.to_string(), None),
                     look => (AnswerVerdict::NotACandidate, look.to_string(), None),
                 }
@@ -84,32 +88,43 @@ impl Engine {
             },
         }
     }
-}
 
-type Judgement = (AnswerVerdict, String, Option<cleanup_core::moment::Moment>);
+    /// What a sweep would say now, holds and running time included.
+    fn judged(
+        &self,
+        policy: &FilePolicy,
+        store: &Store<'_>,
+        candidate: &Candidate<'_>,
+        memory: &mut Memory,
+    ) -> (AnswerVerdict, String, Option<Moment>) {
+        let now = clock::now();
+        let run = match before_ranking(policy, memory, &self.tables, now) {
+            Ok(run) => run,
+            Err(error) => return (AnswerVerdict::Keep, error, None),
+        };
+        let mut verdict = judge(&policy.rule, &run, candidate);
+        let asks_for_ranks = match verdict {
+            Verdict::Keep(Keep::WithinLimits { .. }) => policy.limits.need_ranking(),
+            Verdict::Remove(_) => policy.limits.keep_newest.is_some(),
+            Verdict::Keep(_) => false,
+        };
+        if asks_for_ranks {
+            verdict = judge(&policy.rule, &self.ranked_with_all(policy, store, run, memory), candidate);
+        }
+        let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
+        (kind, verdict.reason(), verdict.kept_until())
+    }
 
-/// What a sweep would say now, holds and running time included.
-fn judged(
-    policy: &FilePolicy,
-    candidate: &cleanup_core::candidate::Candidate<'_>,
-    memory: &mut Memory,
-    tables: &Tables,
-) -> Judgement {
-    let now = clock::now();
-    let holds = match memory.holds(&policy.root, now) {
-        Ok(holds) => holds,
-        Err(error) => return (AnswerVerdict::Keep, error, None),
-    };
-    let running = match policy.age_clock {
-        AgeClock::Wall => None,
-        AgeClock::Running => memory.running_time(),
-    };
-    let mut registrations = memory.registrations(policy);
-    registrations.join(tables.registrations(policy));
-    let run = Run { running, holds, registrations, ..Run::at(now) };
-    let verdict = judge(&policy.rule, &run, candidate);
-    let kind = if verdict.is_due() { AnswerVerdict::Remove } else { AnswerVerdict::Keep };
-    (kind, verdict.reason(), verdict.kept_until())
+    /// As in a sweep of all policies.
+    fn ranked_with_all(&self, policy: &FilePolicy, store: &Store<'_>, run: Run, memory: &mut Memory) -> Run {
+        let others = self.config.files.iter().filter(|_| policy.limits.min_free.is_some());
+        // Nobody stops an explanation.
+        let shares = self.shares(others, run.now, memory, &()).unwrap_or_default();
+        match shares.of(&policy.rule.name) {
+            Some(cutoffs) => Run { cutoffs, ..run },
+            None => ranked(store, policy, run.clone(), &()).unwrap_or(run),
+        }
+    }
 }
 
 /// A path below a root in the two parts of a name.

@@ -7,17 +7,19 @@
 use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::brake::{self, Brake};
-use cleanup_core::candidate::Class;
+use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{AgeClock, Brakes, Effect, FilePolicy};
-use cleanup_core::report::{MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Skip, Tally, json_path};
+use cleanup_core::rank::{Cutoffs, Remaining, Stays, Stopped};
+use cleanup_core::report::{Done, MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Skip, Tally, json_path};
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{RootError, Store};
 use cleanup_state::Observation;
 
 use crate::engine::{PolicyWatcher, Watcher, disabled};
+use crate::limits::{self, ranked};
 use crate::memory::{Busy, Memory};
 use crate::track::{Heeding, Tables};
 
@@ -34,6 +36,31 @@ pub(crate) struct FileRun<'a> {
     pub(crate) doubts: Doubts<'a>,
     pub(crate) watcher: &'a dyn Watcher,
     pub(crate) tables: &'a Tables,
+    /// What ranking came to, where it was done together with other policies.
+    pub(crate) cutoffs: Option<Cutoffs>,
+}
+
+/// What came of a run.
+pub(crate) struct Ran {
+    pub(crate) report: PolicyReport,
+    /// What stays, when everything was looked at.
+    pub(crate) stays: Option<(Stays, Done)>,
+}
+
+impl Ran {
+    fn nothing(report: PolicyReport) -> Self {
+        Self { report, stays: None }
+    }
+
+    /// Takes in what stays, and what has become of the policy's own limits by it. A sweep that was stopped has not seen
+    /// everything, and says nothing of limits.
+    fn looked(policy: &FilePolicy, mut report: PolicyReport, was_stopped: bool, stays: Stays, done: Done) -> Self {
+        if was_stopped {
+            return Self::nothing(report);
+        }
+        report.limits = limits::own(&policy.limits, &stays, done);
+        Self { report, stays: Some((stays, done)) }
+    }
 }
 
 /// Whether anything can hold the run back.
@@ -46,74 +73,96 @@ pub(crate) enum Doubts<'a> {
 }
 
 impl FileRun<'_> {
-    pub(crate) fn run(self, memory: &mut Memory) -> PolicyReport {
-        self.checked(memory).unwrap_or_else(|stopped| *stopped)
+    pub(crate) fn run(self, memory: &mut Memory) -> Ran {
+        self.checked(memory).unwrap_or_else(|ended| *ended)
     }
 
-    fn checked(self, memory: &mut Memory) -> Result<PolicyReport, Box<PolicyReport>> {
+    fn checked(self, memory: &mut Memory) -> Result<Ran, Box<Ran>> {
         let Self { policy, now, mode, doubts, .. } = self;
         let name = policy.rule.name.as_str();
-        let held_back = |why: String| Box::new(PolicyReport::held_back(name, PolicyKind::Files, why));
+        let ended = |report| Box::new(Ran::nothing(report));
+        let held_back = |why: String| ended(PolicyReport::held_back(name, PolicyKind::Files, why));
         if !policy.enabled {
-            return Err(Box::new(disabled(name, PolicyKind::Files)));
+            return Err(ended(disabled(name, PolicyKind::Files)));
         }
         let _lock = match mode {
-            Mode::Apply => memory.lock(policy).map_err(|Busy| Box::new(locked(name)))?,
+            Mode::Apply => memory.lock(policy).map_err(|Busy| ended(locked(name)))?,
             Mode::Plan => None,
         };
         if let Doubts::Heed(Some(jump)) = doubts {
             return Err(held_back(jump.to_string()));
         }
-        let holds = memory.holds(&policy.root, now).map_err(held_back)?;
-        let store = self.store.map_err(|error| Box::new(unopened(name, &error)))?;
+        let run = before_ranking(policy, memory, self.tables, now).map_err(held_back)?;
+        let store = self.store.map_err(|error| ended(unopened(name, &error)))?;
         let file_system = store.file_system();
         let heeds = matches!(doubts, Doubts::Heed(_));
         if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
-        let running = match policy.age_clock {
-            AgeClock::Wall => None,
-            AgeClock::Running => memory.running_time(),
+        let observer = PolicyWatcher { name, watcher: self.watcher };
+        let run = match self.cutoffs {
+            Some(cutoffs) => Run { cutoffs, ..run },
+            None => ranked(&store, policy, run, &observer).map_err(|stopped| ended(unranked(name, stopped)))?,
         };
-        // A table knows what could not be written down; the disk knows what a table has lost with its root.
-        let mut registrations = memory.registrations(policy);
-        registrations.join(self.tables.registrations(policy));
-        let run = Run { now, running, holds, registrations, brakes: policy.brakes, ..Run::at(now) };
         let changes = memory.changes(policy);
         if heeds && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
             plan_first(&store, policy, &run, changes.as_deref())?;
         }
 
-        let observer = PolicyWatcher { name, watcher: self.watcher };
-        let report = match (mode, policy.effect) {
-            (Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
+        let remaining = Remaining::new(&observer);
+        let (report, was_stopped, done) = match (mode, policy.effect) {
+            (Mode::Apply, Effect::Observe) => {
+                let (report, was_stopped) = observe(&store, policy, &run, memory, &remaining);
+                (report, was_stopped, Done::Planned)
+            }
             (mode, _) => {
                 let table = self.tables.get(policy);
                 let store = Heeding { store: &store, table, registrations: &run.registrations };
-                finished(name, sweep(&store, &policy.rule, &run, mode, &observer))
+                let tally = sweep(&store, &policy.rule, &run, mode, &remaining);
+                let done = if mode == Mode::Apply { Done::Acted } else { Done::Planned };
+                let was_stopped = tally.stopped.is_some();
+                (finished(name, tally), was_stopped, done)
             }
         };
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
-        Ok(report)
+        Ok(Ran::looked(policy, report, was_stopped, remaining.finish(), done))
     }
 }
 
-/// Counts what would go, and holds the policy back if that is more than anybody can have meant.
-fn plan_first(
-    store: &Store<'_>,
+/// Everything that is fixed for one run of a policy now, but for what ranking comes to. An error says why nothing may be
+/// removed.
+pub(crate) fn before_ranking(
     policy: &FilePolicy,
-    run: &Run,
-    changes: Option<&str>,
-) -> Result<(), Box<PolicyReport>> {
+    memory: &mut Memory,
+    tables: &Tables,
+    now: Moment,
+) -> Result<Run, String> {
+    let holds = memory.holds(&policy.root, now)?;
+    let running = match policy.age_clock {
+        AgeClock::Wall => None,
+        AgeClock::Running => memory.running_time(),
+    };
+    // A table knows what could not be written down; the disk knows what a table has lost with its root.
+    let mut registrations = memory.registrations(policy);
+    registrations.join(tables.registrations(policy));
+    Ok(Run { now, running, holds, registrations, brakes: policy.brakes, ..Run::at(now) })
+}
+
+/// Counts what would go, and holds the policy back if that is more than anybody can have meant.
+fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option<&str>) -> Result<(), Box<Ran>> {
     let all = Run { brakes: Brakes::default(), ..run.clone() };
     let first = FirstDue::default();
-    let plan = sweep(store, &policy.rule, &all, Mode::Plan, &first);
+    let remaining = Remaining::new(&first);
+    let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
+    let stays = remaining.finish();
     brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
         let planned = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Box::new(finished(&policy.rule.name, plan).held(brake.to_string(), planned))
+        let was_stopped = plan.stopped.is_some();
+        let report = finished(&policy.rule.name, plan).held(brake.to_string(), planned);
+        Box::new(Ran::looked(policy, report, was_stopped, stays, Done::Planned))
     })
 }
 
@@ -123,16 +172,19 @@ fn observe(
     policy: &FilePolicy,
     run: &Run,
     memory: &mut Memory,
-    observer: &PolicyWatcher<'_>,
-) -> PolicyReport {
+    observer: &dyn Observer,
+) -> (PolicyReport, bool) {
     let Some(observation) = memory.observe(policy) else {
-        return finished(&policy.rule.name, sweep(store, &policy.rule, run, Mode::Plan, observer));
+        let tally = sweep(store, &policy.rule, run, Mode::Plan, observer);
+        let was_stopped = tally.stopped.is_some();
+        return (finished(&policy.rule.name, tally), was_stopped);
     };
     let noting = Noting { observation: Mutex::new(observation), observer };
     let tally = sweep(store, &policy.rule, run, Mode::Plan, &noting);
     let last = noting.observation.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
     let message = Some(OBSERVED.to_owned());
-    PolicyReport { message, observed: last.map(in_report), ..finished(&policy.rule.name, tally) }
+    let was_stopped = tally.stopped.is_some();
+    (PolicyReport { message, observed: last.map(in_report), ..finished(&policy.rule.name, tally) }, was_stopped)
 }
 
 fn in_report(observed: cleanup_state::Observed) -> Observed {
@@ -153,6 +205,11 @@ fn finished(name: &str, tally: Tally) -> PolicyReport {
 fn locked(name: &str) -> PolicyReport {
     let message = "another sweep of this policy is running".to_owned();
     PolicyReport::skipped(name, PolicyKind::Files, Skip::Locked, message)
+}
+
+fn unranked(name: &str, stopped: Stopped) -> PolicyReport {
+    let tally = Tally { stopped: Some(stopped.to_string()), ..Tally::default() };
+    finished(name, tally)
 }
 
 fn unopened(name: &str, error: &RootError) -> PolicyReport {
@@ -183,7 +240,7 @@ impl Observer for FirstDue {
 /// Writes down what an observing policy would do.
 struct Noting<'a> {
     observation: Mutex<Observation<'a>>,
-    observer: &'a PolicyWatcher<'a>,
+    observer: &'a dyn Observer,
 }
 
 impl Observer for Noting<'_> {
@@ -193,6 +250,10 @@ impl Observer for Noting<'_> {
             observation.note(&judged.candidate.name.to_bytes(), judged.verdict.is_due());
         }
         self.observer.judged(judged);
+    }
+
+    fn deferred(&self, candidate: &Candidate<'_>) {
+        self.observer.deferred(candidate);
     }
 
     fn seen(&self, seen: cleanup_core::store::Seen) {

@@ -34,10 +34,10 @@ pub use self::answer::{
     FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
 pub(crate) use self::heed::Heeding;
-pub(crate) use self::table::Tables;
+pub(crate) use self::table::{Tables, locked};
 
 use self::due::Sum;
-use self::table::{Entry, Next, Table, locked};
+use self::table::{Entry, Next, Table};
 use self::watcher::Bell;
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};

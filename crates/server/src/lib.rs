@@ -15,6 +15,7 @@ pub mod listen;
 pub mod logs;
 mod loops;
 pub mod metrics;
+mod pressure;
 pub mod problem;
 pub mod run;
 pub mod schedule;

@@ -10,6 +10,7 @@ mod documents;
 mod exit_codes;
 mod first_steps;
 mod import;
+mod limits;
 mod output;
 mod seed;
 mod sweep;

@@ -12,11 +12,6 @@ use super::diagnostic::Diagnostic;
 /// Keys without an effect yet: the kind of policy, the key, and which of its values is refused.
 const NOT_BUILT: &[(&str, &str, Refused)] = &[
     ("files", "unit", Refused::Value("directory")),
-    ("files", "keep_newest", Refused::Any),
-    ("files", "max_files", Refused::Any),
-    ("files", "max_total_size", Refused::Any),
-    ("files", "min_free", Refused::Any),
-    ("files", "weight", Refused::Any),
     ("files", "dispose", Refused::Value("quarantine")),
     ("files", "quarantine_for", Refused::Any),
     ("files", "quarantine_max_size", Refused::Any),
@@ -94,7 +89,7 @@ mod tests {
             Refused::Value(value) => format!("\"{value}\""),
             Refused::Any => match key {
                 "quarantine_for" => "\"7d\"",
-                "max_total_size" | "quarantine_max_size" | "min_free" => "\"10GiB\"",
+                "quarantine_max_size" => "\"10GiB\"",
                 "keep_referenced" => "{ sessions = \"s\", query = \"select path from files\" }",
                 _ => "5",
             }

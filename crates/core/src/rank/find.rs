@@ -13,7 +13,8 @@ use super::search::{Budget, Search};
 use super::{Cutoff, Newest};
 use crate::candidate::{Candidate, Class};
 use crate::judge::{Run, judge};
-use crate::policy::{Archives, Limits, Policy};
+use crate::policy::{Archives, Limits, Marks, MinFree, Policy};
+use crate::report::Space;
 use crate::store::{Batch, Fault, FileStore, Seen, Visitor};
 use crate::sweep::Observer;
 use crate::verdict::{Keep, LimitKey, Verdict};
@@ -27,8 +28,27 @@ pub struct Source<'a> {
     pub policy: &'a Policy,
     /// The run, with the cutoffs that are known already.
     pub run: &'a Run,
-    /// How dear they are, where several policies share one file system; 1 otherwise.
-    pub weight: f64,
+    /// What it gives when a limit asks.
+    pub share: Share,
+}
+
+/// What one of several policies gives, where they share a file system.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    /// Its files, so dear to make again: above 0, and 1 for a policy by itself.
+    Weighted(f64),
+    /// Nothing beyond what goes in any case.
+    Nothing,
+}
+
+impl Source<'_> {
+    fn scale(&self) -> Scale {
+        let weight = match self.share {
+            Share::Weighted(weight) => weight,
+            Share::Nothing => 1.0,
+        };
+        Scale::new(self.run.now, weight)
+    }
 }
 
 /// The watcher asked for the end before the cutoffs were known: nothing may be removed by halves of them.
@@ -37,7 +57,7 @@ pub struct Source<'a> {
 pub struct Stopped;
 
 /// How much is to become free on a file system; 0 where there is enough.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shortage {
     /// Bytes.
     pub bytes: u64,
@@ -45,7 +65,31 @@ pub struct Shortage {
     pub inodes: u64,
 }
 
+/// How full a file system is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSystem {
+    /// In bytes.
+    pub bytes: Space,
+    /// In inodes; `None` where there is no fixed number of them.
+    pub inodes: Option<Space>,
+}
+
 impl Shortage {
+    /// What a policy is short of: nothing while no more is taken than its low marks allow, and else what its high
+    /// marks are away. A file system without a fixed number of inodes is never short of them.
+    pub fn of(wanted: &MinFree, file_system: &FileSystem) -> Self {
+        let short = |marks: Option<Marks>, space: Space| match marks {
+            Some(Marks { low, high }) if space.free < low.of(space.whole) => {
+                high.of(space.whole).saturating_sub(space.free)
+            }
+            _ => 0,
+        };
+        Self {
+            bytes: short(wanted.space, file_system.bytes),
+            inodes: file_system.inodes.map_or(0, |inodes| short(wanted.inodes, inodes)),
+        }
+    }
+
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -95,8 +139,7 @@ pub(super) fn newest_within(
             search.end_pass();
         }
     }
-    let scale = Scale::new(source.run.now, source.weight);
-    Ok(Newest { of, before: search.cut().and_then(|cut| scale.cutoff(cut)) })
+    Ok(Newest { of, before: search.cut().and_then(|cut| source.scale().cutoff(cut)) })
 }
 
 pub(super) fn own_within(
@@ -270,9 +313,8 @@ fn cut(
         }
     }
     let cutoffs = sources.iter().map(|source| {
-        let scale = Scale::new(source.run.now, source.weight);
-        let cutoff = |asked: &Asked| Some((asked.limit, scale.cutoff(asked.search.cut()?)?));
-        asked.iter().filter_map(cutoff).collect()
+        let cutoff = |asked: &Asked| Some((asked.limit, source.scale().cutoff(asked.search.cut()?)?));
+        asked.iter().filter(|_| source.share != Share::Nothing).filter_map(cutoff).collect()
     });
     Ok(cutoffs.collect())
 }
@@ -283,13 +325,16 @@ struct Shown<'a> {
     verdict: Verdict,
     /// By the moment from which its age counts; `None` for one from the future.
     position: Option<u128>,
+    share: Share,
 }
 
 impl Shown<'_> {
     fn fate(&self) -> Fate {
         match (self.verdict, self.position) {
             (Verdict::Remove(_), _) => Fate::Goes,
-            (Verdict::Keep(Keep::WithinLimits { .. }), Some(position)) => Fate::MayGo(position),
+            (Verdict::Keep(Keep::WithinLimits { .. }), Some(position)) if self.share != Share::Nothing => {
+                Fate::MayGo(position)
+            }
             (Verdict::Keep(_), _) => Fate::Stays,
         }
     }
@@ -303,8 +348,8 @@ fn pass(
 ) -> Result<(), Stopped> {
     let each = Mutex::new(each);
     for source in sources {
-        let scale = Scale::new(source.run.now, source.weight);
-        let showing = Showing { source, scale, observer, each: &each, is_stopped: AtomicBool::new(false) };
+        let showing =
+            Showing { source, scale: source.scale(), observer, each: &each, is_stopped: AtomicBool::new(false) };
         source.store.offer(&showing);
         if showing.is_stopped.into_inner() {
             return Err(Stopped);
@@ -323,7 +368,7 @@ struct Showing<'a, 'b> {
 
 impl Visitor for Showing<'_, '_> {
     fn batch(&self, batch: &mut dyn Batch) -> ControlFlow<()> {
-        let Source { policy, run, .. } = self.source;
+        let Source { policy, run, share, .. } = self.source;
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         for index in 0..batch.len() {
             let candidate = batch.candidate(index);
@@ -332,7 +377,7 @@ impl Visitor for Showing<'_, '_> {
             }
             let verdict = judge(policy, run, &candidate);
             let position = self.scale.position(run.counts_from(policy, &candidate).at);
-            each(&Shown { candidate, verdict, position });
+            each(&Shown { candidate, verdict, position, share: *share });
         }
         if self.observer.wants_to_stop() {
             self.is_stopped.store(true, Ordering::Relaxed);

@@ -171,7 +171,7 @@ proptest! {
     fn the_newest_are_those_at_the_end_of_the_list(folder in folder(), policy in rule(), of in 0_u64..20) {
         let run = Run::at(NOW);
         for budget in [TIGHT, Budget::DEFAULT] {
-            let newest = newest_within(budget, Source { store: &folder, policy: &policy, run: &run, weight: 1.0 }, of, &()).unwrap();
+            let newest = newest_within(budget, Source { store: &folder, policy: &policy, run: &run, share: Share::Weighted(1.0) }, of, &()).unwrap();
             let cutoffs = Cutoffs { newest: Some(newest), over: Vec::new() };
             let ranked = in_order(&folder).into_iter().filter(|thing| thing.age >= 0 && !(thing.is_archive && policy.archives == Archives::Keep));
             let ranked: Vec<_> = ranked.collect();
@@ -193,7 +193,7 @@ proptest! {
     ) {
         for budget in [TIGHT, Budget::DEFAULT] {
             let plain = Run::at(NOW);
-            let source = |run| Source { store: &folder, policy: &policy, run, weight: 1.0 };
+            let source = |run| Source { store: &folder, policy: &policy, run, share: Share::Weighted(1.0) };
             let newest = keep_newest.map(|of| newest_within(budget, source(&plain), of, &()).unwrap());
             let before = Run { cutoffs: Cutoffs { newest, over: Vec::new() }, ..plain.clone() };
             let mut run = before.clone();
@@ -260,7 +260,7 @@ proptest! {
             order.extend(folder.0.iter().filter_map(|thing| Some((scale.position(thing.candidate().stamp.at)?, thing.path.as_str(), index))));
         }
         order.sort_by_key(|(position, path, _)| (std::cmp::Reverse(*position), path.as_bytes()));
-        let sources: Vec<Source<'_>> = folders.iter().map(|(store, policy, weight)| Source { store, policy, run: &run, weight: *weight }).collect();
+        let sources: Vec<Source<'_>> = folders.iter().map(|(store, policy, weight)| Source { store, policy, run: &run, share: Share::Weighted(*weight) }).collect();
         for (limit, shortage) in [(LimitKey::MinFree, Shortage { bytes, inodes: 0 }), (LimitKey::MinFreeInodes, Shortage { bytes: 0, inodes })] {
             let is_enough = |left: &[BTreeSet<&str>]| freed(left).0 >= shortage.bytes && freed(left).1 >= shortage.inodes;
             let mut expected: Vec<BTreeSet<&str>> = folders.iter().map(|(folder, policy, _)| left_by(folder, policy, &run)).collect();
@@ -322,7 +322,7 @@ impl FileStore for Crowd {
 fn a_crowd_of_one_moment_is_told_apart_by_names() {
     let policy = Policy { name: "x".to_owned(), max_age: None, min_age: Duration::ZERO, archives: Archives::Keep };
     let run = Run::at(NOW);
-    let source = Source { store: &Crowd, policy: &policy, run: &run, weight: 1.0 };
+    let source = Source { store: &Crowd, policy: &policy, run: &run, share: Share::Weighted(1.0) };
     let limits = Limits { max_total_size: Some(4096 * 45_678 + 4095), ..Limits::default() };
     let cuts = own(source, &limits, &()).unwrap();
     let path = b"renders/2026/image-0154321.svg".to_vec();

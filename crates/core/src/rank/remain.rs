@@ -85,7 +85,7 @@ impl Pin {
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Archive => "archives",
+            Self::Archive => "archived",
             Self::Held => "held",
             Self::Referenced => "referenced by live sessions",
             Self::Future => "stamped in the future",
