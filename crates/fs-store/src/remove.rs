@@ -1,7 +1,7 @@
 //! A batch of one directory's entries, and their removal.
 //!
 //! A file that was judged is looked at once more just before it is removed: identity, `mtime` and `ctime` must be as
-//! judged, or it stays. What is left between that look and the `unlinkat` is the time of one system call.
+//! judged (another of its names may be gone), or it stays. What is left between that look and the `unlinkat` is the time of one system call.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -50,7 +50,7 @@ impl Batch for Files<'_> {
     fn remove(&mut self, index: usize) -> Outcome {
         let file = &self.entries[index];
         let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if meta.identity() == file.identity && meta.is_plain_file() => {
+            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => {
                 unlink(self.dir, file.name, AtFlags::empty())
             }
             Ok(_) => Outcome::Changed,

@@ -23,7 +23,7 @@ fn world(keys: &str) -> World {
 /// Files of 4 KiB, `00.tmp` the oldest, a minute apart.
 fn fill(world: &World, count: u32) {
     for number in 0..count {
-        world.file(format!("out/{number:02}.tmp"), HOUR - MINUTE * number);
+        world.file(format!("out/{number:02}.tmp"), HOUR.saturating_sub(MINUTE * number));
     }
 }
 
