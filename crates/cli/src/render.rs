@@ -7,6 +7,7 @@ pub(crate) mod block;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod history;
+pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod picture;
 pub(crate) mod place;

@@ -24,11 +24,12 @@ const COUNTERS: [(&str, &str); 4] = [
 
 const LAST_SUCCESS: &str = "cleanup_last_success_timestamp_seconds";
 
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 5] = [
     (LAST_SUCCESS, "When the policy last did all that was asked of it; a skipped or held run does not count."),
     ("cleanup_due", "What the last run found due and is still there."),
     ("cleanup_policy_held", "Whether a brake held the policy back in its last run."),
     ("cleanup_limit_met", "Whether the limit was met after the last run."),
+    ("cleanup_limit_ratio", "How much of the limit was used after the last run; above 1 it was not met."),
 ];
 
 /// Values by metric and labels, in the order in which they are written.
@@ -100,7 +101,8 @@ fn after(mut values: Values, report: &Report) -> Values {
         }
         for limit in &policy.limits {
             let of_limit = format!("{labels},limit=\"{}\"", limit.name);
-            set("cleanup_limit_met", of_limit, f64::from(u8::from(limit.met)));
+            set("cleanup_limit_met", of_limit.clone(), f64::from(u8::from(limit.met)));
+            set("cleanup_limit_ratio", of_limit, limit.ratio());
         }
     }
     values

@@ -77,6 +77,11 @@ impl Run {
         }
     }
 
+    /// From when a candidate's age counts.
+    pub(crate) fn counts_from(&self, policy: &Policy, candidate: &Candidate<'_>) -> Stamp {
+        self.lifetime(policy, candidate).0
+    }
+
     /// Until when a candidate is held. A folder stays as well while something in it is held.
     fn held_until(&self, candidate: &Candidate<'_>) -> Option<Moment> {
         // Nothing lies below a file, so it need not be asked what this is.

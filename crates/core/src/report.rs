@@ -3,12 +3,14 @@
 //! Workers count into a [`Tally`]; a tally becomes a [`PolicyReport`], and those make a [`Report`]. The shape of the
 //! JSON is a contract with scripts: keys are added, never renamed or lost.
 
+mod limit;
 mod tally;
 
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::limit::{Done, Limit, Space};
 pub use self::tally::Tally;
 use crate::candidate::Name;
 use crate::moment::Moment;
@@ -61,6 +63,8 @@ pub enum Trigger {
     Manual,
     /// The policy's own `every` or `cron`.
     Schedule,
+    /// A limit that was exceeded between two scheduled runs.
+    Pressure,
     /// The deadlines of tracked files; such runs are summed up over some minutes.
     Deadline,
 }
@@ -195,21 +199,6 @@ pub struct Observed {
     pub examples_still_there: Vec<String>,
     /// The first few of `gone_but_kept`, by path.
     pub examples_gone_but_kept: Vec<String>,
-}
-
-/// What came of one limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Limit {
-    /// The key that sets it.
-    pub name: String,
-    /// Whether it is met now.
-    pub met: bool,
-    /// What the configuration asks for.
-    pub wanted: u64,
-    /// What is.
-    pub is: u64,
-    /// What stands in the way, by reason.
-    pub pinned: std::collections::BTreeMap<String, u64>,
 }
 
 /// What was counted for one policy.

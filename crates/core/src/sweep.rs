@@ -36,6 +36,11 @@ pub trait Observer: Sync {
         let _ = judged;
     }
 
+    /// One candidate was judged due, and is left for the next run.
+    fn deferred(&self, candidate: &Candidate<'_>) {
+        let _ = candidate;
+    }
+
     /// More entries were looked at.
     fn seen(&self, seen: Seen) {
         let _ = seen;
@@ -128,6 +133,7 @@ impl Visitor for Sweep<'_> {
             let verdict = judge(self.policy, self.run, &candidate);
             if verdict.is_due() && self.is_deferred(&candidate) {
                 tally.deferred(&candidate);
+                self.observer.deferred(&candidate);
                 continue;
             }
             tally.judged(&candidate, &verdict);

@@ -61,6 +61,9 @@ pub struct FileStats {
     pub next_due_at: Option<Moment>,
     /// How full each limit is.
     pub limits: Vec<Limit>,
+    /// With limits: the first few that would go, in their order, whether or not a limit asks for them now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<NextToGo>,
     /// Entries that could not be looked at.
     pub errors_total: u64,
     /// Matching files by age, the youngest first.
@@ -78,6 +81,22 @@ pub struct AgeBand {
     pub files: u64,
     /// Their allocated bytes.
     pub bytes: u64,
+}
+
+/// One of the files that would go next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NextToGo {
+    /// The path below the policy's root, lossy where it is not UTF-8.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// Allocated bytes.
+    pub bytes: u64,
+    /// The moment from which its age counts.
+    pub stamp: Moment,
+    /// Whether a sweep would remove it now.
+    pub due: bool,
 }
 
 /// What lies in one session table.

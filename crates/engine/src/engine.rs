@@ -19,11 +19,12 @@ use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
 use crate::audit::Audit;
-use crate::files::{Doubts, Extent, FileRun};
+use crate::files::{Doubts, Extent, FileRun, Ran};
 use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
+use crate::pressure::Shares;
 use crate::track::Tables;
-use crate::{clock, rows, watch};
+use crate::{clock, limits, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
@@ -154,7 +155,7 @@ impl Watcher for () {}
 /// What the runs of one request have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Turn<'a> {
-    pub(crate) request: &'a Request,
+    pub(crate) mode: Mode,
     pub(crate) doubts: Doubts<'a>,
     /// Another time than now, for plans.
     pub(crate) at: Option<Moment>,
@@ -215,9 +216,9 @@ impl Engine {
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
-            let turn = Turn { request, doubts, at, run_id: &id, watcher };
-            let run = |policy: &&FilePolicy| self.run_files(policy, turn, Extent::All, &mut memory);
-            let mut reports: Vec<_> = selected.files.iter().map(run).collect();
+            let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();
+            let turn = Turn { mode: request.mode, doubts, at, run_id: &id, watcher };
+            let mut reports = self.sweep_files(&policies, turn, &mut memory);
             reports.extend(match rows {
                 None => Vec::new(),
                 Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -252,31 +253,79 @@ impl Engine {
         report
     }
 
+    /// Sweeps files, one policy after the other. What has become of the free space of a file system is known when all
+    /// policies that give some have ended, so these end together.
+    fn sweep_files(&self, policies: &[FilePolicy], turn: Turn<'_>, memory: &mut Memory) -> Vec<PolicyReport> {
+        let mut relief = self.relieve(policies, turn, memory);
+        let shares = match turn.doubts {
+            Doubts::Heed(Some(_)) => Shares::default(),
+            // Who stopped it here stops each policy as well.
+            _ => self
+                .shares(policies.iter(), turn.at.unwrap_or_else(|| memory.now()), memory, &Asking(turn.watcher))
+                .unwrap_or_default(),
+        };
+        let gives = |policy: &FilePolicy| policy.limits.min_free.is_some();
+        let last_giver = policies.iter().rposition(gives);
+        let mut ran: Vec<Ran> = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        for (index, policy) in policies.iter().enumerate() {
+            turn.watcher.begins(&policy.rule.name);
+            let cutoffs = shares.of(&policy.rule.name);
+            ran.push(self.run_one(policy, turn, Extent::All, cutoffs, memory));
+            let waits = gives(policy) && Some(index) != last_giver;
+            open.push(index);
+            let ended = match (waits, gives(policy)) {
+                (true, _) => Vec::new(),
+                (false, true) => {
+                    // What was moved aside just now gives nothing back by itself.
+                    relief.add(self.relieve(policies, turn, memory));
+                    std::mem::take(&mut open)
+                }
+                (false, false) => open.pop().into_iter().collect(),
+            };
+            for index in ended {
+                relief.tell(&mut ran[index].report);
+                self.conclude(&policies[index], &mut ran[index], memory);
+                turn.watcher.ends(&ran[index].report);
+            }
+        }
+        ran.into_iter().map(|ran| ran.report).collect()
+    }
+
     /// Runs one file policy.
-    pub(crate) fn run_files(
+    pub(crate) fn run_one(
         &self,
         policy: &FilePolicy,
         turn: Turn<'_>,
         extent: Extent<'_>,
+        cutoffs: Option<Cutoffs>,
         memory: &mut Memory,
-    ) -> PolicyReport {
-        let Turn { request, doubts, at, run_id, watcher } = turn;
-        watcher.begins(&policy.rule.name);
-        let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-        let (store, mode) = (self.store(policy, memory), request.mode);
-        let report = FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id }.run(extent, memory);
-        watcher.ends(&report);
-        report
+    ) -> Ran {
+        let Turn { mode, doubts, at, run_id, watcher } = turn;
+        let (store, now) = (self.store(policy, memory), at.unwrap_or_else(|| memory.now()));
+        FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id, cutoffs }.run(extent, memory)
+    }
+
+    /// Says in a report what has become of the limits.
+    fn conclude(&self, policy: &FilePolicy, ran: &mut Ran, memory: &Memory) {
+        let Some((stays, done)) = &ran.stays else { return };
+        if policy.limits.min_free.is_some()
+            && let Some(file_system) = self.store(policy, memory).ok().and_then(|store| store.space().ok())
+        {
+            ran.report.limits.extend(limits::free(&policy.limits, &file_system, stays, *done));
+        }
+        limits::tell(&mut ran.report, *done);
     }
 
     /// What is there now, by policy.
     pub fn stats(&self, policies: &[String]) -> Result<Stats, RequestError> {
         let selected = self.select(policies)?;
         let mut memory = self.memory(Use::Look);
+        let shares = self.look_at_shares(&selected, &mut memory);
         let files = selected.files.into_iter().map(|policy| {
             let now = clock::now();
             let stats = watch::FileStatsWatcher::new(policy, now);
-            let report = self.look_at(policy, now, &mut memory, &stats);
+            let report = self.look_at(policy, now, &mut memory, &shares, &stats);
             stats.finish(report)
         });
         let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();
@@ -292,7 +341,9 @@ impl Engine {
         let selected = self.select(policies)?;
         let watcher = watch::ListWatcher { now: clock::now(), each };
         let mut memory = self.memory(Use::Look);
-        Ok(selected.files.into_iter().map(|policy| self.look_at(policy, watcher.now, &mut memory, &watcher)).collect())
+        let shares = self.look_at_shares(&selected, &mut memory);
+        let look = |policy: &FilePolicy| self.look_at(policy, watcher.now, &mut memory, &shares, &watcher);
+        Ok(selected.files.into_iter().map(look).collect())
     }
 
     pub(crate) fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
@@ -332,15 +383,30 @@ impl Engine {
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.
-    fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
-        let store = self.store(policy, memory);
+    fn look_at(
+        &self,
+        policy: &FilePolicy,
+        now: Moment,
+        memory: &mut Memory,
+        shares: &Shares,
+        watcher: &dyn Watcher,
+    ) -> PolicyReport {
+        let (store, cutoffs) = (self.store(policy, memory), shares.of(&policy.rule.name));
         let (mode, doubts, run_id) = (Mode::Plan, Doubts::Ignore, "");
-        FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id }.run(Extent::All, memory)
+        let run = FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id, cutoffs };
+        let mut ran = run.run(Extent::All, memory);
+        self.conclude(policy, &mut ran, memory);
+        ran.report
+    }
+
+    fn look_at_shares(&self, selected: &Selected<'_>, memory: &mut Memory) -> Shares {
+        let now = clock::now();
+        self.shares(selected.files.iter().copied(), now, memory, &()).unwrap_or_default()
     }
 }
 
 /// A run of one policy with what the request asks to be different.
-fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
+pub(crate) fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
     let mut policy = policy.clone();
     if request.include_archives {
         policy.rule.archives = Archives::Judge;
@@ -362,6 +428,15 @@ pub(crate) fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
 pub fn run_id() -> String {
     let millis = u64::try_from(clock::now().unix_millis()).unwrap_or(0);
     Ulid::from_parts(millis, Ulid::generate().random()).to_string()
+}
+
+/// Asks a watcher only whether to stop.
+struct Asking<'a>(&'a dyn Watcher);
+
+impl Observer for Asking<'_> {
+    fn wants_to_stop(&self) -> bool {
+        self.0.wants_to_stop()
+    }
 }
 
 /// Passes on what a sweep of one policy says, with the policy's name, and has removals written down.

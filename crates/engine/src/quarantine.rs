@@ -58,7 +58,6 @@ pub(crate) fn expire(store: &Store<'_>, policy: &FilePolicy, config: &Config, no
 /// or nothing is left: what `min_free` takes before it asks for files that are still in their place. What was deleted
 /// is in `counts.purged` and `counts.purged_bytes` of the answer, what could not be is in its errors; it is to be added
 /// to the tally of the sweep. Call it only when the policy may act: never in a plan, nor with `mode = "observe"`.
-#[expect(dead_code, reason = "called where `min_free` presses")]
 pub(crate) fn purge(store: &Store<'_>, policy: &FilePolicy, config: &Config, bytes: u64) -> Tally {
     tallied(policy, open(store, policy, config), |quarantine| quarantine.purge(bytes))
 }

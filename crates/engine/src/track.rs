@@ -37,11 +37,11 @@ pub use self::answer::{
     FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
 pub(crate) use self::heed::Heeding;
-pub(crate) use self::table::Tables;
+pub(crate) use self::table::{Tables, locked};
 
 use self::bell::Bell;
 use self::due::Sum;
-use self::table::{Entry, Next, Table, locked};
+use self::table::{Entry, Next, Table};
 use self::watcher::Listening;
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};

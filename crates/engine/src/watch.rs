@@ -1,5 +1,7 @@
 //! Watchers of the engine's own: what makes statistics and lists out of a plan.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -8,9 +10,10 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{PolicyReport, PolicyStatus, json_path};
 use cleanup_core::sweep::Judged;
+use cleanup_core::verdict::{Keep, Remove, Verdict};
 
 use crate::Watcher;
-use crate::answer::{AgeBand, FileStats, Listed, PolicyStats};
+use crate::answer::{AgeBand, FileStats, Listed, NextToGo, PolicyStats};
 use crate::track::ForecastHour;
 
 /// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.
@@ -20,10 +23,24 @@ const AGES: [u64; 7] = [600, 3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_00
 const HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_hours(1);
 
+/// How many of the files that would go next are named.
+const NEXT: usize = 5;
+
 /// Sums up what a plan says of one policy.
 pub(crate) struct FileStatsWatcher {
     now: Moment,
     sum: Mutex<FileStats>,
+    /// `None` for a policy without limits: there, age alone says what goes, and when.
+    next: Option<Mutex<BinaryHeap<Next>>>,
+}
+
+/// A file by its place in the order in which files go.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    at: Moment,
+    path: Vec<u8>,
+    bytes: u64,
+    due: bool,
 }
 
 impl FileStatsWatcher {
@@ -33,12 +50,16 @@ impl FileStatsWatcher {
         let ages = bands.map(|below_seconds| AgeBand { below_seconds, files: 0, bytes: 0 }).collect();
         let hour = |number| ForecastHour { from: now.plus(HOUR * number), files: 0, bytes: 0 };
         let next_hours = (0..HOURS).map(hour).collect();
-        Self { now, sum: Mutex::new(FileStats { root, ages, next_hours, ..FileStats::default() }) }
+        let next = policy.limits.need_ranking().then(Mutex::default);
+        Self { now, sum: Mutex::new(FileStats { root, ages, next_hours, ..FileStats::default() }), next }
     }
 
     pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
         let mut sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.errors_total = report.errors_total;
+        sum.limits.clone_from(&report.limits);
+        let next = self.next.map(|next| next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        sum.next = next.unwrap_or_default().into_sorted_vec().iter().map(in_answer).collect();
         let could_look = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial);
         PolicyStats { files: could_look.then_some(sum), ..PolicyStats::without_numbers(report) }
     }
@@ -49,6 +70,9 @@ impl Watcher for FileStatsWatcher {
         let Candidate { class, bytes, stamp, .. } = judged.candidate;
         if class == Class::EmptyDirectory {
             return;
+        }
+        if let Some(next) = &self.next {
+            offer(&mut next.lock().unwrap_or_else(std::sync::PoisonError::into_inner), judged);
         }
         let mut sum = self.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.total_files += 1;
@@ -77,6 +101,29 @@ impl Watcher for FileStatsWatcher {
             sum.next_due_at = Some(sum.next_due_at.map_or(until, |next| next.min(until)));
         }
     }
+}
+
+/// Keeps the first few of those that nothing protects.
+fn offer(next: &mut BinaryHeap<Next>, judged: &Judged<'_>) {
+    let (stamp, due) = match judged.verdict {
+        Verdict::Keep(Keep::WithinLimits { stamp, .. }) => (stamp, false),
+        Verdict::Remove(Remove::Expired { stamp, .. } | Remove::OverLimit { stamp, .. }) => (stamp, true),
+        Verdict::Keep(_) => return,
+    };
+    let Candidate { name, bytes, .. } = judged.candidate;
+    let is_late = |last: &Next| (stamp.at, name.cmp_path(&last.path)) > (last.at, Ordering::Equal);
+    if next.len() == NEXT && next.peek().is_some_and(is_late) {
+        return;
+    }
+    next.push(Next { at: stamp.at, path: name.to_bytes(), bytes, due });
+    if next.len() > NEXT {
+        next.pop();
+    }
+}
+
+fn in_answer(next: &Next) -> NextToGo {
+    let (path, path_bytes) = json_path(&next.path);
+    NextToGo { path, path_bytes, bytes: next.bytes, stamp: next.at, due: next.due }
 }
 
 /// Turns what a plan says into list entries.

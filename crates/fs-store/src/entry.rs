@@ -25,6 +25,13 @@ impl From<&Identity> for FileId {
     }
 }
 
+impl FileId {
+    /// The device, as major and minor number.
+    pub fn device(self) -> (u32, u32) {
+        self.device
+    }
+}
+
 /// Which mount something lies on. Device numbers do not tell: a bind mount has the device of what it shows, and one
 /// mount of btrfs has many devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

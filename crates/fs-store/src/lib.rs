@@ -24,6 +24,7 @@ mod whole;
 use std::sync::Arc;
 
 use cleanup_core::policy::{FilePolicy, InUse, Unit};
+use cleanup_core::rank::FileSystem;
 use cleanup_core::store::{FileStore, Visitor};
 
 pub use entry::FileId;
@@ -102,6 +103,11 @@ impl<'a> Store<'a> {
     /// Which file system the root lies on, as `statfs` names it; `None` where it has no name.
     pub fn file_system(&self) -> Option<String> {
         self.root.file_system()
+    }
+
+    /// How full the root's file system is, for unprivileged users; an error in words. Costs one system call.
+    pub fn space(&self) -> Result<FileSystem, String> {
+        self.root.space().map_err(entry::in_words)
     }
 
     /// Some of its files instead of all: those with these paths below the root.

@@ -213,7 +213,7 @@ impl FileStore for Picked<'_> {
 fn is_same(file: &File<'_>, same: Option<Same>) -> bool {
     match same {
         None => true,
-        Some(Same::File(identity)) => file.identity == identity,
+        Some(Same::File(identity)) => identity.is_still(&file.identity),
         Some(Same::EmptyDirectory { .. }) => false,
     }
 }

@@ -1,8 +1,8 @@
 //! A batch of one directory's entries, and their removal.
 //!
 //! A file that was judged is looked at once more just before it is removed: identity, `mtime` and `ctime` must be as
-//! judged, or it stays. What is left between that look and the `unlinkat` is the time of one system call; what goes into
-//! quarantine is looked at there as well.
+//! judged (another of its names may be gone), or it stays. What is left between that look and the `unlinkat` is the time
+//! of one system call; what goes into quarantine is looked at there as well.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -73,7 +73,7 @@ impl Batch for Files<'_> {
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let file = &self.entries[index];
         let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if meta.identity() == file.identity && meta.is_plain_file() => self.dispose(file, why),
+            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => self.dispose(file, why),
             Ok(_) => Outcome::Changed,
             Err(Errno::NOENT) => Outcome::Vanished,
             Err(error) => Outcome::Failed(in_words(error)),

@@ -17,6 +17,7 @@ pub mod logs;
 mod loops;
 pub mod metrics;
 mod plans;
+mod pressure;
 pub mod problem;
 pub mod run;
 pub mod schedule;

@@ -63,6 +63,7 @@ pub struct Metrics {
     tracked_files: Family<OfPolicy, Gauge>,
     held: Family<OfPolicy, Gauge>,
     limit_met: Family<OfLimit, Gauge>,
+    limit_ratio: Family<OfLimit, Gauge<f64, std::sync::atomic::AtomicU64>>,
     lateness: Histogram,
 }
 
@@ -81,6 +82,7 @@ impl Default for Metrics {
             tracked_files: Family::default(),
             held: Family::default(),
             limit_met: Family::default(),
+            limit_ratio: Family::default(),
             lateness: Histogram::new(LATENESS_SECONDS),
         };
         metrics.register();
@@ -118,6 +120,11 @@ impl Metrics {
         registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register("policy_held", "Whether a brake held the policy back in its last run", self.held.clone());
         registry.register("limit_met", "Whether the limit was met after the last run", self.limit_met.clone());
+        registry.register(
+            "limit_ratio",
+            "How much of the limit was used after the last run; above 1 it was not met",
+            self.limit_ratio.clone(),
+        );
         registry.register_with_unit(
             "deadline_lateness",
             "How long after its deadline a tracked file was removed",
@@ -156,6 +163,7 @@ impl Metrics {
         self.tracked_files.clear();
         self.held.clear();
         self.limit_met.clear();
+        self.limit_ratio.clear();
         self.last_success.clear();
     }
 
@@ -208,6 +216,7 @@ impl Metrics {
         for limit in limits {
             let of = OfLimit { policy: policy.to_owned(), limit: limit.name.clone() };
             self.limit_met.get_or_create(&of).set(i64::from(limit.met));
+            self.limit_ratio.get_or_create(&of).set(limit.ratio());
         }
     }
 

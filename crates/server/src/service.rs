@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
-use cleanup_core::report::{PolicyKind, Report, Trigger};
+use cleanup_core::report::{PolicyKind, PolicyReport, Report, Trigger};
 use cleanup_core::sweep::Mode;
 use cleanup_engine::plan::Plan;
 use cleanup_engine::track::Tracker;
@@ -166,6 +166,24 @@ impl Service {
             plan: None,
         })?;
         Ok(ticket.report().await)
+    }
+
+    /// A sweep of policies that exceed a limit; ends when they have ended, and answers those that it relieved: a sweep
+    /// that could remove nothing, or not enough, need not be tried again at once.
+    pub(crate) async fn sweep_pressed(&self, policies: Vec<String>) -> Vec<String> {
+        let request = SweepRequest {
+            policies,
+            mode: Mode::Apply,
+            include_archives: false,
+            trigger: Trigger::Pressure,
+            plan: None,
+        };
+        let Ok(ticket) = self.sweep(&request) else { return Vec::new() };
+        let is_relieved = |policy: &PolicyReport| {
+            policy.counts.removed + policy.counts.quarantined > 0 && policy.limits.iter().all(|limit| limit.met)
+        };
+        let report = ticket.report().await;
+        report.policies.into_iter().filter(is_relieved).map(|policy| policy.name).collect()
     }
 
     /// The sweeps that are going on, and those that ended lately.

@@ -8,6 +8,7 @@ use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyRepo
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 
+use super::limits::LimitLine;
 use super::place::{Places, exact, harmless};
 use super::{Count, Number, Theme};
 
@@ -65,11 +66,14 @@ impl fmt::Display for Block<'_> {
                 if more > 0 {
                     writeln!(f, "    {detail}and {} more{detail:#}", Count(more))?;
                 }
-                Ok(())
+                self.limits(f)
             }
             PolicyStatus::Ok | PolicyStatus::Partial => {
                 self.counts(f)?;
-                if !message.is_empty() {
+                self.limits(f)?;
+                // What is said of a limit that is not met is on its line, and follows on stderr.
+                let unmet = report.limits.iter().filter(|limit| !limit.met).map(ToString::to_string);
+                if !message.is_empty() && message != harmless(&unmet.collect::<Vec<_>>().join("; ")) {
                     writeln!(f, "  {detail}{message}{detail:#}")?;
                 }
                 report.observed.as_ref().map_or(Ok(()), |observed| self.observed(f, observed))
@@ -131,6 +135,10 @@ impl Block<'_> {
             writeln!(f, "  {error}{items} could not be looked at or removed{error:#}")?;
         }
         Ok(())
+    }
+
+    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.limits.iter().try_for_each(|limit| writeln!(f, "{}", LimitLine { limit, theme: self.theme }))
     }
 
     fn observed(&self, f: &mut fmt::Formatter<'_>, observed: &Observed) -> fmt::Result {

@@ -11,7 +11,7 @@ use super::line::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
-use crate::engine::{self, Engine, Request, Turn, Watcher};
+use crate::engine::{self, Engine, Request, Turn, Watcher, adjusted};
 use crate::files::{Doubts, Extent};
 use crate::memory::Use;
 
@@ -54,10 +54,12 @@ impl Engine {
         let mut chunks = Chunks { lines: plan.lines(), next: None, failure: None };
         while let Some((name, cutoffs)) = chunks.section() {
             let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
-            let extent = Extent::Planned { cutoffs, chunks: &mut chunks };
             let turn =
-                Turn { request: &request, doubts: Doubts::Reviewed(jump.as_ref()), at: None, run_id: &id, watcher };
-            let mut report = self.run_files(policy, turn, extent, &mut memory);
+                Turn { mode: Mode::Apply, doubts: Doubts::Reviewed(jump.as_ref()), at: None, run_id: &id, watcher };
+            watcher.begins(&name);
+            let extent = Extent::Planned(&mut chunks);
+            let mut report = self.run_one(&adjusted(policy, &request), turn, extent, Some(cutoffs), &mut memory).report;
+            watcher.ends(&report);
             chunks.pass_over();
             if let Some(error) = &chunks.failure {
                 report.status = PolicyStatus::Failed;

@@ -13,6 +13,7 @@ use cleanup_core::guard::{self, Reading};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Brakes, Effect, RootLock};
+use cleanup_core::rank::Stopped;
 use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -22,10 +23,9 @@ use cleanup_fs_store::{Look, QuarantineRun, Store};
 use super::heed::{Heeding, Known};
 use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
-use crate::clock;
 use crate::engine::run_id;
 use crate::memory::Memory;
-use crate::{quarantine, rows};
+use crate::{clock, limits, quarantine, rows};
 
 /// How many files are dealt with together; the rest follows at once.
 const MOST: usize = 20_000;
@@ -143,6 +143,9 @@ impl Inner {
         if run.brakes.max_removals == Some(0) {
             return Err("max_removals is reached for now; the rest follows later".to_owned());
         }
+        let Ok(run) = self.with_newest(tracked, &store, run) else {
+            return Ok(Tally { stopped: Some(Stopped.to_string()), ..Tally::default() });
+        };
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
         let (picked, table) = (store.pick(&paths), Some(Known::kept_by_caller(&tracked.table)));
         let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
@@ -154,6 +157,16 @@ impl Inner {
         self.settle(tracked, &store, due, &done, run.now);
         tracked.add(&tally, run.now);
         Ok(tally)
+    }
+
+    /// Who is among the newest is known only after a look at everything; a policy without `keep_newest` pays nothing.
+    fn with_newest(&self, tracked: &Tracked, store: &Store<'_>, run: Run) -> Result<Run, Stopped> {
+        if tracked.policy.limits.keep_newest.is_none() {
+            return Ok(run);
+        }
+        let all = Run { registrations: self.engine.tables.registrations(&tracked.policy), ..run.clone() };
+        let ranked = limits::with_newest(store, &tracked.policy, all, &Stopping(self))?;
+        Ok(Run { cutoffs: ranked.cutoffs, ..run })
     }
 
     /// Everything that could hold a sweep back holds deadlines back as well.
@@ -319,6 +332,15 @@ enum Fate {
     Removed { bytes: u64, lateness: Duration },
     Vanished,
     Stays { bytes: u64, stamp: Moment, next: Next },
+}
+
+/// Says only whether to stop.
+struct Stopping<'a>(&'a Inner);
+
+impl Observer for Stopping<'_> {
+    fn wants_to_stop(&self) -> bool {
+        self.0.is_stopping()
+    }
 }
 
 struct Removing<'a> {

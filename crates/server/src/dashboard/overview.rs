@@ -349,6 +349,7 @@ mod tests {
             wanted: 1_000_000,
             is: 5_000_000,
             pinned: BTreeMap::from([("held".to_owned(), 4096)]),
+            after: None,
         };
         let outcome = LastOutcome {
             run_id: "01A".to_owned(),

@@ -157,6 +157,7 @@ pub(crate) fn trigger(of: Trigger) -> &'static str {
     match of {
         Trigger::Manual => "by hand",
         Trigger::Schedule => "by schedule",
+        Trigger::Pressure => "because a limit was exceeded",
         Trigger::Deadline => "at deadlines",
     }
 }

@@ -104,8 +104,7 @@ fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
             PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Skipped => {}
         }
         for limit in outcome.limits.iter().filter(|limit| !limit.met) {
-            let sentence = format!("{} is not met: {} is asked for, {} is", limit.name, limit.wanted, limit.is);
-            warnings.push(of(policy, "limit", Some(&sentence)));
+            warnings.push(of(policy, "limit", Some(&limit.to_string())));
         }
     }
     warnings
