@@ -1,12 +1,13 @@
 //! Files under a root: walk, look again, remove.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`), the facts about an entry (`entry`), and the removal (`remove`). No path is
+//! a single name: the walk (`walk`) and its workers (`crew`), the facts about an entry (`entry`), and the removal (`remove`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
 //!
 //! The store offers and acts; it never judges, and it never asks what time it is.
 
+mod crew;
 mod entry;
 mod in_use;
 mod look;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use cleanup_core::policy::{FilePolicy, InUse};
 use cleanup_core::store::{FileStore, Visitor};
 
+pub use crew::Jobs;
 pub use entry::FileId;
 pub use in_use::View;
 pub use look::{Found, Look};
@@ -47,6 +49,7 @@ pub struct Store<'a> {
     spared: Vec<FileId>,
     /// With `skip_in_use`.
     users: Option<Users>,
+    jobs: Jobs,
 }
 
 impl<'a> Store<'a> {
@@ -63,7 +66,13 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users })
+        Ok(Self { policy, root, spared, users, jobs: Jobs::default() })
+    }
+
+    /// Has its files offered by so many workers.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Jobs) -> Self {
+        Self { jobs, ..self }
     }
 
     /// Its root, to be opened by. As long as it is kept, nobody can unmount what it lies on.
@@ -114,6 +123,6 @@ impl<'a> Store<'a> {
 
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        walk::Walk::new(self, visitor).run();
+        crew::walk(self, visitor);
     }
 }
