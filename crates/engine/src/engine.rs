@@ -3,9 +3,10 @@
 //! One policy that cannot run never stops the others: it ends as a status in the report. An error of a call means
 //! that the call itself made no sense.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
@@ -14,7 +15,7 @@ use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Skip, Trigger};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer};
-use cleanup_fs_store::{FileId, RootError, Store};
+use cleanup_fs_store::{FileId, Jobs, RootError, Store};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
@@ -50,6 +51,8 @@ pub struct Request {
     pub at: Option<At>,
     /// Go past the brakes, and take the clock for right: a person has looked.
     pub force: bool,
+    /// How many workers look through the files of a policy; `None` is as many as there is use for.
+    pub jobs: Option<NonZero<usize>>,
     /// What starts it.
     pub trigger: Trigger,
     /// The id that the report is to have, as [`run_id`] makes them; `None` for a new one.
@@ -65,6 +68,7 @@ impl Default for Request {
             max_age: Vec::new(),
             at: None,
             force: false,
+            jobs: None,
             trigger: Trigger::Manual,
             run_id: None,
         }
@@ -233,7 +237,8 @@ impl Engine {
         let Turn { request, doubts, at, watcher } = turn;
         watcher.begins(&policy.rule.name);
         let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-        let store = self.store(policy, memory);
+        let jobs = request.jobs.map_or(Jobs::Adaptive, Jobs::Fixed);
+        let store = self.store(policy, memory).map(|store| store.with_jobs(jobs));
         let report =
             FileRun { policy, store, now, mode: request.mode, doubts, watcher, engine: self }.run(extent, memory);
         watcher.ends(&report);
@@ -353,6 +358,15 @@ pub fn run_id() -> String {
 pub(crate) struct PolicyWatcher<'a> {
     pub(crate) name: &'a str,
     pub(crate) watcher: &'a dyn Watcher,
+    /// When it has taken long enough (`max_runtime`).
+    pub(crate) until: Option<Instant>,
+}
+
+impl PolicyWatcher<'_> {
+    /// Whether it has taken long enough.
+    pub(crate) fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
 }
 
 impl Observer for PolicyWatcher<'_> {
@@ -368,6 +382,6 @@ impl Observer for PolicyWatcher<'_> {
     }
 
     fn wants_to_stop(&self) -> bool {
-        self.watcher.wants_to_stop()
+        self.watcher.wants_to_stop() || self.is_late()
     }
 }

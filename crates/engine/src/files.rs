@@ -5,9 +5,11 @@
 //! a plan that takes more than anybody can have meant. Only then does core sweep.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use cleanup_core::brake::{self, Brake};
 use cleanup_core::candidate::Class;
+use cleanup_core::duration::Human;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
@@ -16,7 +18,7 @@ use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{
     MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
 };
-use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
+use cleanup_core::sweep::{Judged, Mode, Observer, STOPPED, sweep};
 use cleanup_fs_store::{RootError, RootLocked, Store, View, Wanted};
 use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
@@ -113,7 +115,9 @@ impl FileRun<'_> {
         }
 
         self.watcher.ranked(name, &run.cutoffs);
-        let observer = PolicyWatcher { name, watcher: self.watcher };
+        // From here on: where counting for a brake took long, this run is still to get somewhere.
+        let until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
+        let observer = PolicyWatcher { name, watcher: self.watcher, until };
         let table = || self.engine.tables.get(policy);
         let report = match (extent, mode, policy.effect) {
             (Extent::Planned { .. }, _, Effect::Observe) => finished(name, Tally::default()),
@@ -138,6 +142,7 @@ impl FileRun<'_> {
             }
         };
         let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
+        let report = if observer.is_late() { out_of_time(report, policy) } else { report };
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
@@ -210,6 +215,18 @@ fn unreferenced(name: &str, obstacle: Obstacle) -> PolicyReport {
 
 fn finished(name: &str, tally: Tally) -> PolicyReport {
     PolicyReport::finished(name, PolicyKind::Files, tally)
+}
+
+/// Says which key ended it, if it was ended.
+fn out_of_time(report: PolicyReport, policy: &FilePolicy) -> PolicyReport {
+    match policy.brakes.max_runtime {
+        Some(time) if report.message.as_deref() == Some(STOPPED) => {
+            let time = Human(time);
+            let message = Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
+            PolicyReport { message, ..report }
+        }
+        _ => report,
+    }
 }
 
 fn locked(name: &str) -> PolicyReport {
