@@ -143,6 +143,9 @@ pub(crate) enum Command {
         /// The plan
         #[arg(value_name = "FILE")]
         plan: PathBuf,
+        /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+        #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
+        jobs: Option<NonZero<usize>>,
     },
     /// Say what becomes of a path, why, and when
     Explain {

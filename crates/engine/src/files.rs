@@ -4,6 +4,7 @@
 //! off, locked, held back by a doubtful clock, by promises that cannot be read, by something mounted over the root, by
 //! a plan that takes more than anybody can have meant. Only then does core sweep.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -160,10 +161,8 @@ fn plan_first(
     let all = Run { brakes: Brakes::default(), ..run.clone() };
     let first = FirstDue::default();
     let plan = sweep(store, &policy.rule, &all, Mode::Plan, &first);
-    brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
-        let planned = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Box::new(finished(&policy.rule.name, plan).held(brake.to_string(), planned))
-    })
+    brake::check(&plan.counts, &policy.brakes, changes)
+        .map_err(|brake| Box::new(finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan())))
 }
 
 /// Does everything but remove, and says what became of what the last run looked at.
@@ -242,9 +241,19 @@ fn unopened(name: &str, error: &RootError) -> PolicyReport {
     PolicyReport::failed(name, PolicyKind::Files, error.to_string())
 }
 
-/// Keeps the first things that would go.
+/// Keeps the first things that would go, by path: which worker comes first is chance.
 #[derive(Default)]
-struct FirstDue(Mutex<Vec<Planned>>);
+struct FirstDue(Mutex<BTreeMap<Vec<u8>, String>>);
+
+impl FirstDue {
+    fn into_plan(self) -> Vec<Planned> {
+        let planned = |(path, reason): (Vec<u8>, String)| {
+            let (path, path_bytes) = json_path(&path);
+            Planned { path, path_bytes, reason }
+        };
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().map(planned).collect()
+    }
+}
 
 impl Observer for FirstDue {
     fn judged(&self, judged: &Judged<'_>) {
@@ -252,9 +261,14 @@ impl Observer for FirstDue {
             return;
         }
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.len() < MAX_PLANNED {
-            let (path, path_bytes) = json_path(&judged.candidate.name.to_bytes());
-            first.push(Planned { path, path_bytes, reason: judged.verdict.reason() });
+        let name = judged.candidate.name;
+        let is_late = |(last, _): (&Vec<u8>, _)| name.cmp_path(last).is_gt();
+        if first.len() == MAX_PLANNED && first.last_key_value().is_some_and(is_late) {
+            return;
+        }
+        first.insert(name.to_bytes(), judged.verdict.reason());
+        if first.len() > MAX_PLANNED {
+            first.pop_last();
         }
     }
 }

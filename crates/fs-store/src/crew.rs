@@ -40,6 +40,13 @@ pub enum Jobs {
     Fixed(NonZero<usize>),
 }
 
+impl Jobs {
+    /// With how many to begin, where there is enough to do.
+    pub(crate) fn at_once(self) -> usize {
+        Size::new(self, size::cores(), getrlimit(Resource::Nofile).current).now()
+    }
+}
+
 /// What a worker has at hand.
 #[derive(Clone, Copy)]
 pub(crate) struct Hand<'scope, 'env> {

@@ -35,15 +35,17 @@ impl Engine {
     /// A person has read the plan, so the brakes that look at its size are not asked again; a doubtful clock and another
     /// file system below the root hold it back as they do a sweep.
     ///
-    /// `run_id` is the id that the report is to have; `None` for a new one.
-    pub fn apply_plan(&self, plan: &Plan, run_id: Option<String>, watcher: &dyn Watcher) -> Result<Report, PlanError> {
+    /// Of the request only who asks, the id of the report and the number of workers count: the rest is in the plan.
+    pub fn apply_plan(&self, plan: &Plan, request: &Request, watcher: &dyn Watcher) -> Result<Report, PlanError> {
         self.accepts(plan)?;
         let request = Request {
             policies: plan.header.policies.clone(),
             mode: Mode::Apply,
             include_archives: plan.header.include_archives,
             max_age: plan.header.max_age.iter().filter_map(age).collect(),
-            run_id,
+            run_id: request.run_id.clone(),
+            trigger: request.trigger,
+            jobs: request.jobs,
             ..Request::default()
         };
         let mut memory = self.memory(Use::Run);
