@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod deploy_units;
 mod licences;
+mod screenshots;
 mod shell;
 mod test;
 mod tools;
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Args),
     /// Render the deployment files from the configuration
     DeployUnits(deploy_units::Args),
+    /// Make the pictures of the dashboard for the documents
+    Screenshots(screenshots::Args),
     /// Measure, beside others
     Bench(bench::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Test(args) => test::run(&args),
         Command::DeployUnits(args) => deploy_units::run(&args),
+        Command::Screenshots(args) => screenshots::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

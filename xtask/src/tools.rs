@@ -34,6 +34,7 @@ use Without::{NothingRuns, SomeAreSkipped};
 #[rustfmt::skip]
 const TOOLS: &[Tool] = &[
     Tool { program: "initdb",          package: "postgresql",   needed_for: "tests of sessions, on a real server",    without_it: NothingRuns },
+    Tool { program: "chromium",        package: "chromium",     needed_for: "tests of the dashboard, in a real browser", without_it: NothingRuns },
     Tool { program: "faketime",        package: "faketime",     needed_for: "tests of clocks that jump",              without_it: SomeAreSkipped },
     Tool { program: "systemd-analyze", package: "systemd",      needed_for: "tests of units and timers",              without_it: SomeAreSkipped },
     Tool { program: "crontab",         package: "cron",         needed_for: "tests of cron files",                    without_it: SomeAreSkipped },
@@ -136,6 +137,8 @@ fn is_there(program: &str) -> bool {
     match program {
         // Debian keeps the server's programs off the search path.
         "initdb" => cleanup_test_postgres::Cluster::binaries().is_ok(),
+        // It has other names elsewhere.
+        "chromium" => cleanup_test_browser::Browser::program().is_ok(),
         // No program, but a module without which there is no virtual environment.
         "ensurepip" => Command::new("python3")
             .args(["-c", "import ensurepip, venv"])

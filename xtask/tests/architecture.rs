@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     // faces
     ("cleanup-cli", &["cleanup-engine", "cleanup-units", "cleanup-core"]),
     ("cleanup-server", &["cleanup-engine", "cleanup-core"]),
-    ("xtask", &["cleanup-units", "cleanup-core", "cleanup-test-postgres"]),
+    ("xtask", &["cleanup-units", "cleanup-core", "cleanup-test-browser", "cleanup-test-postgres"]),
     // wiring
     ("cleanup-engine", &["cleanup-fs-store", "cleanup-pg-sessions", "cleanup-state", "cleanup-core"]),
     // hands: they never see each other
@@ -28,11 +28,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     // rule
     ("cleanup-core", &[]),
     // for tests only
+    ("cleanup-test-browser", &[]),
     ("cleanup-test-postgres", &[]),
 ];
 
 /// What every package may use in its tests besides its own arrows.
-const FOR_TESTS: &[&str] = &["cleanup-core", "cleanup-test-postgres"];
+const FOR_TESTS: &[&str] = &["cleanup-core", "cleanup-test-browser", "cleanup-test-postgres"];
 
 /// Everything that may lie at the top of the repository.
 const TOP: &[&str] = &[

@@ -42,6 +42,7 @@ Without a command: one sweep of all enabled policies.
   cleanup --dry-run             what would go
   cleanup                       sweep
   cleanup explain FILE          why a file stays, and until when
+  cleanup restore               bring back what the last run moved into quarantine
   cleanup init                  write a commented cleanup.toml here
   cleanup demo                  see it work on a made-up folder
 
@@ -152,6 +153,14 @@ pub(crate) enum Command {
         /// Files, whether or not a policy names them
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
+    },
+    /// Bring back from quarantine what a run removed, or what lay at some paths
+    Restore(RestoreArgs),
+    /// List what lies in quarantine, and until when it can come back
+    Quarantine {
+        /// Policies to look at; all by default
+        #[arg(value_name = "POLICY")]
+        policies: Vec<String>,
     },
     /// Keep paths for a while, whatever their age
     Hold(HoldArgs),
@@ -342,6 +351,21 @@ pub(crate) struct ListArgs {
     /// Only those that take more space than this: 10M (powers of 1000), 10MiB (powers of 1024)
     #[arg(long, value_name = "SIZE", value_parser = cleanup_core::size::parse)]
     pub(crate) larger_than: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The beginning of a run's id, or files and folders; the last run by default
+    #[arg(value_name = "RUN|PATH")]
+    pub(crate) what: Vec<PathBuf>,
+
+    /// How long it is kept then, whatever its age: 7d, 12h; with 0s the next sweep may take it again
+    #[arg(long, value_name = "DURATION", value_parser = values::hold, default_value = "7d")]
+    pub(crate) hold: Duration,
+
+    /// Say what would come back; move nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Args, Debug)]

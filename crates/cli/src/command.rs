@@ -12,7 +12,10 @@ mod init;
 mod list;
 mod man;
 mod plan;
+mod quarantine;
+mod restore;
 mod stats;
+mod stream;
 mod sweep;
 mod units;
 
@@ -64,6 +67,8 @@ fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec
         Command::List(args) => list::run(global, &args, console),
         Command::History { run: Some(run), .. } => history::one(global, &run, console),
         Command::History { run: None, limit } => history::all(global, limit, console),
+        Command::Restore(args) => restore::run(global, &args, console),
+        Command::Quarantine { policies } => quarantine::run(global, &policies, console),
         Command::Hold(args) => hold::run(global, &args, console),
         Command::Explain { paths } => explain::run(global, &paths, console),
         Command::Config(ConfigCommand::Check) => config::check(global, console),

@@ -4,7 +4,7 @@
 
 use cleanup_core::config::{Origin, Setting};
 use cleanup_core::report::Report;
-use cleanup_engine::answer::Explanation;
+use cleanup_engine::answer::{Explanation, Restored, RestoredFile};
 use cleanup_engine::plan::PlanSummary;
 use serde::Serialize;
 
@@ -30,6 +30,19 @@ pub(crate) struct Planned {
     pub(crate) plan: PlanSummary,
     /// What a sweep would do, as `sweep --dry-run --json` says it.
     pub(crate) report: Report,
+}
+
+/// What `restore --json` prints.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct RestoreDocument {
+    /// The version of the shape.
+    pub(crate) format_version: u32,
+    /// The sums.
+    #[serde(flatten)]
+    pub(crate) restored: Restored,
+    /// Every file that was asked for.
+    pub(crate) files: Vec<RestoredFile>,
 }
 
 /// What `config show --json` prints.
@@ -102,7 +115,7 @@ impl From<&Setting> for EffectiveValue {
 mod tests {
     use std::path::PathBuf;
 
-    use cleanup_engine::answer::{Check, History, Holds, Listed, Stats};
+    use cleanup_engine::answer::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
 
@@ -116,6 +129,18 @@ mod tests {
         format_version: u32,
         /// In the order of the walk.
         files: Vec<Listed>,
+    }
+
+    /// What `quarantine --json` prints; written piece by piece as well.
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is wanted")]
+    struct Quarantine {
+        /// The version of the shape.
+        format_version: u32,
+        /// The oldest run of each policy first.
+        files: Vec<QuarantinedFile>,
+        /// The sums, in the order of the configuration.
+        policies: Vec<QuarantinedPolicy>,
     }
 
     /// Compares with the committed file, or writes it when `UPDATE_SCHEMAS` is set.
@@ -143,6 +168,8 @@ mod tests {
         check::<Show>("show");
         check::<History>("history");
         check::<Holds>("holds");
+        check::<Quarantine>("quarantine");
+        check::<RestoreDocument>("restore");
         check::<Import>("import");
         check::<Planned>("plan");
     }

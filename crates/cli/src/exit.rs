@@ -85,8 +85,6 @@ pub(crate) fn faults(report: &Report, strictness: Strictness) -> Vec<Fault> {
         let is_away = policy.skipped == Some(Skip::DatabaseAway);
         faults.extend((is_away && strictness == Strictness::Strict).then_some(Fault::Away));
         faults.extend((policy.skipped == Some(Skip::Locked)).then_some(Fault::Locked));
-        let is_over = policy.limits.iter().any(|limit| !limit.met);
-        faults.extend((is_over && !report.dry_run).then_some(Fault::Unfinished));
     }
     faults
 }
@@ -104,7 +102,7 @@ pub(crate) fn status_fault(status: PolicyStatus) -> Option<Fault> {
 #[cfg(test)]
 mod tests {
     use cleanup_core::moment::Moment;
-    use cleanup_core::report::{Limit, PolicyKind, PolicyReport, Tally, Trigger};
+    use cleanup_core::report::{PolicyKind, PolicyReport, Tally, Trigger};
 
     use super::*;
 
@@ -138,8 +136,6 @@ mod tests {
         let partial = PolicyReport { status: PolicyStatus::Partial, ..ok() };
         let held = PolicyReport { status: PolicyStatus::Held, ..ok() };
         let failed = PolicyReport::failed(name, PolicyKind::Files, "why".to_owned());
-        let limit = Limit { name: "max_files".to_owned(), met: false, wanted: 1, is: 2, pinned: [].into() };
-        let over = PolicyReport { limits: vec![limit], ..ok() };
         for (policies, lenient, strict) in [
             (vec![], 0, 0),
             (vec![ok()], 0, 0),
@@ -150,7 +146,6 @@ mod tests {
             (vec![skipped(Skip::Locked)], 75, 75),
             (vec![skipped(Skip::AnotherNode)], 0, 0),
             (vec![partial.clone()], 3, 3),
-            (vec![over], 3, 3),
             (vec![held.clone()], 4, 4),
             (vec![failed.clone()], 1, 1),
             (vec![partial.clone(), held.clone()], 4, 4),

@@ -13,7 +13,7 @@ use std::path::Path;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, Skip};
 
 const COUNTERS: [(&str, &str); 4] = [
-    ("cleanup_files_removed_total", "Files removed."),
+    ("cleanup_files_removed_total", "Files removed or moved into quarantine."),
     ("cleanup_bytes_freed_total", "Allocated bytes of what was removed."),
     ("cleanup_sessions_removed_total", "Session rows removed."),
     (
@@ -24,11 +24,12 @@ const COUNTERS: [(&str, &str); 4] = [
 
 const LAST_SUCCESS: &str = "cleanup_last_success_timestamp_seconds";
 
-const GAUGES: [(&str, &str); 4] = [
+const GAUGES: [(&str, &str); 5] = [
     (LAST_SUCCESS, "When the policy last did all that was asked of it; a skipped or held run does not count."),
     ("cleanup_due", "What the last run found due and is still there."),
     ("cleanup_policy_held", "Whether a brake held the policy back in its last run."),
     ("cleanup_limit_met", "Whether the limit was met after the last run."),
+    ("cleanup_limit_ratio", "How much of the limit was used after the last run; above 1 it was not met."),
 ];
 
 /// Values by metric and labels, in the order in which they are written.
@@ -73,7 +74,7 @@ fn after(mut values: Values, report: &Report) -> Values {
         };
         match policy.kind {
             PolicyKind::Files => {
-                add("cleanup_files_removed_total", &labels, counts.removed);
+                add("cleanup_files_removed_total", &labels, counts.removed + counts.quarantined);
                 add("cleanup_bytes_freed_total", &labels, counts.bytes_freed);
             }
             PolicyKind::Sessions => add("cleanup_sessions_removed_total", &labels, counts.removed),
@@ -100,7 +101,8 @@ fn after(mut values: Values, report: &Report) -> Values {
         }
         for limit in &policy.limits {
             let of_limit = format!("{labels},limit=\"{}\"", limit.name);
-            set("cleanup_limit_met", of_limit, f64::from(u8::from(limit.met)));
+            set("cleanup_limit_met", of_limit.clone(), f64::from(u8::from(limit.met)));
+            set("cleanup_limit_ratio", of_limit, limit.ratio());
         }
     }
     values
@@ -142,7 +144,7 @@ mod tests {
         let values = parse(text);
         assert_eq!(values.len(), 1);
         assert!(render(&values).starts_with(
-            "# HELP cleanup_files_removed_total Files removed.\n# TYPE cleanup_files_removed_total counter\n\
+            "# HELP cleanup_files_removed_total Files removed or moved into quarantine.\n# TYPE cleanup_files_removed_total counter\n\
              cleanup_files_removed_total{policy=\"a\"} 3\n"
         ));
     }

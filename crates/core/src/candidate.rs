@@ -40,6 +40,15 @@ pub struct Identity {
     pub links: u32,
 }
 
+impl Identity {
+    /// Whether what a name means now is still the file that was looked at. That another of its names is gone since, most
+    /// often by the same sweep, changes its `ctime` and nothing else.
+    pub fn is_still(&self, now: &Self) -> bool {
+        let lost_a_name = now.links < self.links;
+        *now == *self || (lost_a_name && *now == Self { changed: now.changed, links: now.links, ..*self })
+    }
+}
+
 /// What kind of thing a candidate is; decided by its name and type alone, before any judging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -177,6 +186,17 @@ mod tests {
         assert_eq!(shown("\u{202e}gvs.exe".as_bytes()), "\\u{202e}gvs.exe");
         assert_eq!(shown(b"\xff\xfe.svg"), "\\xff\\xfe.svg");
         assert_eq!(shown(b"back\\slash"), "back\\\\slash");
+    }
+
+    #[test]
+    fn a_file_that_lost_one_of_its_names_is_the_same_file() {
+        let at = |seconds| Moment::from_unix(seconds, 0);
+        let file = Identity { device: (8, 1), inode: 7, size: 3, modified: at(1), changed: at(2), links: 2 };
+        assert!(file.is_still(&file));
+        assert!(file.is_still(&Identity { links: 1, changed: at(9), ..file }));
+        assert!(!file.is_still(&Identity { links: 3, changed: at(9), ..file }), "linked");
+        assert!(!file.is_still(&Identity { changed: at(9), ..file }), "renamed, or its owner changed");
+        assert!(!file.is_still(&Identity { links: 1, changed: at(9), modified: at(9), ..file }), "written");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Text becomes a [`Config`] in five steps, and an error of any step names its place in the file: the TOML is parsed
 //! into a tree with positions; variables are expanded in the tree (`vars`); the tree becomes the raw types, key by
-//! key (`structure`, `raw`, `values`); what this version does not do yet is refused (`unbuilt`); the meaning is
+//! key (`structure`, `raw`, `values`); the meaning is
 //! checked (`check`). Errors are collected, so that a file is mended in one go.
 //!
 //! Nothing here looks for the file, reads it or asks the environment: a [`Source`] and a lookup function come in.
@@ -22,7 +22,6 @@ mod raw;
 mod schema;
 mod show;
 mod structure;
-mod unbuilt;
 mod values;
 mod vars;
 
@@ -62,6 +61,8 @@ pub struct Config {
     pub state: State,
     /// How long past runs are kept, positive (`keep_history` in `[state]`).
     pub keep_history: Duration,
+    /// Where removals are written down; `None` is nowhere.
+    pub audit: Option<Audit>,
     /// The IANA name of the zone in which schedules run; `None` is local time. Not looked up yet.
     pub time_zone: Option<String>,
     /// Every effective value and where it came from, for `config show`.
@@ -89,6 +90,17 @@ impl Default for Server {
     }
 }
 
+/// The table `[audit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The file, absolute.
+    pub file: PathBuf,
+    /// The size in bytes at which a new one is begun; at least 4,096.
+    pub max_bytes: u64,
+    /// How many full ones are kept beside it, at least 1.
+    pub keep: u32,
+}
+
 /// The key `url` in `[state]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -109,7 +121,6 @@ impl Config {
 
         let mut problems = Vec::new();
         let variables = vars::expand(tree.get_mut(), env, &mut problems);
-        unbuilt::refuse(tree.get_ref(), &mut problems);
         let structure = structure::read(tree.clone(), &mut problems);
         let config = check::check(&structure, source.folder, &variables, &mut problems);
         match config {

@@ -77,13 +77,16 @@ impl Run {
         }
     }
 
+    /// From when a candidate's age counts.
+    pub(crate) fn counts_from(&self, policy: &Policy, candidate: &Candidate<'_>) -> Stamp {
+        self.lifetime(policy, candidate).0
+    }
+
     /// Until when a candidate is held. A folder stays as well while something in it is held.
     fn held_until(&self, candidate: &Candidate<'_>) -> Option<Moment> {
-        let below = || match candidate.class {
-            Class::EmptyDirectory => self.holds.below(candidate.name),
-            Class::Ordinary | Class::Archive => None,
-        };
-        self.holds.until(candidate.name).max(below()).filter(|until| *until > self.now)
+        // Nothing lies below a file, so it need not be asked what this is.
+        let below = self.holds.below(candidate.name);
+        self.holds.until(candidate.name).max(below).filter(|until| *until > self.now)
     }
 }
 

@@ -181,6 +181,11 @@ pub struct Quarantine {
     pub max_bytes: Option<u64>,
 }
 
+impl Quarantine {
+    /// `quarantine_for`, when it is not given.
+    pub const KEEP_FOR: Duration = Duration::from_hours(7 * 24);
+}
+
 /// The key `skip_in_use`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {

@@ -1,8 +1,18 @@
 //! Ranks: in which order things go when a limit asks for it.
 //!
 //! The oldest first, ties by name. A limit becomes a [`Cutoff`] before the sweep, so that judging stays one pure call for
-//! each candidate, however many there are.
+//! each candidate, however many there are. [`newest`], [`own`] and [`space`] find the cutoffs, in passes that remember
+//! little; [`Remaining`] watches the sweep that follows for what a limit has come to.
 
+mod find;
+mod histogram;
+mod links;
+mod position;
+mod remain;
+mod search;
+
+pub use self::find::{FileSystem, Share, Shortage, Source, Stopped, newest, own, space};
+pub use self::remain::{Amount, Pin, Remaining, Stays};
 use crate::candidate::Name;
 use crate::moment::Moment;
 use crate::verdict::LimitKey;
@@ -54,6 +64,9 @@ impl Cutoffs {
         (!is_older).then_some(newest.of)
     }
 }
+
+#[cfg(test)]
+mod oracle;
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,14 @@
 //! Workers count into a [`Tally`]; a tally becomes a [`PolicyReport`], and those make a [`Report`]. The shape of the
 //! JSON is a contract with scripts: keys are added, never renamed or lost.
 
+mod limit;
 mod tally;
 
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::limit::{Done, Limit, Space};
 pub use self::tally::Tally;
 use crate::candidate::Name;
 use crate::moment::Moment;
@@ -61,6 +63,8 @@ pub enum Trigger {
     Manual,
     /// The policy's own `every` or `cron`.
     Schedule,
+    /// A limit that was exceeded between two scheduled runs.
+    Pressure,
     /// The deadlines of tracked files; such runs are summed up over some minutes.
     Deadline,
 }
@@ -197,21 +201,6 @@ pub struct Observed {
     pub examples_gone_but_kept: Vec<String>,
 }
 
-/// What came of one limit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Limit {
-    /// The key that sets it.
-    pub name: String,
-    /// Whether it is met now.
-    pub met: bool,
-    /// What the configuration asks for.
-    pub wanted: u64,
-    /// What is.
-    pub is: u64,
-    /// What stands in the way, by reason.
-    pub pinned: std::collections::BTreeMap<String, u64>,
-}
-
 /// What was counted for one policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -220,6 +209,8 @@ pub struct Counts {
     pub scanned: u64,
     /// Those that a pattern of the policy names, archives included.
     pub matched: u64,
+    /// Allocated bytes of those that were judged; 0 for sessions.
+    pub matched_bytes: u64,
     /// Those judged *remove*.
     pub due: u64,
     /// Allocated bytes of those judged *remove*.
@@ -230,6 +221,10 @@ pub struct Counts {
     pub quarantined: u64,
     /// Allocated bytes of those removed or quarantined.
     pub bytes_freed: u64,
+    /// Those that had lain in quarantine and were deleted for good; none of them counts as `removed`.
+    pub purged: u64,
+    /// Allocated bytes of those.
+    pub purged_bytes: u64,
     /// Those judged *keep* or spared at the last moment, by reason.
     pub kept: KeptCounts,
     /// Those that somebody else removed first.
@@ -330,6 +325,19 @@ impl Report {
             not_remembered: None,
             new_memory: false,
         }
+    }
+}
+
+impl Counts {
+    /// How many items were left in the end, and their allocated bytes.
+    pub fn kept_items(&self) -> (u64, u64) {
+        let gone = self.removed + self.quarantined + self.vanished;
+        (self.matched.saturating_sub(gone), self.matched_bytes.saturating_sub(self.bytes_freed))
+    }
+
+    /// How many items that were judged *remove* are still there.
+    pub fn still_due(&self) -> u64 {
+        self.due.saturating_sub(self.removed + self.quarantined + self.vanished + self.changed)
     }
 }
 

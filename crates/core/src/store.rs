@@ -9,6 +9,7 @@
 use std::ops::ControlFlow;
 
 use crate::candidate::{Candidate, Name};
+use crate::verdict::Remove;
 
 /// A place that holds files, opened for one policy.
 pub trait FileStore: Sync {
@@ -50,8 +51,9 @@ pub trait Batch {
     /// The candidate with this index, below [`Batch::len`].
     fn candidate(&self, index: usize) -> Candidate<'_>;
 
-    /// Looks at the candidate again and removes it if it is still what was offered.
-    fn remove(&mut self, index: usize) -> Outcome;
+    /// Looks at the candidate again and removes it if it is still what was offered. The reason is for what is written
+    /// down beside it, where it can come back.
+    fn remove(&mut self, index: usize, why: &Remove) -> Outcome;
 
     /// Notes that the candidate would be removed, and changes nothing: so that what follows from its removal (a
     /// directory with nothing left in it) can be planned as well.

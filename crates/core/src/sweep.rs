@@ -36,6 +36,11 @@ pub trait Observer: Sync {
         let _ = judged;
     }
 
+    /// One candidate was judged due, and is left for the next run.
+    fn deferred(&self, candidate: &Candidate<'_>) {
+        let _ = candidate;
+    }
+
     /// More entries were looked at.
     fn seen(&self, seen: Seen) {
         let _ = seen;
@@ -138,13 +143,14 @@ impl Visitor for Sweep<'_> {
             let verdict = judge(self.policy, self.run, &candidate);
             if verdict.is_due() && self.is_deferred(&candidate) {
                 tally.deferred(&candidate);
+                self.observer.deferred(&candidate);
                 continue;
             }
             tally.judged(&candidate, &verdict);
 
             let outcome = match (self.mode, verdict) {
                 (_, Verdict::Keep(_)) => None,
-                (Mode::Apply, Verdict::Remove(_)) => Some(batch.remove(index)),
+                (Mode::Apply, Verdict::Remove(why)) => Some(batch.remove(index, &why)),
                 (Mode::Plan, Verdict::Remove(_)) => {
                     batch.pretend(index);
                     None

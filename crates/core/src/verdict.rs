@@ -113,6 +113,11 @@ impl LimitKey {
             Self::MinFreeInodes => "min_free_inodes",
         }
     }
+
+    /// Whether it counts bytes, instead of files or inodes.
+    pub fn is_bytes(self) -> bool {
+        matches!(self, Self::MaxTotalSize | Self::MinFree)
+    }
 }
 
 /// How old something may become, and who says so.

@@ -274,11 +274,15 @@ fn the_service_and_the_state() {
 }
 
 #[test]
-fn keys_without_an_effect_yet() {
+fn keys_that_need_each_other() {
     shows(
-        "keys_without_an_effect_yet",
+        "keys_that_need_each_other",
         [
-            files("keep_newest = 5\ndispose = \"quarantine\"\nskip_in_use = true"),
+            files("weight = 2.0\nquarantine_for = \"1d\""),
+            "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nkeep_newest = 5\n".to_owned(),
+            files("min_free = { low = \"10%\", high = \"5%\" }"),
+            files("unit = \"directory\"\nskip_in_use = true\ntrack = true\nrecursive = true"),
+            "[audit]\nkeep = 0\nmax_size = \"5\"\n".to_owned(),
             files("keep_referenced = { sessions = \"tuto\", query = \"select 1\" }") + SESSIONS,
         ],
     );

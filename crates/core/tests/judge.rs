@@ -20,7 +20,7 @@ use cleanup_core::registration::Registration;
 use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, Tally};
 use cleanup_core::store::{Batch, FileStore, Outcome, Seen, Visitor};
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_core::verdict::{LimitKey, Verdict};
+use cleanup_core::verdict::{LimitKey, Remove, Verdict};
 use proptest::prelude::*;
 
 const NOW: Moment = Moment::from_unix(1_767_225_600, 0);
@@ -153,7 +153,7 @@ impl Batch for Held<'_> {
         }
     }
 
-    fn remove(&mut self, index: usize) -> Outcome {
+    fn remove(&mut self, index: usize, _: &Remove) -> Outcome {
         let (id, thing, _) = &self.things[index];
         if matches!(thing.fate, Outcome::Removed | Outcome::Quarantined | Outcome::Vanished) {
             self.memory.0.lock().unwrap().remove(id);

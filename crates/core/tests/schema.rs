@@ -26,7 +26,7 @@ fn the_committed_schema_is_the_one_that_the_types_make() {
 #[test]
 fn every_key_of_the_schema_is_described() {
     let schema = schema();
-    for kind in ["Configuration", "State", "Server", "FilePolicy", "SessionPolicy"] {
+    for kind in ["Configuration", "State", "Audit", "Server", "FilePolicy", "SessionPolicy"] {
         let table = if kind == "Configuration" { &schema } else { &schema["$defs"][kind] };
         assert_eq!(table["additionalProperties"], false, "{kind}");
         for (key, value) in table["properties"].as_object().unwrap() {
@@ -56,7 +56,7 @@ fn the_schema_takes_the_built_in_default() {
 fn the_reference_names_every_key() {
     let reference = include_str!("../../../docs/configuration.md");
     let schema = schema();
-    for definition in ["State", "Server", "FilePolicy", "SessionPolicy"] {
+    for definition in ["State", "Audit", "Server", "FilePolicy", "SessionPolicy"] {
         for key in schema["$defs"][definition]["properties"].as_object().unwrap().keys() {
             assert!(reference.contains(&format!("\n| `{key}` |")), "docs/configuration.md has no row for `{key}`");
         }

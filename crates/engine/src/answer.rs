@@ -8,6 +8,8 @@ use cleanup_core::report::{Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::track::ForecastHour;
+
 /// What is there now, by policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Stats {
@@ -59,8 +61,42 @@ pub struct FileStats {
     pub next_due_at: Option<Moment>,
     /// How full each limit is.
     pub limits: Vec<Limit>,
+    /// With limits: the first few that would go, in their order, whether or not a limit asks for them now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<NextToGo>,
     /// Entries that could not be looked at.
     pub errors_total: u64,
+    /// Matching files by age, the youngest first.
+    pub ages: Vec<AgeBand>,
+    /// What comes due in each of the next 24 hours, as far as age alone decides; what is due now is not in it.
+    pub next_hours: Vec<ForecastHour>,
+}
+
+/// Files of about the same age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AgeBand {
+    /// Younger than this, in seconds, and no younger than the band before; `null` for the oldest.
+    pub below_seconds: Option<u64>,
+    /// How many.
+    pub files: u64,
+    /// Their allocated bytes.
+    pub bytes: u64,
+}
+
+/// One of the files that would go next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NextToGo {
+    /// The path below the policy's root, lossy where it is not UTF-8.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// Allocated bytes.
+    pub bytes: u64,
+    /// The moment from which its age counts.
+    pub stamp: Moment,
+    /// Whether a sweep would remove it now.
+    pub due: bool,
 }
 
 /// What lies in one session table.
@@ -165,6 +201,8 @@ pub enum AnswerVerdict {
     Keep,
     /// The policy does not mean it, or never touches such things.
     NotACandidate,
+    /// It is gone from its place, and can come back from quarantine.
+    Quarantined,
     /// It does not exist, or could not be looked at.
     Unknown,
 }
@@ -235,12 +273,16 @@ pub struct PastRun {
     pub status: RunStatus,
     /// What was judged *remove*.
     pub due: u64,
-    /// What was removed.
+    /// What was removed for good.
     pub removed: u64,
+    /// What was moved into quarantine.
+    pub quarantined: u64,
     /// Allocated bytes of what was removed.
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// The policies that had a part in it, by name.
+    pub policies: Vec<String>,
 }
 
 /// When a policy last ran.
@@ -275,4 +317,115 @@ pub struct HeldPath {
     pub until: Moment,
     /// Since when.
     pub made_at: Moment,
+}
+
+/// What lies in quarantine, by policy; the files themselves are told one by one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Quarantined {
+    /// [`cleanup_core::report::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// In the order of the configuration.
+    pub policies: Vec<QuarantinedPolicy>,
+}
+
+/// What one policy has in quarantine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct QuarantinedPolicy {
+    /// The policy.
+    pub policy: String,
+    /// How many files.
+    pub files: u64,
+    /// Their allocated bytes.
+    pub bytes: u64,
+    /// Since when the oldest lies there.
+    pub oldest: Option<Moment>,
+    /// When the first may be deleted for good; the next sweep after that does it.
+    pub next_purge_at: Option<Moment>,
+    /// Why not all of it could be told, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One file in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct QuarantinedFile {
+    /// The policy.
+    pub policy: String,
+    /// The run that moved it aside.
+    pub run_id: String,
+    /// Where it came from, below the policy's root; lossy where it is not UTF-8. Where it lies, when that is not known.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// Whether `path` is where it came from; `false` when its note was lost.
+    pub origin_known: bool,
+    /// Allocated bytes.
+    pub bytes: u64,
+    /// When it was moved aside.
+    pub quarantined_at: Moment,
+    /// Until when it can certainly come back, unless the quarantine grows too large.
+    pub until: Moment,
+    /// Why it was due, in words.
+    pub reason: Option<String>,
+}
+
+/// What was brought back, or could be; the files themselves are told one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Restored {
+    /// The run that was undone, when a run was asked for.
+    pub run_id: Option<String>,
+    /// Whether it only said what it would do.
+    pub dry_run: bool,
+    /// How many files came back.
+    pub restored: u64,
+    /// Their allocated bytes.
+    pub restored_bytes: u64,
+    /// How many older versions of them stay in quarantine.
+    pub older: u64,
+    /// How many could not be brought back.
+    pub failed: u64,
+    /// Until when those that came back are held.
+    pub held_until: Option<Moment>,
+    /// Paths that were asked for, and of which nothing lies in quarantine.
+    pub not_found: Vec<String>,
+    /// What could not be looked at, in words.
+    pub problems: Vec<String>,
+}
+
+/// What came of bringing one file back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RestoredFile {
+    /// The policy.
+    pub policy: String,
+    /// The run that had moved it aside.
+    pub run_id: String,
+    /// The path below the policy's root, lossy where it is not UTF-8.
+    pub path: String,
+    /// The exact path in base64, only when `path` is lossy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_bytes: Option<String>,
+    /// Allocated bytes.
+    pub bytes: u64,
+    /// When it had been moved aside.
+    pub quarantined_at: Moment,
+    /// What came of it; in a dry run, what would.
+    pub outcome: RestoreOutcome,
+    /// Why it is still in quarantine, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What came of bringing one file back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreOutcome {
+    /// It is back.
+    Restored,
+    /// Something is in its way; it stays in quarantine.
+    Conflict,
+    /// A newer version of it came back; this one stays in quarantine.
+    Older,
+    /// It could not be moved.
+    Failed,
 }

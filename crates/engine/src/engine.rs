@@ -19,11 +19,13 @@ use cleanup_fs_store::{FileId, Jobs, RootError, Store};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
-use crate::files::{Doubts, Extent, FileRun};
+use crate::audit::Audit;
+use crate::files::{Doubts, Extent, FileRun, Ran};
 use crate::memory::{Memory, Use};
 use crate::open::{self, OpenError, Origin};
+use crate::pressure::Shares;
 use crate::track::Tables;
-use crate::{clock, rows, watch};
+use crate::{clock, limits, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Engine {
     pub(crate) folder: PathBuf,
     /// What is known of tracked files while they are tracked.
     pub(crate) tables: Tables,
+    /// Where removals are written down.
+    pub(crate) audit: Option<Audit>,
 }
 
 /// What to sweep, and how. The default plans for all policies that are enabled, and removes nothing.
@@ -57,6 +61,13 @@ pub struct Request {
     pub trigger: Trigger,
     /// The id that the report is to have, as [`run_id`] makes them; `None` for a new one.
     pub run_id: Option<String>,
+}
+
+impl Request {
+    /// As the store wants to know it.
+    pub(crate) fn jobs(&self) -> Jobs {
+        self.jobs.map_or(Jobs::Adaptive, Jobs::Fixed)
+    }
 }
 
 impl Default for Request {
@@ -155,10 +166,13 @@ impl Watcher for () {}
 /// What the runs of one request have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Turn<'a> {
-    pub(crate) request: &'a Request,
+    pub(crate) mode: Mode,
     pub(crate) doubts: Doubts<'a>,
     /// Another time than now, for plans.
     pub(crate) at: Option<Moment>,
+    /// The id that the report has.
+    pub(crate) run_id: &'a str,
+    pub(crate) jobs: Jobs,
     pub(crate) watcher: &'a dyn Watcher,
 }
 
@@ -173,7 +187,8 @@ impl Engine {
     /// user's, the system's, the built-in default.
     pub fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = open::open(named)?;
-        Ok(Self { origin, config: Arc::new(config), folder, tables: Tables::default() })
+        let audit = config.audit.clone().map(Audit::new);
+        Ok(Self { origin, config: Arc::new(config), folder, tables: Tables::default(), audit })
     }
 
     /// Where the configuration came from.
@@ -207,14 +222,15 @@ impl Engine {
         let mut memory = self.memory(usage);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
+        let id = request.run_id.clone().unwrap_or_else(run_id);
         let reports = std::thread::scope(|scope| {
             let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher);
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
-            let turn = Turn { request, doubts, at, watcher };
-            let run = |policy: &&FilePolicy| self.run_files(policy, turn, Extent::All, &mut memory);
-            let mut reports: Vec<_> = selected.files.iter().map(run).collect();
+            let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();
+            let turn = Turn { mode: request.mode, doubts, at, run_id: &id, jobs: request.jobs(), watcher };
+            let mut reports = self.sweep_files(&policies, turn, &mut memory);
             reports.extend(match rows {
                 None => Vec::new(),
                 Some(Ok(thread)) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
@@ -223,35 +239,106 @@ impl Engine {
             });
             reports
         });
-        Ok(sum_up(request, started_at, reports, memory, jump.is_none() || request.force))
+        Ok(self.sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force))
+    }
+
+    /// Sums up, and leaves behind what is to be remembered.
+    pub(crate) fn sum_up(
+        &self,
+        request: &Request,
+        id: String,
+        started_at: Moment,
+        reports: Vec<PolicyReport>,
+        memory: Memory,
+        clock_trusted: bool,
+    ) -> Report {
+        let dry_run = request.mode == Mode::Plan;
+        let usage = if dry_run { Use::Look } else { Use::Run };
+        if let (Some(audit), false) = (&self.audit, dry_run) {
+            for report in &reports {
+                audit.ended(&id, report);
+            }
+        }
+        let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
+        memory.finish(&mut report, clock_trusted, usage);
+        report.notes.extend(self.audit.as_ref().and_then(Audit::take_failure));
+        report
+    }
+
+    /// Sweeps files, one policy after the other. What has become of the free space of a file system is known when all
+    /// policies that give some have ended, so these end together.
+    fn sweep_files(&self, policies: &[FilePolicy], turn: Turn<'_>, memory: &mut Memory) -> Vec<PolicyReport> {
+        let mut relief = self.relieve(policies, turn, memory);
+        let shares = match turn.doubts {
+            Doubts::Heed(Some(_)) => Shares::default(),
+            // Who stopped it here stops each policy as well.
+            _ => self
+                .shares(policies.iter(), turn.at.unwrap_or_else(|| memory.now()), memory, &Asking(turn.watcher))
+                .unwrap_or_default(),
+        };
+        let gives = |policy: &FilePolicy| policy.limits.min_free.is_some();
+        let last_giver = policies.iter().rposition(gives);
+        let mut ran: Vec<Ran> = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        for (index, policy) in policies.iter().enumerate() {
+            turn.watcher.begins(&policy.rule.name);
+            let cutoffs = shares.of(&policy.rule.name);
+            ran.push(self.run_one(policy, turn, Extent::All, cutoffs, memory));
+            let waits = gives(policy) && Some(index) != last_giver;
+            open.push(index);
+            let ended = match (waits, gives(policy)) {
+                (true, _) => Vec::new(),
+                (false, true) => {
+                    // What was moved aside just now gives nothing back by itself.
+                    relief.add(self.relieve(policies, turn, memory));
+                    std::mem::take(&mut open)
+                }
+                (false, false) => open.pop().into_iter().collect(),
+            };
+            for index in ended {
+                relief.tell(&mut ran[index].report);
+                self.conclude(&policies[index], &mut ran[index], memory);
+                turn.watcher.ends(&ran[index].report);
+            }
+        }
+        ran.into_iter().map(|ran| ran.report).collect()
     }
 
     /// Runs one file policy.
-    pub(crate) fn run_files(
+    pub(crate) fn run_one(
         &self,
         policy: &FilePolicy,
         turn: Turn<'_>,
         extent: Extent<'_>,
+        cutoffs: Option<Cutoffs>,
         memory: &mut Memory,
-    ) -> PolicyReport {
-        let Turn { request, doubts, at, watcher } = turn;
-        watcher.begins(&policy.rule.name);
-        let (policy, now) = (&adjusted(policy, request), at.unwrap_or_else(|| memory.now()));
-        let jobs = request.jobs.map_or(Jobs::Adaptive, Jobs::Fixed);
+    ) -> Ran {
+        let Turn { mode, doubts, at, run_id, jobs, watcher } = turn;
         let store = self.store(policy, memory).map(|store| store.with_jobs(jobs));
-        let report =
-            FileRun { policy, store, now, mode: request.mode, doubts, watcher, engine: self }.run(extent, memory);
-        watcher.ends(&report);
-        report
+        let now = at.unwrap_or_else(|| memory.now());
+        FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id, cutoffs }.run(extent, memory)
+    }
+
+    /// Says in a report what has become of the limits.
+    fn conclude(&self, policy: &FilePolicy, ran: &mut Ran, memory: &Memory) {
+        let Some((stays, done)) = &ran.stays else { return };
+        if policy.limits.min_free.is_some()
+            && let Some(file_system) = self.store(policy, memory).ok().and_then(|store| store.space().ok())
+        {
+            ran.report.limits.extend(limits::free(&policy.limits, &file_system, stays, *done));
+        }
+        limits::tell(&mut ran.report, *done);
     }
 
     /// What is there now, by policy.
     pub fn stats(&self, policies: &[String]) -> Result<Stats, RequestError> {
         let selected = self.select(policies)?;
         let mut memory = self.memory(Use::Look);
+        let shares = self.look_at_shares(&selected, &mut memory);
         let files = selected.files.into_iter().map(|policy| {
-            let stats = watch::FileStatsWatcher::new(policy);
-            let report = self.look_at(policy, clock::now(), &mut memory, &stats);
+            let now = clock::now();
+            let stats = watch::FileStatsWatcher::new(policy, now);
+            let report = self.look_at(policy, now, &mut memory, &shares, &stats);
             stats.finish(report)
         });
         let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();
@@ -267,7 +354,9 @@ impl Engine {
         let selected = self.select(policies)?;
         let watcher = watch::ListWatcher { now: clock::now(), each };
         let mut memory = self.memory(Use::Look);
-        Ok(selected.files.into_iter().map(|policy| self.look_at(policy, watcher.now, &mut memory, &watcher)).collect())
+        let shares = self.look_at_shares(&selected, &mut memory);
+        let look = |policy: &FilePolicy| self.look_at(policy, watcher.now, &mut memory, &shares, &watcher);
+        Ok(selected.files.into_iter().map(look).collect())
     }
 
     pub(crate) fn select(&self, names: &[String]) -> Result<Selected<'_>, RequestError> {
@@ -301,36 +390,36 @@ impl Engine {
     /// What no store of this engine may touch.
     pub(crate) fn spared(&self, memory: &Memory) -> Vec<FileId> {
         // Even where `include = ["*"]` means them too, the files that say what to keep are kept.
-        let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path());
-        own.filter_map(FileId::of).collect()
+        let own = memory.own().iter().map(PathBuf::as_path).chain(self.origin.path()).filter_map(FileId::of);
+        let audit = self.audit.iter().flat_map(Audit::files).filter_map(|file| FileId::of(&file));
+        own.chain(audit).collect()
     }
 
     /// Runs one file policy without anything that could hold it back, to look at what is there.
-    fn look_at(&self, policy: &FilePolicy, now: Moment, memory: &mut Memory, watcher: &dyn Watcher) -> PolicyReport {
-        let store = self.store(policy, memory);
-        let (mode, doubts) = (Mode::Plan, Doubts::Ignore);
-        FileRun { policy, store, now, mode, doubts, watcher, engine: self }.run(Extent::All, memory)
+    fn look_at(
+        &self,
+        policy: &FilePolicy,
+        now: Moment,
+        memory: &mut Memory,
+        shares: &Shares,
+        watcher: &dyn Watcher,
+    ) -> PolicyReport {
+        let (store, cutoffs) = (self.store(policy, memory), shares.of(&policy.rule.name));
+        let (mode, doubts, run_id) = (Mode::Plan, Doubts::Ignore, "");
+        let run = FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id, cutoffs };
+        let mut ran = run.run(Extent::All, memory);
+        self.conclude(policy, &mut ran, memory);
+        ran.report
+    }
+
+    fn look_at_shares(&self, selected: &Selected<'_>, memory: &mut Memory) -> Shares {
+        let now = clock::now();
+        self.shares(selected.files.iter().copied(), now, memory, &()).unwrap_or_default()
     }
 }
 
-/// Sums up, and leaves behind what is to be remembered.
-pub(crate) fn sum_up(
-    request: &Request,
-    started_at: Moment,
-    reports: Vec<PolicyReport>,
-    memory: Memory,
-    clock_trusted: bool,
-) -> Report {
-    let dry_run = request.mode == Mode::Plan;
-    let usage = if dry_run { Use::Look } else { Use::Run };
-    let id = request.run_id.clone().unwrap_or_else(run_id);
-    let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
-    memory.finish(&mut report, clock_trusted, usage);
-    report
-}
-
 /// A run of one policy with what the request asks to be different.
-fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
+pub(crate) fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
     let mut policy = policy.clone();
     if request.include_archives {
         policy.rule.archives = Archives::Judge;
@@ -354,9 +443,20 @@ pub fn run_id() -> String {
     Ulid::from_parts(millis, Ulid::generate().random()).to_string()
 }
 
-/// Passes on what a sweep of one policy says, with the policy's name.
+/// Asks a watcher only whether to stop.
+struct Asking<'a>(&'a dyn Watcher);
+
+impl Observer for Asking<'_> {
+    fn wants_to_stop(&self) -> bool {
+        self.0.wants_to_stop()
+    }
+}
+
+/// Passes on what a sweep of one policy says, with the policy's name, and has removals written down.
 pub(crate) struct PolicyWatcher<'a> {
     pub(crate) name: &'a str,
+    /// With the policy and the run, where there is a log of single things.
+    pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, &'a str)>,
     pub(crate) watcher: &'a dyn Watcher,
     /// When it has taken long enough (`max_runtime`).
     pub(crate) until: Option<Instant>,
@@ -371,6 +471,9 @@ impl PolicyWatcher<'_> {
 
 impl Observer for PolicyWatcher<'_> {
     fn judged(&self, judged: &Judged<'_>) {
+        if let Some((audit, policy, run)) = self.audit {
+            audit.judged(policy, run, judged);
+        }
         if let Some(outcome) = judged.outcome {
             tracing::debug!(policy = self.name, path = %judged.candidate.name, ?outcome, "{}", judged.verdict);
         }

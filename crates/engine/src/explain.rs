@@ -4,19 +4,22 @@ use std::path::Path;
 
 use cleanup_core::candidate::{Candidate, Name};
 use cleanup_core::judge::{Rule, Run, examine, judge};
-use cleanup_core::policy::{AgeClock, FilePolicy};
+use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{FORMAT_VERSION, json_path};
 use cleanup_core::verdict::Verdict;
-use cleanup_fs_store::{Look, RootError};
+use cleanup_fs_store::{Look, RootError, Store};
 use cleanup_pg_sessions::Obstacle;
 
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
 use crate::engine::Engine;
+use crate::limits::ranked;
 use crate::memory::{Memory, Use};
+use crate::quarantine;
 use crate::{clock, place, rows};
 
 impl Engine {
-    /// What every file policy says to one path.
+    /// What every file policy says to one path. A policy with limits goes through all its files for it, as a sweep of all
+    /// policies would, unless the answer does not depend on them.
     pub fn explain(&self, path: &Path) -> Explanation {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut memory = self.memory(Use::Look);
@@ -47,15 +50,15 @@ impl Engine {
     /// `None` when the path does not lie below the policy's root.
     fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory) -> Option<Answer> {
         let below = place::below(&policy.root, path)?;
-        let unjudged = |verdict, reason| Judgement { verdict, reason, rules: Vec::new(), kept_until: None };
         let Judgement { verdict, reason, rules, kept_until } = match self.store(policy, memory) {
-            Err(error) => unjudged(AnswerVerdict::Unknown, error.to_string()),
+            Err(error) => Judgement::without(AnswerVerdict::Unknown, error.to_string()),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
                 match store.look(path) {
-                    Look::Candidate(found) => self.judged(policy, &found.candidate(name_of(path)), memory),
-                    look @ (Look::Missing | Look::Unreadable(_)) => unjudged(AnswerVerdict::Unknown, look.to_string()),
-                    look => unjudged(AnswerVerdict::NotACandidate, look.to_string()),
+                    Look::Candidate(found) => self.judged(policy, &store, &found.candidate(name_of(path)), memory),
+                    Look::Missing => self.missing(policy, path, memory),
+                    look @ Look::Unreadable(_) => Judgement::without(AnswerVerdict::Unknown, look.to_string()),
+                    look => Judgement::without(AnswerVerdict::NotACandidate, look.to_string()),
                 }
             }
         };
@@ -70,31 +73,42 @@ impl Engine {
         })
     }
 
-    /// What a sweep would say now, holds and running time included.
-    fn judged(&self, policy: &FilePolicy, candidate: &Candidate<'_>, memory: &mut Memory) -> Judgement {
-        let now = clock::now();
-        let unknown = |reason| Judgement { verdict: AnswerVerdict::Keep, reason, rules: Vec::new(), kept_until: None };
-        let holds = match memory.holds(&policy.root, now) {
-            Ok(holds) => holds,
-            Err(reason) => return unknown(reason),
+    /// What a sweep would say now.
+    fn judged(
+        &self,
+        policy: &FilePolicy,
+        store: &Store<'_>,
+        candidate: &Candidate<'_>,
+        memory: &mut Memory,
+    ) -> Judgement {
+        let mut run = match self.before_ranking(policy, memory, clock::now()) {
+            Ok(run) => run,
+            Err(unready) => return Judgement::without(AnswerVerdict::Keep, unready.to_string()),
         };
-        let referenced = match rows::referenced(policy, &self.config, &self.folder) {
-            Ok(referenced) => referenced,
-            Err(obstacle) => return unknown(obstacle.to_string()),
-        };
-        let running = match policy.age_clock {
-            AgeClock::Wall => None,
-            AgeClock::Running => memory.running_time(),
-        };
-        let mut registrations = memory.registrations(policy);
-        registrations.join(self.tables.registrations(policy));
-        let run = Run { running, holds, registrations, referenced, ..Run::at(now) };
+        if policy.limits.need_ranking() {
+            run = self.ranked_with_all(policy, store, run, memory);
+        }
         let verdict = judge(&policy.rule, &run, candidate);
         Judgement {
             verdict: kind(&verdict),
             reason: verdict.reason(),
             rules: examine(&policy.rule, &run, candidate).iter().map(rule_answer).collect(),
             kept_until: verdict.kept_until(),
+        }
+    }
+
+    /// What is said of a path where nothing is: whether it can come back.
+    fn missing(&self, policy: &FilePolicy, path: &[u8], memory: &Memory) -> Judgement {
+        match self.quarantined_at(policy, path, memory) {
+            None => Judgement::without(AnswerVerdict::Unknown, Look::Missing.to_string()),
+            Some(file) => {
+                let why = file.reason.map(|why| format!(" ({why})")).unwrap_or_default();
+                let reason = format!(
+                    "moved into quarantine at {}{why}; `cleanup restore` brings it back until {}",
+                    file.quarantined_at, file.until
+                );
+                Judgement::without(AnswerVerdict::Quarantined, reason)
+            }
         }
     }
 
@@ -111,6 +125,9 @@ impl Engine {
             Err(error) => finding(Severity::Error, error.to_string(), None),
             Ok(store) => match store.may_remove() {
                 Ok(()) => {
+                    if let Some(why) = quarantine::check(&store, policy) {
+                        return finding(Severity::Error, why, None);
+                    }
                     let unknown = rows::referenced(policy, &self.config, &self.folder).err()?;
                     let severity = match &unknown {
                         Obstacle::Skipped { .. } => Severity::Warning,
@@ -122,6 +139,17 @@ impl Engine {
             },
         }
     }
+
+    /// As in a sweep of all policies.
+    fn ranked_with_all(&self, policy: &FilePolicy, store: &Store<'_>, run: Run, memory: &mut Memory) -> Run {
+        let others = self.config.files.iter().filter(|_| policy.limits.min_free.is_some());
+        // Nobody stops an explanation.
+        let shares = self.shares(others, run.now, memory, &()).unwrap_or_default();
+        match shares.of(&policy.rule.name) {
+            Some(cutoffs) => Run { cutoffs, ..run },
+            None => ranked(store, policy, run.clone(), &()).unwrap_or(run),
+        }
+    }
 }
 
 struct Judgement {
@@ -129,6 +157,13 @@ struct Judgement {
     reason: String,
     rules: Vec<RuleAnswer>,
     kept_until: Option<cleanup_core::moment::Moment>,
+}
+
+impl Judgement {
+    /// Where there is nothing to judge.
+    fn without(verdict: AnswerVerdict, reason: String) -> Self {
+        Self { verdict, reason, rules: Vec::new(), kept_until: None }
+    }
 }
 
 fn kind(verdict: &Verdict) -> AnswerVerdict {

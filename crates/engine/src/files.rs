@@ -9,15 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use cleanup_core::brake::{self, Brake};
-use cleanup_core::candidate::Class;
+use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::duration::Human;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{AgeClock, Brakes, Effect, FilePolicy, RootLock};
-use cleanup_core::rank::Cutoffs;
+use cleanup_core::rank::{Cutoffs, Remaining, Stays, Stopped};
 use cleanup_core::report::{
-    MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
+    Done, MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
 };
 use cleanup_core::sweep::{Judged, Mode, Observer, STOPPED, sweep};
 use cleanup_fs_store::{RootError, RootLocked, Store, View, Wanted};
@@ -25,10 +25,11 @@ use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
 
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
+use crate::limits::{self, ranked};
 use crate::memory::{Busy, Memory};
 use crate::plan::Named;
-use crate::rows;
 use crate::track::Heeding;
+use crate::{quarantine, rows};
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -43,19 +44,41 @@ pub(crate) struct FileRun<'a> {
     pub(crate) doubts: Doubts<'a>,
     pub(crate) watcher: &'a dyn Watcher,
     pub(crate) engine: &'a Engine,
+    /// The id that the run's report has.
+    pub(crate) run_id: &'a str,
+    /// What ranking came to, where it was done together with other policies or when a plan was made.
+    pub(crate) cutoffs: Option<Cutoffs>,
 }
 
 /// What of a policy's files a run is about.
 pub(crate) enum Extent<'a> {
     /// All of them.
     All,
-    /// Those that a plan names.
-    Planned {
-        /// What the limits came to when it was made.
-        cutoffs: Cutoffs,
-        /// The files, a chunk at a time.
-        chunks: &'a mut dyn Iterator<Item = Vec<Named>>,
-    },
+    /// Those that a plan names, a chunk at a time.
+    Planned(&'a mut dyn Iterator<Item = Vec<Named>>),
+}
+
+/// What came of a run.
+pub(crate) struct Ran {
+    pub(crate) report: PolicyReport,
+    /// What stays, when everything was looked at.
+    pub(crate) stays: Option<(Stays, Done)>,
+}
+
+impl Ran {
+    fn nothing(report: PolicyReport) -> Self {
+        Self { report, stays: None }
+    }
+
+    /// Takes in what stays, and what has become of the policy's own limits by it. A sweep that was stopped has not seen
+    /// everything, and says nothing of limits.
+    fn looked(policy: &FilePolicy, mut report: PolicyReport, was_stopped: bool, stays: Stays, done: Done) -> Self {
+        if was_stopped {
+            return Self::nothing(report);
+        }
+        report.limits = limits::own(&policy.limits, &stays, done);
+        Self { report, stays: Some((stays, done)) }
+    }
 }
 
 /// Whether anything can hold the run back.
@@ -70,76 +93,94 @@ pub(crate) enum Doubts<'a> {
 }
 
 impl FileRun<'_> {
-    pub(crate) fn run(self, extent: Extent<'_>, memory: &mut Memory) -> PolicyReport {
-        self.checked(extent, memory).unwrap_or_else(|stopped| *stopped)
+    pub(crate) fn run(self, extent: Extent<'_>, memory: &mut Memory) -> Ran {
+        self.checked(extent, memory).unwrap_or_else(|ended| *ended)
     }
 
-    fn checked(self, extent: Extent<'_>, memory: &mut Memory) -> Result<PolicyReport, Box<PolicyReport>> {
+    fn checked(self, extent: Extent<'_>, memory: &mut Memory) -> Result<Ran, Box<Ran>> {
         let Self { policy, now, mode, doubts, .. } = self;
         let name = policy.rule.name.as_str();
-        let held_back = |why: String| Box::new(PolicyReport::held_back(name, PolicyKind::Files, why));
+        let ended = |report| Box::new(Ran::nothing(report));
+        let held_back = |why: String| ended(PolicyReport::held_back(name, PolicyKind::Files, why));
         if !policy.enabled {
-            return Err(Box::new(disabled(name, PolicyKind::Files)));
+            return Err(ended(disabled(name, PolicyKind::Files)));
         }
         let _lock = match mode {
-            Mode::Apply => memory.lock(policy).map_err(|Busy| Box::new(locked(name)))?,
+            Mode::Apply => memory.lock(policy).map_err(|Busy| ended(locked(name)))?,
             Mode::Plan => None,
         };
         if let Doubts::Heed(Some(jump)) | Doubts::Reviewed(Some(jump)) = doubts {
             return Err(held_back(jump.to_string()));
         }
-        let holds = memory.holds(&policy.root, now).map_err(held_back)?;
-        let store = self.store.map_err(|error| Box::new(unopened(name, &error)))?;
+        let run = self.engine.before_ranking(policy, memory, now).map_err(|unready| ended(unready.report(name)))?;
+        let store = self.store.map_err(|error| ended(unopened(name, &error)))?;
         let file_system = store.file_system();
-        if !matches!(doubts, Doubts::Ignore) && memory.is_elsewhere(policy, file_system.as_deref()) {
+        let heeds = !matches!(doubts, Doubts::Ignore);
+        if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
             return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
         }
 
         let _root_lock = match policy.root_lock {
-            RootLock::Honour => Some(store.lock_root().map_err(|locked| Box::new(root_locked(name, &locked)))?),
+            RootLock::Honour => Some(store.lock_root().map_err(|locked| ended(root_locked(name, &locked)))?),
             RootLock::Ignore => None,
         };
-        let asked = rows::referenced(policy, &self.engine.config, &self.engine.folder);
-        let referenced = asked.map_err(|obstacle| Box::new(unreferenced(name, obstacle)))?;
-
-        let running = match policy.age_clock {
-            AgeClock::Wall => None,
-            AgeClock::Running => memory.running_time(),
+        let acts = mode == Mode::Apply && policy.effect == Effect::Enforce;
+        let store = if acts || (heeds && policy.effect == Effect::Enforce) {
+            quarantine::prepare(store, policy, self.run_id, now).map_err(held_back)?
+        } else {
+            store
         };
-        // A table knows what could not be written down; the disk knows what a table has lost with its root.
-        let mut registrations = memory.registrations(policy);
-        registrations.join(self.engine.tables.registrations(policy));
-        let run = Run { now, running, holds, registrations, referenced, brakes: policy.brakes, ..Run::at(now) };
+        let audit = self.engine.audit.as_ref().map(|audit| (audit, policy, self.run_id));
+        let mut observer = PolicyWatcher { name, audit, watcher: self.watcher, until: None };
+        let run = match self.cutoffs {
+            Some(cutoffs) => Run { cutoffs, ..run },
+            None => ranked(&store, policy, run, &observer).map_err(|stopped| ended(unranked(name, stopped)))?,
+        };
         let changes = memory.changes(policy);
         if matches!(doubts, Doubts::Heed(_)) && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
             plan_first(&store, policy, &run, changes.as_deref())?;
         }
 
         self.watcher.ranked(name, &run.cutoffs);
-        // From here on: where counting for a brake took long, this run is still to get somewhere.
-        let until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
-        let observer = PolicyWatcher { name, watcher: self.watcher, until };
+        // From here on: where counting took long, this run is still to get somewhere.
+        observer.until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
+        let remaining = Remaining::new(&observer);
         let table = || self.engine.tables.get(policy);
-        let report = match (extent, mode, policy.effect) {
-            (Extent::Planned { .. }, _, Effect::Observe) => finished(name, Tally::default()),
-            (_, Mode::Apply, Effect::Observe) => observe(&store, policy, &run, memory, &observer),
-            (Extent::All, mode, _) => {
-                let store = Heeding { store: &store, table: table(), registrations: &run.registrations };
-                finished(name, sweep(&store, &policy.rule, &run, mode, &observer))
+        let expired =
+            || if acts { quarantine::expire(&store, policy, &self.engine.config, now) } else { Tally::default() };
+        let sees_all = matches!(extent, Extent::All);
+        let (report, was_stopped, done) = match (extent, mode, policy.effect) {
+            (Extent::Planned(_), _, Effect::Observe) => (finished(name, Tally::default()), true, Done::Planned),
+            (_, Mode::Apply, Effect::Observe) => {
+                let (report, was_stopped) = observe(&store, policy, &run, memory, &remaining);
+                (report, was_stopped, Done::Planned)
             }
-            (Extent::Planned { cutoffs, chunks }, mode, _) => {
-                let run = Run { cutoffs, ..run };
-                let mut all = Tally::default();
-                for chunk in chunks {
-                    let wanted = chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) }).collect();
-                    let picked = store.pick_same(wanted);
-                    let store = Heeding { store: &picked, table: table(), registrations: &run.registrations };
-                    all.add(sweep(&store, &policy.rule, &run, mode, &observer));
-                    if all.stopped.is_some() {
-                        break;
+            (extent, mode, _) => {
+                let registrations = &run.registrations;
+                let mut tally = match extent {
+                    Extent::All => {
+                        let store = Heeding { store: &store, table: table(), registrations };
+                        sweep(&store, &policy.rule, &run, mode, &remaining)
                     }
-                }
-                finished(name, all)
+                    Extent::Planned(chunks) => {
+                        let mut all = Tally::default();
+                        for chunk in chunks {
+                            let wanted =
+                                chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) }).collect();
+                            let picked = store.pick_same(wanted);
+                            let store = Heeding { store: &picked, table: table(), registrations };
+                            all.add(sweep(&store, &policy.rule, &run, mode, &remaining));
+                            if all.stopped.is_some() {
+                                break;
+                            }
+                        }
+                        all
+                    }
+                };
+                let done = if mode == Mode::Apply { Done::Acted } else { Done::Planned };
+                let was_stopped = tally.stopped.is_some();
+                tally.add(expired());
+                (finished(name, tally), was_stopped, done)
             }
         };
         let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
@@ -147,22 +188,61 @@ impl FileRun<'_> {
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
-        Ok(report)
+        Ok(Ran::looked(policy, report, was_stopped || !sees_all, remaining.finish(), done))
+    }
+}
+
+/// Why nothing of a policy may be removed now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unready {
+    /// What is held is unknown.
+    #[error("{0}")]
+    Held(String),
+    /// What is still needed is unknown.
+    #[error(transparent)]
+    Unreferenced(#[from] Obstacle),
+}
+
+impl Unready {
+    fn report(self, name: &str) -> PolicyReport {
+        match self {
+            Self::Held(why) => PolicyReport::held_back(name, PolicyKind::Files, why),
+            Self::Unreferenced(Obstacle::Skipped { skip, message }) => {
+                PolicyReport::skipped(name, PolicyKind::Files, skip, message)
+            }
+            Self::Unreferenced(Obstacle::Failed(message)) => PolicyReport::failed(name, PolicyKind::Files, message),
+        }
+    }
+}
+
+impl Engine {
+    /// Everything that is fixed for one run of a policy now, but for what ranking comes to.
+    pub(crate) fn before_ranking(&self, policy: &FilePolicy, memory: &mut Memory, now: Moment) -> Result<Run, Unready> {
+        let holds = memory.holds(&policy.root, now).map_err(Unready::Held)?;
+        let running = match policy.age_clock {
+            AgeClock::Wall => None,
+            AgeClock::Running => memory.running_time(),
+        };
+        // A table knows what could not be written down; the disk knows what a table has lost with its root.
+        let mut registrations = memory.registrations(policy);
+        registrations.join(self.tables.registrations(policy));
+        let referenced = rows::referenced(policy, &self.config, &self.folder)?;
+        Ok(Run { now, running, holds, registrations, referenced, brakes: policy.brakes, ..Run::at(now) })
     }
 }
 
 /// Counts what would go, and holds the policy back if that is more than anybody can have meant.
-fn plan_first(
-    store: &Store<'_>,
-    policy: &FilePolicy,
-    run: &Run,
-    changes: Option<&str>,
-) -> Result<(), Box<PolicyReport>> {
+fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option<&str>) -> Result<(), Box<Ran>> {
     let all = Run { brakes: Brakes::default(), ..run.clone() };
     let first = FirstDue::default();
-    let plan = sweep(store, &policy.rule, &all, Mode::Plan, &first);
-    brake::check(&plan.counts, &policy.brakes, changes)
-        .map_err(|brake| Box::new(finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan())))
+    let remaining = Remaining::new(&first);
+    let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
+    let stays = remaining.finish();
+    brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
+        let was_stopped = plan.stopped.is_some();
+        let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());
+        Box::new(Ran::looked(policy, report, was_stopped, stays, Done::Planned))
+    })
 }
 
 /// Does everything but remove, and says what became of what the last run looked at.
@@ -171,16 +251,19 @@ fn observe(
     policy: &FilePolicy,
     run: &Run,
     memory: &mut Memory,
-    observer: &PolicyWatcher<'_>,
-) -> PolicyReport {
+    observer: &dyn Observer,
+) -> (PolicyReport, bool) {
     let Some(observation) = memory.observe(policy) else {
-        return finished(&policy.rule.name, sweep(store, &policy.rule, run, Mode::Plan, observer));
+        let tally = sweep(store, &policy.rule, run, Mode::Plan, observer);
+        let was_stopped = tally.stopped.is_some();
+        return (finished(&policy.rule.name, tally), was_stopped);
     };
     let noting = Noting { observation: Mutex::new(observation), observer };
     let tally = sweep(store, &policy.rule, run, Mode::Plan, &noting);
     let last = noting.observation.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
     let message = Some(OBSERVED.to_owned());
-    PolicyReport { message, observed: last.map(in_report), ..finished(&policy.rule.name, tally) }
+    let was_stopped = tally.stopped.is_some();
+    (PolicyReport { message, observed: last.map(in_report), ..finished(&policy.rule.name, tally) }, was_stopped)
 }
 
 fn in_report(observed: cleanup_state::Observed) -> Observed {
@@ -205,13 +288,6 @@ fn root_locked(name: &str, locked: &RootLocked) -> PolicyReport {
     }
 }
 
-fn unreferenced(name: &str, obstacle: Obstacle) -> PolicyReport {
-    match obstacle {
-        Obstacle::Skipped { skip, message } => PolicyReport::skipped(name, PolicyKind::Files, skip, message),
-        Obstacle::Failed(message) => PolicyReport::failed(name, PolicyKind::Files, message),
-    }
-}
-
 fn finished(name: &str, tally: Tally) -> PolicyReport {
     PolicyReport::finished(name, PolicyKind::Files, tally)
 }
@@ -231,6 +307,11 @@ fn out_of_time(report: PolicyReport, policy: &FilePolicy) -> PolicyReport {
 fn locked(name: &str) -> PolicyReport {
     let message = "another sweep of this policy is running".to_owned();
     PolicyReport::skipped(name, PolicyKind::Files, Skip::Locked, message)
+}
+
+fn unranked(name: &str, stopped: Stopped) -> PolicyReport {
+    let tally = Tally { stopped: Some(stopped.to_string()), ..Tally::default() };
+    finished(name, tally)
 }
 
 fn unopened(name: &str, error: &RootError) -> PolicyReport {
@@ -276,7 +357,7 @@ impl Observer for FirstDue {
 /// Writes down what an observing policy would do.
 struct Noting<'a> {
     observation: Mutex<Observation<'a>>,
-    observer: &'a PolicyWatcher<'a>,
+    observer: &'a dyn Observer,
 }
 
 impl Observer for Noting<'_> {
@@ -286,6 +367,10 @@ impl Observer for Noting<'_> {
             observation.note(&judged.candidate.name.to_bytes(), judged.verdict.is_due());
         }
         self.observer.judged(judged);
+    }
+
+    fn deferred(&self, candidate: &Candidate<'_>) {
+        self.observer.deferred(candidate);
     }
 
     fn seen(&self, seen: cleanup_core::store::Seen) {

@@ -4,22 +4,31 @@
 //! see this crate and core, never a store. Calls block; a caller on an async runtime puts them on a blocking thread.
 
 pub mod answer;
+mod audit;
 mod clock;
 pub mod demo;
 mod engine;
 mod explain;
 mod files;
+mod limits;
 mod memory;
 mod open;
 mod past;
 mod place;
 pub mod plan;
+mod pressure;
+mod quarantine;
+mod quarantined;
+mod restore;
 mod rows;
 pub mod track;
 mod watch;
 mod zone;
 
+pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
+
 pub use crate::engine::{At, Engine, Request, RequestError, Watcher, run_id};
 pub use crate::open::{OpenError, Origin};
 pub use crate::past::{MemoryError, NewHold};
+pub use crate::restore::{Restore, RestoreError, RestoreRequest};
 pub use crate::zone::{UnknownZone, time_zone};

@@ -21,8 +21,9 @@ use crate::open::Origin;
 use crate::{clock, place};
 
 /// The keys that decide what goes: a change in one of them is a reason to look twice.
-const DECIDING: [&str; 12] = [
+const DECIDING: [&str; 18] = [
     "root",
+    "unit",
     "include",
     "exclude",
     "archives",
@@ -34,6 +35,11 @@ const DECIDING: [&str; 12] = [
     "recursive",
     "max_depth",
     "remove_empty_dirs",
+    "keep_newest",
+    "max_files",
+    "max_total_size",
+    "min_free",
+    "weight",
 ];
 
 /// Whether a run leaves something behind.

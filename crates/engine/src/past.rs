@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
-use cleanup_state::{RunSummary, State};
+use cleanup_state::{LastSweep, RunSummary, RunsQuery, State, TrendPoint};
 
 use crate::answer::{HeldPath, History, Holds, LastRun, PastRun};
 use crate::engine::Engine;
@@ -55,10 +55,32 @@ fn concerns(path: &Path, root: &Path) -> bool {
 impl Engine {
     /// The newest runs, the newest first.
     pub fn history(&self, limit: usize) -> Result<History, MemoryError> {
+        self.past_runs(&RunsQuery { limit, ..RunsQuery::default() })
+    }
+
+    /// Some of the past runs, the newest first.
+    pub fn past_runs(&self, query: &RunsQuery) -> Result<History, MemoryError> {
         let mut memory = self.memory(Use::Look);
         let state = memory.state().map_err(MemoryError::None)?;
-        let runs = state.runs(limit).into_iter().map(past_run).collect();
+        let runs = state.page_of_runs(query).into_iter().map(past_run).collect();
         Ok(History { format_version: FORMAT_VERSION, runs, notes: state.take_notes() })
+    }
+
+    /// What came of each policy in each of so many stretches of time since `since`.
+    pub fn trend(&self, since: Moment, stretch_seconds: u32, stretches: u32) -> Result<Vec<TrendPoint>, MemoryError> {
+        let mut memory = self.memory(Use::Look);
+        let state = memory.state().map_err(MemoryError::None)?;
+        Ok(state.trend(since, stretch_seconds, stretches))
+    }
+
+    /// What came of each policy's last sweep, by whichever program. As with [`Engine::last_runs`], nothing is known of
+    /// the built-in default's.
+    pub fn last_sweeps(&self) -> Vec<LastSweep> {
+        if self.origin.path().is_none() {
+            return Vec::new();
+        }
+        let mut memory = self.memory(Use::Look);
+        memory.state().map(State::last_sweeps).unwrap_or_default()
     }
 
     /// When each policy last ran, as far as it is remembered. The built-in default means other folders each time, so
@@ -147,7 +169,9 @@ fn past_run(summary: RunSummary) -> PastRun {
         status: summary.status,
         due: summary.due,
         removed: summary.removed,
+        quarantined: summary.quarantined,
         bytes_freed: summary.bytes_freed,
         errors: summary.errors,
+        policies: summary.policies,
     }
 }

@@ -37,11 +37,11 @@ pub use self::answer::{
     FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
 pub(crate) use self::heed::Heeding;
-pub(crate) use self::table::Tables;
+pub(crate) use self::table::{Tables, locked};
 
 use self::bell::Bell;
 use self::due::Sum;
-use self::table::{Entry, Next, Table, locked};
+use self::table::{Entry, Next, Table};
 use self::watcher::Listening;
 use crate::engine::Engine;
 use crate::memory::{Memory, Use};
@@ -286,15 +286,34 @@ impl Tracker {
     pub fn forecast(&self, policy: &str, hours: u32) -> Option<Vec<ForecastHour>> {
         let tracked = self.inner.find(policy)?;
         let table = locked(&tracked.table);
-        let mut from = clock::now();
-        let hour = |at: &mut Moment, is_first: bool| {
-            let (from, to) = (*at, at.plus(HOUR));
-            *at = to;
+        // Hours end with a whole minute: so much is summed up already, however many files there are.
+        let now = clock::now();
+        let minute = Moment::from_unix(now.unix_seconds().div_euclid(60) * 60, 0);
+        let hour = |number: u32| {
+            let (from, to) = (minute.plus(HOUR * number), minute.plus(HOUR * (number + 1)));
             // What is overdue comes first of all.
-            let (files, bytes) = table.due_between(if is_first { Moment::EPOCH } else { from }, to);
-            ForecastHour { from, files, bytes }
+            let (files, bytes) = table.due_between(if number == 0 { Moment::EPOCH } else { from }, to);
+            ForecastHour { from: from.max(now), files, bytes }
         };
-        Some((0..hours).map(|number| hour(&mut from, number == 0)).collect())
+        Some((0..hours).map(hour).collect())
+    }
+
+    /// The files that are due next over all policies, the earliest first; for those that only observe, too.
+    pub fn next_files(&self, most: usize) -> Vec<TrackedFile> {
+        let mut next = Vec::new();
+        for tracked in &self.inner.policies {
+            let table = locked(&tracked.table);
+            next.extend(table.earliest_files(most).map(|(path, entry)| tracked.file(path, entry)));
+        }
+        next.sort_by_key(|file| file.due_at);
+        next.truncate(most);
+        next
+    }
+
+    /// How many files of a policy are due now, and their allocated bytes; `None` for a policy that is not tracked.
+    pub fn due_now(&self, policy: &str) -> Option<(u64, u64)> {
+        let tracked = self.inner.find(policy)?;
+        Some(locked(&tracked.table).due_between(Moment::EPOCH, clock::now()))
     }
 
     /// Lets looks and removals end after the item in hand, without waiting for that; [`Tracker::stop`] is to follow.

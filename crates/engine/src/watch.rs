@@ -1,30 +1,65 @@
 //! Watchers of the engine's own: what makes statistics and lists out of a plan.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{PolicyReport, PolicyStatus, json_path};
 use cleanup_core::sweep::Judged;
+use cleanup_core::verdict::{Keep, Remove, Verdict};
 
 use crate::Watcher;
-use crate::answer::{FileStats, Listed, PolicyStats};
+use crate::answer::{AgeBand, FileStats, Listed, NextToGo, PolicyStats};
+use crate::track::ForecastHour;
+
+/// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.
+const AGES: [u64; 7] = [600, 3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000];
+
+/// How far ahead it is counted what comes due.
+const HOURS: u32 = 24;
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How many of the files that would go next are named.
+const NEXT: usize = 5;
 
 /// Sums up what a plan says of one policy.
 pub(crate) struct FileStatsWatcher {
+    now: Moment,
     sum: Mutex<FileStats>,
+    /// `None` for a policy without limits: there, age alone says what goes, and when.
+    next: Option<Mutex<BinaryHeap<Next>>>,
+}
+
+/// A file by its place in the order in which files go.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    at: Moment,
+    path: Vec<u8>,
+    bytes: u64,
+    due: bool,
 }
 
 impl FileStatsWatcher {
-    pub(crate) fn new(policy: &FilePolicy) -> Self {
+    pub(crate) fn new(policy: &FilePolicy, now: Moment) -> Self {
         let (root, _) = json_path(policy.root.as_os_str().as_encoded_bytes());
-        Self { sum: Mutex::new(FileStats { root, ..FileStats::default() }) }
+        let bands = AGES.into_iter().map(Some).chain([None]);
+        let ages = bands.map(|below_seconds| AgeBand { below_seconds, files: 0, bytes: 0 }).collect();
+        let hour = |number| ForecastHour { from: now.plus(HOUR * number), files: 0, bytes: 0 };
+        let next_hours = (0..HOURS).map(hour).collect();
+        let next = policy.limits.need_ranking().then(Mutex::default);
+        Self { now, sum: Mutex::new(FileStats { root, ages, next_hours, ..FileStats::default() }), next }
     }
 
     pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
         let mut sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.errors_total = report.errors_total;
+        sum.limits.clone_from(&report.limits);
+        let next = self.next.map(|next| next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+        sum.next = next.unwrap_or_default().into_sorted_vec().iter().map(in_answer).collect();
         let could_look = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial);
         PolicyStats { files: could_look.then_some(sum), ..PolicyStats::without_numbers(report) }
     }
@@ -35,6 +70,9 @@ impl Watcher for FileStatsWatcher {
         let Candidate { class, bytes, stamp, .. } = judged.candidate;
         if class == Class::EmptyDirectory {
             return;
+        }
+        if let Some(next) = &self.next {
+            offer(&mut next.lock().unwrap_or_else(std::sync::PoisonError::into_inner), judged);
         }
         let mut sum = self.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.total_files += 1;
@@ -47,10 +85,45 @@ impl Watcher for FileStatsWatcher {
         let at = stamp.at;
         sum.oldest = Some(sum.oldest.map_or(at, |oldest| oldest.min(at)));
         sum.newest = Some(sum.newest.map_or(at, |newest| newest.max(at)));
+        // What is stamped in the future is as young as can be.
+        let age = self.now.since(at).unwrap_or_default();
+        if let Some(band) = sum.ages.iter_mut().find(|band| band.below_seconds.is_none_or(|end| age.as_secs() < end)) {
+            band.files += 1;
+            band.bytes += bytes;
+        }
         if let Some(until) = judged.verdict.kept_until() {
+            let ahead = until.since(self.now).unwrap_or_default();
+            let hour = usize::try_from(ahead.as_secs() / HOUR.as_secs()).unwrap_or(usize::MAX);
+            if let Some(hour) = sum.next_hours.get_mut(hour) {
+                hour.files += 1;
+                hour.bytes += bytes;
+            }
             sum.next_due_at = Some(sum.next_due_at.map_or(until, |next| next.min(until)));
         }
     }
+}
+
+/// Keeps the first few of those that nothing protects.
+fn offer(next: &mut BinaryHeap<Next>, judged: &Judged<'_>) {
+    let (stamp, due) = match judged.verdict {
+        Verdict::Keep(Keep::WithinLimits { stamp, .. }) => (stamp, false),
+        Verdict::Remove(Remove::Expired { stamp, .. } | Remove::OverLimit { stamp, .. }) => (stamp, true),
+        Verdict::Keep(_) => return,
+    };
+    let Candidate { name, bytes, .. } = judged.candidate;
+    let is_late = |last: &Next| (stamp.at, name.cmp_path(&last.path)) > (last.at, Ordering::Equal);
+    if next.len() == NEXT && next.peek().is_some_and(is_late) {
+        return;
+    }
+    next.push(Next { at: stamp.at, path: name.to_bytes(), bytes, due });
+    if next.len() > NEXT {
+        next.pop();
+    }
+}
+
+fn in_answer(next: &Next) -> NextToGo {
+    let (path, path_bytes) = json_path(&next.path);
+    NextToGo { path, path_bytes, bytes: next.bytes, stamp: next.at, due: next.due }
 }
 
 /// Turns what a plan says into list entries.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use cleanup_core::report::PolicyStatus;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::track::{FilesQuery, Listener, RegisterError, Tracker, Watching};
-use cleanup_engine::{Engine, Request, Watcher};
+use cleanup_engine::{Engine, Request, Restore, RestoreRequest, Watcher};
 use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -734,4 +734,113 @@ fn a_sweep_tells_the_tracker_itself_what_it_has_removed() {
     go_on.send(()).unwrap();
     assert_eq!((removed, known), (2, 1), "only the new one is known");
     assert_eq!(promises.matches("told.step").count(), 2, "given, and taken back: {promises}");
+}
+
+#[test]
+fn what_goes_at_its_deadline_goes_into_the_quarantine_of_the_run_that_tells_of_it() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
+    world.make("a.step", 60 * MINUTE);
+    // The first removal is written down at once, the later ones together.
+    world.make("b.step", Duration::from_millis(30 * 60_000 - 1000));
+    world.make("c.step", Duration::from_millis(30 * 60_000 - 1300));
+    let tracking = world.track();
+    let mut counts = Vec::new();
+    while counts.iter().sum::<u64>() < 3 {
+        let report = tracking.tracker.remove_due("models").unwrap();
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 0), "{report:?}");
+        counts.extend(Some(report.counts.quarantined).filter(|count| *count > 0));
+        std::thread::yield_now();
+    }
+    for name in ["a.step", "b.step", "c.step"] {
+        tracking.hear(&format!("removed models {name}"));
+    }
+    assert_eq!(fs::read_dir(world.path(".cleanup/quarantine")).unwrap().count(), 2, "one folder a run");
+    tracking.tracker.stop();
+    let history = tracking.engine.history(1).unwrap();
+    let run = history.runs[0].run_id.clone();
+    assert_eq!(history.runs[0].quarantined, 2);
+
+    let request = RestoreRequest { what: Restore::Run(run), hold: RestoreRequest::HOLD, mode: Mode::Apply };
+    assert_eq!(tracking.engine.restore(&request, &mut |_| {}).unwrap().restored, 2);
+    assert!(world.exists("b.step") && world.exists("c.step") && !world.exists("a.step"));
+    let again = world.track();
+    assert_eq!(again.tracker.remove_due("models").unwrap().counts.quarantined, 0, "held");
+    assert!(world.exists("b.step") && world.exists("c.step"));
+}
+
+#[test]
+fn deadlines_are_held_by_a_quarantine_that_is_not_ours_alone() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
+    world.make("a.step", 60 * MINUTE);
+    fs::create_dir(world.path(".cleanup")).unwrap();
+    fs::set_permissions(world.path(".cleanup"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!(report.status, PolicyStatus::Held);
+    assert!(report.message.unwrap().contains("chmod 700"), "and says why");
+}
+
+#[test]
+fn a_deadline_spares_the_newest_and_a_sweep_takes_them_once_they_are_not() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nkeep_newest = 2");
+    for (name, minutes) in [("a.step", 40), ("b.step", 35), ("c.step", 33)] {
+        world.make(name, minutes * MINUTE);
+    }
+    let tracking = world.track();
+    tracking.hear("watching models events");
+    assert_eq!(tracking.remove_due(), 1);
+    assert!(!world.exists("a.step") && world.exists("b.step") && world.exists("c.step"));
+    assert_eq!(tracking.tracker.next_deadline("models"), None, "time alone changes nothing any more");
+
+    world.make("d.step", Duration::ZERO);
+    tracking.hear("registered models d.step");
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    assert_eq!(tracking.engine.sweep(&sweep, &()).unwrap().totals.removed, 1);
+    assert!(!world.exists("b.step") && world.exists("c.step"));
+}
+
+#[test]
+fn what_is_tracked_beyond_its_limit_is_pressure() {
+    let world = World::new("include = [\"*.step\"]\nmax_files = 2");
+    world.make("a.step", 2 * MINUTE);
+    world.make("b.step", MINUTE);
+    let tracking = world.track();
+    tracking.hear("watching models events");
+    assert!(tracking.engine.has_pressure() && tracking.engine.pressure().is_empty());
+    world.make("c.step", Duration::ZERO);
+    tracking.hear("registered models c.step");
+    assert_eq!(tracking.engine.pressure(), ["models"]);
+}
+
+#[test]
+fn a_file_system_with_less_free_than_asked_for_is_pressure() {
+    let pressure = |keys: &str| {
+        let world = World::new(&format!("include = [\"*.step\"]\n{keys}"));
+        let engine = Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap();
+        (engine.has_pressure(), engine.pressure())
+    };
+    assert_eq!(pressure("max_age = \"1h\""), (false, vec![]));
+    assert_eq!(pressure("min_free = \"1KB\""), (true, vec![]));
+    assert_eq!(pressure("min_free = \"4000000TiB\""), (true, vec!["models".to_owned()]));
+    assert_eq!(pressure("min_free = \"4000000TiB\"\nmode = \"observe\""), (false, vec![]));
+}
+
+struct Impatient;
+
+impl Watcher for Impatient {
+    fn wants_to_stop(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn who_stops_before_the_newest_are_known_loses_none_of_them() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nkeep_newest = 1");
+    world.make("a.step", 40 * MINUTE);
+    let engine = Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap();
+    let report = engine.sweep(&Request { mode: Mode::Apply, ..Request::default() }, &Impatient).unwrap();
+    let policy = &report.policies[0];
+    assert_eq!((policy.status, policy.counts.removed), (PolicyStatus::Partial, 0));
+    assert_eq!(policy.message.as_deref(), Some("stopped before its limits were known"));
+    assert!(world.exists("a.step"));
 }

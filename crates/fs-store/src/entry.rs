@@ -15,13 +15,20 @@ use rustix::io::Errno;
 /// Which file this is, as long as it exists: device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
-    device: (u32, u32),
-    inode: u64,
+    pub(crate) device: (u32, u32),
+    pub(crate) inode: u64,
 }
 
 impl From<&Identity> for FileId {
     fn from(identity: &Identity) -> Self {
         Self { device: identity.device, inode: identity.inode }
+    }
+}
+
+impl FileId {
+    /// The device, as major and minor number.
+    pub fn device(self) -> (u32, u32) {
+        self.device
     }
 }
 
@@ -43,6 +50,8 @@ pub(crate) struct Meta {
     /// Something is mounted right here.
     pub(crate) is_mount_point: bool,
     pub(crate) uid: u32,
+    /// The permission bits alone.
+    pub(crate) permissions: u32,
     /// Allocated bytes: what removal gives back to the file system.
     pub(crate) allocated: u64,
     size: u64,
@@ -59,7 +68,9 @@ struct Times {
     born: Option<Moment>,
 }
 
-const ALWAYS: StatxFlags = StatxFlags::TYPE
+/// What is asked of every file.
+pub(crate) const ALWAYS: StatxFlags = StatxFlags::TYPE
+    .union(StatxFlags::MODE)
     .union(StatxFlags::INO)
     .union(StatxFlags::UID)
     .union(StatxFlags::BLOCKS)
@@ -152,6 +163,7 @@ impl From<&Statx> for Meta {
             mount: if has(StatxFlags::MNT_ID) { Mount::Id(statx.stx_mnt_id) } else { Mount::Device(device) },
             is_mount_point: statx.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
             uid: statx.stx_uid,
+            permissions: u32::from(statx.stx_mode) & 0o7777,
             allocated: statx.stx_blocks.saturating_mul(512),
             size: statx.stx_size,
             links: statx.stx_nlink,

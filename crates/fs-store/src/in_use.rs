@@ -112,15 +112,18 @@ impl Known {
             // It has ended.
             Err(_) => return,
         };
-        view.processes += 1;
+        let mut is_hidden = false;
         for name in names(&files) {
             let asked = StatxFlags::TYPE | StatxFlags::INO;
-            let Ok(found) = rustix::fs::statx(&files, &*name, AtFlags::NO_AUTOMOUNT, asked) else { continue };
-            let meta = Meta::from(&found);
-            if meta.kind() == FileType::RegularFile {
-                self.open.insert(meta.id);
+            match rustix::fs::statx(&files, &*name, AtFlags::NO_AUTOMOUNT, asked).map(|found| Meta::from(&found)) {
+                Ok(meta) if meta.kind() == FileType::RegularFile => drop(self.open.insert(meta.id)),
+                // To see that something is open is not yet to see what.
+                Err(Errno::ACCESS | Errno::PERM) => is_hidden = true,
+                // No file, or closed since.
+                Ok(_) | Err(_) => {}
             }
         }
+        *if is_hidden { &mut view.hidden } else { &mut view.processes } += 1;
         let maps = rustix::fs::openat(process, c"maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let Ok(text) = maps.map(std::fs::File::from).and_then(|mut file| {
             let mut text = Vec::new();

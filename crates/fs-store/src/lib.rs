@@ -1,7 +1,8 @@
-//! Files under a root: walk, look again, remove.
+//! Files under a root: walk, look again, remove or move aside, bring back.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`) and its workers (`crew`), the facts about an entry (`entry`), and the removal (`remove`). No path is
+//! a single name: the walk (`walk`) and its workers (`crew`), the facts about an entry (`entry`), the removal
+//! (`remove`), and the quarantine (`quarantine`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
 //!
@@ -12,15 +13,19 @@ mod entry;
 mod in_use;
 mod look;
 mod pick;
+mod quarantine;
 mod read;
 mod remove;
 mod root;
+mod units;
 mod walk;
 mod watch;
+mod whole;
 
 use std::sync::Arc;
 
-use cleanup_core::policy::{FilePolicy, InUse};
+use cleanup_core::policy::{FilePolicy, InUse, Unit};
+use cleanup_core::rank::FileSystem;
 use cleanup_core::store::{FileStore, Visitor};
 
 pub use crew::Jobs;
@@ -28,10 +33,12 @@ pub use entry::FileId;
 pub use in_use::View;
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
+pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
 pub use root::{LockedRoot, RootError, RootLocked};
 pub use watch::{Hint, Watch, WatchError};
 
 use in_use::Users;
+use quarantine::Aside;
 use root::Root;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
@@ -50,6 +57,8 @@ pub struct Store<'a> {
     /// With `skip_in_use`.
     users: Option<Users>,
     jobs: Jobs,
+    /// Where files go instead of being deleted.
+    aside: Option<Aside>,
 }
 
 impl<'a> Store<'a> {
@@ -66,7 +75,7 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users, jobs: Jobs::default() })
+        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), aside: None })
     }
 
     /// Has its files offered by so many workers.
@@ -105,6 +114,11 @@ impl<'a> Store<'a> {
         self.root.file_system()
     }
 
+    /// How full the root's file system is, for unprivileged users; an error in words. Costs one system call.
+    pub fn space(&self) -> Result<FileSystem, String> {
+        self.root.space().map_err(entry::in_words)
+    }
+
     /// Some of its files instead of all: those with these paths below the root.
     pub fn pick<'b>(&'b self, paths: &[&'b [u8]]) -> Picked<'b> {
         Picked::new(self, paths.iter().map(|path| Wanted { path, same: None }).collect())
@@ -115,6 +129,11 @@ impl<'a> Store<'a> {
         Picked::new(self, wanted)
     }
 
+    /// Whether this is a file or folder that says what to keep.
+    pub(crate) fn is_spared(&self, id: &FileId) -> bool {
+        self.spared.contains(id)
+    }
+
     /// Finds out what this store would make of one path below the root, without touching it.
     pub fn look(&self, path: &[u8]) -> Look {
         look::look(self, path)
@@ -123,6 +142,9 @@ impl<'a> Store<'a> {
 
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        crew::walk(self, visitor);
+        match self.policy.unit {
+            Unit::File => crew::walk(self, visitor),
+            Unit::Directory => units::offer(self, visitor),
+        }
     }
 }

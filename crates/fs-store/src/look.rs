@@ -5,12 +5,13 @@ use std::fmt;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
-use cleanup_core::policy::Depth;
+use cleanup_core::policy::{Depth, Unit};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::entry::{self, Meta, in_words, needs};
 use crate::read::NO_STAMP;
+use crate::units::{self, Looked};
 use crate::{OWN_FOLDER, Store};
 
 /// What a path below the root is to a policy. `Display` says it in words.
@@ -24,6 +25,10 @@ pub enum Look {
     Excluded,
     /// It is a folder.
     Folder,
+    /// It lies in a directory that goes whole.
+    InUnit,
+    /// It is a file, and the policy is for whole directories.
+    NoDirectory,
     /// A link, socket, FIFO or device, or something is mounted on it.
     NotRegular(&'static str),
     /// It belongs to `cleanup` itself: its configuration, state or quarantine.
@@ -67,6 +72,8 @@ impl fmt::Display for Look {
             Self::NotNamed => f.write_str("no pattern of this policy names it"),
             Self::Excluded => f.write_str("`exclude` names it or a folder on the way to it"),
             Self::Folder => f.write_str("a folder; only what is in it is judged"),
+            Self::InUnit => f.write_str("it goes or stays with the whole directory below the root that it lies in"),
+            Self::NoDirectory => f.write_str("a single file; this policy is for whole directories"),
             Self::NotRegular(kind) => write!(f, "{kind}; only regular files are ever removed"),
             Self::Own => f.write_str("it belongs to cleanup itself"),
             Self::BehindLink => f.write_str("it lies behind a symbolic link, which is never followed"),
@@ -88,6 +95,9 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     let Some((last, folders)) = names.split_last() else { return Ok(Look::Folder) };
     let patterns = &store.policy.patterns;
 
+    if store.policy.unit == Unit::Directory {
+        return look_at_unit(store, last, folders.first().copied());
+    }
     let folder = folders.join(&b'/');
     let dir = open_folder(store, &folder)?;
     let name = Name { folder: &folder, last };
@@ -112,6 +122,34 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
         Some(stamp) => Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp, identity: meta.identity() })),
         None => Ok(Look::Unreadable(NO_STAMP.to_owned())),
     }
+}
+
+/// What a policy for whole directories makes of a name; `top` is the directory that it lies in.
+fn look_at_unit(store: &Store<'_>, last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
+    let name = Name { folder: b"", last: top.unwrap_or(last) };
+    if name.last == OWN_FOLDER {
+        return Ok(Look::Own);
+    }
+    if store.policy.patterns.excludes(name) {
+        return Ok(Look::Excluded);
+    }
+    if store.policy.patterns.class(name).is_none() {
+        return Ok(Look::NotNamed);
+    }
+    if top.is_some() {
+        return Ok(Look::InUnit);
+    }
+    let root = store.root.reopen().map_err(refused)?;
+    let name = c_name(last)?;
+    Ok(match units::look(store, root.as_fd(), &name) {
+        Looked::Candidate(units::Unit { class, sum, .. }) => {
+            Look::Candidate(Found { class, bytes: sum.bytes, stamp: sum.stamp, identity: sum.identity })
+        }
+        Looked::NotNamed => Look::NoDirectory,
+        Looked::LeftAlone => Look::NotRegular("no directory of this root"),
+        Looked::Vanished => Look::Missing,
+        Looked::Pinned(why) => Look::Unreadable(why),
+    })
 }
 
 /// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cleanup_core::candidate::{Class, Identity, Name, Stamp};
-use cleanup_core::policy::EmptyDirs;
+use cleanup_core::policy::{EmptyDirs, Unit};
 use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 use rustix::io::Errno;
 
@@ -20,6 +20,7 @@ use crate::entry::{FileId, Meta, in_words, needs};
 use crate::look::{Look, c_name, open_folder};
 use crate::read::{Looked, look_at};
 use crate::remove::{EmptyDirectory, File, Files};
+use crate::units;
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
@@ -39,7 +40,7 @@ pub struct Wanted<'a> {
 /// What a path has to be still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Same {
-    /// This file, unchanged.
+    /// This file, unchanged; with `unit = "directory"` this directory, with all that is in it.
     File(Identity),
     /// This directory, with nothing in it. What was in it has gone meanwhile, so its age counts from this stamp.
     EmptyDirectory {
@@ -48,6 +49,14 @@ pub enum Same {
         /// From before anything in it was touched.
         stamp: Stamp,
     },
+}
+
+impl Same {
+    fn identity(&self) -> &Identity {
+        match self {
+            Self::File(identity) | Self::EmptyDirectory { identity, .. } => identity,
+        }
+    }
 }
 
 /// Some files of a store.
@@ -102,6 +111,19 @@ impl<'a> Picked<'a> {
         if is_over.into_inner() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
+    /// Offers whole directories directly below the root.
+    fn offer_units(&self, visitor: &dyn Visitor) {
+        let Ok(root) = self.store.root.reopen() else { return };
+        for Wanted { path, same } in self.files.iter().filter(|wanted| !wanted.path.contains(&b'/')) {
+            visitor.seen(Seen { scanned: 1, ..Seen::default() });
+            let Ok(name) = c_name(path) else { continue };
+            let wanted = same.as_ref().map(Same::identity);
+            if units::offer_one(self.store, visitor, root.as_fd(), &name, wanted).is_break() {
+                return;
+            }
+        }
+    }
+
     /// Offers files of one folder.
     fn offer_folder(&self, visitor: &dyn Visitor, folder: &[u8], wanted: &[Wanted<'a>]) -> ControlFlow<()> {
         let policy = self.store.policy;
@@ -147,8 +169,14 @@ impl<'a> Picked<'a> {
         if files.is_empty() {
             return ControlFlow::Continue(());
         }
-        let users = self.store.users.as_ref();
-        visitor.batch(&mut Files { dir: dir.as_fd(), folder, needs: asked, entries: &files, users, gone: 0 })
+        visitor.batch(&mut Files {
+            store: self.store,
+            dir: dir.as_fd(),
+            folder,
+            needs: asked,
+            entries: &files,
+            gone: 0,
+        })
     }
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {
@@ -191,6 +219,9 @@ const FOLDER: rustix::fs::OFlags = rustix::fs::OFlags::PATH
 
 impl FileStore for Picked<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
+        if self.store.policy.unit == Unit::Directory {
+            return self.offer_units(visitor);
+        }
         if self.offer_files(visitor).is_break() || self.store.policy.empty_dirs == EmptyDirs::Keep {
             return;
         }
@@ -205,7 +236,7 @@ impl FileStore for Picked<'_> {
 fn is_same(file: &File<'_>, same: Option<Same>) -> bool {
     match same {
         None => true,
-        Some(Same::File(identity)) => file.identity == identity,
+        Some(Same::File(identity)) => identity.is_still(&file.identity),
         Some(Same::EmptyDirectory { .. }) => false,
     }
 }

@@ -243,7 +243,7 @@ fn visit(
         visitor.seen(seen);
         let mut calls = classes.len();
         if !files.is_empty() {
-            let mut batch = Files { dir, folder, needs, entries: &files, users: store.users.as_ref(), gone: 0 };
+            let mut batch = Files { store, dir, folder, needs, entries: &files, gone: 0 };
             if visitor.batch(&mut batch) == ControlFlow::Break(()) {
                 crew.end();
             }

@@ -1,21 +1,25 @@
 //! A batch of one directory's entries, and their removal.
 //!
 //! A file that was judged is looked at once more just before it is removed: identity, `mtime` and `ctime` must be as
-//! judged, or it stays. What is left between that look and the `unlinkat` is the time of one system call.
+//! judged (another of its names may be gone), or it stays. What is left between that look and the `unlinkat` is the time
+//! of one system call; what goes into quarantine is looked at there as well.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
+use cleanup_core::policy::Dispose;
 use cleanup_core::store::{Batch, Outcome};
+use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
+use crate::Store;
 use crate::entry::{FileId, Meta, in_words};
-use crate::in_use::Users;
 
 /// Regular files of one directory that the policy names.
 pub(crate) struct Files<'a> {
+    pub(crate) store: &'a Store<'a>,
     /// The directory.
     pub(crate) dir: BorrowedFd<'a>,
     /// Its path below the root.
@@ -24,10 +28,26 @@ pub(crate) struct Files<'a> {
     pub(crate) needs: StatxFlags,
     /// The files.
     pub(crate) entries: &'a [File<'a>],
-    /// Who uses what, where that is to be asked.
-    pub(crate) users: Option<&'a Users>,
     /// How many of them are gone, or would be.
     pub(crate) gone: usize,
+}
+
+impl Files<'_> {
+    /// Does with a file that has just been looked at what the policy says.
+    fn dispose(&self, file: &File<'_>, why: &Remove) -> Outcome {
+        // Held until the name is gone.
+        let _unused = match self.store.users.as_ref().map(|users| users.unused(self.dir, file.name, &file.identity)) {
+            Some(None) => return Outcome::InUse,
+            Some(unused) => unused,
+            None => None,
+        };
+        match (&self.store.policy.dispose, &self.store.aside) {
+            (Dispose::Delete, _) => unlink(self.dir, file.name, AtFlags::empty()),
+            (Dispose::Quarantine(_), Some(aside)) => aside.take(self.store, self.dir, self.folder, file, why),
+            // Never deleted instead.
+            (Dispose::Quarantine(_), None) => Outcome::Failed("its quarantine was not opened".to_owned()),
+        }
+    }
 }
 
 /// One regular file.
@@ -50,32 +70,20 @@ impl Batch for Files<'_> {
         Candidate { name, class, bytes, stamp, identity: Some(identity) }
     }
 
-    fn remove(&mut self, index: usize) -> Outcome {
+    fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let file = &self.entries[index];
         let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if meta.identity() == file.identity && meta.is_plain_file() => self.unlink_unused(file),
+            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => self.dispose(file, why),
             Ok(_) => Outcome::Changed,
             Err(Errno::NOENT) => Outcome::Vanished,
             Err(error) => Outcome::Failed(in_words(error)),
         };
-        self.gone += usize::from(matches!(outcome, Outcome::Removed | Outcome::Vanished));
+        self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
         outcome
     }
 
     fn pretend(&mut self, _: usize) {
         self.gone += 1;
-    }
-}
-
-impl Files<'_> {
-    fn unlink_unused(&self, file: &File<'_>) -> Outcome {
-        // Held until the name is gone.
-        let _unused = match self.users.map(|users| users.unused(self.dir, file.name, &file.identity)) {
-            Some(None) => return Outcome::InUse,
-            Some(unused) => unused,
-            None => None,
-        };
-        unlink(self.dir, file.name, AtFlags::empty())
     }
 }
 
@@ -102,7 +110,7 @@ impl Batch for EmptyDirectory<'_> {
         Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp, identity: Some(self.identity) }
     }
 
-    fn remove(&mut self, _: usize) -> Outcome {
+    fn remove(&mut self, _: usize, _: &Remove) -> Outcome {
         let outcome = match Meta::of_entry(self.parent, self.name, StatxFlags::TYPE | StatxFlags::INO) {
             Ok(meta) if meta.id == FileId::from(&self.identity) && meta.is_dir() => {
                 unlink(self.parent, self.name, AtFlags::REMOVEDIR)

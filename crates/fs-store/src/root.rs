@@ -15,6 +15,8 @@ use std::path::{Component, Path, PathBuf};
 
 use cleanup_core::candidate::Escaped;
 use cleanup_core::policy::StampKind;
+use cleanup_core::rank::FileSystem;
+use cleanup_core::report::Space;
 use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -166,6 +168,18 @@ impl Root {
     pub(crate) fn file_system(&self) -> Option<String> {
         let id = rustix::fs::fstatvfs(&self.fd).ok()?.f_fsid;
         (id != 0).then(|| format!("{id:x}"))
+    }
+
+    /// How full its file system is, for unprivileged users.
+    pub(crate) fn space(&self) -> Result<FileSystem, Errno> {
+        let found = rustix::fs::fstatvfs(&self.fd)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        let inodes = Space { whole: found.f_files, free: found.f_favail };
+        Ok(FileSystem {
+            bytes: Space { whole: bytes(found.f_blocks), free: bytes(found.f_bavail) },
+            // btrfs and others make inodes as they are needed, and say 0.
+            inodes: (inodes.whole > 0).then_some(inodes),
+        })
     }
 
     /// Whether it lies on a file system of this kind, by its `statfs` number.

@@ -310,7 +310,7 @@ impl<'scope, 'env> Walk<'scope, 'env> {
 }
 
 /// Opens the directory above one that is open, if it is still the one that the walk came from.
-fn reopen_above(below: BorrowedFd<'_>, expected: FileId) -> Option<OwnedFd> {
+pub(crate) fn reopen_above(below: BorrowedFd<'_>, expected: FileId) -> Option<OwnedFd> {
     let dir = entry::open_dir(below, c"..").ok()?;
     (Meta::of(&dir).ok()?.id == expected).then_some(dir)
 }

@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::events::{Events, Kind};
 use crate::latest::Latest;
 use crate::metrics::Metrics;
+use crate::service::now;
+use crate::went::{Gone, Went};
 
 /// Takes in what happens; the tracker tells it as a [`Listener`], sweeps by its own methods.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Feed {
     pub metrics: Metrics,
     /// What came of the last runs.
     pub latest: Latest,
+    /// What went at its deadline lately.
+    pub(crate) went: Went,
 }
 
 #[derive(Serialize)]
@@ -67,7 +71,12 @@ struct Ended<'a> {
 
 impl Feed {
     pub(crate) fn new(boot: String) -> Self {
-        Self { events: Arc::new(Events::new(boot)), metrics: Metrics::default(), latest: Latest::default() }
+        Self {
+            events: Arc::new(Events::new(boot)),
+            metrics: Metrics::default(),
+            latest: Latest::default(),
+            went: Went::default(),
+        }
     }
 
     pub(crate) fn sweep_started(&self, run_id: &str, trigger: Trigger, dry_run: bool, policies: &[String]) {
@@ -84,16 +93,19 @@ impl Feed {
     ) {
         self.metrics.swept(report, finished_at, elapsed);
         self.latest.ran(run_id, started_at, finished_at, report);
+        self.latest.looked(finished_at, false, report);
     }
 
     /// One policy of a dry run has ended.
     pub(crate) fn policy_planned(&self, report: &PolicyReport) {
         self.metrics.looked(&report.name, report.status, &report.counts);
+        self.latest.looked(now(), true, report);
     }
 
     pub(crate) fn sweep_ended(&self, report: &Report) {
         if !report.dry_run {
             self.latest.remembered(report.not_remembered.as_deref());
+            self.latest.recorded();
         }
         self.ended(report);
     }
@@ -115,6 +127,7 @@ impl Listener for Feed {
 
     fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
         self.metrics.removed_at_deadline(policy, bytes, lateness);
+        self.went.note(Gone { policy: policy.to_owned(), path: path.to_owned(), bytes, at: now(), lateness });
         let (path, path_bytes) = json_path(path);
         let lateness_seconds = Some(lateness.as_secs_f64());
         self.events.send(Kind::Removed, &OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds });
@@ -134,6 +147,7 @@ impl Listener for Feed {
             self.metrics.ended(policy, report.finished_at);
             self.latest.ran(&report.run_id, report.started_at, report.finished_at, policy);
         }
+        self.latest.recorded();
         self.ended(report);
     }
 }

@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::auth::{REFUSAL_DELAY, is_changing};
+use crate::dashboard;
 use crate::listen::Peer;
 use crate::problem::{Kind, Problem};
 use crate::service::{Live, Service};
@@ -44,7 +45,7 @@ pub(crate) async fn guard(State(service): State<Arc<Service>>, mut request: Requ
 async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> {
     let path = request.uri().path();
     let is_probe = matches!(path, "/healthz" | "/readyz");
-    let asks_by_itself = is_probe || matches!(path, "/" | "/login");
+    let asks_by_itself = is_probe || dashboard::is_page(path);
     let headers = request.headers();
     let live = service.live();
     if !is_probe {

@@ -1,7 +1,8 @@
 //! The HTTP interface: the two calls of the first clients, `/api/v1`, health, metrics, and what describes them.
 //!
 //! Handlers turn a call into a question to the [`Service`] and its answer into JSON; they decide nothing. The guards
-//! stand before all of them, known path or not. Each handler's own description becomes `/openapi.json`.
+//! stand before all of them, known path or not. Each handler's own description becomes `/openapi.json`. The pages for
+//! people are [`crate::dashboard`].
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,30 +20,36 @@ use crate::problem::Problem;
 use crate::service::Service;
 
 mod events;
-mod explain;
-mod extract;
-mod files;
+pub(crate) mod explain;
+pub(crate) mod extract;
+pub(crate) mod files;
 mod forecast;
 mod health;
 mod login;
 mod openapi;
 mod plans;
 mod policies;
-mod runs;
+mod quarantine;
+pub(crate) mod runs;
 mod seed;
 pub mod shapes;
-mod span;
+pub(crate) mod span;
 mod stats;
 mod sweeps;
 mod text;
 
 pub use openapi::document;
 
+pub(crate) use health::findings;
+pub(crate) use policies::policies;
+
+use crate::dashboard;
+
 /// Everything that is served, with all guards before it. The listening half puts a [`crate::listen::Peer`] into the
 /// extensions of every request; one without it is treated as coming from elsewhere.
 pub fn router(service: Arc<Service>) -> Router {
     let (router, _) = described().split_for_parts();
-    guarded(router, service)
+    guarded(router.merge(dashboard::pages(&service)), service)
 }
 
 /// Puts what stands before every page around pages.
@@ -73,6 +80,8 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(files::one, files::forget))
         .routes(routes!(files::hold, files::release))
         .routes(routes!(files::holds))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::restore))
         .routes(routes!(explain::explain))
         .routes(routes!(forecast::forecast))
         .routes(routes!(events::events))
@@ -80,7 +89,7 @@ fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(health::readyz))
         .routes(routes!(text::metrics))
         .routes(routes!(text::openapi))
-        .routes(routes!(text::index))
+        .routes(routes!(dashboard::overview))
         .routes(routes!(login::login))
         .routes(routes!(login::logout))
 }

@@ -1,10 +1,12 @@
 //! What came of each policy's last run, in memory, so that no request has to ask the history for it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{Counts, Limit, PolicyReport, PolicyStatus, Skip};
+use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
+use cleanup_engine::LastSweep;
 use cleanup_engine::answer::LastRun as Remembered;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -42,9 +44,28 @@ pub struct LastOutcome {
     pub errors_total: u64,
 }
 
+/// What the last look at everything of a policy found, by a sweep or a dry run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) at: Moment,
+    pub(crate) dry_run: bool,
+    /// What is there after it.
+    pub(crate) items: u64,
+    /// Their allocated bytes, where they were counted.
+    pub(crate) bytes: Option<u64>,
+    /// What was due and is still there.
+    pub(crate) due: u64,
+    pub(crate) due_bytes: Option<u64>,
+}
+
 /// The last runs of all policies, and whether the last run could be remembered.
 #[derive(Debug, Default)]
 pub struct Latest {
+    looks: Mutex<BTreeMap<String, Look>>,
+    /// What came of the last sweeps before the service started.
+    before: Mutex<BTreeMap<String, LastSweep>>,
+    /// How many runs there were.
+    runs: AtomicU64,
     policies: Mutex<BTreeMap<String, LastRun>>,
     not_remembered: Mutex<Option<String>>,
 }
@@ -60,6 +81,66 @@ impl Latest {
                 outcome: None,
             });
         }
+    }
+
+    /// Begins with what came of the last sweeps that the history knows. What was seen since then stays.
+    pub(crate) fn remember_sweeps(&self, sweeps: Vec<LastSweep>) {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        for sweep in &sweeps {
+            if let Some(items) = sweep.kept {
+                looks.entry(sweep.policy.clone()).or_insert(Look {
+                    at: sweep.finished_at,
+                    dry_run: false,
+                    items,
+                    bytes: sweep.kept_bytes,
+                    due: sweep.due.saturating_sub(sweep.removed),
+                    due_bytes: None,
+                });
+            }
+        }
+        let sweeps = sweeps.into_iter().map(|sweep| (sweep.policy.clone(), sweep)).collect();
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = sweeps;
+    }
+
+    /// Takes note of what a sweep or a dry run of one policy saw.
+    pub(crate) fn looked(&self, at: Moment, dry_run: bool, report: &PolicyReport) {
+        let counts = &report.counts;
+        let saw_nothing = matches!(report.status, PolicyStatus::Skipped | PolicyStatus::Failed)
+            || (report.status == PolicyStatus::Held && counts.scanned == 0);
+        if saw_nothing {
+            return;
+        }
+        let (items, bytes) = counts.kept_items();
+        let is_files = report.kind == PolicyKind::Files;
+        let look = Look {
+            at,
+            dry_run,
+            items,
+            bytes: is_files.then_some(bytes),
+            due: counts.still_due(),
+            due_bytes: is_files.then(|| counts.due_bytes.saturating_sub(counts.bytes_freed)),
+        };
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(report.name.clone(), look);
+    }
+
+    /// What the last look at a policy found.
+    pub(crate) fn look(&self, policy: &str) -> Option<Look> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).get(policy).cloned()
+    }
+
+    /// What came of a policy's last sweep before the service started.
+    pub(crate) fn before(&self, policy: &str) -> Option<LastSweep> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).get(policy).cloned()
+    }
+
+    /// Raised by every run that the history takes: what was read from it before may be old.
+    pub(crate) fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// A run is in the history.
+    pub(crate) fn recorded(&self) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes note of a run of one policy that was no dry run.

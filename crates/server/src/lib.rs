@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod auth;
+mod dashboard;
 pub mod deadlines;
 pub mod events;
 pub mod feed;
@@ -16,6 +17,7 @@ pub mod logs;
 mod loops;
 pub mod metrics;
 mod plans;
+mod pressure;
 pub mod problem;
 pub mod run;
 pub mod schedule;
@@ -24,6 +26,7 @@ pub mod self_test;
 pub mod service;
 pub mod supervise;
 pub mod sweeps;
+mod went;
 
 #[cfg(test)]
 mod fixture;

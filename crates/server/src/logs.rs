@@ -64,6 +64,12 @@ pub fn tell_of_sweep(config: &Config, report: &Report) {
             (PolicyKind::Files, _) => tracing::info!(policy, "{CLEANED_UP} ({removed} files)"),
             (PolicyKind::Sessions, _) => tracing::info!(policy, "Cleaned up idle sessions ({removed} rows)"),
         }
+        if counts.quarantined > 0 {
+            tracing::info!(policy, "Moved into quarantine: {} files", Grouped(counts.quarantined));
+        }
+        if counts.purged > 0 {
+            tracing::info!(policy, "Deleted for good from quarantine: {} files", Grouped(counts.purged));
+        }
         let message = message.as_deref().unwrap_or_default();
         let max_age = config.rules().find(|rule| rule.name == *policy).and_then(|rule| rule.max_age).map(MaxAge::get);
         match (status, max_age) {

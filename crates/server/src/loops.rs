@@ -1,4 +1,5 @@
-//! The loops of one configuration: a scheduler for each policy that runs by itself, a timer for each tracked one.
+//! The loops of one configuration: a scheduler for each policy that runs by itself, a timer for each tracked one, and one
+//! that watches for pressure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::Schedule;
+use cleanup_engine::Engine;
 use cleanup_engine::answer::LastRun;
 use cleanup_engine::track::Tracker;
 use jiff::tz::TimeZone;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::deadlines::Deadlines;
+use crate::pressure::watch_pressure;
 use crate::schedule::{Spread, next_run};
 use crate::scheduler::{Scheduler, host_id};
 use crate::service::{Service, now};
@@ -62,6 +65,29 @@ impl Loops {
                 self.schedule(service, name, schedule, zone, last);
             }
         }
+    }
+
+    /// Starts to watch for limits that are exceeded between two scheduled runs, where there are such limits.
+    pub(crate) fn watch_pressure(&mut self, service: &Arc<Service>, engine: &Arc<Engine>) {
+        if !engine.has_pressure() {
+            return;
+        }
+        let (service, engine) = (Arc::clone(service), Arc::clone(engine));
+        let ask = move || {
+            let engine = Arc::clone(&engine);
+            async move {
+                let asked = tokio::task::spawn_blocking(move || engine.pressure()).await;
+                asked.unwrap_or_else(|error| {
+                    tracing::error!("asking for pressure broke off: {error}");
+                    Vec::new()
+                })
+            }
+        };
+        let relieve = move |policies: Vec<String>| {
+            let service = Arc::clone(&service);
+            async move { service.sweep_pressed(policies).await }
+        };
+        self.schedules.tasks.spawn(watch_pressure(ask, relieve, self.schedules.stop.clone()));
     }
 
     /// Starts the timers of all tracked policies; `changed` says of each that its deadlines changed.

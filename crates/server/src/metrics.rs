@@ -63,6 +63,7 @@ pub struct Metrics {
     tracked_files: Family<OfPolicy, Gauge>,
     held: Family<OfPolicy, Gauge>,
     limit_met: Family<OfLimit, Gauge>,
+    limit_ratio: Family<OfLimit, Gauge<f64, std::sync::atomic::AtomicU64>>,
     lateness: Histogram,
 }
 
@@ -81,6 +82,7 @@ impl Default for Metrics {
             tracked_files: Family::default(),
             held: Family::default(),
             limit_met: Family::default(),
+            limit_ratio: Family::default(),
             lateness: Histogram::new(LATENESS_SECONDS),
         };
         metrics.register();
@@ -91,7 +93,7 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let Self { registry, .. } = self;
-        registry.register("files_removed", "Files removed", self.files_removed.clone());
+        registry.register("files_removed", "Files removed or moved into quarantine", self.files_removed.clone());
         registry.register("bytes_freed", "Allocated bytes of what was removed", self.bytes_freed.clone());
         registry.register("sessions_removed", "Session rows removed", self.sessions_removed.clone());
         let errors = "Items that failed (item), policies that could not run (policy), databases that were away";
@@ -118,6 +120,11 @@ impl Metrics {
         registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register("policy_held", "Whether a brake held the policy back in its last run", self.held.clone());
         registry.register("limit_met", "Whether the limit was met after the last run", self.limit_met.clone());
+        registry.register(
+            "limit_ratio",
+            "How much of the limit was used after the last run; above 1 it was not met",
+            self.limit_ratio.clone(),
+        );
         registry.register_with_unit(
             "deadline_lateness",
             "How long after its deadline a tracked file was removed",
@@ -156,6 +163,7 @@ impl Metrics {
         self.tracked_files.clear();
         self.held.clear();
         self.limit_met.clear();
+        self.limit_ratio.clear();
         self.last_success.clear();
     }
 
@@ -171,7 +179,7 @@ impl Metrics {
         let of = OfPolicy { policy: report.name.clone() };
         match report.kind {
             PolicyKind::Files => {
-                self.files_removed.get_or_create(&of).inc_by(report.counts.removed);
+                self.files_removed.get_or_create(&of).inc_by(report.counts.removed + report.counts.quarantined);
                 self.bytes_freed.get_or_create(&of).inc_by(report.counts.bytes_freed);
             }
             PolicyKind::Sessions => {
@@ -208,6 +216,7 @@ impl Metrics {
         for limit in limits {
             let of = OfLimit { policy: policy.to_owned(), limit: limit.name.clone() };
             self.limit_met.get_or_create(&of).set(i64::from(limit.met));
+            self.limit_ratio.get_or_create(&of).set(limit.ratio());
         }
     }
 

@@ -137,6 +137,16 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
+
+    /// What kind of problem it is, for people.
+    pub(crate) fn title(&self) -> &str {
+        &self.0.body.title
+    }
+
+    /// What happened this time.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.body.detail
+    }
 }
 
 impl IntoResponse for Problem {

@@ -206,6 +206,7 @@ impl Life {
         let mut loops = Loops::new(&self.stop, &self.clock_set);
         loops.schedule_all(&self.service, engine.config(), zone, &last_runs);
         loops.keep_all_deadlines(&tracker, &changed);
+        loops.watch_pressure(&self.service, &engine);
         Ok(Running { engine, tracker, loops })
     }
 

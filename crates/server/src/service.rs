@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
-use cleanup_core::report::{PolicyKind, Report, Trigger};
+use cleanup_core::report::{PolicyKind, PolicyReport, Report, Trigger};
 use cleanup_core::sweep::Mode;
 use cleanup_engine::plan::Plan;
 use cleanup_engine::track::Tracker;
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Access, Sessions};
+use crate::dashboard::Courses;
 use crate::events::Kind;
 use crate::feed::Feed;
 use crate::plans::Plans;
@@ -59,6 +60,8 @@ pub struct Service {
     plans: Plans,
     stop: CancellationToken,
     blocking: Arc<Semaphore>,
+    /// The course of the past, as it was last read.
+    pub(crate) courses: Courses,
 }
 
 impl Service {
@@ -75,6 +78,7 @@ impl Service {
             started_at,
             stop,
             blocking: Arc::new(Semaphore::new(MAX_BLOCKING)),
+            courses: Courses::default(),
         })
     }
 
@@ -96,12 +100,14 @@ impl Service {
             self.sessions.end_all();
         }
         self.feed.metrics.forget_gauges();
+        self.courses.forget();
         self.adopt(Live { engine, tracker: Some(tracker), access: Arc::new(access) });
         self.feed.events.send(Kind::Reloaded, &serde_json::json!({}));
     }
 
     fn adopt(&self, live: Live) {
         self.feed.latest.remember(live.engine.last_runs());
+        self.feed.latest.remember_sweeps(live.engine.last_sweeps());
         let Config { files, sessions, .. } = live.engine.config();
         let files = files.iter().map(|policy| (&policy.rule.name, PolicyKind::Files, &policy.schedule));
         let sessions = sessions.iter().map(|policy| (&policy.rule.name, PolicyKind::Sessions, &policy.schedule));
@@ -160,6 +166,24 @@ impl Service {
             plan: None,
         })?;
         Ok(ticket.report().await)
+    }
+
+    /// A sweep of policies that exceed a limit; ends when they have ended, and answers those that it relieved: a sweep
+    /// that could remove nothing, or not enough, need not be tried again at once.
+    pub(crate) async fn sweep_pressed(&self, policies: Vec<String>) -> Vec<String> {
+        let request = SweepRequest {
+            policies,
+            mode: Mode::Apply,
+            include_archives: false,
+            trigger: Trigger::Pressure,
+            plan: None,
+        };
+        let Ok(ticket) = self.sweep(&request) else { return Vec::new() };
+        let is_relieved = |policy: &PolicyReport| {
+            policy.counts.removed + policy.counts.quarantined > 0 && policy.limits.iter().all(|limit| limit.met)
+        };
+        let report = ticket.report().await;
+        report.policies.into_iter().filter(is_relieved).map(|policy| policy.name).collect()
     }
 
     /// The sweeps that are going on, and those that ended lately.

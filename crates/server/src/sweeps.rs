@@ -13,14 +13,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyReport, Report, Trigger};
 use cleanup_core::sweep::Mode;
-use cleanup_engine::plan::Plan;
+use cleanup_engine::plan::Plan as WrittenPlan;
 use cleanup_engine::{Request, run_id};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod plan;
 mod watcher;
 
+pub(crate) use self::plan::Planned;
+
+use self::plan::Plan;
 use self::watcher::FlightWatcher;
 use crate::feed::Feed;
 use crate::logs;
@@ -41,7 +45,7 @@ pub struct SweepRequest {
     /// What starts it.
     pub trigger: Trigger,
     /// A plan to carry out; then it names the policies.
-    pub plan: Option<Arc<Plan>>,
+    pub plan: Option<Arc<WrittenPlan>>,
 }
 
 /// One sweep that is going on, or waits for another to end.
@@ -54,9 +58,10 @@ pub struct Flight {
     pub(crate) policies: Vec<String>,
     pub(crate) scanned: AtomicU64,
     pub(crate) removed: AtomicU64,
-    include_archives: bool,
-    plan: Option<Arc<Plan>>,
+    pub(crate) include_archives: bool,
+    written: Option<Arc<WrittenPlan>>,
     progress: watch::Sender<Progress>,
+    plan: Plan,
 }
 
 #[derive(Debug, Default)]
@@ -76,14 +81,20 @@ impl Flight {
             scanned: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             include_archives: request.include_archives,
-            plan: request.plan.clone(),
+            written: request.plan.clone(),
             progress: watch::Sender::default(),
+            plan: Plan::default(),
         }
     }
 
     /// The policies that have ended so far.
     pub(crate) fn ended(&self) -> Vec<PolicyReport> {
         self.progress.borrow().ended.clone()
+    }
+
+    /// What a dry run would take: the first files of each policy.
+    pub(crate) fn planned(&self) -> Vec<Planned> {
+        self.plan.shown()
     }
 
     /// Whether it still has to do with a policy.
@@ -95,10 +106,10 @@ impl Flight {
     }
 
     fn does_the_same(&self, request: &SweepRequest) -> bool {
-        let plan = |plan: &Option<Arc<Plan>>| plan.as_ref().map(|plan| plan.summary().plan_id);
+        let plan = |plan: &Option<Arc<WrittenPlan>>| plan.as_ref().map(|plan| plan.summary().plan_id);
         self.mode == request.mode
             && self.include_archives == request.include_archives
-            && plan(&self.plan) == plan(&request.plan)
+            && plan(&self.written) == plan(&request.plan)
     }
 
     /// Waits until these policies have ended, and gives what came of them.
@@ -182,7 +193,7 @@ pub struct Sweeps {
 #[derive(Debug, Default)]
 struct Inner {
     flights: Vec<Arc<Flight>>,
-    finished: VecDeque<Arc<Report>>,
+    finished: VecDeque<(Arc<Report>, Arc<Flight>)>,
 }
 
 impl Sweeps {
@@ -230,7 +241,14 @@ impl Sweeps {
 
     /// The report of a sweep that ended lately.
     pub(crate) fn finished(&self, run_id: &str) -> Option<Arc<Report>> {
-        self.lock().finished.iter().find(|report| report.run_id == run_id).cloned()
+        self.lock().finished.iter().find(|(report, _)| report.run_id == run_id).map(|(report, _)| Arc::clone(report))
+    }
+
+    /// A dry run that ended lately.
+    pub(crate) fn dry_run(&self, run_id: &str) -> Option<Arc<Flight>> {
+        let inner = self.lock();
+        let found = inner.finished.iter().find(|(report, _)| report.dry_run && report.run_id == run_id);
+        found.map(|(_, flight)| Arc::clone(flight))
     }
 
     /// Waits until no sweep is going on. None may be started any more.
@@ -261,7 +279,7 @@ impl Sweeps {
                 run_id: Some(flight.run_id.clone()),
                 ..Request::default()
             };
-            let plan = flight.plan.clone();
+            let plan = flight.written.clone();
             tokio::task::spawn_blocking(move || match plan {
                 None => engine.sweep(&request, &*watcher).map_err(|error| error.to_string()),
                 Some(plan) => engine.apply_plan(&plan, &request, &*watcher).map_err(|error| error.to_string()),
@@ -283,7 +301,7 @@ impl Sweeps {
         if inner.finished.len() >= KEPT {
             inner.finished.pop_front();
         }
-        inner.finished.push_back(Arc::clone(&report));
+        inner.finished.push_back((Arc::clone(&report), Arc::clone(&flight)));
         drop(inner);
         flight.progress.send_modify(|progress| progress.report = Some(report));
     }

@@ -13,6 +13,7 @@ mod clock;
 mod fault;
 mod observe;
 mod open;
+mod past;
 mod policies;
 mod runs;
 mod schema;
@@ -26,6 +27,7 @@ use sqlx::SqliteConnection;
 
 pub use self::clock::ClockReading;
 pub use self::observe::{Observation, Observed, Sample};
+pub use self::past::{LastSweep, RunsQuery, TrendPoint};
 pub use self::policies::PolicyMemory;
 pub use self::runs::{AmbiguousRun, LastRun, RunSummary};
 pub use self::tracked::TrackedChange;

@@ -21,7 +21,8 @@ mod state;
 
 pub use crate::folder::StateError;
 pub use crate::ledger::{
-    AmbiguousRun, ClockReading, LastRun, Observation, Observed, PolicyMemory, RunSummary, Sample, TrackedChange,
+    AmbiguousRun, ClockReading, LastRun, LastSweep, Observation, Observed, PolicyMemory, RunSummary, RunsQuery, Sample,
+    TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
 pub use crate::promises::{Hold, Promises, PromisesError, Ttl};

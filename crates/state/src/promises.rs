@@ -116,6 +116,24 @@ impl Promises {
         Ok(())
     }
 
+    /// Keeps many absolute paths until then, all with one write; one that is kept longer already stays so. When this
+    /// returns, all of them are promises on the disk.
+    pub fn hold_all(&mut self, paths: &[Vec<u8>], until: Moment, now: Moment) -> Result<(), PromisesError> {
+        if let Some(path) = paths.iter().find(|path| !path.starts_with(b"/") || path.contains(&0)) {
+            return Err(PromisesError::NotAbsolute { path: path.clone() });
+        }
+        let guard = self.guard()?;
+        self.read(&guard)?;
+        let is_shorter = |path: &&Vec<u8>| self.held.get(*path).is_none_or(|hold| hold.until < until);
+        let hold = |path: &Vec<u8>| Entry::Hold(Hold { path: path.clone(), until, made_at: now, reason: None });
+        let entries: Vec<_> = paths.iter().filter(is_shorter).map(hold).collect();
+        if !entries.is_empty() {
+            self.append(&guard, &entries)?;
+            self.compact_if_worth_it(&guard, None);
+        }
+        Ok(())
+    }
+
     /// Releases a path. Says whether it was held.
     pub fn release(&mut self, path: &[u8], now: Moment) -> Result<bool, PromisesError> {
         let guard = self.guard()?;

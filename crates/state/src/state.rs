@@ -8,7 +8,8 @@ use cleanup_core::report::Report;
 
 use crate::folder::{self, Access, StateError};
 use crate::ledger::{
-    AmbiguousRun, ClockReading, LastRun, Ledger, Observation, PolicyMemory, RunSummary, TrackedChange,
+    AmbiguousRun, ClockReading, LastRun, LastSweep, Ledger, Observation, PolicyMemory, RunSummary, RunsQuery,
+    TrackedChange, TrendPoint,
 };
 use crate::lock::{Lock, LockError};
 use crate::promises::{Promises, PromisesError};
@@ -96,7 +97,23 @@ impl State {
 
     /// The newest runs, newest first.
     pub fn runs(&mut self, limit: usize) -> Vec<RunSummary> {
-        self.ledger.runs(limit)
+        self.page_of_runs(&RunsQuery { limit, ..RunsQuery::default() })
+    }
+
+    /// Some of the runs, newest first.
+    pub fn page_of_runs(&mut self, query: &RunsQuery) -> Vec<RunSummary> {
+        self.ledger.page_of_runs(query)
+    }
+
+    /// What came of each policy in each of so many stretches of time since `since`; stretches without a run are left
+    /// out.
+    pub fn trend(&mut self, since: Moment, stretch_seconds: u32, stretches: u32) -> Vec<TrendPoint> {
+        self.ledger.trend(since, stretch_seconds, stretches)
+    }
+
+    /// What came of each policy's last sweep; deadlines of tracked files are none.
+    pub fn last_sweeps(&mut self) -> Vec<LastSweep> {
+        self.ledger.last_sweeps()
     }
 
     /// The report of the run whose id begins so, in whatever case; `None` when there is none, or it is unreadable.

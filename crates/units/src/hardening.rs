@@ -45,13 +45,23 @@ pub(crate) fn settings(site: &Site, needs: &Needs<'_>) -> String {
     for path in &needs.writes {
         text += &format!("ReadWritePaths={}\n", unit_word(&format!("-{path}")));
     }
+    if let Some(folder) = &site.audit {
+        text += &format!("ReadWritePaths={}\n", unit_word(&format!("-{folder}")));
+    }
     match (site.state_of_service(), &site.state) {
         (Some(name), _) => text += &format!("StateDirectory={}\nStateDirectoryMode=0700\n", unit_word(name)),
         (None, Some(path)) => text += &format!("ReadWritePaths={}\n", unit_word(&format!("-{path}"))),
         (None, None) => {}
     }
-    let seen =
-        || needs.writes.iter().copied().chain([site.config_path.as_str(), &site.prefix]).chain(site.state.as_deref());
+    let seen = || {
+        needs
+            .writes
+            .iter()
+            .copied()
+            .chain([site.config_path.as_str(), &site.prefix])
+            .chain(site.state.as_deref())
+            .chain(site.audit.as_deref())
+    };
     let home = if seen().any(|path| lies_in(path, &["/home", "/root", "/run/user"])) { "read-only" } else { "yes" };
     let temporary = if seen().any(|path| lies_in(path, &["/tmp", "/var/tmp"])) { "no" } else { "yes" };
     text += &format!("ProtectHome={home}\nPrivateTmp={temporary}\n");

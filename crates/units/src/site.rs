@@ -37,6 +37,8 @@ pub(crate) struct Site {
     pub(crate) server: Server,
     /// The folder of what is remembered; `None` when nothing is.
     pub(crate) state: Option<String>,
+    /// The folder of the audit log.
+    pub(crate) audit: Option<String>,
     /// Whether the memory has its usual name in there, so that `$STATE_DIRECTORY` would lead to the same file.
     state_is_usual: bool,
     pub(crate) time_zone: Option<String>,
@@ -108,6 +110,7 @@ impl Site {
                 token_file: optional("`token_file` in `[server]`", config.server.token_file.as_deref())?,
             },
             state: state(&config, folder)?,
+            audit: audit(&config)?,
             state_is_usual: !matches!(&config.state, State::Sqlite(file) if !file.ends_with("state.db")),
             time_zone: config.time_zone.clone(),
             variables: variables(&config, text, env)?,
@@ -246,6 +249,11 @@ fn image(image: &str) -> Result<String, RenderError> {
 }
 
 /// The folder that the program itself will choose, so that a hold made by hand and a sweep of a unit share it.
+fn audit(config: &Config) -> Result<Option<String>, RenderError> {
+    let folder = config.audit.as_ref().and_then(|audit| audit.file.parent());
+    folder.map(|folder| path("the folder of the audit log", folder)).transpose()
+}
+
 fn state(config: &Config, folder: &Path) -> Result<Option<String>, RenderError> {
     let place = match &config.state {
         State::None => return Ok(None),

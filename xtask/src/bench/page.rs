@@ -118,6 +118,7 @@ pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], command: &str, runs: u
          The floor makes the bare system calls, without reports, second looks or safety.\n\
          The Python script and the program with walkdir and globset are what one would write in an afternoon.\n\
          After each run exactly the due files were gone.\n\
+         cleanup remembers nothing here (`[state] url = \"none\"`), as its peers; a run that is remembered takes some writes to the disk more, however many files there are.\n\
          systemd-tmpfiles and tmpreaper select by age alone, and sit S5 out.\n",
         facts.versions.join(", "),
     );

@@ -7,6 +7,7 @@
 
 mod churn;
 mod client;
+mod dashboard;
 mod deadlines;
 mod process;
 mod quiet;
@@ -44,6 +45,8 @@ pub(crate) struct Args {
 enum Part {
     /// `GET /cleanup/stats` while a sweep runs, against a bare route
     Stats,
+    /// The dashboard beside all files and 10,000 runs, against `/healthz`
+    Dashboard,
     /// Memory per tracked file, and the processor time of doing nothing
     Quiet,
     /// How late files go that come due in close order
@@ -122,6 +125,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let start = Instant::now();
         let section = match part {
             Part::Stats => stats::measure(&place, sizes),
+            Part::Dashboard => dashboard::measure(&place, sizes),
             Part::Quiet => quiet::measure(&place, sizes),
             Part::Deadlines => deadlines::measure(&place, sizes),
             Part::Churn => churn::measure(&place, sizes),
@@ -146,6 +150,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn prepare(dir: &Path) -> Result<Place> {
     shell::run(&mut cargo(&["build", "--release", "-p", "cleanup-server"]))?;
+    shell::run(&mut cargo(&["build", "--release", "-p", "cleanup-state", "--example", "past"]))?;
     shell::run(&mut cargo(&["build", "--release", "-p", "xtask", "--example", "bare", "--example", "measure"]))?;
     let target = cargo_metadata::MetadataCommand::new().current_dir(top()).no_deps().exec()?.target_directory;
     let release = target.join("release").into_std_path_buf();

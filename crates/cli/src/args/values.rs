@@ -56,6 +56,11 @@ pub(super) fn validity(text: &str) -> Result<Duration, String> {
     if span.is_zero() { Err("a plan that counts for no time could not be applied".to_owned()) } else { Ok(span) }
 }
 
+/// `7d`, or zero.
+pub(super) fn hold(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| error.to_string())
+}
+
 /// `+7d` from now; a moment in RFC 3339; a date, or a date and a time, in local time.
 pub(super) fn at(text: &str) -> Result<At, String> {
     if let Some(offset) = duration::parse_offset(text) {

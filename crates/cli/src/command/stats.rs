@@ -6,9 +6,10 @@ use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global};
 use crate::clock;
-use crate::console::Console;
+use crate::console::{Console, Verbosity};
 use crate::exit::{Fault, status_fault};
 use crate::failure::Failure;
+use crate::render::picture::{Glyphs, Picture};
 use crate::render::place::{Places, harmless};
 use crate::render::problem::Problem;
 use crate::render::stats::{Details, StatsTable};
@@ -24,6 +25,10 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
         let details = console.verbosity.has_paths().then_some(Details { places: &places, zone: &zone });
         let theme = console.out.theme;
         console.out.write(StatsTable { stats: &stats, now: clock::now(), theme: &theme, details });
+        if console.verbosity >= Verbosity::Blocks {
+            let glyphs = Glyphs::of_locale(|name| std::env::var(name).ok());
+            console.out.write(Picture { stats: &stats, theme: &theme, glyphs, zone: &zone });
+        }
         if *engine.origin() == Origin::BuiltIn && !engine.has_any_root() {
             super::say_where_to_begin(console);
         }

@@ -210,7 +210,7 @@ impl Watcher for Screen<'_> {
             Watch::Nothing => {}
             Watch::First(first) => {
                 let goes = match judged.outcome {
-                    Some(outcome) => *outcome == Outcome::Removed,
+                    Some(outcome) => outcome.is_gone(),
                     None => judged.verdict.is_due(),
                 };
                 if goes && class != Class::EmptyDirectory {

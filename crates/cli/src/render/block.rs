@@ -8,6 +8,7 @@ use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyRepo
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 
+use super::limits::LimitLine;
 use super::place::{Places, exact, harmless};
 use super::{Count, Number, Theme};
 
@@ -65,11 +66,14 @@ impl fmt::Display for Block<'_> {
                 if more > 0 {
                     writeln!(f, "    {detail}and {} more{detail:#}", Count(more))?;
                 }
-                Ok(())
+                self.limits(f)
             }
             PolicyStatus::Ok | PolicyStatus::Partial => {
                 self.counts(f)?;
-                if !message.is_empty() {
+                self.limits(f)?;
+                // What is said of a limit that is not met is on its line, and follows on stderr.
+                let unmet = report.limits.iter().filter(|limit| !limit.met).map(ToString::to_string);
+                if !message.is_empty() && message != harmless(&unmet.collect::<Vec<_>>().join("; ")) {
                     writeln!(f, "  {detail}{message}{detail:#}")?;
                 }
                 report.observed.as_ref().map_or(Ok(()), |observed| self.observed(f, observed))
@@ -83,7 +87,7 @@ impl Block<'_> {
         let Self { report, mode, theme: Theme { goes, error, .. }, .. } = self;
         let counts = &report.counts;
         let noun = match report.kind {
-            PolicyKind::Files => "file",
+            PolicyKind::Files => self.places.noun(&report.name),
             PolicyKind::Sessions => "session",
         };
         let (verb, taken, bytes) = match mode {
@@ -108,6 +112,10 @@ impl Block<'_> {
         if dirs > 0 {
             writeln!(f, "  {goes}{verb} {}{goes:#}", Number(dirs, "empty folder"))?;
         }
+        if counts.purged > 0 {
+            let (files, bytes) = (Number(counts.purged, noun), HumanBytes(counts.purged_bytes));
+            writeln!(f, "  {goes}deleted {files}{goes:#} for good from quarantine, {bytes}")?;
+        }
         kept(f, &counts.kept)?;
         for (count, text) in [
             (counts.vanished, "gone before they could be looked at or removed"),
@@ -127,6 +135,10 @@ impl Block<'_> {
             writeln!(f, "  {error}{items} could not be looked at or removed{error:#}")?;
         }
         Ok(())
+    }
+
+    fn limits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.limits.iter().try_for_each(|limit| writeln!(f, "{}", LimitLine { limit, theme: self.theme }))
     }
 
     fn observed(&self, f: &mut fmt::Formatter<'_>, observed: &Observed) -> fmt::Result {

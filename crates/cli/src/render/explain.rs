@@ -44,6 +44,7 @@ impl Explained<'_> {
             AnswerVerdict::Remove => (goes, "due"),
             AnswerVerdict::Keep => (stays, "keep"),
             AnswerVerdict::NotACandidate => (stays, "left alone"),
+            AnswerVerdict::Quarantined => (warning, "quarantine"),
             AnswerVerdict::Unknown => (warning, "unknown"),
         };
         let Answer { reason, policy, .. } = answer;

@@ -23,7 +23,9 @@ impl fmt::Display for HistoryTable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { history, now, zone, theme: Theme { name, detail, warning, error, .. } } = self;
         for run in &history.runs {
-            let PastRun { run_id, started_at, finished_at, status, removed, bytes_freed, errors, due, .. } = run;
+            let PastRun {
+                run_id, started_at, finished_at, status, removed, quarantined, bytes_freed, errors, due, ..
+            } = run;
             let (style, status) = match status {
                 RunStatus::Ok => (detail, "ok"),
                 RunStatus::Partial => (warning, "partial"),
@@ -34,6 +36,9 @@ impl fmt::Display for HistoryTable<'_> {
             let at = When { at: *started_at, now: *now, zone };
             write!(f, "{name}{run_id}{name:#}  {at}  took {took}  {style}{status}{style:#}")?;
             write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
+            if *quarantined > 0 {
+                write!(f, "  {} in quarantine", Count(*quarantined))?;
+            }
             if *errors > 0 {
                 write!(f, "  {error}{} errors{error:#}", Count(*errors))?;
             }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::config::Config;
 use cleanup_core::duration::Human;
-use cleanup_core::policy::MaxAge;
+use cleanup_core::policy::{MaxAge, Unit};
 
 use crate::args::PolicyAge;
 
@@ -55,6 +55,12 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// What a policy's files are called, one of them.
+    pub(crate) fn noun(&self, policy: &str) -> &'static str {
+        let file = self.config.files.iter().find(|file| file.rule.name == policy);
+        if file.is_some_and(|file| file.unit == Unit::Directory) { "directory" } else { "file" }
+    }
+
     /// What a policy is about, in a phrase.
     pub(crate) fn about(&self, policy: &str) -> About<'_> {
         let age = |configured: Option<MaxAge>| {
@@ -62,7 +68,11 @@ impl<'a> Places<'a> {
             asked.map(|age| age.max_age).or(configured).map(|age| Human(age.get()))
         };
         if let Some(file) = self.config.files.iter().find(|file| file.rule.name == policy) {
-            return About::Files { root: self.shown(&file.root), older_than: age(file.rule.max_age) };
+            let what = match file.unit {
+                Unit::File => "files",
+                Unit::Directory => "directories",
+            };
+            return About::Files { what, root: self.shown(&file.root), older_than: age(file.rule.max_age) };
         }
         if let Some(session) = self.config.sessions.iter().find(|session| session.rule.name == policy) {
             return About::Sessions { table: &session.table, idle_for: age(session.rule.max_age) };
@@ -73,7 +83,7 @@ impl<'a> Places<'a> {
 
 /// What a policy is about.
 pub(crate) enum About<'a> {
-    Files { root: String, older_than: Option<Human> },
+    Files { what: &'static str, root: String, older_than: Option<Human> },
     Sessions { table: &'a str, idle_for: Option<Human> },
     Unknown,
 }
@@ -81,8 +91,8 @@ pub(crate) enum About<'a> {
 impl fmt::Display for About<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Files { root, older_than: Some(age) } => write!(f, "files in {root} older than {age}"),
-            Self::Files { root, older_than: None } => write!(f, "files in {root} beyond its limits"),
+            Self::Files { what, root, older_than: Some(age) } => write!(f, "{what} in {root} older than {age}"),
+            Self::Files { what, root, older_than: None } => write!(f, "{what} in {root} beyond its limits"),
             Self::Sessions { table, idle_for } => {
                 write!(f, "sessions in table {}", Escaped(table.as_bytes()))?;
                 idle_for.as_ref().map_or(Ok(()), |idle| write!(f, " idle for more than {idle}"))

@@ -71,12 +71,6 @@ impl Problem {
             let named = Count(MAX_ERRORS.min(report.errors.len()) as u64);
             problems.push(Self::error(format_args!("{name}: and {} more items after these {named}", Count(unnamed))));
         }
-        problems.extend(report.limits.iter().filter(|limit| !limit.met).map(|limit| {
-            Self::warning(format_args!(
-                "{name}: {} is {}, more than the {} asked for",
-                limit.name, limit.is, limit.wanted
-            ))
-        }));
         problems
     }
 

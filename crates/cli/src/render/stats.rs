@@ -7,6 +7,7 @@ use cleanup_core::size::HumanBytes;
 use cleanup_engine::answer::{PolicyStats, Stats};
 use jiff::tz::TimeZone;
 
+use super::limits::LimitsBelow;
 use super::place::{Places, harmless};
 use super::when::{Distance, When, age};
 use super::{Count, Theme};
@@ -57,6 +58,9 @@ impl fmt::Display for StatsTable<'_> {
                 None => self.why_not(f, policy)?,
             }
             writeln!(f)?;
+            if let Some(files) = &policy.files {
+                write!(f, "{}", LimitsBelow { files, now: self.now, theme: self.theme })?;
+            }
             self.details(f, policy)?;
         }
         Ok(())

@@ -18,6 +18,7 @@ impl Summary<'_> {
         report.dry_run
             || report.totals.removed > 0
             || report.totals.quarantined > 0
+            || self.sum(|policy| policy.counts.purged) > 0
             || self.sum(|policy| policy.counts.dirs_removed) > 0
             || report.policies.iter().any(is_wrong)
     }
@@ -68,7 +69,14 @@ impl Summary<'_> {
             }
         }
         if totals.bytes_freed > 0 {
-            write!(f, ", freed {}", HumanBytes(totals.bytes_freed))?;
+            // What lies in quarantine still takes its room.
+            let freed = if totals.quarantined > 0 { "" } else { "freed " };
+            write!(f, ", {freed}{}", HumanBytes(totals.bytes_freed))?;
+        }
+        let purged = self.sum(|policy| policy.counts.purged);
+        if purged > 0 {
+            let bytes = HumanBytes(self.sum(|policy| policy.counts.purged_bytes));
+            write!(f, "; deleted {} for good from quarantine, freed {bytes}", Number(purged, "file"))?;
         }
         Ok(())
     }

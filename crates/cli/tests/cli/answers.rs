@@ -96,7 +96,27 @@ fn stats_are_a_table() {
       oldest    [date] UTC (400d ago)
       newest    [date] UTC (3d ago)
       next due  [date] UTC (in 27d)
+
+    Bytes by policy
+    out  ################################ 12.3 kB, 3 files, 1 file due
+
+    Files by age
+       under 10m  none
+        under 1h  none
+        under 6h  none
+       under 24h  none
+        under 7d  ################################ 1 file, 4.1 kB
+       under 30d  none
+      under 365d  ################################ 1 file, 4.1 kB
+    365d or more  ################################ 1 file, 4.1 kB
+
+    Due in the next 24 hours
+      none by age alone
     ");
+    let json = world.run("stats --json").json();
+    let files = &json["policies"][0];
+    assert_eq!((&files["ages"][4]["below_seconds"], &files["ages"][4]["files"]), (&604_800.into(), &1.into()));
+    assert_eq!((files["next_hours"].as_array().unwrap().len(), &files["next_hours"][0]["files"]), (24, &0.into()));
     fs::remove_dir_all(world.path("out")).unwrap();
     insta::assert_snapshot!(world.run("stats").is_fine(), @"
     policy  count  size  due  size  archives  oldest  next due

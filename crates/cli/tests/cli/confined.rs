@@ -183,6 +183,25 @@ fn a_sweep_removes_files_under_the_limits_of_its_unit() {
 }
 
 #[test]
+fn files_go_into_quarantine_and_come_back_under_the_limits_of_a_unit() {
+    let Some(confined) = Confined::files() else { return };
+    let config = fs::read_to_string(confined.world.path("cleanup.toml")).unwrap();
+    let quarantining = config.replace("every = \"1h\"\n", "every = \"1h\"\ndispose = \"quarantine\"\n");
+    confined.world.write("cleanup.toml", &quarantining);
+    let ran = confined.world.ran(confined.run(&confined.exec_start(), None));
+    assert_eq!(ran.is_fine(), "Moved 1 file into quarantine, 4.1 kB.\n");
+    assert_eq!(confined.world.left("my out"), ["young.tmp"]);
+
+    let command = confined.exec_start();
+    let restore =
+        [command[0], "--config", confined.world.path("cleanup.toml").to_str().unwrap(), "restore"].map(str::to_owned);
+    let ran = confined.world.ran(confined.run(&restore.each_ref().map(String::as_str), None));
+    ran.is_fine();
+    assert_eq!(confined.world.left("my out"), ["old.tmp", "young.tmp"]);
+    assert_eq!(confined.world.ran(confined.run(&confined.exec_start(), None)).is_fine(), "", "held");
+}
+
+#[test]
 fn the_limits_are_real() {
     let Some(confined) = Confined::files() else { return };
     let mut command = confined.exec_start();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests are tests")]
 
 mod answers;
+mod audit;
 mod brakes;
 mod config;
 mod confined;
@@ -11,8 +12,10 @@ mod exit_codes;
 mod first_steps;
 mod import;
 mod in_use;
+mod limits;
 mod output;
 mod plan;
+mod restore;
 mod seed;
 mod sweep;
 mod terminal;

@@ -188,3 +188,20 @@ fn an_hour_of_waiting_changes_nothing_in_what_a_plan_takes() {
     world.run("apply plan.jsonl").exits(0);
     assert_eq!(world.left("out").len(), 2 - named, "only what it names");
 }
+
+#[test]
+fn a_whole_directory_goes_by_a_plan_only_while_nothing_in_it_has_changed() {
+    let world = World::new();
+    world.write("cleanup.toml", "[files.out]\nroot = 'out'\ninclude = ['*']\nmax_age = '1h'\nunit = 'directory'\n");
+    for model in ["a", "b"] {
+        world.file(format!("out/{model}/deep/part.step"), DAY);
+    }
+    world.run("plan -o plan.jsonl").exits(0);
+    assert_eq!(lines(&world, "plan.jsonl").len(), 5);
+    // As old as everything else; only that it is there tells.
+    world.file("out/a/deep/more.step", DAY);
+    let report = world.run("apply plan.jsonl --json").json();
+    let policy = &report["policies"][0];
+    assert_eq!((&policy["changed"], &policy["removed"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!(world.left("out"), ["a"]);
+}

@@ -10,11 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, did_you_mean, one_of};
-use super::raw::{RawConfig, RawFilePolicy, RawMode, RawServer, RawSessionPolicy, RawState};
+use super::raw::{RawAudit, RawConfig, RawFilePolicy, RawMode, RawServer, RawSessionPolicy, RawState};
 use super::structure::Structure;
 use super::values::{At, Named};
 use super::vars::Variables;
-use super::{Config, KEEP_HISTORY, LISTEN, Server, State};
+use super::{Audit, Config, KEEP_HISTORY, LISTEN, Server, State};
 use crate::candidate::Escaped;
 use crate::policy::Effect;
 
@@ -24,6 +24,13 @@ mod sessions;
 
 /// The longest name of a policy: it becomes part of file names, unit names and metric labels.
 const LONGEST_NAME: usize = 64;
+
+/// `max_size` of the audit log, when it is not given, and the least that it may be.
+const AUDIT_BYTES: u64 = 10_000_000;
+const SMALLEST_AUDIT: u64 = 4096;
+
+/// `keep` of the audit log, when it is not given.
+const AUDIT_FILES: u32 = 5;
 
 /// What all checks need.
 pub(super) struct Check<'a> {
@@ -54,6 +61,7 @@ impl Check<'_> {
         let server = self.server(raw.server.as_ref(), &raw.files);
         let state = self.state(raw.state.as_ref());
         let keep_history = self.keep_history(raw.state.as_ref());
+        let audit = self.audit(raw.audit.as_ref());
         let time_zone = self.time_zone(raw.time_zone.as_ref());
         Some(Config {
             files: files.into_iter().collect::<Option<_>>()?,
@@ -61,6 +69,7 @@ impl Check<'_> {
             server: server?,
             state: state?,
             keep_history,
+            audit: audit?,
             time_zone,
             settings: Vec::new(),
         })
@@ -219,6 +228,31 @@ impl Check<'_> {
             );
         }
         keep.value.0
+    }
+
+    /// `Some(None)` when there is no such table.
+    #[expect(clippy::option_option, reason = "no table is fine, a wrong one is not")]
+    fn audit(&mut self, raw: Option<&RawAudit>) -> Option<Option<Audit>> {
+        let Some(raw) = raw else { return Some(None) };
+        if raw.file.is_none() && !self.structure.lost_keys(&["audit"]) {
+            self.refuse(
+                Diagnostic::new(&(0..0), "`[audit]` needs a `file`")
+                    .label("a log has to be written somewhere")
+                    .help("add `file = \"/var/log/cleanup/audit.jsonl\"`"),
+            );
+        }
+        if let Some(size) = raw.max_size.as_ref().filter(|size| size.value.0 < SMALLEST_AUDIT) {
+            self.refuse(Diagnostic::new(&size.span, "`max_size` is too small").label("expected at least 4096 bytes"));
+        }
+        if let Some(keep) = raw.keep.as_ref().filter(|keep| !(1..=100).contains(&keep.value)) {
+            self.refuse(Diagnostic::new(&keep.span, "`keep` is out of range").label("expected 1 to 100"));
+        }
+        let file = raw.file.as_ref()?;
+        Some(Some(Audit {
+            file: self.path("file", file, &file.value)?,
+            max_bytes: raw.max_size.as_ref().map_or(AUDIT_BYTES, |size| size.value.0),
+            keep: raw.keep.as_ref().map_or(AUDIT_FILES, |keep| keep.value),
+        }))
     }
 
     /// Whether the zone exists only the machine's own database knows; here it must look like one.

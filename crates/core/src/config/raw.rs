@@ -18,6 +18,9 @@ pub(super) struct RawConfig {
     /// Durable memory: past runs, tracked files, what was promised to be kept.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) state: Option<RawState>,
+    /// A log of everything that was removed.
+    #[serde(default, deserialize_with = "optional_table")]
+    pub(super) audit: Option<RawAudit>,
     /// The service `cleanup-server`.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) server: Option<RawServer>,
@@ -40,6 +43,22 @@ pub(super) struct RawState {
     /// How long past runs are kept.
     #[schemars(extend("default" = "90d"))]
     pub(super) keep_history: Option<At<Period>>,
+}
+
+/// A log of everything that was removed: a line of JSON each.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Audit", extend("required" = ["file"]))]
+pub(super) struct RawAudit {
+    /// The file; a relative one is relative to this configuration file. Its folder has to exist.
+    #[schemars(extend("examples" = ["/var/log/cleanup/audit.jsonl"]))]
+    pub(super) file: Option<At<String>>,
+    /// At this size a new file is begun.
+    #[schemars(extend("default" = "10MB"))]
+    pub(super) max_size: Option<At<Bytes>>,
+    /// How many full files are kept beside it: `audit.jsonl.1` is the newest.
+    #[schemars(range(min = 1, max = 100), extend("default" = 5))]
+    pub(super) keep: Option<At<u32>>,
 }
 
 /// The service `cleanup-server`.

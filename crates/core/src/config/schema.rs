@@ -5,16 +5,13 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use super::raw::RawConfig;
-use super::unbuilt;
 
 /// The JSON Schema of `cleanup.toml`. A copy is committed as `docs/schemas/cleanup.toml.schema.json`.
 pub fn schema() -> Value {
     let mut schema = schema_for!(RawConfig);
     schema.insert("title".to_owned(), "cleanup.toml".into());
     RecursiveTransform(without_null).transform(&mut schema);
-    let mut schema = schema.to_value();
-    unbuilt::keys().for_each(|(kind, key, note)| describe(&mut schema, kind, key, &note));
-    schema
+    schema.to_value()
 }
 
 /// TOML has no null: a key that may be missing is simply not required.
@@ -34,15 +31,5 @@ fn without_null(schema: &mut Schema) {
             schema.remove("anyOf");
             only.into_iter().for_each(|(key, value)| drop(schema.insert(key, value)));
         }
-    }
-}
-
-/// Adds a sentence to the description of a policy's key.
-fn describe(schema: &mut Value, kind: &str, key: &str, note: &str) {
-    let definition = if kind == "files" { "FilePolicy" } else { "SessionPolicy" };
-    let place = format!("/$defs/{definition}/properties/{key}/description");
-    if let Some(Value::String(description)) = schema.pointer_mut(&place) {
-        description.push(' ');
-        description.push_str(note);
     }
 }

@@ -27,6 +27,7 @@ impl Tally {
             return;
         }
         counts.matched += 1;
+        counts.matched_bytes += candidate.bytes;
         match verdict {
             Verdict::Remove(_) => {
                 counts.due += 1;
@@ -50,6 +51,7 @@ impl Tally {
     pub fn deferred(&mut self, candidate: &Candidate<'_>) {
         if candidate.class != Class::EmptyDirectory {
             self.counts.matched += 1;
+            self.counts.matched_bytes += candidate.bytes;
             self.counts.kept.deferred += 1;
         }
     }
@@ -74,6 +76,12 @@ impl Tally {
             (Outcome::Changed, _) => counts.changed += 1,
             (Outcome::Failed(error), _) => self.failed(ItemError::new(candidate.name, error.clone())),
         }
+    }
+
+    /// Counts something that lay in quarantine and is gone for good.
+    pub fn purged(&mut self, bytes: u64) {
+        self.counts.purged += 1;
+        self.counts.purged_bytes += bytes;
     }
 
     /// Counts an item that could not be looked at or removed.
@@ -106,11 +114,14 @@ impl Tally {
         let (a, b) = (&mut self.counts, other.counts);
         a.scanned += b.scanned;
         a.matched += b.matched;
+        a.matched_bytes += b.matched_bytes;
         a.due += b.due;
         a.due_bytes += b.due_bytes;
         a.removed += b.removed;
         a.quarantined += b.quarantined;
         a.bytes_freed += b.bytes_freed;
+        a.purged += b.purged;
+        a.purged_bytes += b.purged_bytes;
         a.vanished += b.vanished;
         a.changed += b.changed;
         a.left_alone += b.left_alone;

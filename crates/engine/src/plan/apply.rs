@@ -11,7 +11,7 @@ use super::line::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
-use crate::engine::{Engine, Request, Turn, Watcher, sum_up};
+use crate::engine::{self, Engine, Request, Turn, Watcher, adjusted};
 use crate::files::{Doubts, Extent};
 use crate::memory::Use;
 
@@ -48,6 +48,7 @@ impl Engine {
             jobs: request.jobs,
             ..Request::default()
         };
+        let id = request.run_id.clone().unwrap_or_else(engine::run_id);
         let mut memory = self.memory(Use::Run);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
@@ -55,9 +56,18 @@ impl Engine {
         let mut chunks = Chunks { lines: plan.lines(), next: None, failure: None };
         while let Some((name, cutoffs)) = chunks.section() {
             let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
-            let extent = Extent::Planned { cutoffs, chunks: &mut chunks };
-            let turn = Turn { request: &request, doubts: Doubts::Reviewed(jump.as_ref()), at: None, watcher };
-            let mut report = self.run_files(policy, turn, extent, &mut memory);
+            let turn = Turn {
+                mode: Mode::Apply,
+                doubts: Doubts::Reviewed(jump.as_ref()),
+                at: None,
+                run_id: &id,
+                jobs: request.jobs(),
+                watcher,
+            };
+            watcher.begins(&name);
+            let extent = Extent::Planned(&mut chunks);
+            let mut report = self.run_one(&adjusted(policy, &request), turn, extent, Some(cutoffs), &mut memory).report;
+            watcher.ends(&report);
             chunks.pass_over();
             if let Some(error) = &chunks.failure {
                 report.status = PolicyStatus::Failed;
@@ -68,7 +78,7 @@ impl Engine {
         if let (Some(error), true) = (chunks.failure.take(), reports.is_empty()) {
             return Err(error);
         }
-        Ok(sum_up(&request, started_at, reports, memory, jump.is_none()))
+        Ok(self.sum_up(&request, id, started_at, reports, memory, jump.is_none()))
     }
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::line::{End, Entry, Exact, FORMAT, Header, Line, Section};
 use super::{PlanError, PlanSummary, fingerprint, hex};
-use crate::engine::{Engine, Request, Watcher, run_id, sum_up};
+use crate::engine::{Engine, Request, Watcher, run_id};
 use crate::memory::Use;
 use crate::{RequestError, clock};
 
@@ -52,7 +52,7 @@ impl Engine {
         writing.add(&Line::Plan(header.clone()));
         let report = if request.policies.is_empty() {
             // By a request that names none, all would be meant.
-            sum_up(&request, created_at, Vec::new(), self.memory(Use::Look), true)
+            self.sum_up(&request, run_id(), created_at, Vec::new(), self.memory(Use::Look), true)
         } else {
             self.sweep(&request, &writing)?
         };

@@ -13,19 +13,19 @@ use cleanup_core::guard::{self, Reading};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Brakes, Effect, RootLock};
+use cleanup_core::rank::Stopped;
 use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_core::verdict::Verdict;
-use cleanup_fs_store::{Look, Store};
+use cleanup_fs_store::{Look, QuarantineRun, Store};
 
 use super::heed::{Heeding, Known};
 use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
-use crate::clock;
 use crate::engine::run_id;
 use crate::memory::Memory;
-use crate::rows;
+use crate::{clock, limits, quarantine, rows};
 
 /// How many files are dealt with together; the rest follows at once.
 const MOST: usize = 20_000;
@@ -44,6 +44,10 @@ const FRESH: Duration = Duration::from_mins(1);
 pub(super) struct Sum {
     tally: Tally,
     since: Option<Moment>,
+    /// The run that it will be, made with the first file that goes into quarantine.
+    run: Option<Arc<QuarantineRun>>,
+    /// When it was last looked for what has been in quarantine long enough.
+    expired: Option<Duration>,
     /// By the clock that cannot be set.
     written_at: Option<Duration>,
     /// When the memory was last asked about the root and the rule, and which file system it was asked about.
@@ -110,7 +114,9 @@ impl Inner {
         }
         self.write_history(tracked, When::InTime);
         match why {
-            Some(why) if all.counts.removed == 0 => PolicyReport::held_back(name, PolicyKind::Files, why),
+            Some(why) if all.counts.removed + all.counts.quarantined == 0 => {
+                PolicyReport::held_back(name, PolicyKind::Files, why)
+            }
             _ => PolicyReport::finished(name, PolicyKind::Files, all),
         }
     }
@@ -128,6 +134,7 @@ impl Inner {
         };
         let asked = rows::referenced(&tracked.policy, &self.engine.config, &self.engine.folder);
         run.referenced = asked.map_err(|obstacle| obstacle.to_string())?;
+        let store = quarantine::prepare_as(store, &tracked.policy, || tracked.quarantine_run(), run.now)?;
         // The brakes look at all of it, however little is dealt with now.
         let overdue = if due.len() < MOST { due.len() } else { locked(&tracked.table).overdue(clock::now()) };
         self.doubt(tracked, &store, overdue)?;
@@ -136,14 +143,30 @@ impl Inner {
         if run.brakes.max_removals == Some(0) {
             return Err("max_removals is reached for now; the rest follows later".to_owned());
         }
+        let Ok(run) = self.with_newest(tracked, &store, run) else {
+            return Ok(Tally { stopped: Some(Stopped.to_string()), ..Tally::default() });
+        };
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
         let (picked, table) = (store.pick(&paths), Some(Known::kept_by_caller(&tracked.table)));
         let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
-        let tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
+        let mut tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
+        if tracked.is_to_expire() {
+            tally.add(quarantine::expire(&store, &tracked.policy, &self.engine.config, run.now));
+        }
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.settle(tracked, &store, due, &done, run.now);
         tracked.add(&tally, run.now);
         Ok(tally)
+    }
+
+    /// Who is among the newest is known only after a look at everything; a policy without `keep_newest` pays nothing.
+    fn with_newest(&self, tracked: &Tracked, store: &Store<'_>, run: Run) -> Result<Run, Stopped> {
+        if tracked.policy.limits.keep_newest.is_none() {
+            return Ok(run);
+        }
+        let all = Run { registrations: self.engine.tables.registrations(&tracked.policy), ..run.clone() };
+        let ranked = limits::with_newest(store, &tracked.policy, all, &Stopping(self))?;
+        Ok(Run { cutoffs: ranked.cutoffs, ..run })
     }
 
     /// Everything that could hold a sweep back holds deadlines back as well.
@@ -231,17 +254,18 @@ impl Inner {
     /// Writes what was removed into the history.
     pub(super) fn write_history(&self, tracked: &Tracked, when: When) {
         let boot = clock::boot();
-        let (tally, since) = {
+        let (tally, since, id) = {
             let mut sum = locked(&tracked.sum);
             if !sum.is_to_be_written(boot, when) {
                 return;
             }
             sum.written_at = Some(boot);
             let since = sum.since.take().unwrap_or_else(clock::now);
-            (std::mem::take(&mut sum.tally), since)
+            let id = sum.run.take().map_or_else(run_id, |run| run.id().to_owned());
+            (std::mem::take(&mut sum.tally), since, id)
         };
         let policy = PolicyReport::finished(tracked.name(), PolicyKind::Files, tally);
-        let report = Report::new(run_id(), Trigger::Deadline, false, since, clock::now(), vec![policy]);
+        let report = Report::new(id, Trigger::Deadline, false, since, clock::now(), vec![policy]);
         let mut memory = locked(&self.memory);
         memory.begin();
         memory.record(&report, true);
@@ -255,9 +279,9 @@ impl Tracked {
     fn add(&self, tally: &Tally, now: Moment) {
         let mut sum = locked(&self.sum);
         if let Some((_, removed)) = &mut sum.interval {
-            *removed += tally.counts.removed;
+            *removed += tally.counts.removed + tally.counts.quarantined;
         }
-        if tally.counts.removed == 0 && tally.errors_total == 0 {
+        if tally.counts.removed + tally.counts.quarantined + tally.counts.purged == 0 && tally.errors_total == 0 {
             return;
         }
         let is_first = sum.since.is_none();
@@ -268,6 +292,23 @@ impl Tracked {
         if is_first {
             self.bell.ring();
         }
+    }
+
+    /// The run whose files go into quarantine now: the one that the sum will be.
+    fn quarantine_run(&self) -> Arc<QuarantineRun> {
+        let new = || Arc::new(QuarantineRun::new(run_id()));
+        Arc::clone(locked(&self.sum).run.get_or_insert_with(new))
+    }
+
+    /// Whether it is time to look for what has been in quarantine long enough.
+    fn is_to_expire(&self) -> bool {
+        let now = clock::boot();
+        let mut sum = locked(&self.sum);
+        let is_time = sum.expired.is_none_or(|last| now >= last + FRESH);
+        if is_time {
+            sum.expired = Some(now);
+        }
+        is_time
     }
 
     /// How many files may be removed in this interval still; `None` when nothing limits it.
@@ -293,6 +334,15 @@ enum Fate {
     Stays { bytes: u64, stamp: Moment, next: Next },
 }
 
+/// Says only whether to stop.
+struct Stopping<'a>(&'a Inner);
+
+impl Observer for Stopping<'_> {
+    fn wants_to_stop(&self) -> bool {
+        self.0.is_stopping()
+    }
+}
+
 struct Removing<'a> {
     inner: &'a Inner,
     tracked: &'a Tracked,
@@ -303,6 +353,9 @@ struct Removing<'a> {
 impl Observer for Removing<'_> {
     fn judged(&self, judged: &Judged<'_>) {
         let Judged { candidate, verdict, outcome } = judged;
+        if let (Some(audit), true) = (&self.inner.engine.audit, outcome.is_some_and(Outcome::is_gone)) {
+            audit.judged(&self.tracked.policy, self.tracked.quarantine_run().id(), judged);
+        }
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {

@@ -13,6 +13,7 @@ use cleanup_core::candidate::Candidate;
 use cleanup_core::moment::Moment;
 use cleanup_core::registration::Registrations;
 use cleanup_core::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
+use cleanup_core::verdict::Remove;
 
 use super::Inner;
 use super::table::{Entry, Table, locked};
@@ -107,7 +108,7 @@ impl Batch for Asked<'_> {
         self.batch.candidate(index)
     }
 
-    fn remove(&mut self, index: usize) -> Outcome {
+    fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let Asking { known, registrations, .. } = self.asking;
         let name = self.batch.candidate(index).name;
         let (path, then) = (name.to_bytes(), registrations.get(name));
@@ -117,7 +118,7 @@ impl Batch for Asked<'_> {
         {
             return Outcome::Changed;
         }
-        let outcome = self.batch.remove(index);
+        let outcome = self.batch.remove(index, why);
         if let (Outcome::Removed | Outcome::Quarantined | Outcome::Vanished, Some(row), Some(_)) =
             (&outcome, row, &known.keeper)
             && locked(&known.table).forget_known(&path, &row)

@@ -19,6 +19,8 @@ use super::heed::Known;
 pub(crate) struct Table {
     files: BTreeMap<Arc<[u8]>, Entry>,
     due: BTreeSet<(Moment, Arc<[u8]>)>,
+    /// The index summed up by the minute, so that looking a day ahead costs the same however many files there are.
+    by_minute: BTreeMap<i64, Sum>,
     bytes: u64,
     /// Raised by every look at everything, so that it can tell what it did not see.
     round: u32,
@@ -37,6 +39,13 @@ pub(crate) struct Entry {
     /// Whether somebody told of it.
     pub(crate) told: bool,
     pub(crate) round: u32,
+}
+
+/// How many files, and their allocated bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    files: u64,
+    bytes: u64,
 }
 
 /// When to look at a file again.
@@ -99,9 +108,8 @@ impl Table {
         let path = match self.files.get_key_value(path) {
             Some((path, known)) => {
                 let path = Arc::clone(path);
-                if let Some(at) = known.next.at() {
-                    self.due.remove(&(at, Arc::clone(&path)));
-                }
+                let known = *known;
+                self.remove_moment(&path, &known);
                 self.bytes -= known.bytes;
                 path
             }
@@ -109,6 +117,9 @@ impl Table {
         };
         if let Some(at) = entry.next.at() {
             self.due.insert((at, Arc::clone(&path)));
+            let sum = self.by_minute.entry(minute(at)).or_default();
+            sum.files += 1;
+            sum.bytes += entry.bytes;
         }
         self.bytes += entry.bytes;
         self.files.insert(path, entry);
@@ -123,9 +134,7 @@ impl Table {
 
     pub(crate) fn forget(&mut self, path: &[u8]) -> Option<Entry> {
         let (path, entry) = self.files.remove_entry(path)?;
-        if let Some(at) = entry.next.at() {
-            self.due.remove(&(at, path));
-        }
+        self.remove_moment(&path, &entry);
         self.bytes -= entry.bytes;
         Some(entry)
     }
@@ -133,6 +142,18 @@ impl Table {
     /// Forgets a file, unless something else is known of it than this. Says whether it did.
     pub(crate) fn forget_known(&mut self, path: &[u8], known: &Entry) -> bool {
         self.files.get(path) == Some(known) && self.forget(path).is_some()
+    }
+
+    fn remove_moment(&mut self, path: &Arc<[u8]>, entry: &Entry) {
+        let Some(at) = entry.next.at() else { return };
+        self.due.remove(&(at, Arc::clone(path)));
+        if let Some(sum) = self.by_minute.get_mut(&minute(at)) {
+            sum.files -= 1;
+            sum.bytes -= entry.bytes;
+            if sum.files == 0 {
+                self.by_minute.remove(&minute(at));
+            }
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -157,13 +178,35 @@ impl Table {
         self.due.iter().take_while(|(at, _)| *at <= now).take(most).map(|(_, path)| Arc::clone(path)).collect()
     }
 
-    /// Allocated bytes and number of the files that are due between two moments, the first included.
+    /// Number and allocated bytes of the files that are due between two moments, the first included.
     pub(crate) fn due_between(&self, from: Moment, to: Moment) -> (u64, u64) {
+        let (first, last) = (minute(from), minute(to));
+        if first >= last {
+            return self.sum_of(from, to);
+        }
+        let start = self.sum_of(from, Moment::from_unix((first + 1) * MINUTE, 0));
+        let end = self.sum_of(Moment::from_unix(last * MINUTE, 0), to);
+        let whole = self.by_minute.range(first + 1..last).map(|(_, sum)| (sum.files, sum.bytes));
+        whole.chain([start, end]).fold((0, 0), |(files, bytes), sum| (files + sum.0, bytes + sum.1))
+    }
+
+    /// The same, file by file.
+    fn sum_of(&self, from: Moment, to: Moment) -> (u64, u64) {
+        if from >= to {
+            return (0, 0);
+        }
         let range = self.due.range((from, [].into())..(to, [].into()));
         range.fold((0, 0), |(files, bytes), (_, path)| {
             let entry = self.files.get(path);
             (files + 1, bytes + entry.map_or(0, |entry| entry.bytes))
         })
+    }
+
+    /// The files that are to be looked at next, and when, the earliest first.
+    pub(crate) fn earliest_files(&self, most: usize) -> impl Iterator<Item = (&Arc<[u8]>, &Entry)> {
+        let is_due = |(_, entry): &(&Arc<[u8]>, &Entry)| matches!(entry.next, Next::Due(_));
+        let entries = self.due.iter().filter_map(|(_, path)| self.files.get_key_value(path));
+        entries.filter(is_due).take(most)
     }
 
     /// How many files' moment has come.
@@ -191,6 +234,12 @@ impl Table {
         let registered = |(path, entry): (&Arc<[u8]>, &Entry)| Some((path.to_vec(), entry.registration?));
         self.files.iter().filter_map(registered).collect()
     }
+}
+
+const MINUTE: i64 = 60;
+
+fn minute(at: Moment) -> i64 {
+    at.unix_seconds().div_euclid(MINUTE)
 }
 
 /// The tables of all policies that are being tracked, for whoever sweeps them.
@@ -255,6 +304,23 @@ mod tests {
         assert_eq!(table.forget(b"a").unwrap().bytes, 8);
         assert_eq!(table.forget(b"a"), None);
         assert_eq!((table.earliest(), table.len(), table.bytes()), (Some(at(50)), 2, 5));
+    }
+
+    #[test]
+    fn what_comes_due_is_summed_up_to_the_second_whatever_minutes_it_crosses() {
+        let mut table = Table::default();
+        for (second, name) in (-130..400_i64).zip(0_u32..) {
+            table.put(&name.to_be_bytes(), entry(10, Next::Due(at(second))));
+        }
+        for (from, to) in [(-130, 400), (-61, -60), (0, 60), (1, 59), (59, 61), (-200, 0), (7, 333), (120, 180), (5, 5)]
+        {
+            let files = u64::try_from(to.min(400) - from.max(-130)).unwrap();
+            assert_eq!(table.due_between(at(from), at(to)), (files, files * 10), "{from}..{to}");
+        }
+        for name in 0_u32..530 {
+            table.forget(&name.to_be_bytes());
+        }
+        assert!(table.by_minute.is_empty());
     }
 
     #[test]

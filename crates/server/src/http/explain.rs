@@ -26,11 +26,11 @@ const MAX_PATH_BYTES: usize = 4096;
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
     /// An absolute path, or one below the root of `policy`.
-    path: Option<String>,
+    pub(crate) path: Option<String>,
     /// The same in base64, for a path that is not UTF-8.
-    path_bytes: Option<String>,
+    pub(crate) path_bytes: Option<String>,
     /// The policy below whose root the path lies.
-    policy: Option<String>,
+    pub(crate) policy: Option<String>,
 }
 
 /// Why a file stays or goes.
@@ -43,6 +43,11 @@ pub(crate) async fn explain(
     State(service): State<Arc<Service>>,
     Query(query): Query<ExplainQuery>,
 ) -> Result<Json<Explanation>, Problem> {
+    answer(&service, query).await.map(Json)
+}
+
+/// The answer to a question, whoever asks it.
+pub(crate) async fn answer(service: &Service, query: ExplainQuery) -> Result<Explanation, Problem> {
     let engine = service.live().engine;
     let bytes = path_bytes(query.path, query.path_bytes)?;
     let path = plain_path(bytes)?;
@@ -55,10 +60,10 @@ pub(crate) async fn explain(
             None if engine.config().rules().any(|rule| rule.name == *name) => {
                 return Err(refused("sessions have no paths"));
             }
-            None => return Err(unknown_policy(&service, name)),
+            None => return Err(unknown_policy(service, name)),
         },
     };
-    service.blocking(move || engine.explain(&path)).await.map(Json)
+    service.blocking(move || engine.explain(&path)).await
 }
 
 /// A path that names one place: what `..` leads to depends on folders that are none of the caller's business.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -50,6 +50,37 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for JsonOrNot
             true => parse(&bytes).map(Self),
             false => Err(unsupported("the body must be JSON, with `Content-Type: application/json`")),
         }
+    }
+}
+
+/// The media type of what a page sends.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A form, as a page sends it.
+pub(crate) struct PageForm<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for PageForm<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let is_form = is_media_type(&parts.headers, FORM);
+        let bytes = read(body).await?;
+        if !is_form {
+            return Err(unsupported("the body must be a form"));
+        }
+        form(bytes).await.map(Self)
+    }
+}
+
+/// Reads a form.
+pub(crate) async fn form<T: DeserializeOwned>(bytes: Bytes) -> Result<T, Problem> {
+    let mut request = Request::new(Body::from(bytes));
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
+    match axum::extract::Form::from_request(request, &()).await {
+        Ok(axum::extract::Form(value)) => Ok(value),
+        Err(error) => Err(Problem::of(Kind::BadValue, format!("the form: {}", root_cause(&error)))),
     }
 }
 

@@ -1,13 +1,15 @@
 //! Tracked files: register one, find some, hold one for a while, take a registration back. No call here deletes a file.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
+use cleanup_core::moment::Moment;
 use cleanup_core::report::FORMAT_VERSION;
-use cleanup_engine::answer::Holds;
+use cleanup_engine::answer::{HeldPath, Holds};
 use cleanup_engine::track::{FilesPage, FilesQuery, RegisterError, Registration, TrackedFile};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -145,9 +147,14 @@ pub(crate) async fn hold(
     Part(id): Part,
     Json(NewHold { span: Span(span) }): Json<NewHold>,
 ) -> Result<axum::Json<HeldUntil>, Problem> {
+    keep(&service, id, span).await.map(|held_until| axum::Json(HeldUntil { held_until }))
+}
+
+/// Holds a file, whoever asks for it.
+pub(crate) async fn keep(service: &Service, id: String, span: Duration) -> Result<Moment, Problem> {
     let tracker = service.tracker()?;
     match service.blocking(move || tracker.hold(&id, span)).await? {
-        Ok(Some(held_until)) => Ok(axum::Json(HeldUntil { held_until })),
+        Ok(Some(held_until)) => Ok(held_until),
         Ok(None) => Err(unknown_file()),
         Err(why) => Err(not_written(&why)),
     }
@@ -158,9 +165,14 @@ pub(crate) async fn hold(
     params(("id" = String, Path, description = "The file's id")),
     responses((status = 204, description = "Not held any more, or not held before")))]
 pub(crate) async fn release(State(service): State<Arc<Service>>, Part(id): Part) -> Result<StatusCode, Problem> {
+    let_go(&service, id).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// Takes a hold back, whoever asks for it.
+pub(crate) async fn let_go(service: &Service, id: String) -> Result<(), Problem> {
     let tracker = service.tracker()?;
     match service.blocking(move || tracker.release(&id)).await? {
-        Ok(Some(_)) => Ok(StatusCode::NO_CONTENT),
+        Ok(Some(_)) => Ok(()),
         Ok(None) => Err(unknown_file()),
         Err(why) => Err(not_written(&why)),
     }
@@ -170,11 +182,18 @@ pub(crate) async fn release(State(service): State<Arc<Service>>, Part(id): Part)
 #[utoipa::path(get, path = "/api/v1/holds", operation_id = "list_holds", tag = "Files",
     responses((status = 200, description = "By path", body = ref("#/components/schemas/Holds"))))]
 pub(crate) async fn holds(State(service): State<Arc<Service>>) -> Result<axum::Json<Holds>, Problem> {
-    if remembers_nothing(&service) {
-        return Ok(axum::Json(Holds { format_version: FORMAT_VERSION, holds: Vec::new() }));
+    let holds = held_paths(&service).await?;
+    Ok(axum::Json(Holds { format_version: FORMAT_VERSION, holds }))
+}
+
+/// All paths that are held, by path.
+pub(crate) async fn held_paths(service: &Service) -> Result<Vec<HeldPath>, Problem> {
+    if remembers_nothing(service) {
+        return Ok(Vec::new());
     }
     let engine = service.live().engine;
-    service.blocking(move || engine.holds()).await?.map(axum::Json).map_err(|error| memory_away(&error))
+    let held = service.blocking(move || engine.holds()).await?;
+    held.map(|held| held.holds).map_err(|error| memory_away(&error))
 }
 
 /// The path that a call names: as text, or exactly.
@@ -199,7 +218,7 @@ fn not_registered(service: &Service, error: RegisterError) -> Problem {
     }
 }
 
-fn unknown_file() -> Problem {
+pub(crate) fn unknown_file() -> Problem {
     Problem::of(Kind::UnknownId, "no file with this id is tracked")
 }
 

@@ -50,6 +50,11 @@ pub(crate) async fn readyz(
     })
 }
 
+/// What keeps the service from its work, and what does not work as well as it could.
+pub(crate) fn findings(service: &Service, policies: &[Policy]) -> (Vec<Finding>, Vec<Finding>) {
+    (reasons(service, policies), warnings(service, policies))
+}
+
 fn general(code: &'static str, message: &str) -> Finding {
     Finding { code, policy: None, message: message.to_owned() }
 }
@@ -99,8 +104,7 @@ fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
             PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Skipped => {}
         }
         for limit in outcome.limits.iter().filter(|limit| !limit.met) {
-            let sentence = format!("{} is not met: {} is asked for, {} is", limit.name, limit.wanted, limit.is);
-            warnings.push(of(policy, "limit", Some(&sentence)));
+            warnings.push(of(policy, "limit", Some(&limit.to_string())));
         }
     }
     warnings

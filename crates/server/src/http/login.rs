@@ -6,21 +6,19 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Form, FromRequest as _, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::extract::{is_media_type, parse, read, unsupported};
+use super::extract::{FORM, form, is_media_type, parse, read, unsupported};
 use crate::auth::{COOKIE, SESSION_LENGTH, session_cookie};
+use crate::dashboard::{self, wants_html};
 use crate::guard::refused;
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
-
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What a browser brings.
 #[derive(Deserialize, JsonSchema)]
@@ -30,6 +28,9 @@ pub(crate) struct Login {
     /// The token.
     #[schemars(with = "String")]
     token: SecretString,
+    /// The page of ours to go on with, for forms; `/` without it.
+    #[serde(default)]
+    next: Option<String>,
 }
 
 /// Exchange the token for a cookie.
@@ -46,8 +47,8 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
     let (parts, body) = request.into_parts();
     let is_form = is_media_type(&parts.headers, FORM);
     let bytes = read(body).await?;
-    let Login { token } = if is_form {
-        from_form(bytes.into()).await?
+    let Login { token, next } = if is_form {
+        form(bytes).await.map_err(|_| bad_body())?
     } else if is_media_type(&parts.headers, "application/json") {
         parse(&bytes).map_err(|_| bad_body())?
     } else {
@@ -55,9 +56,12 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
     };
     let access = service.live().access;
     if access.has_token() && !access.is_token(token.expose_secret().as_bytes()) {
+        if is_form && wants_html(&parts.headers) {
+            return Ok(dashboard::login_refused(&service, next.as_deref()).await);
+        }
         return Err(refused().await);
     }
-    let mut response = done(is_form);
+    let mut response = done(is_form, next.as_deref());
     if access.has_token() {
         let value = service.sessions.begin().map_err(|error| {
             tracing::error!("cannot draw a random number: {error}");
@@ -76,17 +80,9 @@ pub(crate) async fn logout(State(service): State<Arc<Service>>, headers: HeaderM
     if let Some(value) = session_cookie(&headers) {
         service.sessions.end(value);
     }
-    let mut response = done(is_media_type(&headers, FORM));
+    let mut response = done(is_media_type(&headers, FORM), None);
     set_cookie(&mut response, "", 0, is_https(&headers))?;
     Ok(response)
-}
-
-async fn from_form(body: Body) -> Result<Login, Problem> {
-    let mut request = Request::new(body);
-    *request.method_mut() = axum::http::Method::POST;
-    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(FORM));
-    let form = Form::from_request(request, &()).await;
-    form.map(|Form(login)| login).map_err(|_| bad_body())
 }
 
 /// Says nothing of what is in it: a token may be.
@@ -94,8 +90,12 @@ fn bad_body() -> Problem {
     Problem::of(Kind::BadValue, "the body must hold `token`, and nothing else")
 }
 
-fn done(is_form: bool) -> Response {
-    if is_form { Redirect::to("/").into_response() } else { StatusCode::NO_CONTENT.into_response() }
+fn done(is_form: bool, next: Option<&str>) -> Response {
+    if is_form {
+        Redirect::to(dashboard::safe_target(next)).into_response()
+    } else {
+        StatusCode::NO_CONTENT.into_response()
+    }
 }
 
 /// Whether the browser came over https, as it says itself.

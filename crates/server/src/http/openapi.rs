@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::files::{NewFile, NewHold};
 use super::login::Login;
 use super::plans::{NewPlan, Plans};
+use super::quarantine::NewRestore;
 use super::sweeps::NewSweep;
 use super::{described, shapes};
 use crate::auth::COOKIE;
@@ -75,6 +76,8 @@ fn schemas() -> Value {
     define::<shapes::Accepted>(&mut answers);
     define::<shapes::Runs>(&mut answers);
     define::<shapes::HeldUntil>(&mut answers);
+    define::<shapes::QuarantinePage>(&mut answers);
+    define::<shapes::RestoreAnswer>(&mut answers);
     define::<shapes::Forecast>(&mut answers);
     define::<shapes::Ready>(&mut answers);
     define::<FilesPage>(&mut answers);
@@ -89,6 +92,7 @@ fn schemas() -> Value {
     define::<NewPlan>(&mut questions);
     define::<NewFile>(&mut questions);
     define::<NewHold>(&mut questions);
+    define::<NewRestore>(&mut questions);
     define::<Login>(&mut questions);
 
     let mut all = answers.take_definitions(true);

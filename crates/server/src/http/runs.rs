@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::config::State as Memory;
+use cleanup_core::report::{Report, RunStatus};
 use cleanup_core::sweep::Mode;
 use cleanup_engine::answer::PastRun;
-use cleanup_engine::{Engine, MemoryError};
+use cleanup_engine::{self as engine, Engine, MemoryError};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -23,9 +24,6 @@ use crate::sweeps::Flight;
 const PAGE: usize = 50;
 const MAX_PAGE: usize = 500;
 
-/// How far back pages go.
-const MAX_RUNS: usize = 20_000;
-
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +34,11 @@ pub(crate) struct RunsQuery {
     limit: Option<usize>,
     /// The `next` of the page before.
     after: Option<String>,
+    /// Only runs in which this policy had a part. Those that are going on are left out then if they have none of it.
+    policy: Option<String>,
+    /// Only runs that ended `ok`, `partial`, `held` or `failed`; those that are going on are left out then.
+    #[param(value_type = Option<String>)]
+    status: Option<RunStatus>,
 }
 
 /// Runs, the newest first.
@@ -47,12 +50,13 @@ pub(crate) async fn list(
 ) -> Result<Json<Runs>, Problem> {
     let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
     let engine = service.live().engine;
-    let running = match query.after {
-        None => service.sweeps().running().iter().map(|flight| running(flight)).collect(),
-        Some(_) => Vec::new(),
+    let is_asked_for = |flight: &&Arc<Flight>| query.policy.as_ref().is_none_or(|name| flight.policies.contains(name));
+    let running = match (&query.after, query.status) {
+        (None, None) => service.sweeps().running().iter().filter(is_asked_for).map(|flight| running(flight)).collect(),
+        _ => Vec::new(),
     };
-    let after = query.after;
-    let (runs, next) = service.blocking(move || page(&engine, limit, after.as_deref())).await??;
+    let wanted = engine::RunsQuery { before: query.after, limit, policy: query.policy, status: query.status };
+    let (runs, next) = service.blocking(move || page(&engine, wanted)).await??;
     Ok(Json(Runs { running, runs, next }))
 }
 
@@ -70,14 +74,19 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, Part(id): Part) -> 
     if let Some(report) = service.sweeps().finished(&id) {
         return Ok(Json(&*report).into_response());
     }
+    past_run(&service, &id).await.map(|report| Json(report).into_response())
+}
+
+/// The report of a run that the history knows.
+pub(crate) async fn past_run(service: &Service, id: &str) -> Result<Report, Problem> {
     let engine = service.live().engine;
-    let wanted = id.clone();
+    let wanted = id.to_owned();
     match service.blocking(move || engine.past_run(&wanted)).await? {
-        Ok(report) if report.run_id == id => Ok(Json(report).into_response()),
+        Ok(report) if report.run_id == id => Ok(report),
         Ok(_) | Err(MemoryError::NoSuchRun(_) | MemoryError::AmbiguousRun { .. }) => {
             Err(Problem::of(Kind::UnknownId, "there is no run with this id"))
         }
-        Err(_) if remembers_nothing(&service) => Err(Problem::of(Kind::UnknownId, "there is no run with this id")),
+        Err(_) if remembers_nothing(service) => Err(Problem::of(Kind::UnknownId, "there is no run with this id")),
         Err(error) => Err(memory_away(&error)),
     }
 }
@@ -103,16 +112,14 @@ pub(crate) fn remembers_nothing(service: &Service) -> bool {
 }
 
 /// One page of the history, and where the next one begins.
-fn page(engine: &Engine, limit: usize, after: Option<&str>) -> Result<(Vec<PastRun>, Option<String>), Problem> {
-    let wanted = if after.is_some() { MAX_RUNS } else { limit + 1 };
-    let history = match engine.history(wanted) {
+pub(crate) fn page(engine: &Engine, query: engine::RunsQuery) -> Result<(Vec<PastRun>, Option<String>), Problem> {
+    let limit = query.limit;
+    let one_more = engine::RunsQuery { limit: limit + 1, ..query };
+    let mut runs = match engine.past_runs(&one_more) {
         Ok(history) => history.runs,
         Err(_) if engine.config().state == Memory::None => Vec::new(),
         Err(error) => return Err(memory_away(&error)),
     };
-    // Ids sort by time, so a page goes on at the right place even when the run that it ended with is forgotten.
-    let from_here = history.into_iter().skip_while(|run| after.is_some_and(|after| run.run_id.as_str() >= after));
-    let mut runs: Vec<PastRun> = from_here.take(limit + 1).collect();
     let more = runs.len() > limit;
     runs.truncate(limit);
     let next = if more { runs.last().map(|run| run.run_id.clone()) } else { None };

@@ -4,7 +4,7 @@
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyKind, PolicyReport, Trigger};
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::answer::{PastRun, QuarantinedFile, QuarantinedPolicy, Restored, RestoredFile};
 use cleanup_engine::track::{ForecastHour, TrackedPolicy};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -182,6 +182,27 @@ pub struct Runs {
 pub struct HeldUntil {
     /// Until then it is kept, whatever its age.
     pub held_until: Moment,
+}
+
+/// What lies in quarantine.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct QuarantinePage {
+    /// The first of them.
+    pub files: Vec<QuarantinedFile>,
+    /// All of them in numbers, in the order of the configuration.
+    pub policies: Vec<QuarantinedPolicy>,
+}
+
+/// What came back from quarantine, and what did not.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RestoreAnswer {
+    /// [`cleanup_core::report::FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The sums.
+    #[serde(flatten)]
+    pub restored: Restored,
+    /// The first of them, each with what came of it.
+    pub files: Vec<RestoredFile>,
 }
 
 /// How much comes due in each of the next hours.

@@ -46,7 +46,10 @@ impl Watcher for FlightWatcher {
         begun.insert(policy.to_owned(), (Instant::now(), now()));
     }
 
-    fn judged(&self, _: &str, judged: &Judged<'_>) {
+    fn judged(&self, policy: &str, judged: &Judged<'_>) {
+        if self.flight.mode == Mode::Plan && judged.verdict.is_due() {
+            self.flight.plan.add(policy, judged);
+        }
         if matches!(judged.outcome, Some(Outcome::Removed)) {
             self.flight.removed.fetch_add(1, Ordering::Relaxed);
         }

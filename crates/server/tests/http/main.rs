@@ -5,6 +5,7 @@
 mod auth;
 mod bodies;
 mod client;
+mod dashboard;
 mod events;
 mod files;
 mod guards;
@@ -12,6 +13,7 @@ mod health;
 mod metrics;
 mod openapi;
 mod plans;
+mod quarantine;
 mod seed;
 mod sweeps;
 mod world;

@@ -178,3 +178,21 @@ async fn pages_of_runs_follow_each_other() {
     assert_eq!([ids(&first), ids(&second), ids(&third)].concat(), all);
     assert!(third["next"].is_null());
 }
+
+#[tokio::test]
+async fn runs_are_found_by_policy_and_status() {
+    let world = World::new().await;
+    for policies in [json!({}), json!({ "policies": ["svgs"] }), json!({ "policies": ["temp-models"] })] {
+        world.post("/api/v1/sweeps?wait=true", &policies).await.is(200);
+    }
+    for (query, found) in [("policy=svgs", 2), ("policy=svgs&status=ok", 2), ("status=held", 0), ("policy=no", 0)] {
+        let page = world.get(&format!("/api/v1/runs?{query}")).await.is(200);
+        assert_eq!(page["runs"].as_array().unwrap().len(), found, "{query}: {page}");
+    }
+    let first = world.get("/api/v1/runs?policy=svgs&limit=1").await.is(200);
+    assert_eq!(first["runs"][0]["policies"], json!(["svgs"]));
+    let after = first["next"].as_str().unwrap();
+    let second = world.get(&format!("/api/v1/runs?policy=svgs&limit=1&after={after}")).await.is(200);
+    assert_eq!((&second["runs"][0]["policies"], &second["next"]), (&json!(["svgs", "temp-models"]), &Value::Null));
+    world.get("/api/v1/runs?status=nonsense").await.is_problem(422);
+}

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::clock::{self, ClockReading};
-use super::{Ledger, observe};
+use super::{Ledger, observe, past};
 
 /// Runs are forgotten beyond this many, whatever their age.
 const MAX_RUNS: i64 = 20_000;
@@ -17,14 +17,14 @@ const MAX_RUNS: i64 = 20_000;
 /// How many ids an ambiguous prefix names.
 const MAX_MATCHES: i64 = 5;
 
-const INSERT: &str = "insert or replace into runs (id, started_by, started_at, finished_at, recorded_seconds, status, \
+/// With its rows in other tables: a `replace` would leave those behind.
+const FORGET: &str = "delete from runs where id = ?1";
+const INSERT: &str = "insert into runs (id, started_by, started_at, finished_at, recorded_seconds, status, \
                       due, removed, quarantined, bytes_freed, errors, report) \
                       values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const PRUNE_OLD: &str = "delete from runs where recorded_seconds < ?1 and sequence < (select max(sequence) from runs)";
 const PRUNE_MANY: &str = "delete from runs where sequence <= \
                           (select sequence from runs order by sequence desc limit 1 offset ?1)";
-const NEWEST: &str = "select id, started_by, started_at, finished_at, status, due, removed, quarantined, bytes_freed, \
-                      errors from runs order by sequence desc limit ?1";
 const BY_PREFIX: &str =
     "select id, report from runs where substr(id, 1, length(?1)) = ?1 order by sequence desc limit ?2";
 const LAST: &str = "insert into last_runs (policy, started_at, succeeded_at) values (?1, ?2, ?3) \
@@ -57,6 +57,8 @@ pub struct RunSummary {
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// The policies that had a part in it, by name.
+    pub policies: Vec<String>,
 }
 
 /// When a policy last ran.
@@ -70,7 +72,8 @@ pub struct LastRun {
     pub succeeded_at: Option<Moment>,
 }
 
-type Row = (String, String, String, String, String, i64, i64, i64, i64, i64);
+/// What a list takes of a run.
+pub(super) type Row = (String, String, String, String, String, i64, i64, i64, i64, i64);
 
 /// Several runs begin so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,14 +108,6 @@ impl Ledger {
             sqlx::query(SHRINK).execute(connection).await
         });
         self.end_of_run();
-    }
-
-    pub(crate) fn runs(&mut self, limit: usize) -> Vec<RunSummary> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<Row> = self
-            .run(&async |connection| sqlx::query_as(NEWEST).bind(limit).fetch_all(connection).await)
-            .unwrap_or_default();
-        rows.into_iter().filter_map(summary).collect()
     }
 
     pub(crate) fn last_runs(&mut self) -> Vec<LastRun> {
@@ -150,7 +145,7 @@ impl Ledger {
 }
 
 /// `None` when the row is not as we write it: it is left out.
-fn summary(
+pub(super) fn summary(
     (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors): Row,
 ) -> Option<RunSummary> {
     Some(RunSummary {
@@ -164,6 +159,7 @@ fn summary(
         quarantined: unsigned(quarantined),
         bytes_freed: unsigned(bytes_freed),
         errors: unsigned(errors),
+        policies: Vec::new(),
     })
 }
 
@@ -174,7 +170,8 @@ async fn insert(
     now: Moment,
 ) -> Result<(), sqlx::Error> {
     let totals = &report.totals;
-    sqlx::query(INSERT)
+    sqlx::query(FORGET).bind(&report.run_id).execute(&mut *connection).await?;
+    let inserted = sqlx::query(INSERT)
         .bind(&report.run_id)
         .bind(name(&report.trigger))
         .bind(report.started_at.to_string())
@@ -187,9 +184,9 @@ async fn insert(
         .bind(signed(totals.bytes_freed))
         .bind(signed(totals.errors))
         .bind(text)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    past::insert(connection, report, inserted.last_insert_rowid(), now).await
 }
 
 /// The deadlines of tracked files are no runs of a policy: what tracking cannot see is still to be swept.
@@ -210,19 +207,19 @@ async fn remember_last(connection: &mut SqliteConnection, report: &Report) -> Re
 }
 
 /// A unit variant as its word in JSON.
-fn name(variant: &impl Serialize) -> String {
+pub(super) fn name(variant: &impl Serialize) -> String {
     let value = serde_json::to_value(variant).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn word<T: DeserializeOwned>(name: String) -> Option<T> {
+pub(super) fn word<T: DeserializeOwned>(name: String) -> Option<T> {
     serde_json::from_value(name.into()).ok()
 }
 
-fn signed(count: u64) -> i64 {
+pub(super) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn unsigned(count: i64) -> u64 {
+pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

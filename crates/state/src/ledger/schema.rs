@@ -13,6 +13,7 @@ const APPLICATION_ID: i64 = 0x436c_6e70;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("begin", include_str!("../../migrations/0001_begin.sql")),
     ("service", include_str!("../../migrations/0002_service.sql")),
+    ("history", include_str!("../../migrations/0003_history.sql")),
 ];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \

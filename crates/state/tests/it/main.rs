@@ -10,6 +10,7 @@ mod ledger;
 mod locks;
 mod look;
 mod observe;
+mod past;
 mod promises;
 mod ruins;
 mod service;

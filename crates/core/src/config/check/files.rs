@@ -1,7 +1,6 @@
 //! Checks of `[files.NAME]`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawAgeClock, RawDispose, RawFilePolicy, RawStamp, RawUnit};
@@ -12,9 +11,6 @@ use crate::policy::{
     AgeClock, Archives, Brakes, Depth, Dispose, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Policy,
     Quarantine, References, Room, RootLock, StampKind, Unit,
 };
-
-/// `quarantine_for`, when it is not given.
-const QUARANTINE_FOR: Duration = Duration::from_hours(7 * 24);
 
 impl Check<'_> {
     pub(super) fn file_policy(&mut self, name: &At<String>, raw: &RawFilePolicy) -> Option<FilePolicy> {
@@ -142,6 +138,7 @@ impl Check<'_> {
         let others = [
             ("recursive", raw.recursive == Some(true), "all that is in a directory goes with it"),
             ("max_depth", raw.max_depth.is_some(), "all that is in a directory goes with it"),
+            ("skip_in_use", raw.skip_in_use == Some(true), "what is in a directory is not asked for one by one"),
             ("remove_empty_dirs", raw.remove_empty_dirs.is_some(), "an empty directory goes by its own age"),
             ("track", raw.track == Some(true), "what appears in a directory makes it young again"),
         ];
@@ -224,10 +221,10 @@ impl Check<'_> {
             return Dispose::Delete;
         }
         let keep_for = match &raw.quarantine_for {
-            None => QUARANTINE_FOR,
-            Some(given) => {
-                self.positive("quarantine_for", given, "everything would be deleted at once").unwrap_or(QUARANTINE_FOR)
-            }
+            None => Quarantine::KEEP_FOR,
+            Some(given) => self
+                .positive("quarantine_for", given, "everything would be deleted at once")
+                .unwrap_or(Quarantine::KEEP_FOR),
         };
         let max_bytes = raw.quarantine_max_size.as_ref().map(|size| size.value.0);
         Dispose::Quarantine(Quarantine { keep_for, max_bytes })

@@ -1,0 +1,94 @@
+//! The audit log: a line for everything that left its place, in files of a bounded size.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use crate::world::{DAY, MINUTE, World};
+
+fn lines(world: &World, file: &str) -> Vec<Value> {
+    let text = fs::read_to_string(world.path(file)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_removal_is_written_down_with_its_reason() {
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"");
+    world.file("out/due.tmp", DAY);
+    world.file("out/a\nb.tmp", DAY);
+    world.file("out/young.tmp", MINUTE);
+    world.run("--dry-run").exits(0);
+    assert!(!world.path("audit.jsonl").exists(), "a dry run removes nothing");
+    let report = world.run("--json").json();
+    let lines = lines(&world, "audit.jsonl");
+    let line = lines.iter().find(|line| line["path"].as_str().unwrap().ends_with("/out/due.tmp")).unwrap();
+    assert_eq!((lines.len(), &line["action"], &line["policy"]), (2, &"removed".into(), &"out".into()));
+    assert_eq!((&line["run"], &line["bytes"]), (&report["run_id"], &4096.into()));
+    assert_eq!(line["reason"], "last modified 24h ago, older than max_age 1h");
+    assert_eq!(fs::metadata(world.path("audit.jsonl")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_is_moved_aside_and_what_is_deleted_later_is_written_down_too() {
+    let world =
+        World::with_policy("dispose = \"quarantine\"\nquarantine_for = \"1ms\"\n[audit]\nfile = \"audit.jsonl\"");
+    world.file("out/due.tmp", DAY);
+    world.run("").exits(0);
+    world.run("").exits(0);
+    let actions: Vec<_> = lines(&world, "audit.jsonl").iter().map(|line| line["action"].clone()).collect();
+    assert_eq!(actions, ["quarantined", "purged"]);
+}
+
+#[test]
+fn the_log_is_turned_over_at_its_size_and_nothing_is_lost_within_what_is_kept() {
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"\nmax_size = \"4096\"\nkeep = 3");
+    let mut total = 0;
+    for round in 0..4 {
+        for number in 0..12 {
+            world.file(format!("out/{round}-{number}.tmp"), DAY);
+        }
+        total += 12;
+        world.run("").exits(0);
+    }
+    let files = ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3"];
+    let kept: usize = files.iter().map(|file| lines(&world, file).len()).sum();
+    assert_eq!(kept, total);
+    for file in &files[1..] {
+        let size = fs::metadata(world.path(file)).map_or(4096, |meta| meta.len());
+        assert!((4096..4096 + 1024).contains(&size), "{file}: {size}");
+    }
+    assert!(!world.path("audit.jsonl.4").exists());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing_and_is_said() {
+    let world = World::with_policy("[audit]\nfile = \"no/such/folder/audit.jsonl\"");
+    world.file("out/due.tmp", DAY);
+    let ran = world.run("");
+    ran.exits(0);
+    assert!(ran.err.contains("lacks lines"), "{ran}");
+    assert!(world.left("out").is_empty());
+
+    // A link there is not followed: whoever can put one there would choose what root writes into.
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"");
+    world.write("victim", "");
+    std::os::unix::fs::symlink(world.path("victim"), world.path("audit.jsonl")).unwrap();
+    world.file("out/due.tmp", DAY);
+    assert!(world.run("").err.contains("lacks lines"));
+    assert_eq!(fs::read_to_string(world.path("victim")).unwrap(), "");
+}
+
+#[test]
+fn the_log_is_never_a_candidate_of_its_own() {
+    let world = World::new();
+    world.write(
+        "cleanup.toml",
+        "[files.all]\nroot = 'out'\ninclude = ['*']\nmax_age = '1h'\n[audit]\nfile = 'out/audit.jsonl'\n",
+    );
+    world.file("out/due", DAY);
+    world.file("out/audit.jsonl", DAY);
+    world.file("out/audit.jsonl.1", DAY);
+    world.run("").exits(0);
+    assert_eq!(world.left("out"), ["audit.jsonl", "audit.jsonl.1"]);
+}

@@ -1,0 +1,201 @@
+//! The audit log: a line of JSON for everything that left its place, written before the next one goes.
+//!
+//! Each line is one `write` on a file opened for appending, so that threads and processes need not wait for each other
+//! and no line is ever torn. A log that cannot be written does not stop the sweep: the report says so.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use cleanup_core::candidate::Candidate;
+use cleanup_core::config::Audit as Configured;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::FilePolicy;
+use cleanup_core::report::{PolicyKind, PolicyReport, json_path};
+use cleanup_core::store::Outcome;
+use cleanup_core::sweep::Judged;
+use cleanup_core::verdict::Verdict;
+use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
+
+use crate::clock;
+
+/// The log of one engine.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    configured: Configured,
+    open: RwLock<Option<File>>,
+    /// Why the last line could not be written.
+    failure: Mutex<Option<String>>,
+}
+
+/// One line. Rows have no name in it: a session's id is a secret.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Moment,
+    run: &'a str,
+    policy: &'a str,
+    action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    /// How many, where a line speaks of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Removed,
+    Quarantined,
+    /// Deleted for good from quarantine.
+    Purged,
+}
+
+impl Audit {
+    pub(crate) fn new(configured: Configured) -> Self {
+        Self { configured, open: RwLock::default(), failure: Mutex::default() }
+    }
+
+    /// The files that it is made of, full ones included.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        (0..=self.configured.keep).map(|number| numbered(&self.configured.file, number))
+    }
+
+    /// Writes down what came of one file, if it left its place.
+    pub(crate) fn judged(&self, policy: &FilePolicy, run: &str, judged: &Judged<'_>) {
+        let action = match judged.outcome {
+            Some(Outcome::Removed) => Action::Removed,
+            Some(Outcome::Quarantined) => Action::Quarantined,
+            _ => return,
+        };
+        let Judged { candidate: Candidate { name, bytes, identity, .. }, verdict, .. } = judged;
+        let mut path = policy.root.as_os_str().as_encoded_bytes().to_vec();
+        path.push(b'/');
+        path.extend(name.to_bytes());
+        let (path, path_bytes) = json_path(&path);
+        let reason = match verdict {
+            Verdict::Remove(remove) => remove.to_string(),
+            Verdict::Keep(keep) => keep.to_string(),
+        };
+        self.add(&Line {
+            path: Some(path),
+            path_bytes,
+            inode: identity.map(|identity| identity.inode),
+            reason: Some(reason),
+            bytes: *bytes,
+            ..Line::new(run, &policy.rule.name, action)
+        });
+    }
+
+    /// Writes down what a policy has done without naming each: rows, and what went from quarantine for good.
+    pub(crate) fn ended(&self, run: &str, report: &PolicyReport) {
+        let counts = &report.counts;
+        if report.kind == PolicyKind::Sessions && counts.removed > 0 {
+            self.add(&Line { count: Some(counts.removed), ..Line::new(run, &report.name, Action::Removed) });
+        }
+        if counts.purged > 0 {
+            let (count, bytes) = (Some(counts.purged), counts.purged_bytes);
+            self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Purged) });
+        }
+    }
+
+    /// Why lines are missing, said once.
+    pub(crate) fn take_failure(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let file = cleanup_core::candidate::Escaped(self.configured.file.as_os_str().as_encoded_bytes());
+        Some(format!("the audit log {file} lacks lines: {failure}"))
+    }
+
+    fn add(&self, line: &Line<'_>) {
+        if let Err(error) = self.write(line) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+    }
+
+    fn write(&self, line: &Line<'_>) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        if !self.is_open() {
+            self.turn()?;
+        }
+        let is_full = {
+            let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+            let mut out = open.as_ref().ok_or_else(|| io::Error::other("it is not open"))?;
+            out.write_all(&text)?;
+            out.metadata()?.len() >= self.configured.max_bytes
+        };
+        if is_full { self.turn() } else { Ok(()) }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Opens the log, and begins a new one when it is full.
+    fn turn(&self) -> io::Result<()> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let Configured { file: path, max_bytes, keep } = &self.configured;
+        let file = append(path)?;
+        if file.metadata()?.len() >= *max_bytes {
+            // Another process may be at the same; whoever comes second finds another file under the name.
+            flock(&file, FlockOperation::LockExclusive)?;
+            let is_same = std::fs::metadata(path).is_ok_and(|found| {
+                file.metadata().is_ok_and(|ours| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
+            });
+            if is_same {
+                for number in (0..*keep).rev() {
+                    match std::fs::rename(numbered(path, number), numbered(path, number + 1)) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
+            *open = Some(append(path)?);
+        } else {
+            *open = Some(file);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(run: &'a str, policy: &'a str, action: Action) -> Self {
+        Self {
+            at: clock::now(),
+            run,
+            policy,
+            action,
+            path: None,
+            path_bytes: None,
+            count: None,
+            bytes: 0,
+            inode: None,
+            reason: None,
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(nofollow).open(path)
+}
+
+/// `audit.jsonl`, `audit.jsonl.1`, …
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}

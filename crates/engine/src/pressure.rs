@@ -1,0 +1,217 @@
+//! `min_free`: file systems that run full, and the policies that share one.
+//!
+//! Of all policies of one run on one file system, the oldest files go first, whichever policy they belong to. So the
+//! search for the cut goes through all of them before the first is swept. A policy that only observes gives nothing, and
+//! is ranked by itself.
+
+use std::collections::HashMap;
+
+use cleanup_core::judge::Run;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Effect, FilePolicy, Limits, MinFree};
+use cleanup_core::rank::{self, Cutoffs, Share, Shortage, Source, Stopped};
+use cleanup_core::report::{PolicyReport, Tally};
+use cleanup_core::sweep::{Mode, Observer};
+use cleanup_fs_store::Store;
+
+use crate::engine::{Engine, Turn};
+use crate::files::Doubts;
+use crate::limits::ranked;
+use crate::memory::Memory;
+use crate::quarantine;
+use crate::track::locked;
+
+/// What ranking came to for the policies that are short of space, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Shares(HashMap<String, Cutoffs>);
+
+impl Shares {
+    /// All that ranking came to for a policy; `None` when it is short of nothing, and is ranked by itself.
+    pub(crate) fn of(&self, policy: &str) -> Option<Cutoffs> {
+        self.0.get(policy).cloned()
+    }
+}
+
+/// What was deleted for good from quarantine because space was short, by policy.
+#[derive(Debug, Default)]
+pub(crate) struct Relief(HashMap<String, Tally>);
+
+impl Relief {
+    pub(crate) fn add(&mut self, other: Self) {
+        for (policy, tally) in other.0 {
+            self.0.entry(policy).or_default().add(tally);
+        }
+    }
+
+    /// Counts it in a policy's report, once.
+    pub(crate) fn tell(&mut self, report: &mut PolicyReport) {
+        let Some(Tally { counts, errors, errors_total, .. }) = self.0.remove(&report.name) else { return };
+        report.counts.purged += counts.purged;
+        report.counts.purged_bytes += counts.purged_bytes;
+        report.errors.extend(errors);
+        report.errors_total += errors_total;
+    }
+}
+
+/// A policy that is short of space.
+struct Member<'a> {
+    policy: &'a FilePolicy,
+    store: Store<'a>,
+    run: Run,
+    shortage: Shortage,
+    weight: f64,
+    /// Members of one group share a file system.
+    group: Group,
+}
+
+impl Member<'_> {
+    /// What it gives while so much is short: nothing once its own shortage is over.
+    fn source(&self, kind: fn(Shortage) -> Shortage, level: Shortage) -> Source<'_> {
+        let share = if kind(self.shortage) >= level { Share::Weighted(self.weight) } else { Share::Nothing };
+        Source { store: &self.store, policy: &self.policy.rule, run: &self.run, share }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Group {
+    FileSystem((u32, u32)),
+    Observing(String),
+}
+
+impl Engine {
+    /// Ranks those of these policies that are short of space, together with those that they share it with.
+    pub(crate) fn shares<'a>(
+        &self,
+        policies: impl Iterator<Item = &'a FilePolicy>,
+        now: Moment,
+        memory: &mut Memory,
+        observer: &dyn Observer,
+    ) -> Result<Shares, Stopped> {
+        let mut members = Vec::new();
+        for policy in policies.filter(|policy| policy.enabled) {
+            if let Some(member) = self.member(policy, now, memory, observer)? {
+                members.push(member);
+            }
+        }
+        let mut groups: Vec<Group> = Vec::new();
+        for Member { group, .. } in &members {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        for group in groups {
+            share(members.iter_mut().filter(|member| member.group == group).collect(), observer)?;
+        }
+        let named = members.into_iter().map(|member| (member.policy.rule.name.clone(), member.run.cutoffs));
+        Ok(Shares(named.collect()))
+    }
+
+    /// Deletes for good what policies that are short of space have in quarantine, the oldest first, until they are not or
+    /// nothing is left: it goes before anything that is still in its place.
+    pub(crate) fn relieve(&self, policies: &[FilePolicy], turn: Turn<'_>, memory: &mut Memory) -> Relief {
+        let mut relief = Relief::default();
+        if turn.mode == Mode::Plan || matches!(turn.doubts, Doubts::Heed(Some(_)) | Doubts::Reviewed(Some(_))) {
+            return relief;
+        }
+        let gives = |policy: &&FilePolicy| policy.enabled && policy.effect == Effect::Enforce;
+        for policy in policies.iter().filter(gives) {
+            let Ok(store) = self.store(policy, memory) else { continue };
+            let Some(Shortage { bytes, .. }) = shortage(&store, policy) else { continue };
+            // Who sweeps or restores it now answers for it.
+            let Ok(_lock) = memory.lock(policy) else { continue };
+            let purged = quarantine::purge(&store, policy, &self.config, bytes);
+            relief.0.entry(policy.rule.name.clone()).or_default().add(purged);
+        }
+        relief
+    }
+
+    /// Whether any policy can come under pressure between two runs.
+    pub fn has_pressure(&self) -> bool {
+        let can = |policy: &FilePolicy| {
+            let Limits { max_files, max_total_size, min_free, .. } = &policy.limits;
+            min_free.is_some() || (policy.track && (max_files.is_some() || max_total_size.is_some()))
+        };
+        self.config.files.iter().any(|policy| policy.enabled && policy.effect == Effect::Enforce && can(policy))
+    }
+
+    /// The policies that lack something that the last sweep may have left them: free space, or room for their files as
+    /// far as they are tracked. Looks at no file.
+    pub fn pressure(&self) -> Vec<String> {
+        let is_pressed = |policy: &&FilePolicy| {
+            policy.enabled && policy.effect == Effect::Enforce && (is_short(policy) || self.is_overfull(policy))
+        };
+        self.config.files.iter().filter(is_pressed).map(|policy| policy.rule.name.clone()).collect()
+    }
+
+    /// As far as the table of tracked files knows; it counts each name of a file.
+    fn is_overfull(&self, policy: &FilePolicy) -> bool {
+        let Some(table) = self.tables.get(policy) else { return false };
+        let table = locked(&table.table);
+        let is_over = |is: u64, most: Option<u64>| most.is_some_and(|most| is > most);
+        is_over(table.len() as u64, policy.limits.max_files) || is_over(table.bytes(), policy.limits.max_total_size)
+    }
+
+    /// `None` for a policy that is short of nothing, or cannot be looked at: its own run will say why.
+    fn member<'a>(
+        &self,
+        policy: &'a FilePolicy,
+        now: Moment,
+        memory: &mut Memory,
+        observer: &dyn Observer,
+    ) -> Result<Option<Member<'a>>, Stopped> {
+        let Some(MinFree { weight, .. }) = policy.limits.min_free else { return Ok(None) };
+        let Ok(store) = self.store(policy, memory) else { return Ok(None) };
+        let Some(shortage) = shortage(&store, policy) else { return Ok(None) };
+        let Ok(run) = self.before_ranking(policy, memory, now) else { return Ok(None) };
+        let run = ranked(&store, policy, run, observer)?;
+        let group = match policy.effect {
+            Effect::Enforce => Group::FileSystem(store.root_id().device()),
+            Effect::Observe => Group::Observing(policy.rule.name.clone()),
+        };
+        Ok(Some(Member { policy, store, run, shortage, weight, group }))
+    }
+}
+
+/// Whether less is free than its low marks ask for.
+fn is_short(policy: &FilePolicy) -> bool {
+    let Some(min_free) = &policy.limits.min_free else { return false };
+    let space = Store::open(policy, Vec::new()).ok().and_then(|store| store.space().ok());
+    space.is_some_and(|space| !Shortage::of(min_free, &space).is_none())
+}
+
+/// What a policy is short of on its file system; `None` when that is nothing.
+fn shortage(store: &Store<'_>, policy: &FilePolicy) -> Option<Shortage> {
+    let min_free = policy.limits.min_free.as_ref()?;
+    let space = store.space().inspect_err(|why| {
+        tracing::warn!(policy = policy.rule.name, "how much is free cannot be found out: {why}");
+    });
+    Some(Shortage::of(min_free, &space.ok()?)).filter(|shortage| !shortage.is_none())
+}
+
+/// Adds to the cutoffs of all members what their shortage comes to. Where their high marks differ, those who want less
+/// stop giving earlier.
+fn share(mut members: Vec<&mut Member<'_>>, observer: &dyn Observer) -> Result<(), Stopped> {
+    for kind in [bytes_alone, inodes_alone] {
+        let mut levels: Vec<Shortage> = members.iter().map(|member| kind(member.shortage)).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        for level in levels.into_iter().filter(|level| !level.is_none()) {
+            let cuts = {
+                let sources: Vec<Source<'_>> = members.iter().map(|member| member.source(kind, level)).collect();
+                rank::space(&sources, level, observer)?
+            };
+            for (member, cuts) in members.iter_mut().zip(cuts) {
+                member.run.cutoffs.over.extend(cuts);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bytes_alone(shortage: Shortage) -> Shortage {
+    Shortage { inodes: 0, ..shortage }
+}
+
+fn inodes_alone(shortage: Shortage) -> Shortage {
+    Shortage { bytes: 0, ..shortage }
+}

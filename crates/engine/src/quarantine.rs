@@ -1,0 +1,105 @@
+//! What a run does with quarantine: it has it opened before the first file goes, and lets go of what has been there
+//! long enough after the last.
+//!
+//! Several policies may share a root, and one may have been renamed since. So each answers for its own, and the first
+//! of a root for those that are no longer in the configuration.
+
+use std::sync::Arc;
+
+use cleanup_core::candidate::Name;
+use cleanup_core::config::Config;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Dispose, FilePolicy, Quarantine as Bounds, Unit};
+use cleanup_core::report::{ItemError, Tally};
+use cleanup_fs_store::{Quarantine, QuarantineError, QuarantineRun, Store};
+
+/// Has what goes moved aside, where the policy says so. An error says, in words, why the policy is held.
+pub(crate) fn prepare<'a>(
+    store: Store<'a>,
+    policy: &FilePolicy,
+    run_id: &str,
+    now: Moment,
+) -> Result<Store<'a>, String> {
+    prepare_as(store, policy, || Arc::new(QuarantineRun::new(run_id.to_owned())), now)
+}
+
+/// As [`prepare`], for a run that sweeps several times.
+pub(crate) fn prepare_as<'a>(
+    store: Store<'a>,
+    policy: &FilePolicy,
+    run: impl FnOnce() -> Arc<QuarantineRun>,
+    now: Moment,
+) -> Result<Store<'a>, String> {
+    if needs_one(policy) {
+        store.into_quarantine(run(), now).map_err(|error| format!("held back: {error}"))
+    } else {
+        Ok(store)
+    }
+}
+
+/// Why a policy could move nothing aside, in words.
+pub(crate) fn check(store: &Store<'_>, policy: &FilePolicy) -> Option<String> {
+    let opened = if needs_one(policy) { store.quarantine(&|_| true) } else { Ok(None) };
+    opened.err().map(|error| error.to_string())
+}
+
+/// Whether a policy moves anything aside: a directory leaves its place in one step, also where it is deleted then.
+fn needs_one(policy: &FilePolicy) -> bool {
+    policy.dispose != Dispose::Delete || policy.unit == Unit::Directory
+}
+
+/// Deletes for good what has been in quarantine long enough, or is too much.
+pub(crate) fn expire(store: &Store<'_>, policy: &FilePolicy, config: &Config, now: Moment) -> Tally {
+    store.rest_quarantine();
+    tallied(policy, open(store, policy, config), |quarantine| quarantine.expire(bounds(policy), now))
+}
+
+/// Deletes for good the oldest that a policy has in quarantine, until so many bytes were given back to the file system
+/// or nothing is left: what `min_free` takes before it asks for files that are still in their place. What was deleted
+/// is in `counts.purged` and `counts.purged_bytes` of the answer, what could not be is in its errors; it is to be added
+/// to the tally of the sweep. Call it only when the policy may act: never in a plan, nor with `mode = "observe"`.
+pub(crate) fn purge(store: &Store<'_>, policy: &FilePolicy, config: &Config, bytes: u64) -> Tally {
+    tallied(policy, open(store, policy, config), |quarantine| quarantine.purge(bytes))
+}
+
+/// What lies in quarantine below the root of a policy and is the policy's own; `None` when there is none.
+pub(crate) fn open<'a>(
+    store: &'a Store<'a>,
+    policy: &FilePolicy,
+    config: &Config,
+) -> Result<Option<Quarantine<'a>>, QuarantineError> {
+    store.quarantine(&|name| answers(policy, config, name))
+}
+
+/// The bounds of what a policy has in quarantine; `None` where it deletes at once.
+pub(crate) fn bounds(policy: &FilePolicy) -> Option<Bounds> {
+    match policy.dispose {
+        Dispose::Delete => None,
+        Dispose::Quarantine(bounds) => Some(bounds),
+    }
+}
+
+fn answers(policy: &FilePolicy, config: &Config, name: &str) -> bool {
+    let own = policy.rule.name.as_str();
+    let is_here = |other: &&FilePolicy| other.root == policy.root;
+    let mut here = config.files.iter().filter(is_here).map(|other| other.rule.name.as_str());
+    own == name || (here.clone().all(|other| other != name) && here.next() == Some(own))
+}
+
+fn tallied(
+    policy: &FilePolicy,
+    opened: Result<Option<Quarantine<'_>>, QuarantineError>,
+    act: impl FnOnce(&Quarantine<'_>) -> Tally,
+) -> Tally {
+    match opened {
+        Ok(None) => Tally::default(),
+        Ok(Some(quarantine)) => act(&quarantine),
+        // Whatever lies there is none of the concern of a policy that never moved anything there.
+        Err(_) if !needs_one(policy) => Tally::default(),
+        Err(error) => {
+            let mut tally = Tally::default();
+            tally.failed(ItemError::new(Name { folder: b"", last: b".cleanup" }, error.to_string()));
+            tally
+        }
+    }
+}

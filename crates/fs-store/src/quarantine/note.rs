@@ -1,0 +1,146 @@
+//! `notes.jsonl`: a line that says what the folder is, and one for each file before it moves in.
+//!
+//! Paths are lossless: as text, or beside it in base64. What cannot be read is passed over: its file is then of unknown
+//! origin, and is not lost by that.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cleanup_core::candidate::{Identity, Name};
+use cleanup_core::moment::Moment;
+use cleanup_core::report::json_path;
+use cleanup_core::verdict::Remove;
+use serde::{Deserialize, Serialize};
+
+/// The version of the format; a higher one is left alone.
+const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Header {
+    /// [`VERSION`]
+    pub(super) v: u32,
+    pub(super) run: String,
+    pub(super) policy: String,
+    /// For people only: a root may be moved.
+    pub(super) root: String,
+    pub(super) at: Moment,
+    pub(super) keep_for_seconds: u64,
+}
+
+impl Header {
+    pub(super) fn new(run: &str, policy: &str, root: &[u8], at: Moment, keep_for: Duration) -> Self {
+        Self {
+            v: VERSION,
+            run: run.to_owned(),
+            policy: policy.to_owned(),
+            root: json_path(root).0,
+            at,
+            keep_for_seconds: keep_for.as_secs(),
+        }
+    }
+
+    pub(super) fn keep_for(&self) -> Duration {
+        Duration::from_secs(self.keep_for_seconds)
+    }
+}
+
+/// What the first line turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    Header(Header),
+    /// Lost or damaged.
+    Unknown,
+    /// Written by a later version of this program.
+    Newer,
+}
+
+pub(super) fn first(line: &[u8]) -> First {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    match serde_json::from_slice::<Version>(line) {
+        Err(_) => First::Unknown,
+        Ok(Version { v }) if v > VERSION => First::Newer,
+        Ok(_) => serde_json::from_slice(line).map_or(First::Unknown, First::Header),
+    }
+}
+
+/// A line for a file.
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    n: u64,
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    device: (u32, u32),
+    inode: u64,
+    /// Allocated.
+    bytes: u64,
+    size: u64,
+    mtime: (i64, u32),
+    ctime: (i64, u32),
+    #[serde(borrow)]
+    why: Cow<'a, str>,
+    at: Moment,
+}
+
+/// What a note says, as far as it is needed to list a file and to bring it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) number: u64,
+    pub(super) path: Vec<u8>,
+    pub(super) bytes: u64,
+    pub(super) why: String,
+    pub(super) at: Moment,
+}
+
+/// What moves, and why.
+pub(super) struct Leaving<'a> {
+    pub(super) name: Name<'a>,
+    pub(super) identity: Identity,
+    pub(super) bytes: u64,
+    pub(super) why: &'a Remove,
+    pub(super) at: Moment,
+}
+
+/// Adds the line of a file to a buffer.
+pub(super) fn write(buffer: &mut Vec<u8>, number: u64, leaving: &Leaving<'_>) {
+    let path = leaving.name.to_bytes();
+    let path_bytes = std::str::from_utf8(&path).is_err().then(|| STANDARD.encode(&path));
+    let parts = |at: Moment| (at.unix_seconds(), at.subsec_nanos());
+    let Identity { device, inode, size, modified, changed, .. } = leaving.identity;
+    let line = Line {
+        n: number,
+        path: String::from_utf8_lossy(&path),
+        path_bytes,
+        device,
+        inode,
+        bytes: leaving.bytes,
+        size,
+        mtime: parts(modified),
+        ctime: parts(changed),
+        why: Cow::Owned(leaving.why.to_string()),
+        at: leaving.at,
+    };
+    write_line(buffer, &line);
+}
+
+pub(super) fn write_line(buffer: &mut Vec<u8>, line: &impl Serialize) {
+    serde_json::to_writer(&mut *buffer, line).expect("numbers and texts always have a JSON form");
+    buffer.push(b'\n');
+}
+
+/// Reads the line of a file; `None` when it is none of ours, or was torn.
+pub(super) fn read(line: &[u8]) -> Option<Note> {
+    let line: Line<'_> = serde_json::from_slice(line).ok()?;
+    let path = match line.path_bytes {
+        Some(exact) => STANDARD.decode(exact).ok()?,
+        None => line.path.into_owned().into_bytes(),
+    };
+    Some(Note { number: line.n, path, bytes: line.bytes, why: line.why.into_owned(), at: line.at })
+}

@@ -1,0 +1,191 @@
+//! Whole directories as candidates (`unit = "directory"`): each one directly below the root, with all that is in it.
+//!
+//! A directory goes whole or not at all: it is moved aside in one rename, looked at again where nobody else can reach
+//! it, put back if anything in it is not as it was judged, and only then emptied, or kept in quarantine.
+
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use cleanup_core::candidate::{Candidate, Class, Identity, Name};
+use cleanup_core::policy::Dispose;
+use cleanup_core::store::{Batch, Fault, Outcome, Seen, Visitor};
+use cleanup_core::verdict::Remove;
+use rustix::fs::{FileType, RawDir, StatxFlags};
+use rustix::io::Errno;
+
+use crate::entry::{self, Meta, in_words};
+use crate::read::Names;
+use crate::whole::{self, Sum};
+use crate::{OWN_FOLDER, Store};
+
+/// Room for what one `getdents64` returns.
+const BUFFER: usize = 64 * 1024;
+
+/// Offers every directory directly below the root that the policy names.
+pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor) {
+    let fault = |error: Errno| {
+        visitor.fault(Fault { name: Name { folder: b"", last: b"" }, error: &in_words(error) });
+    };
+    let dir = match store.root.reopen() {
+        Ok(dir) => dir,
+        Err(error) => return fault(error),
+    };
+    let mut names = Names::default();
+    let mut seen = Seen::default();
+    let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
+    let mut entries = RawDir::new(&dir, &mut buffer);
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+            Ok(entry) => {
+                seen.scanned += 1;
+                if is_named(store, entry.file_name()).is_some() {
+                    names.push(entry.file_name());
+                }
+            }
+            Err(Errno::NOENT) => break,
+            Err(error) => {
+                fault(error);
+                break;
+            }
+        }
+    }
+    visitor.seen(seen);
+    while let Some(name) = names.pop() {
+        if offer_one(store, visitor, dir.as_fd(), &name, None).is_break() {
+            return;
+        }
+    }
+}
+
+/// Offers the directory of this name, if the policy names it and there is one; where it has to be a certain one, only
+/// while it is still that.
+pub(crate) fn offer_one(
+    store: &Store<'_>,
+    visitor: &dyn Visitor,
+    root: BorrowedFd<'_>,
+    name: &CStr,
+    same: Option<&Identity>,
+) -> ControlFlow<()> {
+    let counted = match look(store, root, name) {
+        Looked::Candidate(unit) if same.is_some_and(|same| unit.sum.identity != *same) => {
+            Seen { changed: 1, ..Seen::default() }
+        }
+        Looked::Candidate(unit) => return visitor.batch(&mut Whole { store, root, unit: &unit }),
+        Looked::NotNamed => return ControlFlow::Continue(()),
+        Looked::LeftAlone => Seen { left_alone: 1, ..Seen::default() },
+        Looked::Vanished => Seen { vanished: 1, ..Seen::default() },
+        Looked::Pinned(why) => {
+            visitor.fault(Fault { name: Name { folder: b"", last: name.to_bytes() }, error: &why });
+            return ControlFlow::Continue(());
+        }
+    };
+    visitor.seen(counted);
+    ControlFlow::Continue(())
+}
+
+/// A directory that may be judged.
+pub(crate) struct Unit {
+    name: CString,
+    pub(crate) class: Class,
+    pub(crate) sum: Sum,
+}
+
+/// What a name directly below the root turned out to be.
+pub(crate) enum Looked {
+    Candidate(Unit),
+    /// The policy does not mean it, or it is a single file.
+    NotNamed,
+    /// It is nothing that is ever removed.
+    LeftAlone,
+    Vanished,
+    /// It has to stay whatever its age; why, in words.
+    Pinned(String),
+}
+
+/// Looks at one name directly below the root, and at all below it.
+pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Looked {
+    let Some(class) = is_named(store, name) else { return Looked::NotNamed };
+    let meta = match Meta::of_entry(root, name, entry::ALWAYS) {
+        Ok(meta) => meta,
+        Err(Errno::NOENT) => return Looked::Vanished,
+        Err(error) => return Looked::Pinned(in_words(error)),
+    };
+    if meta.kind() == FileType::RegularFile {
+        return Looked::NotNamed;
+    }
+    if !meta.is_dir() || meta.mount != store.root.mount() || meta.is_mount_point || store.is_spared(&meta.id) {
+        return Looked::LeftAlone;
+    }
+    let dir = match entry::open_dir(root, name) {
+        Ok(dir) => dir,
+        Err(Errno::NOENT) => return Looked::Vanished,
+        Err(error) => return Looked::Pinned(in_words(error)),
+    };
+    match whole::look(store, dir) {
+        Ok(sum) => Looked::Candidate(Unit { name: name.to_owned(), class, sum }),
+        Err(why) => Looked::Pinned(format!("the whole directory stays: {why}")),
+    }
+}
+
+fn is_named(store: &Store<'_>, name: &CStr) -> Option<Class> {
+    let patterns = &store.policy.patterns;
+    let name = Name { folder: b"", last: name.to_bytes() };
+    if name.last == OWN_FOLDER || patterns.excludes(name) { None } else { patterns.class(name) }
+}
+
+/// One directory that was looked at.
+struct Whole<'a> {
+    store: &'a Store<'a>,
+    root: BorrowedFd<'a>,
+    unit: &'a Unit,
+}
+
+impl Batch for Whole<'_> {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn candidate(&self, _: usize) -> Candidate<'_> {
+        let Unit { name, class, sum } = self.unit;
+        Candidate {
+            name: Name { folder: b"", last: name.to_bytes() },
+            class: *class,
+            bytes: sum.bytes,
+            stamp: sum.stamp,
+            identity: Some(sum.identity),
+        }
+    }
+
+    fn remove(&mut self, _: usize, why: &Remove) -> Outcome {
+        let Unit { name, sum, .. } = self.unit;
+        match Meta::of_entry(self.root, name, StatxFlags::TYPE | StatxFlags::INO) {
+            Ok(meta)
+                if meta.is_dir() && (meta.id.device, meta.id.inode) == (sum.identity.device, sum.identity.inode) => {}
+            Ok(_) => return Outcome::Changed,
+            Err(Errno::NOENT) => return Outcome::Vanished,
+            Err(error) => return Outcome::Failed(in_words(error)),
+        }
+        // It leaves its place in one step whatever becomes of it then.
+        let Some(aside) = &self.store.aside else {
+            return Outcome::Failed("its quarantine was not opened".to_owned());
+        };
+        let moved = match aside.take_whole(self.store, self.root, name, sum, why) {
+            Ok(moved) => moved,
+            Err(outcome) => return outcome,
+        };
+        match self.store.policy.dispose {
+            Dispose::Quarantine(_) => Outcome::Quarantined,
+            Dispose::Delete => match moved.delete(self.store) {
+                Ok(()) => Outcome::Removed,
+                Err(error) => Outcome::Failed(format!(
+                    "it was moved aside, and not all of it could be deleted ({error}); the next sweep tries again"
+                )),
+            },
+        }
+    }
+
+    fn pretend(&mut self, _: usize) {}
+}

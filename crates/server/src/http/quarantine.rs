@@ -1,0 +1,165 @@
+//! Undo: what lies in quarantine, and bringing it back. Nothing is ever written over, and what comes back is held.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Component, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use cleanup_core::report::FORMAT_VERSION;
+use cleanup_core::sweep::Mode;
+use cleanup_engine::{Engine, RequestError, Restore, RestoreError, RestoreRequest};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::extract::{Json, Query};
+use super::policies::unknown_policy;
+use super::runs::page_size;
+use super::shapes::{QuarantinePage, RestoreAnswer};
+use super::span::Span;
+use crate::problem::{Kind, Problem};
+use crate::service::Service;
+
+/// Files in an answer, unless asked for otherwise, and at most.
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1000;
+
+/// How many paths one call may name.
+const MAX_PATHS: usize = 1000;
+
+/// Of which policy, and how much.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct QuarantineQuery {
+    /// Of this policy only.
+    policy: Option<String>,
+    /// How many files to name, 1 to 1000; all of them are counted.
+    #[param(default = 100, minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// What to bring back: a run, or some paths of a policy. Without either: the last run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRestore")]
+pub(crate) struct NewRestore {
+    /// The run's id, or its beginning.
+    run: Option<String>,
+    /// The policy that the paths are of.
+    policy: Option<String>,
+    /// Files and folders below the policy's root.
+    #[serde(default)]
+    paths: Vec<String>,
+    /// How long it is kept then, whatever its age; a week by default.
+    hold: Option<Span>,
+    /// Only find out what would come back.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What lies in quarantine.
+#[utoipa::path(get, path = "/api/v1/quarantine", operation_id = "list_quarantine", tag = "Files",
+    params(QuarantineQuery),
+    responses((status = 200, description = "The sums, and the first files, the oldest run of each policy first",
+        body = ref("#/components/schemas/QuarantinePage"))))]
+pub(crate) async fn list(
+    State(service): State<Arc<Service>>,
+    Query(query): Query<QuarantineQuery>,
+) -> Result<axum::Json<QuarantinePage>, Problem> {
+    let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
+    let engine = service.live().engine;
+    let names: Vec<String> = query.policy.into_iter().collect();
+    let listed = service.blocking(move || {
+        let mut files = Vec::new();
+        let all = engine.quarantined(&names, &mut |file| {
+            if files.len() < limit {
+                files.push(file.clone());
+            }
+        })?;
+        Ok(QuarantinePage { files, policies: all.policies })
+    });
+    listed.await?.map(axum::Json).map_err(|error: RequestError| match error {
+        RequestError::UnknownPolicy { name, .. } => unknown_policy(&service, &name),
+        error => Problem::of(Kind::BadValue, error.to_string()),
+    })
+}
+
+/// Bring files back from quarantine.
+///
+/// They keep their names, bytes and times, and are held for a while, or the next sweep would take them again. What is in
+/// the way of one stays, and that one stays in quarantine.
+#[utoipa::path(post, path = "/api/v1/restores", operation_id = "restore", tag = "Files",
+    request_body(content = ref("#/components/schemas/NewRestore")),
+    responses((status = 200, description = "What came back, and what did not: at most 1000 files are named",
+        body = ref("#/components/schemas/RestoreAnswer"))))]
+pub(crate) async fn restore(
+    State(service): State<Arc<Service>>,
+    Json(asked): Json<NewRestore>,
+) -> Result<axum::Json<RestoreAnswer>, Problem> {
+    let engine = service.live().engine;
+    let request = RestoreRequest {
+        hold: asked.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold }),
+        mode: if asked.dry_run { Mode::Plan } else { Mode::Apply },
+        what: what(&service, &engine, asked)?,
+    };
+    let answer = service.blocking(move || {
+        let mut files = Vec::new();
+        let restored = engine.restore(&request, &mut |file| {
+            if files.len() < MAX_PAGE {
+                files.push(file.clone());
+            }
+        })?;
+        Ok(RestoreAnswer { format_version: FORMAT_VERSION, restored, files })
+    });
+    answer.await?.map(axum::Json).map_err(|error| refused(&error))
+}
+
+fn what(service: &Service, engine: &Engine, asked: NewRestore) -> Result<Restore, Problem> {
+    match (asked.run, asked.policy, asked.paths) {
+        (None, None, paths) if paths.is_empty() => Ok(Restore::Last),
+        (Some(run), None, paths) if paths.is_empty() => Ok(Restore::Run(run)),
+        (None, Some(name), paths) if !paths.is_empty() => {
+            let Some(policy) = engine.config().files.iter().find(|policy| policy.rule.name == name) else {
+                return Err(unknown_policy(service, &name));
+            };
+            if paths.len() > MAX_PATHS {
+                return Err(Problem::of(Kind::BadValue, format!("at most {MAX_PATHS} paths may be named in one call")));
+            }
+            let below = |path: String| -> Result<PathBuf, Problem> {
+                let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
+                let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+                let is_named = !path.as_os_str().is_empty() && !path.as_os_str().as_encoded_bytes().contains(&0);
+                if is_plain && is_named {
+                    Ok(policy.root.join(path))
+                } else {
+                    Err(Problem::of(Kind::PathRefused, "a path must be below the policy's root, without `..`"))
+                }
+            };
+            paths.into_iter().map(below).collect::<Result<_, _>>().map(Restore::Paths)
+        }
+        _ => Err(Problem::of(Kind::BadValue, "either `run`, or `policy` and `paths`, or neither")),
+    }
+}
+
+fn refused(error: &RestoreError) -> Problem {
+    match error {
+        RestoreError::NeverKept | RestoreError::Nothing | RestoreError::NoSuchRun(_) => {
+            Problem::of(Kind::UnknownId, error.to_string())
+        }
+        RestoreError::AmbiguousRun { .. } => Problem::of(Kind::BadValue, error.to_string()),
+        RestoreError::Busy(_) => Problem::plain(StatusCode::CONFLICT, error.to_string()),
+        // Why may name a path, so only the log says it.
+        RestoreError::Unreadable(_) => {
+            tracing::warn!("{error}");
+            Problem::of(Kind::NotNow, "the quarantine cannot be looked at now; the log says why")
+        }
+        RestoreError::NotHeld(_) => {
+            tracing::warn!("{error}");
+            Problem::of(Kind::MemoryAway, "what would come back cannot be held now, so it stays; the log says why")
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The dashboard in a real browser: what only a browser can tell.
+//!
+//! Nothing is skipped: where no Chromium is installed the tests say what to install, and fail. Nothing sleeps: whoever
+//! waits, waits for something in the page.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod world;
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use cleanup_test_browser::{Browser, Page, Scheme};
+
+use crate::world::World;
+
+const TOKEN: &str = "correct-horse-battery-staple";
+
+/// Demands that the page asked nobody else for anything, and complained about nothing.
+#[track_caller]
+fn is_clean(page: &Page<'_>, world: &World) {
+    let strangers: Vec<_> = page
+        .requests()
+        .into_iter()
+        .filter(|url| !url.starts_with(&world.url("/")) && !url.starts_with("data:"))
+        .collect();
+    assert_eq!((page.errors(), strangers), (Vec::<String>::new(), Vec::new()));
+}
+
+/// A text in the page, as a script would ask for it.
+fn shows(text: &str) -> String {
+    format!("document.body.innerText.includes({})", serde_json::Value::from(text))
+}
+
+#[test]
+fn every_page_is_sound_at_every_width_in_both_schemes() {
+    let world = World::new("max_age = \"1h\"", "");
+    world.file("part.step");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/files?contains=part")).unwrap();
+    page.wait_for(&shows("part.step")).unwrap();
+    let file = page.eval("document.querySelector('#files a').getAttribute('href')").unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.click("form[action='/dry-run'] button").unwrap();
+    page.wait_for("location.pathname.startsWith('/runs/')").unwrap();
+    let run = page.eval("location.pathname").unwrap();
+
+    let pages =
+        ["/", "/runs", run.as_str().unwrap(), "/files", file.as_str().unwrap(), "/explain", "/login", "/runs/no"];
+    for (width, scheme) in [(390, Scheme::Light), (1440, Scheme::Dark)] {
+        page.size(width, 900).unwrap();
+        page.scheme(scheme).unwrap();
+        for path in pages {
+            page.open(&world.url(path)).unwrap();
+            assert_eq!(page.faults().unwrap(), Vec::<String>::new(), "{path} at {width}");
+            let wide = page.eval("document.documentElement.scrollWidth").unwrap();
+            assert!(wide.as_u64().unwrap() <= u64::from(width), "{path}: {wide} at {width}");
+        }
+    }
+    // The page that is not there is meant to be none.
+    let errors: Vec<_> = page.errors().into_iter().filter(|error| !error.contains("404")).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    assert!(page.requests().iter().all(|url| url.starts_with(&world.url("/"))), "{:?}", page.requests());
+}
+
+#[test]
+fn a_file_appears_by_itself_and_goes_at_its_deadline() {
+    let world = World::new("max_age = \"3s\"", "");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.eval("window.before = true").unwrap();
+    page.wait_for(&shows("No tracked file has a deadline")).unwrap();
+    page.wait_for(&shows("Live")).unwrap();
+    world.file("fresh.step");
+    page.wait_for("document.querySelector('#next').innerText.includes('fresh.step')").unwrap();
+    page.wait_for("document.querySelector('#past').innerText.includes('fresh.step')").unwrap();
+    page.wait_for("!document.querySelector('#next').innerText.includes('fresh.step')").unwrap();
+    assert!(!world.path("models/fresh.step").exists());
+    assert_eq!(page.eval("window.before").unwrap(), true, "it is still the same page");
+    is_clean(&page, &world);
+}
+
+#[test]
+fn a_dry_run_shows_its_plan_and_the_sweep_follows_from_there() {
+    let world = World::new("max_age = \"1h\"", "");
+    world.old_file("others/old.svg");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.click("#dry-others").unwrap();
+    page.wait_for(&shows("1 item would go")).unwrap();
+    assert_eq!(page.eval(&shows("old.svg")).unwrap(), true);
+    assert!(world.path("others/old.svg").exists(), "nothing went yet");
+    page.click("#sweep").unwrap();
+    page.wait_for(&shows("1 item went")).unwrap();
+    assert!(!world.path("others/old.svg").exists());
+    is_clean(&page, &world);
+}
+
+#[test]
+fn acting_asks_for_the_token_and_a_wrong_one_is_refused() {
+    let world = World::new("max_age = \"1h\"", "token_file = \"token\"");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.click("#dry-others").unwrap();
+    page.wait_for(&shows("The token, please")).unwrap();
+    for (token, then) in [("wrong", "That is not the token"), (TOKEN, "Sign out")] {
+        page.click("input[type=password]").unwrap();
+        page.eval("document.querySelector('input[type=password]').focus()").unwrap();
+        page.type_text(token).unwrap();
+        page.press("Enter").unwrap();
+        page.wait_for(&shows(then)).unwrap();
+    }
+    assert_eq!(page.eval("document.cookie").unwrap(), "", "no script reads the cookie");
+    page.click("#dry-others").unwrap();
+    page.wait_for(&shows("Nothing would go")).unwrap();
+    page.click(".side button").unwrap();
+    page.wait_for(&shows("Sign in")).unwrap();
+}
+
+#[test]
+fn hostile_names_are_shown_as_text() {
+    let world = World::new("max_age = \"1h\"", "");
+    let long = format!("{}.step", "x".repeat(250));
+    let names: [&[u8]; 4] = [
+        b"<img src=x onerror='window.hacked=1'>.step",
+        "\u{202e}gpj.step".as_bytes(),
+        b"\xff\xfe.step",
+        long.as_bytes(),
+    ];
+    for name in names {
+        world.file(Path::new(std::ffi::OsStr::from_bytes(name)));
+    }
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.size(390, 800).unwrap();
+    for path in ["/files", "/"] {
+        page.open(&world.url(path)).unwrap();
+        for text in ["<img src=x onerror='window.hacked=1'>.step", "\\u{202e}gpj.step", "\\xff\\xfe.step", &long] {
+            page.wait_for(&shows(text)).unwrap();
+        }
+        let images = page.eval("[...document.images].map((image) => new URL(image.src).pathname)").unwrap();
+        let ours = |image: &serde_json::Value| image.as_str().unwrap().starts_with("/assets/icon.");
+        assert!(images.as_array().unwrap().iter().all(ours), "{images}");
+        assert_eq!(
+            page.eval("window.hacked === undefined && !document.body.innerText.includes('\u{202e}')").unwrap(),
+            true
+        );
+        let wide = page.eval("document.documentElement.scrollWidth").unwrap();
+        assert_eq!(wide, 390, "a long name breaks");
+    }
+    // Each of them has a page.
+    page.open(&world.url("/files")).unwrap();
+    let links = page.eval("[...document.querySelectorAll('#files a')].map((link) => link.href)").unwrap();
+    for link in links.as_array().unwrap() {
+        page.open(link.as_str().unwrap()).unwrap();
+        page.wait_for(&shows("stays")).unwrap();
+    }
+    is_clean(&page, &world);
+}
+
+#[test]
+fn everything_works_by_keyboard_and_without_script() {
+    let world = World::new("max_age = \"1h\"", "");
+    world.old_file("others/old.svg");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.press("Tab").unwrap();
+    assert_eq!(
+        page.eval("document.activeElement.className").unwrap(),
+        "skip",
+        "the first stop leads past the navigation"
+    );
+    let names = "[...document.querySelectorAll('a, button, input:not([type=hidden]), select')]\
+                 .filter((one) => one.tabIndex < 0).length";
+    assert_eq!(page.eval(names).unwrap(), 0, "every control can be reached");
+
+    page.without_script().unwrap();
+    page.open(&world.url("/")).unwrap();
+    assert_eq!(page.eval("document.documentElement.className").unwrap(), "", "no script of ours ran");
+    page.eval("document.querySelector('#dry-others').focus()").unwrap();
+    page.press("Enter").unwrap();
+    page.wait_for(&shows("1 item would go")).unwrap();
+    is_clean(&page, &world);
+}
