@@ -5,6 +5,7 @@
 
 mod values;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -143,6 +144,9 @@ pub(crate) enum Command {
         /// The plan
         #[arg(value_name = "FILE")]
         plan: PathBuf,
+        /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+        #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
+        jobs: Option<NonZero<usize>>,
     },
     /// Say what becomes of a path, why, and when
     Explain {
@@ -243,6 +247,10 @@ pub(crate) struct SweepFlags {
     #[arg(long)]
     pub(crate) force: bool,
 
+    /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+    #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
+    pub(crate) jobs: Option<NonZero<usize>>,
+
     /// Exit 69 when a database is away
     #[arg(long)]
     pub(crate) strict: bool,
@@ -263,6 +271,7 @@ impl SweepFlags {
             (self.temp_svg_age_hours.is_some(), "--temp-svg-age-hours"),
             (self.at.is_some(), "--at"),
             (self.force, "--force"),
+            (self.jobs.is_some(), "--jobs"),
             (self.strict, "--strict"),
             (self.textfile.is_some(), "--textfile"),
         ]
@@ -280,6 +289,7 @@ impl SweepFlags {
             temp_svg_age_hours: self.temp_svg_age_hours.or(before.temp_svg_age_hours),
             at: self.at.or(before.at),
             force: self.force || before.force,
+            jobs: self.jobs.or(before.jobs),
             strict: self.strict || before.strict,
             textfile: self.textfile.or(before.textfile),
         }
@@ -322,6 +332,10 @@ pub(crate) struct PlanArgs {
     /// Maximum age in one policy, for this plan: temp-svgs=30m (repeatable)
     #[arg(long, value_name = "POLICY=DURATION", value_parser = values::policy_age)]
     pub(crate) max_age: Vec<PolicyAge>,
+
+    /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+    #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
+    pub(crate) jobs: Option<NonZero<usize>>,
 }
 
 #[derive(Args, Debug)]
@@ -443,6 +457,8 @@ mod tests {
             "--max-age temp-svgs",
             "--max-age =1h",
             "--stats --age-hours 1",
+            "--jobs 0",
+            "--jobs 65",
         ] {
             let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -47,8 +47,8 @@ pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
     if let Command::Sweep { policies, flags } = command {
         return sweep::run(&global, policies, &flags, console);
     }
-    if let Command::Apply { plan } = command {
-        return apply::run(&global, &plan, console);
+    if let Command::Apply { plan, jobs } = command {
+        return apply::run(&global, &plan, jobs, console);
     }
     if let Command::Plan(args) = command {
         return plan::run(&global, args, console);

@@ -257,7 +257,7 @@ pub enum AgeClock {
     Running,
 }
 
-/// The keys that stop a policy when more goes than anybody can have meant. `None` is off.
+/// The keys that stop a policy: when more goes than anybody can have meant, or when it takes too long. `None` is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Brakes {
     /// Files removed in one run; the rest is left for the next.
@@ -266,6 +266,8 @@ pub struct Brakes {
     pub max_removal_percent: Option<u32>,
     /// Removals that fail in a row before the run of this policy ends.
     pub max_consecutive_errors: Option<u32>,
+    /// Time after which a run ends; what is left is up to the next run.
+    pub max_runtime: Option<Duration>,
 }
 
 /// The key `mode`.

@@ -357,6 +357,7 @@ impl PolicyReport {
     pub fn finished(name: &str, kind: PolicyKind, tally: Tally) -> Self {
         let Tally { counts, mut errors, errors_total, stopped } = tally;
         errors.sort_by(|a, b| a.path.cmp(&b.path));
+        errors.truncate(MAX_ERRORS);
         let is_whole = errors_total == 0 && stopped.is_none();
         let status = if is_whole { PolicyStatus::Ok } else { PolicyStatus::Partial };
         let deferred = counts.kept.deferred;

@@ -31,6 +31,11 @@ pub trait Visitor: Sync {
 
     /// More of the place has been looked at.
     fn seen(&self, seen: Seen);
+
+    /// Whether to go no further: asked now and then where there may be nothing to offer for a long time.
+    fn wants_to_stop(&self) -> bool {
+        false
+    }
 }
 
 /// Some candidates, with the means to remove them.

@@ -7,7 +7,7 @@
 //! lock when it is done, so that workers do not wait for each other.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::candidate::{Candidate, Class};
@@ -76,6 +76,7 @@ pub fn sweep(store: &impl FileStore, policy: &Policy, run: &Run, mode: Mode, obs
         sum: Mutex::default(),
         taken: AtomicU64::new(0),
         failures: AtomicU32::new(0),
+        is_stopped: AtomicBool::new(false),
     };
     store.offer(&sweep);
     sweep.sum.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -91,6 +92,8 @@ struct Sweep<'a> {
     taken: AtomicU64,
     /// Removals that failed in a row, against `max_consecutive_errors`.
     failures: AtomicU32,
+    /// Whether one of the workers has found a reason to end; the others end after the item in hand.
+    is_stopped: AtomicBool,
 }
 
 impl Sweep<'_> {
@@ -118,6 +121,13 @@ impl Sweep<'_> {
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         (failures >= max).then(|| format!("stopped after {failures} errors in a row (max_consecutive_errors)"))
+    }
+
+    /// Ends the sweep; the first reason counts.
+    fn stop(&self, why: String) {
+        if !self.is_stopped.swap(true, Ordering::Relaxed) {
+            self.add(Tally { stopped: Some(why), ..Tally::default() });
+        }
     }
 
     fn add(&self, tally: Tally) {
@@ -155,18 +165,22 @@ impl Visitor for Sweep<'_> {
                 }
             }
             self.observer.judged(&Judged { candidate, verdict, outcome: outcome.as_ref() });
-            if let Some(stopped) = outcome.and_then(|outcome| self.is_hopeless(&outcome)) {
-                tally.stopped = Some(stopped);
-                break;
+            if let Some(why) = outcome.and_then(|outcome| self.is_hopeless(&outcome)) {
+                self.stop(why);
             }
-            if self.observer.wants_to_stop() {
-                tally.stopped = Some(STOPPED.to_owned());
+            if self.wants_to_stop() {
                 break;
             }
         }
-        let flow = if tally.stopped.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         self.add(tally);
-        flow
+        if self.is_stopped.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        if !self.is_stopped.load(Ordering::Relaxed) && self.observer.wants_to_stop() {
+            self.stop(STOPPED.to_owned());
+        }
+        self.is_stopped.load(Ordering::Relaxed)
     }
 
     fn fault(&self, fault: Fault<'_>) {

@@ -212,6 +212,7 @@ fn keys_that_do_not_go_together() {
             files("recursive = true\nmax_depth = 0"),
             files("remove_empty_dirs = true"),
             files("max_removal_percent = 0"),
+            files("max_runtime = \"0s\""),
             files("every = \"1h\"\ncron = \"0 3 * * *\""),
             files("every = \"0s\""),
         ],

@@ -269,7 +269,7 @@ fn a_report_names_a_hundred_errors_and_counts_all() {
         archives: Archives::Keep,
     };
     let (tally, left) = swept(&vec![failed; 250], &rule, 100, Mode::Apply);
-    assert_eq!((tally.errors.len(), tally.errors_total, left.len()), (100, 250, 250));
+    assert_eq!((tally.errors_total, left.len()), (250, 250));
     let report = PolicyReport::finished("rule", PolicyKind::Files, tally);
     assert_eq!((report.errors.len(), report.errors_total), (100, 250));
     assert!(report.errors.is_sorted_by_key(|error| error.path.clone()));

@@ -3,9 +3,10 @@
 //! One policy that cannot run never stops the others: it ends as a status in the report. An error of a call means
 //! that the call itself made no sense.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
@@ -14,7 +15,7 @@ use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Skip, Trigger};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer};
-use cleanup_fs_store::{FileId, RootError, Store};
+use cleanup_fs_store::{FileId, Jobs, RootError, Store};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
@@ -54,10 +55,19 @@ pub struct Request {
     pub at: Option<At>,
     /// Go past the brakes, and take the clock for right: a person has looked.
     pub force: bool,
+    /// How many workers look through the files of a policy; `None` is as many as there is use for.
+    pub jobs: Option<NonZero<usize>>,
     /// What starts it.
     pub trigger: Trigger,
     /// The id that the report is to have, as [`run_id`] makes them; `None` for a new one.
     pub run_id: Option<String>,
+}
+
+impl Request {
+    /// As the store wants to know it.
+    pub(crate) fn jobs(&self) -> Jobs {
+        self.jobs.map_or(Jobs::Adaptive, Jobs::Fixed)
+    }
 }
 
 impl Default for Request {
@@ -69,6 +79,7 @@ impl Default for Request {
             max_age: Vec::new(),
             at: None,
             force: false,
+            jobs: None,
             trigger: Trigger::Manual,
             run_id: None,
         }
@@ -161,6 +172,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) at: Option<Moment>,
     /// The id that the report has.
     pub(crate) run_id: &'a str,
+    pub(crate) jobs: Jobs,
     pub(crate) watcher: &'a dyn Watcher,
 }
 
@@ -217,7 +229,7 @@ impl Engine {
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
             let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();
-            let turn = Turn { mode: request.mode, doubts, at, run_id: &id, watcher };
+            let turn = Turn { mode: request.mode, doubts, at, run_id: &id, jobs: request.jobs(), watcher };
             let mut reports = self.sweep_files(&policies, turn, &mut memory);
             reports.extend(match rows {
                 None => Vec::new(),
@@ -301,8 +313,9 @@ impl Engine {
         cutoffs: Option<Cutoffs>,
         memory: &mut Memory,
     ) -> Ran {
-        let Turn { mode, doubts, at, run_id, watcher } = turn;
-        let (store, now) = (self.store(policy, memory), at.unwrap_or_else(|| memory.now()));
+        let Turn { mode, doubts, at, run_id, jobs, watcher } = turn;
+        let store = self.store(policy, memory).map(|store| store.with_jobs(jobs));
+        let now = at.unwrap_or_else(|| memory.now());
         FileRun { policy, store, now, mode, doubts, watcher, engine: self, run_id, cutoffs }.run(extent, memory)
     }
 
@@ -445,6 +458,15 @@ pub(crate) struct PolicyWatcher<'a> {
     /// With the policy and the run, where there is a log of single things.
     pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, &'a str)>,
     pub(crate) watcher: &'a dyn Watcher,
+    /// When it has taken long enough (`max_runtime`).
+    pub(crate) until: Option<Instant>,
+}
+
+impl PolicyWatcher<'_> {
+    /// Whether it has taken long enough.
+    pub(crate) fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
 }
 
 impl Observer for PolicyWatcher<'_> {
@@ -463,6 +485,6 @@ impl Observer for PolicyWatcher<'_> {
     }
 
     fn wants_to_stop(&self) -> bool {
-        self.watcher.wants_to_stop()
+        self.watcher.wants_to_stop() || self.is_late()
     }
 }

@@ -4,10 +4,13 @@
 //! off, locked, held back by a doubtful clock, by promises that cannot be read, by something mounted over the root, by
 //! a plan that takes more than anybody can have meant. Only then does core sweep.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use cleanup_core::brake::{self, Brake};
 use cleanup_core::candidate::{Candidate, Class};
+use cleanup_core::duration::Human;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
@@ -16,7 +19,7 @@ use cleanup_core::rank::{Cutoffs, Remaining, Stays, Stopped};
 use cleanup_core::report::{
     Done, MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
 };
-use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
+use cleanup_core::sweep::{Judged, Mode, Observer, STOPPED, sweep};
 use cleanup_fs_store::{RootError, RootLocked, Store, View, Wanted};
 use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
@@ -128,7 +131,7 @@ impl FileRun<'_> {
             store
         };
         let audit = self.engine.audit.as_ref().map(|audit| (audit, policy, self.run_id));
-        let observer = PolicyWatcher { name, audit, watcher: self.watcher };
+        let mut observer = PolicyWatcher { name, audit, watcher: self.watcher, until: None };
         let run = match self.cutoffs {
             Some(cutoffs) => Run { cutoffs, ..run },
             None => ranked(&store, policy, run, &observer).map_err(|stopped| ended(unranked(name, stopped)))?,
@@ -139,6 +142,8 @@ impl FileRun<'_> {
         }
 
         self.watcher.ranked(name, &run.cutoffs);
+        // From here on: where counting took long, this run is still to get somewhere.
+        observer.until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
         let remaining = Remaining::new(&observer);
         let table = || self.engine.tables.get(policy);
         let expired =
@@ -179,6 +184,7 @@ impl FileRun<'_> {
             }
         };
         let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
+        let report = if observer.is_late() { out_of_time(report, policy) } else { report };
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
@@ -233,9 +239,8 @@ fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option
     let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
     let stays = remaining.finish();
     brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
-        let planned = first.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let was_stopped = plan.stopped.is_some();
-        let report = finished(&policy.rule.name, plan).held(brake.to_string(), planned);
+        let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());
         Box::new(Ran::looked(policy, report, was_stopped, stays, Done::Planned))
     })
 }
@@ -287,6 +292,18 @@ fn finished(name: &str, tally: Tally) -> PolicyReport {
     PolicyReport::finished(name, PolicyKind::Files, tally)
 }
 
+/// Says which key ended it, if it was ended.
+fn out_of_time(report: PolicyReport, policy: &FilePolicy) -> PolicyReport {
+    match policy.brakes.max_runtime {
+        Some(time) if report.message.as_deref() == Some(STOPPED) => {
+            let time = Human(time);
+            let message = Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
+            PolicyReport { message, ..report }
+        }
+        _ => report,
+    }
+}
+
 fn locked(name: &str) -> PolicyReport {
     let message = "another sweep of this policy is running".to_owned();
     PolicyReport::skipped(name, PolicyKind::Files, Skip::Locked, message)
@@ -305,9 +322,19 @@ fn unopened(name: &str, error: &RootError) -> PolicyReport {
     PolicyReport::failed(name, PolicyKind::Files, error.to_string())
 }
 
-/// Keeps the first things that would go.
+/// Keeps the first things that would go, by path: which worker comes first is chance.
 #[derive(Default)]
-struct FirstDue(Mutex<Vec<Planned>>);
+struct FirstDue(Mutex<BTreeMap<Vec<u8>, String>>);
+
+impl FirstDue {
+    fn into_plan(self) -> Vec<Planned> {
+        let planned = |(path, reason): (Vec<u8>, String)| {
+            let (path, path_bytes) = json_path(&path);
+            Planned { path, path_bytes, reason }
+        };
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().map(planned).collect()
+    }
+}
 
 impl Observer for FirstDue {
     fn judged(&self, judged: &Judged<'_>) {
@@ -315,9 +342,14 @@ impl Observer for FirstDue {
             return;
         }
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.len() < MAX_PLANNED {
-            let (path, path_bytes) = json_path(&judged.candidate.name.to_bytes());
-            first.push(Planned { path, path_bytes, reason: judged.verdict.reason() });
+        let name = judged.candidate.name;
+        let is_late = |(last, _): (&Vec<u8>, _)| name.cmp_path(last).is_gt();
+        if first.len() == MAX_PLANNED && first.last_key_value().is_some_and(is_late) {
+            return;
+        }
+        first.insert(name.to_bytes(), judged.verdict.reason());
+        if first.len() > MAX_PLANNED {
+            first.pop_last();
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn sweep(
                 }
                 (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
                 _ => {
-                    let observer = PolicyWatcher { name, audit: None, watcher };
+                    let observer = PolicyWatcher { name, audit: None, watcher, until: None };
                     cleanup_pg_sessions::sweep(policy, base, mode, clock::now(), &observer).await
                 }
             };

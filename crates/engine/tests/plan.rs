@@ -112,7 +112,7 @@ proptest! {
         let plan = Plan::open(&file).unwrap();
         let read = plan.summary();
         prop_assert_eq!((read.plan_id, read.entries, read.bytes), (summary.plan_id, summary.entries, summary.bytes));
-        let applied = engine.apply_plan(&plan, None, &()).unwrap();
+        let applied = engine.apply_plan(&plan, &Request::default(), &()).unwrap();
 
         prop_assert_eq!(left(&swept), left(&planned));
         let (swept, applied) = (&sweep.policies[0].counts, &applied.policies[0].counts);

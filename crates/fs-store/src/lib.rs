@@ -1,13 +1,14 @@
 //! Files under a root: walk, look again, remove or move aside, bring back.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`), the facts about an entry (`entry`), the removal (`remove`), and the quarantine
-//! (`quarantine`). No path is
+//! a single name: the walk (`walk`) and its workers (`crew`), the facts about an entry (`entry`), the removal
+//! (`remove`), and the quarantine (`quarantine`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
 //!
 //! The store offers and acts; it never judges, and it never asks what time it is.
 
+mod crew;
 mod entry;
 mod in_use;
 mod look;
@@ -27,6 +28,7 @@ use cleanup_core::policy::{FilePolicy, InUse, Unit};
 use cleanup_core::rank::FileSystem;
 use cleanup_core::store::{FileStore, Visitor};
 
+pub use crew::Jobs;
 pub use entry::FileId;
 pub use in_use::View;
 pub use look::{Found, Look};
@@ -54,6 +56,7 @@ pub struct Store<'a> {
     spared: Vec<FileId>,
     /// With `skip_in_use`.
     users: Option<Users>,
+    jobs: Jobs,
     /// Where files go instead of being deleted.
     aside: Option<Aside>,
 }
@@ -72,7 +75,13 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users, aside: None })
+        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), aside: None })
+    }
+
+    /// Has its files offered by so many workers.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Jobs) -> Self {
+        Self { jobs, ..self }
     }
 
     /// Its root, to be opened by. As long as it is kept, nobody can unmount what it lies on.
@@ -134,7 +143,7 @@ impl<'a> Store<'a> {
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
         match self.policy.unit {
-            Unit::File => walk::Walk::new(self, visitor).run(),
+            Unit::File => crew::walk(self, visitor),
             Unit::Directory => units::offer(self, visitor),
         }
     }

@@ -8,6 +8,7 @@
 use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cleanup_core::candidate::{Class, Identity, Name, Stamp};
 use cleanup_core::policy::{EmptyDirs, Unit};
@@ -23,6 +24,9 @@ use crate::units;
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
+
+/// So many files are worth another worker.
+const WORTH: usize = 256;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +83,32 @@ impl<'a> Picked<'a> {
         files.dedup_by_key(|wanted| wanted.path);
         directories.sort_unstable_by_key(|(path, ..)| std::cmp::Reverse(depth(path)));
         Self { store, files, directories }
+    }
+
+    /// Offers the files, a batch of one folder at a time, by as many workers as there is use for.
+    fn offer_files(&self, visitor: &dyn Visitor) -> ControlFlow<()> {
+        let same_folder = |a: &Wanted<'_>, b: &Wanted<'_>| folder_and_name(a.path).0 == folder_and_name(b.path).0;
+        let batches: Vec<_> = self.files.chunk_by(same_folder).flat_map(|same| same.chunks(BATCH)).collect();
+        let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                if self.offer_folder(visitor, folder_and_name(batch[0].path).0, batch).is_break() {
+                    is_over.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let worth = batches.len().min(self.files.len() / WORTH);
+        std::thread::scope(|scope| {
+            for _ in 1..worth.min(self.store.jobs.at_once()) {
+                // Where there is no thread to be had, this one does it all.
+                let _ = std::thread::Builder::new().name("worker".to_owned()).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        if is_over.into_inner() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Offers whole directories directly below the root.
@@ -192,14 +222,7 @@ impl FileStore for Picked<'_> {
         if self.store.policy.unit == Unit::Directory {
             return self.offer_units(visitor);
         }
-        for same in self.files.chunk_by(|a, b| folder_and_name(a.path).0 == folder_and_name(b.path).0) {
-            for batch in same.chunks(BATCH) {
-                if self.offer_folder(visitor, folder_and_name(batch[0].path).0, batch).is_break() {
-                    return;
-                }
-            }
-        }
-        if self.store.policy.empty_dirs == EmptyDirs::Keep {
+        if self.offer_files(visitor).is_break() || self.store.policy.empty_dirs == EmptyDirs::Keep {
             return;
         }
         for (path, identity, stamp) in &self.directories {

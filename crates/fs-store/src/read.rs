@@ -7,20 +7,28 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use cleanup_core::candidate::{Class, Name};
 use cleanup_core::policy::Depth;
-use cleanup_core::store::{Fault, Seen, Visitor};
+use cleanup_core::store::{Fault, Seen};
 use rustix::fs::{FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 
+use crate::crew::{Hand, Split};
 use crate::entry::{Meta, in_words, needs};
 use crate::remove::{File, Files};
 use crate::{OWN_FOLDER, Store};
 
-/// How many names are looked at, judged and acted on together.
-const BATCH: usize = 8192;
+/// How many names are looked at, judged and acted on together. More would only be more to wait for at the end.
+const BATCH: usize = 1024;
+
+/// Where somebody has nothing to do, so many are worth handing over.
+const FEW: usize = 64;
+
+/// After so many names that no pattern means, somebody is told of them.
+const PASSED_OVER: u64 = 8192;
 
 /// Room for what one `getdents64` returns: larger is no faster.
 const BUFFER: usize = 256 * 1024;
@@ -31,57 +39,70 @@ pub(crate) struct Contents {
     pub(crate) folders: Names,
     /// Whether anything stays in it, walked directories left aside.
     pub(crate) survivors: bool,
-    /// Break when the visitor wants no more.
-    pub(crate) flow: ControlFlow<()>,
 }
 
 /// Reads directories, one at a time.
-pub(crate) struct Reader<'a> {
-    store: &'a Store<'a>,
-    visitor: &'a dyn Visitor,
-    needs: StatxFlags,
+pub(crate) struct Reader<'scope, 'env> {
+    hand: Hand<'scope, 'env>,
     buffer: Vec<MaybeUninit<u8>>,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(store: &'a Store<'a>, visitor: &'a dyn Visitor) -> Self {
-        let buffer = vec![MaybeUninit::uninit(); BUFFER];
-        Self { store, visitor, needs: needs(store.policy.stamp), buffer }
+/// Some names of one directory, for another worker to look at.
+pub(crate) struct Batch {
+    dir: Arc<OwnedFd>,
+    folder: Arc<[u8]>,
+    names: Names,
+    classes: Vec<Class>,
+    split: Arc<Split>,
+}
+
+impl Batch {
+    /// Looks at the names, and says so to whoever waits for them.
+    pub(crate) fn run(self, hand: Hand<'_, '_>) {
+        let survivors = visit(hand, self.dir.as_fd(), &self.folder, &self.names, &self.classes, Seen::default());
+        self.split.settle(hand.crew, survivors);
+    }
+}
+
+impl<'scope, 'env> Reader<'scope, 'env> {
+    pub(crate) fn new(hand: Hand<'scope, 'env>) -> Self {
+        Self { hand, buffer: Vec::new() }
     }
 
     /// Reads one directory to its end and hands its files on. `below` counts from 1, the root's own entries.
-    pub(crate) fn read(&mut self, dir: BorrowedFd<'_>, folder: &[u8], below: Depth) -> Contents {
-        let mut buffer = std::mem::take(&mut self.buffer);
+    pub(crate) fn read(&mut self, dir: &Arc<OwnedFd>, folder: &[u8], below: Depth) -> Contents {
+        self.buffer.resize(BUFFER, MaybeUninit::uninit());
         let mut reading = Reading {
-            reader: self,
+            hand: self.hand,
             dir,
             folder,
-            descend: below < self.store.policy.depth,
+            descend: below < self.hand.store.policy.depth,
             seen: Seen::default(),
             names: Names::default(),
             classes: Vec::new(),
-            contents: Contents { folders: Names::default(), survivors: false, flow: ControlFlow::Continue(()) },
+            handed: None,
+            contents: Contents { folders: Names::default(), survivors: false },
         };
-        reading.all(&mut buffer);
-        let contents = reading.contents;
-        self.buffer = buffer;
-        contents
+        reading.all(&mut self.buffer);
+        reading.contents
     }
 }
 
 /// One directory while it is read.
-struct Reading<'a, 'r> {
-    reader: &'a Reader<'r>,
-    dir: BorrowedFd<'a>,
+struct Reading<'a, 'scope, 'env> {
+    hand: Hand<'scope, 'env>,
+    dir: &'a Arc<OwnedFd>,
     folder: &'a [u8],
     descend: bool,
     seen: Seen,
     names: Names,
     classes: Vec<Class>,
+    /// What was handed to other workers, and the folder as they know it.
+    handed: Option<(Arc<Split>, Arc<[u8]>)>,
     contents: Contents,
 }
 
-impl Reading<'_, '_> {
+impl Reading<'_, '_, '_> {
     fn all(&mut self, buffer: &mut [MaybeUninit<u8>]) {
         let mut entries = RawDir::new(self.dir, buffer);
         while let Some(entry) = entries.next() {
@@ -92,18 +113,29 @@ impl Reading<'_, '_> {
                 Err(error) => {
                     self.contents.survivors = true;
                     let name = Name { folder: b"", last: self.folder };
-                    self.reader.visitor.fault(Fault { name, error: &in_words(error) });
+                    self.hand.visitor.fault(Fault { name, error: &in_words(error) });
                     break;
                 }
             }
-            if self.classes.len() == BATCH {
-                self.hand_on();
+            if self.classes.len() >= BATCH {
+                self.hand.start();
+                if self.hand.crew.has_room() { self.hand_over() } else { self.look() }
+            } else if self.classes.len() >= FEW && self.hand.crew.is_hungry() {
+                self.hand_over();
+            } else if self.seen.scanned >= PASSED_OVER {
+                self.hand.visitor.seen(std::mem::take(&mut self.seen));
+                if self.hand.visitor.wants_to_stop() {
+                    self.hand.crew.end();
+                }
             }
-            if self.contents.flow.is_break() {
+            if self.hand.crew.is_over() {
                 return;
             }
         }
-        self.hand_on();
+        self.look();
+        if let Some((split, _)) = &self.handed {
+            self.contents.survivors |= self.hand.settle(split);
+        }
     }
 
     /// Decides by name and type alone what an entry is to this policy.
@@ -132,7 +164,7 @@ impl Reading<'_, '_> {
     fn sort_folder(&mut self, name: &CStr) {
         if name.to_bytes() == OWN_FOLDER {
             self.leave_alone();
-        } else if self.descend && !self.reader.store.policy.patterns.excludes(self.named(name)) {
+        } else if self.descend && !self.hand.store.policy.patterns.excludes(self.named(name)) {
             self.contents.folders.push(name);
         } else {
             self.contents.survivors = true;
@@ -140,54 +172,26 @@ impl Reading<'_, '_> {
     }
 
     /// Looks at the names gathered so far and hands those that are candidates to the visitor.
-    fn hand_on(&mut self) {
-        let names = std::mem::take(&mut self.names);
-        let classes = std::mem::take(&mut self.classes);
-        let mut files = Vec::with_capacity(classes.len());
-        for (name, class) in names.iter().zip(&classes) {
-            files.extend(self.look(name, *class));
-        }
-
-        self.reader.visitor.seen(std::mem::take(&mut self.seen));
-        if !files.is_empty() {
-            let mut batch = Files {
-                store: self.reader.store,
-                dir: self.dir,
-                folder: self.folder,
-                needs: self.reader.needs,
-                entries: &files,
-                gone: 0,
-            };
-            self.contents.flow = self.reader.visitor.batch(&mut batch);
-            self.contents.survivors |= batch.gone < files.len();
-        }
-
+    fn look(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        self.contents.survivors |= visit(self.hand, self.dir.as_fd(), self.folder, &self.names, &self.classes, seen);
         // Used again: a directory of a million names fills these many times over.
-        self.names = names.cleared();
-        self.classes = classes;
+        self.names.clear();
         self.classes.clear();
     }
 
-    fn look<'n>(&mut self, name: &'n CStr, class: Class) -> Option<File<'n>> {
-        match look_at(self.reader.store, self.dir, name, class, self.reader.needs) {
-            Looked::Candidate(file) => Some(file),
-            Looked::Vanished => {
-                self.seen.vanished += 1;
-                None
-            }
-            Looked::LeftAlone => {
-                self.leave_alone();
-                None
-            }
-            Looked::Unknown(error) => self.keep_with(name, &error),
-        }
-    }
-
-    /// Keeps what cannot be judged, and says why.
-    fn keep_with<T>(&mut self, name: &CStr, error: &str) -> Option<T> {
-        self.contents.survivors = true;
-        self.reader.visitor.fault(Fault { name: self.named(name), error });
-        None
+    /// Leaves the names gathered so far to somebody else.
+    fn hand_over(&mut self) {
+        self.hand.visitor.seen(std::mem::take(&mut self.seen));
+        let (split, folder) = self.handed.get_or_insert_with(|| (Arc::default(), self.folder.into()));
+        split.begin();
+        self.hand.crew.hand_names(Batch {
+            dir: Arc::clone(self.dir),
+            folder: Arc::clone(folder),
+            names: std::mem::take(&mut self.names),
+            classes: std::mem::take(&mut self.classes),
+            split: Arc::clone(split),
+        });
     }
 
     fn leave_alone(&mut self) {
@@ -196,12 +200,58 @@ impl Reading<'_, '_> {
     }
 
     fn class(&self, name: &CStr) -> Option<Class> {
-        self.reader.store.policy.patterns.class(self.named(name))
+        self.hand.store.policy.patterns.class(self.named(name))
     }
 
     fn named<'n>(&'n self, name: &'n CStr) -> Name<'n> {
         Name { folder: self.folder, last: name.to_bytes() }
     }
+}
+
+/// Looks at names of one directory and hands those that are candidates to the visitor. Whether anything stays of them.
+fn visit(
+    hand: Hand<'_, '_>,
+    dir: BorrowedFd<'_>,
+    folder: &[u8],
+    names: &Names,
+    classes: &[Class],
+    mut seen: Seen,
+) -> bool {
+    if classes.is_empty() {
+        hand.visitor.seen(seen);
+        return false;
+    }
+    let Hand { store, visitor, crew, .. } = hand;
+    let needs = needs(store.policy.stamp);
+    hand.timed(|| {
+        let mut survivors = false;
+        let mut files = Vec::with_capacity(classes.len());
+        for (name, class) in names.iter().zip(classes) {
+            match look_at(store, dir, name, *class, needs) {
+                Looked::Candidate(file) => files.push(file),
+                Looked::Vanished => seen.vanished += 1,
+                Looked::LeftAlone => {
+                    seen.left_alone += 1;
+                    survivors = true;
+                }
+                Looked::Unknown(error) => {
+                    survivors = true;
+                    visitor.fault(Fault { name: Name { folder, last: name.to_bytes() }, error: &error });
+                }
+            }
+        }
+        visitor.seen(seen);
+        let mut calls = classes.len();
+        if !files.is_empty() {
+            let mut batch = Files { store, dir, folder, needs, entries: &files, gone: 0 };
+            if visitor.batch(&mut batch) == ControlFlow::Break(()) {
+                crew.end();
+            }
+            survivors |= batch.gone < files.len();
+            calls += 2 * batch.gone;
+        }
+        (survivors, calls as u64)
+    })
 }
 
 /// What became of looking at one name that a pattern means.
@@ -257,14 +307,55 @@ impl Names {
         Some(std::ffi::CString::new(name).expect("names are split at NUL"))
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn is_single(&self) -> bool {
+        self.0.iter().position(|byte| *byte == 0).is_some_and(|end| end + 1 == self.0.len())
+    }
+
+    /// Takes the first half of the names off, as far as their lengths tell; a single one as a whole. Of several, some
+    /// stay: whoever gave away all that he was given would only pass the work round.
+    pub(crate) fn take_half(&mut self) -> Self {
+        let last = self.0.len().saturating_sub(1);
+        let (front, back) = self.0[..last].split_at(last / 2);
+        let is_end = |byte: &u8| *byte == 0;
+        let behind = back.iter().position(is_end).map(|end| front.len() + end);
+        let end = behind.or_else(|| front.iter().rposition(is_end)).unwrap_or(last);
+        let rest = self.0.split_off((end + 1).min(self.0.len()));
+        Self(std::mem::replace(&mut self.0, rest))
+    }
+
     fn iter(&self) -> impl Iterator<Item = &CStr> {
         self.0
             .split_inclusive(|byte| *byte == 0)
             .map(|name| CStr::from_bytes_with_nul(name).expect("every name ends in its only NUL"))
     }
 
-    fn cleared(mut self) -> Self {
+    fn clear(&mut self) {
         self.0.clear();
-        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_several_names_is_never_all_of_them() {
+        let halves = |names: &[&CStr]| {
+            let mut rest = Names::default();
+            for name in names {
+                rest.push(name);
+            }
+            let half = rest.take_half();
+            (half.iter().count(), rest.iter().count())
+        };
+        assert_eq!(halves(&[]), (0, 0));
+        assert_eq!(halves(&[c"single"]), (1, 0));
+        assert_eq!(halves(&[c"a", c"long enough to be half"]), (1, 1));
+        assert_eq!(halves(&[c"long enough to be half", c"a"]), (1, 1));
+        assert_eq!(halves(&[c"a", c"b", c"c", c"d"]), (2, 2));
     }
 }

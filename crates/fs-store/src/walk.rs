@@ -1,91 +1,201 @@
 //! The walk: from directory to directory, iteratively, with few descriptors at any depth.
 //!
-//! Each directory on the way down is a [`Frame`]. Only the deepest [`OPEN`] frames and the root keep a descriptor;
+//! Each directory on the way down is a [`Frame`]. Only the deepest [`OPEN`] frames and the first one keep a descriptor;
 //! when the walk climbs back to one that has given up its own, it opens `..` and compares device and inode with what
 //! it left there. If somebody moved a directory meanwhile they differ: then what is above is lost sight of, its rest
 //! is left for the next run, and that is reported. Thirty thousand levels need no more descriptors than thirty.
+//!
+//! Where other workers have nothing to do, some folders of a directory become a [`Way`] of their own. A directory is
+//! offered as empty by whoever settles the last thing below it, and never before.
 
 use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use cleanup_core::candidate::{Identity, Name, Stamp};
 use cleanup_core::policy::{Depth, EmptyDirs};
-use cleanup_core::store::{Fault, Seen, Visitor};
+use cleanup_core::store::{Fault, Seen};
 use rustix::io::Errno;
 
-use crate::Store;
+use crate::crew::{Hand, Join};
 use crate::entry::{self, FileId, Meta, in_words};
 use crate::read::{Names, Reader};
 use crate::remove::EmptyDirectory;
 
-/// How many frames keep their descriptors, beside the root.
+/// How many frames keep their descriptors, beside the first one, of all workers together.
 pub(crate) const OPEN: usize = 16;
 
-/// One walk through everything below the root.
-pub(crate) struct Walk<'a> {
-    store: &'a Store<'a>,
-    visitor: &'a dyn Visitor,
-    reader: Reader<'a>,
-    /// From the root to where the walk is. The root and the last one always have their descriptors.
+/// After so many directories it is no small tree, and others come in.
+const MANY: u32 = 64;
+
+/// A worker that walks.
+pub(crate) struct Walk<'scope, 'env> {
+    hand: Hand<'scope, 'env>,
+    reader: Reader<'scope, 'env>,
+    way: Way,
+    /// Directories entered.
+    entered: u32,
+}
+
+/// Where a walk is, and what is left to do on the way back to where it began.
+#[derive(Default)]
+pub(crate) struct Way {
+    /// From where it began: the root, or a directory of which some folders were handed over. The first one, the last
+    /// one, and those with a join always have their descriptors.
     frames: Vec<Frame>,
     /// The last frame's path below the root.
     path: Vec<u8>,
+    /// Who is to know when it has come to its end. The one that began at the root tells nobody.
+    join: Option<Arc<Join>>,
 }
 
 /// A directory on the way to where the walk is.
-struct Frame {
-    dir: Option<OwnedFd>,
+pub(crate) struct Frame {
+    dir: Option<Arc<OwnedFd>>,
     /// From before anything in it was touched.
     identity: Identity,
     /// Likewise.
     stamp: Option<Stamp>,
-    /// The length of its path in [`Walk::path`].
+    /// The length of its path in [`Way::path`].
     path_len: usize,
+    /// How deep its entries lie: 1 for those of the root.
+    below: Depth,
     /// Directories in it that are still to be walked.
     folders: Names,
     /// Whether anything stays in it.
-    survivors: bool,
+    pub(crate) survivors: bool,
+    /// Of folders of it that were handed over.
+    join: Option<Arc<Join>>,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn new(store: &'a Store<'a>, visitor: &'a dyn Visitor) -> Self {
-        Self { store, visitor, reader: Reader::new(store, visitor), frames: Vec::new(), path: Vec::new() }
+impl Way {
+    pub(crate) fn last(&mut self) -> &mut Frame {
+        self.frames.last_mut().expect("the walk is somewhere")
     }
 
-    pub(crate) fn run(mut self) {
-        let root = self.store.root.reopen().and_then(|dir| Ok((Meta::of(&dir)?, dir)));
-        let mut flow = match root {
-            Ok((meta, dir)) => self.enter(dir, &meta),
+    /// Lets go of the descriptors that can be had again.
+    pub(crate) fn rest(&mut self) {
+        let last = self.frames.len().saturating_sub(1);
+        self.frames[..last].iter_mut().skip(1).filter(|frame| frame.join.is_none()).for_each(|frame| frame.dir = None);
+    }
+
+    /// Takes some folders off it, for somebody else: of the uppermost directory that has any, where they are likely to
+    /// be the most work. So nobody has to wait with folders left above.
+    fn share(&mut self, join: impl FnOnce() -> Option<Arc<Join>>) -> Option<Self> {
+        let last = self.frames.len().checked_sub(1)?;
+        for (index, frame) in self.frames.iter_mut().enumerate() {
+            let Some(dir) = &frame.dir else { continue };
+            if frame.folders.is_empty() || (index == last && frame.folders.is_single()) {
+                continue;
+            }
+            let join = match (index, &self.join, &frame.join) {
+                (0, Some(join), _) | (_, _, Some(join)) => Arc::clone(join),
+                _ => Arc::clone(frame.join.insert(join()?)),
+            };
+            join.begin();
+            let first = Frame {
+                dir: Some(Arc::clone(dir)),
+                identity: frame.identity,
+                stamp: None,
+                path_len: frame.path_len,
+                below: frame.below,
+                folders: frame.folders.take_half(),
+                survivors: false,
+                join: None,
+            };
+            let path = self.path[..frame.path_len].to_vec();
+            return Some(Self { frames: vec![first], path, join: Some(join) });
+        }
+        None
+    }
+}
+
+impl<'scope, 'env> Walk<'scope, 'env> {
+    pub(crate) fn new(hand: Hand<'scope, 'env>) -> Self {
+        Self { hand, reader: Reader::new(hand), way: Way::default(), entered: 0 }
+    }
+
+    /// The way through everything, with the root read.
+    pub(crate) fn at_root(&mut self) -> Option<Way> {
+        let root = self.hand.store.root.reopen().and_then(|dir| Ok((Meta::of(&dir)?, dir)));
+        match root {
+            Ok((meta, dir)) => {
+                self.enter(dir, &meta);
+                Some(std::mem::take(&mut self.way))
+            }
             Err(error) => {
                 self.fault(&in_words(error));
+                None
+            }
+        }
+    }
+
+    /// Goes a way until it comes to its end, or has to wait for what was handed over of it.
+    pub(crate) fn run(&mut self, way: Way) {
+        self.way = way;
+        while !self.hand.crew.is_over() {
+            if self.hand.visitor.wants_to_stop() {
+                self.hand.crew.end();
                 return;
             }
-        };
-        while flow.is_continue() {
-            let Some(here) = self.frames.last_mut() else { break };
-            flow = match here.folders.pop() {
+            if self.hand.crew.is_hungry()
+                && let Some(part) = self.way.share(|| self.hand.crew.join())
+            {
+                self.hand.crew.hand_folders(part);
+            }
+            match self.last().folders.pop() {
                 Some(name) => self.descend(&name),
-                None => self.climb(),
-            };
+                None if !self.settle() => return,
+                None if self.way.frames.len() > 1 => self.climb(),
+                None if !self.arrive() => return,
+                None => {}
+            }
+        }
+    }
+
+    /// Whether all is settled that was handed over of the last frame. If not, somebody else goes on here.
+    fn settle(&mut self) -> bool {
+        let Some(join) = self.last().join.take() else { return true };
+        match join.settled_or_park(self.hand.crew, &mut self.way) {
+            Some(survivors) => {
+                self.last().survivors |= survivors;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The end of a way. Whether there is another one to go on with: that for which this one was the last part.
+    fn arrive(&mut self) -> bool {
+        let survivors = self.last().survivors;
+        let Some(join) = self.way.join.take() else {
+            self.hand.crew.end();
+            return false;
+        };
+        match join.settle(self.hand.crew, survivors) {
+            Some(way) => {
+                self.way = way;
+                true
+            }
+            None => false,
         }
     }
 
     /// Opens a directory below the last frame and reads it.
-    fn descend(&mut self, name: &CString) -> ControlFlow<()> {
-        let len = self.path.len();
+    fn descend(&mut self, name: &CString) {
+        let path = &mut self.way.path;
+        let len = path.len();
         if len > 0 {
-            self.path.push(b'/');
+            path.push(b'/');
         }
-        self.path.extend_from_slice(name.as_bytes());
+        path.extend_from_slice(name.as_bytes());
 
         let opened = entry::open_dir(self.here(), name).and_then(|dir| Ok((Meta::of(&dir)?, dir)));
         let kept = match opened {
-            Ok((meta, dir)) if meta.mount == self.store.root.mount() && !self.store.spared.contains(&meta.id) => {
-                return self.enter(dir, &meta);
-            }
+            Ok((meta, dir)) if self.is_ours_to_enter(&meta) => return self.enter(dir, &meta),
             Ok(_) => {
-                self.visitor.seen(Seen { left_alone: 1, ..Seen::default() });
+                self.hand.visitor.seen(Seen { left_alone: 1, ..Seen::default() });
                 true
             }
             Err(Errno::NOENT) => false,
@@ -94,94 +204,108 @@ impl<'a> Walk<'a> {
                 true
             }
         };
-        self.path.truncate(len);
+        self.way.path.truncate(len);
         self.last().survivors |= kept;
-        ControlFlow::Continue(())
+    }
+
+    fn is_ours_to_enter(&self, meta: &Meta) -> bool {
+        meta.mount == self.hand.store.root.mount() && !self.hand.store.spared.contains(&meta.id)
     }
 
     /// Makes a directory the last frame and reads it. Its path is in place already.
-    fn enter(&mut self, dir: OwnedFd, meta: &Meta) -> ControlFlow<()> {
-        let below = Depth(u32::try_from(self.frames.len()).unwrap_or(u32::MAX).saturating_add(1));
-        let contents = self.reader.read(dir.as_fd(), &self.path, below);
-        self.frames.push(Frame {
+    fn enter(&mut self, dir: OwnedFd, meta: &Meta) {
+        let dir = Arc::new(dir);
+        let below = self.way.frames.last().map_or(Depth::FLAT, |above| Depth(above.below.0.saturating_add(1)));
+        self.entered = self.entered.saturating_add(1);
+        if self.entered == MANY {
+            self.hand.start();
+        }
+        let contents = self.reader.read(&dir, &self.way.path, below);
+        self.way.frames.push(Frame {
             dir: Some(dir),
             identity: meta.identity(),
-            stamp: meta.stamp(self.store.policy.stamp),
-            path_len: self.path.len(),
+            stamp: meta.stamp(self.hand.store.policy.stamp),
+            path_len: self.way.path.len(),
+            below,
             folders: contents.folders,
             survivors: contents.survivors,
+            join: None,
         });
-        let deepest = self.frames.len() - 1;
-        if deepest > OPEN {
-            self.frames[deepest - OPEN].dir = None;
+        let deepest = self.way.frames.len() - 1;
+        let keeps = self.hand.crew.keeps();
+        if deepest > keeps {
+            // Those that are deeper than this one were kept while there were fewer workers.
+            let first = deepest.saturating_sub(OPEN).max(1);
+            let given_up = self.way.frames[first..=deepest - keeps].iter_mut().filter(|frame| frame.join.is_none());
+            given_up.for_each(|frame| frame.dir = None);
         }
-        contents.flow
     }
 
     /// Leaves the last frame for the one above it, and offers it for removal if nothing is left in it.
-    fn climb(&mut self) -> ControlFlow<()> {
-        let done = self.frames.pop().expect("the walk climbs from a frame");
-        let Some(above) = self.frames.last_mut() else { return ControlFlow::Break(()) };
+    fn climb(&mut self) {
+        let done = self.way.frames.pop().expect("the walk climbs from a frame");
+        let above = self.last();
         if above.dir.is_none() {
             let below = done.dir.as_ref().expect("the last frame has its descriptor");
-            above.dir = reopen_above(below.as_fd(), FileId::from(&above.identity));
+            above.dir = reopen_above(below.as_fd(), FileId::from(&above.identity)).map(Arc::new);
             if above.dir.is_none() {
-                self.lose_sight();
-                return ControlFlow::Continue(());
+                return self.lose_sight();
             }
         }
-        let flow = self.offer_empty(&done);
+        self.offer_empty(&done);
         let parent_len = self.last().path_len;
-        self.path.truncate(parent_len);
-        flow
+        self.way.path.truncate(parent_len);
     }
 
-    fn offer_empty(&mut self, done: &Frame) -> ControlFlow<()> {
+    fn offer_empty(&mut self, done: &Frame) {
         let stamp = match done.stamp {
-            Some(stamp) if self.store.policy.empty_dirs == EmptyDirs::Judge && !done.survivors => stamp,
+            Some(stamp) if self.hand.store.policy.empty_dirs == EmptyDirs::Judge && !done.survivors => stamp,
             _ => {
                 self.last().survivors = true;
-                return ControlFlow::Continue(());
+                return;
             }
         };
         let parent_len = self.last().path_len;
-        let (folder, name) = self.path.split_at(parent_len);
+        let (folder, name) = self.way.path.split_at(parent_len);
         let name = CString::new(name.strip_prefix(b"/").unwrap_or(name)).expect("names hold no NUL");
         let mut batch =
             EmptyDirectory { parent: self.here(), folder, name: &name, identity: done.identity, stamp, gone: false };
-        let flow = self.visitor.batch(&mut batch);
+        let flow = self.hand.visitor.batch(&mut batch);
         let kept = !batch.gone;
         self.last().survivors |= kept;
-        flow
+        if flow == ControlFlow::Break(()) {
+            self.hand.crew.end();
+        }
     }
 
     /// Gives up all frames whose descriptors cannot be had again, down to one that still has its own.
     fn lose_sight(&mut self) {
         while self.last().dir.is_none() {
-            self.frames.pop();
+            self.way.frames.pop();
         }
         self.last().survivors = true;
 
         // Named is the uppermost of what is given up: the folder right below the frame that is left.
         let len = self.last().path_len;
-        if let Some(end) = self.path.iter().skip(len + 1).position(|byte| *byte == b'/') {
-            self.path.truncate(len + 1 + end);
+        let path = &mut self.way.path;
+        if let Some(end) = path.iter().skip(len + 1).position(|byte| *byte == b'/') {
+            path.truncate(len + 1 + end);
         }
         self.fault("moved away while it was swept; what is left in it is up to the next run");
-        self.path.truncate(len);
+        self.way.path.truncate(len);
     }
 
     fn here(&self) -> BorrowedFd<'_> {
-        let last = self.frames.last().expect("the walk is somewhere");
+        let last = self.way.frames.last().expect("the walk is somewhere");
         last.dir.as_ref().expect("the last frame has its descriptor").as_fd()
     }
 
     fn last(&mut self) -> &mut Frame {
-        self.frames.last_mut().expect("the walk is somewhere")
+        self.way.last()
     }
 
     fn fault(&self, error: &str) {
-        self.visitor.fault(Fault { name: Name { folder: b"", last: &self.path }, error });
+        self.hand.visitor.fault(Fault { name: Name { folder: b"", last: &self.way.path }, error });
     }
 }
 

@@ -12,7 +12,7 @@ use cleanup_core::pattern::Patterns;
 use cleanup_core::policy::{Depth, FilePolicy};
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_fs_store::{Hint, Store, Watch};
-use common::{file, policy, run};
+use common::{HOUR, file, policy, run};
 
 fn removed(policy: &FilePolicy, paths: &[&str]) -> u64 {
     let store = Store::open(policy, Vec::new()).unwrap();
@@ -53,6 +53,20 @@ fn only_what_is_picked_goes_and_only_if_the_walk_would_take_it() {
         assert!(tree.path().join(kept).symlink_metadata().is_ok(), "{kept}");
     }
     assert_eq!(removed(&policy, &["b.svg"]), 1);
+}
+
+#[test]
+fn many_files_are_picked_by_several_workers() {
+    let tree = tempfile::tempdir().unwrap();
+    let paths: Vec<String> = (0..3000).map(|index| format!("folder-{}/file-{index}", index % 7)).collect();
+    for path in &paths {
+        file(&tree.path().join(path), 2 * HOUR);
+    }
+    let policy = policy(tree.path());
+    let all: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
+    let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(common::jobs(3));
+    let tally = sweep(&store.pick(&all), &policy.rule, &common::run(), Mode::Apply, &());
+    assert_eq!((tally.counts.scanned, tally.counts.removed, tally.errors_total), (3000, 3000, 0));
 }
 
 /// Everything that is hinted at, in words, in its order.

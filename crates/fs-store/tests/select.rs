@@ -16,7 +16,7 @@ use cleanup_core::policy::{Archives, Depth, EmptyDirs, FilePolicy, Policy, Stamp
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_fs_store::Store;
-use common::{HOUR, apply, file, now, plan, policy, run, set_modified, tree};
+use common::{CREWS, HOUR, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
 struct Folder(tempfile::TempDir);
@@ -130,13 +130,14 @@ fn oracle(policy: &FilePolicy) -> BTreeSet<PathBuf> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn exactly_what_the_oracle_names_is_removed(
         entries in prop::collection::vec(entry(), 0..40),
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         include_archives in any::<bool>(),
+        crew in prop::sample::select(&CREWS),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let victim = file(&outside.path().join("victim.svg"), 100 * HOUR);
@@ -148,9 +149,9 @@ proptest! {
 
         let before = tree(root.path());
         let due = oracle(&policy);
-        let planned = plan(&policy);
+        let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
         prop_assert_eq!(&tree(root.path()), &before, "a plan changes nothing");
-        let swept = apply(&policy);
+        let swept = sweep_with(jobs(crew), &policy, Mode::Apply);
 
         let expected: BTreeSet<PathBuf> = before.difference(&due).cloned().collect();
         prop_assert_eq!(tree(root.path()), expected);
@@ -163,14 +164,17 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_foretells_the_empty_directories(entries in prop::collection::vec(entry(), 0..40)) {
+    fn a_plan_foretells_the_empty_directories(
+        entries in prop::collection::vec(entry(), 0..40),
+        crew in prop::sample::select(&CREWS),
+    ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         grow(root.path(), outside.path(), &entries);
         age_folders(root.path());
 
         let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
-        let planned = plan(&policy);
-        let swept = apply(&policy);
+        let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
+        let swept = sweep_with(jobs(crew), &policy, Mode::Apply);
         prop_assert_eq!(planned.counts.dirs_due, swept.counts.dirs_removed);
         let emptied = walkdir::WalkDir::new(root.path()).min_depth(1).into_iter().filter(|entry| {
             let entry = entry.as_ref().unwrap();
@@ -234,13 +238,15 @@ fn every_stamp_has_its_own_meaning() {
 
 #[test]
 fn more_names_than_one_batch_holds_are_all_swept() {
-    let root = tempfile::tempdir().unwrap();
-    for index in 0..20_000 {
-        let path = root.path().join(format!("file-{index}"));
-        File::create(&path).unwrap();
-        set_modified(&path, now() - if index % 2 == 0 { 2 * HOUR } else { HOUR / 2 });
+    for crew in CREWS {
+        let root = tempfile::tempdir().unwrap();
+        for index in 0..20_000 {
+            let path = root.path().join(format!("file-{index}"));
+            File::create(&path).unwrap();
+            set_modified(&path, now() - if index % 2 == 0 { 2 * HOUR } else { HOUR / 2 });
+        }
+        let tally = sweep_with(jobs(crew), &policy(root.path()), Mode::Apply);
+        assert_eq!((tally.counts.scanned, tally.counts.removed), (20_000, 10_000), "{crew} workers");
+        assert_eq!(tree(root.path()).len(), 10_000, "{crew} workers");
     }
-    let tally = apply(&policy(root.path()));
-    assert_eq!((tally.counts.scanned, tally.counts.removed), (20_000, 10_000));
-    assert_eq!(tree(root.path()).len(), 10_000);
 }

@@ -282,7 +282,7 @@ impl Sweeps {
             let plan = flight.written.clone();
             tokio::task::spawn_blocking(move || match plan {
                 None => engine.sweep(&request, &*watcher).map_err(|error| error.to_string()),
-                Some(plan) => engine.apply_plan(&plan, request.run_id, &*watcher).map_err(|error| error.to_string()),
+                Some(plan) => engine.apply_plan(&plan, &request, &*watcher).map_err(|error| error.to_string()),
             })
         };
         let report = match sweep.await {

@@ -10,13 +10,14 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::fixture::{Folders, MAX_AGE, Named, PATTERN};
-use super::sweep::Scenario;
+use super::sweep::{MEMORY, STARTING, Scenario};
 use crate::shell::{find, top};
 
 /// A program that can sweep.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(crate) enum Contender {
     Cleanup,
+    Cleanup2,
     Find,
     Tmpfiles,
     Fd,
@@ -37,7 +38,8 @@ impl Contender {
     /// As it is called in tables.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Cleanup => "cleanup",
+            Self::Cleanup => "cleanup, 1 worker",
+            Self::Cleanup2 => "cleanup, 2 workers",
             Self::Find => "find",
             Self::Tmpfiles => "systemd-tmpfiles",
             Self::Fd => "fd",
@@ -49,10 +51,15 @@ impl Contender {
         }
     }
 
+    /// Whether it is what is measured, and not what it is measured by.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Cleanup | Self::Cleanup2)
+    }
+
     /// The program, or nothing where it is not installed.
     pub(crate) fn program(self, bench: &Bench<'_>) -> Option<PathBuf> {
         match self {
-            Self::Cleanup => Some(bench.release.join("cleanup")),
+            Self::Cleanup | Self::Cleanup2 => Some(bench.release.join("cleanup")),
             Self::Find => find("find"),
             Self::Tmpfiles => find("systemd-tmpfiles"),
             Self::Fd => find("fd").or_else(|| find("fdfind")),
@@ -68,7 +75,7 @@ impl Contender {
         let flag = match self {
             Self::Find | Self::Tmpfiles | Self::Fd | Self::Script => "--version",
             Self::Tmpreaper => "-V",
-            Self::Cleanup | Self::Baseline | Self::Floor | Self::Floor2 => return None,
+            Self::Cleanup | Self::Cleanup2 | Self::Baseline | Self::Floor | Self::Floor2 => return None,
         };
         let output = Command::new(program).arg(flag).output().ok()?;
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -79,7 +86,8 @@ impl Contender {
     /// Whether it can be told what this scenario asks for.
     pub(crate) fn can_do(self, scenario: &Scenario) -> bool {
         let selects_by_name = !matches!(self, Self::Tmpfiles | Self::Tmpreaper);
-        selects_by_name || scenario.fixture.named == Named::All
+        let is_measured = scenario.name != MEMORY || self.is_ours() || self == Self::Find;
+        is_measured && (selects_by_name || scenario.fixture.named == Named::All)
     }
 
     /// Adds the arguments for one sweep of `root`.
@@ -89,10 +97,18 @@ impl Contender {
         let minutes = format!("+{}", MAX_AGE.as_secs() / 60);
         let hours = format!("{}h", MAX_AGE.as_secs() / 3600);
         match self {
-            Self::Cleanup => {
+            Self::Cleanup | Self::Cleanup2 => {
                 let policy = format!("root = '{}'\ninclude = [\"{PATTERN}\"]\nmax_age = \"{hours}\"", root.display());
-                let config = format!("[files.bench]\n{policy}\nrecursive = {}\n", !flat);
-                command.arg("-c").arg(paper(bench, "cleanup.toml", &config)?).args(["sweep", "-q"]);
+                // By a name of its own for each tree: the same rule over another root would be held back as changed.
+                let name = root.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+                // Nobody else remembers its runs either; what that costs is the same for any number of files.
+                let state = "[state]\nurl = \"none\"\n";
+                let config = format!("[files.{name}]\n{policy}\nrecursive = {}\n\n{state}", !flat);
+                let jobs = if self == Self::Cleanup { "1" } else { "2" };
+                command.arg("-c").arg(paper(bench, "cleanup.toml", &config)?).args(["sweep", "-q", "--jobs", jobs]);
+                if scenario.name == STARTING {
+                    command.arg("--dry-run");
+                }
             }
             Self::Find => {
                 let depth: &[&str] = if flat { &["-maxdepth", "1"] } else { &[] };

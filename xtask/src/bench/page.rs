@@ -13,7 +13,8 @@ use comfy_table::{CellAlignment, Table};
 
 use super::contenders::Contender;
 use super::fixture::Folders;
-use super::sweep::{Cost, Outcome};
+use super::goals;
+use super::sweep::{Cost, Outcome, Scenario};
 
 const TITLE: &str = "# Benchmarks\n\nRatios within one run say something; milliseconds do not travel.\n";
 
@@ -47,7 +48,7 @@ impl std::fmt::Display for Facts {
 }
 
 /// One scenario: a heading and a table, the fastest first.
-pub(crate) fn section(outcome: &Outcome) -> String {
+pub(crate) fn section(outcome: &Outcome, facts: &Facts) -> String {
     let fixture = &outcome.scenario.fixture;
     let folders = match fixture.folders {
         Folders::Flat => String::new(),
@@ -85,7 +86,14 @@ pub(crate) fn section(outcome: &Outcome) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("### {}: {}\n\n{size}.\n\n{}", outcome.scenario.name, outcome.scenario.what, with_alignment(&table))
+    let Scenario { name, what, .. } = outcome.scenario;
+    let mut text = format!("### {name}: {what}\n\n{size}.\n\n{}", with_alignment(&table));
+    let goals = goals::goals(name, &facts.file_system);
+    let lines: Vec<_> = goals.iter().filter_map(|goal| goal.reached(outcome)).map(|line| line.to_string()).collect();
+    if !lines.is_empty() {
+        write!(text, "\n\n{}", lines.join("\n")).expect("a string takes everything");
+    }
+    text
 }
 
 /// Replaces what an earlier run wrote, or begins the page.
@@ -100,21 +108,22 @@ pub(crate) fn write(page: &Path, bench: &str, body: &str) -> Result<()> {
 }
 
 /// What the bench of sweeps has to say.
-pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], files: u64, runs: u64) -> String {
+pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], command: &str, runs: u64) -> String {
     let mut text = format!(
         "## Sweeping files\n\n\
-         ```console,no-run\n$ cargo xtask bench sweep --files {files} --runs {runs}\n```\n\n\
+         ```console,no-run\n$ {command}\n```\n\n\
          {facts}, warm cache, empty files, medians of {runs} runs.\n\
          Peers: {}.\n\
-         A number in *against* says how many times as long it took.\n\
+         A number in *against* says how many times as long it took; goals are about the best run of each.\n\
          The floor makes the bare system calls, without reports, second looks or safety.\n\
          The Python script and the program with walkdir and globset are what one would write in an afternoon.\n\
          After each run exactly the due files were gone.\n\
+         cleanup remembers nothing here (`[state] url = \"none\"`), as its peers; a run that is remembered takes some writes to the disk more, however many files there are.\n\
          systemd-tmpfiles and tmpreaper select by age alone, and sit S5 out.\n",
         facts.versions.join(", "),
     );
     for outcome in outcomes {
-        write!(text, "\n{}\n", section(outcome)).expect("a string takes everything");
+        write!(text, "\n{}\n", section(outcome, facts)).expect("a string takes everything");
     }
     text
 }

@@ -25,7 +25,10 @@ pub(crate) struct Args {
     /// Sweeps by each contender in each scenario
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-    /// Where the trees are made
+    /// Large trees, more runs, and five million files for the memory: a quarter of an hour
+    #[arg(long, conflicts_with_all = ["files", "runs"])]
+    full: bool,
+    /// Where the trees are made; a folder of /dev/shm tells of tmpfs
     #[arg(long, default_value = "target")]
     dir: PathBuf,
     /// Only these scenarios: S1,S4
@@ -62,13 +65,33 @@ pub(crate) struct Outcome {
     pub(crate) costs: Vec<(Contender, Vec<Cost>)>,
 }
 
-fn scenarios(files: u64) -> Vec<Scenario> {
+impl Args {
+    fn files(&self) -> u64 {
+        if self.full { 1_000_000 } else { self.files }
+    }
+
+    fn runs(&self) -> u64 {
+        if self.full { 5 } else { self.runs }
+    }
+}
+
+/// The scenario of an empty folder, as a dry run.
+pub(crate) const STARTING: &str = "S0";
+
+/// The scenario that is about memory alone.
+pub(crate) const MEMORY: &str = "S7";
+
+/// As many as nobody has in one folder, until somebody has.
+const MANY_FILES: u64 = 5_000_000;
+
+fn scenarios(args: &Args) -> Vec<Scenario> {
+    let files = args.files();
     let all = |folders, files, due| Fixture { folders, files, due, named: Named::All };
     let named_few = Fixture { folders: Folders::Flat, files, due: Due::None, named: Named::OneInAHundred };
     let (fifth, folders, tiny) = (files / 5, files / 1_000, files / 50);
     #[rustfmt::skip]
     let list = [
-        ("S0", "an empty directory: starting up",     all(Folders::Flat, 0, Due::None)),
+        (STARTING, "an empty directory: starting up",     all(Folders::Flat, 0, Due::None)),
         ("S1", "one directory, none due",             all(Folders::Flat, files, Due::None)),
         ("S2", "one directory, all due",              all(Folders::Flat, fifth, Due::All)),
         ("S3", "one directory, every other due",      all(Folders::Flat, fifth, Due::EveryOther)),
@@ -76,14 +99,15 @@ fn scenarios(files: u64) -> Vec<Scenario> {
         ("S5", "one directory, none due, the pattern names one in a hundred", named_few),
         ("S6", "directories of two files, none due",  all(Folders::Below(tiny), 2 * tiny, Due::None)),
     ];
-    list.map(|(name, what, fixture)| Scenario { name, what, fixture }).into()
+    let memory = args.full.then(|| (MEMORY, "memory, none due", all(Folders::Flat, MANY_FILES, Due::None)));
+    list.into_iter().chain(memory).map(|(name, what, fixture)| Scenario { name, what, fixture }).collect()
 }
 
 /// Runs the chosen scenarios, prints the figures, and writes them into `docs/benchmarks.md`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let takes_part = |contender: &Contender| args.only.is_empty() || args.only.contains(contender);
     // All from the same release profile, as they would be shipped.
-    if takes_part(&Contender::Cleanup) {
+    if Contender::value_variants().iter().any(|contender| contender.is_ours() && takes_part(contender)) {
         shell::run(&mut cargo(&["build", "--release", "-p", "cleanup-cli"]))?;
     }
     shell::run(&mut cargo(&["build", "--release", "-p", "xtask", "--examples"]))?;
@@ -110,22 +134,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         })
         .collect();
 
+    let facts = page::Facts::gather(&folder, &contenders)?;
     let mut outcomes = Vec::new();
-    for scenario in scenarios(args.files) {
+    for scenario in scenarios(args) {
         if args.scenarios.is_empty() || args.scenarios.iter().any(|name| name.eq_ignore_ascii_case(scenario.name)) {
             let start = Instant::now();
-            let outcome = play(scenario, &contenders, args.runs, &bench)?;
-            println!("\n{}", page::section(&outcome));
+            let outcome = play(scenario, &contenders, args.runs(), &bench)?;
+            println!("\n{}", page::section(&outcome, &facts));
             println!("({:.0} s)", start.elapsed().as_secs_f32());
             outcomes.push(outcome);
         }
     }
-    let facts = page::Facts::gather(&folder, &contenders)?;
     fs::remove_dir_all(&folder)?;
     let whole = args.only.is_empty() && args.scenarios.is_empty();
     if whole && !args.no_page {
         let page = top().join("docs/benchmarks.md");
-        page::write(&page, "sweep", &page::sweeps(&facts, &outcomes, args.files, args.runs))?;
+        let size = if args.full { "--full".to_owned() } else { format!("--files {} --runs {}", args.files, args.runs) };
+        let command = format!("cargo xtask bench sweep {size}");
+        page::write(&page, "sweep", &page::sweeps(&facts, &outcomes, &command, args.runs()))?;
         println!("\nwritten to docs/benchmarks.md");
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Values on the command line, checked where they are read: what comes out needs no second look.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use cleanup_core::duration;
@@ -25,6 +26,12 @@ pub(super) fn hours(text: &str) -> Result<MaxAge, String> {
         return Err("expected a number of hours such as `24` or `0.5`".to_owned());
     }
     positive(duration::parse_hours(text).map_err(|error| error.to_string())?)
+}
+
+/// `4`: workers.
+pub(super) fn jobs(text: &str) -> Result<NonZero<usize>, String> {
+    let jobs = text.parse().ok().filter(|jobs: &NonZero<usize>| jobs.get() <= 64);
+    jobs.ok_or_else(|| "expected a number from 1 to 64".to_owned())
 }
 
 /// `temp-svgs=30m`.

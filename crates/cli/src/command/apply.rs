@@ -1,7 +1,9 @@
 //! `cleanup apply`: removes exactly what a plan names.
 
+use std::num::NonZero;
 use std::path::Path;
 
+use cleanup_engine::Request;
 use cleanup_engine::plan::Plan;
 
 use super::sweep;
@@ -12,11 +14,17 @@ use crate::failure::Failure;
 use crate::render::place::Places;
 use crate::render::problem::Problem;
 
-pub(super) fn run(global: &Global, plan: &Path, console: &mut Console) -> Result<Code, Failure> {
+pub(super) fn run(
+    global: &Global,
+    plan: &Path,
+    jobs: Option<NonZero<usize>>,
+    console: &mut Console,
+) -> Result<Code, Failure> {
     let engine = super::open(global)?;
     let plan = Plan::open(plan)?;
     let places = Places::from_here(engine.config());
-    let (applied, first) = sweep::watched(&places, console, |watcher| engine.apply_plan(&plan, None, watcher));
+    let request = Request { jobs, ..Request::default() };
+    let (applied, first) = sweep::watched(&places, console, |watcher| engine.apply_plan(&plan, &request, watcher));
     let report = applied?;
     if console.format == Format::Json {
         console.out.document(&report);

@@ -23,7 +23,7 @@ use crate::render::place::Places;
 use crate::render::problem::Problem;
 
 pub(super) fn run(global: &Global, args: PlanArgs, console: &mut Console) -> Result<Code, Failure> {
-    let PlanArgs { policies, out, valid_for, detailed_exitcode, include_archives, max_age } = args;
+    let PlanArgs { policies, out, valid_for, detailed_exitcode, include_archives, max_age, jobs } = args;
     let to_stdout = out == Path::new("-");
     if to_stdout && console.format == Format::Json {
         return Err(Failure::Usage("with `-o -` the plan itself is on stdout; `--json` needs a file".to_owned()));
@@ -31,7 +31,7 @@ pub(super) fn run(global: &Global, args: PlanArgs, console: &mut Console) -> Res
     let engine = super::open(global)?;
     let places = Places::from_here(engine.config()).with_ages(max_age.clone());
     let max_age = max_age.into_iter().map(|age| (age.policy, age.max_age)).collect();
-    let request = Request { policies, include_archives, max_age, ..Request::default() };
+    let request = Request { policies, include_archives, max_age, jobs, ..Request::default() };
     let write = |watcher: &dyn Watcher| write(&engine, &request, valid_for, &out, watcher);
     let (report, summary, first) = if to_stdout {
         let (report, summary) = write(&())?;

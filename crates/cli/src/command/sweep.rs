@@ -42,6 +42,7 @@ pub(super) fn run(
         max_age: ages.iter().map(|age| (age.policy.clone(), age.max_age)).collect(),
         at: flags.at,
         force: flags.force,
+        jobs: flags.jobs,
         ..Request::default()
     };
     let places = Places::from_here(engine.config()).with_ages(ages);

@@ -149,6 +149,22 @@ fn errors_in_a_row_end_a_hopeless_run() {
 }
 
 #[test]
+fn a_run_that_takes_too_long_ends_and_the_next_one_goes_on() {
+    let world = World::with_policy("max_runtime = \"1ms\"");
+    for index in 0..5000 {
+        world.file(format!("out/{index}.tmp"), 2 * HOUR);
+    }
+    // No machine looks at so many in a thousandth of a second, and each run takes one at least.
+    let ended = world.run("");
+    ended.exits(3);
+    assert!(ended.err.contains("max_runtime = \"1ms\" is reached"), "{ended}");
+    let left = world.left("out").len();
+    assert!((1..5000).contains(&left), "{left}");
+    world.run("");
+    assert!(world.left("out").len() < left);
+}
+
+#[test]
 fn something_mounted_over_the_root_is_held() {
     let world = with_history("");
     let out = world.path("out");

@@ -5,12 +5,12 @@ use crate::candidate::{Candidate, Class};
 use crate::store::{Outcome, Seen};
 use crate::verdict::{Keep, Verdict};
 
-/// What one worker has counted so far. Adding tallies in any order gives the same counts.
+/// What one worker has counted so far. Adding tallies in any order gives the same counts, and the same errors.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// The counts.
     pub counts: Counts,
-    /// The first [`MAX_ERRORS`] failed items.
+    /// Failed items: the first [`MAX_ERRORS`] by path, and maybe some that come later.
     pub errors: Vec<ItemError>,
     /// How many items failed.
     pub errors_total: u64,
@@ -87,8 +87,15 @@ impl Tally {
     /// Counts an item that could not be looked at or removed.
     pub fn failed(&mut self, error: ItemError) {
         self.errors_total += 1;
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push(error);
+        self.errors.push(error);
+        self.keep_first_errors();
+    }
+
+    /// By path and not by time: which worker comes first is chance.
+    fn keep_first_errors(&mut self) {
+        if self.errors.len() >= 2 * MAX_ERRORS {
+            self.errors.sort_by(|a, b| a.path.cmp(&b.path));
+            self.errors.truncate(MAX_ERRORS);
         }
     }
 
@@ -132,7 +139,7 @@ impl Tally {
         a.deferred += b.deferred;
         self.errors_total += other.errors_total;
         self.stopped = self.stopped.take().or(other.stopped);
-        let room = MAX_ERRORS.saturating_sub(self.errors.len());
-        self.errors.extend(other.errors.into_iter().take(room));
+        self.errors.extend(other.errors);
+        self.keep_first_errors();
     }
 }

@@ -35,15 +35,17 @@ impl Engine {
     /// A person has read the plan, so the brakes that look at its size are not asked again; a doubtful clock and another
     /// file system below the root hold it back as they do a sweep.
     ///
-    /// `run_id` is the id that the report is to have; `None` for a new one.
-    pub fn apply_plan(&self, plan: &Plan, run_id: Option<String>, watcher: &dyn Watcher) -> Result<Report, PlanError> {
+    /// Of the request only who asks, the id of the report and the number of workers count: the rest is in the plan.
+    pub fn apply_plan(&self, plan: &Plan, request: &Request, watcher: &dyn Watcher) -> Result<Report, PlanError> {
         self.accepts(plan)?;
         let request = Request {
             policies: plan.header.policies.clone(),
             mode: Mode::Apply,
             include_archives: plan.header.include_archives,
             max_age: plan.header.max_age.iter().filter_map(age).collect(),
-            run_id,
+            run_id: request.run_id.clone(),
+            trigger: request.trigger,
+            jobs: request.jobs,
             ..Request::default()
         };
         let id = request.run_id.clone().unwrap_or_else(engine::run_id);
@@ -54,8 +56,14 @@ impl Engine {
         let mut chunks = Chunks { lines: plan.lines(), next: None, failure: None };
         while let Some((name, cutoffs)) = chunks.section() {
             let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
-            let turn =
-                Turn { mode: Mode::Apply, doubts: Doubts::Reviewed(jump.as_ref()), at: None, run_id: &id, watcher };
+            let turn = Turn {
+                mode: Mode::Apply,
+                doubts: Doubts::Reviewed(jump.as_ref()),
+                at: None,
+                run_id: &id,
+                jobs: request.jobs(),
+                watcher,
+            };
             watcher.begins(&name);
             let extent = Extent::Planned(&mut chunks);
             let mut report = self.run_one(&adjusted(policy, &request), turn, extent, Some(cutoffs), &mut memory).report;

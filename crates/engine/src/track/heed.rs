@@ -93,6 +93,10 @@ impl Visitor for Asking<'_> {
     fn seen(&self, seen: Seen) {
         self.visitor.seen(seen);
     }
+
+    fn wants_to_stop(&self) -> bool {
+        self.visitor.wants_to_stop()
+    }
 }
 
 impl Batch for Asked<'_> {

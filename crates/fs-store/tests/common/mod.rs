@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,7 @@ use cleanup_core::policy::{
 };
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::Store;
+use cleanup_fs_store::{Jobs, Store};
 
 pub const HOUR: Duration = Duration::from_hours(1);
 
@@ -76,6 +77,18 @@ pub fn apply_watched(policy: &FilePolicy, observer: &dyn Observer) -> Tally {
 pub fn plan(policy: &FilePolicy) -> Tally {
     let store = Store::open(policy, Vec::new()).unwrap();
     sweep(&store, &policy.rule, &run(), Mode::Plan, &())
+}
+
+/// One, as many as most machines have at least, and more than most trees have work for.
+pub const CREWS: [usize; 3] = [1, 2, 8];
+
+pub fn jobs(number: usize) -> Jobs {
+    Jobs::Fixed(NonZero::new(number).unwrap())
+}
+
+pub fn sweep_with(jobs: Jobs, policy: &FilePolicy, mode: Mode) -> Tally {
+    let store = Store::open(policy, Vec::new()).unwrap().with_jobs(jobs);
+    sweep(&store, &policy.rule, &run(), mode, &())
 }
 
 /// Makes a file, with its folders, that was last written so long before [`now`].

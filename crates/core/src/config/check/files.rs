@@ -284,6 +284,8 @@ impl Check<'_> {
             max_removals: raw.max_removals,
             max_removal_percent: raw.max_removal_percent.as_ref().map(|percent| percent.value),
             max_consecutive_errors: raw.max_consecutive_errors.map(|max| u32::try_from(max).unwrap_or(u32::MAX).max(1)),
+            max_runtime: (raw.max_runtime.as_ref())
+                .and_then(|time| self.positive("max_runtime", time, "the run would end before it began")),
         }
     }
 }

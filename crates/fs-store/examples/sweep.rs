@@ -1,0 +1,31 @@
+//! A sweep without anything around it, for `cargo xtask bench instructions` and for profiles: `sweep CONFIG JOBS`.
+//!
+//! It sweeps the first policy of the file by the clock of the machine, and remembers nothing. A profile of it shows the
+//! store and the judge alone; and callgrind, which hides what the kernel maps into every process, can run it.
+
+use std::error::Error;
+use std::num::NonZero;
+use std::path::Path;
+use std::time::SystemTime;
+
+use cleanup_core::config::{Config, Source};
+use cleanup_core::judge::Run;
+use cleanup_core::moment::Moment;
+use cleanup_core::sweep::{Mode, sweep};
+use cleanup_fs_store::{Jobs, Store};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, path, jobs] = args.as_slice() else { return Err("usage: sweep CONFIG JOBS".into()) };
+    let text = std::fs::read_to_string(path)?;
+    let folder = Path::new(path).parent().unwrap_or(Path::new("/"));
+    let config = Config::load(&Source { name: path, text: &text, folder }, &|_| None)?;
+    let policy = config.files.first().ok_or("no policy for files")?;
+    let jobs = NonZero::new(jobs.parse()?).map_or(Jobs::Adaptive, Jobs::Fixed);
+
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let run = Run::at(Moment::EPOCH.plus(now));
+    let store = Store::open(policy, Vec::new())?.with_jobs(jobs);
+    let tally = sweep(&store, &policy.rule, &run, Mode::Apply, &());
+    if tally.errors_total > 0 { Err("not everything could be removed".into()) } else { Ok(()) }
+}
