@@ -293,3 +293,27 @@ fn an_observing_policy_shows_its_limits_and_takes_nothing() {
         json!([{"name": "max_files", "met": false, "wanted": 1, "is": 2, "after": 1, "pinned": {}}])
     );
 }
+
+#[test]
+fn what_lies_in_quarantine_goes_before_what_is_still_in_its_place() {
+    let world = world("max_age = \"2h\"\ndispose = \"quarantine\"\nmin_free = \"50%\"");
+    let Some(disk) = Small::mount(&world, "out", "512K") else { return };
+    for number in 0..30_u32 {
+        world.file(format!("out/old{number:02}.tmp"), 3 * HOUR);
+    }
+    let aside = world.run("--json");
+    for number in 0..45_u32 {
+        world.file(format!("out/young{number:02}.tmp"), MINUTE);
+    }
+    let planned = world.run("--dry-run --json");
+    let pressed = world.run("--json");
+    let left = world.left("out").len();
+    drop(disk);
+    assert_eq!(aside.json()["totals"]["quarantined"], 30, "{aside}");
+    assert_eq!(planned.json()["policies"][0]["purged"], 0, "a dry run deletes nothing: {planned}");
+    pressed.exits(0);
+    let policy = &pressed.json()["policies"][0];
+    let purged = policy["purged"].as_u64().unwrap();
+    assert!((1..30).contains(&purged), "no more than is needed: {pressed}");
+    assert_eq!((&policy["quarantined"], &policy["limits"][0]["met"], left), (&json!(0), &json!(true), 45), "{pressed}");
+}
