@@ -310,3 +310,23 @@ async fn restoring_goes_through_the_same_guards_as_all_that_acts() {
     is_page(&world.call("POST", "/quarantine/restore", &[FORM, &token], &form).await, 200);
     assert!(world.path("kept/a").exists());
 }
+
+#[tokio::test]
+async fn limits_say_what_is_what_is_wanted_and_what_is_in_the_way() {
+    let few = "[files.few]\nroot = \"few\"\ninclude = [\"*\"]\narchives = [\"keep-*\"]\nmax_files = 1\n\
+               max_total_size = \"1MiB\"\n";
+    let world = World::with(Plan { more: few.to_owned(), ..Plan::default() }).await;
+    std::fs::create_dir(world.path("few")).unwrap();
+    for name in ["few/keep-a", "few/keep-b", "few/c"] {
+        world.file(name, 2 * HOUR);
+    }
+    world.post("/api/v1/sweeps?wait=true", &serde_json::json!({ "policies": ["few"] })).await.is(200);
+    let page = world.get("/").await;
+    for words in [
+        "go, the oldest first, when a limit asks for it. Limits: max_files 1, max_total_size 1MiB.",
+        "2 files here, at most 1 may be; in the way: 2 archived",
+        "<span class=\"badge good\">met</span> <span class=\"note\">8.2 kB lie here, at most 1.0 MB may",
+    ] {
+        assert!(is_page(&page, 200).contains(words), "{words}: {page}");
+    }
+}
