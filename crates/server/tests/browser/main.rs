@@ -53,7 +53,7 @@ fn every_page_is_sound_at_every_width_in_both_schemes() {
         "/files",
         file.as_str().unwrap(),
         "/quarantine",
-        "/explain",
+        "/explain?policy=models&path=part.step",
         "/login",
         "/runs/no",
     ];
