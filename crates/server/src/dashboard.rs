@@ -2,11 +2,12 @@
 //!
 //! Each page is a view, plain data made from what the service knows, and a template that lays it out. Everything works
 //! without script: looking is `GET`, acting is a form that posts and leads on. The script only asks for the page again
-//! when something happened. Numbers come from memory and from indexes, never from a walk; only `explain` reads the disk,
-//! for one path.
+//! when something happened. Numbers come from memory and from indexes, never from a walk; `explain` reads the disk
+//! for one path, and the pages of the quarantine read its notes.
 //!
-//! Nothing acts without showing first what it would do: the only button that sweeps is on the page of a dry run, and a
-//! file is held or released on the page that says what becomes of it.
+//! Nothing acts without showing first what it would do: the only button that sweeps is on the page of a dry run, the only
+//! one that restores is on the page that says what would come back, and a file is held or released on the page that says
+//! what becomes of it.
 
 mod act;
 mod assets;
@@ -18,6 +19,8 @@ mod login;
 mod overview;
 mod page;
 mod policies;
+mod quarantine;
+mod restore;
 mod run;
 mod runs;
 mod words;
@@ -49,6 +52,8 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/files/{id}", get(files::one))
         .route("/files/{id}/hold", post(act::hold))
         .route("/files/{id}/release", post(act::release))
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/restore", get(restore::plan).post(restore::act))
         .route("/explain", get(explain::page))
         .route("/dry-run", post(act::dry_run))
         .route("/sweep", post(act::sweep))
@@ -60,7 +65,7 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
 /// Whether a path is one of ours: these ask for the token with a page instead of a problem.
 pub(crate) fn is_page(path: &str) -> bool {
     let first = path.strip_prefix('/').and_then(|path| path.split('/').next());
-    matches!(first, Some("" | "runs" | "files" | "explain" | "dry-run" | "sweep" | "assets" | "login"))
+    matches!(first, Some("" | "runs" | "files" | "quarantine" | "explain" | "dry-run" | "sweep" | "assets" | "login"))
 }
 
 /// Asks whoever needs a token and has none for it, and says where it goes on.

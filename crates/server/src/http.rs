@@ -29,7 +29,7 @@ mod login;
 mod openapi;
 mod plans;
 mod policies;
-mod quarantine;
+pub(crate) mod quarantine;
 pub(crate) mod runs;
 mod seed;
 pub mod shapes;

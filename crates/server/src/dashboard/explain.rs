@@ -6,10 +6,11 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use cleanup_engine::answer::{AnswerVerdict, Explanation};
+use cleanup_engine::answer::{AnswerVerdict, Explanation, RuleAnswer};
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, html};
+use super::runs::query_of;
 use super::words::{self, Here, Status, When};
 use crate::http::explain::{ExplainQuery, answer};
 use crate::service::Service;
@@ -29,9 +30,23 @@ pub(crate) struct AnswerLine {
     pub(crate) policy: String,
     pub(crate) verdict: Status,
     pub(crate) reason: String,
+    /// What each rule says, in the order in which they are asked.
+    pub(crate) rules: Vec<RuleLine>,
+    /// Where it can be brought back from, when it lies in quarantine.
+    pub(crate) quarantine: Option<String>,
     pub(crate) kept_until: Option<When>,
     pub(crate) is_enabled: bool,
     pub(crate) schedule: Option<String>,
+}
+
+/// What one rule says to it.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleLine {
+    pub(crate) rule: String,
+    pub(crate) status: Status,
+    pub(crate) reason: String,
+    /// The first that applies: all others are only said.
+    pub(crate) decides: bool,
 }
 
 #[derive(Template)]
@@ -59,11 +74,33 @@ pub(crate) fn answers(explanation: &Explanation, here: &Here) -> Vec<AnswerLine>
         policy: answer.policy.clone(),
         verdict: verdict(answer.verdict),
         reason: words::message(&answer.reason),
+        rules: rules(&answer.rules),
+        quarantine: (answer.verdict == AnswerVerdict::Quarantined).then(|| {
+            let name = explanation.path.rsplit('/').next().unwrap_or_default();
+            // It is searched for by a part of its name that is text.
+            let plain = name.split('\u{fffd}').max_by_key(|part| part.len()).unwrap_or_default();
+            format!("/quarantine?{}", query_of(&[("policy", &answer.policy), ("contains", plain)]))
+        }),
         kept_until: answer.kept_until.map(|at| here.when(at)),
         is_enabled: answer.enabled,
         schedule: answer.schedule.clone(),
     };
     explanation.answers.iter().map(line).collect()
+}
+
+fn rules(answers: &[RuleAnswer]) -> Vec<RuleLine> {
+    let first = answers.iter().position(|answer| answer.verdict.is_some());
+    let line = |(place, answer): (usize, &RuleAnswer)| RuleLine {
+        rule: words::message(&answer.rule),
+        status: match answer.verdict {
+            Some(AnswerVerdict::Remove) => Status { word: "goes", class: "gone" },
+            Some(_) => Status { word: "stays", class: "good" },
+            None => Status { word: "nothing to say", class: "idle" },
+        },
+        reason: answer.reason.as_deref().map(words::message).unwrap_or_default(),
+        decides: Some(place) == first,
+    };
+    answers.iter().enumerate().map(line).collect()
 }
 
 /// The page. Looks at one path on the disk, when one is asked for.

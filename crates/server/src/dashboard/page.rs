@@ -39,16 +39,18 @@ pub(crate) enum Part {
     Overview,
     Runs,
     Files,
+    Quarantine,
     Explain,
     Other,
 }
 
 impl Part {
     /// The navigation: a new part of the dashboard adds its line here.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 4] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::Overview, "/", "Overview"),
         (Self::Runs, "/runs", "Runs"),
         (Self::Files, "/files", "Files"),
+        (Self::Quarantine, "/quarantine", "Quarantine"),
         (Self::Explain, "/explain", "Explain"),
     ];
 }
@@ -166,4 +168,13 @@ impl IntoResponse for Fault {
         let Self { frame, problem } = self;
         html(problem.status(), &FaultPage { frame, title: problem.title(), detail: problem.detail() })
     }
+}
+
+/// A page as text that stays the same from build to build.
+#[cfg(test)]
+pub(crate) fn still(template: &impl Template) -> String {
+    let page = template.render().expect("templates write to memory");
+    let assets = [assets::STYLE.path(), assets::SCRIPT.path(), assets::ICON.path()];
+    let page = assets.iter().fold(page, |page, path| page.replace(path, "[asset]"));
+    page.replace(env!("CARGO_PKG_VERSION"), "[version]")
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use cleanup_core::config::Config;
+use cleanup_core::config::{Config, Setting};
 use cleanup_core::duration::Human;
 use cleanup_core::report::{Limit, PolicyKind, PolicyStatus};
 use cleanup_engine::LastSweep;
@@ -24,6 +24,8 @@ pub(crate) struct Known {
     /// The patterns, as the configuration has them.
     pub(crate) include: String,
     pub(crate) archives: String,
+    /// How much may lie there, or has to be free, as the configuration has it.
+    pub(crate) limits: Vec<String>,
     pub(crate) look: Option<Look>,
     /// The last sweep before the service started.
     pub(crate) before: Option<LastSweep>,
@@ -79,6 +81,17 @@ pub(crate) fn setting(config: &Config, key: &str) -> String {
     words::message(&text.unwrap_or_default())
 }
 
+/// The limits of a policy as they stand in the configuration, each with its key.
+pub(crate) fn limits(config: &Config, policy: &str) -> Vec<String> {
+    let prefix = format!("files.{policy}.");
+    let limit = |setting: &Setting| {
+        let key = setting.key.strip_prefix(&prefix)?;
+        let is_limit = ["max_files", "max_total_size", "min_free"].iter().any(|limit| key.starts_with(limit));
+        is_limit.then(|| words::message(&format!("{key} {}", setting.value.trim_matches('"'))))
+    };
+    config.settings.iter().filter_map(limit).collect()
+}
+
 impl Known {
     /// Files or rows that are there, and their bytes where they are known.
     pub(crate) fn there(&self) -> Option<Amount> {
@@ -125,7 +138,11 @@ impl Known {
                 format!("Files in {} named {} go once they are older than {age}.", words::message(root), self.include)
             }
             (Some(root), _, None) => {
-                format!("Files in {} named {} go where a limit asks for it.", words::message(root), self.include)
+                format!(
+                    "Files in {} named {} go, the oldest first, when a limit asks for it.",
+                    words::message(root),
+                    self.include
+                )
             }
             (None, Some(table), Some(age)) => {
                 format!("Sessions in the table {} go once they are idle for more than {age}.", words::message(table))
@@ -133,10 +150,13 @@ impl Known {
             (None, _, _) => String::new(),
         };
         // Writing to a string does not fail.
+        if !self.limits.is_empty() {
+            let _ = write!(text, " Limits: {}.", self.limits.join(", "));
+        }
         if !self.archives.is_empty() {
             let _ = write!(text, " Archives stay: {}.", self.archives);
         }
-        if tracked.is_some() {
+        if tracked.is_some() && age.is_some() {
             text += " Each goes at its own deadline.";
         }
         match schedule {
@@ -280,13 +300,20 @@ impl Known {
 
 impl LimitLine {
     pub(crate) fn new(limit: &Limit) -> Self {
-        let is_bytes = limit.name.contains("size") || limit.name.contains("free");
-        let show = |value| if is_bytes { words::bytes(value) } else { words::count(value) };
-        let mut sentence = format!("{} is, {} is asked for", show(limit.is), show(limit.wanted));
-        let pinned: Vec<String> =
-            limit.pinned.iter().map(|(why, value)| format!("{} {}", show(*value), words::message(why))).collect();
-        if !pinned.is_empty() {
-            let _ = write!(sentence, "; in the way: {}", pinned.join(", "));
+        let show = |value| if limit.is_bytes() { words::bytes(value) } else { words::count(value) };
+        let (is, wanted) = (show(limit.is), show(limit.wanted));
+        let mut sentence = match (limit.is_bytes(), limit.asks_for_free()) {
+            (true, true) => format!("{is} are free, at least {wanted} are wanted"),
+            (false, true) => format!("{is} inodes are free, at least {wanted} are wanted"),
+            (true, false) => format!("{is} lie here, at most {wanted} may"),
+            (false, false) => format!("{} here, at most {wanted} may be", words::number(limit.is, "file")),
+        };
+        // Writing to a string does not fail.
+        if let Some(after) = limit.after.filter(|after| *after != limit.is) {
+            let _ = write!(sentence, "; a sweep would make it {}", show(after));
+        }
+        if !limit.pinned.is_empty() {
+            let _ = write!(sentence, "; in the way: {}", words::message(&limit.reasons()));
         }
         let status = if limit.met { Status { word: "met", class: "good" } } else { Status::LIMIT };
         Self { name: limit.name.clone(), status, sentence }

@@ -33,6 +33,8 @@ struct RunPage {
     is_dry_run: bool,
     /// The dry run can be followed by the sweep that it shows.
     may_sweep: bool,
+    /// Something of it lies in quarantine.
+    may_restore: bool,
     notes: Vec<String>,
     parts: Vec<PartView>,
     /// Policies that have not ended yet.
@@ -70,10 +72,14 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
     }
     let dry_run = service.sweeps().dry_run(&id);
     if let Some(report) = service.sweeps().finished(&id) {
-        return html(StatusCode::OK, &RunPage::ended(frame, &report, dry_run.as_deref(), &here));
+        let page = RunPage::ended(frame, &report, dry_run.as_deref(), &here);
+        return html(StatusCode::OK, &page.with_undo(&service, &report).await);
     }
     match past_run(&service, &id).await {
-        Ok(report) => html(StatusCode::OK, &RunPage::ended(frame, &report, None, &here)),
+        Ok(report) => {
+            let page = RunPage::ended(frame, &report, None, &here);
+            html(StatusCode::OK, &page.with_undo(&service, &report).await)
+        }
         Err(problem) => Fault::new(&service, &headers, problem).into_response(),
     }
 }
@@ -96,6 +102,7 @@ impl RunPage {
             took: String::new(),
             is_dry_run,
             may_sweep: false,
+            may_restore: false,
             notes: Vec::new(),
             waiting: flight.policies.iter().filter(has_ended).cloned().collect(),
             parts: ended.iter().map(|part| PartView::new(part, is_dry_run, &[])).collect(),
@@ -126,11 +133,24 @@ impl RunPage {
             finished: Some(here.when(report.finished_at)),
             took: words::lateness(report.finished_at.since(report.started_at).unwrap_or_default()),
             is_dry_run: report.dry_run,
+            may_restore: false,
             may_sweep: dry_run.is_some() && report.policies.iter().any(is_worth_a_sweep),
             notes,
             parts: report.policies.iter().map(|part| PartView::new(part, report.dry_run, &planned)).collect(),
             waiting: Vec::new(),
         }
+    }
+}
+
+impl RunPage {
+    /// Offers the way back where something of the run is there; only a run that moved files aside is looked for.
+    async fn with_undo(mut self, service: &Service, report: &Report) -> Self {
+        if report.totals.quarantined > 0 {
+            let (engine, id) = (service.live().engine, report.run_id.clone());
+            let found = service.blocking(move || engine.quarantined_run(&id)).await;
+            self.may_restore = found.is_ok_and(|run| run.is_some());
+        }
+        self
     }
 }
 
@@ -192,10 +212,12 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
         numbers.push(("would free", words::bytes(counts.due_bytes)));
     } else {
         numbers.push(("removed", words::count(counts.removed)));
+        if counts.quarantined > 0 {
+            numbers.push(("quarantined", words::count(counts.quarantined)));
+        }
         numbers.push(("freed", words::bytes(counts.bytes_freed)));
     }
     let rare = [
-        ("quarantined", counts.quarantined),
         ("gone before", counts.vanished),
         ("changed meanwhile", counts.changed),
         ("left alone", counts.left_alone),

@@ -43,6 +43,8 @@ pub(crate) struct RunLine {
     pub(crate) policies: String,
     pub(crate) due: String,
     pub(crate) removed: String,
+    /// How many it moved aside, where it did.
+    pub(crate) quarantined: Option<String>,
     pub(crate) freed: String,
     pub(crate) errors: u64,
 }
@@ -79,6 +81,7 @@ impl RunLine {
             },
             due: words::count(run.due),
             removed: words::count(run.removed),
+            quarantined: (run.quarantined > 0).then(|| words::count(run.quarantined)),
             freed: words::bytes(run.bytes_freed),
             errors: run.errors,
         }
@@ -94,6 +97,7 @@ impl RunLine {
             policies: flight.policies.join(", "),
             due: "–".to_owned(),
             removed: words::count(flight.removed.load(Ordering::Relaxed)),
+            quarantined: None,
             freed: "–".to_owned(),
             errors: 0,
         }

@@ -10,7 +10,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::{Engine, RequestError, Restore, RestoreError, RestoreRequest};
+use cleanup_engine::answer::{Quarantined, QuarantinedFile, Restored, RestoredFile};
+use cleanup_engine::{RequestError, Restore, RestoreError, RestoreRequest};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -71,19 +72,30 @@ pub(crate) async fn list(
     Query(query): Query<QuarantineQuery>,
 ) -> Result<axum::Json<QuarantinePage>, Problem> {
     let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
-    let engine = service.live().engine;
     let names: Vec<String> = query.policy.into_iter().collect();
-    let listed = service.blocking(move || {
-        let mut files = Vec::new();
-        let all = engine.quarantined(&names, &mut |file| {
-            if files.len() < limit {
-                files.push(file.clone());
-            }
-        })?;
-        Ok(QuarantinePage { files, policies: all.policies })
+    let (files, all) = look(&service, names, Vec::new(), move |files, file| {
+        if files.len() < limit {
+            files.push(file.clone());
+        }
+    })
+    .await?;
+    Ok(axum::Json(QuarantinePage { files, policies: all.policies }))
+}
+
+/// Looks at what lies in quarantine of these policies, or of all, and gathers what `each` makes of the files.
+pub(crate) async fn look<T: Send + 'static>(
+    service: &Service,
+    policies: Vec<String>,
+    mut gathered: T,
+    mut each: impl FnMut(&mut T, &QuarantinedFile) + Send + 'static,
+) -> Result<(T, Quarantined), Problem> {
+    let engine = service.live().engine;
+    let looked = service.blocking(move || {
+        let all = engine.quarantined(&policies, &mut |file| each(&mut gathered, file))?;
+        Ok((gathered, all))
     });
-    listed.await?.map(axum::Json).map_err(|error: RequestError| match error {
-        RequestError::UnknownPolicy { name, .. } => unknown_policy(&service, &name),
+    looked.await?.map_err(|error: RequestError| match error {
+        RequestError::UnknownPolicy { name, .. } => unknown_policy(service, &name),
         error => Problem::of(Kind::BadValue, error.to_string()),
     })
 }
@@ -100,49 +112,70 @@ pub(crate) async fn restore(
     State(service): State<Arc<Service>>,
     Json(asked): Json<NewRestore>,
 ) -> Result<axum::Json<RestoreAnswer>, Problem> {
-    let engine = service.live().engine;
     let request = RestoreRequest {
         hold: asked.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold }),
         mode: if asked.dry_run { Mode::Plan } else { Mode::Apply },
-        what: what(&service, &engine, asked)?,
+        what: what(&service, asked)?,
     };
-    let answer = service.blocking(move || {
-        let mut files = Vec::new();
-        let restored = engine.restore(&request, &mut |file| {
-            if files.len() < MAX_PAGE {
-                files.push(file.clone());
-            }
-        })?;
-        Ok(RestoreAnswer { format_version: FORMAT_VERSION, restored, files })
-    });
-    answer.await?.map(axum::Json).map_err(|error| refused(&error))
+    let (files, restored) = bring_back(&service, request, Vec::new(), |files, file| {
+        if files.len() < MAX_PAGE {
+            files.push(file.clone());
+        }
+    })
+    .await?;
+    Ok(axum::Json(RestoreAnswer { format_version: FORMAT_VERSION, restored, files }))
 }
 
-fn what(service: &Service, engine: &Engine, asked: NewRestore) -> Result<Restore, Problem> {
+/// Brings files back, or finds out what would come back, and gathers what `each` makes of them.
+pub(crate) async fn bring_back<T: Send + 'static>(
+    service: &Service,
+    request: RestoreRequest,
+    mut gathered: T,
+    mut each: impl FnMut(&mut T, &RestoredFile) + Send + 'static,
+) -> Result<(T, Restored), Problem> {
+    let engine = service.live().engine;
+    let answer = service.blocking(move || {
+        let restored = engine.restore(&request, &mut |file| each(&mut gathered, file))?;
+        Ok((gathered, restored))
+    });
+    answer.await?.map_err(|error| refused(&error))
+}
+
+fn what(service: &Service, asked: NewRestore) -> Result<Restore, Problem> {
     match (asked.run, asked.policy, asked.paths) {
         (None, None, paths) if paths.is_empty() => Ok(Restore::Last),
         (Some(run), None, paths) if paths.is_empty() => Ok(Restore::Run(run)),
         (None, Some(name), paths) if !paths.is_empty() => {
-            let Some(policy) = engine.config().files.iter().find(|policy| policy.rule.name == name) else {
-                return Err(unknown_policy(service, &name));
-            };
             if paths.len() > MAX_PATHS {
                 return Err(Problem::of(Kind::BadValue, format!("at most {MAX_PATHS} paths may be named in one call")));
             }
-            let below = |path: String| -> Result<PathBuf, Problem> {
-                let path = PathBuf::from(OsString::from_vec(path.into_bytes()));
-                let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-                let is_named = !path.as_os_str().is_empty() && !path.as_os_str().as_encoded_bytes().contains(&0);
-                if is_plain && is_named {
-                    Ok(policy.root.join(path))
-                } else {
-                    Err(Problem::of(Kind::PathRefused, "a path must be below the policy's root, without `..`"))
-                }
-            };
-            paths.into_iter().map(below).collect::<Result<_, _>>().map(Restore::Paths)
+            below_root(service, &name, paths.into_iter().map(String::into_bytes))
         }
         _ => Err(Problem::of(Kind::BadValue, "either `run`, or `policy` and `paths`, or neither")),
     }
+}
+
+/// Paths below the root of a policy, which must not lead out of it.
+pub(crate) fn below_root(
+    service: &Service,
+    name: &str,
+    paths: impl IntoIterator<Item = Vec<u8>>,
+) -> Result<Restore, Problem> {
+    let engine = service.live().engine;
+    let Some(policy) = engine.config().files.iter().find(|policy| policy.rule.name == name) else {
+        return Err(unknown_policy(service, name));
+    };
+    let below = |path: Vec<u8>| -> Result<PathBuf, Problem> {
+        let path = PathBuf::from(OsString::from_vec(path));
+        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let is_named = !path.as_os_str().is_empty() && !path.as_os_str().as_encoded_bytes().contains(&0);
+        if is_plain && is_named {
+            Ok(policy.root.join(path))
+        } else {
+            Err(Problem::of(Kind::PathRefused, "a path must be below the policy's root, without `..`"))
+        }
+    };
+    paths.into_iter().map(below).collect::<Result<_, _>>().map(Restore::Paths)
 }
 
 fn refused(error: &RestoreError) -> Problem {

@@ -46,8 +46,17 @@ fn every_page_is_sound_at_every_width_in_both_schemes() {
     page.wait_for("location.pathname.startsWith('/runs/')").unwrap();
     let run = page.eval("location.pathname").unwrap();
 
-    let pages =
-        ["/", "/runs", run.as_str().unwrap(), "/files", file.as_str().unwrap(), "/explain", "/login", "/runs/no"];
+    let pages = [
+        "/",
+        "/runs",
+        run.as_str().unwrap(),
+        "/files",
+        file.as_str().unwrap(),
+        "/quarantine",
+        "/explain?policy=models&path=part.step",
+        "/login",
+        "/runs/no",
+    ];
     for (width, scheme) in [(390, Scheme::Light), (1440, Scheme::Dark)] {
         page.size(width, 900).unwrap();
         page.scheme(scheme).unwrap();
@@ -97,6 +106,70 @@ fn a_dry_run_shows_its_plan_and_the_sweep_follows_from_there() {
     page.wait_for(&shows("1 item went")).unwrap();
     assert!(!world.path("others/old.svg").exists());
     is_clean(&page, &world);
+}
+
+#[test]
+fn what_lies_in_quarantine_comes_back_after_its_plan_was_shown() {
+    let world = World::new("max_age = \"1h\"", "");
+    let hostile = "<img src=x onerror='window.hacked=1'>\u{202e}gpj.svg";
+    world.old_file(format!("kept/{hostile}"));
+    world.old_file("kept/other.svg");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.click("#dry-kept").unwrap();
+    page.wait_for(&shows("2 items would go")).unwrap();
+    page.click("#sweep").unwrap();
+    page.wait_for(&shows("2 items went")).unwrap();
+    page.wait_for("document.querySelector('#undo') !== null").unwrap();
+    assert_eq!(visible(&world), 0);
+
+    page.open(&world.url("/quarantine")).unwrap();
+    page.wait_for(&shows("2 items lie in quarantine")).unwrap();
+    page.wait_for(&shows("<img src=x onerror='window.hacked=1'>\\u{202e}gpj.svg")).unwrap();
+    let sound = "window.hacked === undefined && !document.body.innerText.includes('\u{202e}')";
+    assert_eq!(page.eval(sound).unwrap(), true);
+    assert_eq!(page.faults().unwrap(), Vec::<String>::new());
+
+    // One by its hostile name, the other with the run.
+    page.eval("[...document.querySelectorAll('#files tr')].find((row) => row.innerText.includes('onerror')).querySelector('td:last-child a').id = 'one'").unwrap();
+    page.click("#one").unwrap();
+    page.wait_for(&shows("1 item would come back")).unwrap();
+    assert_eq!((page.eval(sound).unwrap(), visible(&world)), (true.into(), 0), "a plan changes nothing");
+    for (width, scheme) in [(390, Scheme::Light), (1440, Scheme::Dark)] {
+        page.size(width, 900).unwrap();
+        page.scheme(scheme).unwrap();
+        assert_eq!(page.faults().unwrap(), Vec::<String>::new(), "the plan at {width}");
+        let wide = page.eval("document.documentElement.scrollWidth").unwrap();
+        assert!(wide.as_u64().unwrap() <= u64::from(width), "{wide} at {width}");
+    }
+    page.click("#restore").unwrap();
+    page.wait_for(&shows("1 item came back")).unwrap();
+    assert_eq!(page.eval(&shows("It is held for 7 days, until")).unwrap(), true);
+    assert_eq!(page.faults().unwrap(), Vec::<String>::new());
+    assert!(world.path("kept").join(hostile).exists());
+
+    page.open(&world.url("/quarantine")).unwrap();
+    page.wait_for(&shows("1 item lies in quarantine")).unwrap();
+    for (width, scheme) in [(390, Scheme::Dark), (1440, Scheme::Light)] {
+        page.size(width, 900).unwrap();
+        page.scheme(scheme).unwrap();
+        assert_eq!(page.faults().unwrap(), Vec::<String>::new(), "the quarantine at {width}");
+        let wide = page.eval("document.documentElement.scrollWidth").unwrap();
+        assert!(wide.as_u64().unwrap() <= u64::from(width), "{wide} at {width}");
+    }
+    page.click("[id^=undo-]").unwrap();
+    page.wait_for(&shows("1 item would come back")).unwrap();
+    page.click("#restore").unwrap();
+    page.wait_for(&shows("1 item came back")).unwrap();
+    assert_eq!(visible(&world), 2);
+    is_clean(&page, &world);
+}
+
+/// How many files lie where they can be seen.
+fn visible(world: &World) -> usize {
+    let names = std::fs::read_dir(world.path("kept")).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| !name.as_bytes().starts_with(b".")).count()
 }
 
 #[test]

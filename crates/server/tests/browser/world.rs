@@ -17,10 +17,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Tracked models with these keys, and other files of an hour that are not tracked.
+    /// Tracked models with these keys, and others that are not tracked: some go after an hour, some then lie in quarantine.
     pub(crate) fn new(models: &str, server: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["models", "others"] {
+        for name in ["models", "others", "kept"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         fs::write(folder.path().join("token"), format!("{}\n", crate::TOKEN)).unwrap();
@@ -28,6 +28,7 @@ impl World {
         let text = format!(
             "[files.models]\nroot = \"models\"\ninclude = [\"*.step\"]\ntrack = true\n{models}\n\
              [files.others]\nroot = \"others\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\n\
+             [files.kept]\nroot = \"kept\"\ninclude = [\"*\"]\nmax_age = \"1h\"\ndispose = \"quarantine\"\n\
              [server]\nlisten = \"127.0.0.1:0\"\n{server}\n"
         );
         fs::write(&config, text).unwrap();
@@ -60,10 +61,11 @@ impl World {
     }
 
     /// Makes a file that is two hours old.
-    pub(crate) fn old_file(&self, path: &str) {
-        fs::write(self.path(path), [b' '; 4096]).unwrap();
+    pub(crate) fn old_file(&self, path: impl AsRef<Path>) {
+        let path = self.folder.path().join(path);
+        fs::write(&path, [b' '; 4096]).unwrap();
         let times = fs::FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(7200));
-        fs::File::open(self.path(path)).unwrap().set_times(times).unwrap();
+        fs::File::open(path).unwrap().set_times(times).unwrap();
     }
 }
 

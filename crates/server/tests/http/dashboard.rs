@@ -135,7 +135,16 @@ async fn acting_asks_for_the_token_and_leads_back() {
 #[tokio::test]
 async fn from_elsewhere_pages_show_nothing_without_the_token() {
     let world = World::with_token(Peer::Remote).await;
-    for page in ["/", "/runs", "/runs/x", "/files?contains=a", "/explain?path=/etc/passwd", "/files/temp-models.eA"] {
+    for page in [
+        "/",
+        "/runs",
+        "/runs/x",
+        "/files?contains=a",
+        "/explain?path=/etc/passwd",
+        "/files/temp-models.eA",
+        "/quarantine",
+        "/quarantine/restore?run=0",
+    ] {
         let answer = world.get(page).await;
         let shown = is_page(&answer, 401);
         assert!(!shown.contains("temp-models</") && !shown.contains("svgs"), "{page}: {shown}");
@@ -175,8 +184,149 @@ async fn a_path_is_explained_whoever_means_it() {
     let root = world.path("svgs/keep-a.svg");
     let explained = world.get(&format!("/explain?path={}&policy=", root.display())).await;
     assert!(is_page(&explained, 200).contains("stays") && explained.body.contains("archive"), "{explained}");
+    // It is old enough to go, were it no archive.
+    let rules: Vec<&str> = explained.body.split("<th scope=\"row\"><code>").skip(1).collect();
+    assert!(rules[0].starts_with("archives</code>") && rules[0].contains("decides"), "{explained}");
+    let age = rules.iter().find(|rule| rule.starts_with("max_age</code>")).unwrap();
+    assert!(age.contains(">goes<") && age.contains("older than") && !age.contains("decides"), "{explained}");
     assert!(is_page(&world.get("/explain?path=/nowhere/else").await, 200).contains("the root of no policy"));
     for wrong in ["/explain?path=relative", "/explain?path=a/../b&policy=svgs", "/explain?path=a&policy=no"] {
         assert!(matches!(world.get(wrong).await.status, 404 | 422), "{wrong}");
+    }
+}
+
+/// Everything that is older than an hour goes into quarantine.
+const KEPT: &str = "[files.kept]\nroot = \"kept\"\ninclude = [\"*\"]\nmax_age = \"1h\"\ndispose = \"quarantine\"\n";
+
+/// A world with these old files in quarantine, and the run that moved them there.
+async fn quarantined(more: &str, names: &[&[u8]]) -> (World, String) {
+    let world = World::with(Plan { more: format!("{more}\n{KEPT}"), ..Plan::default() }).await;
+    std::fs::create_dir(world.path("kept")).unwrap();
+    for name in names {
+        let path = world.path("kept").join(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(&path, "x").unwrap();
+        let old = std::time::SystemTime::now() - 2 * HOUR;
+        std::fs::File::open(&path).unwrap().set_times(std::fs::FileTimes::new().set_modified(old)).unwrap();
+    }
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let report = world.call("POST", "/api/v1/sweeps?wait=true", &[&token], "").await.is(200);
+    assert_eq!(report["totals"]["quarantined"], names.len());
+    (world, report["run_id"].as_str().unwrap().to_owned())
+}
+
+/// The fields of a page's form, as a browser would send them.
+fn fields(page: &str) -> String {
+    let hidden = page.split("<input type=\"hidden\" name=\"").skip(1);
+    let field = |part: &str| {
+        let mut parts = part.split('"');
+        let (name, value) = (parts.next().unwrap(), parts.nth(1).unwrap());
+        format!("{name}={}", percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC))
+    };
+    hidden.map(field).collect::<Vec<_>>().join("&")
+}
+
+#[tokio::test]
+async fn a_run_comes_back_after_its_plan_was_shown() {
+    let (world, run) = quarantined("", &[b"a", b"b"]).await;
+    let page = world.get("/quarantine").await;
+    assert!(is_page(&page, 200).contains("2 items lie in quarantine") && page.body.contains("older than"), "{page}");
+    let undo = format!("/quarantine/restore?run={run}");
+    let of_run = world.get(&format!("/runs/{run}")).await;
+    assert!(
+        is_page(&of_run, 200).contains("<dt>quarantined</dt><dd>2</dd>") && of_run.body.contains(&undo),
+        "{of_run}"
+    );
+    let runs = world.get("/runs").await;
+    assert!(is_page(&runs, 200).contains(&format!("<a href=\"/quarantine?run={run}\">2<")), "{runs}");
+
+    std::fs::write(world.path("kept/b"), "new").unwrap();
+    let plan = world.get(&undo).await;
+    for word in
+        ["1 item would come back", "would come back", "something is in its way", "held for 7 days", "Restore now"]
+    {
+        assert!(is_page(&plan, 200).contains(word), "{word}: {plan}");
+    }
+    assert!(!world.path("kept/a").exists(), "a plan changes nothing");
+    let done = world.call("POST", "/quarantine/restore", &[FORM], &fields(&plan.body)).await;
+    for word in ["1 item came back", "is back", "already exists", "held for 7 days, until"] {
+        assert!(is_page(&done, 200).contains(word), "{word}: {done}");
+    }
+    assert!(!done.body.contains("Restore now"), "{done}");
+    assert_eq!(std::fs::read(world.path("kept/a")).unwrap(), b"x");
+    assert_eq!(std::fs::read(world.path("kept/b")).unwrap(), b"new", "nothing is written over");
+
+    std::fs::remove_file(world.path("kept/b")).unwrap();
+    let rest = world.call("POST", "/quarantine/restore", &[FORM], &format!("run={run}")).await;
+    assert!(is_page(&rest, 200).contains("1 item came back"), "{rest}");
+    assert!(is_page(&world.get("/quarantine").await, 200).contains("Nothing lies in quarantine"));
+    assert!(!is_page(&world.get(&format!("/runs/{run}")).await, 200).contains("/quarantine/restore"));
+    is_page(&world.call("POST", "/quarantine/restore", &[FORM], &format!("run={run}")).await, 404);
+}
+
+#[tokio::test]
+async fn one_file_comes_back_whatever_its_name() {
+    let hostile = b"<img src=x onerror=alert(1)>\xff\n\xe2\x80\xae.svg";
+    let (world, _) = quarantined("", &[hostile, b"other"]).await;
+    let page = world.get("/quarantine?contains=onerror").await;
+    let shown = is_page(&page, 200);
+    assert!(
+        shown.contains("1 item<") && shown.contains("&#60;img src=x onerror=alert(1)&#62;\\xff\\u{a}\\u{202e}.svg"),
+        "{shown}"
+    );
+    assert!(!shown.contains("<img src=x") && !shown.contains('\u{202e}') && !shown.contains('\u{fffd}'), "{shown}");
+    let explained = world.get("/explain?policy=kept&path=other").await;
+    let way = "href=\"/quarantine?policy=kept&#38;contains=other\"";
+    assert!(is_page(&explained, 200).contains("lies in quarantine") && explained.body.contains(way), "{explained}");
+    let link = shown.split('"').find(|part| part.starts_with("/quarantine/restore?policy=")).unwrap();
+    let plan = world.get(&link.replace("&#38;", "&").replace("&amp;", "&")).await;
+    assert!(is_page(&plan, 200).contains("1 item would come back") && !plan.body.contains("<img src=x"), "{plan}");
+    let done = world.call("POST", "/quarantine/restore", &[FORM], &fields(&plan.body)).await;
+    assert!(is_page(&done, 200).contains("1 item came back"), "{done}");
+    assert!(world.path("kept").join(std::ffi::OsStr::from_bytes(hostile)).exists());
+    assert!(!world.path("kept/other").exists());
+}
+
+#[tokio::test]
+async fn restoring_goes_through_the_same_guards_as_all_that_acts() {
+    let (world, run) = quarantined("[server]\ntoken_file = \"token\"", &[b"a"]).await;
+    let form = format!("run={run}");
+    let asked = world.call("POST", "/quarantine/restore", &[FORM], &form).await;
+    assert!(is_page(&asked, 401).contains("name=\"next\" value=\"/quarantine\""), "{asked}");
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let cross = [FORM, token.as_str(), "Origin: http://evil.example"];
+    world.call("POST", "/quarantine/restore", &cross, &form).await.is_problem(403);
+    for (wrong, status) in [
+        ("", 422),
+        ("run=", 422),
+        ("run=01&policy=kept", 422),
+        ("policy=kept&path_bytes=Li4vYQ%3D%3D", 422),
+        ("policy=no&path_bytes=YQ%3D%3D", 404),
+        ("run=7ZZZ", 404),
+    ] {
+        let answer = world.call("POST", "/quarantine/restore", &[FORM, &token], wrong).await;
+        is_page(&answer, status);
+    }
+    assert!(!world.path("kept/a").exists());
+    is_page(&world.call("POST", "/quarantine/restore", &[FORM, &token], &form).await, 200);
+    assert!(world.path("kept/a").exists());
+}
+
+#[tokio::test]
+async fn limits_say_what_is_what_is_wanted_and_what_is_in_the_way() {
+    let few = "[files.few]\nroot = \"few\"\ninclude = [\"*\"]\narchives = [\"keep-*\"]\nmax_files = 1\n\
+               max_total_size = \"1MiB\"\n";
+    let world = World::with(Plan { more: few.to_owned(), ..Plan::default() }).await;
+    std::fs::create_dir(world.path("few")).unwrap();
+    for name in ["few/keep-a", "few/keep-b", "few/c"] {
+        world.file(name, 2 * HOUR);
+    }
+    world.post("/api/v1/sweeps?wait=true", &serde_json::json!({ "policies": ["few"] })).await.is(200);
+    let page = world.get("/").await;
+    for words in [
+        "go, the oldest first, when a limit asks for it. Limits: max_files 1, max_total_size 1MiB.",
+        "2 files here, at most 1 may be; in the way: 2 archived",
+        "<span class=\"badge good\">met</span> <span class=\"note\">8.2 kB lie here, at most 1.0 MB may",
+    ] {
+        assert!(is_page(&page, 200).contains(words), "{words}: {page}");
     }
 }
