@@ -2,7 +2,7 @@
 //!
 //! Handlers turn a call into a question to the [`Service`] and its answer into JSON; they decide nothing. The guards
 //! stand before all of them, known path or not. Each handler's own description becomes `/openapi.json`. The pages for
-//! people are [`crate::dashboard`].
+//! people are `dashboard`.
 
 use std::any::Any;
 use std::sync::Arc;

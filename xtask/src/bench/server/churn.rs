@@ -3,7 +3,7 @@
 //! In fast forward a minute takes a second, which is kind to the service: what it does for each wake-up is shared by
 //! more files than on a real day. So it is measured in real time as well. `find` only looks; what the service needs for
 //! the unlinks alone is measured by a loop that does nothing else, and taken off. What could be had at best is measured as
-//! well: [`floor`] keeps the same deadlines without any care.
+//! well: [`mod@floor`] keeps the same deadlines without any care.
 
 mod floor;
 
