@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Effect, FilePolicy, Limits, MinFree};
+use cleanup_core::policy::{Effect, FilePolicy, Limits, MinFree, RootLock};
 use cleanup_core::rank::{self, Cutoffs, Share, Shortage, Source, Stopped};
 use cleanup_core::report::{PolicyReport, Tally};
 use cleanup_core::sweep::{Mode, Observer};
@@ -113,12 +113,22 @@ impl Engine {
         if turn.mode == Mode::Plan || matches!(turn.doubts, Doubts::Heed(Some(_)) | Doubts::Reviewed(Some(_))) {
             return relief;
         }
-        let gives = |policy: &&FilePolicy| policy.enabled && policy.effect == Effect::Enforce;
+        let gives = |policy: &&FilePolicy| {
+            policy.enabled && policy.effect == Effect::Enforce && policy.limits.min_free.is_some()
+        };
         for policy in policies.iter().filter(gives) {
             let Ok(store) = self.store(policy, memory) else { continue };
             let Some(Shortage { bytes, .. }) = shortage(&store, policy) else { continue };
-            // Who sweeps or restores it now answers for it.
+            // What keeps a sweep away keeps this away: its run will say why.
             let Ok(_lock) = memory.lock(policy) else { continue };
+            let heeds = !matches!(turn.doubts, Doubts::Ignore);
+            if heeds && memory.is_elsewhere(policy, store.file_system().as_deref()) {
+                continue;
+            }
+            let root_lock = (policy.root_lock == RootLock::Honour).then(|| store.lock_root());
+            if matches!(root_lock, Some(Err(_))) {
+                continue;
+            }
             let purged = quarantine::purge(&store, policy, &self.config, bytes);
             relief.0.entry(policy.rule.name.clone()).or_default().add(purged);
         }
