@@ -10,6 +10,11 @@ use crate::moment::Moment;
 pub struct Holds(BTreeMap<Vec<u8>, Moment>);
 
 impl Holds {
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a hold; of two on one path the longer one counts. The empty path is the root itself.
     pub fn add(&mut self, path: Vec<u8>, until: Moment) {
         let held = self.0.entry(path).or_insert(until);

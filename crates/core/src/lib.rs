@@ -12,6 +12,7 @@ pub mod config;
 pub mod duration;
 pub mod guard;
 pub mod hold;
+pub mod index;
 pub mod judge;
 pub mod moment;
 pub mod pattern;

@@ -74,6 +74,8 @@ pub struct FilePolicy {
     pub in_use: InUse,
     /// Whether a lock on the root means "not now".
     pub root_lock: RootLock,
+    /// Whether what a sweep knows of young files serves the next one.
+    pub indexing: Indexing,
     /// Who says which names are still needed.
     pub references: Option<References>,
     /// What stops it when more goes than anybody can have meant.
@@ -202,6 +204,15 @@ pub enum RootLock {
     Ignore,
     /// While somebody else has locked the root with `flock`, the policy does not run.
     Honour,
+}
+
+/// The key `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indexing {
+    /// It does, where there are many (the default).
+    Remember,
+    /// Every sweep looks at all files.
+    LookAtAll,
 }
 
 /// The key `keep_referenced`.

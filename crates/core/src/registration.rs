@@ -34,6 +34,11 @@ impl Registration {
 pub struct Registrations(BTreeMap<Vec<u8>, Registration>);
 
 impl Registrations {
+    /// Whether nothing counts from a registration.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a registration; of two for one path the later wins, and of two at the same moment a ttl.
     pub fn add(&mut self, path: Vec<u8>, registration: Registration) {
         let known = self.0.entry(path).or_insert(registration);

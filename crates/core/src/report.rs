@@ -234,6 +234,9 @@ pub struct Counts {
     /// What is never touched: matching names that are no regular files (links, sockets, devices …), whatever is
     /// mounted below the root, the files of `cleanup` itself.
     pub left_alone: u64,
+    /// Those of `within_limits` that were not looked at, because the index knows when they can be due.
+    #[serde(default)]
+    pub indexed: u64,
     /// Empty directories judged *remove*.
     pub dirs_due: u64,
     /// Empty directories removed.

@@ -105,4 +105,8 @@ pub struct Seen {
     /// What is never touched: entries that a pattern names but that are no regular files (links, sockets, FIFOs,
     /// devices), whatever is mounted below the root, and the files of `cleanup` itself.
     pub left_alone: u64,
+    /// Files that an index knows to be too young, and that were not looked at.
+    pub indexed: u64,
+    /// Their allocated bytes, as they were when they were looked at.
+    pub indexed_bytes: u64,
 }

@@ -379,6 +379,11 @@ impl Engine {
         })
     }
 
+    /// Whether a policy is judged just as the configuration says, and not otherwise for one run.
+    pub(crate) fn is_configured(&self, policy: &FilePolicy) -> bool {
+        self.config.files.iter().any(|configured| configured.rule == policy.rule)
+    }
+
     pub(crate) fn memory(&self, usage: Use) -> Memory {
         Memory::open(&self.origin, &self.config, usage)
     }

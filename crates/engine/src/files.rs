@@ -25,6 +25,7 @@ use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
 
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
+use crate::index::{Indexing, Saw};
 use crate::limits::{self, ranked};
 use crate::memory::{Busy, Memory};
 use crate::plan::Named;
@@ -61,7 +62,7 @@ pub(crate) enum Extent<'a> {
 /// What came of a run.
 pub(crate) struct Ran {
     pub(crate) report: PolicyReport,
-    /// What stays, when everything was looked at.
+    /// What stays, when there are limits and everything was looked at.
     pub(crate) stays: Option<(Stays, Done)>,
 }
 
@@ -72,10 +73,14 @@ impl Ran {
 
     /// Takes in what stays, and what has become of the policy's own limits by it. A sweep that was stopped has not seen
     /// everything, and says nothing of limits.
-    fn looked(policy: &FilePolicy, mut report: PolicyReport, was_stopped: bool, stays: Stays, done: Done) -> Self {
-        if was_stopped {
-            return Self::nothing(report);
-        }
+    fn looked(
+        policy: &FilePolicy,
+        mut report: PolicyReport,
+        was_stopped: bool,
+        stays: Option<Stays>,
+        done: Done,
+    ) -> Self {
+        let Some(stays) = stays.filter(|_| !was_stopped) else { return Self::nothing(report) };
         report.limits = limits::own(&policy.limits, &stays, done);
         Self { report, stays: Some((stays, done)) }
     }
@@ -144,15 +149,22 @@ impl FileRun<'_> {
         self.watcher.ranked(name, &run.cutoffs);
         // From here on: where counting took long, this run is still to get somewhere.
         observer.until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
-        let remaining = Remaining::new(&observer);
+        let remaining = policy.limits.need_ranking().then(|| Remaining::new(&observer));
+        let watching: &dyn Observer = match &remaining {
+            Some(remaining) => remaining,
+            None => &observer,
+        };
+        let sees_all = matches!(extent, Extent::All);
+        let may_index = acts && sees_all && matches!(doubts, Doubts::Heed(_)) && self.engine.is_configured(policy);
+        let indexing = if may_index { Indexing::begin(policy, &run, &store, memory) } else { None };
+        let store = store.with_index(indexing.as_ref().and_then(Indexing::known));
         let table = || self.engine.tables.get(policy);
         let expired =
             || if acts { quarantine::expire(&store, policy, &self.engine.config, now) } else { Tally::default() };
-        let sees_all = matches!(extent, Extent::All);
         let (report, was_stopped, done) = match (extent, mode, policy.effect) {
             (Extent::Planned(_), _, Effect::Observe) => (finished(name, Tally::default()), true, Done::Planned),
             (_, Mode::Apply, Effect::Observe) => {
-                let (report, was_stopped) = observe(&store, policy, &run, memory, &remaining);
+                let (report, was_stopped) = observe(&store, policy, &run, memory, watching);
                 (report, was_stopped, Done::Planned)
             }
             (extent, mode, _) => {
@@ -160,21 +172,19 @@ impl FileRun<'_> {
                 let mut tally = match extent {
                     Extent::All => {
                         let store = Heeding { store: &store, table: table(), registrations };
-                        sweep(&store, &policy.rule, &run, mode, &remaining)
+                        match &indexing {
+                            None => sweep(&store, &policy.rule, &run, mode, watching),
+                            Some(indexing) => sweep(&store, &policy.rule, &run, mode, &indexing.noting(watching)),
+                        }
                     }
                     Extent::Planned(chunks) => {
-                        let mut all = Tally::default();
-                        for chunk in chunks {
-                            let wanted =
-                                chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) }).collect();
-                            let picked = store.pick_same(wanted);
+                        let sweep_chunk = |chunk: &[Named]| {
+                            let wanted = chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) });
+                            let picked = store.pick_same(wanted.collect());
                             let store = Heeding { store: &picked, table: table(), registrations };
-                            all.add(sweep(&store, &policy.rule, &run, mode, &remaining));
-                            if all.stopped.is_some() {
-                                break;
-                            }
-                        }
-                        all
+                            sweep(&store, &policy.rule, &run, mode, watching)
+                        };
+                        sweep_chunks(chunks, sweep_chunk)
                     }
                 };
                 let done = if mode == Mode::Apply { Done::Acted } else { Done::Planned };
@@ -188,7 +198,12 @@ impl FileRun<'_> {
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
-        Ok(Ran::looked(policy, report, was_stopped || !sees_all, remaining.finish(), done))
+        let saw = if was_stopped { Saw::Some } else { Saw::All };
+        if let Some(Err(error)) = indexing.map(|indexing| indexing.finish(saw)) {
+            memory.note(format!("{name} looks at every file next time: its index cannot be kept: {error}"));
+        }
+        let stays = remaining.map(Remaining::finish);
+        Ok(Ran::looked(policy, report, was_stopped || !sees_all, stays, done))
     }
 }
 
@@ -231,13 +246,25 @@ impl Engine {
     }
 }
 
+/// Sweeps what a plan names, a chunk at a time.
+fn sweep_chunks(chunks: &mut dyn Iterator<Item = Vec<Named>>, sweep: impl Fn(&[Named]) -> Tally) -> Tally {
+    let mut all = Tally::default();
+    for chunk in chunks {
+        all.add(sweep(&chunk));
+        if all.stopped.is_some() {
+            break;
+        }
+    }
+    all
+}
+
 /// Counts what would go, and holds the policy back if that is more than anybody can have meant.
 fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option<&str>) -> Result<(), Box<Ran>> {
     let all = Run { brakes: Brakes::default(), ..run.clone() };
     let first = FirstDue::default();
     let remaining = Remaining::new(&first);
     let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
-    let stays = remaining.finish();
+    let stays = Some(remaining.finish());
     brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
         let was_stopped = plan.stopped.is_some();
         let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());

@@ -10,6 +10,7 @@ pub mod demo;
 mod engine;
 mod explain;
 mod files;
+mod index;
 mod limits;
 mod memory;
 mod open;

@@ -15,7 +15,10 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::{FilePolicy, MaxAge};
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
-use cleanup_state::{Lock, LockError, Observation, PolicyMemory, Promises, State, StateError, TrackedChange};
+use cleanup_state::{
+    About, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, State, StateError,
+    TrackedChange,
+};
 
 use crate::open::Origin;
 use crate::{clock, place};
@@ -296,6 +299,22 @@ impl Memory {
         self.state.as_mut().map(|state| state.observe(&key))
     }
 
+    /// The due index of a policy, if there is one that is about just this.
+    pub(crate) fn index(&self, policy: &FilePolicy, about: &About, now: Moment) -> Option<Remembered> {
+        self.state.as_ref()?.index(&self.key(policy), about, now)
+    }
+
+    /// Begins a due index of a policy, if one can be kept.
+    pub(crate) fn begin_index(&self, policy: &FilePolicy, about: &About, begun_at: Moment) -> Option<IndexWriter> {
+        let ours = self.state.as_ref().filter(|_| self.missing.is_none());
+        ours?.begin_index(&self.key(policy), about, begun_at)
+    }
+
+    /// Has the report say something about memory.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Writes the run into the history.
     pub(crate) fn record(&mut self, report: &Report, clock_trusted: bool) {
         let keep: Duration = self.config.keep_history;
@@ -412,7 +431,7 @@ fn own_files(folder: &Path, database: Option<&Path>) -> Vec<PathBuf> {
         name.push(suffix);
         PathBuf::from(name)
     });
-    let named = ["promises.jsonl", "promises.jsonl.new", "locks"].map(|name| folder.join(name));
+    let named = ["promises.jsonl", "promises.jsonl.new", "locks", "index"].map(|name| folder.join(name));
     beside.into_iter().chain(named).collect()
 }
 

@@ -24,7 +24,9 @@ mod whole;
 
 use std::sync::Arc;
 
-use cleanup_core::policy::{FilePolicy, InUse, Unit};
+use cleanup_core::candidate::Class;
+use cleanup_core::index::Index;
+use cleanup_core::policy::{Archives, FilePolicy, InUse, Unit};
 use cleanup_core::rank::FileSystem;
 use cleanup_core::store::{FileStore, Visitor};
 
@@ -57,6 +59,8 @@ pub struct Store<'a> {
     /// With `skip_in_use`.
     users: Option<Users>,
     jobs: Jobs,
+    /// What need not be looked at.
+    index: Option<Arc<Index>>,
     /// Where files go instead of being deleted.
     aside: Option<Aside>,
 }
@@ -75,13 +79,20 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), aside: None })
+        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), index: None, aside: None })
     }
 
     /// Has its files offered by so many workers.
     #[must_use]
     pub fn with_jobs(self, jobs: Jobs) -> Self {
         Self { jobs, ..self }
+    }
+
+    /// Passes by what an index knows to be too young. Only those of whole walks do: what is asked for by name is looked
+    /// at.
+    #[must_use]
+    pub fn with_index(self, index: Option<Arc<Index>>) -> Self {
+        Self { index, ..self }
     }
 
     /// Its root, to be opened by. As long as it is kept, nobody can unmount what it lies on.
@@ -127,6 +138,12 @@ impl<'a> Store<'a> {
     /// Some of its files, and of its directories with nothing left in them, each only while it is still the same.
     pub fn pick_same<'b>(&'b self, wanted: Vec<Wanted<'b>>) -> Picked<'b> {
         Picked::new(self, wanted)
+    }
+
+    /// The allocated bytes of a file that need not be looked at; `None` when it has to be.
+    pub(crate) fn recall(&self, inode: u64, name: &[u8], class: Class) -> Option<u64> {
+        let is_kept_anyway = class == Class::Archive && self.policy.rule.archives == Archives::Keep;
+        self.index.as_ref().filter(|_| !is_kept_anyway)?.recall(inode, name)
     }
 
     /// Whether this is a file or folder that says what to keep.

@@ -107,7 +107,7 @@ impl Reading<'_, '_, '_> {
         let mut entries = RawDir::new(self.dir, buffer);
         while let Some(entry) = entries.next() {
             match entry {
-                Ok(entry) => self.sort(entry.file_name(), entry.file_type()),
+                Ok(entry) => self.sort(entry.file_name(), entry.file_type(), entry.ino()),
                 // The directory itself was removed: it is empty.
                 Err(Errno::NOENT) => break,
                 Err(error) => {
@@ -139,7 +139,7 @@ impl Reading<'_, '_, '_> {
     }
 
     /// Decides by name and type alone what an entry is to this policy.
-    fn sort(&mut self, name: &CStr, kind: FileType) {
+    fn sort(&mut self, name: &CStr, kind: FileType, inode: u64) {
         if matches!(name.to_bytes(), b"." | b"..") {
             return;
         }
@@ -151,13 +151,20 @@ impl Reading<'_, '_, '_> {
         if kind == FileType::Directory {
             return self.sort_folder(name);
         }
-        match self.class(name) {
-            Some(class) if kind == FileType::RegularFile || kind == FileType::Unknown => {
-                self.names.push(name);
-                self.classes.push(class);
-            }
-            Some(_) => self.leave_alone(),
-            None => self.contents.survivors = true,
+        let Some(class) = self.class(name) else {
+            self.contents.survivors = true;
+            return;
+        };
+        let is_file = kind == FileType::RegularFile;
+        if is_file && let Some(bytes) = self.hand.store.recall(inode, name.to_bytes(), class) {
+            self.seen.indexed += 1;
+            self.seen.indexed_bytes += bytes;
+            self.contents.survivors = true;
+        } else if is_file || kind == FileType::Unknown {
+            self.names.push(name);
+            self.classes.push(class);
+        } else {
+            self.leave_alone();
         }
     }
 

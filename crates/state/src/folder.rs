@@ -88,6 +88,19 @@ pub(crate) fn locks(folder: &Path) -> PathBuf {
     folder.join("locks")
 }
 
+/// The folder of the due indexes. It is made when the first one is.
+pub(crate) fn indexes(folder: &Path) -> PathBuf {
+    folder.join("index")
+}
+
+/// Makes a folder within the state folder, for its owner alone, if it is missing.
+pub(crate) fn make(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// The owner, when it is neither root nor the running user.
 pub(crate) fn stranger(metadata: &Metadata) -> Option<u32> {
     let us = rustix::process::geteuid().as_raw();

@@ -75,7 +75,7 @@ impl Lock {
 
 /// Small letters, digits, `_` and `-`: nothing that could leave the folder, and no dot, so that the guards of our own
 /// files (`locks/state.db`) can never be a policy's.
-fn is_policy_name(name: &str) -> bool {
+pub(crate) fn is_policy_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 

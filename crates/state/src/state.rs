@@ -7,14 +7,15 @@ use cleanup_core::moment::Moment;
 use cleanup_core::report::Report;
 
 use crate::folder::{self, Access, StateError};
+use crate::index::{self, About, IndexWriter, Remembered};
 use crate::ledger::{
     AmbiguousRun, ClockReading, LastRun, LastSweep, Ledger, Observation, PolicyMemory, RunSummary, RunsQuery,
     TrackedChange, TrendPoint,
 };
-use crate::lock::{Lock, LockError};
+use crate::lock::{self, Lock, LockError};
 use crate::promises::{Promises, PromisesError};
 
-/// The memory in one folder: `state.db`, `promises.jsonl`, `locks/`.
+/// The memory in one folder: `state.db`, `promises.jsonl`, `locks/`, `index/`.
 #[derive(Debug)]
 pub struct State {
     folder: PathBuf,
@@ -159,6 +160,22 @@ impl State {
     /// Begins to note what an observing run would take and keep.
     pub fn observe(&mut self, policy: &str) -> Observation<'_> {
         self.ledger.observe(policy)
+    }
+
+    /// The due index of a policy, to be asked at `now`; `None` when there is none that can be relied on.
+    pub fn index(&self, policy: &str, about: &About, now: Moment) -> Option<Remembered> {
+        index::read(&self.index_of(policy)?, about, now)
+    }
+
+    /// Begins a due index of a policy, which takes the place of the old one when it is kept. `begun_at` is when all files
+    /// were looked at the last time. `None` for whoever only looks.
+    pub fn begin_index(&self, policy: &str, about: &About, begun_at: Moment) -> Option<IndexWriter> {
+        let path = self.index_of(policy).filter(|_| self.access == Access::Keep)?;
+        Some(IndexWriter::begin(path, about, begun_at))
+    }
+
+    fn index_of(&self, policy: &str) -> Option<PathBuf> {
+        lock::is_policy_name(policy).then(|| folder::indexes(&self.folder).join(policy))
     }
 
     /// The promises, as they are in the file now. An error means that the file cannot be trusted: whoever deletes

@@ -119,6 +119,7 @@ pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], command: &str, runs: u
          The Python script and the program with walkdir and globset are what one would write in an afternoon.\n\
          After each run exactly the due files were gone.\n\
          cleanup remembers nothing here (`[state] url = \"none\"`), as its peers; a run that is remembered takes some writes to the disk more, however many files there are.\n\
+         In S1-again and S7-again it does, and has just swept the same tree: it knows the young files from its [index](deletion.md#files-that-need-no-look).\n\
          systemd-tmpfiles and tmpreaper select by age alone, and sit S5 out.\n",
         facts.versions.join(", "),
     );

@@ -12,6 +12,7 @@ mod exit_codes;
 mod first_steps;
 mod import;
 mod in_use;
+mod index;
 mod limits;
 mod output;
 mod plan;

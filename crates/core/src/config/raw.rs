@@ -145,6 +145,9 @@ pub(super) struct RawFilePolicy {
     /// Do not run while somebody else has locked the root itself with `flock`.
     #[schemars(extend("default" = false))]
     pub(super) honour_flock: Option<bool>,
+    /// Remember of large trees which files are too young, and do not look at these again until they can be due.
+    #[schemars(extend("default" = true))]
+    pub(super) index: Option<bool>,
     /// Keep files whose names a query answers.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) keep_referenced: Option<RawKeepReferenced>,

@@ -69,6 +69,7 @@ const FILE_DEFAULTS: &[(&str, &str)] = &[
     ("dispose", "\"delete\""),
     ("skip_in_use", "false"),
     ("honour_flock", "false"),
+    ("index", "true"),
     ("mode", "\"enforce\""),
     ("track", "false"),
     ("enabled", "true"),

@@ -103,7 +103,10 @@ impl Tally {
     pub fn seen(&mut self, seen: Seen) {
         let counts = &mut self.counts;
         counts.scanned += seen.scanned;
-        counts.matched += seen.vanished + seen.changed;
+        counts.matched += seen.vanished + seen.changed + seen.indexed;
+        counts.matched_bytes += seen.indexed_bytes;
+        counts.kept.within_limits += seen.indexed;
+        counts.indexed += seen.indexed;
         counts.vanished += seen.vanished;
         counts.changed += seen.changed;
         counts.left_alone += seen.left_alone;
@@ -125,6 +128,7 @@ impl Tally {
         a.vanished += b.vanished;
         a.changed += b.changed;
         a.left_alone += b.left_alone;
+        a.indexed += b.indexed;
         a.dirs_due += b.dirs_due;
         a.dirs_removed += b.dirs_removed;
         let (a, b) = (&mut a.kept, b.kept);

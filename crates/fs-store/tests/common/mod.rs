@@ -18,8 +18,8 @@ use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::pattern::Patterns;
 use cleanup_core::policy::{
-    AgeClock, Archives, Brakes, Depth, Dispose, Effect, EmptyDirs, FilePolicy, InUse, Limits, MaxAge, Policy, RootLock,
-    StampKind, Unit,
+    AgeClock, Archives, Brakes, Depth, Dispose, Effect, EmptyDirs, FilePolicy, InUse, Indexing, Limits, MaxAge, Policy,
+    RootLock, StampKind, Unit,
 };
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -56,6 +56,7 @@ pub fn policy(root: &Path) -> FilePolicy {
         dispose: Dispose::Delete,
         in_use: InUse::Ignore,
         root_lock: RootLock::Ignore,
+        indexing: Indexing::Remember,
         references: None,
         brakes: Brakes::default(),
         effect: Effect::Enforce,

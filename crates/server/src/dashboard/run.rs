@@ -221,6 +221,7 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
         ("gone before", counts.vanished),
         ("changed meanwhile", counts.changed),
         ("left alone", counts.left_alone),
+        ("known to be too young", counts.indexed),
         ("empty folders due", counts.dirs_due),
         ("empty folders removed", counts.dirs_removed),
     ];

@@ -10,10 +10,10 @@ use cleanup_state::{PromisesError, State};
 use crate::common::{at, ids, record};
 
 /// A small file system of its own, unmounted at the end. `None` where this process may not mount, said aloud.
-struct Small(tempfile::TempDir);
+pub(crate) struct Small(tempfile::TempDir);
 
 impl Small {
-    fn new(size: &str) -> Option<Self> {
+    pub(crate) fn new(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("size={size},mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output();
@@ -24,12 +24,12 @@ impl Small {
         Some(Self(folder))
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.0.path().join("state")
     }
 
     /// Fills it to the last byte.
-    fn fill(&self) -> Filling {
+    pub(crate) fn fill(&self) -> Filling {
         let path = self.0.path().join("filling");
         let mut file = File::create(&path).unwrap();
         while file.write_all(&[1; 4096]).is_ok() {}
@@ -45,7 +45,7 @@ impl Drop for Small {
     }
 }
 
-struct Filling(PathBuf);
+pub(crate) struct Filling(PathBuf);
 
 impl Drop for Filling {
     fn drop(&mut self) {

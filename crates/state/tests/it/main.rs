@@ -6,6 +6,7 @@ mod child;
 mod common;
 mod folders;
 mod full;
+mod index;
 mod ledger;
 mod locks;
 mod look;

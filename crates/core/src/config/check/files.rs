@@ -8,8 +8,8 @@ use super::super::values::{At, Bytes, MinFree as RawMinFree, Room as Given, Spac
 use super::{Check, effect, is_file_system_root};
 use crate::pattern::{self, PatternError, Patterns};
 use crate::policy::{
-    AgeClock, Archives, Brakes, Depth, Dispose, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Policy,
-    Quarantine, References, Room, RootLock, StampKind, Unit,
+    AgeClock, Archives, Brakes, Depth, Dispose, EmptyDirs, FilePolicy, InUse, Indexing, Limits, Marks, MaxAge, MinFree,
+    Policy, Quarantine, References, Room, RootLock, StampKind, Unit,
 };
 
 impl Check<'_> {
@@ -60,6 +60,7 @@ impl Check<'_> {
             dispose,
             in_use: if raw.skip_in_use == Some(true) { InUse::Skip } else { InUse::Ignore },
             root_lock: if raw.honour_flock == Some(true) { RootLock::Honour } else { RootLock::Ignore },
+            indexing: if raw.index == Some(false) { Indexing::LookAtAll } else { Indexing::Remember },
             references: raw.keep_referenced.as_ref().map(|references| References {
                 sessions: references.sessions.value.clone(),
                 query: references.query.clone(),

@@ -1,0 +1,137 @@
+//! The due index in one run: what the last sweep knows of young files, and what this one hands on.
+//!
+//! It serves whole sweeps of policies in which time alone decides. Where anything else may keep or take a file (a hold,
+//! a registration, a reference, a limit, another clock), and where somebody wants to see for himself (a dry run,
+//! `--force`, another threshold for one run), every file is looked at, and the index stays as it is.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cleanup_core::candidate::Candidate;
+use cleanup_core::index::{Entry, Index};
+use cleanup_core::judge::Run;
+use cleanup_core::policy::{AgeClock, FilePolicy, Indexing as Wanted, Unit};
+use cleanup_core::store::Seen;
+use cleanup_core::sweep::{Judged, Observer};
+use cleanup_fs_store::Store;
+use cleanup_state::{About, IndexWriter, Remembered};
+
+use crate::memory::Memory;
+
+/// For so long sweeps build upon one look at all files. Whatever set a stamp back is noticed after this.
+pub(crate) const LOOK_AT_ALL_EVERY: Duration = Duration::from_hours(24);
+
+/// The index of one sweep.
+pub(crate) struct Indexing {
+    known: Option<Arc<Index>>,
+    seed: u64,
+    writing: Mutex<Writing>,
+}
+
+struct Writing {
+    writer: IndexWriter,
+    /// The first thing that went wrong. Nothing is written after it.
+    error: Option<io::Error>,
+}
+
+/// How much of a policy's files a sweep has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saw {
+    /// All of them: what was not seen is gone.
+    All,
+    /// Some: what was not seen may still be there.
+    Some,
+}
+
+impl Indexing {
+    /// For a sweep of all files of a policy; `None` where every file is to be looked at.
+    pub(crate) fn begin(policy: &FilePolicy, run: &Run, store: &Store<'_>, memory: &Memory) -> Option<Self> {
+        let by_time_alone = policy.unit == Unit::File
+            && policy.age_clock == AgeClock::Wall
+            && !policy.limits.need_ranking()
+            && policy.references.is_none()
+            && run.holds.is_empty()
+            && run.registrations.is_empty();
+        if policy.indexing == Wanted::LookAtAll || !by_time_alone {
+            return None;
+        }
+        let about = About(format!(
+            "{:?} by {:?} in {:?} on {:?}",
+            policy.rule,
+            policy.stamp,
+            store.root_id(),
+            store.file_system()
+        ));
+        let is_fresh = |it: &Remembered| run.now.since(it.begun_at).is_some_and(|age| age < LOOK_AT_ALL_EVERY);
+        let known = memory.index(policy, &about, run.now).filter(is_fresh);
+        let begun_at = known.as_ref().map_or(run.now, |known| known.begun_at);
+        let writer = memory.begin_index(policy, &about, begun_at)?;
+        let seed = writer.seed();
+        let known = known.map(|known| Arc::new(known.index));
+        Some(Self { known, seed, writing: Mutex::new(Writing { writer, error: None }) })
+    }
+
+    /// What need not be looked at.
+    pub(crate) fn known(&self) -> Option<Arc<Index>> {
+        self.known.clone()
+    }
+
+    /// Notes what another observer sees as well.
+    pub(crate) fn noting<'a>(&'a self, observer: &'a dyn Observer) -> Noting<'a> {
+        Noting { indexing: self, observer }
+    }
+
+    /// Hands on what is known now. An error says why the next sweep has to look at everything.
+    pub(crate) fn finish(self, saw: Saw) -> io::Result<()> {
+        let Writing { mut writer, error } = self.writing.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = error {
+            return Err(error);
+        }
+        if let Some(known) = &self.known {
+            let stays = match saw {
+                Saw::All => known.recalled().count(),
+                Saw::Some => known.len(),
+            };
+            // A few that are gone do no harm.
+            if writer.is_empty() && stays >= known.len() - known.len() / 8 {
+                return Ok(());
+            }
+            match saw {
+                Saw::All => known.recalled().try_for_each(|entry| writer.add(entry))?,
+                Saw::Some => known.entries().try_for_each(|entry| writer.add(entry))?,
+            }
+        }
+        writer.keep()
+    }
+}
+
+/// Writes down from when on each file can be due.
+pub(crate) struct Noting<'a> {
+    indexing: &'a Indexing,
+    observer: &'a dyn Observer,
+}
+
+impl Observer for Noting<'_> {
+    fn judged(&self, judged: &Judged<'_>) {
+        if let Some(entry) = Entry::of(judged, self.indexing.seed) {
+            let mut writing = self.indexing.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            if writing.error.is_none() {
+                writing.error = writing.writer.add(entry).err();
+            }
+        }
+        self.observer.judged(judged);
+    }
+
+    fn deferred(&self, candidate: &Candidate<'_>) {
+        self.observer.deferred(candidate);
+    }
+
+    fn seen(&self, seen: Seen) {
+        self.observer.seen(seen);
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.observer.wants_to_stop()
+    }
+}

@@ -1,0 +1,232 @@
+//! The file of a due index: `index/POLICY`, replaced as a whole, and thrown away at any doubt.
+//!
+//! A header says what it was made for, 16 bytes for each entry follow, and a checksum ends it. It is written beside
+//! the old one while a sweep goes on, and takes its place in one step: whoever is killed meanwhile leaves the old one.
+//! It is never made durable: what a crash of the machine leaves of it is found out by the checksum. Nothing is lost
+//! with it but the time to look at every file once.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use cleanup_core::index::{Entry, Index};
+use cleanup_core::moment::Moment;
+
+use crate::folder;
+
+/// Raised when anything here, or in the keys of entries, changes its meaning.
+const MAGIC: &[u8; 8] = b"clnidx\0\x01";
+
+/// Magic, the moment it was begun, the length of what it is about.
+const HEADER: usize = 8 + 8 + 4;
+
+const ENTRY: usize = 16;
+const CHECKSUM: usize = 4;
+
+/// Entries are read and written so many bytes at a time.
+const CHUNK: usize = ENTRY * 4096;
+
+/// Until there are so many files, looking at them is as good as remembering them.
+pub const FEWEST_INDEXED: u32 = 32_768;
+
+/// The longest description of what an index is about.
+const LONGEST: usize = 64 * 1024;
+
+/// What an index was made for, word for word: a sweep that is about anything else cannot use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About(pub String);
+
+/// A policy's index as a sweep has left it.
+#[derive(Debug)]
+pub struct Remembered {
+    /// What can be asked.
+    pub index: Index,
+    /// When all files were looked at the last time.
+    pub begun_at: Moment,
+}
+
+/// Reads an index. `None` when there is none, when it is about something else, or when anything about it is wrong.
+pub(crate) fn read(path: &Path, about: &About, now: Moment) -> Option<Remembered> {
+    match try_read(path, about, now) {
+        Ok(remembered) => remembered,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            tracing::debug!("an index is not used: {error}");
+            None
+        }
+    }
+}
+
+fn try_read(path: &Path, about: &About, now: Moment) -> io::Result<Option<Remembered>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(folder::no_follow()).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || folder::stranger(&metadata).is_some() || !is_whole(&mut file, metadata.len())? {
+        return Ok(None);
+    }
+    file.rewind()?;
+    let mut header = [0; HEADER];
+    file.read_exact(&mut header)?;
+    let (magic, rest) = header.split_at(MAGIC.len());
+    let (begun_at, length) = rest.split_at(8);
+    let length = u32::from_le_bytes(length.try_into().expect("four bytes are left")) as usize;
+    if magic != MAGIC || length != about.0.len() {
+        return Ok(None);
+    }
+    let begun_at = i64::from_le_bytes(begun_at.try_into().expect("eight bytes were split off"));
+    let mut text = vec![0; length];
+    file.read_exact(&mut text)?;
+    let whole = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    let mut left = whole.saturating_sub(HEADER + length + CHECKSUM);
+    if text != about.0.as_bytes() || !left.is_multiple_of(ENTRY) {
+        return Ok(None);
+    }
+    let mut index = Index::with_room_for(left / ENTRY, seed(begun_at), now);
+    let mut chunk = vec![0; CHUNK];
+    while left > 0 {
+        let part = &mut chunk[..left.min(CHUNK)];
+        file.read_exact(part)?;
+        part.chunks_exact(ENTRY).map(from_bytes).for_each(|entry| index.add(entry));
+        left -= part.len();
+    }
+    Ok(Some(Remembered { index, begun_at: Moment::from_unix(begun_at, 0) }))
+}
+
+/// Whether the checksum at the end is right. Before anything of it is believed: of arbitrary keys, all might want the
+/// same place.
+fn is_whole(file: &mut File, len: u64) -> io::Result<bool> {
+    let Some(mut left) = len.checked_sub(CHECKSUM as u64) else { return Ok(false) };
+    let mut checksum = crc32fast::Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    while left > 0 {
+        let part = &mut chunk[..usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
+        file.read_exact(part)?;
+        checksum.update(part);
+        left -= part.len() as u64;
+    }
+    let mut expected = [0; CHECKSUM];
+    file.read_exact(&mut expected)?;
+    Ok(u32::from_le_bytes(expected) == checksum.finalize())
+}
+
+/// An index that is being written beside the old one. Dropped without [`IndexWriter::keep`], it leaves the old one.
+#[derive(Debug)]
+pub struct IndexWriter {
+    path: PathBuf,
+    /// The header and what is not written yet.
+    buffer: Vec<u8>,
+    /// Missing until there are enough entries.
+    file: Option<File>,
+    checksum: crc32fast::Hasher,
+    seed: u64,
+    header: usize,
+}
+
+impl IndexWriter {
+    /// Begins an index in `folder`. What was looked at since `begun_at` is what it builds upon.
+    pub(crate) fn begin(path: PathBuf, about: &About, begun_at: Moment) -> Self {
+        let seconds = begun_at.unix_seconds();
+        let mut buffer = Vec::from(MAGIC);
+        buffer.extend_from_slice(&seconds.to_le_bytes());
+        let text = &about.0.as_bytes()[..about.0.len().min(LONGEST)];
+        buffer.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+        buffer.extend_from_slice(text);
+        let header = buffer.len();
+        Self { path, buffer, file: None, checksum: crc32fast::Hasher::new(), seed: seed(seconds), header }
+    }
+
+    /// The seed of the keys in it.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.file.is_none() && self.buffer.len() == self.header
+    }
+
+    /// Adds an entry.
+    pub fn add(&mut self, entry: Entry) -> io::Result<()> {
+        self.buffer.extend_from_slice(&to_bytes(entry));
+        let most = if self.file.is_some() { CHUNK } else { self.header + ENTRY * FEWEST_INDEXED as usize };
+        if self.buffer.len() < most { Ok(()) } else { self.flush() }
+    }
+
+    /// Puts it in the place of the old one. Where there are few files, no index is kept at all.
+    pub fn keep(mut self) -> io::Result<()> {
+        if self.file.is_none() {
+            return forget(&self.path);
+        }
+        self.flush()?;
+        let checksum = self.checksum.clone().finalize();
+        if let Some(file) = &mut self.file {
+            file.write_all(&checksum.to_le_bytes())?;
+            fs::rename(beside(&self.path), &self.path)?;
+            // The name beside it is gone.
+            self.file = None;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            missing => missing.insert(create(&self.path)?),
+        };
+        self.checksum.update(&self.buffer);
+        file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Drop for IndexWriter {
+    fn drop(&mut self) {
+        if self.file.is_some()
+            && let Err(error) = fs::remove_file(beside(&self.path))
+        {
+            tracing::debug!("half an index is left: {error}");
+        }
+    }
+}
+
+/// Removes an index, if there is one.
+pub(crate) fn forget(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        folder::make(folder)?;
+    }
+    let new = beside(path);
+    forget(&new)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(folder::no_follow()).open(new)
+}
+
+/// Where it is written. No policy has a dot in its name.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Another one each time: two files that look alike by chance do not look alike for ever.
+fn seed(begun_at: i64) -> u64 {
+    begun_at.cast_unsigned()
+}
+
+fn to_bytes(entry: Entry) -> [u8; ENTRY] {
+    let mut bytes = [0; ENTRY];
+    bytes[..8].copy_from_slice(&entry.key.to_le_bytes());
+    bytes[8..12].copy_from_slice(&entry.until.to_le_bytes());
+    bytes[12..].copy_from_slice(&entry.blocks.to_le_bytes());
+    bytes
+}
+
+fn from_bytes(bytes: &[u8]) -> Entry {
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("an entry has sixteen bytes"));
+    let key = u64::from(number(0)) | u64::from(number(4)) << 32;
+    Entry { key, until: number(8), blocks: number(12) }
+}
