@@ -114,6 +114,13 @@ impl Index {
         Some(u64::from(blocks & !RECALLED) * BLOCK)
     }
 
+    /// Until when a file is passed by, if it is.
+    pub fn passes_by_until(&self, inode: u64, name: &[u8]) -> Option<Moment> {
+        let key = key(self.seed, inode, name);
+        let slot = &self.slots[self.find(key)];
+        (slot.key == key).then(|| Moment::from_unix(slot.until.into(), 0))
+    }
+
     /// All entries.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
         self.slots.iter().filter(|slot| slot.key != 0).map(Slot::entry)
@@ -168,8 +175,10 @@ mod tests {
         let index = index(&[(1, "young", 1_001), (2, "now", 1_000), (3, "old", 999)]);
         assert_eq!(index.recall(1, b"young"), Some(4_096));
         assert_eq!(index.recall(1, b"young"), Some(4_096), "again");
+        assert_eq!(index.passes_by_until(1, b"young"), Some(Moment::from_unix(1_001, 0)));
         for (inode, name) in [(2, "now"), (3, "old"), (9, "young"), (1, "younger"), (1, "")] {
             assert_eq!(index.recall(inode, name.as_bytes()), None, "{inode} {name}");
+            assert_eq!(index.passes_by_until(inode, name.as_bytes()), None, "{inode} {name}");
         }
     }
 

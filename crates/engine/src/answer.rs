@@ -168,7 +168,8 @@ pub struct Answer {
     /// no candidate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleAnswer>,
-    /// The last moment at which it is kept, when age alone decides.
+    /// The last moment at which it is kept, when age alone decides. Of one that is due: until when sweeps pass by it,
+    /// because its stamp was set back and the index knows it as younger.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<Moment>,
     /// Whether the policy runs at all.

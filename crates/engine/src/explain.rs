@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::limits::ranked;
 use crate::memory::{Memory, Use};
 use crate::quarantine;
-use crate::{clock, place, rows};
+use crate::{clock, index, place, rows};
 
 impl Engine {
     /// What every file policy says to one path. A policy with limits goes through all its files for it, as a sweep of all
@@ -89,11 +89,12 @@ impl Engine {
             run = self.ranked_with_all(policy, store, run, memory);
         }
         let verdict = judge(&policy.rule, &run, candidate);
+        let passed_by = || index::passed_by_until(policy, &run, store, memory, candidate);
         Judgement {
             verdict: kind(&verdict),
             reason: verdict.reason(),
             rules: examine(&policy.rule, &run, candidate).iter().map(rule_answer).collect(),
-            kept_until: verdict.kept_until(),
+            kept_until: if verdict.is_due() { passed_by() } else { verdict.kept_until() },
         }
     }
 

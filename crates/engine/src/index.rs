@@ -11,7 +11,8 @@ use std::time::Duration;
 use cleanup_core::candidate::Candidate;
 use cleanup_core::index::{Entry, Index};
 use cleanup_core::judge::Run;
-use cleanup_core::policy::{AgeClock, FilePolicy, Indexing as Wanted, Unit};
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{AgeClock, Effect, FilePolicy, Indexing as Wanted, Unit};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Observer};
 use cleanup_fs_store::Store;
@@ -20,7 +21,7 @@ use cleanup_state::{About, IndexWriter, Remembered};
 use crate::memory::Memory;
 
 /// For so long sweeps build upon one look at all files. Whatever set a stamp back is noticed after this.
-pub(crate) const LOOK_AT_ALL_EVERY: Duration = Duration::from_hours(24);
+const LOOK_AT_ALL_EVERY: Duration = Duration::from_hours(24);
 
 /// The index of one sweep.
 pub(crate) struct Indexing {
@@ -47,24 +48,8 @@ pub(crate) enum Saw {
 impl Indexing {
     /// For a sweep of all files of a policy; `None` where every file is to be looked at.
     pub(crate) fn begin(policy: &FilePolicy, run: &Run, store: &Store<'_>, memory: &Memory) -> Option<Self> {
-        let by_time_alone = policy.unit == Unit::File
-            && policy.age_clock == AgeClock::Wall
-            && !policy.limits.need_ranking()
-            && policy.references.is_none()
-            && run.holds.is_empty()
-            && run.registrations.is_empty();
-        if policy.indexing == Wanted::LookAtAll || !by_time_alone {
-            return None;
-        }
-        let about = About(format!(
-            "{:?} by {:?} in {:?} on {:?}",
-            policy.rule,
-            policy.stamp,
-            store.root_id(),
-            store.file_system()
-        ));
-        let is_fresh = |it: &Remembered| run.now.since(it.begun_at).is_some_and(|age| age < LOOK_AT_ALL_EVERY);
-        let known = memory.index(policy, &about, run.now).filter(is_fresh);
+        let about = about(policy, run, store)?;
+        let known = fresh(policy, &about, run, memory);
         let begun_at = known.as_ref().map_or(run.now, |known| known.begun_at);
         let writer = memory.begin_index(policy, &about, begun_at)?;
         let seed = writer.seed();
@@ -104,6 +89,39 @@ impl Indexing {
         }
         writer.keep()
     }
+}
+
+/// Until when sweeps pass by a candidate that is due, at the latest: one whose stamp was set back after it was judged.
+/// `None` where the next sweep looks at it.
+pub(crate) fn passed_by_until(
+    policy: &FilePolicy,
+    run: &Run,
+    store: &Store<'_>,
+    memory: &Memory,
+    candidate: &Candidate<'_>,
+) -> Option<Moment> {
+    let known = fresh(policy, &about(policy, run, store)?, run, memory)?;
+    let until = known.index.passes_by_until(candidate.identity?.inode, candidate.name.last)?;
+    Some(until.min(known.begun_at.plus(LOOK_AT_ALL_EVERY)))
+}
+
+/// What an index of this policy is about; `None` where there can be none.
+fn about(policy: &FilePolicy, run: &Run, store: &Store<'_>) -> Option<About> {
+    let by_time_alone = policy.unit == Unit::File
+        && policy.age_clock == AgeClock::Wall
+        && !policy.limits.need_ranking()
+        && policy.references.is_none()
+        && run.holds.is_empty()
+        && run.registrations.is_empty();
+    let is_wanted = policy.indexing == Wanted::Remember && policy.effect == Effect::Enforce;
+    let (rule, stamp, root, file_system) = (&policy.rule, policy.stamp, store.root_id(), store.file_system());
+    (is_wanted && by_time_alone).then(|| About(format!("{rule:?} by {stamp:?} in {root:?} on {file_system:?}")))
+}
+
+/// The index that the last sweep has left, unless it is time to look at all files again.
+fn fresh(policy: &FilePolicy, about: &About, run: &Run, memory: &Memory) -> Option<Remembered> {
+    let is_fresh = |it: &Remembered| run.now.since(it.begun_at).is_some_and(|age| age < LOOK_AT_ALL_EVERY);
+    memory.index(policy, about, run.now).filter(is_fresh)
 }
 
 /// Writes down from when on each file can be due.

@@ -50,7 +50,11 @@ impl Explained<'_> {
         let Answer { reason, policy, .. } = answer;
         writeln!(f, "  {style}{verdict:10}{style:#}  {reason}")?;
         match (answer.verdict, answer.kept_until) {
-            (AnswerVerdict::Remove, _) => writeln!(f, "  goes        at the next sweep")?,
+            (AnswerVerdict::Remove, None) => writeln!(f, "  goes        at the next sweep")?,
+            (AnswerVerdict::Remove, Some(at)) => {
+                let until = Distance { at, now: self.now };
+                writeln!(f, "  goes        {until}: its stamp was set back, and sweeps know it as younger (--force)")?;
+            }
             (_, Some(at)) => match self.zone {
                 Some(zone) => writeln!(f, "  goes        after {}", When { at, now: self.now, zone })?,
                 None => writeln!(f, "  goes        {}", Distance { at, now: self.now })?,
