@@ -1,7 +1,7 @@
 //! Files under a root: walk, look again, remove or move aside, bring back.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`) and its workers (`crew`), the facts about an entry (`entry`), the removal
+//! a single name: the walk (`walk`), its workers (`crew`) and where it was stopped (`leg`), the facts about an entry (`entry`), the removal
 //! (`remove`), and the quarantine (`quarantine`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
@@ -11,6 +11,7 @@
 mod crew;
 mod entry;
 mod in_use;
+mod leg;
 mod look;
 mod pick;
 mod quarantine;
@@ -31,6 +32,7 @@ use cleanup_core::store::{FileStore, Visitor};
 pub use crew::Jobs;
 pub use entry::FileId;
 pub use in_use::View;
+pub use leg::{Leg, Place, Position};
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
 pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
@@ -119,6 +121,11 @@ impl<'a> Store<'a> {
         self.root.space().map_err(entry::in_words)
     }
 
+    /// All of its files from where an earlier walk was stopped; without such a place, from the root.
+    pub fn leg(&self, begin: Vec<Position>) -> Leg<'_> {
+        Leg::new(self, begin)
+    }
+
     /// Some of its files instead of all: those with these paths below the root.
     pub fn pick<'b>(&'b self, paths: &[&'b [u8]]) -> Picked<'b> {
         Picked::new(self, paths.iter().map(|path| Wanted { path, same: None }).collect())
@@ -127,6 +134,14 @@ impl<'a> Store<'a> {
     /// Some of its files, and of its directories with nothing left in them, each only while it is still the same.
     pub fn pick_same<'b>(&'b self, wanted: Vec<Wanted<'b>>) -> Picked<'b> {
         Picked::new(self, wanted)
+    }
+
+    /// Offers everything, from where an earlier walk was stopped. Says where this one was.
+    fn walk(&self, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
+        match self.policy.unit {
+            Unit::File => crew::walk(self, visitor, begin),
+            Unit::Directory => units::offer(self, visitor, &begin),
+        }
     }
 
     /// Whether this is a file or folder that says what to keep.
@@ -142,9 +157,6 @@ impl<'a> Store<'a> {
 
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        match self.policy.unit {
-            Unit::File => crew::walk(self, visitor),
-            Unit::Directory => units::offer(self, visitor),
-        }
+        self.walk(visitor, Vec::new());
     }
 }
