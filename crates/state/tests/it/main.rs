@@ -14,3 +14,4 @@ mod past;
 mod promises;
 mod ruins;
 mod service;
+mod stops;

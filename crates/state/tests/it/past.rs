@@ -108,7 +108,8 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
     drop(state);
     sql(
         &folder.join("state.db"),
-        "drop trigger forget_run; drop table run_policies; drop index runs_by_status; pragma user_version = 2; \
+        "drop table stops; drop table positions; drop trigger forget_run; drop table run_policies; \
+         drop index runs_by_status; pragma user_version = 2; \
          insert into runs select 9, 'x', started_by, started_at, finished_at, recorded_seconds, status, due, removed, \
          quarantined, bytes_freed, errors, 'no report' from runs where id = '01';",
     );
