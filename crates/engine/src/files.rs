@@ -6,11 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use cleanup_core::brake::{self, Brake};
 use cleanup_core::candidate::{Candidate, Class};
-use cleanup_core::duration::Human;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
@@ -19,7 +17,7 @@ use cleanup_core::rank::{Cutoffs, Remaining, Stays, Stopped};
 use cleanup_core::report::{
     Done, MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
 };
-use cleanup_core::sweep::{Judged, Mode, Observer, STOPPED, sweep};
+use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{RootError, RootLocked, Store, View, Wanted};
 use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
@@ -27,6 +25,7 @@ use cleanup_state::Observation;
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
 use crate::limits::{self, ranked};
 use crate::memory::{Busy, Memory};
+use crate::onward::{Budget, Course, End};
 use crate::plan::Named;
 use crate::track::Heeding;
 use crate::{quarantine, rows};
@@ -54,6 +53,8 @@ pub(crate) struct FileRun<'a> {
 pub(crate) enum Extent<'a> {
     /// All of them.
     All,
+    /// All of them, from where the last run was stopped (`max_runtime`).
+    Onward,
     /// Those that a plan names, a chunk at a time.
     Planned(&'a mut dyn Iterator<Item = Vec<Named>>),
 }
@@ -131,7 +132,7 @@ impl FileRun<'_> {
             store
         };
         let audit = self.engine.audit.as_ref().map(|audit| (audit, policy, self.run_id));
-        let mut observer = PolicyWatcher { name, audit, watcher: self.watcher, until: None };
+        let mut observer = PolicyWatcher { name, audit, watcher: self.watcher, budget: Budget::default() };
         let run = match self.cutoffs {
             Some(cutoffs) => Run { cutoffs, ..run },
             None => ranked(&store, policy, run, &observer).map_err(|stopped| ended(unranked(name, stopped)))?,
@@ -143,12 +144,14 @@ impl FileRun<'_> {
 
         self.watcher.ranked(name, &run.cutoffs);
         // From here on: where counting took long, this run is still to get somewhere.
-        observer.until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
+        observer.budget = Budget::of(policy, &extent);
+        let course = Course::new(policy, &extent, mode, store.root_id(), memory);
+        let leg = store.leg(course.begin.clone());
         let remaining = Remaining::new(&observer);
         let table = || self.engine.tables.get(policy);
         let expired =
             || if acts { quarantine::expire(&store, policy, &self.engine.config, now) } else { Tally::default() };
-        let sees_all = matches!(extent, Extent::All);
+        let sees_all = !matches!(extent, Extent::Planned(_)) && course.begin.is_empty();
         let (report, was_stopped, done) = match (extent, mode, policy.effect) {
             (Extent::Planned(_), _, Effect::Observe) => (finished(name, Tally::default()), true, Done::Planned),
             (_, Mode::Apply, Effect::Observe) => {
@@ -158,8 +161,8 @@ impl FileRun<'_> {
             (extent, mode, _) => {
                 let registrations = &run.registrations;
                 let mut tally = match extent {
-                    Extent::All => {
-                        let store = Heeding { store: &store, table: table(), registrations };
+                    Extent::All | Extent::Onward => {
+                        let store = Heeding { store: &leg, table: table(), registrations };
                         sweep(&store, &policy.rule, &run, mode, &remaining)
                     }
                     Extent::Planned(chunks) => {
@@ -184,7 +187,8 @@ impl FileRun<'_> {
             }
         };
         let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
-        let report = if observer.is_late() { out_of_time(report, policy) } else { report };
+        let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };
+        let report = course.conclude(report, end, &leg.stopped_at(), memory);
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
@@ -290,18 +294,6 @@ fn root_locked(name: &str, locked: &RootLocked) -> PolicyReport {
 
 fn finished(name: &str, tally: Tally) -> PolicyReport {
     PolicyReport::finished(name, PolicyKind::Files, tally)
-}
-
-/// Says which key ended it, if it was ended.
-fn out_of_time(report: PolicyReport, policy: &FilePolicy) -> PolicyReport {
-    match policy.brakes.max_runtime {
-        Some(time) if report.message.as_deref() == Some(STOPPED) => {
-            let time = Human(time);
-            let message = Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
-            PolicyReport { message, ..report }
-        }
-        _ => report,
-    }
 }
 
 fn locked(name: &str) -> PolicyReport {

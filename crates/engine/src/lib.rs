@@ -12,6 +12,7 @@ mod explain;
 mod files;
 mod limits;
 mod memory;
+mod onward;
 mod open;
 mod past;
 mod place;

@@ -13,6 +13,7 @@ mod first_steps;
 mod import;
 mod in_use;
 mod limits;
+mod onward;
 mod output;
 mod plan;
 mod restore;
