@@ -71,10 +71,10 @@ impl Ran {
         Self { report, stays: None }
     }
 
-    /// Takes in what stays, and what has become of the policy's own limits by it. A sweep that was stopped has not seen
-    /// everything, and says nothing of limits.
-    fn looked(policy: &FilePolicy, mut report: PolicyReport, was_stopped: bool, stays: Stays, done: Done) -> Self {
-        if was_stopped {
+    /// Takes in what stays, and what has become of the policy's own limits by it. Whoever has not seen everything says
+    /// nothing of limits.
+    fn looked(policy: &FilePolicy, mut report: PolicyReport, stays: Stays, done: Done) -> Self {
+        if report.in_part {
             return Self::nothing(report);
         }
         report.limits = limits::own(&policy.limits, &stays, done);
@@ -186,13 +186,14 @@ impl FileRun<'_> {
                 (finished(name, tally), was_stopped, done)
             }
         };
-        let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
+        let in_part = was_stopped || !sees_all;
+        let report = PolicyReport { in_part, processes: store.in_use_view().map(in_view), ..report };
         let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };
         let report = course.conclude(report, end, &leg.stopped_at(), memory);
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
-        Ok(Ran::looked(policy, report, was_stopped || !sees_all, remaining.finish(), done))
+        Ok(Ran::looked(policy, report, remaining.finish(), done))
     }
 }
 
@@ -243,9 +244,8 @@ fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option
     let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
     let stays = remaining.finish();
     brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
-        let was_stopped = plan.stopped.is_some();
         let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());
-        Box::new(Ran::looked(policy, report, was_stopped, stays, Done::Planned))
+        Box::new(Ran::looked(policy, report, stays, Done::Planned))
     })
 }
 

@@ -13,6 +13,7 @@ mod entry;
 mod in_use;
 mod leg;
 mod look;
+mod names;
 mod pick;
 mod quarantine;
 mod read;

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::entry::{self, Meta, in_words};
 use crate::leg::Position;
-use crate::read::Names;
+use crate::names::Names;
 use crate::walk::SPARES;
 use crate::whole::{self, Sum};
 use crate::{OWN_FOLDER, Store};

@@ -21,7 +21,8 @@ use rustix::io::Errno;
 use crate::crew::{Hand, Join};
 use crate::entry::{self, FileId, Meta, in_words};
 use crate::leg::Position;
-use crate::read::{Names, Onset, Reader, Unread};
+use crate::names::Names;
+use crate::read::{Onset, Reader, Unread};
 use crate::remove::EmptyDirectory;
 
 /// How many frames keep their descriptors, beside the first one, of all workers together.

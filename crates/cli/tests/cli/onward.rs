@@ -39,6 +39,7 @@ fn one_run_after_the_other_comes_all_the_way_through_and_then_begins_anew() {
         runs += 1;
         assert!(runs <= 32, "20 files and 11 folders, and no end");
         let ran = world.run("--json");
+        assert_eq!(ran.json()["policies"][0]["in_part"], true);
         let message = message(&ran);
         assert_eq!(message.contains("where the last run had stopped"), runs > 1, "{message}");
         // Each begins where the one before has said.

@@ -84,6 +84,13 @@ fn the_course_of_a_policy_is_summed_up_by_stretches_and_kept_is_what_the_last_sw
 
     let last = &state.last_sweeps()[0];
     assert_eq!((last.run_id.as_str(), last.kept, last.removed, last.status), ("06", Some(30), 1, OK));
+
+    // Of a part nobody knows how much was kept in all.
+    let mut part = run("07", 240, &[("a", OK, 3)], Trigger::Schedule);
+    part.policies[0].in_part = true;
+    record(&mut state, &part);
+    let last = &state.last_sweeps()[0];
+    assert_eq!((last.run_id.as_str(), last.kept, last.removed), ("07", None, 1));
 }
 
 #[test]
