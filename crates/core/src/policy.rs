@@ -277,7 +277,7 @@ pub struct Brakes {
     pub max_removal_percent: Option<u32>,
     /// Removals that fail in a row before the run of this policy ends.
     pub max_consecutive_errors: Option<u32>,
-    /// Time after which a run ends; what is left is up to the next run.
+    /// Time after which a run ends; the next run goes on there.
     pub max_runtime: Option<Duration>,
 }
 

@@ -6,6 +6,8 @@
 mod limit;
 mod tally;
 
+use std::ops::Not;
+
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -145,6 +147,10 @@ pub struct PolicyReport {
     /// The same for programs, when it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skip>,
+    /// Whether it looked at a part of the files only: it was stopped, went on where an earlier run had stopped, or was
+    /// given a plan.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub in_part: bool,
     /// The counts.
     #[serde(flatten)]
     pub counts: Counts,
@@ -361,13 +367,14 @@ impl PolicyReport {
         let Tally { counts, mut errors, errors_total, stopped } = tally;
         errors.sort_by(|a, b| a.path.cmp(&b.path));
         errors.truncate(MAX_ERRORS);
-        let is_whole = errors_total == 0 && stopped.is_none();
+        let in_part = stopped.is_some();
+        let is_whole = errors_total == 0 && !in_part;
         let status = if is_whole { PolicyStatus::Ok } else { PolicyStatus::Partial };
         let deferred = counts.kept.deferred;
         let message = stopped.or_else(|| {
             (deferred > 0).then(|| format!("max_removals is reached; {deferred} more are left for the next run"))
         });
-        Self { message, counts, errors, errors_total, ..Self::empty(name, kind, status) }
+        Self { message, in_part, counts, errors, errors_total, ..Self::empty(name, kind, status) }
     }
 
     /// Holds a policy back that ran as a plan: nothing was removed, and the plan says what would have been.
@@ -398,6 +405,7 @@ impl PolicyReport {
             status,
             message: None,
             skipped: None,
+            in_part: false,
             plan: Vec::new(),
             processes: None,
             observed: None,

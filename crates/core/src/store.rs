@@ -23,7 +23,8 @@ pub trait FileStore: Sync {
 
 /// Receives what a store offers.
 pub trait Visitor: Sync {
-    /// Judges a batch and acts on it.
+    /// Judges a batch, in its order, and acts on it. When it breaks, it is done with all up to the last candidate that
+    /// it asked for.
     fn batch(&self, batch: &mut dyn Batch) -> ControlFlow<()>;
 
     /// Something could not be looked at.

@@ -6,7 +6,7 @@
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
@@ -22,6 +22,7 @@ use crate::answer::{Listed, Stats};
 use crate::audit::Audit;
 use crate::files::{Doubts, Extent, FileRun, Ran};
 use crate::memory::{Memory, Use};
+use crate::onward::Budget;
 use crate::open::{self, OpenError, Origin};
 use crate::pressure::Shares;
 use crate::track::Tables;
@@ -283,7 +284,7 @@ impl Engine {
         for (index, policy) in policies.iter().enumerate() {
             turn.watcher.begins(&policy.rule.name);
             let cutoffs = shares.of(&policy.rule.name);
-            ran.push(self.run_one(policy, turn, Extent::All, cutoffs, memory));
+            ran.push(self.run_one(policy, turn, Extent::Onward, cutoffs, memory));
             let waits = gives(policy) && Some(index) != last_giver;
             open.push(index);
             let ended = match (waits, gives(policy)) {
@@ -463,15 +464,8 @@ pub(crate) struct PolicyWatcher<'a> {
     /// With the policy and the run, where there is a log of single things.
     pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, &'a str)>,
     pub(crate) watcher: &'a dyn Watcher,
-    /// When it has taken long enough (`max_runtime`).
-    pub(crate) until: Option<Instant>,
-}
-
-impl PolicyWatcher<'_> {
-    /// Whether it has taken long enough.
-    pub(crate) fn is_late(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
-    }
+    /// How long it may take (`max_runtime`).
+    pub(crate) budget: Budget,
 }
 
 impl Observer for PolicyWatcher<'_> {
@@ -486,10 +480,11 @@ impl Observer for PolicyWatcher<'_> {
     }
 
     fn seen(&self, seen: Seen) {
+        self.budget.looked();
         self.watcher.seen(self.name, seen);
     }
 
     fn wants_to_stop(&self) -> bool {
-        self.watcher.wants_to_stop() || self.is_late()
+        self.watcher.wants_to_stop() || self.budget.is_used_up()
     }
 }

@@ -6,11 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use cleanup_core::brake::{self, Brake};
 use cleanup_core::candidate::{Candidate, Class};
-use cleanup_core::duration::Human;
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
@@ -19,15 +17,16 @@ use cleanup_core::rank::{Cutoffs, Remaining, Stays, Stopped};
 use cleanup_core::report::{
     Done, MAX_PLANNED, Observed, Planned, PolicyKind, PolicyReport, Processes, Skip, Tally, json_path,
 };
-use cleanup_core::sweep::{Judged, Mode, Observer, STOPPED, sweep};
+use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{RootError, RootLocked, Store, View, Wanted};
 use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
 
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
-use crate::index::{Indexing, Saw};
+use crate::index::Indexing;
 use crate::limits::{self, ranked};
 use crate::memory::{Busy, Memory};
+use crate::onward::{Budget, Course, End};
 use crate::plan::Named;
 use crate::track::Heeding;
 use crate::{quarantine, rows};
@@ -55,6 +54,8 @@ pub(crate) struct FileRun<'a> {
 pub(crate) enum Extent<'a> {
     /// All of them.
     All,
+    /// All of them, from where the last run was stopped (`max_runtime`).
+    Onward,
     /// Those that a plan names, a chunk at a time.
     Planned(&'a mut dyn Iterator<Item = Vec<Named>>),
 }
@@ -71,16 +72,10 @@ impl Ran {
         Self { report, stays: None }
     }
 
-    /// Takes in what stays, and what has become of the policy's own limits by it. A sweep that was stopped has not seen
-    /// everything, and says nothing of limits.
-    fn looked(
-        policy: &FilePolicy,
-        mut report: PolicyReport,
-        was_stopped: bool,
-        stays: Option<Stays>,
-        done: Done,
-    ) -> Self {
-        let Some(stays) = stays.filter(|_| !was_stopped) else { return Self::nothing(report) };
+    /// Takes in what stays, and what has become of the policy's own limits by it. Whoever has not seen everything says
+    /// nothing of limits.
+    fn looked(policy: &FilePolicy, mut report: PolicyReport, stays: Option<Stays>, done: Done) -> Self {
+        let Some(stays) = stays.filter(|_| !report.in_part) else { return Self::nothing(report) };
         report.limits = limits::own(&policy.limits, &stays, done);
         Self { report, stays: Some((stays, done)) }
     }
@@ -136,7 +131,7 @@ impl FileRun<'_> {
             store
         };
         let audit = self.engine.audit.as_ref().map(|audit| (audit, policy, self.run_id));
-        let mut observer = PolicyWatcher { name, audit, watcher: self.watcher, until: None };
+        let mut observer = PolicyWatcher { name, audit, watcher: self.watcher, budget: Budget::default() };
         let run = match self.cutoffs {
             Some(cutoffs) => Run { cutoffs, ..run },
             None => ranked(&store, policy, run, &observer).map_err(|stopped| ended(unranked(name, stopped)))?,
@@ -148,19 +143,21 @@ impl FileRun<'_> {
 
         self.watcher.ranked(name, &run.cutoffs);
         // From here on: where counting took long, this run is still to get somewhere.
-        observer.until = policy.brakes.max_runtime.and_then(|time| Instant::now().checked_add(time));
+        observer.budget = Budget::of(policy, &extent);
+        let course = Course::new(policy, &extent, mode, store.root_id(), memory);
         let remaining = policy.limits.need_ranking().then(|| Remaining::new(&observer));
-        let watching: &dyn Observer = match &remaining {
-            Some(remaining) => remaining,
-            None => &observer,
+        let watching = remaining.as_ref().map_or(&observer as &dyn Observer, |remaining| remaining);
+        let may_index = acts && matches!(doubts, Doubts::Heed(_)) && self.engine.is_configured(policy);
+        let indexing = match extent {
+            Extent::Onward if may_index => Indexing::begin(policy, &run, &store, memory),
+            _ => None,
         };
-        let sees_all = matches!(extent, Extent::All);
-        let may_index = acts && sees_all && matches!(doubts, Doubts::Heed(_)) && self.engine.is_configured(policy);
-        let indexing = if may_index { Indexing::begin(policy, &run, &store, memory) } else { None };
         let store = store.with_index(indexing.as_ref().and_then(Indexing::known));
+        let leg = store.leg(course.begin.clone());
         let table = || self.engine.tables.get(policy);
         let expired =
             || if acts { quarantine::expire(&store, policy, &self.engine.config, now) } else { Tally::default() };
+        let sees_all = !matches!(extent, Extent::Planned(_)) && course.begin.is_empty();
         let (report, was_stopped, done) = match (extent, mode, policy.effect) {
             (Extent::Planned(_), _, Effect::Observe) => (finished(name, Tally::default()), true, Done::Planned),
             (_, Mode::Apply, Effect::Observe) => {
@@ -170,8 +167,8 @@ impl FileRun<'_> {
             (extent, mode, _) => {
                 let registrations = &run.registrations;
                 let mut tally = match extent {
-                    Extent::All => {
-                        let store = Heeding { store: &store, table: table(), registrations };
+                    Extent::All | Extent::Onward => {
+                        let store = Heeding { store: &leg, table: table(), registrations };
                         match &indexing {
                             None => sweep(&store, &policy.rule, &run, mode, watching),
                             Some(indexing) => sweep(&store, &policy.rule, &run, mode, &indexing.noting(watching)),
@@ -193,17 +190,17 @@ impl FileRun<'_> {
                 (finished(name, tally), was_stopped, done)
             }
         };
-        let report = PolicyReport { processes: store.in_use_view().map(in_view), ..report };
-        let report = if observer.is_late() { out_of_time(report, policy) } else { report };
+        let in_part = was_stopped || !sees_all;
+        let report = PolicyReport { in_part, processes: store.in_use_view().map(in_view), ..report };
+        let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };
+        let report = course.conclude(report, end, &leg.stopped_at(), memory);
         if mode == Mode::Apply {
             memory.remember(policy, file_system);
         }
-        let saw = if was_stopped { Saw::Some } else { Saw::All };
-        if let Some(Err(error)) = indexing.map(|indexing| indexing.finish(saw)) {
-            memory.note(format!("{name} looks at every file next time: its index cannot be kept: {error}"));
+        if let Some(indexing) = indexing {
+            indexing.hand_on(&report, memory);
         }
-        let stays = remaining.map(Remaining::finish);
-        Ok(Ran::looked(policy, report, was_stopped || !sees_all, stays, done))
+        Ok(Ran::looked(policy, report, remaining.map(Remaining::finish), done))
     }
 }
 
@@ -266,9 +263,8 @@ fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option
     let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
     let stays = Some(remaining.finish());
     brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
-        let was_stopped = plan.stopped.is_some();
         let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());
-        Box::new(Ran::looked(policy, report, was_stopped, stays, Done::Planned))
+        Box::new(Ran::looked(policy, report, stays, Done::Planned))
     })
 }
 
@@ -317,18 +313,6 @@ fn root_locked(name: &str, locked: &RootLocked) -> PolicyReport {
 
 fn finished(name: &str, tally: Tally) -> PolicyReport {
     PolicyReport::finished(name, PolicyKind::Files, tally)
-}
-
-/// Says which key ended it, if it was ended.
-fn out_of_time(report: PolicyReport, policy: &FilePolicy) -> PolicyReport {
-    match policy.brakes.max_runtime {
-        Some(time) if report.message.as_deref() == Some(STOPPED) => {
-            let time = Human(time);
-            let message = Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
-            PolicyReport { message, ..report }
-        }
-        _ => report,
-    }
 }
 
 fn locked(name: &str) -> PolicyReport {

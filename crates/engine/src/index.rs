@@ -13,6 +13,7 @@ use cleanup_core::index::{Entry, Index};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{AgeClock, Effect, FilePolicy, Indexing as Wanted, Unit};
+use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Observer};
 use cleanup_fs_store::Store;
@@ -34,15 +35,6 @@ struct Writing {
     writer: IndexWriter,
     /// The first thing that went wrong. Nothing is written after it.
     error: Option<io::Error>,
-}
-
-/// How much of a policy's files a sweep has seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Saw {
-    /// All of them: what was not seen is gone.
-    All,
-    /// Some: what was not seen may still be there.
-    Some,
 }
 
 impl Indexing {
@@ -67,24 +59,30 @@ impl Indexing {
         Noting { indexing: self, observer }
     }
 
-    /// Hands on what is known now. An error says why the next sweep has to look at everything.
-    pub(crate) fn finish(self, saw: Saw) -> io::Result<()> {
+    /// Leaves what is known now to the next sweep, or says that it cannot.
+    pub(crate) fn hand_on(self, report: &PolicyReport, memory: &mut Memory) {
+        if let Err(error) = self.write(report) {
+            let name = &report.name;
+            memory.note(format!("{name} looks at every file next time: its index cannot be kept: {error}"));
+        }
+    }
+
+    /// What a run that saw only a part of the files has not seen may still be there.
+    fn write(self, report: &PolicyReport) -> io::Result<()> {
         let Writing { mut writer, error } = self.writing.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = error {
             return Err(error);
         }
         if let Some(known) = &self.known {
-            let stays = match saw {
-                Saw::All => known.recalled().count(),
-                Saw::Some => known.len(),
-            };
+            let stays = if report.in_part { known.len() } else { known.recalled().count() };
             // A few that are gone do no harm.
             if writer.is_empty() && stays >= known.len() - known.len() / 8 {
                 return Ok(());
             }
-            match saw {
-                Saw::All => known.recalled().try_for_each(|entry| writer.add(entry))?,
-                Saw::Some => known.entries().try_for_each(|entry| writer.add(entry))?,
+            if report.in_part {
+                known.entries().try_for_each(|entry| writer.add(entry))?;
+            } else {
+                known.recalled().try_for_each(|entry| writer.add(entry))?;
             }
         }
         writer.keep()

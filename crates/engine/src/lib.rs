@@ -13,6 +13,7 @@ mod files;
 mod index;
 mod limits;
 mod memory;
+mod onward;
 mod open;
 mod past;
 mod place;

@@ -4,6 +4,8 @@
 //! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
 //! files that they may concern stay.
 
+mod stops;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,7 @@ use crate::answer::{Finding, PolicyStats, SessionStats, Severity};
 use crate::clock;
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::files::OBSERVED;
+use crate::onward::Budget;
 
 /// Sweeps all of them, or plans to; `at` is another time, for plans.
 pub(crate) fn sweep(
@@ -43,7 +44,7 @@ pub(crate) fn sweep(
                 }
                 (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
                 _ => {
-                    let observer = PolicyWatcher { name, audit: None, watcher, until: None };
+                    let observer = PolicyWatcher { name, audit: None, watcher, budget: Budget::default() };
                     cleanup_pg_sessions::sweep(policy, base, mode, clock::now(), &observer).await
                 }
             };

@@ -9,7 +9,7 @@
 
 mod size;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -21,11 +21,15 @@ use rustix::process::{Resource, getrlimit};
 
 use self::size::Size;
 use crate::Store;
-use crate::read::Batch;
+use crate::leg::{Place, Position};
+use crate::read::{Batch, Visited};
 use crate::walk::{OPEN, Walk, Way};
 
 /// How many joins there may be at a time. Each keeps a descriptor.
 const JOINS: usize = 8;
+
+/// So many positions are kept of a walk that is stopped. The first is the one that counts.
+const POSITIONS: usize = 64;
 
 /// So many calls say what a call costs, for each worker.
 const TELLING: u64 = 128;
@@ -66,6 +70,8 @@ pub(crate) struct Crew {
     is_hungry: AtomicBool,
     has_started: AtomicBool,
     is_over: AtomicBool,
+    /// Whether anything was looked at.
+    has_begun: AtomicBool,
     /// How many descriptors a worker may keep on its way down.
     keeps: AtomicUsize,
     joins: AtomicUsize,
@@ -78,6 +84,8 @@ pub(crate) struct Crew {
 struct Queue {
     batches: VecDeque<Batch>,
     ways: Vec<Way>,
+    /// Where it was to begin, when it was stopped on the way there.
+    unreached: Vec<Position>,
     /// The first one included.
     workers: usize,
     idle: usize,
@@ -107,10 +115,13 @@ struct Joined {
 pub(crate) struct Split {
     pending: AtomicUsize,
     survivors: AtomicBool,
+    /// Where each of the batches begins that are not done with, by its number.
+    left: Mutex<BTreeMap<usize, Place>>,
 }
 
-/// Walks through everything below the root of a store.
-pub(crate) fn walk(store: &Store<'_>, visitor: &dyn Visitor) {
+/// Walks through everything below the root of a store, from where an earlier walk was stopped. Says where this one was,
+/// in the order in which it would have gone on.
+pub(crate) fn walk(store: &Store<'_>, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
     let crew = Crew::new(store.jobs);
     std::thread::scope(|scope| {
         let hand = Hand { store, visitor, crew: &crew, scope };
@@ -119,11 +130,12 @@ pub(crate) fn walk(store: &Store<'_>, visitor: &dyn Visitor) {
             hand.start();
         }
         let mut walk = Walk::new(hand);
-        if let Some(way) = walk.at_root() {
+        if let Some(way) = walk.at_root(begin) {
             walk.run(way);
             hand.work(walk);
         }
     });
+    crew.left()
 }
 
 impl<'env> Hand<'_, 'env> {
@@ -220,7 +232,14 @@ impl<'env> Hand<'_, 'env> {
 
 impl Crew {
     fn new(jobs: Jobs) -> Self {
-        let queue = Queue { batches: VecDeque::new(), ways: Vec::new(), workers: 1, idle: 0, size: None };
+        let queue = Queue {
+            batches: VecDeque::new(),
+            ways: Vec::new(),
+            unreached: Vec::new(),
+            workers: 1,
+            idle: 0,
+            size: None,
+        };
         Self {
             jobs,
             queue: Mutex::new(queue),
@@ -228,6 +247,7 @@ impl Crew {
             is_hungry: AtomicBool::new(false),
             has_started: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
             keeps: AtomicUsize::new(OPEN),
             joins: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
@@ -261,6 +281,47 @@ impl Crew {
         let _queue = self.lock();
         self.is_over.store(true, Ordering::Relaxed);
         self.changed.notify_all();
+    }
+
+    /// Says that something was looked at.
+    pub(crate) fn begin(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anything was looked at. Nothing is handed over before: so whoever is stopped has got further than the walk
+    /// that was stopped before, and a series of them comes to its end.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
+    }
+
+    /// Leaves what is left of a way when the walk is over.
+    pub(crate) fn leave(&self, way: Way) {
+        self.lock().ways.push(way);
+    }
+
+    /// Leaves all to the next walk: this one did not come to where it was to begin.
+    pub(crate) fn leave_all(&self, begin: Vec<Position>) {
+        self.lock().unreached = begin;
+    }
+
+    /// What is left, in the order in which one worker would come to it.
+    fn left(self) -> Vec<Position> {
+        let queue = self.queue.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !queue.unreached.is_empty() {
+            return queue.unreached;
+        }
+        let mut left = Vec::new();
+        for way in queue.ways {
+            let mut next = Some(way);
+            while let Some(way) = next {
+                way.left(&mut left);
+                // Of those that wait for each other nobody has gone on.
+                next = way.join().and_then(|join| join.lock().parked.take());
+            }
+        }
+        left.sort_by(|(a, _), (b, _)| a.cmp(b));
+        left.truncate(POSITIONS);
+        left.into_iter().map(|(_, position)| position).collect()
     }
 
     /// Whether names may be handed over: as long as there are not too many waiting.
@@ -365,19 +426,37 @@ impl Join {
 }
 
 impl Split {
-    /// One more batch is handed over.
-    pub(crate) fn begin(&self) {
+    /// One more batch is handed over, which begins there. Its number.
+    pub(crate) fn begin(&self, first: Place) -> usize {
         self.pending.fetch_add(1, Ordering::Relaxed);
+        let mut left = self.lock();
+        let number = left.last_key_value().map_or(0, |(last, _)| last + 1);
+        left.insert(number, first);
+        number
     }
 
     /// One batch is settled.
-    pub(crate) fn settle(&self, crew: &Crew, survivors: bool) {
+    pub(crate) fn settle(&self, crew: &Crew, number: usize, visited: Visited) {
+        let Visited { survivors, broken_at } = visited;
+        match broken_at {
+            Some(place) => self.lock().insert(number, place),
+            None => self.lock().remove(&number),
+        };
         self.survivors.fetch_or(survivors, Ordering::Relaxed);
         // Under the lock, so that nobody begins to wait in between.
         let _queue = crew.lock();
         if self.pending.fetch_sub(1, Ordering::Release) == 1 {
             crew.changed.notify_all();
         }
+    }
+
+    /// The first of what is left.
+    pub(crate) fn left(&self) -> Option<Place> {
+        self.lock().first_key_value().map(|(_, place)| place.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Place>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

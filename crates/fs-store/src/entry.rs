@@ -30,6 +30,11 @@ impl FileId {
     pub fn device(self) -> (u32, u32) {
         self.device
     }
+
+    /// The inode.
+    pub fn inode(self) -> u64 {
+        self.inode
+    }
 }
 
 /// Which mount something lies on. Device numbers do not tell: a bind mount has the device of what it shows, and one

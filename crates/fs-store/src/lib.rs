@@ -1,7 +1,7 @@
 //! Files under a root: walk, look again, remove or move aside, bring back.
 //!
 //! A path is used exactly once, to open the root (`root`). From then on everything goes by directory descriptor and
-//! a single name: the walk (`walk`) and its workers (`crew`), the facts about an entry (`entry`), the removal
+//! a single name: the walk (`walk`), its workers (`crew`) and where it was stopped (`leg`), the facts about an entry (`entry`), the removal
 //! (`remove`), and the quarantine (`quarantine`). No path is
 //! ever joined for a system call, no link is ever followed, no other mount is ever entered, so nothing that somebody
 //! does to the tree meanwhile can lead out of it.
@@ -11,7 +11,9 @@
 mod crew;
 mod entry;
 mod in_use;
+mod leg;
 mod look;
+mod names;
 mod pick;
 mod quarantine;
 mod read;
@@ -33,6 +35,7 @@ use cleanup_core::store::{FileStore, Visitor};
 pub use crew::Jobs;
 pub use entry::FileId;
 pub use in_use::View;
+pub use leg::{Leg, Place, Position};
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
 pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
@@ -130,6 +133,11 @@ impl<'a> Store<'a> {
         self.root.space().map_err(entry::in_words)
     }
 
+    /// All of its files from where an earlier walk was stopped; without such a place, from the root.
+    pub fn leg(&self, begin: Vec<Position>) -> Leg<'_> {
+        Leg::new(self, begin)
+    }
+
     /// Some of its files instead of all: those with these paths below the root.
     pub fn pick<'b>(&'b self, paths: &[&'b [u8]]) -> Picked<'b> {
         Picked::new(self, paths.iter().map(|path| Wanted { path, same: None }).collect())
@@ -146,6 +154,14 @@ impl<'a> Store<'a> {
         self.index.as_ref().filter(|_| !is_kept_anyway)?.recall(inode, name)
     }
 
+    /// Offers everything, from where an earlier walk was stopped. Says where this one was.
+    fn walk(&self, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
+        match self.policy.unit {
+            Unit::File => crew::walk(self, visitor, begin),
+            Unit::Directory => units::offer(self, visitor, &begin),
+        }
+    }
+
     /// Whether this is a file or folder that says what to keep.
     pub(crate) fn is_spared(&self, id: &FileId) -> bool {
         self.spared.contains(id)
@@ -159,9 +175,6 @@ impl<'a> Store<'a> {
 
 impl FileStore for Store<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        match self.policy.unit {
-            Unit::File => crew::walk(self, visitor),
-            Unit::Directory => units::offer(self, visitor),
-        }
+        self.walk(visitor, Vec::new());
     }
 }

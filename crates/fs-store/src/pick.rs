@@ -5,6 +5,7 @@
 //! is gone: whoever picks knows which paths it asked for. What was asked for as a certain file and is another one now is
 //! counted as changed, and never offered.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -176,6 +177,7 @@ impl<'a> Picked<'a> {
             needs: asked,
             entries: &files,
             gone: 0,
+            asked: Cell::default(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! runs on bytes; only what it lets through costs a `statx`. Names wait in one buffer that is used again for every
 //! directory, and are handed on [`BATCH`] at a time: memory grows neither with the number of files nor with depth.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use cleanup_core::candidate::{Class, Name};
 use cleanup_core::policy::Depth;
 use cleanup_core::store::{Fault, Seen};
-use rustix::fs::{FileType, RawDir, StatxFlags};
+use rustix::fs::{FileType, RawDir, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 
 use crate::crew::{Hand, Split};
 use crate::entry::{Meta, in_words, needs};
+use crate::leg::Place;
+use crate::names::Names;
 use crate::remove::{File, Files};
 use crate::{OWN_FOLDER, Store};
 
@@ -39,6 +42,33 @@ pub(crate) struct Contents {
     pub(crate) folders: Names,
     /// Whether anything stays in it, walked directories left aside.
     pub(crate) survivors: bool,
+    /// What was left when it was stopped.
+    pub(crate) unread: Option<Unread>,
+}
+
+/// With which of its entries a directory is begun.
+pub(crate) enum Onset {
+    /// With its first.
+    Anew,
+    /// An earlier walk did what comes before this one, but for its folders.
+    At(Place),
+    /// An earlier walk did all but some of its folders.
+    Below,
+}
+
+/// What was left of a directory when it was stopped.
+pub(crate) struct Unread {
+    /// What the reader itself would have looked at next; `None` when it came to the end.
+    place: Option<Place>,
+    /// What was handed to other workers. Only when they have ended it is known what they have left.
+    split: Option<Arc<Split>>,
+}
+
+impl Unread {
+    /// The first of it; `None` when nothing was left after all.
+    pub(crate) fn first(&self) -> Option<Place> {
+        self.split.as_ref().and_then(|split| split.left()).or_else(|| self.place.clone())
+    }
 }
 
 /// Reads directories, one at a time.
@@ -53,14 +83,18 @@ pub(crate) struct Batch {
     folder: Arc<[u8]>,
     names: Names,
     classes: Vec<Class>,
+    cookies: Vec<u64>,
     split: Arc<Split>,
+    /// Its number among those that were handed over of this directory.
+    number: usize,
 }
 
 impl Batch {
     /// Looks at the names, and says so to whoever waits for them.
     pub(crate) fn run(self, hand: Hand<'_, '_>) {
-        let survivors = visit(hand, self.dir.as_fd(), &self.folder, &self.names, &self.classes, Seen::default());
-        self.split.settle(hand.crew, survivors);
+        let Self { dir, folder, names, classes, cookies, split, number } = self;
+        let visited = visit(hand, dir.as_fd(), &folder, &names, &classes, &cookies, Seen::default());
+        split.settle(hand.crew, number, visited);
     }
 }
 
@@ -70,7 +104,7 @@ impl<'scope, 'env> Reader<'scope, 'env> {
     }
 
     /// Reads one directory to its end and hands its files on. `below` counts from 1, the root's own entries.
-    pub(crate) fn read(&mut self, dir: &Arc<OwnedFd>, folder: &[u8], below: Depth) -> Contents {
+    pub(crate) fn read(&mut self, dir: &Arc<OwnedFd>, folder: &[u8], below: Depth, onset: Onset) -> Contents {
         self.buffer.resize(BUFFER, MaybeUninit::uninit());
         let mut reading = Reading {
             hand: self.hand,
@@ -80,8 +114,16 @@ impl<'scope, 'env> Reader<'scope, 'env> {
             seen: Seen::default(),
             names: Names::default(),
             classes: Vec::new(),
+            cookies: Vec::new(),
             handed: None,
-            contents: Contents { folders: Names::default(), survivors: false },
+            broken_at: None,
+            // Of what was not looked at, nobody knows that it is gone.
+            contents: Contents { folders: Names::default(), survivors: !matches!(onset, Onset::Anew), unread: None },
+            part: match onset {
+                Onset::Anew => Part::All,
+                Onset::At(place) => Part::From(place),
+                Onset::Below => Part::Folders,
+            },
         };
         reading.all(&mut self.buffer);
         reading.contents
@@ -97,17 +139,90 @@ struct Reading<'a, 'scope, 'env> {
     seen: Seen,
     names: Names,
     classes: Vec<Class>,
+    /// Where each of the names is, as [`Place::cookie`] has it.
+    cookies: Vec<u64>,
     /// What was handed to other workers, and the folder as they know it.
     handed: Option<(Arc<Split>, Arc<[u8]>)>,
+    /// Where the visitor has stopped.
+    broken_at: Option<Place>,
+    part: Part,
     contents: Contents,
+}
+
+/// Which entries are looked at.
+enum Part {
+    /// All.
+    All,
+    /// Folders, and from this one on all.
+    From(Place),
+    /// Folders.
+    Folders,
+    /// All but folders.
+    Files,
 }
 
 impl Reading<'_, '_, '_> {
     fn all(&mut self, buffer: &mut [MaybeUninit<u8>]) {
+        let is_whole = match &self.part {
+            Part::From(place) => self.from(&place.clone(), buffer),
+            Part::All | Part::Folders | Part::Files => self.pass(0, buffer),
+        };
+        if is_whole && !matches!(self.part, Part::Folders) {
+            self.look();
+            let split = self.handed.take().map(|(split, _)| split);
+            self.contents.survivors |= split.as_ref().is_some_and(|split| self.hand.settle(split));
+            if self.hand.crew.is_over() {
+                self.contents.unread = Some(Unread { place: self.broken_at.take(), split });
+            }
+        }
+    }
+
+    /// Reads what an earlier walk has left. Whether it came to the end.
+    fn from(&mut self, place: &Place, buffer: &mut [MaybeUninit<u8>]) -> bool {
+        let cookie = place.cookie;
+        if !self.descend && self.is_at(place, buffer) {
+            self.part = Part::All;
+            return self.pass(self.go_to(cookie), buffer);
+        }
+        let is_whole = self.pass(self.go_to(0), buffer);
+        if is_whole && matches!(self.part, Part::From(_)) {
+            // It is gone, and the folders are known by now: on with what came after it.
+            self.part = Part::Files;
+            self.seen = Seen::default();
+            return self.pass(self.go_to(cookie), buffer);
+        }
+        is_whole
+    }
+
+    /// Whether an entry is where it was.
+    fn is_at(&self, place: &Place, buffer: &mut [MaybeUninit<u8>]) -> bool {
+        let found = self.go_to(place.cookie);
+        let mut entries = RawDir::new(self.dir, buffer);
+        found == place.cookie
+            && entries.next().is_some_and(|entry| entry.is_ok_and(|entry| entry.file_name().to_bytes() == place.name))
+    }
+
+    /// Reads on from there, or from the beginning where that is no place of this directory; says from where.
+    fn go_to(&self, cookie: u64) -> u64 {
+        let seek = |cookie| rustix::fs::seek(self.dir, SeekFrom::Start(cookie)).map(|_| cookie);
+        // Back to the beginning every file system goes.
+        seek(cookie).or_else(|_| seek(0)).unwrap_or(0)
+    }
+
+    /// Reads on from where the descriptor is. Whether it came to the end.
+    fn pass(&mut self, mut here: u64, buffer: &mut [MaybeUninit<u8>]) -> bool {
         let mut entries = RawDir::new(self.dir, buffer);
         while let Some(entry) = entries.next() {
             match entry {
-                Ok(entry) => self.sort(entry.file_name(), entry.file_type(), entry.ino()),
+                Ok(entry) => {
+                    if matches!(&self.part, Part::From(place) if place.name == entry.file_name().to_bytes()) {
+                        self.part = Part::All;
+                        self.seen = Seen::default();
+                    }
+                    self.sort(entry.file_name(), entry.file_type(), entry.ino());
+                    self.cookies.resize(self.classes.len(), here);
+                    here = entry.next_entry_cookie();
+                }
                 // The directory itself was removed: it is empty.
                 Err(Errno::NOENT) => break,
                 Err(error) => {
@@ -123,19 +238,44 @@ impl Reading<'_, '_, '_> {
             } else if self.classes.len() >= FEW && self.hand.crew.is_hungry() {
                 self.hand_over();
             } else if self.seen.scanned >= PASSED_OVER {
-                self.hand.visitor.seen(std::mem::take(&mut self.seen));
+                // With the few that were meant: whoever stops here has got somewhere.
+                if self.is_looking() {
+                    self.look();
+                } else {
+                    self.seen = Seen::default();
+                }
                 if self.hand.visitor.wants_to_stop() {
                     self.hand.crew.end();
                 }
             }
             if self.hand.crew.is_over() {
-                return;
+                self.contents.unread = Some(self.unread(&mut entries, here));
+                return false;
             }
         }
-        self.look();
-        if let Some((split, _)) = &self.handed {
-            self.contents.survivors |= self.hand.settle(split);
-        }
+        true
+    }
+
+    /// What is left, where it was stopped.
+    fn unread(&mut self, entries: &mut RawDir<'_, &Arc<OwnedFd>>, here: u64) -> Unread {
+        let split = self.handed.take().map(|(split, _)| split);
+        let place = match (&self.part, self.broken_at.take()) {
+            (Part::From(place), _) => Some(place.clone()),
+            (_, Some(place)) => Some(place),
+            (_, None) => self.gathered().or_else(|| following(entries, here)),
+        };
+        Unread { place, split }
+    }
+
+    /// The first of the names gathered so far.
+    fn gathered(&self) -> Option<Place> {
+        let name = self.names.iter().next()?;
+        Some(Place { name: name.to_bytes().to_owned(), cookie: *self.cookies.first()? })
+    }
+
+    /// Whether files are looked at here.
+    fn is_looking(&self) -> bool {
+        matches!(self.part, Part::All | Part::Files)
     }
 
     /// Decides by name and type alone what an entry is to this policy.
@@ -150,6 +290,9 @@ impl Reading<'_, '_, '_> {
         };
         if kind == FileType::Directory {
             return self.sort_folder(name);
+        }
+        if !self.is_looking() {
+            return;
         }
         let Some(class) = self.class(name) else {
             self.contents.survivors = true;
@@ -169,6 +312,9 @@ impl Reading<'_, '_, '_> {
     }
 
     fn sort_folder(&mut self, name: &CStr) {
+        if matches!(self.part, Part::Files) {
+            return;
+        }
         if name.to_bytes() == OWN_FOLDER {
             self.leave_alone();
         } else if self.descend && !self.hand.store.policy.patterns.excludes(self.named(name)) {
@@ -180,24 +326,31 @@ impl Reading<'_, '_, '_> {
 
     /// Looks at the names gathered so far and hands those that are candidates to the visitor.
     fn look(&mut self) {
+        let Self { hand, dir, folder, names, classes, cookies, .. } = self;
         let seen = std::mem::take(&mut self.seen);
-        self.contents.survivors |= visit(self.hand, self.dir.as_fd(), self.folder, &self.names, &self.classes, seen);
+        let visited = visit(*hand, dir.as_fd(), folder, names, classes, cookies, seen);
+        self.contents.survivors |= visited.survivors;
+        self.broken_at = visited.broken_at;
         // Used again: a directory of a million names fills these many times over.
         self.names.clear();
         self.classes.clear();
+        self.cookies.clear();
     }
 
     /// Leaves the names gathered so far to somebody else.
     fn hand_over(&mut self) {
+        let Some(first) = self.gathered().filter(|_| self.hand.crew.has_begun()) else { return self.look() };
         self.hand.visitor.seen(std::mem::take(&mut self.seen));
         let (split, folder) = self.handed.get_or_insert_with(|| (Arc::default(), self.folder.into()));
-        split.begin();
+        let number = split.begin(first);
         self.hand.crew.hand_names(Batch {
             dir: Arc::clone(self.dir),
             folder: Arc::clone(folder),
             names: std::mem::take(&mut self.names),
             classes: std::mem::take(&mut self.classes),
+            cookies: std::mem::take(&mut self.cookies),
             split: Arc::clone(split),
+            number,
         });
     }
 
@@ -215,34 +368,60 @@ impl Reading<'_, '_, '_> {
     }
 }
 
-/// Looks at names of one directory and hands those that are candidates to the visitor. Whether anything stays of them.
+/// The entry that comes after those that were read. One that cannot be read has none after it.
+fn following(entries: &mut RawDir<'_, &Arc<OwnedFd>>, mut here: u64) -> Option<Place> {
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name().to_bytes();
+        if !matches!(name, b"." | b"..") {
+            return Some(Place { name: name.to_owned(), cookie: here });
+        }
+        here = entry.next_entry_cookie();
+    }
+    None
+}
+
+/// What came of some names of one directory.
+pub(crate) struct Visited {
+    /// Whether anything stays of them.
+    pub(crate) survivors: bool,
+    /// The first one that the visitor did not come to any more.
+    pub(crate) broken_at: Option<Place>,
+}
+
+/// Looks at names of one directory and hands those that are candidates to the visitor.
 fn visit(
     hand: Hand<'_, '_>,
     dir: BorrowedFd<'_>,
     folder: &[u8],
     names: &Names,
     classes: &[Class],
+    cookies: &[u64],
     mut seen: Seen,
-) -> bool {
-    if classes.is_empty() {
-        hand.visitor.seen(seen);
-        return false;
-    }
+) -> Visited {
     let Hand { store, visitor, crew, .. } = hand;
+    if classes.is_empty() {
+        visitor.seen(seen);
+        crew.begin();
+        return Visited { survivors: false, broken_at: None };
+    }
     let needs = needs(store.policy.stamp);
-    hand.timed(|| {
-        let mut survivors = false;
+    let visited = hand.timed(|| {
+        let mut visited = Visited { survivors: false, broken_at: None };
         let mut files = Vec::with_capacity(classes.len());
-        for (name, class) in names.iter().zip(classes) {
+        let mut places = Vec::with_capacity(classes.len());
+        for ((name, class), cookie) in names.iter().zip(classes).zip(cookies) {
             match look_at(store, dir, name, *class, needs) {
-                Looked::Candidate(file) => files.push(file),
+                Looked::Candidate(file) => {
+                    files.push(file);
+                    places.push(*cookie);
+                }
                 Looked::Vanished => seen.vanished += 1,
                 Looked::LeftAlone => {
                     seen.left_alone += 1;
-                    survivors = true;
+                    visited.survivors = true;
                 }
                 Looked::Unknown(error) => {
-                    survivors = true;
+                    visited.survivors = true;
                     visitor.fault(Fault { name: Name { folder, last: name.to_bytes() }, error: &error });
                 }
             }
@@ -250,15 +429,21 @@ fn visit(
         visitor.seen(seen);
         let mut calls = classes.len();
         if !files.is_empty() {
-            let mut batch = Files { store, dir, folder, needs, entries: &files, gone: 0 };
+            let mut batch = Files { store, dir, folder, needs, entries: &files, gone: 0, asked: Cell::default() };
             if visitor.batch(&mut batch) == ControlFlow::Break(()) {
+                let asked = batch.asked.get();
+                let next = files.get(asked).zip(places.get(asked));
+                visited.broken_at =
+                    next.map(|(file, cookie)| Place { name: file.name.to_bytes().to_owned(), cookie: *cookie });
                 crew.end();
             }
-            survivors |= batch.gone < files.len();
+            visited.survivors |= batch.gone < files.len();
             calls += 2 * batch.gone;
         }
-        (survivors, calls as u64)
-    })
+        (visited, calls as u64)
+    });
+    crew.begin();
+    visited
 }
 
 /// What became of looking at one name that a pattern means.
@@ -295,74 +480,3 @@ pub(crate) fn look_at<'n>(
 
 /// What is said of a file whose file system does not record the policy's stamp.
 pub(crate) const NO_STAMP: &str = "the file system does not record this stamp; choose another `stamp`";
-
-/// Names one behind the other, each ending in NUL, as system calls want them.
-#[derive(Default)]
-pub(crate) struct Names(Vec<u8>);
-
-impl Names {
-    pub(crate) fn push(&mut self, name: &CStr) {
-        self.0.extend_from_slice(name.to_bytes_with_nul());
-    }
-
-    /// Takes the last name off.
-    pub(crate) fn pop(&mut self) -> Option<std::ffi::CString> {
-        let end = self.0.len().checked_sub(1)?;
-        let start = self.0[..end].iter().rposition(|byte| *byte == 0).map_or(0, |nul| nul + 1);
-        let name = self.0[start..end].to_owned();
-        self.0.truncate(start);
-        Some(std::ffi::CString::new(name).expect("names are split at NUL"))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn is_single(&self) -> bool {
-        self.0.iter().position(|byte| *byte == 0).is_some_and(|end| end + 1 == self.0.len())
-    }
-
-    /// Takes the first half of the names off, as far as their lengths tell; a single one as a whole. Of several, some
-    /// stay: whoever gave away all that he was given would only pass the work round.
-    pub(crate) fn take_half(&mut self) -> Self {
-        let last = self.0.len().saturating_sub(1);
-        let (front, back) = self.0[..last].split_at(last / 2);
-        let is_end = |byte: &u8| *byte == 0;
-        let behind = back.iter().position(is_end).map(|end| front.len() + end);
-        let end = behind.or_else(|| front.iter().rposition(is_end)).unwrap_or(last);
-        let rest = self.0.split_off((end + 1).min(self.0.len()));
-        Self(std::mem::replace(&mut self.0, rest))
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &CStr> {
-        self.0
-            .split_inclusive(|byte| *byte == 0)
-            .map(|name| CStr::from_bytes_with_nul(name).expect("every name ends in its only NUL"))
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_of_several_names_is_never_all_of_them() {
-        let halves = |names: &[&CStr]| {
-            let mut rest = Names::default();
-            for name in names {
-                rest.push(name);
-            }
-            let half = rest.take_half();
-            (half.iter().count(), rest.iter().count())
-        };
-        assert_eq!(halves(&[]), (0, 0));
-        assert_eq!(halves(&[c"single"]), (1, 0));
-        assert_eq!(halves(&[c"a", c"long enough to be half"]), (1, 1));
-        assert_eq!(halves(&[c"long enough to be half", c"a"]), (1, 1));
-        assert_eq!(halves(&[c"a", c"b", c"c", c"d"]), (2, 2));
-    }
-}

@@ -4,6 +4,7 @@
 //! judged (another of its names may be gone), or it stays. What is left between that look and the `unlinkat` is the time
 //! of one system call; what goes into quarantine is looked at there as well.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
@@ -30,6 +31,8 @@ pub(crate) struct Files<'a> {
     pub(crate) entries: &'a [File<'a>],
     /// How many of them are gone, or would be.
     pub(crate) gone: usize,
+    /// How many of them were asked for.
+    pub(crate) asked: Cell<usize>,
 }
 
 impl Files<'_> {
@@ -66,6 +69,7 @@ impl Batch for Files<'_> {
 
     fn candidate(&self, index: usize) -> Candidate<'_> {
         let File { name, class, bytes, stamp, identity } = self.entries[index];
+        self.asked.set(self.asked.get().max(index + 1));
         let name = Name { folder: self.folder, last: name.to_bytes() };
         Candidate { name, class, bytes, stamp, identity: Some(identity) }
     }

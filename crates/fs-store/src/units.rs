@@ -16,21 +16,27 @@ use rustix::fs::{FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, Meta, in_words};
-use crate::read::Names;
+use crate::leg::Position;
+use crate::names::Names;
+use crate::walk::SPARES;
 use crate::whole::{self, Sum};
 use crate::{OWN_FOLDER, Store};
 
 /// Room for what one `getdents64` returns.
 const BUFFER: usize = 64 * 1024;
 
-/// Offers every directory directly below the root that the policy names.
-pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor) {
+/// Offers every directory directly below the root that the policy names, from where it was stopped. Says where it was
+/// stopped this time.
+pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor, begin: &[Position]) -> Vec<Position> {
     let fault = |error: Errno| {
         visitor.fault(Fault { name: Name { folder: b"", last: b"" }, error: &in_words(error) });
     };
     let dir = match store.root.reopen() {
         Ok(dir) => dir,
-        Err(error) => return fault(error),
+        Err(error) => {
+            fault(error);
+            return Vec::new();
+        }
     };
     let mut names = Names::default();
     let mut seen = Seen::default();
@@ -53,11 +59,19 @@ pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor) {
         }
     }
     visitor.seen(seen);
-    while let Some(name) = names.pop() {
-        if offer_one(store, visitor, dir.as_fd(), &name, None).is_break() {
-            return;
+    // Those behind it were offered before.
+    for position in begin {
+        if names.end_at(&position.folder) {
+            break;
         }
     }
+    while let Some(name) = names.pop() {
+        if offer_one(store, visitor, dir.as_fd(), &name, None).is_break() {
+            let next = names.iter().rev().take(SPARES);
+            return next.map(|name| Position::whole(Name { folder: b"", last: name.to_bytes() })).collect();
+        }
+    }
+    Vec::new()
 }
 
 /// Offers the directory of this name, if the policy names it and there is one; where it has to be a certain one, only

@@ -20,11 +20,19 @@ use rustix::io::Errno;
 
 use crate::crew::{Hand, Join};
 use crate::entry::{self, FileId, Meta, in_words};
-use crate::read::{Names, Reader};
+use crate::leg::Position;
+use crate::names::Names;
+use crate::read::{Onset, Reader, Unread};
 use crate::remove::EmptyDirectory;
 
 /// How many frames keep their descriptors, beside the first one, of all workers together.
 pub(crate) const OPEN: usize = 16;
+
+/// How many folders that come next stand in for the one that was next when the walk was stopped, in each directory.
+pub(crate) const SPARES: usize = 3;
+
+/// A path that is longer than this stands in for none.
+const LONG: usize = 4096;
 
 /// After so many directories it is no small tree, and others come in.
 const MANY: u32 = 64;
@@ -34,6 +42,8 @@ pub(crate) struct Walk<'scope, 'env> {
     hand: Hand<'scope, 'env>,
     reader: Reader<'scope, 'env>,
     way: Way,
+    /// Where it is still to be begun.
+    begin: Vec<Position>,
     /// Directories entered.
     entered: u32,
 }
@@ -48,6 +58,10 @@ pub(crate) struct Way {
     path: Vec<u8>,
     /// Who is to know when it has come to its end. The one that began at the root tells nobody.
     join: Option<Arc<Join>>,
+    /// Its place among all ways, in the order in which one worker would come to them.
+    rank: Vec<u32>,
+    /// How many ways were taken off it.
+    shared: u32,
 }
 
 /// A directory on the way to where the walk is.
@@ -63,6 +77,8 @@ pub(crate) struct Frame {
     below: Depth,
     /// Directories in it that are still to be walked.
     folders: Names,
+    /// What was left of it when it was stopped while it was read.
+    unread: Option<Unread>,
     /// Whether anything stays in it.
     pub(crate) survivors: bool,
     /// Of folders of it that were handed over.
@@ -80,6 +96,34 @@ impl Way {
         self.frames[..last].iter_mut().skip(1).filter(|frame| frame.join.is_none()).for_each(|frame| frame.dir = None);
     }
 
+    /// Who is to know when it has come to its end.
+    pub(crate) fn join(&self) -> Option<&Join> {
+        self.join.as_deref()
+    }
+
+    /// Adds what is left of it, with its place among all that is left: what lies deeper comes first.
+    pub(crate) fn left(&self, left: &mut Vec<(Vec<u32>, Position)>) {
+        let before = left.len();
+        for frame in self.frames.iter().rev() {
+            let folder = &self.path[..frame.path_len];
+            let rank = || self.rank_at(frame.below);
+            if let Some(place) = frame.unread.as_ref().and_then(Unread::first) {
+                left.push((rank(), Position { folder: folder.to_owned(), place: Some(place) }));
+                continue;
+            }
+            for name in frame.folders.iter().rev().take(SPARES) {
+                if left.len() == before || folder.len() < LONG {
+                    left.push((rank(), Position::whole(Name { folder, last: name.to_bytes() })));
+                }
+            }
+        }
+    }
+
+    /// The place of a directory on it: before those above, and before the ways that were taken off it there.
+    fn rank_at(&self, below: Depth) -> Vec<u32> {
+        [self.rank.as_slice(), &[u32::MAX - below.0]].concat()
+    }
+
     /// Takes some folders off it, for somebody else: of the uppermost directory that has any, where they are likely to
     /// be the most work. So nobody has to wait with folders left above.
     fn share(&mut self, join: impl FnOnce() -> Option<Arc<Join>>) -> Option<Self> {
@@ -94,6 +138,9 @@ impl Way {
                 _ => Arc::clone(frame.join.insert(join()?)),
             };
             join.begin();
+            // What is taken off later would have come earlier.
+            self.shared = self.shared.saturating_add(1);
+            let rank = [self.rank.as_slice(), &[u32::MAX - frame.below.0, u32::MAX - self.shared]].concat();
             let first = Frame {
                 dir: Some(Arc::clone(dir)),
                 identity: frame.identity,
@@ -101,11 +148,12 @@ impl Way {
                 path_len: frame.path_len,
                 below: frame.below,
                 folders: frame.folders.take_half(),
+                unread: None,
                 survivors: false,
                 join: None,
             };
             let path = self.path[..frame.path_len].to_vec();
-            return Some(Self { frames: vec![first], path, join: Some(join) });
+            return Some(Self { frames: vec![first], path, join: Some(join), rank, shared: 0 });
         }
         None
     }
@@ -113,11 +161,12 @@ impl Way {
 
 impl<'scope, 'env> Walk<'scope, 'env> {
     pub(crate) fn new(hand: Hand<'scope, 'env>) -> Self {
-        Self { hand, reader: Reader::new(hand), way: Way::default(), entered: 0 }
+        Self { hand, reader: Reader::new(hand), way: Way::default(), begin: Vec::new(), entered: 0 }
     }
 
-    /// The way through everything, with the root read.
-    pub(crate) fn at_root(&mut self) -> Option<Way> {
+    /// The way through everything from there on, with the root read.
+    pub(crate) fn at_root(&mut self, begin: Vec<Position>) -> Option<Way> {
+        self.begin = begin;
         let root = self.hand.store.root.reopen().and_then(|dir| Ok((Meta::of(&dir)?, dir)));
         match root {
             Ok((meta, dir)) => {
@@ -137,9 +186,10 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         while !self.hand.crew.is_over() {
             if self.hand.visitor.wants_to_stop() {
                 self.hand.crew.end();
-                return;
+                break;
             }
             if self.hand.crew.is_hungry()
+                && self.hand.crew.has_begun()
                 && let Some(part) = self.way.share(|| self.hand.crew.join())
             {
                 self.hand.crew.hand_folders(part);
@@ -151,6 +201,10 @@ impl<'scope, 'env> Walk<'scope, 'env> {
                 None if !self.arrive() => return,
                 None => {}
             }
+        }
+        match std::mem::take(&mut self.begin) {
+            begin if begin.is_empty() => self.hand.crew.leave(std::mem::take(&mut self.way)),
+            begin => self.hand.crew.leave_all(begin),
         }
     }
 
@@ -204,6 +258,8 @@ impl<'scope, 'env> Walk<'scope, 'env> {
                 true
             }
         };
+        // What was to be begun in it is not there.
+        self.begin.clear();
         self.way.path.truncate(len);
         self.last().survivors |= kept;
     }
@@ -220,7 +276,13 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         if self.entered == MANY {
             self.hand.start();
         }
-        let contents = self.reader.read(&dir, &self.way.path, below);
+        let onset = self.onset();
+        let is_above = matches!(onset, Onset::Below);
+        let mut contents = self.reader.read(&dir, &self.way.path, below, onset);
+        // Stopped before that, it is still to be begun there.
+        if is_above && !self.hand.crew.is_over() {
+            self.follow(&mut contents.folders);
+        }
         self.way.frames.push(Frame {
             dir: Some(dir),
             identity: meta.identity(),
@@ -228,6 +290,7 @@ impl<'scope, 'env> Walk<'scope, 'env> {
             path_len: self.way.path.len(),
             below,
             folders: contents.folders,
+            unread: contents.unread,
             survivors: contents.survivors,
             join: None,
         });
@@ -238,6 +301,29 @@ impl<'scope, 'env> Walk<'scope, 'env> {
             let first = deepest.saturating_sub(OPEN).max(1);
             let given_up = self.way.frames[first..=deepest - keeps].iter_mut().filter(|frame| frame.join.is_none());
             given_up.for_each(|frame| frame.dir = None);
+        }
+    }
+
+    /// How the directory is begun that the path leads to.
+    fn onset(&mut self) -> Onset {
+        match self.begin.first() {
+            None => Onset::Anew,
+            Some(position) if position.folder == self.way.path => {
+                let here = std::mem::take(&mut self.begin).swap_remove(0);
+                here.place.map_or(Onset::Anew, Onset::At)
+            }
+            Some(_) => Onset::Below,
+        }
+    }
+
+    /// Leaves out those folders of a directory that were walked before. Where none of those is there that were next, all
+    /// of them are walked.
+    fn follow(&mut self, folders: &mut Names) {
+        let path = &self.way.path;
+        let next = self.begin.iter().filter_map(|position| position.below(path)).find(|name| folders.end_at(name));
+        match next.map(<[u8]>::to_owned) {
+            Some(next) => self.begin.retain(|position| position.below(path) == Some(&next)),
+            None => self.begin.clear(),
         }
     }
 

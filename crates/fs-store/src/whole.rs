@@ -15,7 +15,8 @@ use rustix::fs::{AtFlags, FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, FileId, Meta, in_words, needs};
-use crate::read::{NO_STAMP, Names};
+use crate::names::Names;
+use crate::read::NO_STAMP;
 use crate::walk::{OPEN, reopen_above};
 use crate::{OWN_FOLDER, Store};
 

@@ -107,7 +107,7 @@ impl Latest {
         let counts = &report.counts;
         let saw_nothing = matches!(report.status, PolicyStatus::Skipped | PolicyStatus::Failed)
             || (report.status == PolicyStatus::Held && counts.scanned == 0);
-        if saw_nothing {
+        if saw_nothing || report.in_part {
             return;
         }
         let (items, bytes) = counts.kept_items();
@@ -176,5 +176,25 @@ impl Latest {
     /// Why the last run left nothing behind, when it did not. May name a path.
     pub fn not_remembered(&self) -> Option<String> {
         self.not_remembered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cleanup_core::report::Tally;
+
+    use super::*;
+
+    #[test]
+    fn what_saw_a_part_is_no_look_at_everything() {
+        let latest = Latest::default();
+        let report = |matched, in_part| PolicyReport {
+            counts: Counts { scanned: matched, matched, ..Counts::default() },
+            in_part,
+            ..PolicyReport::finished("a", PolicyKind::Files, Tally::default())
+        };
+        latest.looked(Moment::EPOCH, false, &report(7, false));
+        latest.looked(Moment::EPOCH, false, &report(3, true));
+        assert_eq!(latest.look("a").map(|look| look.items), Some(7));
     }
 }

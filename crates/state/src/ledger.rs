@@ -17,6 +17,7 @@ mod past;
 mod policies;
 mod runs;
 mod schema;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod tracked;
@@ -30,6 +31,7 @@ pub use self::observe::{Observation, Observed, Sample};
 pub use self::past::{LastSweep, RunsQuery, TrendPoint};
 pub use self::policies::PolicyMemory;
 pub use self::runs::{AmbiguousRun, LastRun, RunSummary};
+pub use self::stops::{Stop, StoppedAt};
 pub use self::tracked::TrackedChange;
 
 use self::fault::Fault;

@@ -2,8 +2,8 @@
 //!
 //! One folder holds four things that must not be confused:
 //!
-//! - `state.db`, the ledger: history, clock readings, what policies looked like, what observing runs saw. It is
-//!   *disposable*. Missing, corrupt, from a newer version, locked or on a full disk: it is set aside or left alone, a
+//! - `state.db`, the ledger: history, clock readings, what policies looked like, where their runs were stopped, what
+//!   observing runs saw. It is *disposable*. Missing, corrupt, from a newer version, locked or on a full disk: it is set aside or left alone, a
 //!   new one is started, a note says so, and cleaning goes on. Therefore its calls have no errors to hand out: what
 //!   cannot be remembered is `None`, and [`State::take_notes`] says why.
 //! - `promises.jsonl`, the holds and the times that single files were given. They are *not disposable*: to delete what somebody was promised is worse than a full
@@ -25,7 +25,7 @@ pub use crate::folder::StateError;
 pub use crate::index::{About, FEWEST_INDEXED, IndexWriter, Remembered};
 pub use crate::ledger::{
     AmbiguousRun, ClockReading, LastRun, LastSweep, Observation, Observed, PolicyMemory, RunSummary, RunsQuery, Sample,
-    TrackedChange, TrendPoint,
+    Stop, StoppedAt, TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
 pub use crate::promises::{Hold, Promises, PromisesError, Ttl};

@@ -9,7 +9,7 @@ use cleanup_core::report::Report;
 use crate::folder::{self, Access, StateError};
 use crate::index::{self, About, IndexWriter, Remembered};
 use crate::ledger::{
-    AmbiguousRun, ClockReading, LastRun, LastSweep, Ledger, Observation, PolicyMemory, RunSummary, RunsQuery,
+    AmbiguousRun, ClockReading, LastRun, LastSweep, Ledger, Observation, PolicyMemory, RunSummary, RunsQuery, Stop,
     TrackedChange, TrendPoint,
 };
 use crate::lock::{self, Lock, LockError};
@@ -155,6 +155,16 @@ impl State {
     /// Remembers what a policy looks like.
     pub fn remember_policy(&mut self, name: &str, memory: &PolicyMemory) {
         self.ledger.remember_policy(name, memory);
+    }
+
+    /// Where the last run of a policy was stopped; `None` when it came to its end.
+    pub fn stop(&mut self, policy: &str) -> Option<Stop> {
+        self.ledger.stop(policy)
+    }
+
+    /// Remembers where a run of a policy was stopped, or forgets it. Says whether that succeeded.
+    pub fn remember_stop(&mut self, policy: &str, stop: Option<&Stop>) -> bool {
+        self.ledger.remember_stop(policy, stop)
     }
 
     /// Begins to note what an observing run would take and keep.

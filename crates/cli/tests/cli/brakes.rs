@@ -157,11 +157,13 @@ fn a_run_that_takes_too_long_ends_and_the_next_one_goes_on() {
     // No machine looks at so many in a thousandth of a second, and each run takes one at least.
     let ended = world.run("");
     ended.exits(3);
-    assert!(ended.err.contains("max_runtime = \"1ms\" is reached"), "{ended}");
+    assert!(ended.err.contains("max_runtime = \"1ms\" is reached; the next run goes on at "), "{ended}");
     let left = world.left("out").len();
     assert!((1..5000).contains(&left), "{left}");
-    world.run("");
+    let next = world.run("--json");
     assert!(world.left("out").len() < left);
+    let message = next.json()["policies"][0]["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("went on at ") && message.contains("where the last run had stopped"), "{message}");
 }
 
 #[test]

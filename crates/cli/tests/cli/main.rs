@@ -14,6 +14,7 @@ mod import;
 mod in_use;
 mod index;
 mod limits;
+mod onward;
 mod output;
 mod plan;
 mod restore;

@@ -158,7 +158,7 @@ pub(super) struct RawFilePolicy {
     pub(super) max_removal_percent: Option<At<u32>>,
     /// Brake: stop after so many errors in a row.
     pub(super) max_consecutive_errors: Option<u64>,
-    /// End the run after this time; what is left is up to the next.
+    /// Brake: end the run after this time; the next one goes on there.
     pub(super) max_runtime: Option<At<Period>>,
     /// Remove what is due, or only say what would go.
     #[schemars(extend("default" = "enforce"))]

@@ -134,6 +134,7 @@ pub(super) async fn insert(
 /// Deadlines look at single files; what was skipped, failed or held before it began looked at nothing.
 fn looked_at_everything(trigger: Trigger, policy: &PolicyReport) -> bool {
     match policy.status {
+        _ if policy.in_part => false,
         PolicyStatus::Ok | PolicyStatus::Partial => trigger != Trigger::Deadline,
         PolicyStatus::Held => trigger != Trigger::Deadline && policy.counts.scanned > 0,
         PolicyStatus::Skipped | PolicyStatus::Failed => false,

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("begin", include_str!("../../migrations/0001_begin.sql")),
     ("service", include_str!("../../migrations/0002_service.sql")),
     ("history", include_str!("../../migrations/0003_history.sql")),
+    ("stops", include_str!("../../migrations/0004_stops.sql")),
 ];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \

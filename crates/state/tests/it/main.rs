@@ -15,3 +15,4 @@ mod past;
 mod promises;
 mod ruins;
 mod service;
+mod stops;

@@ -84,6 +84,13 @@ fn the_course_of_a_policy_is_summed_up_by_stretches_and_kept_is_what_the_last_sw
 
     let last = &state.last_sweeps()[0];
     assert_eq!((last.run_id.as_str(), last.kept, last.removed, last.status), ("06", Some(30), 1, OK));
+
+    // Of a part nobody knows how much was kept in all.
+    let mut part = run("07", 240, &[("a", OK, 3)], Trigger::Schedule);
+    part.policies[0].in_part = true;
+    record(&mut state, &part);
+    let last = &state.last_sweeps()[0];
+    assert_eq!((last.run_id.as_str(), last.kept, last.removed), ("07", None, 1));
 }
 
 #[test]
@@ -108,7 +115,8 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
     drop(state);
     sql(
         &folder.join("state.db"),
-        "drop trigger forget_run; drop table run_policies; drop index runs_by_status; pragma user_version = 2; \
+        "drop table stops; drop table positions; drop trigger forget_run; drop table run_policies; \
+         drop index runs_by_status; pragma user_version = 2; \
          insert into runs select 9, 'x', started_by, started_at, finished_at, recorded_seconds, status, due, removed, \
          quarantined, bytes_freed, errors, 'no report' from runs where id = '01';",
     );
