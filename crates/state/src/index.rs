@@ -30,6 +30,9 @@ const CHUNK: usize = ENTRY * 4096;
 /// Until there are so many files, looking at them is as good as remembering them.
 pub const FEWEST_INDEXED: u32 = 32_768;
 
+/// So many are known at most: 160 MiB while a sweep goes on. The others are looked at every time.
+const MOST_INDEXED: usize = 8 * 1024 * 1024;
+
 /// The longest description of what an index is about.
 const LONGEST: usize = 64 * 1024;
 
@@ -78,7 +81,7 @@ fn try_read(path: &Path, about: &About, now: Moment) -> io::Result<Option<Rememb
     file.read_exact(&mut text)?;
     let whole = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     let mut left = whole.saturating_sub(HEADER + length + CHECKSUM);
-    if text != about.0.as_bytes() || !left.is_multiple_of(ENTRY) {
+    if text != about.0.as_bytes() || !left.is_multiple_of(ENTRY) || left / ENTRY > MOST_INDEXED {
         return Ok(None);
     }
     let mut index = Index::with_room_for(left / ENTRY, seed(begun_at), now);
@@ -120,6 +123,8 @@ pub struct IndexWriter {
     checksum: crc32fast::Hasher,
     seed: u64,
     header: usize,
+    /// How many more entries are taken.
+    room: usize,
 }
 
 impl IndexWriter {
@@ -132,7 +137,15 @@ impl IndexWriter {
         buffer.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
         buffer.extend_from_slice(text);
         let header = buffer.len();
-        Self { path, buffer, file: None, checksum: crc32fast::Hasher::new(), seed: seed(seconds), header }
+        Self {
+            path,
+            buffer,
+            file: None,
+            checksum: crc32fast::Hasher::new(),
+            seed: seed(seconds),
+            header,
+            room: MOST_INDEXED,
+        }
     }
 
     /// The seed of the keys in it.
@@ -145,8 +158,10 @@ impl IndexWriter {
         self.file.is_none() && self.buffer.len() == self.header
     }
 
-    /// Adds an entry.
+    /// Adds an entry, as long as there is room.
     pub fn add(&mut self, entry: Entry) -> io::Result<()> {
+        let Some(room) = self.room.checked_sub(1) else { return Ok(()) };
+        self.room = room;
         self.buffer.extend_from_slice(&to_bytes(entry));
         let most = if self.file.is_some() { CHUNK } else { self.header + ENTRY * FEWEST_INDEXED as usize };
         if self.buffer.len() < most { Ok(()) } else { self.flush() }
@@ -229,4 +244,24 @@ fn from_bytes(bytes: &[u8]) -> Entry {
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("an entry has sixteen bytes"));
     let key = u64::from(number(0)) | u64::from(number(4)) << 32;
     Entry { key, until: number(8), blocks: number(12) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_so_many_and_the_rest_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, about, now) = (folder.path().join("temp"), About("this".to_owned()), Moment::from_unix(1_000, 0));
+        let mut writer = IndexWriter::begin(path.clone(), &about, now);
+        let fewest = FEWEST_INDEXED as usize;
+        writer.room = fewest + 2;
+        for number in 1..=u64::from(FEWEST_INDEXED) + 9 {
+            let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            writer.add(Entry { key, until: 2_000, blocks: 1 }).unwrap();
+        }
+        writer.keep().unwrap();
+        assert_eq!(read(&path, &about, now).unwrap().index.len(), fewest + 2);
+    }
 }
