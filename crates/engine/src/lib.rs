@@ -21,6 +21,7 @@ pub mod plan;
 mod pressure;
 mod quarantine;
 mod quarantined;
+mod request;
 mod restore;
 mod rows;
 pub mod track;
@@ -29,8 +30,9 @@ mod zone;
 
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
-pub use crate::engine::{At, Engine, Request, RequestError, Watcher, run_id};
+pub use crate::engine::{Engine, Watcher, run_id};
 pub use crate::open::{OpenError, Origin};
 pub use crate::past::{MemoryError, NewHold};
+pub use crate::request::{At, Request, RequestError};
 pub use crate::restore::{Restore, RestoreError, RestoreRequest};
 pub use crate::zone::{UnknownZone, time_zone};

@@ -4,13 +4,14 @@
 //! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
 //! files that they may concern stay.
 
+mod folder;
 mod stops;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cleanup_core::config::{Config, Setting, State as Configured};
+use cleanup_core::config::{Config, Setting};
 use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
@@ -22,6 +23,7 @@ use cleanup_state::{
     TrackedChange,
 };
 
+use self::folder::{Place, own_files, placed};
 use crate::open::Origin;
 use crate::{clock, place};
 
@@ -79,7 +81,7 @@ impl Memory {
         let (reading, notes) = (clock::reading(), Vec::new());
         let own = Vec::new();
         let config = Arc::clone(config);
-        let placed = place(origin, &config.state);
+        let placed = placed(origin, &config.state);
         let mut memory = Self { config, by_root, state: None, missing: None, unreadable: None, own, reading, notes };
         match placed {
             Place::Nowhere => {}
@@ -425,58 +427,9 @@ fn registration_of(ttl: &cleanup_state::Ttl) -> Option<Registration> {
     Some(Registration { at: ttl.made_at, ttl: Some(span) })
 }
 
-/// Everything that a memory in this folder consists of.
-fn own_files(folder: &Path, database: Option<&Path>) -> Vec<PathBuf> {
-    let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
-    let beside = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
-        let mut name = database.clone().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    });
-    let named = ["promises.jsonl", "promises.jsonl.new", "locks", "index"].map(|name| folder.join(name));
-    beside.into_iter().chain(named).collect()
-}
-
 /// Another sweep of the same policy holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
-
-/// Where a configuration's memory is.
-enum Place {
-    Nowhere,
-    Unknown,
-    At { folder: PathBuf, database: Option<PathBuf> },
-}
-
-/// It belongs to the configuration, not to whoever happens to call.
-fn place(origin: &Origin, configured: &Configured) -> Place {
-    let at = |folder: PathBuf| Place::At { folder, database: None };
-    match configured {
-        Configured::None => return Place::Nowhere,
-        Configured::Sqlite(file) => {
-            let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
-            return Place::At { folder, database: Some(file.clone()) };
-        }
-        Configured::Default => {}
-    }
-    // systemd may name several folders; the first is ours.
-    if let Some(folders) = place::variable("STATE_DIRECTORY") {
-        let first = folders.as_os_str().as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
-        return at(place::path_of(first));
-    }
-    match origin.path().map(place::folder_of) {
-        Some(Ok(folder)) if folder.starts_with("/etc") => at(PathBuf::from("/var/lib/cleanup")),
-        Some(Ok(folder)) => at(folder.join(".cleanup")),
-        Some(Err(_)) => Place::Unknown,
-        None => {
-            let home = || Some(place::variable("HOME")?.join(".local/state"));
-            match place::variable("XDG_STATE_HOME").or_else(home) {
-                Some(folder) => at(folder.join("cleanup")),
-                None => Place::Unknown,
-            }
-        }
-    }
-}
 
 /// FNV-1a: stable over versions, which the standard library's hashes are not.
 fn fnv(bytes: &[u8]) -> u64 {

@@ -11,9 +11,10 @@ use super::line::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
-use crate::engine::{self, Engine, Request, Turn, Watcher, adjusted};
+use crate::engine::{self, Engine, Turn, Watcher};
 use crate::files::{Doubts, Extent};
 use crate::memory::Use;
+use crate::request::{Request, adjusted};
 
 /// How many files are dealt with together.
 const CHUNK: usize = 8192;

@@ -14,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::line::{End, Entry, Exact, FORMAT, Header, Line, Section};
 use super::{PlanError, PlanSummary, fingerprint, hex};
-use crate::engine::{Engine, Request, Watcher, run_id};
+use crate::engine::{Engine, Watcher, run_id};
 use crate::memory::Use;
+use crate::request::Request;
 use crate::{RequestError, clock};
 
 impl Engine {
