@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use cleanup_engine::answer::HeldPath;
 use cleanup_engine::track::{FilesQuery, TrackedFile};
 use serde::Deserialize;
 
 use super::explain::{AnswerLine, answers};
-use super::page::{Asked, Fault, Frame, Part, here, html};
+use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::runs::query_of;
 use super::words::{self, Here, When};
 use crate::http::explain::{ExplainQuery, answer};
@@ -94,10 +94,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
     Asked(asked): Asked<Question>,
 ) -> Response {
-    match found(&service, &headers, asked).await {
-        Ok(page) => html(StatusCode::OK, &page),
-        Err(problem) => Fault::new(&service, &headers, problem).into_response(),
-    }
+    page_or_fault(&service, &headers, found(&service, &headers, asked).await)
 }
 
 async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> Result<FilesPage, Problem> {
@@ -132,10 +129,7 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
 
 /// The page of one.
 pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    match looked_at(&service, &headers, &id).await {
-        Ok(page) => html(StatusCode::OK, &page),
-        Err(problem) => Fault::new(&service, &headers, problem).into_response(),
-    }
+    page_or_fault(&service, &headers, looked_at(&service, &headers, &id).await)
 }
 
 async fn looked_at(service: &Arc<Service>, headers: &HeaderMap, id: &str) -> Result<FilePage, Problem> {

@@ -170,6 +170,14 @@ impl IntoResponse for Fault {
     }
 }
 
+/// A page, or why there is none, on a page.
+pub(crate) fn page_or_fault(service: &Service, headers: &HeaderMap, page: Result<impl Template, Problem>) -> Response {
+    match page {
+        Ok(page) => html(StatusCode::OK, &page),
+        Err(problem) => Fault::new(service, headers, problem).into_response(),
+    }
+}
+
 /// A page as text that stays the same from build to build.
 #[cfg(test)]
 pub(crate) fn still(template: &impl Template) -> String {

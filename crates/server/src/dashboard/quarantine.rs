@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use base64::Engine as _;
 use cleanup_core::moment::Moment;
 use cleanup_engine::answer::{Quarantined, QuarantinedFile, QuarantinedPolicy};
 use serde::Deserialize;
 
-use super::page::{Asked, Fault, Frame, Part, here, html};
+use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::runs::query_of;
 use super::words::{self, Here, When};
 use crate::http::quarantine::look;
@@ -142,10 +142,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
     Asked(asked): Asked<Question>,
 ) -> Response {
-    match found(&service, &headers, asked).await {
-        Ok(page) => html(StatusCode::OK, &page),
-        Err(problem) => Fault::new(&service, &headers, problem).into_response(),
-    }
+    page_or_fault(&service, &headers, found(&service, &headers, asked).await)
 }
 
 async fn found(service: &Service, headers: &HeaderMap, question: Question) -> Result<QuarantinePage, Problem> {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::answer::{RestoreOutcome, Restored, RestoredFile};
 use cleanup_engine::{Restore, RestoreRequest};
 use serde::Deserialize;
 
-use super::page::{Asked, Fault, Frame, Part, here, html};
+use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
 use crate::http::extract::PageForm;
 use crate::http::files::path_bytes;
@@ -120,10 +120,7 @@ async fn shown(service: &Service, headers: &HeaderMap, wanted: Result<Wanted, Pr
         let frame = Frame::of(service, headers, Part::Quarantine);
         Ok(RestorePage::new(frame, &subject, wanted, &gathered, &restored, &here(service)))
     };
-    match page.await {
-        Ok(page) => html(StatusCode::OK, &page),
-        Err(problem) => Fault::new(service, headers, problem).into_response(),
-    }
+    page_or_fault(service, headers, page.await)
 }
 
 impl RestorePage {

@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use cleanup_core::report::RunStatus;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::RunsQuery;
 use cleanup_engine::answer::PastRun;
 use serde::Deserialize;
 
-use super::page::{Asked, Fault, Frame, Part, here, html};
+use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
 use crate::http::runs::page;
 use crate::problem::Problem;
@@ -110,10 +110,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
     Asked(asked): Asked<Question>,
 ) -> Response {
-    match found(&service, &headers, asked).await {
-        Ok(page) => html(StatusCode::OK, &page),
-        Err(problem) => Fault::new(&service, &headers, problem).into_response(),
-    }
+    page_or_fault(&service, &headers, found(&service, &headers, asked).await)
 }
 
 async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> Result<RunsPage, Problem> {
