@@ -449,8 +449,12 @@ fn what_is_registered_while_it_is_being_looked_at_stays_registered() {
     drop(File::options().append(true).open(world.path("job/old.step")).unwrap());
     fs::write(world.path("new.step"), "").unwrap();
     hear.recv_timeout(LONG).unwrap();
-    let file = tracker.register("models", b"job/old.step", Some(600 * MINUTE)).unwrap().file;
-    go_on.send(()).unwrap();
+    // It waits for the look, or comes in the middle of it: it is the later one in any case.
+    let file = std::thread::scope(|scope| {
+        let registering = scope.spawn(|| tracker.register("models", b"job/old.step", Some(600 * MINUTE)).unwrap().file);
+        go_on.send(()).unwrap();
+        registering.join().unwrap()
+    });
     tracker.rescan("models");
     while tracker.policy("models").unwrap().total_files < 2 {
         std::thread::yield_now();

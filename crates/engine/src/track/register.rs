@@ -57,7 +57,7 @@ impl Inner {
         }
 
         // What the kernel tells later, of a file that had the name before, must not take back what is promised now.
-        self.try_to_catch_up(tracked);
+        self.catch_up(tracked);
         let known = locked(&tracked.table).get(path).copied();
         if known.is_none() && self.files.load(Ordering::Relaxed) >= self.max_files {
             return Err(RegisterError::TooMany(self.max_files));

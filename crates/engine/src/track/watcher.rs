@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use cleanup_fs_store::Watch;
+use cleanup_core::candidate::Name;
+use cleanup_fs_store::{Look, Watch};
 
 use super::due::When;
 use super::heed::Known;
@@ -165,19 +166,10 @@ impl Inner {
     }
 
     /// Looks at what has happened since the last time. Whoever removes does so first: what was moved over a file that
-    /// is due is another file.
+    /// is due is another file. So does whoever registers, and waits for whoever is at it: what happened before must not
+    /// take back what is promised after.
     pub(super) fn catch_up(&self, tracked: &Tracked) {
-        self.catch_up_with(tracked, locked(&tracked.listening));
-    }
-
-    /// The same, unless somebody is doing it.
-    pub(super) fn try_to_catch_up(&self, tracked: &Tracked) {
-        if let Ok(listening) = tracked.listening.try_lock() {
-            self.catch_up_with(tracked, listening);
-        }
-    }
-
-    fn catch_up_with(&self, tracked: &Tracked, mut listening: MutexGuard<'_, Listening>) {
+        let mut listening = locked(&tracked.listening);
         let Listening { watch: Some(watch), pace, lost, rested, heard } = &mut *listening else { return };
         if heard.is_some() {
             return;
@@ -232,7 +224,7 @@ impl Inner {
             Step::Files(files) => self.follow_files(tracked, &files),
             Step::FolderGone(folder) => {
                 let below = locked(&tracked.table).below(&folder);
-                self.forget(tracked, &below);
+                self.forget_gone(tracked, below);
             }
             Step::Folder(folder) => {
                 let Ok(store) = self.store(tracked) else { return Ok(()) };
@@ -252,14 +244,30 @@ impl Inner {
 
     fn follow_files(&self, tracked: &Tracked, files: &BTreeMap<Vec<u8>, Fate>) {
         let gone = files.iter().filter(|(_, fate)| fate.was_gone);
-        let gone: Vec<Arc<[u8]>> = gone.map(|(path, _)| path.as_slice().into()).collect();
-        self.forget(tracked, &gone);
+        self.forget_gone(tracked, gone.map(|(path, _)| path.as_slice().into()).collect());
         let there: Vec<&[u8]> =
             files.iter().filter(|(_, fate)| !fate.is_gone).map(|(path, _)| path.as_slice()).collect();
         if !there.is_empty() {
             let appeared = files.iter().filter(|(_, fate)| fate.appeared).map(|(path, _)| path.clone()).collect();
             self.look_at_as(tracked, &there, &As::Appeared(appeared));
         }
+    }
+
+    /// Forgets files that are said to be gone.
+    fn forget_gone(&self, tracked: &Tracked, mut gone: Vec<Arc<[u8]>>) {
+        gone.retain(|path| !self.is_old_news(tracked, path));
+        self.forget(tracked, &gone);
+    }
+
+    /// Whether the file that had this name is gone since before the one that has it now was given a time of its own:
+    /// nobody heard of it until now. A file that has not changed since then is the one that it was given to.
+    fn is_old_news(&self, tracked: &Tracked, path: &[u8]) -> bool {
+        let registration = locked(&tracked.table).get(path).and_then(|entry| entry.registration);
+        let Some(registration) = registration.filter(|it| it.ttl.is_some()) else { return false };
+        let Ok(store) = self.store(tracked) else { return false };
+        let Look::Candidate(found) = store.look(path) else { return false };
+        let name = Name { folder: b"", last: path };
+        found.candidate(name).identity.is_some_and(|file| file.changed <= registration.at)
     }
 
     /// Empties the table of a root that is not there. Its promises stay: it may come back with its files.
@@ -308,6 +316,50 @@ mod tests {
     use super::*;
     use crate::Engine;
     use crate::track::Tracker;
+
+    #[test]
+    fn old_news_of_a_name_do_not_take_back_what_was_promised_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("cleanup.toml");
+        let text = "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n";
+        std::fs::write(&config, text).unwrap();
+        let path = folder.path().join("a/x/file");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let text = text.replace("track = true", "track = true\nrecursive = true");
+        std::fs::write(&config, text).unwrap();
+        let service = Tracker::start(&Arc::new(Engine::open(Some(&config)).unwrap()), Arc::new(()));
+        let inner = &service.inner;
+        // Of its own, that no kernel tells of.
+        let tracked = Tracked::new(inner.policies[0].policy.clone());
+        let at = cleanup_core::moment::Moment::EPOCH.plus(Duration::from_secs(4_000_000_000));
+        let ttl = cleanup_core::policy::MaxAge::new(Duration::from_hours(9));
+        let promise = |at| {
+            let store = inner.store(&tracked).unwrap();
+            let registration = cleanup_core::registration::Registration { at, ttl };
+            inner.look_at_registered(&tracked, &store, b"x/file", registration);
+        };
+        let is_promised = || {
+            let registration = locked(&tracked.table).get(b"x/file").and_then(|entry| entry.registration);
+            registration.is_some_and(|it| it.ttl.is_some())
+        };
+        let news = || [(b"x/file".to_vec(), Fate { was_gone: true, appeared: true, is_gone: false })].into();
+
+        // Given after the file was last changed, and before.
+        for (at, stays) in [(at, true), (cleanup_core::moment::Moment::EPOCH, false)] {
+            promise(at);
+            inner.follow_files(&tracked, &news());
+            assert_eq!(is_promised(), stays, "a file");
+            promise(at);
+            let below = locked(&tracked.table).below(b"x");
+            inner.forget_gone(&tracked, below);
+            assert_eq!(is_promised(), stays, "a folder");
+        }
+        promise(at);
+        std::fs::remove_file(path).unwrap();
+        inner.follow_files(&tracked, &news());
+        assert!(!is_promised(), "it is really gone");
+    }
 
     #[test]
     fn a_removal_is_no_reason_to_look_at_everything_again() {
