@@ -30,7 +30,7 @@ pub struct Request {
     pub jobs: Option<NonZero<usize>>,
     /// What starts it.
     pub trigger: Trigger,
-    /// The id that the report is to have, as [`run_id`] makes them; `None` for a new one.
+    /// The id that the report is to have, as [`run_id`](crate::run_id) makes them; `None` for a new one.
     pub run_id: Option<String>,
 }
 
