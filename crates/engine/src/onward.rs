@@ -121,11 +121,10 @@ impl<'a> Course<'a> {
             (End::Whole | End::Hopeless, _) => None,
         };
         // What errors have stopped goes on where it was to go on before.
-        let is_to_be_left = leaves == Leaves::Where && end != End::Hopeless;
-        let left = if max_runtime.is_some() { next } else { &[] };
-        let is_left = is_to_be_left && memory.remember_stop(policy, root, left);
-        let ended = why.map(|why| match left.first() {
-            _ if !is_to_be_left || max_runtime.is_none() => format!("{why}; what is left is up to the next run"),
+        let is_to_be_left = leaves == Leaves::Where && end != End::Hopeless && max_runtime.is_some();
+        let is_left = is_to_be_left && memory.remember_stop(policy, root, next);
+        let ended = why.map(|why| match next.first() {
+            _ if !is_to_be_left => format!("{why}; what is left is up to the next run"),
             Some(at) if is_left => format!("{why}; the next run goes on at {at}"),
             Some(_) => format!("{why}; nothing is remembered, so the next run begins at the root"),
             None => format!("{why} with all files looked at; the next run begins at the root"),
