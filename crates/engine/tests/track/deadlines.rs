@@ -1,0 +1,234 @@
+//! What goes when its time has come, and what holds it back.
+
+use super::*;
+
+#[test]
+fn a_hold_keeps_a_file_past_its_deadline() {
+    let world = World::plain();
+    world.make("a.step", 31 * MINUTE);
+    let tracking = world.track();
+    let id = tracking.id("a.step");
+    tracking.tracker.hold(&id, 5 * MINUTE).unwrap().unwrap();
+    assert!(tracking.tracker.file(&id).unwrap().held_until.is_some());
+    assert_eq!(tracking.remove_due(), 0);
+    assert_eq!(tracking.tracker.release(&id).unwrap(), Some(true));
+    assert_eq!(tracking.remove_due(), 1);
+    assert_eq!(tracking.tracker.hold(&id, MINUTE).unwrap().map(|_| ()), Some(()), "a path may be held before it is");
+    assert_eq!(tracking.tracker.hold("models", MINUTE).unwrap(), None);
+}
+
+#[test]
+fn a_rule_that_was_changed_and_takes_too_much_holds_deadlines_back() {
+    let world = World::plain();
+    for number in 0..200 {
+        world.make(&format!("{number}.step"), 10 * MINUTE);
+    }
+    let engine = Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap();
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    assert_eq!(engine.sweep(&sweep, &()).unwrap().totals.removed, 0);
+    let file = world.folder.path().join("cleanup.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("30m", "3m")).unwrap();
+
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
+    let message = report.message.unwrap();
+    assert!(message.contains("max_age was changed from"), "{message}");
+    assert!(tracking.tracker.policy("models").unwrap().held.is_some());
+    tracking.engine.sweep(&Request { force: true, ..sweep }, &()).unwrap();
+    assert!(!world.exists("7.step"));
+}
+
+#[test]
+fn removals_are_summed_up_in_the_history() {
+    let world = World::plain();
+    for number in 0..30 {
+        world.make(&format!("{number}.step"), 31 * MINUTE);
+    }
+    let tracking = world.track();
+    assert_eq!(tracking.remove_due(), 30);
+    world.move_in("late.step", MINUTE);
+    tracking.hear("registered models late.step");
+    tracking.tracker.register("models", b"late.step", Some(Duration::from_millis(1))).unwrap();
+    while world.exists("late.step") {
+        tracking.remove_due();
+    }
+    tracking.tracker.stop();
+    let runs = tracking.engine.history(10).unwrap().runs;
+    let removed: Vec<u64> = runs.iter().map(|run| run.removed).collect();
+    assert_eq!(removed, [1, 30], "the first at once, the rest together");
+    assert!(tracking.engine.last_runs().is_empty(), "deadlines are no runs of a policy");
+}
+
+#[test]
+fn everything_that_is_due_goes_at_once_however_much_it_is() {
+    let world = World::plain();
+    for number in 0..FILES {
+        let file = File::create(world.path(&format!("{number}.step"))).unwrap();
+        file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)).unwrap();
+    }
+    let tracking = world.track();
+    assert_eq!(tracking.remove_due(), FILES);
+}
+
+#[test]
+fn what_takes_too_much_is_held_back_however_much_it_is() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nmax_removal_percent = 50");
+    for number in 0..FILES + 1_000 {
+        let file = File::create(world.path(&format!("{number}.step"))).unwrap();
+        file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH)).unwrap();
+    }
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
+}
+
+#[test]
+fn a_tracker_that_is_to_stop_soon_ends_after_the_item_in_hand() {
+    let world = World::plain();
+    for name in ["a.step", "b.step", "c.step"] {
+        world.make(name, 31 * MINUTE);
+    }
+    let tracking = world.track();
+    tracking.tracker.stop_soon();
+    assert_eq!(tracking.remove_due(), 1);
+    tracking.tracker.stop();
+    assert_eq!(tracking.engine.history(10).unwrap().runs.len(), 1);
+}
+
+#[test]
+fn what_is_moved_over_a_file_that_is_due_is_another_file() {
+    let world = World::plain();
+    let tracking = world.track();
+    for number in 0..50 {
+        world.move_in("a.step", 9000 * MINUTE);
+        tracking.tracker.register("models", b"a.step", Some(Duration::from_millis(1))).unwrap();
+        // Nothing is waited for: whether or not the thread that watches has heard of it, the removal has.
+        world.move_in("a.step", 9000 * MINUTE + number * MINUTE);
+        assert_eq!(tracking.remove_due(), 0);
+        assert!(world.exists("a.step"));
+    }
+}
+
+#[test]
+fn a_sweep_tells_the_tracker_itself_what_it_has_removed() {
+    let world = World::plain();
+    for name in ["told.step", "old.step"] {
+        world.make(name, 90 * MINUTE);
+    }
+    let engine = Arc::new(Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap());
+    let ((told, hear), (go_on, kept)) = (channel(), channel());
+    let tracker = Tracker::start(&engine, Arc::new(Keeping(Mutex::new((told, kept)))));
+    tracker.register("models", b"told.step", Some(Duration::from_millis(1))).unwrap();
+    fs::write(world.path("new.step"), "").unwrap();
+    hear.recv_timeout(LONG).unwrap();
+    // The thread that would hear of it from the kernel is kept.
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    let removed = engine.sweep(&sweep, &()).unwrap().totals.removed;
+    let known = tracker.policy("models").unwrap().total_files;
+    let promises = fs::read_to_string(world.folder.path().join(".cleanup/promises.jsonl")).unwrap();
+    go_on.send(()).unwrap();
+    assert_eq!((removed, known), (2, 1), "only the new one is known");
+    assert_eq!(promises.matches("told.step").count(), 2, "given, and taken back: {promises}");
+}
+
+#[test]
+fn what_goes_at_its_deadline_goes_into_the_quarantine_of_the_run_that_tells_of_it() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
+    world.make("a.step", 60 * MINUTE);
+    // The first removal is written down at once, the later ones together.
+    world.make("b.step", Duration::from_millis(30 * 60_000 - 1000));
+    world.make("c.step", Duration::from_millis(30 * 60_000 - 1300));
+    let tracking = world.track();
+    let mut counts = Vec::new();
+    while counts.iter().sum::<u64>() < 3 {
+        let report = tracking.tracker.remove_due("models").unwrap();
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 0), "{report:?}");
+        counts.extend(Some(report.counts.quarantined).filter(|count| *count > 0));
+        std::thread::yield_now();
+    }
+    for name in ["a.step", "b.step", "c.step"] {
+        tracking.hear(&format!("removed models {name}"));
+    }
+    assert_eq!(fs::read_dir(world.path(".cleanup/quarantine")).unwrap().count(), 2, "one folder a run");
+    tracking.tracker.stop();
+    let history = tracking.engine.history(1).unwrap();
+    let run = history.runs[0].run_id.clone();
+    assert_eq!(history.runs[0].quarantined, 2);
+
+    let request = RestoreRequest { what: Restore::Run(run), hold: RestoreRequest::HOLD, mode: Mode::Apply };
+    assert_eq!(tracking.engine.restore(&request, &mut |_| {}).unwrap().restored, 2);
+    assert!(world.exists("b.step") && world.exists("c.step") && !world.exists("a.step"));
+    let again = world.track();
+    assert_eq!(again.tracker.remove_due("models").unwrap().counts.quarantined, 0, "held");
+    assert!(world.exists("b.step") && world.exists("c.step"));
+}
+
+#[test]
+fn deadlines_are_held_by_a_quarantine_that_is_not_ours_alone() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
+    world.make("a.step", 60 * MINUTE);
+    fs::create_dir(world.path(".cleanup")).unwrap();
+    fs::set_permissions(world.path(".cleanup"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!(report.status, PolicyStatus::Held);
+    assert!(report.message.unwrap().contains("chmod 700"), "and says why");
+}
+
+#[test]
+fn a_deadline_spares_the_newest_and_a_sweep_takes_them_once_they_are_not() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nkeep_newest = 2");
+    for (name, minutes) in [("a.step", 40), ("b.step", 35), ("c.step", 33)] {
+        world.make(name, minutes * MINUTE);
+    }
+    let tracking = world.track();
+    tracking.hear("watching models events");
+    assert_eq!(tracking.remove_due(), 1);
+    assert!(!world.exists("a.step") && world.exists("b.step") && world.exists("c.step"));
+    assert_eq!(tracking.tracker.next_deadline("models"), None, "time alone changes nothing any more");
+
+    world.make("d.step", Duration::ZERO);
+    tracking.hear("registered models d.step");
+    let sweep = Request { mode: Mode::Apply, ..Request::default() };
+    assert_eq!(tracking.engine.sweep(&sweep, &()).unwrap().totals.removed, 1);
+    assert!(!world.exists("b.step") && world.exists("c.step"));
+}
+
+#[test]
+fn what_is_tracked_beyond_its_limit_is_pressure() {
+    let world = World::new("include = [\"*.step\"]\nmax_files = 2");
+    world.make("a.step", 2 * MINUTE);
+    world.make("b.step", MINUTE);
+    let tracking = world.track();
+    tracking.hear("watching models events");
+    assert!(tracking.engine.has_pressure() && tracking.engine.pressure().is_empty());
+    world.make("c.step", Duration::ZERO);
+    tracking.hear("registered models c.step");
+    assert_eq!(tracking.engine.pressure(), ["models"]);
+}
+
+#[test]
+fn a_file_system_with_less_free_than_asked_for_is_pressure() {
+    let pressure = |keys: &str| {
+        let world = World::new(&format!("include = [\"*.step\"]\n{keys}"));
+        let engine = Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap();
+        (engine.has_pressure(), engine.pressure())
+    };
+    assert_eq!(pressure("max_age = \"1h\""), (false, vec![]));
+    assert_eq!(pressure("min_free = \"1KB\""), (true, vec![]));
+    assert_eq!(pressure("min_free = \"4000000TiB\""), (true, vec!["models".to_owned()]));
+    assert_eq!(pressure("min_free = \"4000000TiB\"\nmode = \"observe\""), (false, vec![]));
+}
+
+#[test]
+fn who_stops_before_the_newest_are_known_loses_none_of_them() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nkeep_newest = 1");
+    world.make("a.step", 40 * MINUTE);
+    let engine = Engine::open(Some(&world.folder.path().join("cleanup.toml"))).unwrap();
+    let report = engine.sweep(&Request { mode: Mode::Apply, ..Request::default() }, &Impatient).unwrap();
+    let policy = &report.policies[0];
+    assert_eq!((policy.status, policy.counts.removed), (PolicyStatus::Partial, 0));
+    assert_eq!(policy.message.as_deref(), Some("stopped before its limits were known"));
+    assert!(world.exists("a.step"));
+}
