@@ -98,3 +98,38 @@ fn the_crontab_line_leaves_one_line_in_the_log_and_only_when_something_went() {
     let log = std::fs::read_to_string(world.path("cron.log")).unwrap();
     assert_eq!(log, "Removed 4 files, freed 16.4 kB.\n");
 }
+
+#[test]
+fn the_built_in_rules_are_those_of_the_documents() {
+    let world = World::new();
+    let shown = world.run("config show --json").json();
+    let value = |key: &str| {
+        let setting = shown["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == key);
+        let setting = setting.unwrap_or_else(|| panic!("{key} is not set: {shown:#}"));
+        setting["value"].as_str().unwrap().replace("[folder]/", "")
+    };
+    for (key, expected) in [
+        ("files.visualization-output.root", r#""storage/output""#),
+        ("files.visualization-output.include", r#"["formal_*-*-*-*-*.svg", "intuitive_*-*-*-*-*.svg"]"#),
+        ("files.visualization-output.archives", r#"["formal_*_*-*-*-*-*.svg", "intuitive_*_*-*-*-*-*.svg"]"#),
+        ("files.visualization-output.include_archives", "false"),
+        ("files.visualization-output.max_age", r#""24h""#),
+        ("files.visualization-output.stamp", r#""mtime""#),
+        ("files.visualization-output.dispose", r#""delete""#),
+        ("files.visualization-output.recursive", "false"),
+        ("files.temp-svgs.root", r#""storage/temp_svgs""#),
+        ("files.temp-svgs.include", r#"["*.svg"]"#),
+        ("files.temp-svgs.max_age", r#""1h""#),
+        ("files.temp-models.root", r#""temp_models""#),
+        ("files.temp-models.include", r#"["*.step"]"#),
+        ("files.temp-models.max_age", r#""30m""#),
+        ("files.temp-models.track", "true"),
+        ("sessions.tutor-sessions.table", r#""tutor_sessions""#),
+        ("sessions.tutor-sessions.id_column", r#""session_id""#),
+        ("sessions.tutor-sessions.activity_column", r#""last_activity""#),
+        ("sessions.tutor-sessions.max_idle", r#""2h""#),
+        ("server.listen", r#""127.0.0.1:8000""#),
+    ] {
+        assert_eq!(value(key), expected, "{key}");
+    }
+}
