@@ -1,4 +1,4 @@
-//! The two calls of the first clients.
+//! The two calls of the first clients. That their answers never change is tested in `tests/program/frozen.rs`.
 
 use crate::world::{HOUR, Plan, World};
 

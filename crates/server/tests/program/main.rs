@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
+mod frozen;
 mod world;
 
 use std::fs;
@@ -35,22 +36,6 @@ fn a_file_goes_within_a_second_of_its_deadline_and_not_before() {
     assert_eq!(server.stop(), Some(0));
     assert!(log.contains("Registered file for cleanup") && log.contains("Cleaned up old file"), "{log}");
     assert!(!log.contains("part.step"), "no path at info: {log}");
-}
-
-#[test]
-fn the_calls_of_the_replaced_service_answer_in_its_form() {
-    let world = World::new();
-    world.model("old.step", 31 * MINUTE);
-    world.model("a.step", Duration::ZERO);
-    let server = world.serve();
-    wait_until(|| server.tracked() == 1, "the old one goes at once");
-    let (code, stats) = server.call_text("GET", "/cleanup/stats", "");
-    let inner =
-        r#""cleanup_stats":{"total_files":1,"tracked_files":1,"cleanup_interval_minutes":30,"service_running":true}"#;
-    assert_eq!((code, stats), (200, format!(r#"{{"status":"success",{inner}}}"#)));
-    let (code, manual) = server.call_text("POST", "/cleanup/manual", "");
-    let message = r#""message":"Manual cleanup completed""#;
-    assert_eq!((code, manual), (200, format!(r#"{{"status":"success",{message},{inner}}}"#)));
 }
 
 #[test]
