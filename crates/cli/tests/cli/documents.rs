@@ -65,6 +65,30 @@ fn every_document_is_as_its_schema_says() {
     }
 }
 
+#[test]
+fn every_document_about_what_went_is_as_its_schema_says() {
+    let world = World::with_policy("dispose = \"quarantine\"");
+    for name in ["a", "b", "c"] {
+        world.file(format!("out/{name}.tmp"), 2 * HOUR);
+    }
+    world.file(world.path("out").join(OsStr::from_bytes(b"\xff\n\"\x1b.tmp")), 2 * HOUR);
+    for (schema, line) in [
+        ("holds", "hold out/c.tmp --for 1h --json"),
+        ("plan", "plan -o plan.jsonl --json"),
+        ("report", "apply plan.jsonl --json"),
+        ("history", "history --json"),
+        ("quarantine", "quarantine --json"),
+        ("restore", "restore --dry-run --json"),
+        ("restore", "restore --json"),
+        ("holds", "hold --list --json"),
+    ] {
+        let ran = world.run(line);
+        ran.exits(0);
+        assert_valid(schema, &ran.json());
+        assert_says_enough(schema, &ran.json());
+    }
+}
+
 /// A schema that demands nothing would pass everything.
 #[track_caller]
 fn assert_says_enough(name: &str, document: &Value) {
