@@ -2,6 +2,8 @@
 //!
 //! One throwaway cluster serves the whole run and is gone afterwards, also when tests fail or someone presses ctrl-c:
 //! it watches over itself.
+//! A test that hangs is stopped and named, within the limits of `xtask/nextest.toml`. Plain `cargo test`, where nextest is
+//! not installed, knows no limit: it names a test that takes longer than a minute, and waits for it.
 //! Variables that the product would obey are taken away first, so that a run says the same on every machine.
 
 use cleanup_test_postgres::{Cluster, SOCKET_VARIABLE};
@@ -33,9 +35,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // The runner comes last: its closing lines are the result.
     let examples = ["test", "--doc", "--workspace", "--all-features"];
     let runner: &[&str] = if find("cargo-nextest").is_some() {
-        &["nextest", "run", "--all-features", "--no-fail-fast"]
+        &["nextest", "run", "--config-file", "xtask/nextest.toml", "--all-features", "--no-fail-fast"]
     } else {
-        println!("cargo-nextest is not installed, so this is plain `cargo test`");
+        println!("cargo-nextest is not installed, so this is plain `cargo test`, which waits for a test that hangs");
         &["test", "--all-features", "--no-fail-fast", "--tests"]
     };
     if args.runner_args.is_empty() {
