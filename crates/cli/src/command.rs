@@ -28,8 +28,17 @@ use crate::exit::{Code, Fault, status_fault};
 use crate::failure::Failure;
 use crate::render::problem::Problem;
 
-/// Does what was asked for.
+/// Does what was asked for, and prints all that there is to say about it.
+///
+/// Whatever the command is, output that could not be written is a fault of its own: a script that keeps the report
+/// must not take a cut one for the whole. The work is done by then, and the history has it.
 pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
+    let code = dispatch(cli, console)?;
+    console.out.flush();
+    Ok(if console.out.has_failed() { code.and(Fault::Failed) } else { code })
+}
+
+fn dispatch(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
     let Cli { global, sweep: flags, stats, command } = cli;
     let command = match command {
         None if stats => Command::Stats { policies: Vec::new() },
@@ -43,7 +52,6 @@ pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
             }
         }
     };
-    // The work of a sweep is what it removes; of everything else, what it prints.
     if let Command::Sweep { policies, flags } = command {
         return sweep::run(&global, policies, &flags, console);
     }
@@ -53,14 +61,11 @@ pub(crate) fn run(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
     if let Command::Plan(args) = command {
         return plan::run(&global, args, console);
     }
-    let mut faults = print(&global, command, console)?;
-    console.out.flush();
-    faults.extend(console.out.has_failed().then_some(Fault::Failed));
-    Ok(Code::of(faults))
+    Ok(Code::of(answer(&global, command, console)?))
 }
 
-/// Runs a command whose product is its output.
-fn print(global: &Global, command: Command, console: &mut Console) -> Result<Vec<Fault>, Failure> {
+/// Runs a command that sweeps nothing, and says what went wrong.
+fn answer(global: &Global, command: Command, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     match command {
         Command::Sweep { .. } | Command::Plan(_) | Command::Apply { .. } => Ok(Vec::new()),
         Command::Stats { policies } => stats::run(global, &policies, console),

@@ -1,8 +1,8 @@
 //! Where output goes, and how much of it there is.
 //!
-//! Writing never fails here. A reader that went away (`| head`) is nobody's fault: the rest is dropped quietly. A
-//! full disk is told once on stderr at the end. In both cases the work goes on, and what is deleted does not depend
-//! on who listens.
+//! Writing never stops the work: what is deleted does not depend on who listens. A reader that went away (`| head`) is
+//! nobody's fault, so the rest is dropped quietly. Any other failure, such as a full disk, is said once on stderr at the
+//! end, and [`Out::has_failed`] makes it a fault of the command.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -13,6 +13,7 @@ use anstream::AutoStream;
 use serde::Serialize;
 
 use crate::args::{Color, Format, Global};
+use crate::exit::{Code, Fault};
 use crate::render::Theme;
 use crate::render::problem::Problem;
 
@@ -195,6 +196,20 @@ impl Out {
             let lost = std::mem::replace(&mut self.stream, BufWriter::new(Box::new(io::sink())));
             drop(lost.into_parts());
         }
+    }
+}
+
+/// Prints help, the version or a usage error, and says with which code to end. A usage error stays one, whoever reads it;
+/// help that could not be written was not given.
+pub(crate) fn print_message(message: &clap::Error, code: Code) -> Code {
+    let printed = message.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !message.use_stderr() => {
+            let problem = Problem::error(format_args!("cannot write the output: {error}"));
+            let _ = writeln!(io::stderr(), "{}", problem.with(&Theme::PLAIN));
+            code.and(Fault::Failed)
+        }
+        Err(_) | Ok(()) => code,
     }
 }
 

@@ -52,6 +52,15 @@ impl Code {
         faults.into_iter().min().map_or(Self::Done, Self::Fault)
     }
 
+    /// This code, and one more thing that went wrong.
+    pub(crate) fn and(self, fault: Fault) -> Self {
+        match self {
+            Self::Usage => Self::Usage,
+            Self::Fault(other) => Self::of([other, fault]),
+            Self::Done | Self::Changes => Self::Fault(fault),
+        }
+    }
+
     /// Help and version end with 0, everything else that clap says with 2.
     pub(crate) fn from_clap(message: &clap::Error) -> Self {
         if message.use_stderr() { Self::Usage } else { Self::Done }
@@ -125,7 +134,15 @@ mod tests {
         ] {
             assert_eq!(Code::of(faults.clone()).number(), number, "{faults:?}");
             assert_eq!(Code::of(faults.iter().rev().copied()).number(), number, "{faults:?}, reversed");
+            let one_by_one = faults.iter().fold(Code::Done, |code, fault| code.and(*fault));
+            assert_eq!(one_by_one.number(), number, "{faults:?}, one by one");
         }
+    }
+
+    #[test]
+    fn a_fault_outweighs_changes_and_is_outweighed_by_wrong_usage() {
+        assert_eq!(Code::Changes.and(Fault::Failed).number(), 1);
+        assert_eq!(Code::Usage.and(Fault::Failed).number(), 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Reads arguments, asks the engine, prints what it answers. Nothing here decides what may go, opens a store, or
 //! changes a number: text, JSON and the exit code are three views of the same values. Nothing that happens to the
-//! output (a closed pipe, a full disk) reaches the work.
+//! output (a closed pipe, a full disk) reaches the work; output that is lost on a full disk ends with exit code 1.
 
 mod args;
 mod clock;
@@ -27,9 +27,8 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(message) => {
-            // Help, version or a usage error; when nobody reads it, the code still says which.
-            let _ = message.print();
-            return exit::Code::from_clap(&message).into();
+            let code = exit::Code::from_clap(&message);
+            return console::print_message(&message, code).into();
         }
     };
     let mut console = Console::new(&cli.global);
