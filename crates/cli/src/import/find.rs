@@ -1,10 +1,13 @@
-//! Crontabs and scripts: `find … -delete`, `find … -exec rm`, `tmpreaper …`.
+//! Crontabs and scripts: `find … -delete`, `find … -exec rm`, `find … -print0 | xargs -0 rm`, `tmpreaper …`.
 //!
 //! A command is carried over only when every word of it is understood. `-mmin +60` is more than 60 whole minutes, so
-//! at least 61.
+//! at least 61. Names that are printed as lines, or read without `-0`, are taken apart at blanks and quotes, and then
+//! other files go than `find` has named; that is said, and not carried over.
 
 use super::pattern::{Braces, translate};
+use super::pipe::{Print, Reader};
 use super::shell::{Token, tokens};
+use super::write::keys;
 use super::{Depth, Draft, Found, Place, Stamp, root, tmpreaper};
 
 /// What may stand before a command without changing what it does.
@@ -45,36 +48,35 @@ fn read_line(place: Place, line: &str, found: &mut Found) -> Result<(), String> 
         return Err("neither find nor tmpreaper; not looked at".to_owned());
     }
     let tokens = tokens(&command)?;
+    let is_operator = |token: &Token| matches!(token, Token::Operator(_));
+    let parts: Vec<&[Token]> = tokens.chunk_by(|one, other| !is_operator(one) && !is_operator(other)).collect();
     let mut guard = String::new();
     let mut carried = Err("neither find nor tmpreaper; not looked at".to_owned());
-    for part in tokens.chunk_by(|one, other| !matches!(one, Token::Operator(_)) && !matches!(other, Token::Operator(_)))
-    {
-        let words: Vec<String> = match part {
-            [Token::Operator(operator)] => {
-                guard.clone_from(operator);
-                continue;
-            }
-            part => {
-                part.iter().filter_map(|token| if let Token::Word(word) = token { Some(word.clone()) } else { None })
-            }
+    let mut reads_names = None;
+    for (index, part) in parts.iter().enumerate() {
+        if let [Token::Operator(operator)] = part {
+            guard.clone_from(operator);
+            continue;
         }
-        .collect();
+        if reads_names == Some(index) {
+            continue;
+        }
+        let words = words(part);
         let words = without_prefix(&words, is_cron && guard.is_empty());
         match words.split_first() {
             Some((first, rest)) if is_program(first, "find") => {
                 if guard == "|" || guard == "||" {
                     return Err(format!("it runs after `{guard}`"));
                 }
-                carried = find(place, rest, found);
+                let reader = reader(part, &parts[index + 1..]);
+                reads_names = reader.is_some().then_some(index + 2);
+                carried = find(place, rest, reader.as_ref(), found);
             }
             Some((first, rest)) if is_program(first, "tmpreaper") => {
                 if guard == "|" || guard == "||" {
                     return Err(format!("it runs after `{guard}`"));
                 }
                 carried = tmpreaper::command(place, rest, found);
-            }
-            Some((first, _)) if first == "xargs" && guard == "|" => {
-                return Err("what `xargs` does with the names is not understood".to_owned());
             }
             Some((first, _)) if first == "cd" => {}
             Some((first, rest))
@@ -91,7 +93,21 @@ fn read_line(place: Place, line: &str, found: &mut Found) -> Result<(), String> 
     carried
 }
 
-fn is_program(word: &str, name: &str) -> bool {
+fn words(part: &[Token]) -> Vec<String> {
+    part.iter().filter_map(|token| if let Token::Word(word) = token { Some(word.clone()) } else { None }).collect()
+}
+
+/// Who is given the names that the command in `part` prints.
+fn reader(part: &[Token], after: &[&[Token]]) -> Option<Reader> {
+    match after {
+        [[Token::Operator(pipe)], next, ..] if pipe == "|" && !part.contains(&Token::Output) => {
+            Some(Reader::new(without_prefix(&words(next), false)))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn is_program(word: &str, name: &str) -> bool {
     word == name || word.strip_suffix(name).is_some_and(|folder| folder.starts_with('/') && folder.ends_with('/'))
 }
 
@@ -143,26 +159,47 @@ fn without_prefix(words: &[String], may_name_user: bool) -> &[String] {
 }
 
 /// Reads the words after `find`; an error says why there is no policy.
-fn find(place: Place, words: &[String], found: &mut Found) -> Result<(), String> {
+fn find(place: Place, words: &[String], reader: Option<&Reader>, found: &mut Found) -> Result<(), String> {
     let words = words.iter().map(String::as_str).skip_while(|word| *word == "-P").collect::<Vec<_>>();
     let paths = words.iter().position(|word| word.starts_with(['-', '(', '!'])).unwrap_or(words.len());
     let (paths, tests) = words.split_at(paths);
     let tests = Tests::read(tests)?;
-    let Some((stamp, max_age)) = tests.age else { return Err("no age (`-mtime +N`, `-mmin +N`)".to_owned()) };
-    let Some(action) = tests.action else {
-        return Err("it removes nothing (no `-delete`, no `-exec rm`)".to_owned());
-    };
+    let Some((stamp, max_age)) = &tests.age else { return Err("no age (`-mtime +N`, `-mmin +N`)".to_owned()) };
     if paths.is_empty() {
         return Err("no folder; the current one is not known here".to_owned());
     }
-    let before = found.drafts.len();
-    for path in paths {
-        match root(path) {
-            Ok(root) => {
-                let (include, max_age) = (tests.include.clone().unwrap_or_else(|| "*".to_owned()), max_age.clone());
-                let depth = tests.depth;
-                found.drafts.push(Draft { place, root, include, exclude: Vec::new(), depth, max_age, stamp });
+    let draft = |root| Draft {
+        place,
+        root,
+        include: tests.include.clone().unwrap_or_else(|| "*".to_owned()),
+        exclude: Vec::new(),
+        depth: tests.depth,
+        max_age: max_age.clone(),
+        stamp: *stamp,
+    };
+    let roots: Vec<_> = paths.iter().map(|path| root(path)).collect();
+    let action = match (tests.action, reader) {
+        (Some(action), _) => action,
+        (None, None) => {
+            return Err("find itself removes nothing here (no `-delete`, no `-exec rm`)".to_owned());
+        }
+        (None, Some(reader)) => {
+            let action = reader.removal()?;
+            if let Err(why) = reader.takes(tests.print()?) {
+                let by_hand: Vec<String> = roots.iter().flatten().map(|root| keys(&draft(root.clone()))).collect();
+                return Err(if by_hand.is_empty() {
+                    why
+                } else {
+                    format!("{why}; if the files that find names are meant, write: {}", by_hand.join("; and: "))
+                });
             }
+            action
+        }
+    };
+    let before = found.drafts.len();
+    for root in roots {
+        match root {
+            Ok(root) => found.drafts.push(draft(root)),
             Err(why) => found.note(place, why),
         }
     }
@@ -174,12 +211,15 @@ fn find(place: Place, words: &[String], found: &mut Found) -> Result<(), String>
     } else if !tests.files_only {
         found.note(place, "only files go; folders stay unless `remove_empty_dirs = true`");
     }
+    if let (Some(_), Some(reader)) = (tests.action, reader) {
+        found.note(place, format!("what `{}` does with the names is not carried over", reader.program()));
+    }
     Ok(())
 }
 
 /// What is done with what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
+pub(super) enum Action {
     Remove,
     /// `rm -r`
     RemoveTrees,
@@ -192,17 +232,34 @@ struct Tests {
     age: Option<(Stamp, String)>,
     files_only: bool,
     action: Option<Action>,
+    /// How the names are printed, each way as often as it stands there.
+    prints: Vec<Print>,
+    /// The first word after a name was printed, which so does not depend on it.
+    after_print: Option<String>,
 }
 
 impl Tests {
     fn read(words: &[&str]) -> Result<Self, String> {
-        let mut tests = Self { include: None, depth: Depth::All, age: None, files_only: false, action: None };
+        let mut tests = Self {
+            include: None,
+            depth: Depth::All,
+            age: None,
+            files_only: false,
+            action: None,
+            prints: Vec::new(),
+            after_print: None,
+        };
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
-            let is_harmless = matches!(word, "-print" | "-print0" | "-depth");
+            let print = Print::of(word);
+            let is_harmless = print.is_some() || word == "-depth";
             if tests.action.is_some() && !is_harmless {
                 return Err(format!("`{word}` comes after the removal, where it no longer holds it back"));
             }
+            if !tests.prints.is_empty() && !is_harmless && tests.after_print.is_none() {
+                tests.after_print = Some(word.to_owned());
+            }
+            tests.prints.extend(print);
             let mut value = || words.next().ok_or_else(|| format!("`{word}` without a value"));
             match word {
                 "-mount" | "-xdev" | "-noleaf" | "-ignore_readdir_race" | "-nowarn" | "-a" | "-and" => {}
@@ -241,11 +298,23 @@ impl Tests {
                     }
                 }
                 "-delete" => tests.action = Some(Action::Remove),
-                "-exec" | "-execdir" => tests.action = Some(removal(&mut words)?),
+                "-exec" | "-execdir" => tests.action = Some(removal("-exec", &mut words)?),
                 _ => return Err(format!("`{word}` has no counterpart")),
             }
         }
         Ok(tests)
+    }
+
+    /// How each name that was found is printed, once and no other.
+    fn print(&self) -> Result<Print, String> {
+        if let Some(word) = &self.after_print {
+            return Err(format!("`{word}` comes after the name was printed, where it no longer holds it back"));
+        }
+        match self.prints.as_slice() {
+            [] => Ok(Print::Line),
+            [print] => Ok(*print),
+            _ => Err("names are printed twice".to_owned()),
+        }
     }
 }
 
@@ -263,9 +332,9 @@ fn age(word: &str, value: &str) -> Result<(Stamp, String), String> {
     }
 }
 
-/// `rm`, its flags, `{}`, and the end.
-fn removal<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Action, String> {
-    let unclear = |word: &str| format!("`-exec` with `{word}` is not understood; only `rm` is");
+/// `rm`, its flags, `{}`, and the end. `by` is who runs it.
+pub(super) fn removal<'a>(by: &str, words: &mut impl Iterator<Item = &'a str>) -> Result<Action, String> {
+    let unclear = |word: &str| format!("`{by}` with `{word}` is not understood; only `rm` is");
     let program = words.next().unwrap_or_default();
     if !is_program(program, "rm") {
         return Err(unclear(program));
@@ -289,5 +358,5 @@ fn removal<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Action, Stri
             _ => return Err(unclear(word)),
         }
     }
-    Err("`-exec` has no end".to_owned())
+    Err(format!("`{by}` has no end"))
 }

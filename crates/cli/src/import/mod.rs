@@ -6,6 +6,7 @@
 
 mod find;
 mod pattern;
+mod pipe;
 mod shell;
 mod tmpfiles;
 mod tmpreaper;

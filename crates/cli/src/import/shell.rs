@@ -6,6 +6,8 @@ pub(super) enum Token {
     Word(String),
     /// `;`, `&&`, `||`, `|`, `&`.
     Operator(String),
+    /// `>`: standard output goes to a file, so nobody is given it in a pipe.
+    Output,
 }
 
 /// Splits a line; an error says what only a shell could understand.
@@ -48,11 +50,10 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, String> {
             '$' | '`' => return Err("it holds a variable or a command of the shell".to_owned()),
             '(' | ')' | '<' => return Err(format!("it holds `{character}` of the shell")),
             '>' => {
-                // Where output goes changes nothing; a number before it belongs to it.
-                if word.as_ref().is_some_and(|text| text.bytes().all(|byte| byte.is_ascii_digit())) {
-                    word = None;
-                }
+                // A number before it belongs to it; which file it is changes nothing.
+                let number = word.take_if(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
                 tokens.extend(word.take().map(Token::Word));
+                tokens.extend(number.is_none_or(|number| number == "1").then_some(Token::Output));
                 while characters.next_if(|next| matches!(next, '>' | '&' | ' ')).is_some() {}
                 while characters.next_if(|next| !next.is_whitespace() && !matches!(next, ';' | '&' | '|')).is_some() {}
             }
@@ -60,6 +61,9 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, String> {
                 tokens.extend(word.take().map(Token::Word));
                 let mut operator = String::from(character);
                 operator.extend(characters.next_if(|next| *next == character && character != ';'));
+                if operator == "|" && characters.peek() == Some(&'&') {
+                    return Err("it holds `|&` of the shell".to_owned());
+                }
                 tokens.push(Token::Operator(operator));
             }
             '#' if word.is_none() => break,

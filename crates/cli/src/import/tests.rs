@@ -91,7 +91,6 @@ fn what_find_would_not_do_either_is_no_policy() {
         "find /a -mtime +1 -type d -delete",
         "find /a -mtime +1 -exec mv {} /b \\;",
         "find /a -mtime +1 -exec rm {} /b \\;",
-        "find /a -mtime +1 -print0 | xargs -0 rm",
         "find $A -mtime +1 -delete",
         "find \"$(cat /a)\" -mtime +1 -delete",
         "find /a* -mtime +1 -delete",
@@ -110,6 +109,103 @@ fn what_find_would_not_do_either_is_no_policy() {
         let imported = imported(&[("crontab", command)]);
         assert_eq!(imported.policies, [], "{command}");
         assert_eq!(imported.notes.len(), 1, "{command}: {:?}", imported.notes);
+    }
+}
+
+#[test]
+fn names_that_go_to_rm_unharmed_are_carried_over() {
+    let direct = imported(&[("crontab", "find /a -name '*.svg' -type f -mmin +60 -delete")]);
+    let table = |imported: &Imported| imported.policies.iter().map(|policy| policy.text.clone()).collect::<Vec<_>>();
+    assert_eq!((direct.policies.len(), direct.notes.len()), (1, 0));
+    for reader in [
+        "xargs -0 rm",
+        "xargs -0 rm -f",
+        "xargs -0 -r rm -fv --",
+        "xargs -0r /bin/rm -f",
+        "xargs -r0 -n 100 -P4 rm -f",
+        "xargs -0n1 rm",
+        "xargs --null --no-run-if-empty --max-args=10 --max-procs 2 rm --force",
+        "/usr/bin/xargs -0 -- rm",
+        "nice -n 10 xargs -0 rm",
+        "xargs -0 -I {} rm -f {}",
+        "xargs -0 -I% rm -f %",
+        "xargs -0 rm 2>/dev/null",
+        "xargs -0 rm -v >> /var/log/removed.log 2>&1",
+        "xargs -0 rm -v | logger",
+        "xargs -0 rm && echo done",
+    ] {
+        let command = format!("find /a -name '*.svg' -type f -mmin +60 -print0 2>/dev/null | {reader}");
+        for line in [command.clone(), format!("0 3 * * * {}", command.replace("-I%", "-I{}").replace(" %", " {}"))] {
+            let piped = imported(&[("crontab", &line)]);
+            assert_eq!(table(&piped), table(&direct), "{line}: {:?}", piped.notes);
+            assert_eq!(piped.notes, [], "{line}");
+        }
+    }
+    let two = imported(&[("crontab", "find /a /b -mtime +1 -print0 | xargs -0 rm -rf")]);
+    assert_eq!(two.policies.len(), 2);
+    assert!(two.notes[0].message.starts_with("`rm -r` takes whole folders"), "{:?}", two.notes);
+}
+
+/// The true reason, and never that it removes nothing.
+#[test]
+fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
+    const APART: &str = "without `-print0` and `xargs -0`, names are taken apart at blanks and quotes, and then other \
+                         files go; if the files that find names are meant, write: root = \"/a\", include = [\"*\"], \
+                         recursive = true, max_age = \"2d\", stamp = \"mtime\"";
+    for (command, says) in [
+        ("find /a -mtime +1 | xargs rm", APART),
+        ("find /a -mtime +1 -print | xargs rm -f", APART),
+        ("find /a -mtime +1 -print0 | xargs rm -f", APART),
+        ("find /a -mtime +1 | xargs -r rm -rf", APART),
+        ("find /a -mtime +1 | xargs -I {} rm {}", APART),
+        (
+            "find /a -mtime +1 | xargs -0 rm",
+            "find prints lines, and `xargs -0` wants a NUL after each name (`-print0`); if the files that find names \
+             are meant, write: root = \"/a\", include = [\"*\"], recursive = true, max_age = \"2d\", stamp = \"mtime\"",
+        ),
+        (
+            "find /a /b -maxdepth 1 -name '*.log' -mtime +1 | xargs rm",
+            "max_age = \"2d\", stamp = \"mtime\"; and: root = \"/b\", include = [\"*.log\"], max_age = \"2d\"",
+        ),
+        ("find /a -print0 -mtime +1 | xargs -0 rm", "`-mtime` comes after the name was printed"),
+        ("find /a -mtime +1 -print0 -print0 | xargs -0 rm", "names are printed twice"),
+        ("find /a -mtime +1 -print0 | xargs -0 mv -t /b", "`xargs` with `mv` is not understood; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 sudo rm", "`xargs` with `sudo` is not understood; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 rm /b", "`xargs` with `/b` is not understood; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 rm {}", "`xargs` with `{}` is not understood; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 -I {} rm x{}", "`xargs` with `x{}` is not understood; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 -I {} rm -f", "`xargs` with `;` is not understood"),
+        ("find /a -mtime +1 -print0 | xargs -0", "`xargs` without a command removes nothing"),
+        ("find /a -mtime +1 -print0 | xargs -0 -a list rm", "`xargs -a` is not understood"),
+        ("find /a -mtime +1 -print0 | xargs -0 -n x rm", "`xargs -n` is not understood"),
+        ("find /a -mtime +1 -print0 | xargs -0 --arg-file=list rm", "`xargs --arg-file=list` is not understood"),
+        ("find /a -mtime +1 | grep -v keep | xargs rm", "it pipes the names into `grep`, and what that does"),
+        ("find /a -mtime +1 -print0 | sudo xargs -0 rm", "it pipes the names into `sudo`, and what that does"),
+        ("find /a -mtime +1 | cpio -pdm /b", "it pipes the names into `cpio`, and what that does"),
+        ("find /a -mtime +1 | while read f; do rm \"$f\"; done", "it holds a variable or a command of the shell"),
+        ("find /a -mtime +1 -print0 > list | xargs -0 rm", "find itself removes nothing here"),
+        ("find /a -mtime +1 -print0 > list; xargs -0 -a list rm", "find itself removes nothing here"),
+        ("find /a -mtime +1 -print0 |& xargs -0 rm", "it holds `|&` of the shell"),
+        ("find /a -mtime +1", "find itself removes nothing here (no `-delete`, no `-exec rm`)"),
+        ("rm -f $(find /a -mtime +1)", "it holds a variable or a command of the shell"),
+        ("find / -mtime +1 | xargs rm", "names are taken apart at blanks and quotes, and then other files go"),
+    ] {
+        let imported = imported(&[("script", command)]);
+        assert_eq!(imported.policies, [], "{command}");
+        let messages: Vec<&str> = imported.notes.iter().map(|note| note.message.as_str()).collect();
+        assert!(matches!(messages.as_slice(), [message] if message.contains(says)), "{command}: {messages:#?}");
+    }
+}
+
+#[test]
+fn what_find_removes_itself_goes_whoever_is_told_of_it() {
+    for (command, note) in [
+        ("find /a -type f -mtime +1 -print -delete | logger", "what `logger` does with the names is not carried over"),
+        ("find /a -type f -mtime +1 -exec rm {} + -print0 | xargs -0 ls", "what `xargs` does with the names"),
+    ] {
+        let imported = imported(&[("script", command)]);
+        assert_eq!(imported.policies.len(), 1, "{command}");
+        assert!(imported.notes.len() == 1 && imported.notes[0].message.contains(note), "{:?}", imported.notes);
     }
 }
 

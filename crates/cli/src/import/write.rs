@@ -78,6 +78,20 @@ fn source(inputs: &[Input], place: Place) -> &str {
 }
 
 fn table(name: &str, draft: &Draft) -> String {
+    let mut rows = rows(draft);
+    rows.push(("mode", Value::String("observe".to_owned())));
+    rows.into_iter().fold(format!("[files.{name}]\n"), |mut text, (key, value)| {
+        let _ = writeln!(text, "{key} = {value}");
+        text
+    })
+}
+
+/// The keys of a draft in one line, for whoever writes the table by hand.
+pub(super) fn keys(draft: &Draft) -> String {
+    rows(draft).into_iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn rows(draft: &Draft) -> Vec<(&'static str, Value)> {
     let list = |patterns: &[String]| Value::Array(patterns.iter().cloned().map(Value::String).collect());
     let mut rows =
         vec![("root", Value::String(draft.root.clone())), ("include", list(std::slice::from_ref(&draft.include)))];
@@ -94,11 +108,7 @@ fn table(name: &str, draft: &Draft) -> String {
     }
     rows.push(("max_age", Value::String(draft.max_age.clone())));
     rows.push(("stamp", Value::String(draft.stamp.key().to_owned())));
-    rows.push(("mode", Value::String("observe".to_owned())));
-    rows.into_iter().fold(format!("[files.{name}]\n"), |mut text, (key, value)| {
-        let _ = writeln!(text, "{key} = {value}");
-        text
-    })
+    rows
 }
 
 /// Whether the table means what the draft means.
