@@ -28,5 +28,5 @@ pub use crate::ledger::{
     Stop, StoppedAt, TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
-pub use crate::promises::{Hold, Promises, PromisesError, Ttl};
+pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
 pub use crate::state::State;
