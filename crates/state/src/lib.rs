@@ -20,6 +20,7 @@ mod ledger;
 mod lock;
 mod promises;
 mod state;
+mod witness;
 
 pub use crate::folder::StateError;
 pub use crate::index::{About, FEWEST_INDEXED, IndexWriter, Remembered};
