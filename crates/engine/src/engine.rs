@@ -134,6 +134,9 @@ impl Engine {
         let at = request.at.map(At::moment);
         let usage = if request.mode == Mode::Apply { Use::Run } else { Use::Look };
         let mut memory = self.memory(usage);
+        if request.force {
+            memory.accept_lost_promises(usage);
+        }
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
         let id = request.run_id.clone().unwrap_or_else(run_id);

@@ -72,6 +72,8 @@ pub(crate) struct Memory {
     own: Vec<PathBuf>,
     reading: Reading,
     notes: Vec<String>,
+    /// Whether promises that are lost hold nothing back.
+    accepts_loss: bool,
 }
 
 impl Memory {
@@ -82,7 +84,8 @@ impl Memory {
         let own = Vec::new();
         let config = Arc::clone(config);
         let placed = placed(origin, &config.state);
-        let mut memory = Self { config, by_root, state: None, missing: None, unreadable: None, own, reading, notes };
+        let (state, missing, unreadable) = (None, None, None);
+        let mut memory = Self { config, by_root, state, missing, unreadable, own, reading, notes, accepts_loss: false };
         match placed {
             Place::Nowhere => {}
             Place::Unknown => {
@@ -101,7 +104,11 @@ impl Memory {
     fn open_at(&mut self, folder: &Path, database: Option<&Path>, usage: Use) {
         if usage == Use::Run {
             match State::open(folder, database) {
-                Ok(state) => {
+                Ok(mut state) => {
+                    if state.is_new() {
+                        // A first reading has nothing to be doubted by; the next one has this.
+                        state.witness_clock(&self.reading);
+                    }
                     self.state = Some(state);
                     return;
                 }
@@ -159,6 +166,12 @@ impl Memory {
         }
     }
 
+    /// Whether this is a memory that has served before, and nothing in it says what the clocks said then: so a clock that
+    /// jumped since is believed. Not so for a first run, and where nothing is to be remembered.
+    pub(crate) fn is_without_clock(&mut self) -> bool {
+        self.state.as_mut().is_some_and(|state| !state.is_new() && state.last_clock().is_none())
+    }
+
     /// When this machine was asleep or off, as far as it is known.
     pub(crate) fn running_time(&mut self) -> Option<RunningTime> {
         let mut readings = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
@@ -182,6 +195,20 @@ impl Memory {
         }
     }
 
+    /// A person has looked (`--force`), so promises that are lost hold nothing back any more. Damaged ones still do: those
+    /// can be read again once somebody has mended the file.
+    pub(crate) fn accept_lost_promises(&mut self, usage: Use) {
+        self.accepts_loss = true;
+        let Some(state) = self.state.as_mut().filter(|_| usage == Use::Run) else { return };
+        // One that cannot be read holds the policies back, and says why there.
+        let Ok(promises) = state.promises() else { return };
+        if promises.lost().is_some()
+            && let Err(error) = promises.accept_loss()
+        {
+            self.notes.push(format!("the loss of promises is accepted for this run alone: {error}"));
+        }
+    }
+
     /// What is held below a root. An error says why the promises cannot be trusted.
     pub(crate) fn holds(&mut self, root: &Path, now: Moment) -> Result<Holds, String> {
         if let Some(why) = &self.unreadable {
@@ -189,7 +216,11 @@ impl Memory {
         }
         let mut holds = Holds::default();
         let Some(state) = &mut self.state else { return Ok(holds) };
-        let mut held = state.promises().map_err(|error| error.to_string())?.holds(now).peekable();
+        let promises = state.promises().map_err(|error| error.to_string())?;
+        if let Some(lost) = promises.lost().filter(|_| !self.accepts_loss) {
+            return Err(lost.to_string());
+        }
+        let mut held = promises.holds(now).peekable();
         // To find out where a root really is takes a call for each part of its path: only where something is held.
         let roots = if held.peek().is_some() { place::spellings(root) } else { Vec::new() };
         for hold in held {

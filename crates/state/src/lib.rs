@@ -20,6 +20,7 @@ mod ledger;
 mod lock;
 mod promises;
 mod state;
+mod witness;
 
 pub use crate::folder::StateError;
 pub use crate::index::{About, FEWEST_INDEXED, IndexWriter, Remembered};
@@ -28,5 +29,5 @@ pub use crate::ledger::{
     Stop, StoppedAt, TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
-pub use crate::promises::{Hold, Promises, PromisesError, Ttl};
+pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
 pub use crate::state::State;

@@ -2,8 +2,9 @@
 //!
 //! `promises.jsonl` is append-only, one line a promise, each with a checksum ([`line`]). A line counts once it is
 //! flushed to the disk ([`file`]); only then is the promise given. Two processes never interleave: whoever reads to
-//! repair, or appends, holds the guard `locks/promises.jsonl`. That file also says how many holds there were, so that a
-//! file that was deleted can be told from one that never was.
+//! repair, or appends, holds the guard `locks/promises.jsonl`. That file also says how many promises there were and the
+//! number of the last line, so that a file that was deleted or shortened can be told from one that never held more: its
+//! promises are [`Lost`], until somebody accepts that.
 //!
 //! A promise is forgotten only where it was released, or has expired under a clock that is trusted: a clock that
 //! jumped a year ahead must not cost one.
@@ -18,9 +19,9 @@ use std::path::Path;
 
 use cleanup_core::moment::Moment;
 
-pub use self::error::PromisesError;
+pub use self::error::{Lost, PromisesError};
 
-use self::file::{Files, Found, Guard};
+use self::file::{Files, Found, Guard, Remembered};
 use self::line::{Entry, Record, Repair};
 use crate::folder::Access;
 
@@ -60,6 +61,10 @@ pub struct Promises {
     ttls: BTreeMap<Vec<u8>, Ttl>,
     /// Lines in the file, dead ones included.
     lines: usize,
+    /// The number of the last line.
+    sequence: u64,
+    /// What was promised and is no longer there.
+    lost: Option<Lost>,
     /// What the file looked like when it was read; `None` before that, and when that failed.
     read: Option<Found>,
     /// What is still to be repaired.
@@ -76,6 +81,8 @@ impl Promises {
             held: BTreeMap::new(),
             ttls: BTreeMap::new(),
             lines: 0,
+            sequence: 0,
+            lost: None,
             read: None,
             torn: None,
             notes: Vec::new(),
@@ -84,6 +91,22 @@ impl Promises {
 
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// What was promised and is no longer in the file. Whoever deletes in spite of it may delete what was promised.
+    pub fn lost(&self) -> Option<&Lost> {
+        self.lost.as_ref()
+    }
+
+    /// Accepts that promises are lost: from now on the file counts as complete.
+    pub fn accept_loss(&mut self) -> Result<(), PromisesError> {
+        let guard = self.guard()?;
+        self.read(&guard)?;
+        if self.lost.is_some() {
+            let lines = u64::try_from(self.lines).unwrap_or(u64::MAX);
+            self.append(&guard, &[Entry::Checkpoint { lines }])?;
+        }
+        Ok(())
     }
 
     /// The holds that are in force, in order of their paths' bytes.
@@ -251,36 +274,39 @@ impl Promises {
         self.held.clear();
         self.ttls.clear();
         self.lines = 0;
-        let file = self.files.promises();
+        self.sequence = 0;
+        self.lost = None;
+        let remembered = guard.map(Guard::remembered).unwrap_or_default();
         let Some((bytes, found)) = self.files.load()? else {
             self.read = Some(Found::Missing);
-            if let Some((guard, count @ 1..)) = guard.map(|guard| (guard, guard.remembered())) {
-                self.notes.push(format!(
-                    "{} is gone, and with it what it promised to keep ({count} when last written)",
-                    file.display(),
-                ));
-                if self.access == Access::Keep {
-                    // Said once: from here on it is as if there had been none.
-                    guard.remember(0);
-                }
-            }
+            self.note_loss(Lost::gone(self.files.promises(), remembered.count));
             return Ok(());
         };
         let content = line::parse(&bytes).map_err(|flaw| self.files.untrusted(flaw))?;
-        self.notes.extend(content.repair.map(|repair| repair.note(file)));
+        self.notes.extend(content.repair.map(|repair| repair.note(self.files.promises())));
         for entry in content.entries {
             self.apply(entry);
         }
-        if let Some(count) = guard.map(Guard::remembered).filter(|count| *count > self.count()) {
-            self.notes.push(format!(
-                "{} holds {} promises, and held {count} when last written; somebody has shortened it",
-                self.files.promises().display(),
-                self.count(),
-            ));
+        self.sequence = content.sequence;
+        if content.has_gap || self.is_short_of(remembered) {
+            self.note_loss(Lost::shortened(self.files.promises(), self.count(), remembered.count));
         }
         self.read = Some(found);
         self.torn = content.repair;
         Ok(())
+    }
+
+    /// Whether the guard knows of lines that are not there. Where nothing was in force, nothing is lost with them.
+    fn is_short_of(&self, remembered: Remembered) -> bool {
+        match remembered.sequence {
+            Some(sequence) => self.sequence < sequence && remembered.count > 0,
+            None => self.count() < remembered.count,
+        }
+    }
+
+    fn note_loss(&mut self, lost: Option<Lost>) {
+        self.notes.extend(lost.as_ref().map(ToString::to_string));
+        self.lost = lost;
     }
 
     /// Repairs the end of the file, if it was torn.
@@ -294,19 +320,47 @@ impl Promises {
     }
 
     fn append(&mut self, guard: &Guard, entries: &[Entry]) -> Result<(), PromisesError> {
-        let records: Vec<Record> = entries.iter().map(line::encode).collect();
+        // Where lines are lost, the next one leaves a gap behind them: so the loss is known until it is accepted.
+        let lost = if self.lost.is_some() { guard.remembered().sequence.unwrap_or(0).max(self.sequence + 1) } else { 0 };
+        let mut sequence = self.sequence.max(lost);
+        let mut records: Vec<Record> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            sequence += 1;
+            records.push(line::encode(Some(sequence), entry));
+        }
         let text: String = records.iter().map(|record| record.text.as_str()).collect();
-        self.files.append(text.as_bytes())?;
+        let count = self.count_after(entries);
+        self.files.append(text.as_bytes(), || guard.remember(count, sequence))?;
         for record in records {
+            if let Entry::Checkpoint { .. } = record.entry {
+                self.lost = None;
+            }
             self.apply(record.entry);
         }
+        self.sequence = sequence;
         self.read = Some(self.files.look()?);
-        guard.remember(self.count());
         Ok(())
     }
 
     fn count(&self) -> usize {
         self.held.len() + self.ttls.len()
+    }
+
+    /// How many promises there will be with these.
+    fn count_after(&self, entries: &[Entry]) -> usize {
+        let (mut held, mut ttls): (BTreeMap<&[u8], bool>, BTreeMap<&[u8], bool>) = Default::default();
+        for entry in entries {
+            match entry {
+                Entry::Hold(hold) => held.insert(&hold.path, true),
+                Entry::Release { path, .. } => held.insert(path, false),
+                Entry::Ttl(ttl) => ttls.insert(&ttl.path, true),
+                Entry::Forget { path, .. } => ttls.insert(path, false),
+                Entry::Checkpoint { .. } => None,
+            };
+        }
+        let untouched = self.held.keys().filter(|path| !held.contains_key(path.as_slice())).count()
+            + self.ttls.keys().filter(|path| !ttls.contains_key(path.as_slice())).count();
+        untouched + held.values().chain(ttls.values()).filter(|there| **there).count()
     }
 
     fn apply(&mut self, entry: Entry) {
@@ -324,6 +378,7 @@ impl Promises {
             Entry::Forget { path, .. } => {
                 self.ttls.remove(&path);
             }
+            Entry::Checkpoint { .. } => {}
         }
     }
 
@@ -337,7 +392,8 @@ impl Promises {
 
     /// Rewrites the file with what is alive. A failure costs nothing but room: the old file stays.
     fn compact_if_worth_it(&mut self, guard: &Guard, now: Option<Moment>) {
-        if !self.is_worth_compacting(now) {
+        // What was lost stays known: a new file would look complete.
+        if self.lost.is_some() || !self.is_worth_compacting(now) {
             return;
         }
         let lives = |until: Moment| now.is_none_or(|now| until > now);
@@ -345,15 +401,23 @@ impl Promises {
         held.retain(|_, hold| lives(hold.until));
         ttls.retain(|_, ttl| lives(ttl.until));
         let entries = held.values().cloned().map(Entry::Hold).chain(ttls.values().cloned().map(Entry::Ttl));
-        let text: String = entries.map(|entry| line::encode(&entry).text).collect();
-        match self.files.replace(text.as_bytes()) {
+        let mut text: String = entries.map(|entry| line::encode(None, &entry).text).collect();
+        let lines = held.len() + ttls.len();
+        let checkpoint = Entry::Checkpoint { lines: u64::try_from(lines).unwrap_or(u64::MAX) };
+        text.push_str(&line::encode(Some(self.sequence), &checkpoint).text);
+        let replaced = self.files.replace(text.as_bytes()).and_then(|found| {
+            guard.remember(lines, self.sequence)?;
+            Ok(found)
+        });
+        match replaced {
             Ok(found) => {
-                self.lines = held.len() + ttls.len();
+                self.lines = lines + 1;
                 (self.held, self.ttls) = (held, ttls);
                 self.read = Some(found);
-                guard.remember(self.count());
             }
             Err(error) => {
+                // Whether it was replaced is found out when it is read the next time.
+                self.read = None;
                 self.notes.push(format!("{} could not be compacted: {error}", self.files.promises().display()));
             }
         }

@@ -14,6 +14,7 @@ use crate::ledger::{
 };
 use crate::lock::{self, Lock, LockError};
 use crate::promises::{Promises, PromisesError};
+use crate::witness::Witness;
 
 /// The memory in one folder: `state.db`, `promises.jsonl`, `locks/`, `index/`.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct State {
     is_new: bool,
     ledger: Ledger,
     promises: Promises,
+    witness: Witness,
 }
 
 impl State {
@@ -37,7 +39,8 @@ impl State {
     /// whatever is told to it is forgotten. A missing folder is an empty memory.
     pub fn look(folder: &Path, database: Option<&Path>) -> Result<Self, StateError> {
         folder::inspect(folder)?;
-        Ok(Self::new(folder, database, Access::Look, false))
+        let is_new = !folder::locks(folder).exists();
+        Ok(Self::new(folder, database, Access::Look, is_new))
     }
 
     fn new(folder: &Path, database: Option<&Path>, access: Access, is_new: bool) -> Self {
@@ -47,6 +50,7 @@ impl State {
             is_new,
             ledger: Ledger::new(folder, database, access),
             promises: Promises::new(folder, access),
+            witness: Witness::new(folder),
         }
     }
 
@@ -56,7 +60,7 @@ impl State {
     }
 
     /// Whether the folder was made, or found without anything of ours, just now: whoever had a hold in an earlier one
-    /// has lost it, and only the caller can say so.
+    /// has lost it, and only the caller can say so. For whoever only looks: whether nothing of ours is there.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
@@ -92,6 +96,7 @@ impl State {
     ) {
         self.ledger.record_run(report, clock_trusted.then_some(reading), keep, now);
         if clock_trusted {
+            self.witness_clock(reading);
             self.promises.forget_expired(now);
         }
     }
@@ -137,9 +142,17 @@ impl State {
         self.ledger.remember_tracked(changes)
     }
 
-    /// What the clocks said in the newest run whose clock was trusted.
+    /// What the clocks said in the newest run whose clock was trusted: as the database knows it, or, where that is lost,
+    /// the witness beside it.
     pub fn last_clock(&mut self) -> Option<ClockReading> {
-        self.ledger.last_clock()
+        self.witness.read().or_else(|| self.ledger.last_clock())
+    }
+
+    /// Has the clocks witnessed outside of the database too. Whoever only looks witnesses nothing.
+    pub fn witness_clock(&mut self, reading: &ClockReading) {
+        if self.access == Access::Keep {
+            self.witness.write(reading);
+        }
     }
 
     /// The trusted readings since `since`, oldest first, and the one before.

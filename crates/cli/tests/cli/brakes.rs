@@ -214,6 +214,89 @@ fn promises_that_cannot_be_read_hold_the_files() {
 }
 
 #[test]
+fn lost_promises_hold_the_files_until_somebody_accepts_the_loss() {
+    for shorten in [true, false] {
+        let world = with_history("");
+        world.file("out/kept.tmp", 2 * HOUR);
+        world.file("out/also.tmp", 2 * HOUR);
+        world.run("hold out/kept.tmp --for 2d").is_fine();
+        world.run("hold out/also.tmp --for 2d").is_fine();
+        let file = world.path(".cleanup/promises.jsonl");
+        if shorten {
+            let promises = fs::read_to_string(&file).unwrap();
+            fs::write(&file, &promises[..=promises.find('\n').unwrap()]).unwrap();
+        } else {
+            fs::remove_file(&file).unwrap();
+        }
+        let all = ["also.tmp", "kept.tmp", "young.tmp"];
+        let plan = world.run("--dry-run");
+        plan.exits(4);
+        assert!(plan.err.contains("nothing is deleted") && plan.err.contains("--force"), "{plan}");
+        // Held again and again, not only when it is noticed, and on every way.
+        for line in ["", "test", "--json", ""] {
+            world.run(line).exits(4);
+            assert_eq!(world.left("out"), all);
+        }
+        // A dry run accepts nothing, whatever it is told; nor does a new hold make up for what is lost.
+        assert_eq!(world.run("--dry-run --force --json").json()["policies"][0]["due"], if shorten { 1 } else { 2 });
+        world.run("hold out/also.tmp --for 2d").is_fine();
+        world.run("").exits(4);
+        assert_eq!(world.left("out"), all);
+
+        world.run("--force").exits(0);
+        world.run("").exits(0);
+        let left: &[&str] = if shorten { &all } else { &["also.tmp", "young.tmp"] };
+        assert_eq!(world.left("out"), left, "what is still promised is kept");
+    }
+}
+
+#[test]
+fn a_lost_database_takes_no_clock_along() {
+    for ruin in [None, Some(&b"SQLite format 3\0 and then nonsense"[..])] {
+        let world = with_history("");
+        match ruin {
+            None => fs::remove_file(world.path(".cleanup/state.db")).unwrap(),
+            Some(ruin) => fs::write(world.path(".cleanup/state.db"), ruin).unwrap(),
+        }
+        let held = at_clock(&world, "+400 days", "");
+        held.exits(4);
+        assert!(held.err.contains("ran ahead"), "{held}");
+        assert_eq!(world.left("out"), ["young.tmp"]);
+        assert_eq!(world.run("").exits(0), "");
+    }
+}
+
+#[test]
+fn a_memory_without_any_witness_of_the_clock_holds_what_takes_most_of_the_files() {
+    let world = with_history("");
+    for number in 0..120 {
+        world.file(&format!("out/{number}.tmp"), MINUTE);
+    }
+    for lost in ["state.db", "state.db-wal", "state.db-shm", "locks/clock"] {
+        let _ = fs::remove_file(world.path(&format!(".cleanup/{lost}")));
+    }
+    let held = at_clock(&world, "+400 days", "");
+    held.exits(4);
+    assert!(held.err.contains("--force"), "{held}");
+    assert_eq!(world.left("out").len(), 121);
+    // No memory at all is a first run, as a container has one whenever it starts.
+    fs::remove_dir_all(world.path(".cleanup")).unwrap();
+    at_clock(&world, "+400 days", "").exits(0);
+    assert!(world.left("out").is_empty());
+}
+
+#[test]
+fn a_hold_before_the_first_run_makes_no_doubtful_memory() {
+    let world = World::with_policy("");
+    for number in 0..120 {
+        world.file(&format!("out/{number}.tmp"), 2 * HOUR);
+    }
+    world.run("hold out/0.tmp --for 2d").is_fine();
+    world.run("").exits(0);
+    assert_eq!(world.left("out"), ["0.tmp"]);
+}
+
+#[test]
 fn what_is_held_stays_and_says_so() {
     let world = World::with_policy("recursive = true");
     world.file("out/kept.tmp", 9 * DAY);

@@ -1,9 +1,49 @@
 //! Why promises cannot be trusted, read or made; each with the way out.
 
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cleanup_core::candidate::Escaped;
+
+/// Promises that were given and are no longer in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    file: PathBuf,
+    /// How many the file holds; `None` when it is gone.
+    found: Option<usize>,
+    /// How many there were when it was last written.
+    remembered: usize,
+}
+
+impl Lost {
+    /// What is lost with a file that is gone: nothing, where it held nothing.
+    pub(super) fn gone(file: &Path, remembered: usize) -> Option<Self> {
+        (remembered > 0).then(|| Self { file: file.to_owned(), found: None, remembered })
+    }
+
+    pub(super) fn shortened(file: &Path, found: usize, remembered: usize) -> Option<Self> {
+        Some(Self { file: file.to_owned(), found: Some(found), remembered })
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, found, remembered } = self;
+        let file = file.display();
+        match found {
+            None => write!(f, "{file} is gone, and with it what it promised to keep ({remembered} when last written)")?,
+            Some(found) => write!(
+                f,
+                "{file} was shortened or replaced: it promises to keep {found} paths, and {remembered} when last written"
+            )?,
+        }
+        f.write_str(
+            "; what was promised may be lost, so nothing is deleted: bring the file back from a backup, or accept the \
+             loss by one run with --force",
+        )
+    }
+}
 
 /// Why the promises cannot be trusted or changed. Whoever deletes in spite of one may delete what was promised.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +52,7 @@ pub enum PromisesError {
     /// A line is not as it was written.
     #[error(
         "{}, line {line}: {why}; what it promised to keep is unknown, so nothing may be deleted: \
-         bring the file back from a backup, or remove that line and make its hold anew", file.display()
+         bring the file back from a backup, or remove that line, make its hold anew and run once with --force", file.display()
     )]
     Damaged {
         /// The file.

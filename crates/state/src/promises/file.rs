@@ -10,6 +10,9 @@ use super::line::{Flaw, FlawKind, Repair};
 use crate::folder;
 use crate::lock::{Share, guard};
 
+/// Two numbers of twenty digits, a space and a newline.
+const GUARD_BYTES: usize = 42;
+
 /// What is there, in what changes when a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -40,25 +43,37 @@ pub(super) struct Files {
     guard: PathBuf,
 }
 
-/// Whoever has it may change the file. It also remembers how many holds there were.
+/// Whoever has it may change the file. It also remembers what was promised when the file was last written.
 #[derive(Debug)]
 pub(super) struct Guard(File);
 
+/// What a guard remembers of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Remembered {
+    /// How many promises were in force.
+    pub(super) count: usize,
+    /// The number of the last line; `None` where an earlier version wrote, which knew no numbers.
+    pub(super) sequence: Option<u64>,
+}
+
 impl Guard {
-    /// How many holds there were when it was last written; 0 when it was not, or cannot be read.
-    pub(super) fn remembered(&self) -> usize {
-        let mut text = [0; 20];
+    /// Nothing when it was never written, or cannot be read.
+    pub(super) fn remembered(&self) -> Remembered {
+        let mut text = [0; GUARD_BYTES];
         let length = self.0.read_at(&mut text, 0).unwrap_or(0);
-        std::str::from_utf8(&text[..length]).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        let mut numbers = std::str::from_utf8(&text[..length]).unwrap_or_default().split_whitespace();
+        let count = numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let sequence = numbers.next().and_then(|text| text.parse().ok());
+        Remembered { count, sequence }
     }
 
-    /// Best effort: without it, a file that is deleted later goes unnoticed.
-    pub(super) fn remember(&self, count: usize) {
-        let text = format!("{count}\n");
-        let written = self.0.set_len(0).and_then(|()| self.0.write_all_at(text.as_bytes(), 0));
-        if let Err(error) = written {
-            tracing::debug!("cannot remember the number of holds: {error}");
-        }
+    /// Waits until it is on the disk. Only after that is a promise given: one that a crash takes from the file before it
+    /// is remembered here was promised to nobody.
+    pub(super) fn remember(&self, count: usize, sequence: u64) -> io::Result<()> {
+        // Of one width and within one sector, so that no crash leaves half of it, and a full disk has room for it.
+        let text = format!("{count:020} {sequence:020}\n");
+        self.0.write_all_at(text.as_bytes(), 0)?;
+        self.0.sync_data()
     }
 }
 
@@ -123,18 +138,26 @@ impl Files {
         Ok(Some((bytes, (&metadata).into())))
     }
 
-    /// Adds a line and waits until it is on the disk. What cannot be written whole is taken back.
-    pub(super) fn append(&self, line: &[u8]) -> Result<(), PromisesError> {
+    /// Adds lines and waits until they are on the disk, then has them remembered. What cannot be written whole, or not be
+    /// remembered, is taken back.
+    pub(super) fn append(
+        &self,
+        lines: &[u8],
+        remember: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), PromisesError> {
         let append = || {
             let (file, created) = folder::open_or_create(&self.promises)?;
             let length = file.metadata()?.len();
-            let written = file.write_all_at(line, length).and_then(|()| file.sync_all());
-            if let Err(error) = written {
-                // Should this fail too, the next reader finds a torn line and cuts it off.
+            let written = file
+                .write_all_at(lines, length)
+                .and_then(|()| file.sync_all())
+                .and_then(|()| if created { folder::sync(&self.folder) } else { Ok(()) })
+                .and_then(|()| remember());
+            if written.is_err() {
+                // Should this fail too, the next reader finds a torn line and cuts it off, or a promise too many.
                 let _ = file.set_len(length);
-                return Err(error);
             }
-            if created { folder::sync(&self.folder) } else { Ok(()) }
+            written
         };
         append().map_err(|error| self.unwritable(error))
     }

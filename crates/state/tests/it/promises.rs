@@ -88,8 +88,10 @@ fn a_last_line_torn_at_any_byte_is_repaired_and_reported() {
     let (_parent, folder, bytes) = three_lines();
     let file = folder.join("promises.jsonl");
     let start = start_of_last_line(&bytes);
+    let guard = fs::read(folder.join("locks/promises.jsonl")).unwrap();
     for length in start + 1..bytes.len() {
         fs::write(&file, &bytes[..length]).unwrap();
+        fs::write(folder.join("locks/promises.jsonl"), &guard).unwrap();
         let mut looking = State::look(&folder, None).unwrap();
         let seen = held(&mut looking, at(0));
         assert!(!looking.take_notes().is_empty());
@@ -163,6 +165,13 @@ fn an_untrusted_file_stays_so_until_somebody_settles_it() {
     let lines: Vec<_> = flipped.split_inclusive(|byte| *byte == b'\n').collect();
     fs::write(&file, [lines[0], lines[2]].concat()).unwrap();
     assert_eq!(held(&mut state, at(0)), ["/first", "/last one"]);
+    // The hold of that line is lost, and nothing may be deleted until somebody has said so.
+    assert!(state.promises().unwrap().lost().is_some());
+    state.promises().unwrap().hold(b"/inner with spaces", at(100), at(0)).unwrap();
+    assert!(state.promises().unwrap().lost().is_some(), "which hold it was is known to nobody but its maker");
+    state.promises().unwrap().accept_loss().unwrap();
+    assert!(lost_in(&folder).is_none());
+    assert_eq!(held_in(&folder).unwrap(), ["/first", "/inner with spaces", "/last one"]);
 }
 
 #[test]
@@ -197,20 +206,125 @@ fn a_file_that_a_stranger_could_have_written_is_not_believed() {
     assert!(matches!(held_in(&folder), Err(PromisesError::Untrusted { .. })));
 }
 
+/// What a folder that is opened anew says of lost promises.
+fn lost_in(folder: &Path) -> Option<String> {
+    let mut state = State::open(folder, None).unwrap();
+    state.promises().unwrap().lost().map(ToString::to_string)
+}
+
 #[test]
-fn a_deleted_file_is_said_once_and_only_when_it_held_something() {
-    let (_parent, folder, _) = three_lines();
+fn lost_promises_are_known_until_the_loss_is_accepted() {
+    let (_parent, folder, bytes) = three_lines();
+    let file = folder.join("promises.jsonl");
+    let guard = fs::read(folder.join("locks/promises.jsonl")).unwrap();
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let (without_first, without_middle, shortened) =
+        ([lines[1], lines[2]].concat(), [lines[0], lines[2]].concat(), [lines[0], lines[1]].concat());
+    for left in [None, Some(&b""[..]), Some(&without_first), Some(&without_middle), Some(&shortened)] {
+        fs::write(folder.join("locks/promises.jsonl"), &guard).unwrap();
+        let before = match left {
+            None => {
+                fs::remove_file(&file).unwrap();
+                0
+            }
+            Some(left) => {
+                fs::write(&file, left).unwrap();
+                left.iter().filter(|byte| **byte == b'\n').count()
+            }
+        };
+        let mut looking = State::look(&folder, None).unwrap();
+        assert_eq!(held(&mut looking, at(0)).len(), before);
+        assert!(looking.promises().unwrap().lost().is_some(), "a look knows it too");
+        let notes = looking.take_notes();
+        assert!(notes.len() == 1 && notes[0].contains("3 when last written"), "{notes:?}");
+        assert!(looking.promises().unwrap().accept_loss().is_err(), "whoever only looks accepts nothing");
+
+        for _ in 0..2 {
+            let lost = lost_in(&folder).unwrap();
+            assert!(lost.contains("--force") && lost.contains("nothing is deleted"), "{lost}");
+        }
+        // A promise that is made meanwhile is kept, and makes up for nothing.
+        let mut state = State::open(&folder, None).unwrap();
+        state.promises().unwrap().hold(b"/new", at(100), at(0)).unwrap();
+        assert!(state.promises().unwrap().lost().is_some() && lost_in(&folder).is_some());
+        // Nor does it look complete again because it was rewritten.
+        for round in 0..40 {
+            state.promises().unwrap().hold(b"/new", at(100 + round), at(0)).unwrap();
+        }
+        assert!(lost_in(&folder).is_some());
+
+        state.promises().unwrap().accept_loss().unwrap();
+        assert!(state.promises().unwrap().lost().is_none() && lost_in(&folder).is_none());
+        assert_eq!(held_in(&folder).unwrap().len(), before + 1);
+        state.promises().unwrap().hold(b"/after", at(100), at(0)).unwrap();
+        assert!(lost_in(&folder).is_none());
+    }
+}
+
+#[test]
+fn where_nothing_was_promised_nothing_is_lost() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let promises = state.promises().unwrap();
+    promises.hold(b"/a", at(100), at(0)).unwrap();
+    assert!(promises.release(b"/a", at(0)).unwrap());
     fs::remove_file(folder.join("promises.jsonl")).unwrap();
-    let mut looking = State::look(&folder, None).unwrap();
-    assert_eq!(held(&mut looking, at(0)), [""; 0]);
-    assert_eq!(looking.take_notes().len(), 1);
+    assert_eq!(lost_in(&folder), None);
+    state.promises().unwrap().hold(b"/b", at(100), at(0)).unwrap();
+    assert_eq!(lost_in(&folder), None);
+    // The guard is a help: without it the file is believed as far as it goes.
+    fs::remove_file(folder.join("locks/promises.jsonl")).unwrap();
+    assert_eq!((lost_in(&folder), held_in(&folder).unwrap().len()), (None, 1));
+}
+
+#[test]
+fn a_kill_between_a_promise_and_what_is_remembered_of_it_is_no_loss_and_hides_none() {
+    let (_parent, folder, bytes) = three_lines();
+    let (file, guard) = (folder.join("promises.jsonl"), folder.join("locks/promises.jsonl"));
+    let before = fs::read(&guard).unwrap();
+    // A release, a hold and the end of a hold: written, and not yet remembered.
+    for release in [true, false] {
+        fs::write(&file, &bytes).unwrap();
+        let mut state = State::open(&folder, None).unwrap();
+        match release {
+            true => assert!(state.promises().unwrap().release(b"/first", at(0)).unwrap()),
+            false => state.promises().unwrap().hold(b"/fourth", at(100), at(0)).unwrap(),
+        }
+        let after = fs::read(&file).unwrap();
+        fs::write(&guard, &before).unwrap();
+        assert_eq!(lost_in(&folder), None, "release: {release}");
+        // The guard was not written after it, so whoever waited for the promise was told nothing.
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!(lost_in(&folder), None, "release: {release}");
+        fs::write(&file, &after[..start_of_last_line(&bytes)]).unwrap();
+        assert!(lost_in(&folder).is_some(), "release: {release}");
+        fs::write(&guard, &before).unwrap();
+    }
+}
+
+/// As the first version wrote it, with the guard's count: lines had no numbers.
+const UNNUMBERED: &str = r#"{"v":1,"crc32":"8ed1e91e","do":"hold","path":"/srv/a","until":"2200-01-01T00:00:00.000Z","at":"2026-01-01T00:00:00.000Z"}
+{"v":1,"crc32":"657ba1a3","do":"hold","path":"/srv/b","until":"2200-01-01T00:00:00.000Z","at":"2026-01-01T00:00:00.000Z"}
+"#;
+
+#[test]
+fn a_file_of_the_first_version_is_read_and_gone_on_with() {
+    let (_parent, folder) = folder();
+    let (file, guard) = (folder.join("promises.jsonl"), folder.join("locks/promises.jsonl"));
+    drop(State::open(&folder, None).unwrap());
+    fs::write(&file, UNNUMBERED).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&guard, "2\n").unwrap();
+    assert_eq!((held_in(&folder).unwrap().len(), lost_in(&folder)), (2, None));
+    fs::write(&guard, "3\n").unwrap();
+    assert!(lost_in(&folder).is_some(), "as the first version counted");
+    fs::write(&guard, "2\n").unwrap();
     let mut state = State::open(&folder, None).unwrap();
-    assert_eq!(held(&mut state, at(0)), [""; 0]);
-    let notes = state.take_notes();
-    assert!(notes.len() == 1 && notes[0].contains("is gone") && notes[0].contains('3'), "{notes:?}");
-    let mut state = State::open(&folder, None).unwrap();
-    assert_eq!(held(&mut state, at(0)), [""; 0]);
-    assert_eq!(state.take_notes(), [""; 0]);
+    state.promises().unwrap().hold(b"/new", at(100), at(0)).unwrap();
+    assert_eq!((held_in(&folder).unwrap().len(), lost_in(&folder)), (3, None));
+    let all = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &all[all.find('\n').unwrap() + 1..]).unwrap();
+    assert!(lost_in(&folder).is_some(), "a line of the first version is missed too");
 }
 
 #[test]
@@ -246,7 +360,7 @@ fn expired_holds_go_under_a_trusted_clock_alone() {
     state.promises().unwrap().hold(b"/new", at(2000), at(1000)).unwrap();
     assert_eq!((lines(), held(&mut state, at(1000)).len(), held(&mut state, at(0)).len()), (21, 1, 21));
     record(&mut state, "2", 1000);
-    assert_eq!((lines(), held(&mut state, at(0)).len()), (1, 1));
+    assert_eq!((lines(), held(&mut state, at(0)).len()), (2, 1), "the line, and the checkpoint that counts it");
     assert_eq!(held_in(&folder).unwrap(), ["/new"]);
 }
 
