@@ -104,7 +104,7 @@ pub(crate) fn status_fault(status: PolicyStatus) -> Option<Fault> {
         PolicyStatus::Ok | PolicyStatus::Skipped => None,
         PolicyStatus::Partial => Some(Fault::Unfinished),
         PolicyStatus::Held => Some(Fault::Held),
-        PolicyStatus::Failed => Some(Fault::Failed),
+        PolicyStatus::Failed | PolicyStatus::Interrupted => Some(Fault::Failed),
     }
 }
 

@@ -95,7 +95,7 @@ fn after(mut values: Values, report: &Report) -> Values {
             set(LAST_SUCCESS, labels.clone(), report.finished_at.unix_millis() as f64 / 1000.0);
         }
         set("cleanup_policy_held", labels.clone(), f64::from(u8::from(*status == PolicyStatus::Held)));
-        if !matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed) {
+        if !matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted) {
             let gone = counts.removed + counts.quarantined + counts.vanished + counts.changed;
             set("cleanup_due", labels.clone(), number(counts.due.saturating_sub(gone)));
         }

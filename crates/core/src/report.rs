@@ -81,6 +81,8 @@ pub enum RunStatus {
     Partial,
     /// A policy was held back by a brake.
     Held,
+    /// It began, and its process was gone before it ended.
+    Interrupted,
     /// A policy could not run.
     Failed,
 }
@@ -109,6 +111,9 @@ pub enum PolicyStatus {
     Held,
     /// It could not run; the message says why.
     Failed,
+    /// Its run began, and the process was gone before it ended: killed, or the machine lost power. What was removed until
+    /// then is not known.
+    Interrupted,
 }
 
 /// Why a policy was skipped: a reason to look, but no failure.
@@ -357,6 +362,7 @@ impl From<PolicyStatus> for RunStatus {
             PolicyStatus::Partial => Self::Partial,
             PolicyStatus::Held => Self::Held,
             PolicyStatus::Failed => Self::Failed,
+            PolicyStatus::Interrupted => Self::Interrupted,
         }
     }
 }
@@ -391,6 +397,12 @@ impl PolicyReport {
     /// A policy that could not run.
     pub fn failed(name: &str, kind: PolicyKind, message: String) -> Self {
         Self { message: Some(message), ..Self::empty(name, kind, PolicyStatus::Failed) }
+    }
+
+    /// A policy in a run that never ended.
+    pub fn interrupted(name: &str, kind: PolicyKind) -> Self {
+        let message = "interrupted: the run began, and its process was gone before it ended; what it removed is not known";
+        Self { message: Some(message.to_owned()), ..Self::empty(name, kind, PolicyStatus::Interrupted) }
     }
 
     /// A policy with nothing to look at.

@@ -14,6 +14,7 @@ use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Ski
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer};
 use cleanup_fs_store::{FileId, Jobs, RootError, Store};
+use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
@@ -71,6 +72,15 @@ pub trait Watcher: Sync {
     /// Whether the run is to end after the item in hand; what is left is up to the next run.
     fn wants_to_stop(&self) -> bool {
         false
+    }
+}
+
+impl Selected<'_> {
+    /// The policies as they are named when a run begins.
+    fn begun(&self) -> Vec<BegunPolicy> {
+        let of = |name: &str, kind| BegunPolicy { name: name.to_owned(), kind };
+        let files = self.files.iter().map(|policy| of(&policy.rule.name, PolicyKind::Files));
+        files.chain(self.sessions.iter().map(|policy| of(&policy.rule.name, PolicyKind::Sessions))).collect()
     }
 }
 
@@ -140,6 +150,15 @@ impl Engine {
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
         let id = request.run_id.clone().unwrap_or_else(run_id);
+        let mark = match request.mode {
+            Mode::Apply => memory.begin_run(&BegunRun {
+                run_id: id.clone(),
+                trigger: request.trigger,
+                started_at,
+                policies: selected.begun(),
+            }),
+            Mode::Plan => None,
+        };
         let reports = std::thread::scope(|scope| {
             let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher);
             let rows = (!selected.sessions.is_empty())
@@ -156,7 +175,10 @@ impl Engine {
             });
             reports
         });
-        Ok(self.sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force))
+        let report = self.sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force);
+        // Only now: what is in no history yet is still to be missed.
+        mark.into_iter().for_each(RunMark::end);
+        Ok(report)
     }
 
     /// Sums up, and leaves behind what is to be remembered.

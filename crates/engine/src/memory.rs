@@ -19,8 +19,8 @@ use cleanup_core::policy::{FilePolicy, MaxAge};
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
 use cleanup_state::{
-    About, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, State, StateError,
-    TrackedChange,
+    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, State,
+    StateError, TrackedChange,
 };
 
 use self::folder::{Place, own_files, placed};
@@ -345,6 +345,27 @@ impl Memory {
         ours?.begin_index(&self.key(policy), about, begun_at)
     }
 
+    /// Writes down that a run begins, and takes runs into the history that began before and never ended. The mark is to be
+    /// ended when the run is in the history.
+    pub(crate) fn begin_run(&mut self, run: &BegunRun) -> Option<RunMark> {
+        for interrupted in self.record_interrupted() {
+            self.notes.push(told_of_interrupted(&interrupted));
+        }
+        self.mark_run(run)
+    }
+
+    /// Writes down that a run begins.
+    pub(crate) fn mark_run(&self, run: &BegunRun) -> Option<RunMark> {
+        self.state.as_ref().filter(|_| self.missing.is_none())?.begin_run(run)
+    }
+
+    /// Takes runs into the history that began before and never ended, and says which.
+    pub(crate) fn record_interrupted(&mut self) -> Vec<BegunRun> {
+        let (keep, now) = (self.config.keep_history, self.now());
+        let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) else { return Vec::new() };
+        state.record_interrupted(&self.reading, keep, now)
+    }
+
     /// Has the report say something about memory.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
@@ -436,6 +457,17 @@ impl Memory {
         };
         DECIDING.iter().filter_map(value).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What is said of a run that never ended.
+pub(crate) fn told_of_interrupted(run: &BegunRun) -> String {
+    let BegunRun { run_id, started_at, policies, .. } = run;
+    let policies: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+    format!(
+        "run {run_id} of {} was interrupted: it began at {started_at}, and its process was gone before it ended; \
+         what it removed is not known",
+        policies.join(", ")
+    )
 }
 
 /// The times that were given to files below a root, by path below it.

@@ -8,7 +8,7 @@ use cleanup_state::{LastSweep, RunSummary, RunsQuery, State, TrendPoint};
 
 use crate::answer::{HeldPath, History, Holds, LastRun, PastRun};
 use crate::engine::Engine;
-use crate::memory::Use;
+use crate::memory::{Use, told_of_interrupted};
 use crate::{clock, place};
 
 /// Why the memory has no answer.
@@ -62,7 +62,16 @@ impl Engine {
     pub fn past_runs(&self, query: &RunsQuery) -> Result<History, MemoryError> {
         let mut memory = self.memory(Use::Look);
         let state = memory.state().map_err(MemoryError::None)?;
-        let runs = state.page_of_runs(query).into_iter().map(past_run).collect();
+        // Those that no later run has taken into the history yet, before all others.
+        let is_asked_for = |run: &RunSummary| {
+            query.before.is_none()
+                && query.status.is_none_or(|status| status == run.status)
+                && query.policy.as_ref().is_none_or(|policy| run.policies.contains(policy))
+        };
+        let interrupted = state.interrupted().into_iter().rev().map(|run| summary(&run.interrupted()));
+        let mut runs: Vec<PastRun> = interrupted.filter(is_asked_for).map(past_run).collect();
+        runs.extend(state.page_of_runs(query).into_iter().map(past_run));
+        runs.truncate(query.limit);
         Ok(History { format_version: FORMAT_VERSION, runs, notes: state.take_notes() })
     }
 
@@ -81,6 +90,12 @@ impl Engine {
         }
         let mut memory = self.memory(Use::Look);
         memory.state().map(State::last_sweeps).unwrap_or_default()
+    }
+
+    /// Takes runs into the history that began and never ended, and says of each what is known.
+    pub fn record_interrupted(&self) -> Vec<String> {
+        let mut memory = self.memory(Use::Run);
+        memory.record_interrupted().iter().map(told_of_interrupted).collect()
     }
 
     /// When each policy last ran, as far as it is remembered. The built-in default means other folders each time, so
@@ -107,6 +122,8 @@ impl Engine {
             prefix: ambiguous.prefix,
             candidates: ambiguous.matches,
         })?;
+        let interrupted = || state.interrupted().into_iter().find(|run| is_prefix(prefix, &run.run_id));
+        let found = found.or_else(|| Some(interrupted()?.interrupted()));
         found.ok_or_else(|| MemoryError::NoSuchRun(prefix.to_owned()))
     }
 
@@ -158,6 +175,28 @@ fn absolute(path: &Path) -> Result<Vec<u8>, MemoryError> {
     let error = |error| MemoryError::Path(format!("{}: {error}", path.display()));
     let absolute = place::really(path).map_err(error)?;
     Ok(absolute.into_os_string().into_encoded_bytes())
+}
+
+fn is_prefix(prefix: &str, id: &str) -> bool {
+    id.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// A run that is in no history yet, as the history would have it.
+fn summary(report: &Report) -> RunSummary {
+    let Report { run_id, trigger, started_at, finished_at, status, totals, policies, .. } = report;
+    RunSummary {
+        id: run_id.clone(),
+        trigger: *trigger,
+        started_at: *started_at,
+        finished_at: *finished_at,
+        status: *status,
+        due: totals.due,
+        removed: totals.removed,
+        quarantined: totals.quarantined,
+        bytes_freed: totals.bytes_freed,
+        errors: totals.errors,
+        policies: policies.iter().map(|policy| policy.name.clone()).collect(),
+    }
 }
 
 fn past_run(summary: RunSummary) -> PastRun {

@@ -78,7 +78,7 @@ pub fn tell_of_sweep(config: &Config, report: &Report) {
             }
             (PolicyStatus::Ok, _) => {}
             (PolicyStatus::Skipped, _) => tracing::info!(policy, "skipped: {message}"),
-            (PolicyStatus::Held, _) => tracing::warn!(policy, "{message}"),
+            (PolicyStatus::Held | PolicyStatus::Interrupted, _) => tracing::warn!(policy, "{message}"),
             (PolicyStatus::Partial | PolicyStatus::Failed, _) => tracing::warn!(policy, "not all was done: {message}"),
         }
         if let Some(first) = errors.first() {

@@ -200,7 +200,7 @@ impl Metrics {
             PolicyStatus::Ok => self.succeeded(&report.name, finished_at),
             PolicyStatus::Failed => drop(error(POLICY).inc()),
             PolicyStatus::Skipped if report.skipped == Some(Skip::DatabaseAway) => drop(error(DATABASE_AWAY).inc()),
-            PolicyStatus::Partial | PolicyStatus::Skipped | PolicyStatus::Held => {}
+            PolicyStatus::Partial | PolicyStatus::Skipped | PolicyStatus::Held | PolicyStatus::Interrupted => {}
         }
         self.stands(&report.name, report.status, &report.counts, &report.limits);
     }
@@ -222,7 +222,7 @@ impl Metrics {
 
     /// What a look at a policy found due and is still there; dry runs look as well.
     pub(crate) fn looked(&self, policy: &str, status: PolicyStatus, counts: &Counts) {
-        if matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed) {
+        if matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted) {
             return;
         }
         let gone = counts.removed + counts.quarantined + counts.vanished + counts.changed;

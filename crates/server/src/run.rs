@@ -198,6 +198,9 @@ impl Life {
             Ear { feed: Arc::clone(self.service.feed()), words: Arc::clone(&self.words), changed: changed.clone() };
         let opened = Arc::clone(&engine);
         let (tracker, last_runs) = blocking(move || {
+            for told in opened.record_interrupted() {
+                tracing::warn!("{told}");
+            }
             let tracker = Arc::new(Tracker::start(&opened, Arc::new(ear)));
             adopt(Arc::clone(&tracker));
             (tracker, opened.last_runs())

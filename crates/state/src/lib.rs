@@ -10,10 +10,12 @@
 //!   disk. A file that cannot be trusted is an error, and the caller holds the policies concerned.
 //! - `locks/`: one file a policy, locked with `flock`, kept for ever. A lock dies with its process.
 //! - `index/`: one due index a policy, which saves time and decides nothing. It is thrown away at any doubt.
+//! - `running/`: one file for each run that has begun and not ended, so that one that was killed is known of.
 //!
 //! Calls block. Nothing here reads a clock: `now` is handed in. The database is opened by the first call that needs
 //! it, so that a command which remembers nothing pays nothing.
 
+mod begun;
 mod folder;
 mod index;
 mod ledger;
@@ -22,6 +24,7 @@ mod promises;
 mod state;
 mod witness;
 
+pub use crate::begun::{BegunPolicy, BegunRun, RunMark};
 pub use crate::folder::StateError;
 pub use crate::index::{About, FEWEST_INDEXED, IndexWriter, Remembered};
 pub use crate::ledger::{

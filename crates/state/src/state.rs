@@ -6,6 +6,7 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::Report;
 
+use crate::begun::{self, BegunRun, RunMark};
 use crate::folder::{self, Access, StateError};
 use crate::index::{self, About, IndexWriter, Remembered};
 use crate::ledger::{
@@ -82,6 +83,36 @@ impl State {
     /// Takes a policy's lock, at once or not at all; whoever only looks gets none.
     pub fn lock(&self, policy: &str) -> Result<Lock, LockError> {
         Lock::take(&folder::locks(&self.folder), self.access, policy)
+    }
+
+    /// Writes down that a run begins, so that it is known of when it never ends. `None` for whoever only looks, and where
+    /// it cannot be written.
+    pub fn begin_run(&self, run: &BegunRun) -> Option<RunMark> {
+        if self.access == Access::Look {
+            return None;
+        }
+        begun::begin(&self.folder, run)
+            .inspect_err(|error| tracing::debug!("cannot write down that run {} begins: {error}", run.run_id))
+            .ok()
+    }
+
+    /// Runs that began and never ended, and are in no history yet: their processes are gone. The oldest first.
+    pub fn interrupted(&self) -> Vec<BegunRun> {
+        begun::interrupted(&self.folder)
+    }
+
+    /// Takes such runs into the history, and says which. They are no reason to forget anything else, and no clock is
+    /// believed because of them.
+    pub fn record_interrupted(&mut self, reading: &ClockReading, keep: Duration, now: Moment) -> Vec<BegunRun> {
+        if self.access == Access::Look {
+            return Vec::new();
+        }
+        let runs = self.interrupted();
+        for run in &runs {
+            self.record_run(&run.interrupted(), reading, false, keep, now);
+            begun::forget(&self.folder, run);
+        }
+        runs
     }
 
     /// Remembers a run, and forgets those older than `keep` or beyond the newest 20,000. The newest is never

@@ -56,6 +56,7 @@ impl fmt::Display for Block<'_> {
             PolicyStatus::Skipped => writeln!(f, "  {detail}skipped: {message}{detail:#}"),
             // The message follows on stderr.
             PolicyStatus::Failed => writeln!(f, "  {error}could not run{error:#}"),
+            PolicyStatus::Interrupted => writeln!(f, "  {error}{message}{error:#}"),
             PolicyStatus::Held => {
                 // The message follows on stderr.
                 writeln!(f, "  {warning}held back, nothing was removed{warning:#}")?;

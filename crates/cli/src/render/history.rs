@@ -26,14 +26,19 @@ impl fmt::Display for HistoryTable<'_> {
             let PastRun {
                 run_id, started_at, finished_at, status, removed, quarantined, bytes_freed, errors, due, ..
             } = run;
+            let at = When { at: *started_at, now: *now, zone };
             let (style, status) = match status {
+                // Neither when it ended nor what it removed is known.
+                RunStatus::Interrupted => {
+                    writeln!(f, "{name}{run_id}{name:#}  {at}  {error}interrupted{error:#}  {}", run.policies.join(", "))?;
+                    continue;
+                }
                 RunStatus::Ok => (detail, "ok"),
                 RunStatus::Partial => (warning, "partial"),
                 RunStatus::Held => (warning, "held"),
                 RunStatus::Failed => (error, "failed"),
             };
             let took = age(finished_at.since(*started_at).unwrap_or_default());
-            let at = When { at: *started_at, now: *now, zone };
             write!(f, "{name}{run_id}{name:#}  {at}  took {took}  {style}{status}{style:#}")?;
             write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
             if *quarantined > 0 {

@@ -12,7 +12,7 @@ use super::{Count, Theme};
 
 /// Whether a status is news of its own, told beside whatever was counted.
 pub(crate) fn is_failure(status: PolicyStatus) -> bool {
-    matches!(status, PolicyStatus::Failed | PolicyStatus::Held)
+    matches!(status, PolicyStatus::Failed | PolicyStatus::Interrupted | PolicyStatus::Held)
 }
 
 /// One thing that went wrong.
@@ -41,7 +41,7 @@ impl Problem {
         let mut problems = Vec::new();
         let message = report.message.as_deref().map(harmless);
         match (report.status, report.skipped) {
-            (PolicyStatus::Failed, _) => {
+            (PolicyStatus::Failed | PolicyStatus::Interrupted, _) => {
                 problems.push(Self::error(format_args!("{name}: {}", message.as_deref().unwrap_or("could not run"))));
             }
             (PolicyStatus::Held, _) => {

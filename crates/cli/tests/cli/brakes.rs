@@ -433,6 +433,56 @@ fn killed_at_any_moment_it_leaves_nothing_stuck() {
 }
 
 #[test]
+fn a_killed_run_is_known_of() {
+    let world = World::with_policy("");
+    // As a kill leaves it: the mark of a run whose process, and with it the lock, is gone.
+    world.run("").exits(0);
+    let begun = r#"{"run_id":"01KDYAK361AVRGGCV3NBWX3QQN","trigger":"schedule","started_at":"2026-01-02T03:04:05.000Z",
+                    "policies":[{"name":"test","kind":"files"}]}"#;
+    let mark = world.path(".cleanup/running/01KDYAK361AVRGGCV3NBWX3QQN");
+    fs::write(&mark, begun).unwrap();
+
+    // Before any other run, and by whoever only looks.
+    let table = world.run("history").is_fine();
+    assert!(table.lines().next().unwrap().contains("interrupted"), "{table}");
+    let run = world.run("history 01KDYAK --json").json();
+    assert_eq!((&run["status"], &run["trigger"]), (&"interrupted".into(), &"schedule".into()), "{run}");
+    assert_eq!(run["policies"][0]["name"], "test");
+    assert!(mark.exists(), "a look takes nothing into the history");
+
+    let next = world.run("");
+    next.exits(0);
+    assert!(next.err.contains("01KDYAK361AVRGGCV3NBWX3QQN of test was interrupted"), "{next}");
+    assert!(!mark.exists());
+    let runs = world.run("history --json").json();
+    let status = |index: usize| runs["runs"][index]["status"].as_str().unwrap().to_owned();
+    assert_eq!((status(0).as_str(), status(1).as_str()), ("ok", "interrupted"), "{runs}");
+    assert_eq!(world.run("").is_fine(), "", "said once");
+}
+
+#[test]
+fn a_run_that_is_killed_in_the_middle_leaves_its_mark() {
+    let world = World::with_policy("");
+    for index in 0..20_000 {
+        world.file(format!("out/{index}.tmp"), 2 * HOUR);
+    }
+    let mut child = world.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let is_running = || fs::read_dir(world.path(".cleanup/running")).is_ok_and(|marks| marks.count() > 0);
+    let begun = std::time::Instant::now();
+    while !is_running() && child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!world.left("out").is_empty(), "it was killed before its end");
+    assert!(world.run("history").is_fine().contains("interrupted"));
+    world.run("").exits(0);
+    assert!(!is_running(), "every run that ends takes its mark away");
+    assert!(world.left("out").is_empty());
+}
+
+#[test]
 fn two_policies_with_one_root_share_it() {
     let world = World::with_policy("");
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();

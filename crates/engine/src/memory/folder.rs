@@ -52,6 +52,6 @@ pub(super) fn own_files(folder: &Path, database: Option<&Path>) -> Vec<PathBuf> 
         name.push(suffix);
         PathBuf::from(name)
     });
-    let named = ["promises.jsonl", "promises.jsonl.new", "locks", "index"].map(|name| folder.join(name));
+    let named = ["promises.jsonl", "promises.jsonl.new", "locks", "index", "running"].map(|name| folder.join(name));
     beside.into_iter().chain(named).collect()
 }

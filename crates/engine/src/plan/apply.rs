@@ -3,9 +3,10 @@
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::MaxAge;
 use cleanup_core::rank::Cutoffs;
-use cleanup_core::report::{PolicyStatus, Report};
+use cleanup_core::report::{PolicyKind, PolicyStatus, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Same;
+use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 
 use super::line::{Entry, Exact, Line};
 use super::read::Lines;
@@ -53,6 +54,13 @@ impl Engine {
         let mut memory = self.memory(Use::Run);
         let jump = memory.doubt_clock().err();
         let started_at = clock::now();
+        let begun = |name: &String| BegunPolicy { name: name.clone(), kind: PolicyKind::Files };
+        let mark = memory.begin_run(&BegunRun {
+            run_id: id.clone(),
+            trigger: request.trigger,
+            started_at,
+            policies: request.policies.iter().map(begun).collect(),
+        });
         let mut reports = Vec::new();
         let mut chunks = Chunks { lines: plan.lines(), next: None, failure: None };
         while let Some((name, cutoffs)) = chunks.section() {
@@ -77,9 +85,12 @@ impl Engine {
             reports.push(report);
         }
         if let (Some(error), true) = (chunks.failure.take(), reports.is_empty()) {
+            mark.into_iter().for_each(RunMark::end);
             return Err(error);
         }
-        Ok(self.sum_up(&request, id, started_at, reports, memory, jump.is_none()))
+        let report = self.sum_up(&request, id, started_at, reports, memory, jump.is_none());
+        mark.into_iter().for_each(RunMark::end);
+        Ok(report)
     }
 }
 

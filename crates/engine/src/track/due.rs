@@ -19,6 +19,7 @@ use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, QuarantineRun, Store};
+use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 
 use super::heed::{Heeding, Known};
 use super::table::{Entry, Next, locked};
@@ -46,6 +47,8 @@ pub(super) struct Sum {
     since: Option<Moment>,
     /// The run that it will be, made with the first file that goes into quarantine.
     run: Option<Arc<QuarantineRun>>,
+    /// Tells of it should it never be written.
+    mark: Option<RunMark>,
     /// When it was last looked for what has been in quarantine long enough.
     expired: Option<Duration>,
     /// By the clock that cannot be set.
@@ -149,6 +152,7 @@ impl Inner {
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
         let (picked, table) = (store.pick(&paths), Some(Known::kept_by_caller(&tracked.table)));
         let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
+        self.begin_sum(tracked, run.now);
         let mut tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
         if tracked.is_to_expire() {
             tally.add(quarantine::expire(&store, &tracked.policy, &self.engine.config, run.now));
@@ -157,6 +161,18 @@ impl Inner {
         self.settle(tracked, &store, due, &done, run.now);
         tracked.add(&tally, run.now);
         Ok(tally)
+    }
+
+    /// Writes down that removals begin which the history is told of some minutes later.
+    fn begin_sum(&self, tracked: &Tracked, now: Moment) {
+        if locked(&tracked.sum).mark.is_some() {
+            return;
+        }
+        let run_id = tracked.quarantine_run().id().to_owned();
+        let policies = vec![BegunPolicy { name: tracked.name().to_owned(), kind: PolicyKind::Files }];
+        let run = BegunRun { run_id, trigger: Trigger::Deadline, started_at: now, policies };
+        let mark = locked(&self.memory).mark_run(&run);
+        locked(&tracked.sum).mark = mark;
     }
 
     /// Who is among the newest is known only after a look at everything; a policy without `keep_newest` pays nothing.
@@ -254,7 +270,7 @@ impl Inner {
     /// Writes what was removed into the history.
     pub(super) fn write_history(&self, tracked: &Tracked, when: When) {
         let boot = clock::boot();
-        let (tally, since, id) = {
+        let (tally, since, id, mark) = {
             let mut sum = locked(&tracked.sum);
             if !sum.is_to_be_written(boot, when) {
                 return;
@@ -262,7 +278,7 @@ impl Inner {
             sum.written_at = Some(boot);
             let since = sum.since.take().unwrap_or_else(clock::now);
             let id = sum.run.take().map_or_else(run_id, |run| run.id().to_owned());
-            (std::mem::take(&mut sum.tally), since, id)
+            (std::mem::take(&mut sum.tally), since, id, sum.mark.take())
         };
         let policy = PolicyReport::finished(tracked.name(), PolicyKind::Files, tally);
         let report = Report::new(id, Trigger::Deadline, false, since, clock::now(), vec![policy]);
@@ -271,6 +287,7 @@ impl Inner {
         memory.record(&report, true);
         memory.rest();
         drop(memory);
+        mark.into_iter().for_each(RunMark::end);
         self.listener.ran(&report);
     }
 }
@@ -282,6 +299,10 @@ impl Tracked {
             *removed += tally.counts.removed + tally.counts.quarantined;
         }
         if tally.counts.removed + tally.counts.quarantined + tally.counts.purged == 0 && tally.errors_total == 0 {
+            // Nothing came of it. What was begun before is still to be written.
+            if sum.since.is_none() {
+                sum.mark.take().into_iter().for_each(RunMark::end);
+            }
             return;
         }
         let is_first = sum.since.is_none();

@@ -138,6 +138,7 @@ impl From<RunStatus> for Status {
             RunStatus::Ok => Self { word: "ok", class: "good" },
             RunStatus::Partial => Self { word: "partial", class: "warn" },
             RunStatus::Held => Self::HELD,
+            RunStatus::Interrupted => Self { word: "interrupted", class: "bad" },
             RunStatus::Failed => Self { word: "failed", class: "bad" },
         }
     }

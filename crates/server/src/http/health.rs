@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use cleanup_core::report::{PolicyStatus, Skip};
+use cleanup_engine::LastSweep;
 use cleanup_engine::track::Watching;
 use serde_json::json;
 
@@ -97,17 +98,29 @@ fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
                 warnings.push(of(policy, "held", Some(why)));
             }
         }
+        if let Some(interrupted) = interrupted(service, policy) {
+            warnings.push(of(policy, "interrupted", Some(&interrupted)));
+        }
         let Some(outcome) = policy.last_run.as_ref().and_then(|last| last.outcome.as_ref()) else { continue };
         match outcome.status {
             PolicyStatus::Held => warnings.push(of(policy, "held", message(policy))),
             PolicyStatus::Failed => warnings.push(of(policy, "failed", message(policy))),
-            PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Skipped => {}
+            PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Skipped | PolicyStatus::Interrupted => {}
         }
         for limit in outcome.limits.iter().filter(|limit| !limit.met) {
             warnings.push(of(policy, "limit", Some(&limit.to_string())));
         }
     }
     warnings
+}
+
+/// What is said of a policy whose last sweep before the service started never ended, until another one has.
+fn interrupted(service: &Service, policy: &Policy) -> Option<String> {
+    let has_run = policy.last_run.as_ref().is_some_and(|last| last.outcome.is_some());
+    let before = service.feed().latest.before(&policy.name).filter(|before| before.status == PolicyStatus::Interrupted)?;
+    let LastSweep { run_id, finished_at, .. } = before;
+    let text = format!("run {run_id}, begun at {finished_at}, was interrupted: its process was gone before it ended");
+    (!has_run).then_some(text)
 }
 
 fn skip(policy: &Policy) -> Option<Skip> {

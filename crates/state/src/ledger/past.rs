@@ -137,7 +137,7 @@ fn looked_at_everything(trigger: Trigger, policy: &PolicyReport) -> bool {
         _ if policy.in_part => false,
         PolicyStatus::Ok | PolicyStatus::Partial => trigger != Trigger::Deadline,
         PolicyStatus::Held => trigger != Trigger::Deadline && policy.counts.scanned > 0,
-        PolicyStatus::Skipped | PolicyStatus::Failed => false,
+        PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted => false,
     }
 }
 

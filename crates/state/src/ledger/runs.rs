@@ -194,7 +194,8 @@ async fn remember_last(connection: &mut SqliteConnection, report: &Report) -> Re
     if report.dry_run || report.trigger == Trigger::Deadline {
         return Ok(());
     }
-    for policy in &report.policies {
+    // One that was interrupted is to be made up for like one that never was.
+    for policy in report.policies.iter().filter(|policy| policy.status != PolicyStatus::Interrupted) {
         let succeeded = (policy.status == PolicyStatus::Ok).then(|| report.finished_at.to_string());
         sqlx::query(LAST)
             .bind(&policy.name)
