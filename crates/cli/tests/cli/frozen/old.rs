@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::world::{DAY, World};
+use crate::world::{DAY, HOUR, World};
 
 /// Where the earlier version ran.
 const THERE: &str = "/tmp/the-folder-in-which-this-was-written------------------------------------------------------x";
@@ -99,6 +99,20 @@ fn an_upgrade_alone_holds_nothing_back_and_says_nothing() {
     assert_eq!(err, "");
     assert_eq!(out, "Removed 150 files and moved 150 files into quarantine, 1.2 MB.\n");
     assert_eq!(old.run(""), (String::new(), String::new()), "nor the next time");
+}
+
+#[test]
+fn a_rule_that_is_changed_with_the_upgrade_still_counts_as_changed() {
+    let old = Old::new();
+    for number in 0..150 {
+        old.world.file(old.here(format!("plain/{number}.tmp")), HOUR / 2);
+    }
+    // The first age is that of `plain`.
+    fs::write(old.here("cleanup.toml"), CONFIG.replacen("max_age = \"1h\"", "max_age = \"10m\"", 1)).unwrap();
+    let (code, out, err) = old.ran("sweep plain");
+    assert_eq!(code, Some(4), "{out}{err}");
+    assert!(err.contains("max_age was changed from \"1h\" to \"10m\""), "{err}");
+    assert_eq!(fs::read_dir(old.here("plain")).unwrap().count(), 150);
 }
 
 #[test]
@@ -250,14 +264,19 @@ impl Old {
         text.replace(THERE, &self.here).replace(&encoded(THERE), &encoded(&self.here))
     }
 
-    /// Runs a command line in this folder, which has to succeed; both streams.
-    #[track_caller]
-    fn run(&self, line: &str) -> (String, String) {
+    /// Runs a command line in this folder: the exit code and both streams.
+    fn ran(&self, line: &str) -> (Option<i32>, String, String) {
         let arguments: Vec<&str> = line.split_whitespace().collect();
         let output = self.world.command(&arguments).current_dir(&self.here).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        assert_eq!(output.status.code(), Some(0), "cleanup {line}\n{out}{err}");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Runs a command line in this folder, which has to succeed; both streams.
+    #[track_caller]
+    fn run(&self, line: &str) -> (String, String) {
+        let (code, out, err) = self.ran(line);
+        assert_eq!(code, Some(0), "cleanup {line}\n{out}{err}");
         (out, err)
     }
 
