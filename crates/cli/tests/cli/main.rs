@@ -16,6 +16,7 @@ mod index;
 mod limits;
 mod onward;
 mod output;
+mod owners;
 mod plan;
 mod restore;
 mod seed;
