@@ -40,20 +40,17 @@ pub(crate) fn check(policy: &FilePolicy, store: &Store<'_>) -> Vec<Finding> {
     if !store.may_meet_others() {
         return Vec::new();
     }
-    let finding = |severity, message, remedy| Finding { policy: policy.rule.name.clone(), severity, message, remedy };
+    let finding = |severity, message| Finding { policy: policy.rule.name.clone(), severity, message, remedy: None };
     store.offer(&Passing);
     let met = store.met();
     let owned = met.iter().filter(|met| met.owned > 0).map(|Met { policy: other, owned, .. }| {
         let (items, belong) = if *owned == 1 { ("item", "belongs") } else { ("items", "belong") };
         let message = format!("{owned} {items} that it names {belong} to `{other}`, whose root lies deeper");
-        finding(Severity::Ok, message, None)
+        finding(Severity::Ok, message)
     });
     let with: Vec<String> = met.iter().filter(|met| met.disputed > 0).map(|met| met.policy.clone()).collect();
     let count: u64 = met.iter().map(|met| met.disputed).sum();
-    let disputed = (count > 0).then(|| {
-        let remedy = "add `exclude` to all but one of them, or give them roots of their own".to_owned();
-        finding(Severity::Warning, dispute(count, &with), Some(remedy))
-    });
+    let disputed = (count > 0).then(|| finding(Severity::Warning, dispute(count, &with)));
     owned.chain(disputed).collect()
 }
 
