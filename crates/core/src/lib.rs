@@ -15,6 +15,7 @@ pub mod hold;
 pub mod index;
 pub mod judge;
 pub mod moment;
+pub mod owner;
 pub mod pattern;
 pub mod policy;
 pub mod rank;

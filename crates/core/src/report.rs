@@ -47,7 +47,8 @@ pub struct Report {
     pub policies: Vec<PolicyReport>,
     /// The sums.
     pub totals: Totals,
-    /// What befell the memory of past runs, in words: what could not be remembered, what was repaired.
+    /// What somebody should know of this run, in words: what befell the memory of past runs, which policies dispute
+    /// files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Why this run leaves nothing behind for the next one, when it does not.
@@ -168,6 +169,9 @@ pub struct PolicyReport {
     /// With `mode = "observe"`: what became of what the last run looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
+    /// The policies with the same root that name those of `kept.disputed` as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disputed_with: Vec<String>,
     /// What came of each limit.
     pub limits: Vec<Limit>,
     /// The first [`MAX_ERRORS`] items that could not be looked at or removed, by path.
@@ -245,6 +249,10 @@ pub struct Counts {
     /// What is never touched: matching names that are no regular files (links, sockets, devices …), whatever is
     /// mounted below the root, the files of `cleanup` itself.
     pub left_alone: u64,
+    /// Files that a pattern of the policy names, but that belong to a policy whose root lies deeper. They are in no
+    /// other count of this policy.
+    #[serde(default)]
+    pub owned_by_others: u64,
     /// Those of `within_limits` that were not looked at, because the index knows when they can be due.
     #[serde(default)]
     pub indexed: u64,
@@ -276,6 +284,9 @@ pub struct KeptCounts {
     pub in_use: u64,
     /// Due, but left for the next run by a brake.
     pub deferred: u64,
+    /// Named by another policy with the same root as well: neither may take them.
+    #[serde(default)]
+    pub disputed: u64,
 }
 
 /// One item that could not be looked at or removed.
@@ -422,6 +433,7 @@ impl PolicyReport {
             processes: None,
             observed: None,
             counts: Counts::default(),
+            disputed_with: Vec::new(),
             limits: Vec::new(),
             errors: Vec::new(),
             errors_total: 0,

@@ -110,4 +110,10 @@ pub struct Seen {
     pub indexed: u64,
     /// Their allocated bytes, as they were when they were looked at.
     pub indexed_bytes: u64,
+    /// Files, or whole directories, that a pattern names and that belong to a policy whose root lies deeper. They are no
+    /// candidates.
+    pub owned_by_others: u64,
+    /// Files, or whole directories, that another policy with the same root names as well. They are kept, and not looked
+    /// at.
+    pub disputed: u64,
 }

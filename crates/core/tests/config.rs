@@ -190,7 +190,9 @@ fn the_service_and_the_state_are_read() {
 
 #[test]
 fn policies_keep_the_order_of_the_file() {
-    let config = good(&["z", "m", "a"].map(|name| FILES.replace("files.a", &format!("files.{name}"))).concat());
+    let policy =
+        |name| FILES.replace("files.a", &format!("files.{name}")).replace("root = \"", &format!("root = \"{name}/"));
+    let config = good(&["z", "m", "a"].map(policy).concat());
     let names: Vec<&str> = config.rules().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["z", "m", "a"]);
 }

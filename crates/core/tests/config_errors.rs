@@ -289,6 +289,38 @@ fn keys_that_need_each_other() {
 }
 
 #[test]
+fn policies_that_can_never_take_anything() {
+    let policy = |name: &str, keys: &str| format!("[files.{name}]\nroot = \"out\"\nmax_age = \"1h\"\n{keys}\n");
+    shows(
+        "policies_that_can_never_take_anything",
+        [
+            policy("a", "include = [\"*.tmp\"]") + &policy("b", "include = [\"*\"]"),
+            policy("a", "include = [\"*.a\", \"*.b\"]") + &policy("b", "include = [\"*.b\", \"*.a\"]\nenabled = false"),
+            policy("a", "include = [\"a\"]") + &policy("b", "include = [\"b\"]\narchives = [\"a\"]\nrecursive = true"),
+        ],
+    );
+}
+
+#[test]
+fn policies_on_one_root_that_leave_something_to_each_other() {
+    let policy =
+        |name: &str, root: &str, keys: &str| format!("[files.{name}]\nroot = \"{root}\"\nmax_age = \"1h\"\n{keys}\n");
+    for (a, b) in [
+        ("include = [\"*.tmp\"]", "include = [\"*\"]\nexclude = [\"*.tmp\"]"),
+        ("include = [\"*\"]", "include = [\"*.tmp\"]\nrecursive = true"),
+        ("include = [\".hidden*\", \"*.log\"]", "include = [\"*\"]\nexclude = [\"*.log\"]"),
+        ("include = [\"[.]hidden\"]", "include = [\"*\"]\nexclude = [\"a\"]"),
+        ("include = [\"*.a\"]", "include = [\"*.b\"]"),
+        ("include = [\"*\"]\nunit = \"directory\"", "include = [\"*\"]"),
+        ("include = [\"a\", \"b\"]", "include = [\"a\", \"c\"]"),
+    ] {
+        let text = policy("a", "out", a) + &policy("b", "./out", b);
+        let loaded = Config::load(&Source { name: "cleanup.toml", text: &text, folder: Path::new("/srv/app") }, &env);
+        assert!(loaded.is_ok(), "{text}{}", loaded.unwrap_err());
+    }
+}
+
+#[test]
 fn several_errors_at_once() {
     shows(
         "several_errors_at_once",

@@ -64,12 +64,27 @@ pub struct FileStats {
     /// With limits: the first few that would go, in their order, whether or not a limit asks for them now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<NextToGo>,
+    /// Files that the policy names and that belong to one whose root lies deeper. They are in no other number here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub owned_by_others: u64,
+    /// Files that another policy with the same root names as well, so that neither takes them. They are in no other
+    /// number here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub disputed_files: u64,
+    /// Those policies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disputed_with: Vec<String>,
     /// Entries that could not be looked at.
     pub errors_total: u64,
     /// Matching files by age, the youngest first.
     pub ages: Vec<AgeBand>,
     /// What comes due in each of the next 24 hours, as far as age alone decides; what is due now is not in it.
     pub next_hours: Vec<ForecastHour>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Files of about the same age.
@@ -151,6 +166,12 @@ pub struct Explanation {
     /// The exact path in base64, only when `path` is lossy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
+    /// The policy that the file belongs to, if it belongs to one and is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The policies that dispute it: they have the same root and both name it, so neither takes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disputed: Vec<String>,
     /// One answer of each policy below whose root the path lies; empty when it lies below none.
     pub answers: Vec<Answer>,
 }
@@ -164,6 +185,12 @@ pub struct Answer {
     pub verdict: AnswerVerdict,
     /// Why, in words.
     pub reason: String,
+    /// The policy that it belongs to instead: this one names it too, but its root does not lie as deep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub belongs_to: Option<String>,
+    /// The policy that disputes it: it has the same root and names it as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disputed_with: Option<String>,
     /// What each rule says, in the order in which they are asked; the first that applies decides. Empty where the path is
     /// no candidate.
     #[serde(skip_serializing_if = "Vec::is_empty")]

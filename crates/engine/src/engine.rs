@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
+use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Skip};
@@ -26,13 +27,15 @@ use crate::open::{self, OpenError, Origin};
 use crate::pressure::Shares;
 use crate::request::{At, Request, RequestError, adjusted};
 use crate::track::Tables;
-use crate::{clock, limits, rows, watch};
+use crate::{clock, limits, owners, rows, watch};
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) origin: Origin,
     pub(crate) config: Arc<Config>,
+    /// All file policies, as each meets the others.
+    pub(crate) claimants: Arc<[Claimant]>,
     /// What relative paths in the configuration are relative to.
     pub(crate) folder: PathBuf,
     /// What is known of tracked files while they are tracked.
@@ -112,7 +115,8 @@ impl Engine {
     pub fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = open::open(named)?;
         let audit = config.audit.clone().map(Audit::new);
-        Ok(Self { origin, config: Arc::new(config), folder, tables: Tables::default(), audit })
+        let claimants = config.files.iter().map(Claimant::from).collect();
+        Ok(Self { origin, config: Arc::new(config), claimants, folder, tables: Tables::default(), audit })
     }
 
     /// Where the configuration came from.
@@ -199,6 +203,7 @@ impl Engine {
             }
         }
         let mut report = Report::new(id, request.trigger, dry_run, started_at, clock::now(), reports);
+        report.notes.extend(report.policies.iter().filter_map(owners::disputes));
         memory.finish(&mut report, clock_trusted, usage);
         report.notes.extend(self.audit.as_ref().and_then(Audit::take_failure));
         report
@@ -328,7 +333,8 @@ impl Engine {
     }
 
     pub(crate) fn store<'a>(&self, policy: &'a FilePolicy, memory: &Memory) -> Result<Store<'a>, RootError> {
-        Store::open(policy, self.spared(memory))
+        let store = Store::open(policy, self.spared(memory))?;
+        Ok(store.with_rivals(memory.roots(&self.claimants)))
     }
 
     /// What no store of this engine may touch.

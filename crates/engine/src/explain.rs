@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::limits::ranked;
 use crate::memory::{Memory, Use};
 use crate::quarantine;
-use crate::{clock, index, place, rows};
+use crate::{clock, index, owners, place, rows};
 
 impl Engine {
     /// What every file policy says to one path. A policy with limits goes through all its files for it, as a sweep of all
@@ -24,15 +24,21 @@ impl Engine {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let mut memory = self.memory(Use::Look);
         let answer = |policy| self.answer(policy, &absolute, &mut memory);
-        let answers = self.config.files.iter().filter_map(answer).collect();
+        let answers: Vec<Answer> = self.config.files.iter().filter_map(answer).collect();
         let (path, path_bytes) = json_path(absolute.as_os_str().as_encoded_bytes());
-        Explanation { path, path_bytes, answers }
+        let is_disputed = |answer: &&Answer| answer.disputed_with.is_some();
+        let disputed: Vec<String> = answers.iter().filter(is_disputed).map(|it| it.policy.clone()).collect();
+        let is_candidate = |answer: &&Answer| matches!(answer.verdict, AnswerVerdict::Remove | AnswerVerdict::Keep);
+        let owner = answers.iter().find_map(|answer| answer.belongs_to.clone());
+        let owner = owner.or_else(|| Some(answers.iter().find(is_candidate)?.policy.clone()));
+        Explanation { path, path_bytes, owner: owner.filter(|_| disputed.is_empty()), disputed, answers }
     }
 
     /// Looks whether every policy could run, and changes nothing.
     pub fn check(&self) -> Check {
         let memory = self.memory(Use::Look);
         let files = self.config.files.iter().filter_map(|policy| self.check_files(policy, &memory));
+        let overlaps = self.config.files.iter().flat_map(|policy| self.check_overlaps(policy, &memory));
         let sessions: Vec<_> = self.config.sessions.iter().collect();
         let zone = crate::zone::time_zone(self.config.time_zone.as_deref()).err().map(|error| Finding {
             policy: "all".to_owned(),
@@ -41,7 +47,7 @@ impl Engine {
             remedy: Some("ls /usr/share/zoneinfo".to_owned()),
         });
         let findings: Vec<Finding> =
-            zone.into_iter().chain(files).chain(rows::check(&sessions, &self.folder)).collect();
+            zone.into_iter().chain(files).chain(overlaps).chain(rows::check(&sessions, &self.folder)).collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin.to_string();
         Check { format_version: FORMAT_VERSION, config, status, findings }
@@ -50,11 +56,18 @@ impl Engine {
     /// `None` when the path does not lie below the policy's root.
     fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory) -> Option<Answer> {
         let below = place::below(&policy.root, path)?;
+        let (mut belongs_to, mut disputed_with) = (None, None);
         let Judgement { verdict, reason, rules, kept_until } = match self.store(policy, memory) {
             Err(error) => Judgement::without(AnswerVerdict::Unknown, error.to_string()),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
-                match store.look(path) {
+                let look = store.look(path);
+                match &look {
+                    Look::Others { policy, .. } | Look::HoldsRoot { policy } => belongs_to = Some(policy.clone()),
+                    Look::Disputed { policy } => disputed_with = Some(policy.clone()),
+                    _ => {}
+                }
+                match look {
                     Look::Candidate(found) => self.judged(policy, &store, &found.candidate(name_of(path)), memory),
                     Look::Missing => self.missing(policy, path, memory),
                     look @ Look::Unreadable(_) => Judgement::without(AnswerVerdict::Unknown, look.to_string()),
@@ -66,6 +79,8 @@ impl Engine {
             policy: policy.rule.name.clone(),
             verdict,
             reason,
+            belongs_to,
+            disputed_with,
             rules,
             kept_until,
             enabled: policy.enabled,
@@ -139,6 +154,11 @@ impl Engine {
                 Err(why) => finding(Severity::Error, format!("files in {root} cannot be removed: {why}"), None),
             },
         }
+    }
+
+    fn check_overlaps(&self, policy: &FilePolicy, memory: &Memory) -> Vec<Finding> {
+        // Why a root cannot be opened is said elsewhere.
+        self.store(policy, memory).map(|store| owners::check(policy, &store)).unwrap_or_default()
     }
 
     /// As in a sweep of all policies.

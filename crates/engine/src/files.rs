@@ -29,7 +29,7 @@ use crate::memory::{Busy, Memory};
 use crate::onward::{Budget, Course, End};
 use crate::plan::Named;
 use crate::track::Heeding;
-use crate::{quarantine, rows};
+use crate::{owners, quarantine, rows};
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -155,8 +155,7 @@ impl FileRun<'_> {
         let store = store.with_index(indexing.as_ref().and_then(Indexing::known));
         let leg = store.leg(course.begin.clone());
         let table = || self.engine.tables.get(policy);
-        let expired =
-            || if acts { quarantine::expire(&store, policy, &self.engine.config, now) } else { Tally::default() };
+        let expired = || if acts { quarantine::expire(&store, policy, now) } else { Tally::default() };
         let sees_all = !matches!(extent, Extent::Planned(_)) && course.begin.is_empty();
         let (report, was_stopped, done) = match (extent, mode, policy.effect) {
             (Extent::Planned(_), _, Effect::Observe) => (finished(name, Tally::default()), true, Done::Planned),
@@ -191,7 +190,8 @@ impl FileRun<'_> {
             }
         };
         let in_part = was_stopped || !sees_all;
-        let report = PolicyReport { in_part, processes: store.in_use_view().map(in_view), ..report };
+        let disputed_with = owners::disputed_with(&store);
+        let report = PolicyReport { in_part, processes: store.in_use_view().map(in_view), disputed_with, ..report };
         let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };
         let report = course.conclude(report, end, &leg.stopped_at(), memory);
         if mode == Mode::Apply {
@@ -264,6 +264,7 @@ fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option
     let stays = Some(remaining.finish());
     brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
         let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());
+        let report = PolicyReport { disputed_with: owners::disputed_with(store), ..report };
         Box::new(Ran::looked(policy, report, stays, Done::Planned))
     })
 }

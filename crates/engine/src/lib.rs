@@ -15,6 +15,7 @@ mod limits;
 mod memory;
 mod onward;
 mod open;
+mod owners;
 mod past;
 mod place;
 pub mod plan;

@@ -8,16 +8,18 @@ mod folder;
 mod stops;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::config::{Config, Setting};
 use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
+use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{FilePolicy, MaxAge};
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
+use cleanup_fs_store::Roots;
 use cleanup_state::{
     About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, State,
     StateError, TrackedChange,
@@ -49,6 +51,10 @@ const DECIDING: [&str; 18] = [
     "weight",
 ];
 
+/// For so long it is believed where the roots of all policies are. Roots are asked for by every policy of a run, and
+/// to look at all of them each time would take as long as there are policies, squared.
+const ROOTS_FOR: Duration = Duration::from_secs(1);
+
 /// Whether a run leaves something behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -74,6 +80,8 @@ pub(crate) struct Memory {
     notes: Vec<String>,
     /// Whether promises that are lost hold nothing back.
     accepts_loss: bool,
+    /// Where the roots of all policies were, and when.
+    roots: Mutex<Option<(Duration, Arc<Roots>)>>,
 }
 
 impl Memory {
@@ -84,8 +92,18 @@ impl Memory {
         let own = Vec::new();
         let config = Arc::clone(config);
         let placed = placed(origin, &config.state);
-        let (state, missing, unreadable) = (None, None, None);
-        let mut memory = Self { config, by_root, state, missing, unreadable, own, reading, notes, accepts_loss: false };
+        let mut memory = Self {
+            config,
+            by_root,
+            state: None,
+            missing: None,
+            unreadable: None,
+            own,
+            reading,
+            notes,
+            accepts_loss: false,
+            roots: Mutex::default(),
+        };
         match placed {
             Place::Nowhere => {}
             Place::Unknown => {
@@ -139,6 +157,25 @@ impl Memory {
     pub(crate) fn begin(&mut self) {
         self.reading = clock::reading();
         self.notes.clear();
+    }
+
+    /// Where the roots of all policies are now.
+    pub(crate) fn roots(&self, claimants: &Arc<[Claimant]>) -> Arc<Roots> {
+        let now = clock::boot();
+        let mut known = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((at, roots)) if now < *at + ROOTS_FOR => Arc::clone(roots),
+            _ => {
+                let roots = Arc::new(Roots::resolve(Arc::clone(claimants)));
+                *known = Some((now, Arc::clone(&roots)));
+                roots
+            }
+        }
+    }
+
+    /// Has the roots of all policies looked for anew: something is about to be removed.
+    pub(crate) fn forget_roots(&self) {
+        *self.roots.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Closes what need not be open until the next time.
@@ -427,7 +464,7 @@ impl Memory {
             self.notes.extend(state.take_notes());
             report.new_memory = usage == Use::Run && state.is_new();
         }
-        report.notes = self.notes;
+        report.notes.extend(self.notes);
         report.not_remembered = self.missing;
     }
 

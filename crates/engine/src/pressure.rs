@@ -129,7 +129,7 @@ impl Engine {
             if matches!(root_lock, Some(Err(_))) {
                 continue;
             }
-            let purged = quarantine::purge(&store, policy, &self.config, bytes);
+            let purged = quarantine::purge(&store, policy, bytes);
             relief.0.entry(policy.rule.name.clone()).or_default().add(purged);
         }
         relief

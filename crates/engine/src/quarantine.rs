@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use cleanup_core::candidate::Name;
-use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Dispose, FilePolicy, Quarantine as Bounds, Unit};
 use cleanup_core::report::{ItemError, Tally};
@@ -49,26 +48,22 @@ fn needs_one(policy: &FilePolicy) -> bool {
 }
 
 /// Deletes for good what has been in quarantine long enough, or is too much.
-pub(crate) fn expire(store: &Store<'_>, policy: &FilePolicy, config: &Config, now: Moment) -> Tally {
+pub(crate) fn expire(store: &Store<'_>, policy: &FilePolicy, now: Moment) -> Tally {
     store.rest_quarantine();
-    tallied(policy, open(store, policy, config), |quarantine| quarantine.expire(bounds(policy), now))
+    tallied(policy, open(store, policy), |quarantine| quarantine.expire(bounds(policy), now))
 }
 
 /// Deletes for good the oldest that a policy has in quarantine, until so many bytes were given back to the file system
 /// or nothing is left: what `min_free` takes before it asks for files that are still in their place. What was deleted
 /// is in `counts.purged` and `counts.purged_bytes` of the answer, what could not be is in its errors; it is to be added
 /// to the tally of the sweep. Call it only when the policy may act: never in a plan, nor with `mode = "observe"`.
-pub(crate) fn purge(store: &Store<'_>, policy: &FilePolicy, config: &Config, bytes: u64) -> Tally {
-    tallied(policy, open(store, policy, config), |quarantine| quarantine.purge(bytes))
+pub(crate) fn purge(store: &Store<'_>, policy: &FilePolicy, bytes: u64) -> Tally {
+    tallied(policy, open(store, policy), |quarantine| quarantine.purge(bytes))
 }
 
 /// What lies in quarantine below the root of a policy and is the policy's own; `None` when there is none.
-pub(crate) fn open<'a>(
-    store: &'a Store<'a>,
-    policy: &FilePolicy,
-    config: &Config,
-) -> Result<Option<Quarantine<'a>>, QuarantineError> {
-    store.quarantine(&|name| answers(policy, config, name))
+pub(crate) fn open<'a>(store: &'a Store<'a>, policy: &FilePolicy) -> Result<Option<Quarantine<'a>>, QuarantineError> {
+    store.quarantine(&|name| answers(store, policy, name))
 }
 
 /// The bounds of what a policy has in quarantine; `None` where it deletes at once.
@@ -79,11 +74,9 @@ pub(crate) fn bounds(policy: &FilePolicy) -> Option<Bounds> {
     }
 }
 
-fn answers(policy: &FilePolicy, config: &Config, name: &str) -> bool {
-    let own = policy.rule.name.as_str();
-    let is_here = |other: &&FilePolicy| other.root == policy.root;
-    let mut here = config.files.iter().filter(is_here).map(|other| other.rule.name.as_str());
-    own == name || (here.clone().all(|other| other != name) && here.next() == Some(own))
+/// By where the roots really are: one folder may be spelled in several ways.
+fn answers(store: &Store<'_>, policy: &FilePolicy, name: &str) -> bool {
+    policy.rule.name == name || store.peers().all(|(peer, is_before)| peer != name && !is_before)
 }
 
 fn tallied(

@@ -34,7 +34,7 @@ impl Engine {
             let problem = match self.store(policy, &memory) {
                 Err(RootError::Missing { .. }) => None,
                 Err(error) => Some(error.to_string()),
-                Ok(store) => match quarantine::open(&store, policy, &self.config) {
+                Ok(store) => match quarantine::open(&store, policy) {
                     Ok(None) => None,
                     Ok(Some(quarantine)) => unreadable(quarantine.items(&|_| true, &mut add)),
                     Err(error) => problem_of(policy, &error.to_string()),
@@ -49,7 +49,7 @@ impl Engine {
     /// What a policy has in quarantine that lay at this path below its root, the newest version.
     pub(crate) fn quarantined_at(&self, policy: &FilePolicy, path: &[u8], memory: &Memory) -> Option<QuarantinedFile> {
         let store = self.store(policy, memory).ok()?;
-        let quarantine = quarantine::open(&store, policy, &self.config).ok()??;
+        let quarantine = quarantine::open(&store, policy).ok()??;
         let mut newest: Option<Item> = None;
         quarantine.items(&|_| true, &mut |item| {
             let is_newer = newest.as_ref().is_none_or(|newest| item.at >= newest.at);

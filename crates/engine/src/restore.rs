@@ -128,7 +128,7 @@ impl Engine {
         let places = self.places(&memory, &mut restored);
         let mut quarantines = Vec::new();
         for (index, Place { policy, store }) in places.iter().enumerate() {
-            match quarantine::open(store, policy, &self.config) {
+            match quarantine::open(store, policy) {
                 Ok(None) => {}
                 Ok(Some(quarantine)) => quarantines.push((index, quarantine)),
                 Err(error) => restored.problems.extend(problem_of(policy, &error.to_string())),
@@ -167,7 +167,7 @@ impl Engine {
         let memory = self.memory(Use::Look);
         let places = self.places(&memory, &mut Restored::default());
         let open = |Place { policy, store }: &Place<'_>| {
-            let quarantine = quarantine::open(store, policy, &self.config).ok().flatten();
+            let quarantine = quarantine::open(store, policy).ok().flatten();
             quarantine.map(|quarantine| quarantine.runs().map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
         };
         let runs: BTreeSet<String> = places.iter().flat_map(open).filter(|run| begins(run, prefix)).collect();

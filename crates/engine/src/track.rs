@@ -355,10 +355,13 @@ impl Inner {
     }
 
     fn store<'a>(&self, tracked: &'a Tracked) -> Result<Store<'a>, cleanup_fs_store::RootError> {
-        let spared = self.engine.spared(&locked(&self.memory));
+        let (spared, roots) = {
+            let memory = locked(&self.memory);
+            (self.engine.spared(&memory), memory.roots(&self.engine.claimants))
+        };
         let mut kept = locked(&tracked.kept);
         let root = if let Kept::Root(root) = &*kept { Some(root) } else { None };
-        let store = Store::open_kept(&tracked.policy, spared, root);
+        let store = Store::open_kept(&tracked.policy, spared, root).map(|store| store.with_rivals(roots));
         if !matches!(*kept, Kept::Not) {
             *kept = store.as_ref().map_or(Kept::Soon, |store| Kept::Root(store.kept_root()));
         }

@@ -57,6 +57,9 @@ impl FileStatsWatcher {
     pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
         let mut sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.errors_total = report.errors_total;
+        sum.owned_by_others = report.counts.owned_by_others;
+        sum.disputed_files = report.counts.kept.disputed;
+        sum.disputed_with.clone_from(&report.disputed_with);
         sum.limits.clone_from(&report.limits);
         let next = self.next.map(|next| next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
         sum.next = next.unwrap_or_default().into_sorted_vec().iter().map(in_answer).collect();

@@ -18,6 +18,7 @@ mod pick;
 mod quarantine;
 mod read;
 mod remove;
+mod rivals;
 mod root;
 mod units;
 mod walk;
@@ -26,8 +27,9 @@ mod whole;
 
 use std::sync::Arc;
 
-use cleanup_core::candidate::Class;
+use cleanup_core::candidate::{Class, Name};
 use cleanup_core::index::Index;
+use cleanup_core::owner::{Claim, Ground};
 use cleanup_core::policy::{Archives, FilePolicy, InUse, Unit};
 use cleanup_core::rank::FileSystem;
 use cleanup_core::store::{FileStore, Visitor};
@@ -39,11 +41,13 @@ pub use leg::{Leg, Place, Position};
 pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
 pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
+pub use rivals::{Met, Roots};
 pub use root::{LockedRoot, RootError, RootLocked};
 pub use watch::{Hint, Watch, WatchError};
 
 use in_use::Users;
 use quarantine::Aside;
+use rivals::{Meeting, Rivals};
 use root::Root;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
@@ -62,6 +66,8 @@ pub struct Store<'a> {
     /// With `skip_in_use`.
     users: Option<Users>,
     jobs: Jobs,
+    /// The other policies, whose files are not candidates.
+    rivals: Option<Rivals>,
     /// What need not be looked at.
     index: Option<Arc<Index>>,
     /// Where files go instead of being deleted.
@@ -82,13 +88,20 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), index: None, aside: None })
+        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), rivals: None, index: None, aside: None })
     }
 
     /// Has its files offered by so many workers.
     #[must_use]
     pub fn with_jobs(self, jobs: Jobs) -> Self {
         Self { jobs, ..self }
+    }
+
+    /// Leaves to other policies what is theirs. Without this the policy has all that it names.
+    #[must_use]
+    pub fn with_rivals(self, roots: Arc<Roots>) -> Self {
+        let rivals = Some(Rivals::new(self.policy, &self.root, roots));
+        Self { rivals, ..self }
     }
 
     /// Passes by what an index knows to be too young. Only those of whole walks do: what is asked for by name is looked
@@ -101,6 +114,22 @@ impl<'a> Store<'a> {
     /// Its root, to be opened by. As long as it is kept, nobody can unmount what it lies on.
     pub fn kept_root(&self) -> KeptRoot {
         KeptRoot(Arc::clone(&self.root))
+    }
+
+    /// How many files that this policy names were met so far in walks and picks that others claim, by policy.
+    pub fn met(&self) -> Vec<Met> {
+        self.rivals.as_ref().map(Rivals::met).unwrap_or_default()
+    }
+
+    /// Whether there are other policies with this root, or with a root below it.
+    pub fn may_meet_others(&self) -> bool {
+        self.rivals.as_ref().is_some_and(Rivals::are_near)
+    }
+
+    /// The other policies whose root this is as well, links resolved, each with whether it stands before this one in the
+    /// configuration.
+    pub fn peers(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.rivals.iter().flat_map(Rivals::peers)
     }
 
     /// Whether this user may remove entries of the root; if not, why.
@@ -146,6 +175,36 @@ impl<'a> Store<'a> {
     /// Some of its files, and of its directories with nothing left in them, each only while it is still the same.
     pub fn pick_same<'b>(&'b self, wanted: Vec<Wanted<'b>>) -> Picked<'b> {
         Picked::new(self, wanted)
+    }
+
+    /// Whose territory the root is.
+    pub(crate) fn ground(&self) -> Ground {
+        self.rivals.as_ref().map(Rivals::ground).unwrap_or_default()
+    }
+
+    /// Whose territory a folder in another one is.
+    pub(crate) fn ground_below(&self, ground: &Ground, folder: Name<'_>, id: FileId) -> Ground {
+        self.rivals.as_ref().map(|rivals| rivals.below(ground, folder, id)).unwrap_or_default()
+    }
+
+    /// Whose a file is that this policy names.
+    pub(crate) fn claim(&self, ground: &Ground, file: Name<'_>) -> Claim {
+        match &self.rivals {
+            Some(rivals) if !ground.is_empty() => ground.claim(rivals.claimants(), file),
+            _ => Claim::Own,
+        }
+    }
+
+    /// Whether a folder stays for the sake of another policy, however empty it is.
+    pub(crate) fn is_kept_for_another(&self, ground: &Ground) -> bool {
+        self.rivals.as_ref().is_some_and(|rivals| ground.keeper(rivals.claimants()).is_some())
+    }
+
+    /// Takes in what was met of others' files.
+    pub(crate) fn meet(&self, meeting: &mut Meeting) {
+        if let Some(rivals) = &self.rivals {
+            rivals.meet(meeting);
+        }
     }
 
     /// The allocated bytes of a file that need not be looked at; `None` when it has to be.

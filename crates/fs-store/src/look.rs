@@ -5,11 +5,12 @@ use std::fmt;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
+use cleanup_core::owner::{Claim, Ground, Naming};
 use cleanup_core::policy::{Depth, Unit};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::entry::{self, Meta, in_words, needs};
+use crate::entry::{self, FileId, Meta, in_words, needs};
 use crate::read::NO_STAMP;
 use crate::units::{self, Looked};
 use crate::{OWN_FOLDER, Store};
@@ -31,6 +32,23 @@ pub enum Look {
     NoDirectory,
     /// A link, socket, FIFO or device, or something is mounted on it.
     NotRegular(&'static str),
+    /// It belongs to another policy, whose root lies deeper.
+    Others {
+        /// That policy.
+        policy: String,
+        /// What it makes of it.
+        naming: Naming,
+    },
+    /// A whole directory that is, or holds, the root of another policy.
+    HoldsRoot {
+        /// That policy.
+        policy: String,
+    },
+    /// Another policy with the same root names it as well, and neither may take it.
+    Disputed {
+        /// That policy.
+        policy: String,
+    },
     /// It belongs to `cleanup` itself: its configuration, state or quarantine.
     Own,
     /// A folder on the way to it is a link, which is never followed.
@@ -75,6 +93,20 @@ impl fmt::Display for Look {
             Self::InUnit => f.write_str("it goes or stays with the whole directory below the root that it lies in"),
             Self::NoDirectory => f.write_str("a single file; this policy is for whole directories"),
             Self::NotRegular(kind) => write!(f, "{kind}; only regular files are ever removed"),
+            Self::Others { policy, naming: Naming::Takes } => {
+                write!(f, "it belongs to the policy `{policy}`, whose root lies deeper")
+            }
+            Self::Others { policy, naming: Naming::Spares } => {
+                write!(f, "it belongs to the policy `{policy}`, whose root lies deeper, and which excludes it")
+            }
+            Self::HoldsRoot { policy } => {
+                write!(f, "the whole directory stays: it is, or holds, the root of the policy `{policy}`")
+            }
+            Self::Disputed { policy } => write!(
+                f,
+                "the policy `{policy}` has the same root and names it as well, so neither takes it; \
+                 add it to `exclude` in one of the two"
+            ),
             Self::Own => f.write_str("it belongs to cleanup itself"),
             Self::BehindLink => f.write_str("it lies behind a symbolic link, which is never followed"),
             Self::OtherMount => f.write_str("it lies on another mount, which is never entered"),
@@ -96,10 +128,10 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     let patterns = &store.policy.patterns;
 
     if store.policy.unit == Unit::Directory {
-        return look_at_unit(store, last, folders.first().copied());
+        return look_at_unit(store, &folders.join(&b'/'), last, folders.first().copied());
     }
     let folder = folders.join(&b'/');
-    let dir = open_folder(store, &folder)?;
+    let (dir, ground) = open_folder(store, &folder)?;
     let name = Name { folder: &folder, last };
     let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy.stamp)).map_err(refused)?;
     if meta.is_dir() {
@@ -111,6 +143,9 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     let Some(class) = patterns.class(name) else { return Ok(Look::NotNamed) };
     if u32::try_from(folders.len()).is_ok_and(|depth| depth >= store.policy.depth.0) {
         return Ok(Look::TooDeep(store.policy.depth));
+    }
+    if let Some(claimed) = claimed(store, store.claim(&ground, name)) {
+        return Ok(claimed);
     }
     if !meta.is_plain_file() {
         return Ok(Look::NotRegular(kind_in_words(&meta)));
@@ -124,8 +159,18 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     }
 }
 
+/// What is said of a file for the sake of another policy.
+pub(crate) fn claimed(store: &Store<'_>, claim: Claim) -> Option<Look> {
+    let name = |policy| store.rivals.as_ref().map(|rivals| rivals.name(policy).to_owned()).unwrap_or_default();
+    match claim {
+        Claim::Own => None,
+        Claim::Other { policy, naming } => Some(Look::Others { policy: name(policy), naming }),
+        Claim::Disputed { policy } => Some(Look::Disputed { policy: name(policy) }),
+    }
+}
+
 /// What a policy for whole directories makes of a name; `top` is the directory that it lies in.
-fn look_at_unit(store: &Store<'_>, last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
+fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
     let name = Name { folder: b"", last: top.unwrap_or(last) };
     if name.last == OWN_FOLDER {
         return Ok(Look::Own);
@@ -137,7 +182,8 @@ fn look_at_unit(store: &Store<'_>, last: &[u8], top: Option<&[u8]>) -> Result<Lo
         return Ok(Look::NotNamed);
     }
     if top.is_some() {
-        return Ok(Look::InUnit);
+        let ground = open_folder(store, folder).map(|(_, ground)| ground).unwrap_or_default();
+        return Ok(claimed(store, store.claim(&ground, Name { folder, last })).unwrap_or(Look::InUnit));
     }
     let root = store.root.reopen().map_err(refused)?;
     let name = c_name(last)?;
@@ -148,14 +194,16 @@ fn look_at_unit(store: &Store<'_>, last: &[u8], top: Option<&[u8]>) -> Result<Lo
         Looked::NotNamed => Look::NoDirectory,
         Looked::LeftAlone => Look::NotRegular("no directory of this root"),
         Looked::Vanished => Look::Missing,
+        Looked::Claimed(look) => look,
         Looked::Pinned(why) => Look::Unreadable(why),
     })
 }
 
 /// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what
-/// the walk would not enter. The empty path is the root.
-pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<OwnedFd, Look> {
+/// the walk would not enter. The empty path is the root. Says whose territory it is as well.
+pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Look> {
     let mut dir = store.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
+    let mut ground = store.ground();
     let mut folder = Vec::new();
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         if name == OWN_FOLDER {
@@ -164,13 +212,15 @@ pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<OwnedFd, Loo
         if store.policy.patterns.excludes(Name { folder: &folder, last: name }) {
             return Err(Look::Excluded);
         }
-        dir = enter(store, &dir, name)?;
+        let (next, id) = enter(store, &dir, name)?;
+        dir = next;
+        ground = store.ground_below(&ground, Name { folder: &folder, last: name }, id);
         folder = Name { folder: &folder, last: name }.to_bytes();
     }
-    Ok(dir)
+    Ok((dir, ground))
 }
 
-fn enter(store: &Store<'_>, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Look> {
+fn enter(store: &Store<'_>, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileId), Look> {
     let next = entry::open_dir(dir, &c_name(name)?).map_err(|error| match error {
         Errno::LOOP | Errno::NOTDIR => Look::BehindLink,
         error => refused(error),
@@ -179,7 +229,7 @@ fn enter(store: &Store<'_>, dir: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Look>
     if meta.mount != store.root.mount() {
         return Err(Look::OtherMount);
     }
-    if store.spared.contains(&meta.id) { Err(Look::Own) } else { Ok(next) }
+    if store.spared.contains(&meta.id) { Err(Look::Own) } else { Ok((next, meta.id)) }
 }
 
 fn refused(error: Errno) -> Look {

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cleanup_core::candidate::{Class, Identity, Name, Stamp};
+use cleanup_core::owner::{Claim, Ground};
 use cleanup_core::policy::{EmptyDirs, Unit};
 use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 use rustix::io::Errno;
@@ -21,6 +22,7 @@ use crate::entry::{FileId, Meta, in_words, needs};
 use crate::look::{Look, c_name, open_folder};
 use crate::read::{Looked, look_at};
 use crate::remove::{EmptyDirectory, File, Files};
+use crate::rivals::Meeting;
 use crate::units;
 
 /// How many names are looked at, judged and acted on together.
@@ -132,8 +134,8 @@ impl<'a> Picked<'a> {
             return ControlFlow::Continue(());
         }
         let last = |wanted: &Wanted<'a>| folder_and_name(wanted.path).1;
-        let dir = match self.open(visitor, folder, wanted.iter().map(last)) {
-            Ok(dir) => dir,
+        let (dir, ground) = match self.open(visitor, folder, wanted.iter().map(last)) {
+            Ok(opened) => opened,
             Err(why) => {
                 let known = wanted.iter().filter(|wanted| wanted.same.is_some()).count() as u64;
                 visitor.seen(match why {
@@ -152,8 +154,20 @@ impl<'a> Picked<'a> {
             let class = policy.patterns.class(name).filter(|_| !policy.patterns.excludes(name))?;
             Some((c_name(last).ok()?, class, wanted.same))
         };
-        let meant: Vec<_> = wanted.iter().filter_map(classed).collect();
         let mut counted = Seen { scanned: wanted.len() as u64, ..Seen::default() };
+        let mut meeting = Meeting::default();
+        let mut is_own = |name: &CString| {
+            let claim = self.store.claim(&ground, Name { folder, last: name.to_bytes() });
+            match claim {
+                Claim::Own => {}
+                Claim::Other { .. } => counted.owned_by_others += 1,
+                Claim::Disputed { .. } => counted.disputed += 1,
+            }
+            meeting.note(claim);
+            claim == Claim::Own
+        };
+        let meant: Vec<_> = wanted.iter().filter_map(classed).filter(|(name, ..)| is_own(name)).collect();
+        self.store.meet(&mut meeting);
         let mut files = Vec::with_capacity(meant.len());
         for (name, class, same) in &meant {
             match look_at(self.store, dir.as_fd(), name, *class, asked) {
@@ -183,10 +197,19 @@ impl<'a> Picked<'a> {
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {
         let (folder, last) = folder_and_name(path);
-        let Ok(parent) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
+        let Ok((parent, ground)) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
         let Ok(name) = c_name(last) else { return ControlFlow::Continue(()) };
         let found = rustix::fs::openat(&parent, &name, FOLDER, rustix::fs::Mode::empty()).and_then(Meta::of);
         match found {
+            Ok(meta)
+                if self.store.is_kept_for_another(&self.store.ground_below(
+                    &ground,
+                    Name { folder, last },
+                    meta.id,
+                )) =>
+            {
+                return ControlFlow::Continue(());
+            }
             Ok(meta) if meta.id == FileId::from(&identity) && meta.mount == self.store.root.mount() => {}
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return ControlFlow::Continue(()),
             Err(error) => {
@@ -203,7 +226,7 @@ impl<'a> Picked<'a> {
         visitor: &dyn Visitor,
         folder: &[u8],
         names: impl IntoIterator<Item = &'n [u8]>,
-    ) -> Result<OwnedFd, Look> {
+    ) -> Result<(OwnedFd, Ground), Look> {
         let opened = open_folder(self.store, folder);
         if let Err(Look::Unreadable(error)) = &opened {
             for last in names {

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use cleanup_core::candidate::{Class, Name};
+use cleanup_core::owner::{Claim, Ground};
 use cleanup_core::policy::Depth;
 use cleanup_core::store::{Fault, Seen};
 use rustix::fs::{FileType, RawDir, SeekFrom, StatxFlags};
@@ -22,6 +23,7 @@ use crate::entry::{Meta, in_words, needs};
 use crate::leg::Place;
 use crate::names::Names;
 use crate::remove::{File, Files};
+use crate::rivals::Meeting;
 use crate::{OWN_FOLDER, Store};
 
 /// How many names are looked at, judged and acted on together. More would only be more to wait for at the end.
@@ -104,12 +106,21 @@ impl<'scope, 'env> Reader<'scope, 'env> {
     }
 
     /// Reads one directory to its end and hands its files on. `below` counts from 1, the root's own entries.
-    pub(crate) fn read(&mut self, dir: &Arc<OwnedFd>, folder: &[u8], below: Depth, onset: Onset) -> Contents {
+    pub(crate) fn read(
+        &mut self,
+        dir: &Arc<OwnedFd>,
+        folder: &[u8],
+        below: Depth,
+        ground: &Ground,
+        onset: Onset,
+    ) -> Contents {
         self.buffer.resize(BUFFER, MaybeUninit::uninit());
         let mut reading = Reading {
             hand: self.hand,
             dir,
             folder,
+            ground,
+            meeting: Meeting::default(),
             descend: below < self.hand.store.policy.depth,
             seen: Seen::default(),
             names: Names::default(),
@@ -126,6 +137,7 @@ impl<'scope, 'env> Reader<'scope, 'env> {
             },
         };
         reading.all(&mut self.buffer);
+        self.hand.store.meet(&mut reading.meeting);
         reading.contents
     }
 }
@@ -135,6 +147,10 @@ struct Reading<'a, 'scope, 'env> {
     hand: Hand<'scope, 'env>,
     dir: &'a Arc<OwnedFd>,
     folder: &'a [u8],
+    /// The other policies in whose roots it lies.
+    ground: &'a Ground,
+    /// What was met of their files.
+    meeting: Meeting,
     descend: bool,
     seen: Seen,
     names: Names,
@@ -299,6 +315,10 @@ impl Reading<'_, '_, '_> {
             return;
         };
         let is_file = kind == FileType::RegularFile;
+        if !self.ground.is_empty() && self.is_claimed(name, is_file || kind == FileType::Unknown) {
+            self.contents.survivors = true;
+            return;
+        }
         if is_file && let Some(bytes) = self.hand.store.recall(inode, name.to_bytes(), class) {
             self.seen.indexed += 1;
             self.seen.indexed_bytes += bytes;
@@ -309,6 +329,22 @@ impl Reading<'_, '_, '_> {
         } else {
             self.leave_alone();
         }
+    }
+
+    /// Whether a name is none of this policy's because of another one. Files are counted for that.
+    fn is_claimed(&mut self, name: &CStr, is_file: bool) -> bool {
+        let claim = self.hand.store.claim(self.ground, self.named(name));
+        match claim {
+            Claim::Own => return false,
+            Claim::Other { .. } => self.seen.owned_by_others += u64::from(is_file),
+            // What is no file stays anyway, and is counted as that.
+            Claim::Disputed { .. } if !is_file => return false,
+            Claim::Disputed { .. } => self.seen.disputed += 1,
+        }
+        if is_file {
+            self.meeting.note(claim);
+        }
+        true
     }
 
     fn sort_folder(&mut self, name: &CStr) {

@@ -17,7 +17,9 @@ use rustix::io::Errno;
 
 use crate::entry::{self, Meta, in_words};
 use crate::leg::Position;
+use crate::look::Look;
 use crate::names::Names;
+use crate::rivals::Meeting;
 use crate::walk::SPARES;
 use crate::whole::{self, Sum};
 use crate::{OWN_FOLDER, Store};
@@ -90,6 +92,8 @@ pub(crate) fn offer_one(
         Looked::Candidate(unit) => return visitor.batch(&mut Whole { store, root, unit: &unit }),
         Looked::NotNamed => return ControlFlow::Continue(()),
         Looked::LeftAlone => Seen { left_alone: 1, ..Seen::default() },
+        Looked::Claimed(Look::Disputed { .. }) => Seen { disputed: 1, ..Seen::default() },
+        Looked::Claimed(_) => Seen { owned_by_others: 1, ..Seen::default() },
         Looked::Vanished => Seen { vanished: 1, ..Seen::default() },
         Looked::Pinned(why) => {
             visitor.fault(Fault { name: Name { folder: b"", last: name.to_bytes() }, error: &why });
@@ -115,6 +119,8 @@ pub(crate) enum Looked {
     /// It is nothing that is ever removed.
     LeftAlone,
     Vanished,
+    /// It stays as a whole, because others own or dispute it or something in it.
+    Claimed(Look),
     /// It has to stay whatever its age; why, in words.
     Pinned(String),
 }
@@ -138,7 +144,14 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
         Err(Errno::NOENT) => return Looked::Vanished,
         Err(error) => return Looked::Pinned(in_words(error)),
     };
-    match whole::look(store, dir) {
+    let sum = whole::look(store, dir);
+    if let Some((claim, look)) = whole::claimed(store, root, name, sum.is_err()) {
+        let mut meeting = Meeting::default();
+        meeting.note(claim);
+        store.meet(&mut meeting);
+        return Looked::Claimed(look);
+    }
+    match sum {
         Ok(sum) => Looked::Candidate(Unit { name: name.to_owned(), class, sum }),
         Err(why) => Looked::Pinned(format!("the whole directory stays: {why}")),
     }

@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use cleanup_core::candidate::{Identity, Name, Stamp};
+use cleanup_core::owner::Ground;
 use cleanup_core::policy::{Depth, EmptyDirs};
 use cleanup_core::store::{Fault, Seen};
 use rustix::io::Errno;
@@ -75,6 +76,8 @@ pub(crate) struct Frame {
     path_len: usize,
     /// How deep its entries lie: 1 for those of the root.
     below: Depth,
+    /// The other policies in whose roots it lies.
+    ground: Ground,
     /// Directories in it that are still to be walked.
     folders: Names,
     /// What was left of it when it was stopped while it was read.
@@ -147,6 +150,7 @@ impl Way {
                 stamp: None,
                 path_len: frame.path_len,
                 below: frame.below,
+                ground: frame.ground.clone(),
                 folders: frame.folders.take_half(),
                 unread: None,
                 survivors: false,
@@ -276,9 +280,10 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         if self.entered == MANY {
             self.hand.start();
         }
+        let ground = self.ground(FileId::from(&meta.identity()));
         let onset = self.onset();
         let is_above = matches!(onset, Onset::Below);
-        let mut contents = self.reader.read(&dir, &self.way.path, below, onset);
+        let mut contents = self.reader.read(&dir, &self.way.path, below, &ground, onset);
         // Stopped before that, it is still to be begun there.
         if is_above && !self.hand.crew.is_over() {
             self.follow(&mut contents.folders);
@@ -289,6 +294,7 @@ impl<'scope, 'env> Walk<'scope, 'env> {
             stamp: meta.stamp(self.hand.store.policy.stamp),
             path_len: self.way.path.len(),
             below,
+            ground,
             folders: contents.folders,
             unread: contents.unread,
             survivors: contents.survivors,
@@ -302,6 +308,13 @@ impl<'scope, 'env> Walk<'scope, 'env> {
             let given_up = self.way.frames[first..=deepest - keeps].iter_mut().filter(|frame| frame.join.is_none());
             given_up.for_each(|frame| frame.dir = None);
         }
+    }
+
+    /// Whose territory the directory is that the path leads to, as seen from the last frame.
+    fn ground(&self, id: FileId) -> Ground {
+        let Some(above) = self.way.frames.last() else { return self.hand.store.ground() };
+        let (folder, last) = self.way.path.split_at(above.path_len);
+        self.hand.store.ground_below(&above.ground, Name { folder, last: last.strip_prefix(b"/").unwrap_or(last) }, id)
     }
 
     /// How the directory is begun that the path leads to.
@@ -345,7 +358,13 @@ impl<'scope, 'env> Walk<'scope, 'env> {
 
     fn offer_empty(&mut self, done: &Frame) {
         let stamp = match done.stamp {
-            Some(stamp) if self.hand.store.policy.empty_dirs == EmptyDirs::Judge && !done.survivors => stamp,
+            Some(stamp)
+                if self.hand.store.policy.empty_dirs == EmptyDirs::Judge
+                    && !done.survivors
+                    && !self.hand.store.is_kept_for_another(&done.ground) =>
+            {
+                stamp
+            }
             _ => {
                 self.last().survivors = true;
                 return;

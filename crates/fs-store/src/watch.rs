@@ -190,7 +190,7 @@ impl Watch {
         let mut folders = vec![folder.to_owned()];
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
         while let Some(folder) = folders.pop() {
-            let Ok(dir) = open_folder(store, &folder) else { continue };
+            let Ok((dir, _)) = open_folder(store, &folder) else { continue };
             let (descend, mut below) = (has_depth(store, &folder, 1), Vec::new());
             let mut entries = RawDir::new(dir, &mut buffer);
             while let Some(Ok(entry)) = entries.next() {
@@ -216,7 +216,7 @@ impl Watch {
 
     /// Watches one folder, by its descriptor. One that is not entered, or is gone, is passed over.
     fn add(&mut self, store: &Store<'_>, folder: &[u8]) -> Result<(), WatchError> {
-        let Ok(dir) = open_folder(store, folder) else { return Ok(()) };
+        let Ok((dir, _)) = open_folder(store, folder) else { return Ok(()) };
         let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
         match inotify::add_watch(&self.inotify, path, EVENTS) {
             Ok(watch) => {

@@ -4,6 +4,8 @@
 //! never onto another mount. A look adds up, and gives each thing in it to a fingerprint, so that a second look tells
 //! whether it is still the same. Emptying is for what lies in quarantine already; what it cannot delete it leaves there.
 
+mod claims;
+
 use std::ffi::{CStr, CString};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::mem::MaybeUninit;
@@ -14,6 +16,7 @@ use cleanup_core::moment::Moment;
 use rustix::fs::{AtFlags, FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 
+pub(crate) use self::claims::claimed;
 use crate::entry::{self, FileId, Meta, in_words, needs};
 use crate::names::Names;
 use crate::read::NO_STAMP;
@@ -155,6 +158,10 @@ impl Step for Adding<'_> {
         }
         if self.is_ours(name, meta) {
             return Err(OURS.to_owned());
+        }
+        if let Some(policy) = self.store.rivals.as_ref().and_then(|rivals| Some(rivals.name(rivals.root_of(meta.id)?)))
+        {
+            return Err(format!("it is, or holds, the root of the policy `{policy}`"));
         }
         if let Some(stamp) = meta.stamp(self.store.policy.stamp) {
             self.folders = Some(self.folders.map_or(stamp, |newest| if stamp.at > newest.at { stamp } else { newest }));

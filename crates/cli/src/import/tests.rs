@@ -228,6 +228,20 @@ fn every_document_loads_whatever_the_lines_say() {
     }
 }
 
+#[test]
+fn two_lines_for_one_folder_become_two_policies_only_where_each_has_files_of_its_own() {
+    let line = |name: &str, days: u32| format!("find /srv/a -name '{name}' -mtime +{days} -delete\n");
+    let policies = |first: &str, second: &str| {
+        let both = line(first, 1) + &line(second, 30);
+        let imported = imported(&[("a.sh", &both)]);
+        (imported.policies.len(), imported.notes.iter().filter(|it| it.message.contains("same folder")).count())
+    };
+    assert_eq!(policies("*.tmp", "*.log"), (2, 0));
+    assert_eq!(policies("*.tmp", "*.tmp"), (1, 1));
+    assert_eq!(policies("*.tmp", "*"), (1, 1));
+    assert_eq!(policies("*", "*.tmp"), (1, 1));
+}
+
 /// Whatever this machine has; where it has none, the fixtures above stand for it.
 #[test]
 fn the_files_of_this_machine_become_documents_that_load() {

@@ -3,7 +3,7 @@
 //! Values are written by the TOML library, and every table is read back by the loader of `cleanup.toml` before it goes
 //! into the document: one that would be refused becomes a note.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -25,13 +25,24 @@ const LONGEST_SLUG: usize = 56;
 pub(super) fn document(inputs: &[Input], mut found: Found) -> Imported {
     let mut taken = BTreeSet::new();
     let mut policies = Vec::new();
+    // What was written for each root: of two policies with one root, neither takes what both name.
+    let mut by_root: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for draft in &found.drafts {
         let name = free_name(&draft.root, &taken);
         let text = table(&name, draft);
-        if let Err(why) = loads(draft, &text) {
+        let (others, together) = by_root.entry(&draft.root).or_default();
+        let all = format!("{together}{text}");
+        if let Err(why) = loads(draft, &text, 1) {
             found.notes.push((draft.place, format!("`{}` cannot be written down: {why}", draft.root)));
             continue;
         }
+        if loads(draft, &all, *others + 1).is_err() {
+            let why = "another line has the same folder, and one of the two names all that the other names; \
+                       a file belongs to one policy, so say by `exclude` which files are to stay longer";
+            found.notes.push((draft.place, format!("`{}` is not carried over: {why}", draft.root)));
+            continue;
+        }
+        (*others, *together) = (*others + 1, all);
         taken.insert(name.clone());
         let file = inputs[draft.place.file].name.clone();
         policies.push((draft.place, ImportedPolicy { name, text, file, line: draft.place.line }));
@@ -111,14 +122,14 @@ fn rows(draft: &Draft) -> Vec<(&'static str, Value)> {
     rows
 }
 
-/// Whether the table means what the draft means.
-fn loads(draft: &Draft, text: &str) -> Result<(), String> {
+/// Whether the table means what the draft means; or whether several tables with one root can be, beside each other.
+fn loads(draft: &Draft, text: &str, tables: usize) -> Result<(), String> {
     if text.contains("${") {
         return Err("it holds `${`".to_owned());
     }
     let source = Source { name: "imported", text, folder: Path::new("/") };
     match Config::load(&source, &|_| None) {
-        Ok(config) if config.files.len() == 1 => Ok(()),
+        Ok(config) if config.files.len() == tables => Ok(()),
         Ok(_) => Err(format!("`{}` is not one policy", draft.root)),
         Err(error) => {
             Err(error.diagnostics().first().map_or_else(|| error.to_string(), |problem| problem.title().to_owned()))

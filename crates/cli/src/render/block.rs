@@ -121,6 +121,7 @@ impl Block<'_> {
         for (count, text) in [
             (counts.vanished, "gone before they could be looked at or removed"),
             (counts.changed, "changed meanwhile and kept"),
+            (counts.owned_by_others, "of another policy, whose root lies deeper"),
             (counts.left_alone, "never touched (links, devices, other mounts, files of cleanup itself)"),
         ] {
             if count > 0 {
@@ -191,6 +192,7 @@ fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {
         (kept.within_limits, "within limits"),
         (kept.in_use, "in use"),
         (kept.deferred, "left for the next run"),
+        (kept.disputed, "disputed with another policy"),
     ];
     let total: u64 = reasons.iter().map(|(count, _)| count).sum();
     if total == 0 {

@@ -30,6 +30,14 @@ impl fmt::Display for Explained<'_> {
         if explanation.answers.is_empty() {
             writeln!(f, "  {stays}left alone{stays:#}  no policy names it: it lies below no root")?;
         }
+        // One answer says it by itself.
+        if explanation.answers.len() > 1 {
+            match (&explanation.owner, explanation.disputed.as_slice()) {
+                (Some(owner), _) => writeln!(f, "  owner       {owner}")?,
+                (None, []) => {}
+                (None, disputed) => writeln!(f, "  owner       nobody: {} dispute it", disputed.join(" and "))?,
+            }
+        }
         for answer in &explanation.answers {
             self.answer(f, answer)?;
         }

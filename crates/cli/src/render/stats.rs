@@ -59,6 +59,15 @@ impl fmt::Display for StatsTable<'_> {
             }
             writeln!(f)?;
             if let Some(files) = &policy.files {
+                for (count, text) in [
+                    (files.owned_by_others, "owned by a policy whose root lies deeper".to_owned()),
+                    (files.disputed_files, format!("disputed with {}", files.disputed_with.join(", "))),
+                ] {
+                    if count > 0 {
+                        let detail = self.theme.detail;
+                        writeln!(f, "  {detail}{} more, {text}{detail:#}", Count(count))?;
+                    }
+                }
                 write!(f, "{}", LimitsBelow { files, now: self.now, theme: self.theme })?;
             }
             self.details(f, policy)?;

@@ -38,7 +38,7 @@ fn world() -> World {
     world.file("out/keep-me.tmp", 3 * DAY);
     world.file(world.path("out").join(OsStr::from_bytes(b"\xff\n\"\x1b.tmp")), 2 * HOUR);
     world.file("out/young.tmp", HOUR / 2);
-    std::os::unix::fs::symlink("out", world.path("link")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", world.path("link")).unwrap();
     world
 }
 

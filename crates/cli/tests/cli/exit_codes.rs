@@ -94,7 +94,7 @@ fn what_cannot_be_removed_is_named_and_3() {
 fn the_worse_code_wins() {
     let world = World::with_policy("[files.bad]\nroot = \"bad\"\ninclude = [\"*\"]\nmax_age = \"1h\"");
     world.file("out/a.tmp", 2 * HOUR);
-    symlink("out", world.path("bad")).unwrap();
+    symlink("elsewhere", world.path("bad")).unwrap();
     fs::set_permissions(world.path("out"), Permissions::from_mode(0o555)).unwrap();
     let mut command = world.command_as_nobody(&[]).unwrap_or_else(|| world.command(&[]));
     let swept = world.ran(command.output().unwrap());

@@ -17,6 +17,7 @@ mod index;
 mod limits;
 mod onward;
 mod output;
+mod owners;
 mod plan;
 mod restore;
 mod sweep;

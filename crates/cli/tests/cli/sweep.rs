@@ -113,7 +113,7 @@ fn hostile_names_are_removed_and_never_reach_the_terminal_raw() {
 fn quiet_means_problems_only() {
     let world = World::with_policy("[files.link]\nroot = \"link\"\ninclude = [\"*\"]\nmax_age = \"1h\"");
     world.file("out/old.tmp", 2 * HOUR);
-    std::os::unix::fs::symlink("out", world.path("link")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", world.path("link")).unwrap();
     let swept = world.run("-q");
     assert_eq!(swept.exits(1), "");
     assert!(swept.err.starts_with("error: link: "), "{swept}");

@@ -48,7 +48,7 @@ fn world() -> World {
     world.file("out/young.tmp", HOUR / 2);
     world.file("out/keep-me.tmp", 3 * DAY);
     std::os::unix::fs::symlink("young.tmp", world.path("out/link.tmp")).unwrap();
-    std::os::unix::fs::symlink("out", world.path("link")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", world.path("link")).unwrap();
     world
 }
 

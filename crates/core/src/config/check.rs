@@ -19,6 +19,7 @@ use crate::candidate::Escaped;
 use crate::policy::Effect;
 
 mod files;
+mod owners;
 mod schedule;
 mod sessions;
 
@@ -55,6 +56,7 @@ impl Check<'_> {
         self.names(&raw.files, &raw.sessions);
         let files: Vec<_> = raw.files.0.iter().map(|(name, raw)| self.file_policy(name, raw)).collect();
         let sessions: Vec<_> = raw.sessions.0.iter().map(|(name, raw)| self.session_policy(name, raw)).collect();
+        self.shadows(&raw.files, &files);
         for (_, policy) in &raw.files.0 {
             self.references(policy, &raw.sessions);
         }

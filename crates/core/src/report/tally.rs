@@ -103,13 +103,15 @@ impl Tally {
     pub fn seen(&mut self, seen: Seen) {
         let counts = &mut self.counts;
         counts.scanned += seen.scanned;
-        counts.matched += seen.vanished + seen.changed + seen.indexed;
+        counts.matched += seen.vanished + seen.changed + seen.indexed + seen.disputed;
         counts.matched_bytes += seen.indexed_bytes;
         counts.kept.within_limits += seen.indexed;
         counts.indexed += seen.indexed;
         counts.vanished += seen.vanished;
         counts.changed += seen.changed;
         counts.left_alone += seen.left_alone;
+        counts.owned_by_others += seen.owned_by_others;
+        counts.kept.disputed += seen.disputed;
     }
 
     /// Adds what another worker counted.
@@ -128,6 +130,7 @@ impl Tally {
         a.vanished += b.vanished;
         a.changed += b.changed;
         a.left_alone += b.left_alone;
+        a.owned_by_others += b.owned_by_others;
         a.indexed += b.indexed;
         a.dirs_due += b.dirs_due;
         a.dirs_removed += b.dirs_removed;
@@ -141,6 +144,7 @@ impl Tally {
         a.within_limits += b.within_limits;
         a.in_use += b.in_use;
         a.deferred += b.deferred;
+        a.disputed += b.disputed;
         self.errors_total += other.errors_total;
         self.stopped = self.stopped.take().or(other.stopped);
         self.errors.extend(other.errors);

@@ -130,6 +130,7 @@ impl Inner {
         let mut run = self.run(tracked, Self::registrations(tracked, &paths))?;
         // The table may have been made before a promise, or for another policy.
         locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
+        locked(&self.memory).forget_roots();
         let store = self.store(tracked).map_err(|error| error.to_string())?;
         let _root_lock = match tracked.policy.root_lock {
             RootLock::Honour => Some(store.lock_root().map_err(|locked| locked.to_string())?),
@@ -155,7 +156,7 @@ impl Inner {
         self.begin_sum(tracked, run.now);
         let mut tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
         if tracked.is_to_expire() {
-            tally.add(quarantine::expire(&store, &tracked.policy, &self.engine.config, run.now));
+            tally.add(quarantine::expire(&store, &tracked.policy, run.now));
         }
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.settle(tracked, &store, due, &done, run.now);

@@ -4,6 +4,7 @@
 
 mod deadlines;
 mod news;
+mod owners;
 mod promises;
 
 use std::fs::{self, File, FileTimes};

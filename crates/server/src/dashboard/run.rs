@@ -220,6 +220,7 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
     let rare = [
         ("gone before", counts.vanished),
         ("changed meanwhile", counts.changed),
+        ("another policy's", counts.owned_by_others),
         ("left alone", counts.left_alone),
         ("known to be too young", counts.indexed),
         ("empty folders due", counts.dirs_due),
@@ -242,6 +243,7 @@ fn kept(counts: &Counts) -> Vec<(&'static str, String)> {
         ("young enough", kept.within_limits),
         ("in use", kept.in_use),
         ("left for the next run", kept.deferred),
+        ("disputed with another policy", kept.disputed),
     ]);
     let mut reasons: Vec<_> = reasons.into_iter().filter(|(_, count)| *count > 0).collect();
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
