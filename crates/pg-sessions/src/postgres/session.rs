@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Postgres, SqlStr};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
 
 use super::fault::Fault;
 use crate::table::Sql;
@@ -24,8 +24,12 @@ const SLACK: Duration = Duration::from_secs(5);
 /// A batch: READ COMMITTED whatever the role's default, nothing to wait for long, no notices (a trigger's may name a
 /// session), and no locks kept when we are stopped in the middle. The role's own `search_path` stays, because triggers of
 /// the application may name tables without a schema; our own statements name the schema of everything.
+///
+/// JIT is off: a planner switch makes a plan that cannot do without the method look as expensive as 1e10, and then even
+/// a statement of two rows is compiled first, for a tenth of a second, each time.
 const BEGIN: &str = "\
 begin isolation level read committed; \
+set local jit = off; \
 set local client_min_messages = error; \
 set local idle_in_transaction_session_timeout = 15000; \
 set local lock_timeout = {lock}; \
@@ -39,14 +43,23 @@ set local search_path = pg_catalog, pg_temp; \
 set local client_min_messages = error; \
 set local idle_in_transaction_session_timeout = 15000; \
 set local lock_timeout = {lock}; \
-set local statement_timeout = {statement}";
+set local statement_timeout = {statement}{planner}";
 
 /// The same under the role's own `search_path`.
 const BEGIN_LOOK_UP: &str = "\
 begin isolation level repeatable read read only; \
+set local jit = off; \
 set local client_min_messages = error; \
 set local lock_timeout = {lock}; \
 set local statement_timeout = {statement}";
+
+/// Servers older than PostgreSQL 11 have no such setting.
+const WITHOUT_JIT: &str = "; set local jit = off";
+
+/// Takes every planner switch back, to what the role, the database or the server has set.
+const UNSTEERED: &str = "\
+set local enable_seqscan to default; set local enable_sort to default; set local enable_indexscan to default; \
+set local enable_indexonlyscan to default; set local enable_bitmapscan to default";
 
 /// How a transaction begins, and how long a statement in it may take.
 #[derive(Clone, Debug)]
@@ -71,6 +84,11 @@ impl Frame {
 
     /// For looking at names, counts and estimates.
     pub(super) fn look(limits: Limits) -> Self {
+        Self::new(BEGIN_READ_ONLY, limits, WITHOUT_JIT)
+    }
+
+    /// For the first look, when the server's version is not known yet.
+    pub(super) fn first_look(limits: Limits) -> Self {
         Self::new(BEGIN_READ_ONLY, limits, "")
     }
 
@@ -111,23 +129,41 @@ impl Session {
         }
     }
 
-    /// One transaction, one statement, one batch. With a key it runs only when no other node is at it. The rows are
+    /// One transaction, one `DELETE`, one batch. With a key it runs only when no other node is at it. The rows are
     /// only handed out after the commit was acknowledged: what is not acknowledged counts as not done.
-    pub(super) async fn batch(&mut self, frame: &Frame, key: i64, bound: Bound, kind: Kind) -> Result<Done, Fault> {
-        within(frame.deadline, async {
+    pub(super) async fn batch(&mut self, frame: &Frame, key: i64, work: Work) -> Result<Done, Fault> {
+        let deadline = match work {
+            Work::Plain(_) | Work::Picked(_) => frame.deadline,
+            Work::Apart { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
+        };
+        within(deadline, async {
             let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
             let lock = statement(SqlStr::from_static("select pg_catalog.pg_try_advisory_xact_lock($1)")).bind(key);
             if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
                 transaction.rollback().await?;
                 return Err(Fault::AnotherNode);
             }
-            let done = match kind {
-                Kind::Plain => {
+            let done = match work {
+                Work::Plain(bound) => {
                     Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), picked: None, mark: None }
                 }
-                Kind::Picked => {
+                Work::Picked(bound) => {
                     let row = bound.fetch_one(&mut *transaction).await?;
                     Done { picked: Some(count(&row, 0)?), gone: count(&row, 1)?, mark: cell(&row, 2)? }
+                }
+                Work::Apart { pick, delete, idle } => {
+                    let rows = pick.fetch_all(&mut *transaction).await?;
+                    let places = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
+                    let mark = rows.last().map(|row| cell(row, 1)).transpose()?.flatten();
+                    let picked = places.len() as u64;
+                    let gone = if places.is_empty() {
+                        0
+                    } else {
+                        transaction.execute(SqlStr::from_static(UNSTEERED)).await?;
+                        let delete = statement(delete.statement()).bind(idle).bind(places);
+                        delete.execute(&mut *transaction).await?.rows_affected()
+                    };
+                    Done { picked: Some(picked), gone, mark }
                 }
             };
             transaction.commit().await?;
@@ -188,13 +224,17 @@ impl Session {
     }
 }
 
-/// How a batch tells what it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// By the number of rows that it affected.
-    Plain,
-    /// By a row: how many were picked, how many are gone, and the newest stamp of those picked.
-    Picked,
+/// What a batch executes, and how it tells what it did.
+pub(super) enum Work {
+    /// One statement; the number of rows that it affected.
+    Plain(Bound),
+    /// One statement; a row with how many were picked, how many are gone, and the newest stamp of those picked.
+    Picked(Bound),
+    /// First `pick` locks rows and answers their places and stamps, under the planner switches that the transaction
+    /// began with. Then `delete` removes those rows with the switches taken back, because what it sets in motion
+    /// (triggers, foreign keys that act) is planned under them as well. Where nothing is picked nothing is deleted, so
+    /// that no trigger of the statement fires for nothing.
+    Apart { pick: Bound, delete: Sql, idle: f64 },
 }
 
 /// What a batch came to.

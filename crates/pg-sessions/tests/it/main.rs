@@ -11,6 +11,8 @@ mod application;
 mod conformance;
 mod faults;
 mod names;
+mod partitions;
+mod planner;
 mod pooler;
 mod races;
 mod references;

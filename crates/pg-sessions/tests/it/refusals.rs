@@ -292,16 +292,20 @@ async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
     }
 }
 
-/// A trigger of the statement fires without any row, too.
+/// A trigger of the statement would fire without any row, too. So rows are picked first, and where there are none nothing
+/// is deleted; where a foreign key keeps rows, one statement does both.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_refuses_when_nothing_is_due_ends_the_run() {
+async fn a_trigger_that_refuses_is_not_asked_when_nothing_is_due() {
     let db = Db::shared().with_sessions(0, 5);
     db.sql(
         "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
          create trigger refuse before delete on tutor_sessions for each statement execute function refuse()",
     );
+    for way in [Way::Drip, Way::Sweep] {
+        assert_eq!(apply_by(way, &db.policy()).await.status, PolicyStatus::Ok, "{way:?}");
+    }
+    db.sql("create table answers (session varchar(36) references tutor_sessions); create index on answers (session)");
     assert_failed(&apply_by(Way::Drip, &db.policy()).await, "refused by the database (SQLSTATE P0001)");
-    assert_eq!(apply_by(Way::Sweep, &db.policy()).await.status, PolicyStatus::Ok);
 }
 
 /// The application's triggers and the role's own path belong together; what a stranger put on that path is never used.
