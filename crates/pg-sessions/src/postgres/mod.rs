@@ -22,7 +22,6 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Pace, SessionPolicy};
 use cleanup_core::sweep::Observer;
-use sqlx::postgres::PgConnectOptions;
 
 use self::batch::Batches;
 use self::catalog::Standing;
@@ -32,6 +31,7 @@ use self::session::{Frame, Limits, Session, statement};
 use crate::check::Finding;
 use crate::obstacle::{Ledger, Stop, first_problem};
 use crate::table::Sql;
+use crate::url::Server;
 use crate::{Clock, SessionStats, Way};
 
 /// From this share of expired rows on, going through everything beats following an index.
@@ -52,14 +52,14 @@ const TID_RANGES: i32 = 140_000;
 
 /// Removes what is due. What was committed is in the ledger, however it ends.
 pub(crate) async fn sweep(
-    options: &PgConnectOptions,
+    at: &Server,
     policy: &SessionPolicy,
     clock: &Clock,
     way: Option<Way>,
     observer: &dyn Observer,
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
-    let mut session = Session::open(options).await?;
+    let mut session = Session::open(at).await?;
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let mut batches = Batches::new(policy, &ground, observer, ledger);
     let mut locked = None;
@@ -71,7 +71,7 @@ pub(crate) async fn sweep(
             batches.ledger.error(&leaf.facts.name.to_string(), why.clone());
             continue;
         }
-        let run = Run { options, policy, ground: &ground, observer };
+        let run = Run { at, policy, ground: &ground, observer };
         match run.sweep(&mut session, &mut batches, leaf, way).await {
             Ok(()) => {}
             // The other partitions may be free.
@@ -93,7 +93,7 @@ pub(crate) async fn sweep(
 
 /// What the sweeps of a run's tables have in common.
 struct Run<'a> {
-    options: &'a PgConnectOptions,
+    at: &'a Server,
     policy: &'a SessionPolicy,
     ground: &'a Ground,
     observer: &'a dyn Observer,
@@ -108,7 +108,7 @@ impl Run<'_> {
         leaf: &Leaf,
         way: Option<Way>,
     ) -> Result<(), Stop> {
-        let Self { options, policy, ground, observer } = *self;
+        let Self { at, policy, ground, observer } = *self;
         let way = match way {
             Some(way) => way,
             None => choose(session, ground, leaf, policy).await?,
@@ -121,7 +121,7 @@ impl Run<'_> {
         let pages = range::pages(leaf, ground.server.block_bytes);
         let second = if policy.pace == Pace::OffHours && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES {
             // A role may have no second connection left; one is enough.
-            Session::open(options).await.ok()
+            Session::open(at).await.ok()
         } else {
             None
         };
@@ -162,13 +162,13 @@ async fn say_what_went(session: &mut Session, ground: &Ground, ledger: &mut Ledg
 
 /// Counts what a sweep would take, exactly, in one read-only snapshot; `ahead` seconds from now.
 pub(crate) async fn plan(
-    options: &PgConnectOptions,
+    at: &Server,
     policy: &SessionPolicy,
     clock: &Clock,
     ahead: f64,
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
-    let mut session = Session::open(options).await?;
+    let mut session = Session::open(at).await?;
     for again in 1.. {
         let ground = stand(&mut session, policy, clock, ledger).await?;
         match count::plan(&mut session, policy, &ground, ahead, ledger).await {
@@ -183,12 +183,8 @@ pub(crate) async fn plan(
     Ok(())
 }
 
-pub(crate) async fn stats(
-    options: &PgConnectOptions,
-    policy: &SessionPolicy,
-    clock: &Clock,
-) -> Result<SessionStats, Stop> {
-    let mut session = Session::open(options).await?;
+pub(crate) async fn stats(at: &Server, policy: &SessionPolicy, clock: &Clock) -> Result<SessionStats, Stop> {
+    let mut session = Session::open(at).await?;
     let mut again = 1;
     let stats = loop {
         let (ground, findings) = inspect::inspect(&mut session, policy, clock).await?;
@@ -196,6 +192,9 @@ pub(crate) async fn stats(
             first_problem(&findings)?;
             return Err(Stop::Failed("the table cannot be looked at".to_owned()));
         };
+        if let Some(why) = ground.leaves.iter().find_map(|leaf| leaf.hidden.clone()) {
+            return Err(Stop::Failed(why));
+        }
         match count::stats(&mut session, policy, &ground).await {
             Err(Stop::Missing(_)) if again < LOOKS => again += 1,
             done => break done?,
@@ -205,12 +204,8 @@ pub(crate) async fn stats(
     Ok(stats)
 }
 
-pub(crate) async fn check(
-    options: &PgConnectOptions,
-    policy: &SessionPolicy,
-    clock: &Clock,
-) -> Result<Vec<Finding>, Stop> {
-    let mut session = Session::open(options).await?;
+pub(crate) async fn check(at: &Server, policy: &SessionPolicy, clock: &Clock) -> Result<Vec<Finding>, Stop> {
+    let mut session = Session::open(at).await?;
     let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
     session.close().await;
     Ok(findings)
@@ -218,12 +213,12 @@ pub(crate) async fn check(
 
 /// Hands on what the operator's own query answers.
 pub(crate) async fn references(
-    options: &PgConnectOptions,
+    at: &Server,
     policy: &SessionPolicy,
     query: &Sql,
     each: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<(), Stop> {
-    let mut session = Session::open(options).await?;
+    let mut session = Session::open(at).await?;
     let limits = Limits { lock: policy.lock_timeout, statement: Some(policy.statement_timeout.unwrap_or(QUERY)) };
     session.each(&Frame::look_up(limits), statement(query.statement()), each).await?;
     session.close().await;

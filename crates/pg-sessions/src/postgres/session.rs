@@ -8,15 +8,13 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
 
 use super::fault::Fault;
-use crate::table::Sql;
-
-/// How long connecting may take: names, TCP, TLS and the password together.
-pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+use crate::table::{Part, Sql};
+use crate::url::Server;
 
 /// What a statement may take on our side beyond what the server allows it.
 const SLACK: Duration = Duration::from_secs(5);
@@ -65,7 +63,17 @@ set local enable_indexonlyscan to default; set local enable_bitmapscan to defaul
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     begin: Sql,
+    path: Path,
     deadline: Option<Duration>,
+}
+
+/// Where names without a schema are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// Where the role, the database or the URL says.
+    Own,
+    /// In PostgreSQL's own schema.
+    Fixed,
 }
 
 /// The limits of a transaction.
@@ -79,29 +87,29 @@ pub(super) struct Limits {
 impl Frame {
     /// For a batch that deletes. `planner` holds more `; set local …`.
     pub(super) fn batch(limits: Limits, planner: &'static str) -> Self {
-        Self::new(BEGIN, limits, planner)
+        Self::new(BEGIN, limits, planner, Path::Own)
     }
 
     /// For looking at names, counts and estimates.
     pub(super) fn look(limits: Limits) -> Self {
-        Self::new(BEGIN_READ_ONLY, limits, WITHOUT_JIT)
+        Self::new(BEGIN_READ_ONLY, limits, WITHOUT_JIT, Path::Fixed)
     }
 
     /// For the first look, when the server's version is not known yet.
     pub(super) fn first_look(limits: Limits) -> Self {
-        Self::new(BEGIN_READ_ONLY, limits, "")
+        Self::new(BEGIN_READ_ONLY, limits, "", Path::Fixed)
     }
 
     /// For finding out which table a name without a schema means: under the role's own `search_path`.
     pub(super) fn look_up(limits: Limits) -> Self {
-        Self::new(BEGIN_LOOK_UP, limits, "")
+        Self::new(BEGIN_LOOK_UP, limits, "", Path::Own)
     }
 
-    fn new(template: &'static str, limits: Limits, planner: &'static str) -> Self {
+    fn new(template: &'static str, limits: Limits, planner: &'static str, path: Path) -> Self {
         let (lock, statement) = (millis(Some(limits.lock)), millis(limits.statement));
         let planner = Sql::new(planner, &[]);
         let begin = Sql::new(template, &[("lock", &lock), ("statement", &statement), ("planner", &planner)]);
-        Self { begin, deadline: limits.statement.map(|limit| limit.saturating_add(SLACK)) }
+        Self { begin, path, deadline: limits.statement.map(|limit| limit.saturating_add(SLACK)) }
     }
 }
 
@@ -111,7 +119,12 @@ fn millis(limit: Option<Duration>) -> u64 {
 }
 
 /// A connection. It closes when it is dropped; an open transaction is then rolled back by the server.
-pub(super) struct Session(PgConnection);
+pub(super) struct Session {
+    connection: PgConnection,
+    /// What puts the URL's schema on the path of a transaction. `set local`, as everything: a pooler refuses a parameter
+    /// of the start that it does not know.
+    schema: Sql,
+}
 
 /// A statement with its values.
 pub(super) type Bound = Query<'static, Postgres, PgArguments>;
@@ -122,10 +135,22 @@ pub(super) fn statement(sql: SqlStr) -> Bound {
 }
 
 impl Session {
-    pub(super) async fn open(options: &PgConnectOptions) -> Result<Self, Fault> {
-        match tokio::time::timeout(CONNECT_DEADLINE, PgConnection::connect_with(options)).await {
-            Ok(connection) => Ok(Self(connection?)),
-            Err(_) => Err(Fault::Away(format!("no answer within {} s", CONNECT_DEADLINE.as_secs()))),
+    pub(super) async fn open(server: &Server) -> Result<Self, Fault> {
+        let schema = match &server.schema {
+            Some(schema) => Sql::new("; set local search_path = {schema}", &[("schema", schema)]),
+            None => Sql::EMPTY,
+        };
+        match tokio::time::timeout(server.patience, PgConnection::connect_with(&server.options)).await {
+            Ok(connection) => Ok(Self { connection: connection?, schema }),
+            Err(_) => Err(Fault::Away(format!("no answer within {} s", server.patience.as_secs()))),
+        }
+    }
+
+    /// How a transaction begins on this connection.
+    fn begin(&self, frame: &Frame) -> SqlStr {
+        match frame.path {
+            Path::Own => Sql::joined([&frame.begin as &dyn Part, &self.schema], "").statement(),
+            Path::Fixed => frame.begin.statement(),
         }
     }
 
@@ -136,8 +161,9 @@ impl Session {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
             Work::Apart { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
         };
+        let begin = self.begin(frame);
         within(deadline, async {
-            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut transaction = self.connection.begin_with(begin).await?;
             let lock = statement(SqlStr::from_static("select pg_catalog.pg_try_advisory_xact_lock($1)")).bind(key);
             if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
                 transaction.rollback().await?;
@@ -174,8 +200,9 @@ impl Session {
 
     /// Some statements in one transaction that is rolled back, with a row from each.
     pub(super) async fn look(&mut self, frame: &Frame, statements: Vec<Bound>) -> Result<Vec<Vec<PgRow>>, Fault> {
+        let begin = self.begin(frame);
         within(frame.deadline, async {
-            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut transaction = self.connection.begin_with(begin).await?;
             let mut answers = Vec::with_capacity(statements.len());
             for bound in statements {
                 answers.push(bound.fetch_all(&mut *transaction).await?);
@@ -193,8 +220,9 @@ impl Session {
         bound: Bound,
         each: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), Fault> {
+        let begin = self.begin(frame);
         within(frame.deadline, async {
-            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut transaction = self.connection.begin_with(begin).await?;
             let mut rows = bound.fetch(&mut *transaction);
             while let Some(row) = rows.try_next().await? {
                 if let Some(name) = text(&row)? {
@@ -220,7 +248,7 @@ impl Session {
 
     /// Says goodbye, without waiting for long.
     pub(super) async fn close(self) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.close()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
     }
 }
 

@@ -18,3 +18,4 @@ mod races;
 mod references;
 mod refusals;
 mod sqlite;
+mod urls;
