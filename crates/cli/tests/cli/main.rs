@@ -18,6 +18,7 @@ mod onward;
 mod output;
 mod plan;
 mod restore;
+mod rows;
 mod seed;
 mod sweep;
 mod terminal;

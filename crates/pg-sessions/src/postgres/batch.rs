@@ -238,13 +238,7 @@ impl<'a> Batches<'a> {
         Work::Apart { pick, delete: leaf.statements.places.clone(), idle: self.idle_seconds() }
     }
 
-    async fn run(
-        &mut self,
-        session: &mut Session,
-        frame: &Frame,
-        work: Work,
-        pacer: &mut Pacer,
-    ) -> Result<Next, Stop> {
+    async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
         tokio::time::sleep(std::mem::take(&mut self.pause)).await;
         let began = Instant::now();
         match session.batch(frame, self.key, work).await {

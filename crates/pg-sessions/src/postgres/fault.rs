@@ -52,6 +52,8 @@ fn server(error: &PgDatabaseError) -> Fault {
         "57014" => Fault::Cancelled,
         "40P01" | "40001" => Fault::Conflict(said(error)),
         "25006" => Fault::Final("the database is read-only".to_owned()),
+        // `row_security = off` of the role: it wants an error where a policy would filter.
+        "42501" if error.message().contains("row-level security") => Fault::Final(said(error)),
         "42501" => Fault::Final(format!("{}; the role needs select, update and delete on the table", said(error))),
         // Not let in, no such database, going down, too many connections.
         "3D000" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Away(said(error)),

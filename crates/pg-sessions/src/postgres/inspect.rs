@@ -256,7 +256,8 @@ fn about_row_security(leaf: &LeafFacts, table: &TableFacts, server: &ServerFacts
     let name = &leaf.name;
     if let Some(sentence) = hidden(leaf, table) {
         let role = Identifier::new(server.role.clone()).ok();
-        let parts: Option<[(&str, &dyn Part); 2]> = role.as_ref().map(|role| [("table", name as &dyn Part), ("role", role)]);
+        let parts: Option<[(&str, &dyn Part); 2]> =
+            role.as_ref().map(|role| [("table", name as &dyn Part), ("role", role)]);
         let policy = "create policy cleanup on {table} to {role} using (true)";
         let statement = parts.filter(|_| leaf.row_security).map(|parts| Sql::new(policy, &parts).shown());
         findings.push(Finding { statement, ..Finding::warning(sentence) });
@@ -276,7 +277,8 @@ fn hidden(leaf: &LeafFacts, table: &TableFacts) -> Option<String> {
     let name = &leaf.name;
     if leaf.row_security {
         let blind = leaf.forbidden.iter().any(|command| command == "select");
-        return blind.then(|| format!("row security hides all rows of {name} from this role: no policy lets it see any"));
+        return blind
+            .then(|| format!("row security hides all rows of {name} from this role: no policy lets it see any"));
     }
     // A policy on the table is not asked when somebody names the partition.
     (table.row_security && leaf.oid != table.oid).then(|| {

@@ -39,9 +39,12 @@ async fn swept(db: &Db<'_>, policy: &SessionPolicy, way: Way, meanwhile: &str) -
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_is_dropped_in_mid_sweep_is_gone_and_the_next_one_is_swept() {
     for way in [Way::Drip, Way::Sweep] {
-        for (dropped, named, least) in
-            [("p1", vec!["p1"], 900), ("p2a", vec!["p2a"], 900), ("p2", vec!["p2a", "p2b"], 600), ("p3", vec!["p3"], 900)]
-        {
+        for (dropped, named, least) in [
+            ("p1", vec!["p1"], 900),
+            ("p2a", vec!["p2a"], 900),
+            ("p2", vec!["p2a", "p2b"], 600),
+            ("p3", vec!["p3"], 900),
+        ] {
             let db = partitioned();
             let report = swept(&db, &db.policy(), way, &format!("drop table {dropped}")).await;
             assert_eq!(report.status, PolicyStatus::Ok, "{way:?} {dropped}: {report:?}");
@@ -50,7 +53,11 @@ async fn a_partition_that_is_dropped_in_mid_sweep_is_gone_and_the_next_one_is_sw
                 let said = format!("the partition public.{name} was dropped during the sweep");
                 assert!(message(&report).contains(&said), "{way:?} {dropped}: {report:?}");
             }
-            assert_eq!(db.sql("select count(*) from tutor_sessions where session_id like 'e%'"), "0", "{way:?} {dropped}");
+            assert_eq!(
+                db.sql("select count(*) from tutor_sessions where session_id like 'e%'"),
+                "0",
+                "{way:?} {dropped}"
+            );
         }
     }
 }
@@ -59,9 +66,12 @@ async fn a_partition_that_is_dropped_in_mid_sweep_is_gone_and_the_next_one_is_sw
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_is_detached_in_mid_sweep_keeps_what_it_has() {
     for way in [Way::Drip, Way::Sweep] {
-        for (parent, detached, named) in
-            [("tutor_sessions", "p1", "p1"), ("tutor_sessions", "p2", "p2b"), ("p2", "p2a", "p2a"), ("tutor_sessions", "p3", "p3")]
-        {
+        for (parent, detached, named) in [
+            ("tutor_sessions", "p1", "p1"),
+            ("tutor_sessions", "p2", "p2b"),
+            ("p2", "p2a", "p2a"),
+            ("tutor_sessions", "p3", "p3"),
+        ] {
             let db = partitioned();
             let meanwhile = format!(
                 "alter table {parent} detach partition {detached}; create table rest as select count(*) from {detached}"
@@ -70,8 +80,16 @@ async fn a_partition_that_is_detached_in_mid_sweep_keeps_what_it_has() {
             assert_eq!((report.status, report.errors_total), (PolicyStatus::Ok, 0), "{way:?} {detached}: {report:?}");
             let said = format!("the partition public.{named} was detached during the sweep; what it still holds stays");
             assert!(message(&report).contains(&said), "{way:?} {detached}: {report:?}");
-            assert_eq!(db.sql("select * from rest"), db.sql(&format!("select count(*) from {detached}")), "{way:?} {detached}");
-            assert_eq!(db.sql("select count(*) from tutor_sessions where session_id like 'e%'"), "0", "{way:?} {detached}");
+            assert_eq!(
+                db.sql("select * from rest"),
+                db.sql(&format!("select count(*) from {detached}")),
+                "{way:?} {detached}"
+            );
+            assert_eq!(
+                db.sql("select count(*) from tutor_sessions where session_id like 'e%'"),
+                "0",
+                "{way:?} {detached}"
+            );
         }
     }
 }
@@ -89,11 +107,15 @@ async fn every_kind_of_statement_leaves_a_detached_table_alone() {
             db.sql(extra);
             let archive_table = extra.contains("archive").then(|| "archive".to_owned());
             let policy = SessionPolicy { archive_table, ..db.policy() };
-            let meanwhile = "alter table tutor_sessions detach partition p1; alter table tutor_sessions detach partition p3;
+            let meanwhile =
+                "alter table tutor_sessions detach partition p1; alter table tutor_sessions detach partition p3;
                              create table rest as select (select count(*) from p1) + (select count(*) from p3)";
             let report = swept(&db, &policy, way, meanwhile).await;
             assert_eq!(report.status, PolicyStatus::Ok, "{way:?}: {report:?}");
-            assert_eq!(db.sql("select * from rest"), db.sql("select (select count(*) from p1) + (select count(*) from p3)"));
+            assert_eq!(
+                db.sql("select * from rest"),
+                db.sql("select (select count(*) from p1) + (select count(*) from p3)")
+            );
         }
         let db = Db::shared();
         db.sql(
@@ -113,7 +135,8 @@ async fn every_kind_of_statement_leaves_a_detached_table_alone() {
 async fn a_table_that_took_a_dropped_partitions_name_is_left_alone() {
     for way in [Way::Drip, Way::Sweep] {
         let db = partitioned();
-        let meanwhile = "drop table p3; create table p3 (place int, session_id text, last_activity timestamptz not null);
+        let meanwhile =
+            "drop table p3; create table p3 (place int, session_id text, last_activity timestamptz not null);
                          insert into p3 select 9, 'x' || n, '2020-01-01' from generate_series(1, 70) n";
         let report = swept(&db, &db.policy(), way, meanwhile).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 900), "{way:?}: {report:?}");
@@ -125,7 +148,8 @@ async fn a_table_that_took_a_dropped_partitions_name_is_left_alone() {
 async fn a_partition_that_is_attached_in_mid_sweep_is_the_next_runs() {
     for way in [Way::Drip, Way::Sweep] {
         let db = partitioned();
-        let meanwhile = "create table p4 (like tutor_sessions); alter table tutor_sessions attach partition p4 for values in (5);
+        let meanwhile =
+            "create table p4 (like tutor_sessions); alter table tutor_sessions attach partition p4 for values in (5);
                          insert into p4 select 5, 'e' || n, now() - interval '3 hours' from generate_series(1, 30) n";
         let report = swept(&db, &db.policy(), way, meanwhile).await;
         assert_eq!((report.status, report.message.as_deref()), (PolicyStatus::Ok, None), "{way:?}: {report:?}");

@@ -28,7 +28,8 @@ end $$;
 create function before_witness() returns trigger language plpgsql as $$
 begin insert into seen values ('before', current_setting('enable_seqscan') || current_setting('enable_indexscan')); return old; end $$;";
 
-const FREE: &str = "enable_bitmapscan=on enable_indexonlyscan=on enable_indexscan=on enable_seqscan=on enable_sort=on jit=off";
+const FREE: &str =
+    "enable_bitmapscan=on enable_indexonlyscan=on enable_indexscan=on enable_seqscan=on enable_sort=on jit=off";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sweep_sets_in_motion_sees_none_of_its_switches() {
