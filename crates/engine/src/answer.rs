@@ -311,6 +311,10 @@ pub struct PastRun {
     pub errors: u64,
     /// The policies that had a part in it, by name.
     pub policies: Vec<String>,
+    /// Those of them that were not swept because something was in the way: a lock, another node, a database that is
+    /// away. The run's report says what. Absent when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
 }
 
 /// When a policy last ran.

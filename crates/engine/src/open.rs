@@ -79,6 +79,14 @@ pub enum OpenError {
     /// The file's content.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The URL of a session policy leads nowhere, or further than can be followed.
+    #[error("sessions.{policy}: {why}")]
+    Url {
+        /// The policy.
+        policy: String,
+        /// What is wrong, without any value of the URL.
+        why: String,
+    },
 }
 
 /// Finds, trusts, reads and checks the configuration.
@@ -92,6 +100,11 @@ pub(crate) fn open(named: Option<&Path>) -> Result<(Origin, Config, PathBuf), Op
     };
     let source = Source { name: &name, text: &text, folder: &folder };
     let config = Config::load(&source, &|variable| std::env::var(variable).ok())?;
+    for policy in config.sessions.iter().filter(|policy| policy.enabled) {
+        if let Some(why) = cleanup_pg_sessions::unreadable_url(policy) {
+            return Err(OpenError::Url { policy: policy.rule.name.clone(), why });
+        }
+    }
     Ok((origin, config, folder))
 }
 

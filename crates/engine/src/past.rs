@@ -212,5 +212,6 @@ fn past_run(summary: RunSummary) -> PastRun {
         bytes_freed: summary.bytes_freed,
         errors: summary.errors,
         policies: summary.policies,
+        skipped: summary.skipped,
     }
 }

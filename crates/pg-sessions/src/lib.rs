@@ -15,6 +15,7 @@ mod check;
 pub mod demo;
 mod obstacle;
 mod pace;
+mod parameter;
 mod postgres;
 mod sqlite;
 mod table;
@@ -102,7 +103,7 @@ pub async fn sweep_by(
 pub async fn stats(policy: &SessionPolicy, base: &Path, now: Moment) -> Result<SessionStats, Obstacle> {
     let clock = Clock::new(now);
     let stats = match target(policy, base)? {
-        Target::Postgres(options) => postgres::stats(&options, policy, &clock).await,
+        Target::Postgres(server) => postgres::stats(&server, policy, &clock).await,
         Target::Sqlite(file) => sqlite::stats(&file, policy, &clock).await,
     };
     stats.map_err(|stop| stop.obstacle(policy))
@@ -122,11 +123,20 @@ pub async fn references(
     };
     let query = Sql::query(query);
     let answer = match target {
-        Ok(Target::Postgres(options)) => postgres::references(&options, policy, &query, each).await,
+        Ok(Target::Postgres(server)) => postgres::references(&server, policy, &query, each).await,
         Ok(Target::Sqlite(file)) => sqlite::references(&file, policy, &query, each).await,
         Err(stop) => Err(stop),
     };
     answer.map_err(|stop| stop.unreferenced(policy))
+}
+
+/// Whether the policy's database can be told by the text of its URL alone: a sentence when it cannot, which never quotes
+/// the URL.
+pub fn unreadable_url(policy: &SessionPolicy) -> Option<String> {
+    match &policy.database {
+        Database::Unset { .. } => None,
+        Database::Url(text) => url::check(text).err().map(|error| error.to_string()),
+    }
 }
 
 /// Looks for everything that would make a sweep fail, wait or surprise, for `config check`. Empty is well.
@@ -137,7 +147,7 @@ pub async fn check(policy: &SessionPolicy, base: &Path, now: Moment) -> Vec<Find
         Err(obstacle) => return vec![obstacle.into()],
     };
     let findings = match target {
-        Target::Postgres(options) => postgres::check(&options, policy, &clock).await,
+        Target::Postgres(server) => postgres::check(&server, policy, &clock).await,
         Target::Sqlite(file) => sqlite::check(&file, policy, &clock).await,
     };
     findings.unwrap_or_else(|stop| vec![stop.obstacle(policy).into()])
@@ -161,11 +171,11 @@ async fn run(policy: &SessionPolicy, base: &Path, now: Moment, job: Job, observe
         Ok(target) => {
             let books = &mut ledger;
             let result = match (target, job) {
-                (Target::Postgres(options), Job::Plan { ahead }) => {
-                    postgres::plan(&options, policy, &clock, ahead, books).await
+                (Target::Postgres(server), Job::Plan { ahead }) => {
+                    postgres::plan(&server, policy, &clock, ahead, books).await
                 }
-                (Target::Postgres(options), Job::Apply { way }) => {
-                    postgres::sweep(&options, policy, &clock, way, observer, books).await
+                (Target::Postgres(server), Job::Apply { way }) => {
+                    postgres::sweep(&server, policy, &clock, way, observer, books).await
                 }
                 (Target::Sqlite(file), Job::Plan { ahead }) => sqlite::plan(&file, policy, &clock, ahead, books).await,
                 (Target::Sqlite(file), Job::Apply { way }) => {

@@ -39,6 +39,8 @@ pub(crate) enum Stop {
     Busy,
     /// Another node holds the advisory lock.
     AnotherNode,
+    /// Something that a statement names is not there any more.
+    Missing(String),
     /// Not even the smallest batch can be done: the run ends, and what is left is reported.
     GaveUp(String),
     /// Somebody has to change something.
@@ -58,7 +60,7 @@ impl Stop {
                 skipped(Skip::Busy, message)
             }
             Self::AnotherNode => skipped(Skip::AnotherNode, format!("Another node is at it: it is cleaning up {rows}")),
-            Self::GaveUp(reason) | Self::Failed(reason) => {
+            Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
                 Obstacle::Failed(format!("Cannot clean up {rows}: {reason}"))
             }
         }
@@ -78,7 +80,7 @@ impl Stop {
             Self::AnotherNode => {
                 Obstacle::Skipped { skip: Skip::AnotherNode, message: unknown("another node is at it") }
             }
-            Self::GaveUp(reason) | Self::Failed(reason) => Obstacle::Failed(unknown(&reason)),
+            Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => Obstacle::Failed(unknown(&reason)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -40,13 +41,34 @@ struct Account {
 impl Cluster {
     /// Makes a cluster and starts it: about a second.
     pub fn start() -> Result<Self, Error> {
-        let cluster = Self::folder()?;
-        let data = cluster.data();
+        Self::folder()?.begin("")
+    }
+
+    /// The same, but reached by TCP as well, on a free port of `::1`; [`Server::port`] tells which. Everybody on this
+    /// machine can reach it while it runs, so it is for tests of addresses alone.
+    pub fn start_on_ipv6_loopback() -> Result<Self, Error> {
+        let io = |source| Error::Io { action: "find a free port of ::1".to_owned(), source };
+        let mut last = None;
+        // Somebody may take the port before the server does.
+        for _ in 0..5 {
+            let free = TcpListener::bind("[::1]:0").and_then(|socket| socket.local_addr()).map_err(io)?;
+            let mut cluster = Self::folder()?;
+            cluster.server.listen_on(free.port());
+            match cluster.begin(&format!("listen_addresses = '::1'\nport = {}\n", free.port())) {
+                Ok(cluster) => return Ok(cluster),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(Error::Earlier("no port of ::1 is free".to_owned())))
+    }
+
+    fn begin(self, settings: &str) -> Result<Self, Error> {
+        let data = self.data();
         let data = data.to_string_lossy();
-        cluster.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"])?;
-        cluster.configure()?;
-        cluster.restart()?;
-        Ok(cluster)
+        self.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C"])?;
+        self.configure(settings)?;
+        self.restart()?;
+        Ok(self)
     }
 
     /// Makes a read-only copy that follows `primary`, and starts it.
@@ -55,7 +77,7 @@ impl Cluster {
         let data = cluster.data();
         let (data, host) = (data.to_string_lossy(), primary.socket_dir().to_string_lossy());
         cluster.run("pg_basebackup", &["-D", &data, "-h", &host, "-U", "postgres", "-R", "-N", "-c", "fast"])?;
-        cluster.configure()?;
+        cluster.configure("")?;
         cluster.restart()?;
         Ok(cluster)
     }
@@ -126,10 +148,11 @@ impl Cluster {
         Ok(Self { folder, binaries, account, server, watch })
     }
 
-    fn configure(&self) -> Result<(), Error> {
+    /// The last value of a key wins, so `more` overrides what every cluster has.
+    fn configure(&self, more: &str) -> Result<(), Error> {
         let io = |source| Error::Io { action: "configure the server".to_owned(), source };
         let mut settings = fs::OpenOptions::new().append(true).open(self.data().join("postgresql.conf")).map_err(io)?;
-        let socket = format!("unix_socket_directories = '{}'\n", self.folder.display());
+        let socket = format!("unix_socket_directories = '{}'\n{more}", self.folder.display());
         settings.write_all(SETTINGS.as_bytes()).and_then(|()| settings.write_all(socket.as_bytes())).map_err(io)?;
         let file = self.data().join("pg_hba.conf");
         let trusting = fs::read_to_string(&file).map_err(io)?;

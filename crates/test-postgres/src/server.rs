@@ -12,11 +12,25 @@ use crate::Error;
 pub struct Server {
     socket_dir: PathBuf,
     binaries: PathBuf,
+    /// Part of the socket's name, too.
+    port: u16,
 }
+
+/// The port of a cluster that nobody asked for another one.
+const PORT: u16 = 5432;
 
 impl Server {
     pub(crate) fn new(socket_dir: PathBuf, binaries: PathBuf) -> Self {
-        Self { socket_dir, binaries }
+        Self { socket_dir, binaries, port: PORT }
+    }
+
+    pub(crate) fn listen_on(&mut self, port: u16) {
+        self.port = port;
+    }
+
+    /// The port; without a cluster that listens on an address, only a part of the socket's name.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The folder of the unix socket.
@@ -41,14 +55,15 @@ impl Server {
 
     /// A URL for a role that is trusted.
     pub fn url_as(&self, role: &str, database: &str) -> String {
-        format!("postgresql:///{database}?host={}&user={role}", self.socket_dir.display())
+        let port = if self.port == PORT { String::new() } else { format!("&port={}", self.port) };
+        format!("postgresql:///{database}?host={}&user={role}{port}", self.socket_dir.display())
     }
 
     /// Runs statements as the superuser, each in its own transaction, and returns the rows: no header, `|` between.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, Error> {
         let mut command = Command::new(self.binaries.join("psql"));
         command.args(["-X", "-q", "-A", "-t", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-d", database, "-h"]);
-        command.arg(&self.socket_dir).arg("-f").arg("-");
+        command.arg(&self.socket_dir).arg("-p").arg(self.port.to_string()).arg("-f").arg("-");
         let output = crate::cluster::run("psql", &mut command, sql.as_bytes())?;
         Ok(output.trim_end().to_owned())
     }

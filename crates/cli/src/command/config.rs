@@ -52,6 +52,7 @@ fn refused(error: &OpenError, global: &Global) -> Check {
             (path.display().to_string(), vec![finding(error.to_string())])
         }
         OpenError::NoCurrentDirectory(_) => (named, vec![finding(error.to_string())]),
+        OpenError::Url { policy, why } => (named, vec![Finding { policy: policy.clone(), ..finding(why.clone()) }]),
     };
     Check { format_version: FORMAT_VERSION, config, status: Severity::Error, findings }
 }

@@ -24,7 +24,17 @@ impl fmt::Display for HistoryTable<'_> {
         let Self { history, now, zone, theme: Theme { name, detail, warning, error, .. } } = self;
         for run in &history.runs {
             let PastRun {
-                run_id, started_at, finished_at, status, removed, quarantined, bytes_freed, errors, due, ..
+                run_id,
+                started_at,
+                finished_at,
+                status,
+                removed,
+                quarantined,
+                bytes_freed,
+                errors,
+                due,
+                skipped,
+                ..
             } = run;
             let at = When { at: *started_at, now: *now, zone };
             let (style, status) = match status {
@@ -43,6 +53,9 @@ impl fmt::Display for HistoryTable<'_> {
             write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
             if *quarantined > 0 {
                 write!(f, "  {} in quarantine", Count(*quarantined))?;
+            }
+            if !skipped.is_empty() {
+                write!(f, "  {warning}skipped {}{warning:#}", skipped.join(", "))?;
             }
             if *errors > 0 {
                 write!(f, "  {error}{} errors{error:#}", Count(*errors))?;

@@ -22,7 +22,7 @@ pub(crate) enum Problem {
     Error(String),
     /// A reason to look; the next run may well succeed.
     Warning(String),
-    /// A session policy whose database is away: a sentence of its own that log watchers look for.
+    /// A session policy whose database is away or locked: a sentence of its own that log watchers look for.
     Away(String),
 }
 
@@ -53,11 +53,12 @@ impl Problem {
             (PolicyStatus::Partial, _) => {
                 problems.extend(message.map(|message| Self::warning(format_args!("{name}: {message}"))));
             }
-            (PolicyStatus::Skipped, Some(Skip::DatabaseAway)) if report.kind == PolicyKind::Sessions => {
+            // Also a table that is locked at the time of each run is worth a word, or nobody ever hears that nothing goes.
+            (PolicyStatus::Skipped, Some(Skip::DatabaseAway | Skip::Busy)) if report.kind == PolicyKind::Sessions => {
                 problems.push(Self::Away(message.unwrap_or_else(|| format!("{name}: the database does not answer"))));
             }
             // A file policy that does not know what is still needed keeps everything: worth a word, also in cron.
-            (PolicyStatus::Skipped, Some(Skip::Locked | Skip::DatabaseAway)) => {
+            (PolicyStatus::Skipped, Some(Skip::Locked | Skip::DatabaseAway | Skip::Busy)) => {
                 problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or_default())));
             }
             (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}
@@ -116,13 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_is_away_has_its_own_sentence_and_other_skips_are_no_problem() {
+    fn a_database_that_is_away_or_locked_has_its_own_sentence_and_other_skips_are_no_problem() {
         let skipped = |skip| {
             let message = "Could not clean up tutor sessions: connection refused".to_owned();
             PolicyReport::skipped("tutor-sessions", PolicyKind::Sessions, skip, message)
         };
-        assert_eq!(lines(&skipped(Skip::DatabaseAway)), "Could not clean up tutor sessions: connection refused");
-        for skip in [Skip::NoRoot, Skip::NoDatabase, Skip::Busy, Skip::AnotherNode] {
+        for skip in [Skip::DatabaseAway, Skip::Busy] {
+            assert_eq!(lines(&skipped(skip)), "Could not clean up tutor sessions: connection refused", "{skip:?}");
+        }
+        for skip in [Skip::NoRoot, Skip::NoDatabase, Skip::AnotherNode] {
             assert_eq!(lines(&skipped(skip)), "", "{skip:?}");
         }
     }

@@ -20,6 +20,8 @@ mod output;
 mod owners;
 mod plan;
 mod restore;
+mod rows;
+mod seed;
 mod sweep;
 mod terminal;
 mod textfile;

@@ -7,7 +7,7 @@
 
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
-use super::session::{Session, statement};
+use super::session::Session;
 use crate::obstacle::Stop;
 
 pub(super) async fn run(
@@ -16,15 +16,13 @@ pub(super) async fn run(
     leaf: &Leaf,
     tids: &[String],
 ) -> Result<(), Stop> {
-    let listed = leaf.statements.listed.statement();
     let mut pacer = batches.whole_range();
     let mut parts = vec![tids];
     while let Some(part) = parts.pop() {
         if part.is_empty() || batches.is_over() {
             continue;
         }
-        let bound = statement(listed.clone()).bind(batches.idle_seconds()).bind(part.to_vec());
-        match (batches.around(session, bound, &mut pacer).await?, part) {
+        match (batches.listed(session, leaf, part, &mut pacer).await?, part) {
             (Next::Done(_), _) => {}
             (Next::Again, part) => parts.push(part),
             (Next::Locked, part) => {

@@ -12,12 +12,14 @@ use cleanup_core::sweep::Observer;
 
 use super::catalog::tighter;
 use super::fault::Fault;
-use super::inspect::{Ground, Leaf};
+use super::inspect::{Ground, Leaf, Steering};
 use super::left::{Left, Look};
 use super::millis;
-use super::session::{Bound, Done, Frame, Kind, Limits, Session, cell};
+use super::range::tid;
+use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, statement};
 use crate::obstacle::{Ledger, Stop};
 use crate::pace::{self, Pacer};
+use crate::table::Sql;
 
 /// How often a lock or a conflict is tried again before the run ends.
 const TRIES: u32 = 4;
@@ -64,12 +66,16 @@ pub(super) struct Batches<'a> {
     key: i64,
     /// How often in a row it did not work.
     tries: u32,
+    /// For how long the database is left alone before the next batch.
+    pause: Duration,
     /// The places of the rows of this leaf that the database refused to remove.
     refused: Vec<String>,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
     around: Frame,
     steady: Frame,
+    /// For rows by their places, which need no planner's switch.
+    listed: Frame,
 }
 
 impl<'a> Batches<'a> {
@@ -87,7 +93,7 @@ impl<'a> Batches<'a> {
         let target = target.min(statement / 4).max(millis(1));
         let key = ground.table.key;
         let frame = Frame::batch(limits, "");
-        let (hasty, around, steady) = (frame.clone(), frame.clone(), frame);
+        let (hasty, around, steady, listed) = (frame.clone(), frame.clone(), frame.clone(), frame);
         Self {
             policy,
             ground,
@@ -97,10 +103,12 @@ impl<'a> Batches<'a> {
             target,
             key,
             tries: 0,
+            pause: Duration::ZERO,
             refused: Vec::new(),
             hasty,
             around,
             steady,
+            listed,
         }
     }
 
@@ -116,6 +124,7 @@ impl<'a> Batches<'a> {
         self.hasty = Frame::batch(hasty, by_range(leaf));
         self.around = Frame::batch(self.limits, by_range(leaf));
         self.steady = Frame::batch(self.limits, by_index(leaf));
+        self.listed = Frame::batch(self.limits, if leaf.steering == Steering::Whole { by_range(leaf) } else { "" });
     }
 
     /// A pacer for batches of rows.
@@ -153,50 +162,91 @@ impl<'a> Batches<'a> {
         self.ground.server.block_bytes
     }
 
-    /// A range that would wait for locked rows, but not for long.
-    pub(super) async fn hasty(&mut self, session: &mut Session, bound: Bound, pacer: &mut Pacer) -> Result<Next, Stop> {
-        let frame = self.hasty.clone();
-        self.run(session, &frame, bound, Kind::Plain, pacer).await
-    }
-
-    /// A batch that passes locked rows by; it only ever waits for the table.
-    pub(super) async fn steady(
+    /// A range of pages. It would wait for locked rows, but not for long; where it picks rows first it passes them by.
+    pub(super) async fn range(
         &mut self,
         session: &mut Session,
-        bound: Bound,
+        leaf: &Leaf,
+        (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
+        let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
+        let work = match leaf.steering {
+            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)),
+            Steering::Whole | Steering::None => Work::Plain(bind(&leaf.statements.range)),
+        };
+        let frame = self.hasty.clone();
+        self.run(session, &frame, work, pacer).await
+    }
+
+    /// A batch in the order of the index that passes locked rows by; it only ever waits for the table.
+    pub(super) async fn drip(
+        &mut self,
+        session: &mut Session,
+        leaf: &Leaf,
+        watermark: &str,
+        pacer: &mut Pacer,
+    ) -> Result<Next, Stop> {
+        let size = i64::from(pacer.size());
+        let bind = |sql: &Sql| {
+            let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
+            bound.bind(size).bind(self.refused())
+        };
+        let work = match leaf.steering {
+            Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
+            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.drip)),
+        };
         let frame = self.steady.clone();
-        self.run(session, &frame, bound, Kind::Picked, pacer).await
+        self.run(session, &frame, work, pacer).await
     }
 
     /// A range again, around the locked rows.
     pub(super) async fn around(
         &mut self,
         session: &mut Session,
-        bound: Bound,
+        leaf: &Leaf,
+        (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
+        let size = i64::from(pacer.size());
+        let bind = |sql: &Sql| {
+            let bound = statement(sql.statement()).bind(self.idle_seconds());
+            bound.bind(tid(page)).bind(tid(end)).bind(size)
+        };
+        let work = match leaf.steering {
+            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
+            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.range_around_locks)),
+        };
         let frame = self.around.clone();
-        self.run(session, &frame, bound, Kind::Picked, pacer).await
+        self.run(session, &frame, work, pacer).await
     }
 
-    async fn run(
+    /// Some rows by their places.
+    pub(super) async fn listed(
         &mut self,
         session: &mut Session,
-        frame: &Frame,
-        bound: Bound,
-        kind: Kind,
+        leaf: &Leaf,
+        places: &[String],
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
+        let bound = statement(leaf.statements.listed.statement()).bind(self.idle_seconds()).bind(places.to_vec());
+        let frame = self.listed.clone();
+        self.run(session, &frame, Work::Picked(bound), pacer).await
+    }
+
+    fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
+        Work::Apart { pick, delete: leaf.statements.places.clone(), idle: self.idle_seconds() }
+    }
+
+    async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
+        tokio::time::sleep(std::mem::take(&mut self.pause)).await;
         let began = Instant::now();
-        match session.batch(frame, self.key, bound, kind).await {
+        match session.batch(frame, self.key, work).await {
             Ok(done) => {
-                let pause = pacer.done(began.elapsed());
+                self.pause = pacer.done(began.elapsed());
                 self.tries = 0;
                 self.ledger.removed(done.gone);
                 self.observer.seen(Seen { scanned: done.picked.unwrap_or(done.gone), ..Seen::default() });
-                tokio::time::sleep(pause).await;
                 Ok(Next::Done(done))
             }
             Err(Fault::Locked) => Ok(Next::Locked),
@@ -290,11 +340,10 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Against other tables the planner must be free to choose.
 fn by_range(leaf: &Leaf) -> &'static str {
-    if leaf.referenced { "" } else { BY_RANGE }
+    if leaf.steering == Steering::None { "" } else { BY_RANGE }
 }
 
 fn by_index(leaf: &Leaf) -> &'static str {
-    if leaf.facts.index && !leaf.referenced { BY_INDEX } else { "" }
+    if leaf.facts.index && leaf.steering != Steering::None { BY_INDEX } else { "" }
 }

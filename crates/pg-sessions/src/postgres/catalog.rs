@@ -31,7 +31,8 @@ select pg_catalog.current_setting('server_version_num')::int4,
 const TABLE: &str = "\
 select c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
   c.relpersistence::pg_catalog.text,
-  pg_catalog.hashtextextended(pg_catalog.format('cleanup/%s/%s', n.nspname, c.relname), 0)
+  pg_catalog.hashtextextended(pg_catalog.format('cleanup/%s/%s', n.nspname, c.relname), 0),
+  pg_catalog.row_security_active(c.oid)
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
 where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid";
 
@@ -53,26 +54,51 @@ with recursive tree as (
   union
   select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
 select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
-  greatest(c.reltuples, -1)::float8, pg_relation_size(c.oid),
-  has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'delete')
-    and has_any_column_privilege(c.oid, 'update'),
+  greatest(c.reltuples, -1)::float8, coalesce(pg_relation_size(c.oid), 0),
+  coalesce(has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'delete')
+    and has_any_column_privilege(c.oid, 'update'), true),
   row_security_active(c.oid),
   exists (select 1 from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
     and g.tgtype & 11 = 11),
   exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '4'),
   exists (select 1 from pg_index x join pg_class ic on ic.oid = x.indexrelid join pg_am m on m.oid = ic.relam
     join pg_attribute a on a.attrelid = c.oid and a.attname = $2
-    where x.indrelid = c.oid and x.indkey[0] = a.attnum and x.indisvalid and x.indpred is null and m.amname = 'btree')
+    where x.indrelid = c.oid and x.indkey[0] = a.attnum and x.indisvalid and x.indpred is null and m.amname = 'btree'),
+  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
+  array(select v.command from (values ('r', 'select'), ('w', 'update'), ('d', 'delete')) v (code, command)
+    where not exists (select 1 from pg_policy p where p.polrelid = c.oid and p.polpermissive
+      and p.polcmd::text in (v.code, '*') and exists (select 1 from unnest(p.polroles) r (role)
+        where case r.role when 0 then true else pg_has_role(r.role, 'usage') end)))
 from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c.relnamespace
-where c.relkind <> 'p'
+where c.relkind <> 'p' and (c.relkind <> 'r' or pg_relation_size(c.oid) is not null)
 order by c.oid";
+
+/// Of some tables that were there: whether they are there still, and still belong to the table.
+const STANDING: &str = "\
+with recursive tree as (
+  select $1::oid as relid
+  union
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
+select exists (select 1 from pg_class c where c.oid = l.oid), exists (select 1 from tree where tree.relid = l.oid)
+from unnest($2::oid[]) with ordinality l (oid, place)
+order by l.place";
+
+/// Whether an insert into a table, or into its partitions, sets anything in motion: a trigger, the check of a foreign key.
+const FIRES_ON_INSERT: &str = "\
+with recursive tree as (
+  select $1::oid as relid
+  union
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
+select exists (select 1 from pg_trigger g join tree on tree.relid = g.tgrelid
+    where g.tgenabled <> 'D' and g.tgtype & 4 = 4)
+  or exists (select 1 from tree where row_security_active(tree.relid))";
 
 /// Foreign keys of other tables that point to one of these; of a partitioned one, the parent's alone.
 const REFERENCES: &str = "\
 select k.confrelid, n.nspname::text, c.relname::text, k.confdeltype::text,
   exists (select 1 from pg_index x where x.indrelid = k.conrelid and x.indkey[0] = any (k.conkey)
     and x.indisvalid and x.indpred is null),
-  has_table_privilege(k.conrelid, 'select'), k.oid
+  coalesce(has_table_privilege(k.conrelid, 'select'), true), k.oid
 from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
 where k.contype = 'f' and k.confrelid = any ($1)
   and not exists (select 1 from pg_constraint p where p.oid = k.conparentid and p.confrelid = k.confrelid)
@@ -122,6 +148,8 @@ pub(super) struct TableFacts {
     pub(super) kind: Kind,
     /// The key of the advisory lock, the same for every node; the database is part of it anyway.
     pub(super) key: i64,
+    /// Whether row security applies to this role when it names this table; of its partitions that says nothing.
+    pub(super) row_security: bool,
 }
 
 /// What `pg_class.relkind` makes of it.
@@ -158,6 +186,21 @@ pub(super) struct LeafFacts {
     pub(super) triggers: bool,
     pub(super) delete_rule: bool,
     pub(super) index: bool,
+    /// Whether a delete sets anything in motion: a trigger of any kind, a foreign key that points here.
+    pub(super) fires: bool,
+    /// Of select, update and delete, what no policy of row security lets the role do; means nothing without row security.
+    pub(super) forbidden: Vec<String>,
+}
+
+/// What has become of a table that was there when the run began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is there, and part of the policy's table.
+    Member,
+    /// It is there, and somebody has detached it.
+    Detached,
+    /// It was dropped.
+    Dropped,
 }
 
 /// A foreign key that points to a leaf.
@@ -213,7 +256,30 @@ pub(super) async fn table(session: &mut Session, frame: &Frame, name: &TableName
         ("S", _) => Kind::Other("a sequence"),
         _ => Kind::Other("no table"),
     };
-    Ok(Some(TableFacts { oid: cell(row, 0)?, name: found, kind, key: cell(row, 5)? }))
+    Ok(Some(TableFacts { oid: cell(row, 0)?, name: found, kind, key: cell(row, 5)?, row_security: cell(row, 6)? }))
+}
+
+/// What has become of some tables since the run began, in their order.
+pub(super) async fn standing(
+    session: &mut Session,
+    frame: &Frame,
+    table: Oid,
+    leaves: Vec<Oid>,
+) -> Result<Vec<Standing>, Fault> {
+    let rows = session.ask(frame, statement(SqlStr::from_static(STANDING)).bind(table).bind(leaves)).await?;
+    let standing = |row| {
+        Ok(match (cell(row, 0)?, cell(row, 1)?) {
+            (false, _) => Standing::Dropped,
+            (true, false) => Standing::Detached,
+            (true, true) => Standing::Member,
+        })
+    };
+    rows.iter().map(standing).collect()
+}
+
+/// Whether an insert into a table sets anything in motion.
+pub(super) async fn fires_on_insert(session: &mut Session, frame: &Frame, table: Oid) -> Result<bool, Fault> {
+    cell(&session.ask_one(frame, statement(SqlStr::from_static(FIRES_ON_INSERT)).bind(table)).await?, 0)
 }
 
 pub(super) async fn column(
@@ -255,6 +321,8 @@ pub(super) async fn leaves(
                 triggers: cell(row, 8)?,
                 delete_rule: cell(row, 9)?,
                 index: cell(row, 10)?,
+                fires: cell(row, 11)?,
+                forbidden: cell(row, 12)?,
             })
         })
         .collect()

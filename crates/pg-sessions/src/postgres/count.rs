@@ -34,7 +34,13 @@ pub(super) async fn plan(
         .leaves
         .iter()
         .map(|leaf| statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead));
-    for rows in session.look(&frame, statements.collect()).await.map_err(too_slow)? {
+    let counted = session.look(&frame, statements.collect()).await.map_err(too_slow)?;
+    for leaf in &ground.leaves {
+        if let Some(why) = &leaf.hidden {
+            ledger.error(&leaf.facts.name.to_string(), why.clone());
+        }
+    }
+    for rows in counted {
         for row in &rows {
             let [all, due, referred, future] = four(row)?;
             ledger.planned(all, due, referred, future);

@@ -17,15 +17,13 @@ const BEGINNING: &str = "-infinity";
 const STALLS: u32 = 4;
 
 pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: &Leaf) -> Result<(), Stop> {
-    let (drip, tids) = (leaf.statements.drip.statement(), leaf.statements.drip_tids.statement());
+    let tids = leaf.statements.drip_tids.statement();
     let mut pacer = batches.rows();
     let mut watermark = BEGINNING.to_owned();
     let (mut gone, mut stalled) = (0, 0);
     while !batches.is_over() {
         let size = pacer.size();
-        let bound = statement(drip.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
-        let bound = bound.bind(i64::from(size)).bind(batches.refused());
-        match batches.steady(session, bound, &mut pacer).await? {
+        match batches.drip(session, leaf, &watermark, &mut pacer).await? {
             Next::Done(done) => {
                 gone += done.gone;
                 if done.picked.unwrap_or_default() < u64::from(size) {

@@ -24,6 +24,8 @@ pub(super) enum Fault {
     Refused(String),
     /// Another node holds the advisory lock.
     AnotherNode,
+    /// Something that the statement, or a trigger of it, names is not there: most likely it was dropped a moment ago.
+    Missing(String),
     /// Nothing that another try would change.
     Final(String),
 }
@@ -50,10 +52,15 @@ fn server(error: &PgDatabaseError) -> Fault {
         "57014" => Fault::Cancelled,
         "40P01" | "40001" => Fault::Conflict(said(error)),
         "25006" => Fault::Final("the database is read-only".to_owned()),
+        // `row_security = off` of the role: it wants an error where a policy would filter.
+        "42501" if error.message().contains("row-level security") => Fault::Final(said(error)),
         "42501" => Fault::Final(format!("{}; the role needs select, update and delete on the table", said(error))),
         // Not let in, no such database, going down, too many connections.
         "3D000" | "53300" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Away(said(error)),
         _ if code.starts_with("08") || code.starts_with("28") => Fault::Away(said(error)),
+        "42P01" => Fault::Missing(said(error)),
+        // Dropped between looking up its name and opening it.
+        "XX000" if error.message().starts_with("could not open relation") => Fault::Missing(said(error)),
         // Its own fault, or the server's: XX is corruption and other surprises.
         _ if names_no_row(code) || code.starts_with("XX") => Fault::Final(said(error)),
         _ => Fault::Refused(said(error)),
@@ -87,6 +94,7 @@ impl From<Fault> for Stop {
             Fault::Away(reason) => Self::Away(reason),
             Fault::Locked => Self::Busy,
             Fault::AnotherNode => Self::AnotherNode,
+            Fault::Missing(reason) => Self::Missing(reason),
             Fault::Cancelled => Self::GaveUp("statement_timeout".to_owned()),
             Fault::Conflict(reason) | Fault::Refused(reason) | Fault::Final(reason) => Self::Failed(reason),
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cleanup_core::policy::SessionPolicy;
 use sqlx::SqlStr;
+use sqlx::postgres::types::Oid;
 
 use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
 use super::fault::Fault;
@@ -33,6 +34,20 @@ pub(super) struct Leaf {
     pub(super) statements: Statements,
     /// Whether rows of other tables keep rows here.
     pub(super) referenced: bool,
+    pub(super) steering: Steering,
+    /// Why row security keeps the role from all of it.
+    pub(super) hidden: Option<String>,
+}
+
+/// How the planner is held to the way that was chosen. Its switches reach everything that a transaction plans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Steering {
+    /// By switches: nothing but our own statement is planned.
+    Whole,
+    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion.
+    Picking,
+    /// Not at all: our own statement asks other tables, and there the planner must be free to choose.
+    None,
 }
 
 /// Looks at everything. Without a ground there is no such table or column, and the findings say so.
@@ -45,7 +60,7 @@ pub(super) async fn inspect(
     let look = Frame::look(limits);
     let mut findings = Vec::new();
 
-    let server = catalog::server(session, &look).await?;
+    let server = catalog::server(session, &Frame::first_look(limits)).await?;
     about_server(&server, clock, &mut findings);
     let Ok((name, (id, activity))) = TableName::parse(&policy.table)
         .and_then(|name| Ok((name, catalog::column_names(policy)?)))
@@ -62,6 +77,7 @@ pub(super) async fn inspect(
     let keys = catalog::keys(session, &look, leaves.iter().map(|leaf| leaf.oid).collect()).await?;
     for leaf in &leaves {
         about_leaf(leaf, &server, &activity, &mut findings);
+        about_row_security(leaf, &table, &server, &mut findings);
     }
     for key in &keys {
         about_key(key, &server.role, &mut findings);
@@ -69,6 +85,10 @@ pub(super) async fn inspect(
     let archive = match &policy.archive_table {
         Some(archive) => find_archive(session, limits, &table, archive, &mut findings).await?,
         None => None,
+    };
+    let archive_fires = match &archive {
+        Some((oid, _)) => catalog::fires_on_insert(session, &look, *oid).await?,
+        None => false,
     };
 
     let leaf = |facts: LeafFacts| {
@@ -79,9 +99,18 @@ pub(super) async fn inspect(
             activity: &activity,
             zone: zone.as_ref(),
             references: &references,
-            archive: archive.as_ref(),
+            archive: archive.as_ref().map(|(_, archive)| archive),
+            member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
         };
-        Leaf { statements: Statements::new(&shape), referenced: !references.is_empty(), facts }
+        let referenced = !references.is_empty();
+        let steering = if referenced || facts.row_security {
+            Steering::None
+        } else if facts.fires || archive_fires {
+            Steering::Picking
+        } else {
+            Steering::Whole
+        };
+        Leaf { statements: Statements::new(&shape), referenced, steering, hidden: hidden(&facts, &table), facts }
     };
     let leaves = leaves.into_iter().map(leaf).collect();
     Ok((Some(Ground { server, table, leaves, look }), findings))
@@ -204,9 +233,6 @@ fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, fin
     if leaf.delete_rule {
         findings.push(Finding::problem(format!("{name} has a rule on delete; what it would do is unknown")));
     }
-    if leaf.row_security {
-        findings.push(Finding::warning(format!("row security applies on {name}; rows that it hides stay")));
-    }
     if leaf.triggers {
         findings.push(Finding::advice(format!("{name} has a trigger before delete; rows that it keeps stay")));
     }
@@ -223,6 +249,45 @@ fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, fin
             Finding::warning(format!("no index of {name} is led by {activity}: every batch is slow")).run(statement)
         });
     }
+}
+
+/// Row security filters in silence: what it hides is neither counted nor removed, and looks as if it were not there.
+fn about_row_security(leaf: &LeafFacts, table: &TableFacts, server: &ServerFacts, findings: &mut Vec<Finding>) {
+    let name = &leaf.name;
+    if let Some(sentence) = hidden(leaf, table) {
+        let role = Identifier::new(server.role.clone()).ok();
+        let parts: Option<[(&str, &dyn Part); 2]> =
+            role.as_ref().map(|role| [("table", name as &dyn Part), ("role", role)]);
+        let policy = "create policy cleanup on {table} to {role} using (true)";
+        let statement = parts.filter(|_| leaf.row_security).map(|parts| Sql::new(policy, &parts).shown());
+        findings.push(Finding { statement, ..Finding::warning(sentence) });
+    } else if leaf.row_security {
+        let sentence = "row security applies on";
+        findings.push(Finding::warning(match &leaf.forbidden[..] {
+            [] => format!("{sentence} {name}: its policies are a filter, and rows that they hide stay"),
+            forbidden => {
+                format!("{sentence} {name}, and no policy lets the role {} its rows; they stay", forbidden.join(" or "))
+            }
+        }));
+    }
+}
+
+/// Why the role sees none of a table's rows, or would see more than it may.
+fn hidden(leaf: &LeafFacts, table: &TableFacts) -> Option<String> {
+    let name = &leaf.name;
+    if leaf.row_security {
+        let blind = leaf.forbidden.iter().any(|command| command == "select");
+        return blind
+            .then(|| format!("row security hides all rows of {name} from this role: no policy lets it see any"));
+    }
+    // A policy on the table is not asked when somebody names the partition.
+    (table.row_security && leaf.oid != table.oid).then(|| {
+        format!(
+            "row security applies on {} and not on its partition {name}, which is swept by itself: rows that are hidden \
+             there would be removed here; enable row security on the partition as well, or use a role that bypasses it",
+            table.name
+        )
+    })
 }
 
 fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
@@ -254,7 +319,7 @@ async fn find_archive(
     table: &TableFacts,
     text: &str,
     findings: &mut Vec<Finding>,
-) -> Result<Option<Archive>, Fault> {
+) -> Result<Option<(Oid, Archive)>, Fault> {
     let name = match TableName::parse(text) {
         Ok(name) => name,
         Err(error) => {
@@ -279,7 +344,7 @@ async fn find_archive(
     for column in ours.iter().filter(|column| !theirs.contains(column)) {
         findings.push(Finding::problem(format!("archive_table {name} has no column {column}; add it")));
     }
-    Ok(Some(Archive { table: archive.name, columns: ours }))
+    Ok(Some((archive.oid, Archive { table: archive.name, columns: ours })))
 }
 
 fn grant(template: &'static str, table: &TableName, server: &ServerFacts) -> String {

@@ -69,7 +69,7 @@ impl Left {
         };
         let row = match session.ask_one(look.frame, bind(all)).await {
             Ok(row) => row,
-            Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
+            Err(fault @ (Fault::Away(_) | Fault::Missing(_))) => return Err(fault.into()),
             Err(_) => {
                 self.uncounted = true;
                 return Ok(());
@@ -86,7 +86,7 @@ impl Left {
         } else if leaf.facts.triggers {
             match session.ask_one(look.frame, bind(unlocked)).await {
                 Ok(row) => count(&row, 0)?.min(rest),
-                Err(Fault::Away(reason)) => return Err(Stop::Away(reason)),
+                Err(fault @ (Fault::Away(_) | Fault::Missing(_))) => return Err(fault.into()),
                 Err(_) => rest,
             }
         } else {

@@ -22,15 +22,16 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Pace, SessionPolicy};
 use cleanup_core::sweep::Observer;
-use sqlx::postgres::PgConnectOptions;
 
 use self::batch::Batches;
+use self::catalog::Standing;
 use self::fault::Fault;
 use self::inspect::{Ground, Leaf};
 use self::session::{Frame, Limits, Session, statement};
 use crate::check::Finding;
 use crate::obstacle::{Ledger, Stop, first_problem};
 use crate::table::Sql;
+use crate::url::Server;
 use crate::{Clock, SessionStats, Way};
 
 /// From this share of expired rows on, going through everything beats following an index.
@@ -43,55 +44,138 @@ const TWO_CONNECTIONS_BYTES: u64 = 16 << 20;
 /// How long the operator's own query may take, unless `statement_timeout` says otherwise.
 const QUERY: Duration = Duration::from_secs(30);
 
+/// How often a table is looked at whose partitions are dropped under the look.
+const LOOKS: u32 = 3;
+
 /// TID ranges came with this version.
 const TID_RANGES: i32 = 140_000;
 
 /// Removes what is due. What was committed is in the ledger, however it ends.
 pub(crate) async fn sweep(
-    options: &PgConnectOptions,
+    at: &Server,
     policy: &SessionPolicy,
     clock: &Clock,
     way: Option<Way>,
     observer: &dyn Observer,
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
-    let mut session = Session::open(options).await?;
+    let mut session = Session::open(at).await?;
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let mut batches = Batches::new(policy, &ground, observer, ledger);
+    let mut locked = None;
     for leaf in &ground.leaves {
         if batches.is_over() {
             break;
         }
+        if let Some(why) = &leaf.hidden {
+            batches.ledger.error(&leaf.facts.name.to_string(), why.clone());
+            continue;
+        }
+        let run = Run { at, policy, ground: &ground, observer };
+        match run.sweep(&mut session, &mut batches, leaf, way).await {
+            Ok(()) => {}
+            // The other partitions may be free.
+            Err(Stop::Busy) => locked = Some(Stop::Busy),
+            // It is said below that it is gone.
+            Err(Stop::Missing(reason)) => {
+                let now = catalog::standing(&mut session, &ground.look, ground.table.oid, vec![leaf.facts.oid]).await?;
+                if now == [Standing::Member] {
+                    return Err(Stop::Failed(reason));
+                }
+            }
+            Err(stop) => return Err(stop),
+        }
+    }
+    say_what_went(&mut session, &ground, batches.ledger).await?;
+    session.close().await;
+    locked.map_or(Ok(()), Err)
+}
+
+/// What the sweeps of a run's tables have in common.
+struct Run<'a> {
+    at: &'a Server,
+    policy: &'a SessionPolicy,
+    ground: &'a Ground,
+    observer: &'a dyn Observer,
+}
+
+impl Run<'_> {
+    /// One table without children.
+    async fn sweep(
+        &self,
+        session: &mut Session,
+        batches: &mut Batches<'_>,
+        leaf: &Leaf,
+        way: Option<Way>,
+    ) -> Result<(), Stop> {
+        let Self { at, policy, ground, observer } = *self;
         let way = match way {
             Some(way) => way,
-            None => choose(&mut session, &ground, leaf, policy).await?,
+            None => choose(session, ground, leaf, policy).await?,
         };
         tracing::debug!(table = %leaf.facts.name, ?way, "sweeping");
         batches.enter(leaf);
-        match way {
-            Way::Drip => drip::run(&mut session, &mut batches, leaf).await?,
-            Way::Sweep => {
-                let pages = range::pages(leaf, ground.server.block_bytes);
-                let second = if policy.pace == Pace::OffHours && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES {
-                    // A role may have no second connection left; one is enough.
-                    Session::open(options).await.ok()
-                } else {
-                    None
-                };
-                let Some(mut second) = second else {
-                    range::run(&mut session, &mut batches, leaf, 0..pages).await?;
-                    continue;
-                };
-                let mut second_ledger = batches.ledger.beside();
-                let mut second_batches = Batches::new(policy, &ground, observer, &mut second_ledger).second();
-                second_batches.enter(leaf);
-                let (first, last) = tokio::join!(
-                    range::run(&mut session, &mut batches, leaf, 0..pages / 2),
-                    range::run(&mut second, &mut second_batches, leaf, pages / 2..pages),
-                );
-                batches.ledger.add(second_ledger);
-                first.and(last)?;
-                second.close().await;
+        if way == Way::Drip {
+            return drip::run(session, batches, leaf).await;
+        }
+        let pages = range::pages(leaf, ground.server.block_bytes);
+        let second = if policy.pace == Pace::OffHours && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES {
+            // A role may have no second connection left; one is enough.
+            Session::open(at).await.ok()
+        } else {
+            None
+        };
+        let Some(mut second) = second else { return range::run(session, batches, leaf, 0..pages).await };
+        let mut second_ledger = batches.ledger.beside();
+        let mut second_batches = Batches::new(policy, ground, observer, &mut second_ledger).second();
+        second_batches.enter(leaf);
+        let (first, last) = tokio::join!(
+            range::run(session, batches, leaf, 0..pages / 2),
+            range::run(&mut second, &mut second_batches, leaf, pages / 2..pages),
+        );
+        batches.ledger.add(second_ledger);
+        first.and(last)?;
+        second.close().await;
+        Ok(())
+    }
+}
+
+/// Says which partitions, or whether the table itself, went while it was swept.
+async fn say_what_went(session: &mut Session, ground: &Ground, ledger: &mut Ledger) -> Result<(), Stop> {
+    let oids = std::iter::once(ground.table.oid).chain(ground.leaves.iter().map(|leaf| leaf.facts.oid));
+    let standing = catalog::standing(session, &ground.look, ground.table.oid, oids.collect()).await?;
+    if standing.first() == Some(&Standing::Dropped) {
+        return Err(Stop::Failed(format!("the table {} was dropped while it was swept", ground.table.name)));
+    }
+    for (leaf, standing) in ground.leaves.iter().zip(standing.into_iter().skip(1)) {
+        let name = &leaf.facts.name;
+        match standing {
+            Standing::Member => {}
+            Standing::Dropped => ledger.note(format!("the partition {name} was dropped during the sweep")),
+            Standing::Detached => {
+                ledger.note(format!("the partition {name} was detached during the sweep; what it still holds stays"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Counts what a sweep would take, exactly, in one read-only snapshot; `ahead` seconds from now.
+pub(crate) async fn plan(
+    at: &Server,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    ahead: f64,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    let mut session = Session::open(at).await?;
+    for again in 1.. {
+        let ground = stand(&mut session, policy, clock, ledger).await?;
+        match count::plan(&mut session, policy, &ground, ahead, ledger).await {
+            Err(Stop::Missing(_)) if again < LOOKS => {}
+            done => {
+                done?;
+                break;
             }
         }
     }
@@ -99,43 +183,29 @@ pub(crate) async fn sweep(
     Ok(())
 }
 
-/// Counts what a sweep would take, exactly, in one read-only snapshot; `ahead` seconds from now.
-pub(crate) async fn plan(
-    options: &PgConnectOptions,
-    policy: &SessionPolicy,
-    clock: &Clock,
-    ahead: f64,
-    ledger: &mut Ledger,
-) -> Result<(), Stop> {
-    let mut session = Session::open(options).await?;
-    let ground = stand(&mut session, policy, clock, ledger).await?;
-    count::plan(&mut session, policy, &ground, ahead, ledger).await?;
-    session.close().await;
-    Ok(())
-}
-
-pub(crate) async fn stats(
-    options: &PgConnectOptions,
-    policy: &SessionPolicy,
-    clock: &Clock,
-) -> Result<SessionStats, Stop> {
-    let mut session = Session::open(options).await?;
-    let (ground, findings) = inspect::inspect(&mut session, policy, clock).await?;
-    let Some(ground) = ground else {
-        first_problem(&findings)?;
-        return Err(Stop::Failed("the table cannot be looked at".to_owned()));
+pub(crate) async fn stats(at: &Server, policy: &SessionPolicy, clock: &Clock) -> Result<SessionStats, Stop> {
+    let mut session = Session::open(at).await?;
+    let mut again = 1;
+    let stats = loop {
+        let (ground, findings) = inspect::inspect(&mut session, policy, clock).await?;
+        let Some(ground) = ground else {
+            first_problem(&findings)?;
+            return Err(Stop::Failed("the table cannot be looked at".to_owned()));
+        };
+        if let Some(why) = ground.leaves.iter().find_map(|leaf| leaf.hidden.clone()) {
+            return Err(Stop::Failed(why));
+        }
+        match count::stats(&mut session, policy, &ground).await {
+            Err(Stop::Missing(_)) if again < LOOKS => again += 1,
+            done => break done?,
+        }
     };
-    let stats = count::stats(&mut session, policy, &ground).await?;
     session.close().await;
     Ok(stats)
 }
 
-pub(crate) async fn check(
-    options: &PgConnectOptions,
-    policy: &SessionPolicy,
-    clock: &Clock,
-) -> Result<Vec<Finding>, Stop> {
-    let mut session = Session::open(options).await?;
+pub(crate) async fn check(at: &Server, policy: &SessionPolicy, clock: &Clock) -> Result<Vec<Finding>, Stop> {
+    let mut session = Session::open(at).await?;
     let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
     session.close().await;
     Ok(findings)
@@ -143,12 +213,12 @@ pub(crate) async fn check(
 
 /// Hands on what the operator's own query answers.
 pub(crate) async fn references(
-    options: &PgConnectOptions,
+    at: &Server,
     policy: &SessionPolicy,
     query: &Sql,
     each: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<(), Stop> {
-    let mut session = Session::open(options).await?;
+    let mut session = Session::open(at).await?;
     let limits = Limits { lock: policy.lock_timeout, statement: Some(policy.statement_timeout.unwrap_or(QUERY)) };
     session.each(&Frame::look_up(limits), statement(query.statement()), each).await?;
     session.close().await;

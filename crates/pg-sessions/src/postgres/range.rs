@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::apart;
 use super::batch::{Batches, Next};
-use super::inspect::Leaf;
+use super::inspect::{Leaf, Steering};
 use super::left::Left;
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
@@ -20,16 +20,15 @@ pub(super) async fn run(
     leaf: &Leaf,
     part: Range<u64>,
 ) -> Result<(), Stop> {
-    let plain = leaf.statements.range.statement();
     let mut pacer = batches.pages(rows_per_page(leaf, pages(leaf, batches.block_bytes())));
     let mut left = Left::default();
     let mut page = part.start;
     while page < part.end {
         let end = (page + u64::from(pacer.size())).min(part.end);
-        let bound = statement(plain.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
-        match batches.hasty(session, bound, &mut pacer).await? {
+        match batches.range(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(_) => {
-                if Left::possible(leaf) {
+                // Where rows are picked first, those that somebody has locked were passed by.
+                if Left::possible(leaf) || leaf.steering == Steering::Picking {
                     batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 }
                 page = end;
@@ -68,12 +67,10 @@ async fn around_locks(
     page: u64,
     end: u64,
 ) -> Result<(), Stop> {
-    let around = leaf.statements.range_around_locks.statement();
     let mut pacer = batches.whole_range();
     loop {
         let size = pacer.size();
-        let bound = statement(around.clone()).bind(batches.idle_seconds()).bind(tid(page)).bind(tid(end));
-        match batches.around(session, bound.bind(i64::from(size)), &mut pacer).await? {
+        match batches.around(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(done) => {
                 let picked = done.picked.unwrap_or_default();
                 if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) {

@@ -8,15 +8,13 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection as _, PgConnection, Postgres, SqlStr};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
 
 use super::fault::Fault;
-use crate::table::Sql;
-
-/// How long connecting may take: names, TCP, TLS and the password together.
-pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+use crate::table::{Part, Sql};
+use crate::url::Server;
 
 /// What a statement may take on our side beyond what the server allows it.
 const SLACK: Duration = Duration::from_secs(5);
@@ -24,8 +22,12 @@ const SLACK: Duration = Duration::from_secs(5);
 /// A batch: READ COMMITTED whatever the role's default, nothing to wait for long, no notices (a trigger's may name a
 /// session), and no locks kept when we are stopped in the middle. The role's own `search_path` stays, because triggers of
 /// the application may name tables without a schema; our own statements name the schema of everything.
+///
+/// JIT is off: a planner switch makes a plan that cannot do without the method look as expensive as 1e10, and then even
+/// a statement of two rows is compiled first, for a tenth of a second, each time.
 const BEGIN: &str = "\
 begin isolation level read committed; \
+set local jit = off; \
 set local client_min_messages = error; \
 set local idle_in_transaction_session_timeout = 15000; \
 set local lock_timeout = {lock}; \
@@ -39,20 +41,39 @@ set local search_path = pg_catalog, pg_temp; \
 set local client_min_messages = error; \
 set local idle_in_transaction_session_timeout = 15000; \
 set local lock_timeout = {lock}; \
-set local statement_timeout = {statement}";
+set local statement_timeout = {statement}{planner}";
 
 /// The same under the role's own `search_path`.
 const BEGIN_LOOK_UP: &str = "\
 begin isolation level repeatable read read only; \
+set local jit = off; \
 set local client_min_messages = error; \
 set local lock_timeout = {lock}; \
 set local statement_timeout = {statement}";
+
+/// Servers older than PostgreSQL 11 have no such setting.
+const WITHOUT_JIT: &str = "; set local jit = off";
+
+/// Takes every planner switch back, to what the role, the database or the server has set.
+const UNSTEERED: &str = "\
+set local enable_seqscan to default; set local enable_sort to default; set local enable_indexscan to default; \
+set local enable_indexonlyscan to default; set local enable_bitmapscan to default";
 
 /// How a transaction begins, and how long a statement in it may take.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     begin: Sql,
+    path: Path,
     deadline: Option<Duration>,
+}
+
+/// Where names without a schema are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// Where the role, the database or the URL says.
+    Own,
+    /// In PostgreSQL's own schema.
+    Fixed,
 }
 
 /// The limits of a transaction.
@@ -66,24 +87,29 @@ pub(super) struct Limits {
 impl Frame {
     /// For a batch that deletes. `planner` holds more `; set local …`.
     pub(super) fn batch(limits: Limits, planner: &'static str) -> Self {
-        Self::new(BEGIN, limits, planner)
+        Self::new(BEGIN, limits, planner, Path::Own)
     }
 
     /// For looking at names, counts and estimates.
     pub(super) fn look(limits: Limits) -> Self {
-        Self::new(BEGIN_READ_ONLY, limits, "")
+        Self::new(BEGIN_READ_ONLY, limits, WITHOUT_JIT, Path::Fixed)
+    }
+
+    /// For the first look, when the server's version is not known yet.
+    pub(super) fn first_look(limits: Limits) -> Self {
+        Self::new(BEGIN_READ_ONLY, limits, "", Path::Fixed)
     }
 
     /// For finding out which table a name without a schema means: under the role's own `search_path`.
     pub(super) fn look_up(limits: Limits) -> Self {
-        Self::new(BEGIN_LOOK_UP, limits, "")
+        Self::new(BEGIN_LOOK_UP, limits, "", Path::Own)
     }
 
-    fn new(template: &'static str, limits: Limits, planner: &'static str) -> Self {
+    fn new(template: &'static str, limits: Limits, planner: &'static str, path: Path) -> Self {
         let (lock, statement) = (millis(Some(limits.lock)), millis(limits.statement));
         let planner = Sql::new(planner, &[]);
         let begin = Sql::new(template, &[("lock", &lock), ("statement", &statement), ("planner", &planner)]);
-        Self { begin, deadline: limits.statement.map(|limit| limit.saturating_add(SLACK)) }
+        Self { begin, path, deadline: limits.statement.map(|limit| limit.saturating_add(SLACK)) }
     }
 }
 
@@ -93,7 +119,12 @@ fn millis(limit: Option<Duration>) -> u64 {
 }
 
 /// A connection. It closes when it is dropped; an open transaction is then rolled back by the server.
-pub(super) struct Session(PgConnection);
+pub(super) struct Session {
+    connection: PgConnection,
+    /// What puts the URL's schema on the path of a transaction. `set local`, as everything: a pooler refuses a parameter
+    /// of the start that it does not know.
+    schema: Sql,
+}
 
 /// A statement with its values.
 pub(super) type Bound = Query<'static, Postgres, PgArguments>;
@@ -104,30 +135,61 @@ pub(super) fn statement(sql: SqlStr) -> Bound {
 }
 
 impl Session {
-    pub(super) async fn open(options: &PgConnectOptions) -> Result<Self, Fault> {
-        match tokio::time::timeout(CONNECT_DEADLINE, PgConnection::connect_with(options)).await {
-            Ok(connection) => Ok(Self(connection?)),
-            Err(_) => Err(Fault::Away(format!("no answer within {} s", CONNECT_DEADLINE.as_secs()))),
+    pub(super) async fn open(server: &Server) -> Result<Self, Fault> {
+        let schema = match &server.schema {
+            Some(schema) => Sql::new("; set local search_path = {schema}", &[("schema", schema)]),
+            None => Sql::EMPTY,
+        };
+        match tokio::time::timeout(server.patience, PgConnection::connect_with(&server.options)).await {
+            Ok(connection) => Ok(Self { connection: connection?, schema }),
+            Err(_) => Err(Fault::Away(format!("no answer within {} s", server.patience.as_secs()))),
         }
     }
 
-    /// One transaction, one statement, one batch. With a key it runs only when no other node is at it. The rows are
+    /// How a transaction begins on this connection.
+    fn begin(&self, frame: &Frame) -> SqlStr {
+        match frame.path {
+            Path::Own => Sql::joined([&frame.begin as &dyn Part, &self.schema], "").statement(),
+            Path::Fixed => frame.begin.statement(),
+        }
+    }
+
+    /// One transaction, one `DELETE`, one batch. With a key it runs only when no other node is at it. The rows are
     /// only handed out after the commit was acknowledged: what is not acknowledged counts as not done.
-    pub(super) async fn batch(&mut self, frame: &Frame, key: i64, bound: Bound, kind: Kind) -> Result<Done, Fault> {
-        within(frame.deadline, async {
-            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+    pub(super) async fn batch(&mut self, frame: &Frame, key: i64, work: Work) -> Result<Done, Fault> {
+        let deadline = match work {
+            Work::Plain(_) | Work::Picked(_) => frame.deadline,
+            Work::Apart { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
+        };
+        let begin = self.begin(frame);
+        within(deadline, async {
+            let mut transaction = self.connection.begin_with(begin).await?;
             let lock = statement(SqlStr::from_static("select pg_catalog.pg_try_advisory_xact_lock($1)")).bind(key);
             if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
                 transaction.rollback().await?;
                 return Err(Fault::AnotherNode);
             }
-            let done = match kind {
-                Kind::Plain => {
+            let done = match work {
+                Work::Plain(bound) => {
                     Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), picked: None, mark: None }
                 }
-                Kind::Picked => {
+                Work::Picked(bound) => {
                     let row = bound.fetch_one(&mut *transaction).await?;
                     Done { picked: Some(count(&row, 0)?), gone: count(&row, 1)?, mark: cell(&row, 2)? }
+                }
+                Work::Apart { pick, delete, idle } => {
+                    let rows = pick.fetch_all(&mut *transaction).await?;
+                    let places = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
+                    let mark = rows.last().map(|row| cell(row, 1)).transpose()?.flatten();
+                    let picked = places.len() as u64;
+                    let gone = if places.is_empty() {
+                        0
+                    } else {
+                        transaction.execute(SqlStr::from_static(UNSTEERED)).await?;
+                        let delete = statement(delete.statement()).bind(idle).bind(places);
+                        delete.execute(&mut *transaction).await?.rows_affected()
+                    };
+                    Done { picked: Some(picked), gone, mark }
                 }
             };
             transaction.commit().await?;
@@ -138,8 +200,9 @@ impl Session {
 
     /// Some statements in one transaction that is rolled back, with a row from each.
     pub(super) async fn look(&mut self, frame: &Frame, statements: Vec<Bound>) -> Result<Vec<Vec<PgRow>>, Fault> {
+        let begin = self.begin(frame);
         within(frame.deadline, async {
-            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut transaction = self.connection.begin_with(begin).await?;
             let mut answers = Vec::with_capacity(statements.len());
             for bound in statements {
                 answers.push(bound.fetch_all(&mut *transaction).await?);
@@ -157,8 +220,9 @@ impl Session {
         bound: Bound,
         each: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), Fault> {
+        let begin = self.begin(frame);
         within(frame.deadline, async {
-            let mut transaction = self.0.begin_with(frame.begin.statement()).await?;
+            let mut transaction = self.connection.begin_with(begin).await?;
             let mut rows = bound.fetch(&mut *transaction);
             while let Some(row) = rows.try_next().await? {
                 if let Some(name) = text(&row)? {
@@ -184,17 +248,21 @@ impl Session {
 
     /// Says goodbye, without waiting for long.
     pub(super) async fn close(self) {
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.0.close()).await;
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
     }
 }
 
-/// How a batch tells what it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// By the number of rows that it affected.
-    Plain,
-    /// By a row: how many were picked, how many are gone, and the newest stamp of those picked.
-    Picked,
+/// What a batch executes, and how it tells what it did.
+pub(super) enum Work {
+    /// One statement; the number of rows that it affected.
+    Plain(Bound),
+    /// One statement; a row with how many were picked, how many are gone, and the newest stamp of those picked.
+    Picked(Bound),
+    /// First `pick` locks rows and answers their places and stamps, under the planner switches that the transaction
+    /// began with. Then `delete` removes those rows with the switches taken back, because what it sets in motion
+    /// (triggers, foreign keys that act) is planned under them as well. Where nothing is picked nothing is deleted, so
+    /// that no trigger of the statement fires for nothing.
+    Apart { pick: Bound, delete: Sql, idle: f64 },
 }
 
 /// What a batch came to.

@@ -35,6 +35,16 @@ const LOCAL_FUTURE: &str = "\
 /// A row that a foreign key without an action refers to cannot go; it is passed by.
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 
+/// Whether a partition or child still belongs to the policy's table. One that was detached in mid-sweep belongs to
+/// whoever detached it; one that was dropped and made anew under the same name is another table. Asked once a statement,
+/// after the statement has its lock on the partition, so nothing can be detached between the answer and the `DELETE`.
+const MEMBER: &str = " \
+and exists (with recursive up as (
+    select {leaf}::pg_catalog.oid as relid
+    union
+    select i.inhparent from pg_catalog.pg_inherits i join up on i.inhrelid operator(pg_catalog.=) up.relid)
+  select 1 from up where up.relid operator(pg_catalog.=) {root}::pg_catalog.oid)";
+
 /// As the foreign key itself compares: its operator, on the types that the operator is for, and our column's collation.
 const SAME_KEY: &str = "t.{ours}{our_cast} operator({schema}.{operator}) r.{theirs}{their_cast}{collate}";
 
@@ -63,6 +73,14 @@ select t.ctid::pg_catalog.text from only {table} as t
 where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
   and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
 order by t.{activity} limit $3";
+
+/// The same rows, locked, with their stamps, for a `DELETE` of their places that follows in the same transaction.
+const DRIP_PICK: &str = "\
+select t.ctid::pg_catalog.text, pg_catalog.to_json(t.{activity}) operator(pg_catalog.#>>) '{}' from only {table} as t
+where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
+  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
+order by t.{activity} limit $3
+for update of t skip locked";
 
 /// All of a range of pages. `$2` first, `$3` end, as text. Waits for locked rows, so it runs under a short
 /// `lock_timeout`.
@@ -93,6 +111,14 @@ gone as (
   returning {returned}){archived}
 select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
 
+/// The same rows, locked, for a `DELETE` of their places that follows in the same transaction.
+const RANGE_PICK: &str = "\
+select t.ctid::pg_catalog.text, null::pg_catalog.text from only {table} as t
+where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
+  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
+limit $4
+for update of t skip locked";
+
 /// What is due in a range of pages. `$4` rows at most, `$5` rows to pass by.
 const RANGE_TIDS: &str = "\
 select t.ctid::pg_catalog.text from only {table} as t
@@ -112,6 +138,18 @@ gone as (
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
 select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
+
+/// Rows that were picked in the same transaction, by their places, `$2`.
+const PLACES: &str = "\
+delete from only {table} as t
+where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}";
+
+const PLACES_ARCHIVED: &str = "\
+with gone as (
+  delete from only {table} as t
+  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+  returning {returned})
+insert into {archive} ({columns}) select {columns} from gone";
 
 const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {columns} from gone)";
 
@@ -161,6 +199,8 @@ pub(super) struct Shape<'a> {
     pub(super) zone: Option<&'a Zone>,
     pub(super) references: &'a [Reference],
     pub(super) archive: Option<&'a Archive>,
+    /// The catalog's numbers of a partition or child, and of the policy's own table.
+    pub(super) member: Option<(u64, u64)>,
 }
 
 /// A foreign key of another table that points here and keeps rows from going.
@@ -196,6 +236,9 @@ pub(super) struct Statements {
     pub(super) drip: Sql,
     pub(super) range: Sql,
     pub(super) range_around_locks: Sql,
+    pub(super) drip_pick: Sql,
+    pub(super) range_pick: Sql,
+    pub(super) places: Sql,
     pub(super) drip_tids: Sql,
     pub(super) range_tids: Sql,
     pub(super) listed: Sql,
@@ -224,8 +267,10 @@ impl Statements {
         let nowhere = Sql::EMPTY;
         let archive: &dyn Part = shape.archive.map_or(&nowhere, |archive| &archive.table);
 
-        let in_range = Sql::new(IN_RANGE, &[]);
-        let fill_in = |template, age: &Sql, range: &Sql| {
+        let member = shape.member();
+        let all_spared = Sql::joined([&spared as &dyn Part, &member], "");
+        let in_range = Sql::joined([&Sql::new(IN_RANGE, &[]) as &dyn Part, &member], "");
+        let fill_in = |template, age: &Sql, spared: &Sql, range: &Sql| {
             Sql::new(
                 template,
                 &[
@@ -235,7 +280,7 @@ impl Statements {
                     ("future", &future),
                     ("zoned", &zoned),
                     ("type", &column_type),
-                    ("spared", &spared),
+                    ("spared", spared),
                     ("returned", &returned),
                     ("columns", &columns),
                     ("archive", archive),
@@ -244,20 +289,25 @@ impl Statements {
                 ],
             )
         };
-        let fill = |template, age: &Sql| fill_in(template, age, &nowhere);
+        let fill = |template, age: &Sql| fill_in(template, age, &all_spared, &nowhere);
+        // Here what is spared is told apart from what is none of ours.
+        let look = |template, age: &Sql, range: &Sql| fill_in(template, age, &spared, range);
         Self {
             drip: fill(DRIP, &age),
             range: fill(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, &age),
             range_around_locks: fill(RANGE_AROUND_LOCKS, &age),
+            drip_pick: fill(DRIP_PICK, &age),
+            range_pick: fill(RANGE_PICK, &age),
+            places: fill(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, &age),
             drip_tids: fill(DRIP_TIDS, &age),
             range_tids: fill(RANGE_TIDS, &age),
             listed: fill(LISTED, &age),
             estimate: fill(ESTIMATE, &age),
-            count: fill(COUNT, &age),
-            left: fill(LEFT, &age_at_start),
-            left_unlocked: fill(LEFT_UNLOCKED, &age_at_start),
-            left_in_range: fill_in(LEFT, &age_at_start, &in_range),
-            left_unlocked_in_range: fill_in(LEFT_UNLOCKED, &age_at_start, &in_range),
+            count: look(COUNT, &age, &nowhere),
+            left: look(LEFT, &age_at_start, &member),
+            left_unlocked: look(LEFT_UNLOCKED, &age_at_start, &member),
+            left_in_range: look(LEFT, &age_at_start, &in_range),
+            left_unlocked_in_range: look(LEFT_UNLOCKED, &age_at_start, &in_range),
             ends: fill(ENDS, &age),
             next: fill(NEXT, &age),
         }
@@ -288,6 +338,13 @@ impl Shape<'_> {
             })
             .collect();
         Sql::joined(referred.iter().map(|referred| referred as &dyn Part), "")
+    }
+
+    fn member(&self) -> Sql {
+        match &self.member {
+            Some((leaf, root)) => Sql::new(MEMBER, &[("leaf", leaf), ("root", root)]),
+            None => Sql::EMPTY,
+        }
     }
 
     /// The list of columns, and the piece that fills the archive.

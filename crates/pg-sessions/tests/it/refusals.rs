@@ -292,16 +292,20 @@ async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
     }
 }
 
-/// A trigger of the statement fires without any row, too.
+/// A trigger of the statement would fire without any row, too. So rows are picked first, and where there are none nothing
+/// is deleted; where a foreign key keeps rows, one statement does both.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_refuses_when_nothing_is_due_ends_the_run() {
+async fn a_trigger_that_refuses_is_not_asked_when_nothing_is_due() {
     let db = Db::shared().with_sessions(0, 5);
     db.sql(
         "create function refuse() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
          create trigger refuse before delete on tutor_sessions for each statement execute function refuse()",
     );
+    for way in [Way::Drip, Way::Sweep] {
+        assert_eq!(apply_by(way, &db.policy()).await.status, PolicyStatus::Ok, "{way:?}");
+    }
+    db.sql("create table answers (session varchar(36) references tutor_sessions); create index on answers (session)");
     assert_failed(&apply_by(Way::Drip, &db.policy()).await, "refused by the database (SQLSTATE P0001)");
-    assert_eq!(apply_by(Way::Sweep, &db.policy()).await.status, PolicyStatus::Ok);
 }
 
 /// The application's triggers and the role's own path belong together; what a stranger put on that path is never used.
@@ -426,6 +430,142 @@ async fn rows_that_row_security_keeps_are_counted_as_failed() {
         assert_eq!((report.errors_total, db.rows()), (199, 205), "{way:?}");
         let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
         assert!(findings.iter().any(|finding| finding.sentence.contains("row security applies")));
+    }
+}
+
+/// A role that row security keeps from every row: for whatever reason, it looks like an empty table.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_row_security_hides_altogether_are_no_empty_table() {
+    for (what, policies) in [
+        ("no policy", ""),
+        ("one for somebody else", "create policy s on tutor_sessions to pg_monitor using (true);"),
+        ("one that only restricts", "create policy s on tutor_sessions as restrictive using (true);"),
+        ("one for writing", "create policy s on tutor_sessions for insert with check (true);"),
+        ("one for deleting", "create policy s on tutor_sessions for delete using (true);"),
+    ] {
+        let db = Db::shared().with_sessions(30, 5);
+        let role = format!("hidden_{}", db.name);
+        db.sql(&format!(
+            "create role {role} login; grant select, update, delete on tutor_sessions to {role};
+             alter table tutor_sessions enable row level security; {policies}"
+        ));
+        let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
+        let said = "row security hides all rows of public.tutor_sessions from this role: no policy lets it see any";
+        for report in [apply_by(Way::Drip, &policy).await, apply_by(Way::Sweep, &policy).await, plan(&policy).await] {
+            assert_eq!((report.status, report.errors_total), (PolicyStatus::Partial, 1), "{what}: {report:?}");
+            assert_eq!((&*report.errors[0].path, &*report.errors[0].error), ("public.tutor_sessions", said), "{what}");
+        }
+        assert_eq!(db.rows(), 35, "{what}");
+        let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap_err();
+        assert!(stats.to_string().contains(said), "{what}: {stats}");
+        let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+        let finding = findings.iter().find(|finding| finding.severity == Severity::Warning).unwrap();
+        assert_eq!(finding.sentence, said, "{what}");
+
+        // What is said to help does.
+        db.sql(finding.statement.as_deref().unwrap());
+        let report = apply(&policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 30), "{what}: {report:?}");
+        assert_eq!(db.rows(), 5, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_of_row_security_for_the_role_are_a_filter_and_check_says_so() {
+    for (what, policies, owner) in [
+        ("for everybody", "create policy s on tutor_sessions using (session_id <> 'e1');", false),
+        ("for a group of the role", "create policy s on tutor_sessions to {group} using (session_id <> 'e1');", false),
+        ("forced on the owner", "create policy s on tutor_sessions using (session_id <> 'e1');", true),
+    ] {
+        let db = Db::shared().with_sessions(30, 5);
+        let (role, group) = (format!("member_{}", db.name), format!("group_{}", db.name));
+        db.sql(&format!(
+            "create role {group}; create role {role} login in role {group};
+             grant select, update, delete on tutor_sessions to {role};
+             alter table tutor_sessions enable row level security; {}",
+            policies.replace("{group}", &group)
+        ));
+        let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
+        if owner {
+            db.sql(&format!(
+                "alter table tutor_sessions owner to {role}; alter table tutor_sessions force row level security"
+            ));
+        }
+        let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+        let filter =
+            "row security applies on public.tutor_sessions: its policies are a filter, and rows that they hide stay";
+        assert!(findings.iter().any(|finding| finding.sentence == filter), "{what}: {findings:?}");
+        let report = apply(&policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 29), "{what}: {report:?}");
+        assert_eq!(db.rows(), 6, "{what}");
+    }
+    // The owner is exempt where nothing is forced.
+    let db = Db::shared().with_sessions(3, 0);
+    let role = format!("owner_{}", db.name);
+    db.sql(&format!(
+        "create role {role} login; alter table tutor_sessions owner to {role}; alter table tutor_sessions enable row level security"
+    ));
+    let report = apply(&crate::support::policy(&db.server.url_as(&role, &db.name))).await;
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 3), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_may_be_seen_and_not_deleted_are_counted_and_check_names_what_is_missing() {
+    let db = Db::shared().with_sessions(30, 5);
+    let role = format!("reading_{}", db.name);
+    db.sql(&format!(
+        "create role {role} login; grant select, update, delete on tutor_sessions to {role};
+         alter table tutor_sessions enable row level security; create policy s on tutor_sessions for select using (true)"
+    ));
+    let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
+    let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+    let said = "row security applies on public.tutor_sessions, and no policy lets the role update or delete its rows; they stay";
+    assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
+    for way in [Way::Drip, Way::Sweep] {
+        let report = apply_by(way, &policy).await;
+        assert_eq!((report.status, report.errors_total), (PolicyStatus::Partial, 30), "{way:?}: {report:?}");
+    }
+}
+
+/// Partitions are swept by themselves, and the table's policies are not asked there.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_security_of_a_table_is_not_evaded_by_its_partitions() {
+    let db = Db::shared();
+    let role = format!("tenant_{}", db.name);
+    db.sql(&format!(
+        "create table tutor_sessions (session_id text, last_activity timestamptz not null) partition by hash (session_id);
+         create table p0 partition of tutor_sessions for values with (modulus 1, remainder 0);
+         insert into tutor_sessions select 'e' || n, now() - interval '3 hours' from generate_series(1, 20) n;
+         create role {role} login; grant select, update, delete on tutor_sessions, p0 to {role};
+         alter table tutor_sessions enable row level security;
+         create policy mine on tutor_sessions using (session_id = 'e1')"
+    ));
+    let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
+    for report in [apply_by(Way::Drip, &policy).await, apply_by(Way::Sweep, &policy).await] {
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{report:?}");
+        assert!(report.errors[0].error.contains("and not on its partition public.p0"), "{report:?}");
+    }
+    db.sql("alter table p0 enable row level security; create policy mine on p0 using (session_id = 'e1')");
+    let report = apply(&policy).await;
+    assert_eq!((report.status, report.counts.removed, db.rows()), (PolicyStatus::Ok, 1, 19), "{report:?}");
+}
+
+/// The key sees rows that the role does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_key_refuses_are_named_by_the_key() {
+    for way in [Way::Drip, Way::Sweep] {
+        let db = Db::shared().with_sessions(30, 5);
+        let role = format!("keyed_{}", db.name);
+        db.sql(&format!(
+            "create table answers (session varchar(36) references tutor_sessions on delete restrict);
+             create index on answers (session); insert into answers values ('e7'), ('e8');
+             create role {role} login; grant select, update, delete on tutor_sessions to {role};
+             grant select on answers to {role}; alter table answers enable row level security"
+        ));
+        let report = apply_by(way, &crate::support::policy(&db.server.url_as(&role, &db.name))).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 28), "{way:?}: {report:?}");
+        assert_eq!((report.errors_total, db.rows()), (2, 7), "{way:?}: {report:?}");
+        assert!(report.errors[0].error.contains("constraint answers_session_fkey of answers"), "{way:?}: {report:?}");
     }
 }
 

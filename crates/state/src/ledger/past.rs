@@ -1,4 +1,5 @@
-//! The history as it is looked at: a page of it, and its course over time. Reads indexes, never a report.
+//! The history as it is looked at: a page of it, and its course over time. Reads indexes, and a report only of a run
+//! that skipped a policy, to tell what was in the way from what is not there.
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Trigger};
@@ -20,7 +21,10 @@ macro_rules! page {
         concat!(
             "select id, started_by, started_at, finished_at, runs.status, runs.due, runs.removed, quarantined, \
              runs.bytes_freed, errors, (select json_group_array(p.policy) from run_policies p \
-             where p.sequence = runs.sequence) from ",
+             where p.sequence = runs.sequence), case when exists (select 1 from run_policies p \
+             where p.sequence = runs.sequence and p.status = 'skipped') and json_valid(report) then \
+             (select json_group_array(value ->> 'name') from json_each(report, '$.policies') \
+             where value ->> 'skipped' in ('locked', 'database_away', 'busy', 'another_node', 'root_locked')) end from ",
             $from,
             " where ",
             $where,
@@ -143,7 +147,6 @@ fn looked_at_everything(trigger: Trigger, policy: &PolicyReport) -> bool {
 
 impl Ledger {
     pub(crate) fn page_of_runs(&mut self, query: &RunsQuery) -> Vec<RunSummary> {
-        type Row = (String, String, String, String, String, i64, i64, i64, i64, i64, String);
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
         let statement = match (&query.policy, query.status) {
             (None, None) => PAGE,
@@ -151,7 +154,7 @@ impl Ledger {
             (Some(_), None) => PAGE_OF_POLICY,
             (Some(_), Some(_)) => PAGE_OF_BOTH,
         };
-        let rows: Option<Vec<Row>> = self.run(&async |connection| {
+        let rows: Option<Vec<PageRow>> = self.run(&async |connection| {
             let before = match &query.before {
                 None => i64::MAX,
                 Some(id) => sqlx::query_scalar(CURSOR).bind(id).fetch_one(&mut *connection).await?,
@@ -200,21 +203,13 @@ impl Ledger {
     }
 }
 
-fn of_page(
-    (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors, policies): (
-        String,
-        String,
-        String,
-        String,
-        String,
-        i64,
-        i64,
-        i64,
-        i64,
-        i64,
-        String,
-    ),
-) -> Option<RunSummary> {
-    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors);
-    Some(RunSummary { policies: serde_json::from_str(&policies).unwrap_or_default(), ..summary(row)? })
+/// A [`Row`] and the names of policies, as JSON.
+type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, String, Option<String>);
+
+fn of_page(page: PageRow) -> Option<RunSummary> {
+    let (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, policies, skipped) =
+        page;
+    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors);
+    let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
+    Some(RunSummary { policies: names(&policies), skipped: names(&skipped.unwrap_or_default()), ..summary(row)? })
 }

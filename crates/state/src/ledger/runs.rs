@@ -59,6 +59,9 @@ pub struct RunSummary {
     pub errors: u64,
     /// The policies that had a part in it, by name.
     pub policies: Vec<String>,
+    /// Those of them that something was in the way of: a lock, another node, a database that was away.
+    #[serde(default)]
+    pub skipped: Vec<String>,
 }
 
 /// When a policy last ran.
@@ -160,6 +163,7 @@ pub(super) fn summary(
         bytes_freed: unsigned(bytes_freed),
         errors: unsigned(errors),
         policies: Vec::new(),
+        skipped: Vec::new(),
     })
 }
 

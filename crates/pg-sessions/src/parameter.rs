@@ -1,0 +1,220 @@
+//! What each parameter of a database URL means here: it is followed, it has no bearing, or the URL is refused by the
+//! parameter's name. None is passed over in silence: `?schema=tenant1` or `?service=replica` leads the application to
+//! another table or server, and whoever ignores it cleans the wrong one.
+//!
+//! The variables of libpq are parameters too, where the URL does not say otherwise. Nothing here quotes a value.
+
+/// What a parameter is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// It is followed.
+    Followed,
+    /// It names the schema of tables that are named without one: as it is written, or as SQL would read it.
+    Schema(Spelling),
+    /// It steers the application's own driver, its pool or its socket, and says nothing about which rows there are.
+    NoBearing,
+    /// These values mean what is done anyway; every other one is refused.
+    Only(&'static [&'static str]),
+    /// It cannot be followed; the text says what to do instead.
+    Refused(&'static str),
+}
+
+/// How a schema is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Case and all, as Prisma does.
+    Exact,
+    /// A search path of SQL: only a single name that SQL does not fold is taken.
+    Path,
+}
+
+use Meaning::{Followed, NoBearing, Only, Refused, Schema};
+
+const OWN_URL: &str = "give cleanup a url of its own without it";
+const SERVICE: &str = "write the host, the database and the user into the url";
+const NO_GSS: &str = "encryption and authentication by Kerberos are not supported";
+const OFF: &[&str] = &["", "0", "false", "off", "no"];
+
+/// Every parameter of libpq (to version 18), its variable, and what it means here. An empty variable is none.
+pub(crate) const LIBPQ: &[(&str, &str, Meaning)] = &[
+    ("host", "PGHOST", Followed),
+    ("hostaddr", "PGHOSTADDR", Followed),
+    ("port", "PGPORT", Followed),
+    ("dbname", "PGDATABASE", Followed),
+    ("user", "PGUSER", Followed),
+    ("password", "PGPASSWORD", Followed),
+    ("passfile", "", Refused("set the variable PGPASSFILE instead, which is followed")),
+    ("options", "PGOPTIONS", Followed),
+    ("application_name", "PGAPPNAME", Followed),
+    ("fallback_application_name", "", NoBearing),
+    ("connect_timeout", "PGCONNECT_TIMEOUT", Followed),
+    ("client_encoding", "PGCLIENTENCODING", NoBearing),
+    ("service", "PGSERVICE", Refused(SERVICE)),
+    ("servicefile", "", Refused(SERVICE)),
+    ("sslmode", "PGSSLMODE", Followed),
+    ("sslrootcert", "PGSSLROOTCERT", Followed),
+    ("sslcert", "PGSSLCERT", Followed),
+    ("sslkey", "PGSSLKEY", Followed),
+    ("requiressl", "PGREQUIRESSL", Only(OFF)),
+    ("sslnegotiation", "PGSSLNEGOTIATION", Only(&["", "postgres"])),
+    ("sslcompression", "PGSSLCOMPRESSION", Only(OFF)),
+    ("sslcertmode", "PGSSLCERTMODE", Only(&["", "allow"])),
+    ("sslpassword", "", Refused("give sslkey a key without a password")),
+    ("sslcrl", "PGSSLCRL", Refused("certificates are not looked up in lists of revoked ones")),
+    ("sslcrldir", "PGSSLCRLDIR", Refused("certificates are not looked up in lists of revoked ones")),
+    ("sslsni", "PGSSLSNI", Only(&["", "1"])),
+    ("sslkeylogfile", "", Refused("keys of connections are never written down")),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Only(&["", "TLSv1", "TLSv1.1", "TLSv1.2"])),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Only(&["", "TLSv1.3"])),
+    ("min_protocol_version", "PGMINPROTOCOLVERSION", Only(&["", "3.0"])),
+    ("max_protocol_version", "PGMAXPROTOCOLVERSION", NoBearing),
+    ("channel_binding", "PGCHANNELBINDING", Only(&["", "prefer", "disable"])),
+    ("require_auth", "PGREQUIREAUTH", Refused("the way of authentication cannot be demanded; use sslmode=verify-full")),
+    ("scram_client_key", "", Refused("give a password")),
+    ("scram_server_key", "", Refused("give a password")),
+    ("oauth_issuer", "", Refused("authentication by OAuth is not supported")),
+    ("oauth_client_id", "", Refused("authentication by OAuth is not supported")),
+    ("oauth_client_secret", "", Refused("authentication by OAuth is not supported")),
+    ("oauth_scope", "", Refused("authentication by OAuth is not supported")),
+    ("requirepeer", "PGREQUIREPEER", Refused("the server's user cannot be demanded")),
+    ("gssencmode", "PGGSSENCMODE", Only(&["", "disable", "prefer"])),
+    ("krbsrvname", "PGKRBSRVNAME", Refused(NO_GSS)),
+    ("gsslib", "PGGSSLIB", Refused(NO_GSS)),
+    ("gssdelegation", "PGGSSDELEGATION", Only(OFF)),
+    ("keepalives", "", NoBearing),
+    ("keepalives_idle", "", NoBearing),
+    ("keepalives_interval", "", NoBearing),
+    ("keepalives_count", "", NoBearing),
+    ("tcp_user_timeout", "", NoBearing),
+    ("replication", "", Only(OFF)),
+    // A standby and a read-only server are refused once they are reached.
+    ("target_session_attrs", "PGTARGETSESSIONATTRS", Only(&["", "any", "read-write", "primary"])),
+    ("load_balance_hosts", "PGLOADBALANCEHOSTS", NoBearing),
+    ("authtype", "", NoBearing),
+    ("tty", "", NoBearing),
+];
+
+/// What the drivers of applications add to URLs.
+const DRIVERS: &[(&str, Meaning)] = &[
+    // The spelling of asyncpg.
+    ("ssl", Followed),
+    ("schema", Schema(Spelling::Exact)),
+    ("search_path", Schema(Spelling::Path)),
+    ("schema_search_path", Schema(Spelling::Path)),
+    ("currentSchema", Schema(Spelling::Path)),
+    ("sslaccept", Refused("write sslmode=verify-full, or sslmode=require for any certificate")),
+    ("sslidentity", Refused("write sslcert and sslkey")),
+];
+
+/// Pools, caches and limits of applications' drivers (SQLAlchemy, asyncpg, Prisma, Rails, Ecto, pgx, node-postgres, sqlx).
+const NO_BEARING: &[&str] = &[
+    "adapter",
+    "async_fallback",
+    "binary_parameters",
+    "checkout_timeout",
+    "command_timeout",
+    "conn_health_checks",
+    "conn_max_age",
+    "connection_limit",
+    "connectionTimeoutMillis",
+    "default_query_exec_mode",
+    "description_cache_capacity",
+    "encoding",
+    "idle_in_transaction_session_timeout",
+    "idle_timeout",
+    "idleTimeoutMillis",
+    "lock_timeout",
+    "max",
+    "max_cacheable_statement_size",
+    "max_cached_statement_lifetime",
+    "max_connections",
+    "max_overflow",
+    "pgbouncer",
+    "pool",
+    "pool_health_check_period",
+    "pool_max_conn_idle_time",
+    "pool_max_conn_lifetime",
+    "pool_max_conn_lifetime_jitter",
+    "pool_max_conns",
+    "pool_min_conns",
+    "pool_pre_ping",
+    "pool_recycle",
+    "pool_size",
+    "pool_timeout",
+    "prepared_statement_cache_size",
+    "prepared_statement_name_func",
+    "prepared_statements",
+    "queue_interval",
+    "queue_target",
+    "reaping_frequency",
+    "socket_timeout",
+    "statement-cache-capacity",
+    "statement_cache_capacity",
+    "statement_cache_size",
+    "statement_timeout",
+    "timeout",
+    "timezone",
+    "TimeZone",
+    "uselibpqcompat",
+];
+
+/// What SQLite's drivers add to URLs.
+const SQLITE: &[(&str, Meaning)] = &[
+    ("mode", Only(&["", "rw", "rwc"])),
+    ("immutable", Only(OFF)),
+    ("nolock", Only(OFF)),
+    ("uri", Only(OFF)),
+    ("foreign_keys", Only(&["1", "true", "on", "yes"])),
+    ("_foreign_keys", Only(&["1", "true", "on", "yes"])),
+    ("_fk", Only(&["1", "true", "on", "yes"])),
+    ("vfs", Refused("only SQLite's own way to files is supported")),
+];
+
+const SQLITE_NO_BEARING: &[&str] = &[
+    "_busy_timeout",
+    "_journal",
+    "_journal_mode",
+    "_sync",
+    "_synchronous",
+    "_timeout",
+    "_txlock",
+    "adapter",
+    "busy_timeout",
+    "cache",
+    "cached_statements",
+    "check_same_thread",
+    "connection_limit",
+    "detect_types",
+    "encoding",
+    "isolation_level",
+    "journal_mode",
+    "max_connections",
+    "max_overflow",
+    "pool",
+    "pool_pre_ping",
+    "pool_recycle",
+    "pool_size",
+    "pool_timeout",
+    "socket_timeout",
+    "synchronous",
+    "timeout",
+];
+
+/// What a parameter of a PostgreSQL URL means; one that nobody has heard of is refused too.
+pub(crate) fn of_postgres(name: &str) -> Meaning {
+    let libpq = LIBPQ.iter().find(|(known, ..)| *known == name).map(|(_, _, meaning)| *meaning);
+    libpq.unwrap_or_else(|| meaning(name, DRIVERS, NO_BEARING))
+}
+
+/// What a parameter of a SQLite URL means.
+pub(crate) fn of_sqlite(name: &str) -> Meaning {
+    meaning(name, SQLITE, SQLITE_NO_BEARING)
+}
+
+fn meaning(name: &str, known: &[(&str, Meaning)], no_bearing: &[&str]) -> Meaning {
+    if no_bearing.contains(&name) {
+        return NoBearing;
+    }
+    let known = known.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning);
+    known.unwrap_or(Refused(OWN_URL))
+}
