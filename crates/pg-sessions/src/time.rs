@@ -114,7 +114,7 @@ impl Values {
         if !most(self.implausible()) {
             return None;
         }
-        let read = unit.map_or(String::new(), |unit| format!(", read as {},", unit.words()));
+        let read = unit.map_or_else(String::new, |unit| format!(", read as {},", unit.words()));
         let values = plural(self.known, "value");
         let count = self.implausible();
         let sentence = format!(

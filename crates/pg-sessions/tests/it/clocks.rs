@@ -130,7 +130,7 @@ async fn numbers_on_the_server_go_by_their_unit() {
             let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap();
             assert_eq!((stats.expired_rows, stats.implausible_rows), (60, 2), "{kind} {value}");
             let age = |moment: Option<Moment>| now().since(moment.unwrap()).unwrap().as_secs() / 60;
-            assert_eq!(age(stats.oldest), 180, "{kind} {value}");
+            assert!((179..=181).contains(&age(stats.oldest)), "{kind} {value} {stats:?}");
             let report = apply_by(way, &policy).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 60), "{kind} {value} {report:?}");
             assert_eq!(report.counts.kept.implausible, 2, "{kind} {value}");
@@ -238,7 +238,7 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
                 assert_eq!(plan(&policy).await.counts.due, 60, "{value}");
                 let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap();
                 let oldest = now().since(stats.oldest.unwrap()).unwrap().as_secs() / 60;
-                assert!((180..=181).contains(&oldest), "{value} {stats:?}");
+                assert!((179..=181).contains(&oldest), "{value} {stats:?}");
                 let report = apply_by(way, &policy).await;
                 assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 60), "{value} {report:?}");
                 assert!(left(&mut connection).await.iter().all(|id| id.starts_with('l')), "{value}");
