@@ -305,6 +305,8 @@ pub struct SessionPolicy {
     pub activity_column: String,
     /// The zone of an activity column that has none of its own.
     pub activity_time_zone: Option<String>,
+    /// How the activity column holds time; `None` is what its values are: timestamps, Unix seconds, ISO 8601.
+    pub time_format: Option<TimeFormat>,
     /// Rows in the first batch; the size then follows the observed latency.
     pub batch_size: u32,
     /// How long a statement waits for a lock before it backs off.
@@ -321,6 +323,37 @@ pub struct SessionPolicy {
     pub schedule: Option<Schedule>,
     /// Whether it runs at all.
     pub enabled: bool,
+}
+
+/// The key `time_format`: how a column holds time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// A timestamp of the database.
+    Timestamp,
+    /// A number: seconds since 1970.
+    Seconds,
+    /// A number: milliseconds since 1970.
+    Milliseconds,
+    /// A number: microseconds since 1970.
+    Microseconds,
+    /// A number: days since noon of 24 November 4714 BC, as SQLite's `julianday` counts them.
+    Julian,
+    /// Text such as `2026-01-02 03:04:05` or `2026-01-02T03:04:05.678+02:00`, in UTC where it names no offset.
+    Iso8601,
+}
+
+impl TimeFormat {
+    /// As the configuration writes it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Timestamp => "timestamp",
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+            Self::Microseconds => "microseconds",
+            Self::Julian => "julian",
+            Self::Iso8601 => "iso8601",
+        }
+    }
 }
 
 /// Where a session policy's rows are.

@@ -274,6 +274,8 @@ pub struct KeptCounts {
     pub referenced: u64,
     /// Stamped in the future.
     pub future: u64,
+    /// Rows whose activity is no plausible time: before 2000, or more than ten years ahead.
+    pub implausible: u64,
     /// Younger than `min_age`.
     pub settling: u64,
     /// Among the newest N.

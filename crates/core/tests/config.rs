@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cleanup_core::config::{Config, ConfigError, DEFAULT, Origin, Source, State};
-use cleanup_core::policy::{Archives, Database, Depth, EmptyDirs, Pace, Schedule, StampKind};
+use cleanup_core::policy::{Archives, Database, Depth, EmptyDirs, Pace, Schedule, StampKind, TimeFormat};
 use proptest::prelude::*;
 
 const FILES: &str = "[files.a]\nroot = \"out\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\n";
@@ -140,6 +140,7 @@ fn every_built_key_of_a_session_policy_has_its_effect() {
         id_column = "session_id"
         activity_column = "last_activity"
         activity_time_zone = "UTC"
+        time_format = "milliseconds"
         max_idle = "2h"
         batch_size = 20000
         lock_timeout = "50ms"
@@ -156,6 +157,7 @@ fn every_built_key_of_a_session_policy_has_its_effect() {
     assert_eq!(policy.table, "app.tutor_sessions");
     assert_eq!((policy.id_column.as_str(), policy.activity_column.as_str()), ("session_id", "last_activity"));
     assert_eq!(policy.activity_time_zone.as_deref(), Some("UTC"));
+    assert_eq!(policy.time_format, Some(TimeFormat::Milliseconds));
     assert_eq!(policy.rule.max_age.unwrap().get(), Duration::from_hours(2));
     assert_eq!(policy.batch_size, 20_000);
     assert_eq!(policy.lock_timeout, Duration::from_millis(50));
@@ -163,6 +165,17 @@ fn every_built_key_of_a_session_policy_has_its_effect() {
     assert_eq!(policy.pace, Pace::OffHours);
     assert_eq!(policy.archive_table.as_deref(), Some("old_sessions"));
     assert!(policy.enabled);
+}
+
+#[test]
+fn every_time_format_is_read_as_it_is_written() {
+    for format in ["timestamp", "seconds", "milliseconds", "microseconds", "julian", "iso8601"] {
+        let config = good(&format!(
+            "[sessions.s]\nurl = \"sqlite:///app.db\"\ntable = \"t\"\nid_column = \"id\"\nactivity_column = \"at\"\n\
+             max_idle = \"2h\"\ntime_format = \"{format}\"\n"
+        ));
+        assert_eq!(config.sessions[0].time_format.map(TimeFormat::key), Some(format));
+    }
 }
 
 #[test]

@@ -247,6 +247,7 @@ fn databases() {
             sessions("batch_size = 0"),
             sessions("lock_timeout = \"0s\""),
             sessions("activity_time_zone = \"+02:00\""),
+            sessions("time_format = \"milisecond\""),
         ],
     );
 }

@@ -28,7 +28,7 @@ pub struct PolicyStats {
     pub kind: PolicyKind,
     /// Whether it could be looked at.
     pub status: PolicyStatus,
-    /// Why not, when it could not.
+    /// Why not, when it could not; of sessions also what looks wrong: clocks that differ, rows without a plausible time.
     pub message: Option<String>,
     /// The numbers of a file policy that could be looked at.
     #[serde(flatten)]
@@ -123,6 +123,8 @@ pub struct SessionStats {
     pub total_rows: u64,
     /// Rows idle for longer than `max_idle`.
     pub expired_rows: u64,
+    /// Rows whose activity is no plausible time; they stay. Of a large table those that were come across.
+    pub implausible_rows: u64,
     /// Whether `total_rows` is the planner's estimate.
     pub estimated: bool,
     /// The longest idle row's last activity.

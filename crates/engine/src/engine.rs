@@ -164,7 +164,7 @@ impl Engine {
             Mode::Plan => None,
         };
         let reports = std::thread::scope(|scope| {
-            let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request.mode, at, watcher);
+            let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request, at, watcher);
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };

@@ -147,7 +147,7 @@ impl Engine {
                     let unknown = rows::referenced(policy, &self.config, &self.folder).err()?;
                     let severity = match &unknown {
                         Obstacle::Skipped { .. } => Severity::Warning,
-                        Obstacle::Failed(_) => Severity::Error,
+                        Obstacle::Held(_) | Obstacle::Failed(_) => Severity::Error,
                     };
                     finding(severity, unknown.to_string(), None)
                 }

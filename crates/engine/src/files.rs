@@ -218,7 +218,9 @@ pub(crate) enum Unready {
 impl Unready {
     fn report(self, name: &str) -> PolicyReport {
         match self {
-            Self::Held(why) => PolicyReport::held_back(name, PolicyKind::Files, why),
+            Self::Held(why) | Self::Unreferenced(Obstacle::Held(why)) => {
+                PolicyReport::held_back(name, PolicyKind::Files, why)
+            }
             Self::Unreferenced(Obstacle::Skipped { skip, message }) => {
                 PolicyReport::skipped(name, PolicyKind::Files, skip, message)
             }

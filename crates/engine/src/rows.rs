@@ -14,7 +14,7 @@ use cleanup_core::policy::{Effect, FilePolicy, References, SessionPolicy};
 use cleanup_core::reference::Referenced;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
-use cleanup_pg_sessions::{Obstacle, Severity as Found};
+use cleanup_pg_sessions::{Obstacle, Severity as Found, Wall};
 use futures_util::future::join_all;
 
 use crate::answer::{Finding, PolicyStats, SessionStats, Severity};
@@ -22,15 +22,21 @@ use crate::clock;
 use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::files::OBSERVED;
 use crate::onward::Budget;
+use crate::request::Request;
 
-/// Sweeps all of them, or plans to; `at` is another time, for plans.
+/// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans.
 pub(crate) fn sweep(
     policies: &[&SessionPolicy],
     base: &Path,
-    mode: Mode,
+    request: &Request,
     at: Option<Moment>,
     watcher: &dyn Watcher,
 ) -> Vec<PolicyReport> {
+    let mode = request.mode;
+    let wall = || {
+        let wall = Wall::from(clock::now());
+        if request.force { wall.unheeded() } else { wall }
+    };
     for_all(
         policies,
         async |policy| {
@@ -39,13 +45,13 @@ pub(crate) fn sweep(
             let report = match (mode, at) {
                 _ if !policy.enabled => disabled(name, PolicyKind::Sessions),
                 (Mode::Apply, _) if policy.effect == Effect::Observe => {
-                    let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, clock::now(), &()).await;
+                    let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, wall(), &()).await;
                     observed(plan)
                 }
-                (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, clock::now(), at).await,
+                (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, wall(), at).await,
                 _ => {
                     let observer = PolicyWatcher { name, audit: None, watcher, budget: Budget::default() };
-                    cleanup_pg_sessions::sweep(policy, base, mode, clock::now(), &observer).await
+                    cleanup_pg_sessions::sweep(policy, base, mode, wall(), &observer).await
                 }
             };
             if let (PolicyStatus::Failed, Some(message)) = (report.status, &report.message) {
@@ -72,12 +78,13 @@ pub(crate) fn stats(policies: &[&SessionPolicy], base: &Path) -> Vec<PolicyStats
                     name: name.to_owned(),
                     kind: PolicyKind::Sessions,
                     status: PolicyStatus::Ok,
-                    message: None,
+                    message: (!stats.notes.is_empty()).then(|| stats.notes.join("; ")),
                     files: None,
                     sessions: Some(SessionStats {
                         table: policy.table.clone(),
                         total_rows: stats.total_rows,
                         expired_rows: stats.expired_rows,
+                        implausible_rows: stats.implausible_rows,
                         estimated: stats.estimated,
                         oldest: stats.oldest,
                         newest: stats.newest,
@@ -103,7 +110,7 @@ pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
                 severity: match found.severity {
                     Found::Advice => Severity::Ok,
                     Found::Warning => Severity::Warning,
-                    Found::Problem => Severity::Error,
+                    Found::Held | Found::Problem => Severity::Error,
                 },
                 message: found.sentence,
                 remedy: found.statement,
@@ -142,6 +149,7 @@ fn failed(policy: &SessionPolicy, why: String) -> PolicyReport {
 fn stopped(name: &str, obstacle: Obstacle) -> PolicyReport {
     match obstacle {
         Obstacle::Skipped { skip, message } => PolicyReport::skipped(name, PolicyKind::Sessions, skip, message),
+        Obstacle::Held(message) => PolicyReport::held_back(name, PolicyKind::Sessions, message),
         Obstacle::Failed(message) => PolicyReport::failed(name, PolicyKind::Sessions, message),
     }
 }

@@ -380,6 +380,7 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
         id_column: "session_id".to_owned(),
         activity_column: "last_activity".to_owned(),
         activity_time_zone: None,
+        time_format: None,
         batch_size: 500,
         lock_timeout: Duration::from_millis(200),
         statement_timeout: None,

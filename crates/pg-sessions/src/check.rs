@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
+use cleanup_core::policy::SessionPolicy;
 
 use crate::obstacle::Obstacle;
 
 /// Clocks further apart than this are worth a word.
-const SKEW: Duration = Duration::from_secs(60);
+const NOTICEABLE: Duration = Duration::from_secs(5);
+
+/// No limit is so short that clocks this close together could not be told apart from it.
+const LEAST_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// One thing worth saying about a policy's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Severity {
     Advice,
     /// The sweep would be skipped, or something looks wrong.
     Warning,
+    /// A brake would hold the sweep back.
+    Held,
     /// The sweep would fail.
     Problem,
 }
@@ -40,6 +46,10 @@ impl Finding {
 
     pub(crate) fn warning(sentence: String) -> Self {
         Self { severity: Severity::Warning, sentence, statement: None }
+    }
+
+    pub(crate) fn held(sentence: String) -> Self {
+        Self { severity: Severity::Held, sentence, statement: None }
     }
 
     pub(crate) fn problem(sentence: String) -> Self {
@@ -68,16 +78,132 @@ impl From<Obstacle> for Finding {
     fn from(obstacle: Obstacle) -> Self {
         match obstacle {
             Obstacle::Skipped { message, .. } => Self::warning(message),
+            Obstacle::Held(message) => Self::held(message),
             Obstacle::Failed(message) => Self::problem(message),
         }
     }
 }
 
-/// `None` when the clocks agree well enough.
-pub(crate) fn skew_sentence(database: Moment, ours: Moment) -> Option<String> {
-    let (by, word) = match database.since(ours) {
-        Some(ahead) => (ahead, "ahead of"),
-        None => (ours.since(database).unwrap_or_default(), "behind"),
-    };
-    (by > SKEW).then(|| format!("the database's clock is {} {word} this machine's; the database's counts", Human(by)))
+/// How far clocks may lie apart before a sweep is held back, and activity ahead of the database's clock before it is
+/// said: the larger of five minutes and a tenth of the limit.
+pub(crate) fn tolerance(policy: &SessionPolicy) -> Duration {
+    policy.rule.max_age.map_or(LEAST_TOLERANCE, |limit| LEAST_TOLERANCE.max(limit.get() / 10))
+}
+
+/// The database's clock beside this machine's, of which one may be wrong.
+///
+/// An application that writes its own clock into the activity column shares it with this machine more often than with
+/// the database: a database that is three hours ahead would then take every live session for idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clocks {
+    database: Moment,
+    ours: Moment,
+    apart: Duration,
+    tolerance: Duration,
+}
+
+impl Clocks {
+    /// The database's clock was read at some time between `asked` and `answered` of ours: what lies within that says
+    /// nothing.
+    pub(crate) fn new(database: Moment, asked: Moment, answered: Moment, tolerance: Duration) -> Self {
+        let (ours, apart) = match (database.since(answered), asked.since(database)) {
+            (Some(ahead), _) => (answered, ahead),
+            (_, Some(behind)) => (asked, behind),
+            (None, None) => (database, Duration::ZERO),
+        };
+        Self { database, ours, apart, tolerance }
+    }
+
+    fn word(&self) -> &'static str {
+        if self.database > self.ours { "ahead of" } else { "behind" }
+    }
+
+    /// A sentence when they do not agree well.
+    pub(crate) fn difference(&self) -> Option<String> {
+        let Self { apart, .. } = self;
+        let word = self.word();
+        (*apart > NOTICEABLE)
+            .then(|| format!("the database's clock is {} {word} this machine's; the database's counts", Human(*apart)))
+    }
+
+    /// A sentence when they differ so much that nothing may be removed.
+    pub(crate) fn brake(&self) -> Option<String> {
+        let Self { database, ours, apart, tolerance } = self;
+        let word = self.word();
+        (apart > tolerance).then(|| {
+            format!(
+                "held back: the database's clock says {database}, {} {word} this machine's, which says {ours}; with more \
+                 than {} between them, sessions that are live by one clock are idle by the other. Correct the clock that is \
+                 wrong, or, if the database's is right and the application writes by it, run once with --force",
+                Human(*apart),
+                Human(*tolerance)
+            )
+        })
+    }
+
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        self.brake().map(Finding::held).or_else(|| self.difference().map(Finding::warning))
+    }
+}
+
+/// Says that somebody writes activity that has not happened yet by the database's clock.
+///
+/// Not where the limit is so short that the column must hold the end of each session, which of course lies ahead.
+pub(crate) fn newest_ahead(
+    newest: Option<Moment>,
+    now: Moment,
+    policy: &SessionPolicy,
+    column: &str,
+) -> Option<String> {
+    let tolerance = tolerance(policy);
+    let holds_ends = policy.rule.max_age.is_some_and(|limit| limit.get() <= LEAST_TOLERANCE);
+    let ahead = newest?.since(now).filter(|ahead| *ahead > tolerance && !holds_ends)?;
+    Some(format!(
+        "the newest {column} lies {} ahead of the database's clock: an application writes by another clock, and what it \
+         writes stays that much longer",
+        Human(ahead)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment::EPOCH.plus(Duration::from_secs(seconds))
+    }
+
+    fn clocks(database: u64, asked: u64, answered: u64) -> Clocks {
+        Clocks::new(at(database), at(asked), at(answered), LEAST_TOLERANCE)
+    }
+
+    #[test]
+    fn what_lies_within_the_round_trip_says_nothing() {
+        for database in [1000, 1100, 1305] {
+            let clocks = clocks(database, 1000, 1300);
+            assert_eq!((clocks.difference(), clocks.brake()), (None, None), "{database}");
+        }
+    }
+
+    #[test]
+    fn a_noticeable_difference_is_said_and_a_large_one_holds() {
+        let said = |clocks: Clocks| (clocks.difference().is_some(), clocks.brake().is_some());
+        for (database, expected) in [
+            (10_005, (false, false)),
+            (10_006, (true, false)),
+            (10_300, (true, false)),
+            (10_301, (true, true)),
+            (9_995, (false, false)),
+            (9_994, (true, false)),
+            (9_700, (true, false)),
+            (9_699, (true, true)),
+        ] {
+            assert_eq!(said(clocks(database, 10_000, 10_000)), expected, "{database}");
+        }
+        assert_eq!(
+            clocks(20_800, 10_000, 10_000).brake().unwrap().split(';').next().unwrap(),
+            "held back: the database's clock says 1970-01-01T05:46:40.000Z, 3h ahead of this machine's, which says \
+             1970-01-01T02:46:40.000Z"
+        );
+    }
 }

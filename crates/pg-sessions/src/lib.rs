@@ -8,7 +8,7 @@
 //! statement has its limits. And nothing here ends in an error: [`sweep`] answers with a report, whose status says that
 //! the database was away, the table busy, or what a person has to change. What was committed is counted either way.
 //!
-//! The rooms: `table` turns names into SQL, `url` reads URLs, `pace` steers, `obstacle` keeps the books, `postgres` and
+//! The rooms: `table` turns names into SQL, `url` reads URLs, `pace` steers, `time` says what is a time, `obstacle` keeps the books, `postgres` and
 //! `sqlite` do the work, [`demo`] makes a small database to show it on.
 
 mod check;
@@ -19,6 +19,7 @@ mod parameter;
 mod postgres;
 mod sqlite;
 mod table;
+mod time;
 mod url;
 
 use std::path::Path;
@@ -45,12 +46,14 @@ pub enum Way {
 }
 
 /// What a session table holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionStats {
     /// All rows.
     pub total_rows: u64,
     /// Those that a sweep would take now.
     pub expired_rows: u64,
+    /// Rows whose activity is no plausible time; they stay. Of a large table, those that were come across.
+    pub implausible_rows: u64,
     /// Whether the two counts are the planner's estimate, because the table is large.
     pub estimated: bool,
     /// The oldest activity; `None` when there is none, or when finding it would read a large table.
@@ -59,33 +62,58 @@ pub struct SessionStats {
     pub newest: Option<Moment>,
     /// When the next row that is not due yet will be, likewise.
     pub next_due_at: Option<Moment>,
+    /// What looks wrong, in sentences: clocks that differ, rows without a time.
+    pub notes: Vec<String>,
+}
+
+/// This machine's clock at the beginning of a call. It is compared with the database's, which alone decides who is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wall {
+    now: Moment,
+    heeded: bool,
+}
+
+impl Wall {
+    /// The same when a person has looked (`--force`): a database whose clock differs much no longer holds a sweep back.
+    #[must_use]
+    pub fn unheeded(self) -> Self {
+        Self { heeded: false, ..self }
+    }
+}
+
+impl From<Moment> for Wall {
+    fn from(now: Moment) -> Self {
+        Self { now, heeded: true }
+    }
 }
 
 /// Sweeps one policy, or counts exactly what a sweep would take ([`Mode::Plan`], in a read-only transaction).
 ///
 /// `base` is the folder that a relative SQLite file is relative to. `now` is only compared with the database's clock,
-/// which alone decides. The observer is told of rows after each committed batch. May be dropped at any time: the open
+/// which alone decides; where they differ too much, the sweep is held back. The observer is told of rows after each committed batch. May be dropped at any time: the open
 /// batch is then rolled back.
 pub async fn sweep(
     policy: &SessionPolicy,
     base: &Path,
     mode: Mode,
-    now: Moment,
+    now: impl Into<Wall>,
     observer: &dyn Observer,
 ) -> PolicyReport {
+    let wall = now.into();
     match mode {
-        Mode::Plan => run(policy, base, now, Job::Plan { ahead: 0.0 }, observer).await,
-        Mode::Apply => run(policy, base, now, Job::Apply { way: None }, observer).await,
+        Mode::Plan => run(policy, base, wall, Job::Plan { ahead: 0.0 }, observer).await,
+        Mode::Apply => run(policy, base, wall, Job::Apply { way: None }, observer).await,
     }
 }
 
 /// Counts exactly what a sweep would take at another time, as if nobody touched a session until then.
-pub async fn plan_at(policy: &SessionPolicy, base: &Path, now: Moment, at: Moment) -> PolicyReport {
-    let ahead = match at.since(now) {
+pub async fn plan_at(policy: &SessionPolicy, base: &Path, now: impl Into<Wall>, at: Moment) -> PolicyReport {
+    let wall = now.into();
+    let ahead = match at.since(wall.now) {
         Some(later) => later.as_secs_f64(),
-        None => -now.since(at).unwrap_or_default().as_secs_f64(),
+        None => -wall.now.since(at).unwrap_or_default().as_secs_f64(),
     };
-    run(policy, base, now, Job::Plan { ahead }, &()).await
+    run(policy, base, wall, Job::Plan { ahead }, &()).await
 }
 
 /// Sweeps by a given way, whatever the estimate says: for tests and measurements.
@@ -96,12 +124,12 @@ pub async fn sweep_by(
     now: Moment,
     observer: &dyn Observer,
 ) -> PolicyReport {
-    run(policy, base, now, Job::Apply { way: Some(way) }, observer).await
+    run(policy, base, now.into(), Job::Apply { way: Some(way) }, observer).await
 }
 
 /// Looks at a policy's table: how many rows, how many due, the oldest, the next.
 pub async fn stats(policy: &SessionPolicy, base: &Path, now: Moment) -> Result<SessionStats, Obstacle> {
-    let clock = Clock::new(now);
+    let clock = Clock::new(now.into());
     let stats = match target(policy, base)? {
         Target::Postgres(server) => postgres::stats(&server, policy, &clock).await,
         Target::Sqlite(file) => sqlite::stats(&file, policy, &clock).await,
@@ -141,7 +169,7 @@ pub fn unreadable_url(policy: &SessionPolicy) -> Option<String> {
 
 /// Looks for everything that would make a sweep fail, wait or surprise, for `config check`. Empty is well.
 pub async fn check(policy: &SessionPolicy, base: &Path, now: Moment) -> Vec<Finding> {
-    let clock = Clock::new(now);
+    let clock = Clock::new(now.into());
     let target = match target(policy, base) {
         Ok(target) => target,
         Err(obstacle) => return vec![obstacle.into()],
@@ -163,8 +191,8 @@ enum Job {
     },
 }
 
-async fn run(policy: &SessionPolicy, base: &Path, now: Moment, job: Job, observer: &dyn Observer) -> PolicyReport {
-    let clock = Clock::new(now);
+async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer: &dyn Observer) -> PolicyReport {
+    let clock = Clock::new(wall);
     let mut ledger = Ledger::default();
     let result = match target(policy, base) {
         Err(obstacle) => Err(obstacle),
@@ -211,17 +239,20 @@ fn idle_seconds(policy: &SessionPolicy) -> f64 {
 
 /// The caller's clock, which is compared with the database's and never used for anything else.
 struct Clock {
-    now: Moment,
+    wall: Wall,
     since: Instant,
 }
 
 impl Clock {
-    fn new(now: Moment) -> Self {
-        Self { now, since: Instant::now() }
+    fn new(wall: Wall) -> Self {
+        Self { wall, since: Instant::now() }
     }
 
-    /// A sentence when the database's clock is far off.
-    fn skew(&self, database: Moment) -> Option<String> {
-        check::skew_sentence(database, self.now.plus(self.since.elapsed()))
+    fn now(&self) -> Moment {
+        self.wall.now.plus(self.since.elapsed())
+    }
+
+    fn is_heeded(&self) -> bool {
+        self.wall.heeded
     }
 }

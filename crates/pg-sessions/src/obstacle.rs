@@ -12,6 +12,7 @@ use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Skip, Tally};
 use cleanup_core::sweep::STOPPED;
 
+use crate::Clock;
 use crate::check::Finding;
 
 /// Why a policy's rows could not be cleaned, counted or looked at.
@@ -25,6 +26,9 @@ pub enum Obstacle {
         /// A whole sentence for people.
         message: String,
     },
+    /// A brake: it may well be wrong to remove anything now; the text says why, and how to go past it.
+    #[error("{0}")]
+    Held(String),
     /// Somebody has to change something; the text says what.
     #[error("{0}")]
     Failed(String),
@@ -43,6 +47,8 @@ pub(crate) enum Stop {
     Missing(String),
     /// Not even the smallest batch can be done: the run ends, and what is left is reported.
     GaveUp(String),
+    /// A brake holds the sweep back.
+    Held(String),
     /// Somebody has to change something.
     Failed(String),
 }
@@ -60,6 +66,7 @@ impl Stop {
                 skipped(Skip::Busy, message)
             }
             Self::AnotherNode => skipped(Skip::AnotherNode, format!("Another node is at it: it is cleaning up {rows}")),
+            Self::Held(reason) => Obstacle::Held(reason),
             Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
                 Obstacle::Failed(format!("Cannot clean up {rows}: {reason}"))
             }
@@ -80,7 +87,9 @@ impl Stop {
             Self::AnotherNode => {
                 Obstacle::Skipped { skip: Skip::AnotherNode, message: unknown("another node is at it") }
             }
-            Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => Obstacle::Failed(unknown(&reason)),
+            Self::Held(reason) | Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
+                Obstacle::Failed(unknown(&reason))
+            }
         }
     }
 }
@@ -99,6 +108,16 @@ fn words(name: &str) -> String {
 /// So many rows that the database refuses are passed by in one run; each costs it some failing statements.
 const MOST_REFUSED: u64 = 100;
 
+/// The rows of a table, by what would become of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Planned {
+    pub(crate) all: u64,
+    pub(crate) due: u64,
+    pub(crate) referenced: u64,
+    pub(crate) future: u64,
+    pub(crate) implausible: u64,
+}
+
 /// What one run has come to so far. It outlives the run's errors, so that committed batches stay counted.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -114,14 +133,16 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Counts all rows of a table, by what would become of them.
-    pub(crate) fn planned(&mut self, all: u64, due: u64, referenced: u64, future: u64) {
+    pub(crate) fn planned(&mut self, rows: Planned) {
+        let Planned { all, due, referenced, future, implausible } = rows;
         let counts = &mut self.tally.counts;
         counts.scanned += all;
         counts.matched += all;
         counts.due += due;
         counts.kept.referenced += referenced;
         counts.kept.future += future;
-        counts.kept.within_limits += all.saturating_sub(due + referenced + future);
+        counts.kept.implausible += implausible;
+        counts.kept.within_limits += all.saturating_sub(due + referenced + future + implausible);
     }
 
     /// Counts rows that were due and are gone.
@@ -148,6 +169,14 @@ impl Ledger {
         counts.scanned += rows;
         counts.matched += rows;
         counts.kept.referenced += rows;
+    }
+
+    /// Counts rows that have no plausible time.
+    pub(crate) fn implausible(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        counts.scanned += rows;
+        counts.matched += rows;
+        counts.kept.implausible += rows;
     }
 
     /// Counts rows that are due and that the database would not let go.
@@ -233,6 +262,10 @@ impl Ledger {
                 self.notes.insert(0, message);
                 (Some(PolicyStatus::Skipped), Some(skip))
             }
+            Err(Obstacle::Held(message)) => {
+                self.notes.insert(0, message);
+                (Some(PolicyStatus::Held), None)
+            }
             Err(Obstacle::Failed(message)) => {
                 self.notes.insert(0, message);
                 (Some(PolicyStatus::Failed), None)
@@ -241,6 +274,15 @@ impl Ledger {
         let message = (!self.notes.is_empty()).then(|| self.notes.join("; "));
         let report = PolicyReport::finished(name, PolicyKind::Sessions, self.tally);
         PolicyReport { status: status.unwrap_or(report.status), message, skipped, ..report }
+    }
+}
+
+/// The first reason not to begin: what has to be changed before a brake that is heeded.
+pub(crate) fn may_begin(findings: &[Finding], clock: &Clock) -> Result<(), Stop> {
+    first_problem(findings)?;
+    match findings.iter().find(|finding| finding.severity == crate::check::Severity::Held) {
+        Some(finding) if clock.is_heeded() => Err(Stop::Held(finding.to_string())),
+        _ => Ok(()),
     }
 }
 

@@ -187,6 +187,7 @@ fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {
         (kept.held, "held"),
         (kept.referenced, "referenced by live sessions"),
         (kept.future, "stamped in the future"),
+        (kept.implausible, "without a plausible time"),
         (kept.settling, "younger than min_age"),
         (kept.newest, "among the newest"),
         (kept.within_limits, "within limits"),
@@ -236,7 +237,15 @@ mod tests {
             let paths = &FirstPaths::default();
             Block { report, mode, paths, places: &places, theme: &Theme::PLAIN }.to_string()
         };
-        let kept = KeptCounts { archive: 1, held: 2, referenced: 3, future: 4, newest: 1000, ..KeptCounts::default() };
+        let kept = KeptCounts {
+            archive: 1,
+            held: 2,
+            referenced: 3,
+            future: 4,
+            implausible: 5,
+            newest: 1000,
+            ..KeptCounts::default()
+        };
         let counts = Counts {
             matched: 2000,
             due: 12,
@@ -261,7 +270,7 @@ mod tests {
         temp-svgs  files in storage/temp_svgs older than 1h
           removed 9 of 2,000 files, 1.5 MB
           removed 1 empty folder
-          kept 1,010: 1 archive, 2 held, 3 referenced by live sessions, 4 stamped in the future, 1,000 among the newest
+          kept 1,015: 1 archive, 2 held, 3 referenced by live sessions, 4 stamped in the future, 5 without a plausible time, 1,000 among the newest
           1 gone before they could be looked at or removed
           1 changed meanwhile and kept
           5 never touched (links, devices, other mounts, files of cleanup itself)

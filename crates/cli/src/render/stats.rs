@@ -70,6 +70,7 @@ impl fmt::Display for StatsTable<'_> {
                 }
                 write!(f, "{}", LimitsBelow { files, now: self.now, theme: self.theme })?;
             }
+            self.note(f, policy)?;
             self.details(f, policy)?;
         }
         Ok(())
@@ -85,6 +86,15 @@ impl StatsTable<'_> {
             write!(f, "  {error}could not be looked at{error:#}")
         } else {
             write!(f, "  {detail}skipped: {message}{detail:#}")
+        }
+    }
+
+    /// What looks wrong about a table that could be looked at.
+    fn note(&self, f: &mut fmt::Formatter<'_>, policy: &PolicyStats) -> fmt::Result {
+        let Theme { warning, .. } = self.theme;
+        match &policy.message {
+            Some(message) if policy.sessions.is_some() => writeln!(f, "  {warning}{}{warning:#}", harmless(message)),
+            _ => Ok(()),
         }
     }
 
@@ -181,7 +191,10 @@ mod tests {
             PolicyStats { files: Some(files), ..policy("images", PolicyKind::Files, ok, None) },
             PolicyStats { files: Some(FileStats::default()), ..policy("empty", PolicyKind::Files, ok, None) },
             policy("bad", PolicyKind::Files, failed, Some("the root is a link")),
-            PolicyStats { sessions: Some(rows), ..policy("tutor-sessions", PolicyKind::Sessions, ok, None) },
+            PolicyStats {
+                sessions: Some(rows),
+                ..policy("tutor-sessions", PolicyKind::Sessions, ok, Some("1 row stays"))
+            },
             policy("other", PolicyKind::Sessions, skipped, Some("DATABASE_URL is not set")),
         ];
         let stats = Stats { format_version: 1, policies };
@@ -192,6 +205,7 @@ mod tests {
         empty                   0     0 B    0      0 B         0       -         -
         bad             could not be looked at
         tutor-sessions    ~40,000       -    7        -         -       -         -
+          1 row stays
         other           skipped: DATABASE_URL is not set
         ");
     }

@@ -564,7 +564,8 @@ fn sessions_can_be_observed_too() {
         "[sessions.tutor-sessions]\nurl = \"sqlite:///sessions.db\"\ntable = \"s\"\nid_column = \"id\"\n\
          activity_column = \"at\"\nmax_idle = \"2h\"\nmode = \"observe\"\n",
     );
-    let sql = "create table s (id text primary key, at integer); insert into s values ('a', 1000), ('b', unixepoch());";
+    let sql =
+        "create table s (id text primary key, at integer); insert into s values ('a', 1577836800), ('b', unixepoch());";
     let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
     let database = world.path("sessions.db");
     assert!(Command::new("python3").args(["-c", python]).arg(&database).arg(sql).status().unwrap().success());
@@ -575,6 +576,79 @@ fn sessions_can_be_observed_too() {
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap().replace("mode = \"observe\"\n", "");
     world.write("cleanup.toml", &config);
     assert_eq!(world.run("").is_fine(), "Removed 1 session.\n");
+}
+
+/// The application writes the clock of this machine, and the database's is three hours ahead of it: by the database every
+/// session is idle.
+#[test]
+fn a_database_whose_clock_is_hours_off_holds_its_sessions() {
+    let server = cleanup_test_postgres::shared().unwrap();
+    let database = server.create_database().unwrap();
+    let table = "create table s (id text primary key, at timestamptz); create index on s (at); \
+                 insert into s select n, now() - interval '3 hours' from generate_series(1, 300) n;";
+    server.psql(&database, table).unwrap();
+    let world = World::new();
+    world.write(
+        "cleanup.toml",
+        &format!(
+            "[sessions.tutors]\nurl = \"{}\"\ntable = \"s\"\nid_column = \"id\"\nactivity_column = \"at\"\nmax_idle = \"2h\"\n",
+            server.url(&database)
+        ),
+    );
+    let rows = || server.psql(&database, "select count(*) from s").unwrap().trim().to_owned();
+    for line in ["", "--dry-run"] {
+        let held = at_clock(&world, "-3 hours", line);
+        held.exits(4);
+        assert!(held.err.contains("tutors: held back: the database's clock says "), "{held}");
+        assert!(held.err.contains("ahead of this machine's") && held.err.contains("--force"), "{held}");
+        assert_eq!(rows(), "300", "{line}");
+    }
+    let policy = &at_clock(&world, "-3 hours", "--json").json()["policies"][0];
+    assert_eq!((&policy["status"], &policy["removed"]), (&"held".into(), &0.into()), "{policy}");
+    let checked = at_clock(&world, "-3 hours", "config check");
+    checked.exits(1);
+    assert!(checked.out.contains("held back: the database's clock says "), "{checked}");
+    let stats = &at_clock(&world, "-3 hours", "stats --json").json()["policies"][0];
+    assert!(stats["message"].as_str().unwrap().contains("ahead of this machine's"), "{stats}");
+
+    assert!(at_clock(&world, "-3 hours", "--force").is_fine().starts_with("Removed 300 sessions"));
+    assert_eq!(rows(), "0");
+}
+
+#[test]
+fn values_that_are_no_times_are_said_by_every_face() {
+    let world = World::new();
+    let config = "[sessions.tutors]\nurl = \"sqlite:///sessions.db\"\ntable = \"s\"\nid_column = \"id\"\n\
+                  activity_column = \"at\"\nmax_idle = \"2h\"\n";
+    world.write("cleanup.toml", config);
+    let database = world.path("sessions.db");
+    let sql = |sql: &str| {
+        let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+        assert!(Command::new("python3").args(["-c", python]).arg(&database).arg(sql).status().unwrap().success());
+    };
+    sql(
+        "create table s (id text primary key, at real); insert into s values ('a', julianday('now')), ('b', julianday('now'))",
+    );
+    let line = "add the line time_format = \"julian\" to [sessions.tutors]";
+    for arguments in ["", "--dry-run"] {
+        let refused = world.run(arguments);
+        refused.exits(1);
+        assert!(refused.err.contains(line), "{refused}");
+    }
+    assert!(world.run("config check").out.contains(line), "{}", world.run("config check"));
+    assert!(world.run("stats").out.contains(line), "{}", world.run("stats"));
+
+    world.write("cleanup.toml", &format!("{config}time_format = \"julian\"\n"));
+    sql("insert into s values ('old', julianday('now', '-3 hours')), ('none', 0)");
+    let said = "1 row stays: its main.s.at is no plausible time";
+    let policy = &world.run("--dry-run --json").json()["policies"][0];
+    assert_eq!((&policy["due"], &policy["kept"]["implausible"]), (&1.into(), &1.into()), "{policy}");
+    assert!(policy["message"].as_str().unwrap().contains(said), "{policy}");
+    let stats = &world.run("stats --json").json()["policies"][0];
+    assert_eq!(stats["implausible_rows"], 1, "{stats}");
+    assert!(world.run("stats").out.contains(said) && world.run("config check").out.contains(said));
+    assert_eq!(world.run("").is_fine(), "Removed 1 session.\n");
+    assert_eq!(world.run("").is_fine(), "", "nothing new is no news");
 }
 
 #[test]

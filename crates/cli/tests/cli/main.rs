@@ -21,7 +21,6 @@ mod owners;
 mod plan;
 mod restore;
 mod rows;
-mod seed;
 mod sweep;
 mod terminal;
 mod textfile;

@@ -196,6 +196,8 @@ pub(super) struct RawSessionPolicy {
     /// Time zone of an activity column that has none of its own.
     #[schemars(extend("examples" = ["UTC"]))]
     pub(super) activity_time_zone: Option<At<String>>,
+    /// How the activity column holds time. Default: what its values are, of numbers Unix seconds.
+    pub(super) time_format: Option<RawTimeFormat>,
     /// Time without activity after which a session goes.
     pub(super) max_idle: Option<At<Period>>,
     /// Rows in the first batch; the size then follows the observed latency.
@@ -307,4 +309,23 @@ pub(super) enum RawPace {
     Normal,
     /// 100 ms a batch, no pauses.
     OffHours,
+}
+
+/// How a column holds time.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "TimeFormat")]
+pub(super) enum RawTimeFormat {
+    /// A timestamp of the database.
+    Timestamp,
+    /// Numbers: seconds since 1970.
+    Seconds,
+    /// Numbers: milliseconds since 1970.
+    Milliseconds,
+    /// Numbers: microseconds since 1970.
+    Microseconds,
+    /// Numbers: Julian days, as SQLite's `julianday` makes them.
+    Julian,
+    /// Text such as `2026-01-02 03:04:05`, in UTC where it names no offset.
+    Iso8601,
 }

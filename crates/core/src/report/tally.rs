@@ -139,6 +139,7 @@ impl Tally {
         a.held += b.held;
         a.referenced += b.referenced;
         a.future += b.future;
+        a.implausible += b.implausible;
         a.settling += b.settling;
         a.newest += b.newest;
         a.within_limits += b.within_limits;

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::session::{Frame, Limits, Session, cell, count, statement};
 use super::{millis, moment};
-use crate::obstacle::{Ledger, Stop};
+use crate::obstacle::{Ledger, Planned, Stop};
 use crate::{SessionStats, idle_seconds};
 
 /// Up to this size a table is counted for statistics; beyond it the planner is asked.
@@ -42,8 +42,7 @@ pub(super) async fn plan(
     }
     for rows in counted {
         for row in &rows {
-            let [all, due, referred, future] = four(row)?;
-            ledger.planned(all, due, referred, future);
+            ledger.planned(counted(row)?);
         }
     }
     Ok(())
@@ -57,14 +56,15 @@ pub(super) async fn stats(
 ) -> Result<SessionStats, Stop> {
     let idle = idle_seconds(policy);
     let frame = unhurried(policy, ground);
-    let mut stats = SessionStats::default();
+    let mut stats =
+        SessionStats { implausible_rows: ground.implausible, notes: ground.notes.clone(), ..SessionStats::default() };
     for leaf in &ground.leaves {
         let small = leaf.facts.bytes <= COUNTED_BYTES;
         if small || leaf.facts.tuples < 0.0 {
             let counting = statement(leaf.statements.count.statement()).bind(idle).bind(0.0);
-            let [all, due, _, _] = four(&session.ask_one(&frame, counting).await.map_err(too_slow)?)?;
-            stats.total_rows += all;
-            stats.expired_rows += due;
+            let rows = counted(&session.ask_one(&frame, counting).await.map_err(too_slow)?)?;
+            stats.total_rows += rows.all;
+            stats.expired_rows += rows.due;
         } else {
             stats.estimated = true;
             stats.total_rows += whole(leaf.facts.tuples);
@@ -103,8 +103,14 @@ fn too_slow(fault: Fault) -> Stop {
     }
 }
 
-fn four(row: &PgRow) -> Result<[u64; 4], Fault> {
-    Ok([count(row, 0)?, count(row, 1)?, count(row, 2)?, count(row, 3)?])
+fn counted(row: &PgRow) -> Result<Planned, Fault> {
+    Ok(Planned {
+        all: count(row, 0)?,
+        due: count(row, 1)?,
+        referenced: count(row, 2)?,
+        future: count(row, 3)?,
+        implausible: count(row, 4)?,
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]

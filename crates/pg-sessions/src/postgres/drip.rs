@@ -10,16 +10,13 @@ use super::left::{Left, TOO_MANY_TO_LOOK};
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
 
-/// Older than every stamp; the watermark of a run begins here each time.
-const BEGINNING: &str = "-infinity";
-
 /// How often in a row a refused batch may be taken apart without any row going or staying.
 const STALLS: u32 = 4;
 
 pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: &Leaf) -> Result<(), Stop> {
     let tids = leaf.statements.drip_tids.statement();
     let mut pacer = batches.rows();
-    let mut watermark = BEGINNING.to_owned();
+    let mut watermark = leaf.statements.beginning.to_owned();
     let (mut gone, mut stalled) = (0, 0);
     while !batches.is_over() {
         let size = pacer.size();

@@ -4,17 +4,19 @@
 
 use std::time::Duration;
 
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::policy::{SessionPolicy, TimeFormat};
 use sqlx::SqlStr;
 use sqlx::postgres::types::Oid;
 
 use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
 use super::fault::Fault;
 use super::session::{Frame, Limits, Session, statement};
-use super::sql::{Archive, Reference, Shape, Statements};
+use super::sql::{Archive, Number, Reference, Shape, Statements, Times};
+use super::values;
 use crate::Clock;
-use crate::check::Finding;
+use crate::check::{Clocks, Finding, Severity, tolerance};
 use crate::table::{Identifier, Part, Sql, TableName, Zone};
+use crate::time::Unit;
 
 /// What a look at the catalog may take, whatever the role's own limit: it must come to an end to say anything.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -26,6 +28,12 @@ pub(super) struct Ground {
     pub(super) leaves: Vec<Leaf>,
     /// For looks: estimates, counts of what is left.
     pub(super) look: Frame,
+    /// The server's clock beside ours.
+    pub(super) clocks: Clocks,
+    /// Rows that have no plausible time, as far as they were come across.
+    pub(super) implausible: u64,
+    /// What looks wrong, in sentences.
+    pub(super) notes: Vec<String>,
 }
 
 /// One table that holds rows, with its statements.
@@ -60,8 +68,11 @@ pub(super) async fn inspect(
     let look = Frame::look(limits);
     let mut findings = Vec::new();
 
+    let asked = clock.now();
     let server = catalog::server(session, &Frame::first_look(limits)).await?;
-    about_server(&server, clock, &mut findings);
+    let clocks = Clocks::new(server.now, asked, clock.now(), tolerance(policy));
+    about_server(&server, &mut findings);
+    findings.extend(clocks.finding());
     let Ok((name, (id, activity))) = TableName::parse(&policy.table)
         .and_then(|name| Ok((name, catalog::column_names(policy)?)))
         .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or activity_column: {error}"))))
@@ -69,7 +80,7 @@ pub(super) async fn inspect(
         return Ok((None, findings));
     };
     let Some(table) = find_table(session, limits, &name, &mut findings).await? else { return Ok((None, findings)) };
-    let Some(zone) = find_columns(session, &look, policy, &table, (&id, &activity), &mut findings).await? else {
+    let Some(times) = find_columns(session, &look, policy, &table, (&id, &activity), &mut findings).await? else {
         return Ok((None, findings));
     };
 
@@ -97,7 +108,7 @@ pub(super) async fn inspect(
         let shape = Shape {
             table: &facts.name,
             activity: &activity,
-            zone: zone.as_ref(),
+            times: &times,
             references: &references,
             archive: archive.as_ref().map(|(_, archive)| archive),
             member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
@@ -112,11 +123,28 @@ pub(super) async fn inspect(
         };
         Leaf { statements: Statements::new(&shape), referenced, steering, hidden: hidden(&facts, &table), facts }
     };
-    let leaves = leaves.into_iter().map(leaf).collect();
-    Ok((Some(Ground { server, table, leaves, look }), findings))
+    let leaves: Vec<Leaf> = leaves.into_iter().map(leaf).collect();
+    let mut ground = Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new() };
+    ground.notes.extend(clocks.difference());
+    // Rows that may not be looked at say nothing.
+    if !findings.iter().any(|finding| finding.severity == Severity::Problem) {
+        let column = format!("{}.{activity}", ground.table.name);
+        let seen = values::look(session, &ground).await?;
+        let unit = if let Times::Number(unit, _) = times { Some(unit) } else { None };
+        if let Some(refusal) = seen.values.refusal(&policy.rule.name, &column, unit) {
+            ground.notes.push(refusal.clone());
+            findings.push(Finding::problem(refusal));
+        } else {
+            let notes = seen.notes(policy, ground.server.now, &column);
+            findings.extend(notes.iter().cloned().map(Finding::warning));
+            ground.notes.extend(notes);
+        }
+        ground.implausible = seen.implausible;
+    }
+    Ok((Some(ground), findings))
 }
 
-fn about_server(server: &ServerFacts, clock: &Clock, findings: &mut Vec<Finding>) {
+fn about_server(server: &ServerFacts, findings: &mut Vec<Finding>) {
     if server.version < 120_000 {
         findings.push(Finding::problem("the server is older than PostgreSQL 12".to_owned()));
     }
@@ -126,7 +154,6 @@ fn about_server(server: &ServerFacts, clock: &Clock, findings: &mut Vec<Finding>
         let sentence = "default_transaction_read_only is on for this role or database, so nothing can be removed";
         findings.push(Finding::problem(sentence.to_owned()));
     }
-    findings.extend(clock.skew(server.now).map(Finding::warning));
 }
 
 async fn find_table(
@@ -154,7 +181,7 @@ async fn find_table(
     Ok(None)
 }
 
-/// The zone that the activity column needs; `None` inside when it has its own, outside when it cannot be used.
+/// How the activity column holds time; `None` when it cannot be used.
 async fn find_columns(
     session: &mut Session,
     look: &Frame,
@@ -162,7 +189,7 @@ async fn find_columns(
     table: &TableFacts,
     (id, activity): (&Identifier, &Identifier),
     findings: &mut Vec<Finding>,
-) -> Result<Option<Option<Zone>>, Fault> {
+) -> Result<Option<Times>, Fault> {
     let name = &table.name;
     if catalog::column(session, look, table.oid, id).await?.is_none() {
         findings.push(Finding::problem(format!("{name} has no column {id} (id_column)")));
@@ -175,23 +202,38 @@ async fn find_columns(
     if !column.not_null {
         findings.push(Finding::advice(format!("{name}.{activity} may be null; such rows always stay")));
     }
-    let alter = |using: &'static str| {
-        let using = Sql::new(using, &[("column", activity)]);
-        let parts: [(&str, &dyn Part); 3] = [("table", name), ("column", activity), ("using", &using)];
-        Sql::new("alter table {table} alter column {column} type timestamptz using {using}", &parts).shown()
+    let number = match column.base_type.as_str() {
+        "integer" | "bigint" => Some(Number::Whole),
+        "double precision" => Some(Number::Float),
+        "numeric" => Some(Number::Numeric),
+        _ => None,
     };
+    if let Some(number) = number {
+        return Ok(numbers(policy, number, &format!("{name}.{activity} is of type {}", column.shown_type), findings));
+    }
+    if let Some(format) = policy.time_format
+        && format != TimeFormat::Timestamp
+    {
+        let sentence = format!(
+            "{name}.{activity} is of type {}, which time_format = \"{}\" does not fit; leave time_format out",
+            column.shown_type,
+            format.key()
+        );
+        findings.push(Finding::problem(sentence));
+        return Ok(None);
+    }
     match (column.base_type.as_str(), &policy.activity_time_zone) {
-        ("timestamp with time zone", None) => Ok(Some(None)),
+        ("timestamp with time zone", None) => Ok(Some(Times::Absolute)),
         ("timestamp with time zone", Some(_)) => {
             let sentence = format!("{name}.{activity} has a time zone of its own; activity_time_zone is not needed");
             findings.push(Finding::advice(sentence));
-            Ok(Some(None))
+            Ok(Some(Times::Absolute))
         }
         ("timestamp without time zone", Some(text)) => {
             let zone = Zone::parse(text);
             let bound = statement(SqlStr::from_static("select (now() at time zone $1)::text")).bind(text.clone());
             if zone.is_some() && matches!(session.ask(look, bound).await, Ok(_) | Err(Fault::Away(_))) {
-                return Ok(Some(zone));
+                return Ok(zone.map(Times::Local));
             }
             findings.push(Finding::problem("activity_time_zone is no zone that the database knows".to_owned()));
             Ok(None)
@@ -199,21 +241,37 @@ async fn find_columns(
         ("timestamp without time zone", None) => {
             let sentence = format!(
                 "{name}.{activity} is a timestamp without time zone; set activity_time_zone to the zone that the \
-                 application writes, or change the column"
+                 application writes, such as \"UTC\""
             );
-            findings.push(Finding::problem(sentence).run(alter("{column} at time zone 'UTC'")));
+            findings.push(Finding::problem(sentence));
             Ok(None)
         }
-        (other, _) => {
-            let using = match other {
-                "bigint" | "integer" | "double precision" | "numeric" => "to_timestamp({column})",
-                _ => "{column}::timestamptz",
-            };
-            let sentence = format!("{name}.{activity} is of type {}, not timestamptz", column.shown_type);
-            findings.push(Finding::problem(sentence).run(alter(using)));
+        _ => {
+            let sentence = format!(
+                "{name}.{activity} is of type {}, which is neither a timestamp nor a number; name a column that is one \
+                 (one that holds when a session expires will do, with max_idle = \"1s\"), or add a stored generated column \
+                 that makes one of it",
+                column.shown_type
+            );
+            findings.push(Finding::problem(sentence));
             Ok(None)
         }
     }
+}
+
+/// A column of numbers, which count Unix seconds unless the configuration says otherwise.
+fn numbers(policy: &SessionPolicy, number: Number, column: &str, findings: &mut Vec<Finding>) -> Option<Times> {
+    if policy.activity_time_zone.is_some() {
+        findings.push(Finding::advice(format!("{column}: numbers have no time zone; leave activity_time_zone out")));
+    }
+    let format = policy.time_format.unwrap_or(TimeFormat::Seconds);
+    let unit = Unit::of(format);
+    if unit.is_none() {
+        let sentence =
+            format!("{column}, which time_format = \"{}\" does not fit; leave time_format out", format.key());
+        findings.push(Finding::problem(sentence));
+    }
+    unit.map(|unit| Times::Number(unit, number))
 }
 
 fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, findings: &mut Vec<Finding>) {

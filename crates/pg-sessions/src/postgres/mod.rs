@@ -16,6 +16,7 @@ mod left;
 mod range;
 mod session;
 mod sql;
+mod values;
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use self::fault::Fault;
 use self::inspect::{Ground, Leaf};
 use self::session::{Frame, Limits, Session, statement};
 use crate::check::Finding;
-use crate::obstacle::{Ledger, Stop, first_problem};
+use crate::obstacle::{Ledger, Stop, first_problem, may_begin};
 use crate::table::Sql;
 use crate::url::Server;
 use crate::{Clock, SessionStats, Way};
@@ -61,6 +62,7 @@ pub(crate) async fn sweep(
 ) -> Result<(), Stop> {
     let mut session = Session::open(at).await?;
     let ground = stand(&mut session, policy, clock, ledger).await?;
+    ledger.implausible(ground.implausible);
     let mut batches = Batches::new(policy, &ground, observer, ledger);
     let mut locked = None;
     for leaf in &ground.leaves {
@@ -232,12 +234,12 @@ async fn stand(
     ledger: &mut Ledger,
 ) -> Result<Ground, Stop> {
     let (ground, findings) = inspect::inspect(session, policy, clock).await?;
-    first_problem(&findings)?;
+    may_begin(&findings, clock)?;
     let ground = ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))?;
-    if let Some(sentence) = clock.skew(ground.server.now) {
+    if let Some(sentence) = ground.clocks.difference() {
         tracing::warn!(policy = policy.rule.name, "{sentence}");
-        ledger.note(sentence);
     }
+    ground.notes.iter().for_each(|note| ledger.note(note.clone()));
     Ok(ground)
 }
 

@@ -11,26 +11,83 @@
 //! put operators, functions or types of the same names on that path, so everything of ours says that it is PostgreSQL's.
 
 use crate::table::{Identifier, Operator, Part, Sql, TableName, Zone};
+use crate::time::Unit;
 
-/// The age of a `timestamptz`: the database's clock on both sides, in seconds, so that no time zone comes in.
+/// The age of a `timestamptz`: the database's clock on both sides, in seconds, so that no time zone comes in. What lies
+/// before the year 2000 is no time of a session, and never old.
 const AGE: &str = "\
-t.{activity} operator(pg_catalog.<) ({now} operator(pg_catalog.-) pg_catalog.make_interval(secs => $1))";
+t.{activity} operator(pg_catalog.<) {at} \
+and t.{activity} operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
 /// The age of a `timestamp`. The comparison that counts is the second one: of two moments that share a wall-clock
 /// time when summer time ends, PostgreSQL takes the later, so a row is at worst kept an hour longer. Comparing wall-clock
 /// times would take live sessions an hour early that night. The first one is there for an index, with room to spare.
 const LOCAL_AGE: &str = "\
-t.{activity} operator(pg_catalog.<) ((({now} operator(pg_catalog.-) pg_catalog.make_interval(secs => $1)) \
+t.{activity} operator(pg_catalog.<) (({at} \
   at time zone {zone}) operator(pg_catalog.+) interval '1 day') \
+and t.{activity} operator(pg_catalog.>=) '1999-12-30 00:00:00'::pg_catalog.timestamp \
 and (t.{activity} at time zone {zone}) operator(pg_catalog.<) \
-  ({now} operator(pg_catalog.-) pg_catalog.make_interval(secs => $1))";
+  {at} \
+and (t.{activity} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
-const FUTURE: &str = "\
-t.{activity} operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.+) pg_catalog.make_interval(secs => $2))";
+/// The age of a number: the cutoff is put into its unit and type, so that the bare column can be compared by an index.
+const NUMBER_AGE: &str =
+    "t.{activity} operator(pg_catalog.<) {at} and t.{activity} operator(pg_catalog.>=) {year_2000}";
 
-const LOCAL_FUTURE: &str = "\
-(t.{activity} at time zone {zone}) operator(pg_catalog.>) \
-  (pg_catalog.now() operator(pg_catalog.+) pg_catalog.make_interval(secs => $2))";
+/// Seconds since 1970 in the unit of a column of numbers. Whole numbers are rounded down: a row is at worst kept longer.
+const SCALED: &str = "(extract(epoch from {at})::pg_catalog.float8 operator(pg_catalog.*) {scale}::pg_catalog.float8)";
+
+const JULIAN: &str = "\
+((extract(epoch from {at})::pg_catalog.float8 operator(pg_catalog./) 86400::pg_catalog.float8) \
+  operator(pg_catalog.+) 2440587.5::pg_catalog.float8)";
+
+const BEFORE_NOW: &str = "({now} operator(pg_catalog.-) pg_catalog.make_interval(secs => $1))";
+
+const SHIFTED_NOW: &str = "(pg_catalog.now() operator(pg_catalog.+) pg_catalog.make_interval(secs => $2))";
+
+const TEN_YEARS_ON: &str = "({now} operator(pg_catalog.+) pg_catalog.make_interval(hours => 87660))";
+
+const PLAUSIBLE: &str = "\
+t.{activity} operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz \
+and t.{activity} operator(pg_catalog.<=) {at}";
+
+const LOCAL_PLAUSIBLE: &str = "\
+t.{activity} operator(pg_catalog.>=) '1999-12-30 00:00:00'::pg_catalog.timestamp \
+and t.{activity} operator(pg_catalog.<=) (({at} at time zone {zone}) operator(pg_catalog.+) interval '1 day') \
+and (t.{activity} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz \
+and (t.{activity} at time zone {zone}) operator(pg_catalog.<=) {at}";
+
+const NUMBER_PLAUSIBLE: &str = "\
+t.{activity} operator(pg_catalog.>=) {year_2000} and t.{activity} operator(pg_catalog.<=) {at}";
+
+/// Not null, and not `infinity`, which is no mistake: such a session never ends.
+const KNOWN: &str = "t.{activity} operator(pg_catalog.<>) 'infinity'::{type}";
+
+const KNOWN_NUMBER: &str = "t.{activity} is not null";
+
+const FUTURE: &str = "t.{activity} operator(pg_catalog.>) {now}";
+
+const LOCAL_FUTURE: &str = "(t.{activity} at time zone {zone}) operator(pg_catalog.>) {now}";
+
+const NUMBER_FUTURE: &str = "t.{activity} operator(pg_catalog.>) {at}";
+
+const EARLY: &str = "t.{activity} operator(pg_catalog.<) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
+
+const LOCAL_EARLY: &str = "\
+t.{activity} operator(pg_catalog.<) '2000-01-03 00:00:00'::pg_catalog.timestamp \
+and (t.{activity} at time zone {zone}) operator(pg_catalog.<) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
+
+const NUMBER_EARLY: &str = "t.{activity} operator(pg_catalog.<) {year_2000}";
+
+const LATE: &str = "\
+t.{activity} operator(pg_catalog.>) {at} and t.{activity} operator(pg_catalog.<) 'infinity'::{type}";
+
+const LOCAL_LATE: &str = "\
+t.{activity} operator(pg_catalog.>) (({at} at time zone {zone}) operator(pg_catalog.-) interval '1 day') \
+and t.{activity} operator(pg_catalog.<) 'infinity'::{type} \
+and (t.{activity} at time zone {zone}) operator(pg_catalog.>) {at}";
+
+const NUMBER_LATE: &str = "t.{activity} operator(pg_catalog.>) {at}";
 
 /// A row that a foreign key without an action refers to cannot go; it is passed by.
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
@@ -155,11 +212,28 @@ const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {col
 
 const ESTIMATE: &str = "explain select 1 from only {table} as t where {age}";
 
-/// Everything, exactly: all rows, those due, those that are referred to, those in the future. `$2` shifts the clock.
+/// Everything, exactly: all rows, those due, those that are referred to, those in the future, those without a plausible
+/// time. `$2` shifts the clock.
 const COUNT: &str = "\
 select pg_catalog.count(*), pg_catalog.count(*) filter (where {age}{spared}),
-  pg_catalog.count(*) filter (where {age} and not (true{spared})), pg_catalog.count(*) filter (where {future})
+  pg_catalog.count(*) filter (where {age} and not (true{spared})),
+  pg_catalog.count(*) filter (where {future} and ({plausible} or not ({known}))),
+  pg_catalog.count(*) filter (where {known} and not ({plausible}))
 from only {table} as t";
+
+/// Of some pages, the same in each run as long as the table has not grown: values, plausible ones, and those that would
+/// be plausible in each unit of a number. `$1` percent.
+const SAMPLE: &str = "\
+select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}), {as_unit}
+from only {table} as t tablesample pg_catalog.system ($1::pg_catalog.float4) repeatable (0)";
+
+const AS_UNIT: &str = "pg_catalog.count(*) filter (where {plausible})";
+
+/// Values before and after what is plausible, `$1` of each at most, and the newest that is plausible.
+const MARGINS: &str = "\
+select (select pg_catalog.count(*) from (select 1 from only {table} as t where {early} limit $1) as early),
+  (select pg_catalog.count(*) from (select 1 from only {table} as t where {late} limit $1) as late),
+  (select {newest} from only {table} as t where {plausible})";
 
 /// What was due when the run began and is still there, rows aside that are counted already. `$2` that moment, `$3` the
 /// most to count, `$4` the rows to pass by; a range by `$5`, `$6`.
@@ -182,21 +256,34 @@ and t.ctid operator(pg_catalog.>=) $5::pg_catalog.text::pg_catalog.tid
   and t.ctid operator(pg_catalog.<) $6::pg_catalog.text::pg_catalog.tid";
 
 /// The oldest and the newest, in seconds since 1970.
-const ENDS: &str = "\
-select extract(epoch from pg_catalog.min(t.{activity}){zoned})::pg_catalog.float8,
-  extract(epoch from pg_catalog.max(t.{activity}){zoned})::pg_catalog.float8
-from only {table} as t";
+const ENDS: &str = "select {oldest}, {newest} from only {table} as t where {plausible}";
 
 /// The first that is not due yet.
-const NEXT: &str = "\
-select extract(epoch from pg_catalog.min(t.{activity}){zoned})::pg_catalog.float8 from only {table} as t where not ({age})";
+const NEXT: &str = "select {oldest} from only {table} as t where {plausible} and not ({age})";
+
+/// How the activity column holds time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    /// `timestamptz`.
+    Absolute,
+    /// `timestamp`, in this zone.
+    Local(Zone),
+    Number(Unit, Number),
+}
+
+/// The type in which numbers are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Number {
+    Whole,
+    Float,
+    Numeric,
+}
 
 /// The names and choices that go into the statements for one table without children.
 pub(super) struct Shape<'a> {
     pub(super) table: &'a TableName,
     pub(super) activity: &'a Identifier,
-    /// The zone of a column that has none of its own.
-    pub(super) zone: Option<&'a Zone>,
+    pub(super) times: &'a Times,
     pub(super) references: &'a [Reference],
     pub(super) archive: Option<&'a Archive>,
     /// The catalog's numbers of a partition or child, and of the policy's own table.
@@ -233,6 +320,8 @@ pub(super) struct Archive {
 /// The statements for one table without children.
 #[derive(Clone, Debug)]
 pub(super) struct Statements {
+    /// Older than every stamp; the watermark of a run begins here each time.
+    pub(super) beginning: &'static str,
     pub(super) drip: Sql,
     pub(super) range: Sql,
     pub(super) range_around_locks: Sql,
@@ -244,6 +333,8 @@ pub(super) struct Statements {
     pub(super) listed: Sql,
     pub(super) estimate: Sql,
     pub(super) count: Sql,
+    pub(super) sample: Sql,
+    pub(super) margins: Sql,
     pub(super) left: Sql,
     pub(super) left_unlocked: Sql,
     pub(super) left_in_range: Sql,
@@ -254,13 +345,18 @@ pub(super) struct Statements {
 
 impl Statements {
     pub(super) fn new(shape: &Shape<'_>) -> Self {
+        let (times, activity) = (shape.times, shape.activity);
         let (now, start) =
             (Sql::new("pg_catalog.now()", &[]), Sql::new("$2::pg_catalog.text::pg_catalog.timestamptz", &[]));
-        let (age, age_at_start) = (shape.age(&now), shape.age(&start));
-        let future = shape.zoned(FUTURE, LOCAL_FUTURE, &now);
-        let zoned = shape.zone.map_or(Sql::EMPTY, |zone| Sql::new(" at time zone {zone}", &[("zone", zone)]));
-        let column_type =
-            Sql::new(if shape.zone.is_some() { "pg_catalog.timestamp" } else { "pg_catalog.timestamptz" }, &[]);
+        let (age, age_at_start) = (times.age(activity, &now), times.age(activity, &start));
+        let shifted = Sql::new(SHIFTED_NOW, &[]);
+        let (plausible, plausible_then) = (times.plausible(activity, &now), times.plausible(activity, &shifted));
+        let future = times.future(activity, &shifted);
+        let (known, as_unit) = (times.known(activity), times.as_units(activity, &now));
+        let (early, late) = (times.early(activity), times.late(activity, &now));
+        let oldest = times.seconds(&Sql::new("pg_catalog.min(t.{activity})", &[("activity", activity)]));
+        let newest = times.seconds(&Sql::new("pg_catalog.max(t.{activity})", &[("activity", activity)]));
+        let column_type = Sql::new(times.name(), &[]);
         let spared = shape.spared();
         let (columns, archived) = shape.archived();
         let returned = if shape.archive.is_some() { columns.clone() } else { Sql::new("1", &[]) };
@@ -270,7 +366,7 @@ impl Statements {
         let member = shape.member();
         let all_spared = Sql::joined([&spared as &dyn Part, &member], "");
         let in_range = Sql::joined([&Sql::new(IN_RANGE, &[]) as &dyn Part, &member], "");
-        let fill_in = |template, age: &Sql, spared: &Sql, range: &Sql| {
+        let fill_all = |template, age: &Sql, spared: &Sql, range: &Sql, plausible: &Sql| {
             Sql::new(
                 template,
                 &[
@@ -278,7 +374,13 @@ impl Statements {
                     ("activity", shape.activity),
                     ("age", age),
                     ("future", &future),
-                    ("zoned", &zoned),
+                    ("plausible", plausible),
+                    ("known", &known),
+                    ("as_unit", &as_unit),
+                    ("early", &early),
+                    ("late", &late),
+                    ("oldest", &oldest),
+                    ("newest", &newest),
                     ("type", &column_type),
                     ("spared", spared),
                     ("returned", &returned),
@@ -289,10 +391,11 @@ impl Statements {
                 ],
             )
         };
-        let fill = |template, age: &Sql| fill_in(template, age, &all_spared, &nowhere);
+        let fill = |template, age: &Sql| fill_all(template, age, &all_spared, &nowhere, &plausible);
         // Here what is spared is told apart from what is none of ours.
-        let look = |template, age: &Sql, range: &Sql| fill_in(template, age, &spared, range);
+        let look = |template, age: &Sql, range: &Sql| fill_all(template, age, &spared, range, &plausible);
         Self {
+            beginning: times.beginning(),
             drip: fill(DRIP, &age),
             range: fill(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, &age),
             range_around_locks: fill(RANGE_AROUND_LOCKS, &age),
@@ -303,7 +406,9 @@ impl Statements {
             range_tids: fill(RANGE_TIDS, &age),
             listed: fill(LISTED, &age),
             estimate: fill(ESTIMATE, &age),
-            count: look(COUNT, &age, &nowhere),
+            count: fill_all(COUNT, &age, &spared, &nowhere, &plausible_then),
+            sample: fill(SAMPLE, &age),
+            margins: fill(MARGINS, &age),
             left: look(LEFT, &age_at_start, &member),
             left_unlocked: look(LEFT_UNLOCKED, &age_at_start, &member),
             left_in_range: look(LEFT, &age_at_start, &in_range),
@@ -314,18 +419,136 @@ impl Statements {
     }
 }
 
-impl Shape<'_> {
-    fn age(&self, now: &Sql) -> Sql {
-        self.zoned(AGE, LOCAL_AGE, now)
-    }
-
-    fn zoned(&self, absolute: &'static str, local: &'static str, now: &Sql) -> Sql {
-        match self.zone {
-            Some(zone) => Sql::new(local, &[("activity", self.activity), ("now", now), ("zone", zone)]),
-            None => Sql::new(absolute, &[("activity", self.activity), ("now", now)]),
+impl Times {
+    /// The type of the column, or one that its own compares with.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Absolute => "pg_catalog.timestamptz",
+            Self::Local(_) => "pg_catalog.timestamp",
+            Self::Number(_, number) => number.name(),
         }
     }
 
+    fn beginning(&self) -> &'static str {
+        match self {
+            Self::Absolute | Self::Local(_) => "-infinity",
+            Self::Number(_, Number::Whole) => "-9223372036854775808",
+            Self::Number(_, Number::Float | Number::Numeric) => "-1e300",
+        }
+    }
+
+    /// Idle for more than `$1` seconds as of a moment, and a plausible time.
+    fn age(&self, activity: &Identifier, now: &Sql) -> Sql {
+        let cutoff = Sql::new(BEFORE_NOW, &[("now", now)]);
+        self.fill([AGE, LOCAL_AGE, NUMBER_AGE], activity, now, &cutoff)
+    }
+
+    /// From the year 2000 to ten years after a moment.
+    fn plausible(&self, activity: &Identifier, now: &Sql) -> Sql {
+        let end = Sql::new(TEN_YEARS_ON, &[("now", now)]);
+        self.fill([PLAUSIBLE, LOCAL_PLAUSIBLE, NUMBER_PLAUSIBLE], activity, now, &end)
+    }
+
+    fn early(&self, activity: &Identifier) -> Sql {
+        self.fill([EARLY, LOCAL_EARLY, NUMBER_EARLY], activity, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    fn late(&self, activity: &Identifier, now: &Sql) -> Sql {
+        let end = Sql::new(TEN_YEARS_ON, &[("now", now)]);
+        self.fill([LATE, LOCAL_LATE, NUMBER_LATE], activity, now, &end)
+    }
+
+    fn future(&self, activity: &Identifier, now: &Sql) -> Sql {
+        self.fill([FUTURE, LOCAL_FUTURE, NUMBER_FUTURE], activity, now, now)
+    }
+
+    fn known(&self, activity: &Identifier) -> Sql {
+        self.fill([KNOWN, KNOWN, KNOWN_NUMBER], activity, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    /// Counts of what would be plausible in each unit; only numbers have any.
+    fn as_units(&self, activity: &Identifier, now: &Sql) -> Sql {
+        let counts = Unit::ALL.map(|unit| match self {
+            Self::Absolute | Self::Local(_) => Sql::new("0::pg_catalog.int8", &[]),
+            Self::Number(_, number) => {
+                let plausible = Self::Number(unit, *number).plausible(activity, now);
+                Sql::new(AS_UNIT, &[("plausible", &plausible)])
+            }
+        });
+        Sql::joined(counts.iter().map(|count| count as &dyn Part), ", ")
+    }
+
+    /// A value of the column in seconds since 1970.
+    fn seconds(&self, value: &Sql) -> Sql {
+        let template = match self {
+            Self::Absolute => "extract(epoch from {value})::pg_catalog.float8",
+            Self::Local(_) => "extract(epoch from {value} at time zone {zone})::pg_catalog.float8",
+            Self::Number(Unit::JulianDays, _) => {
+                "(({value}::pg_catalog.float8 operator(pg_catalog.-) 2440587.5::pg_catalog.float8) \
+                 operator(pg_catalog.*) 86400::pg_catalog.float8)"
+            }
+            Self::Number(..) => "({value}::pg_catalog.float8 operator(pg_catalog./) {scale}::pg_catalog.float8)",
+        };
+        let scale = Sql::new(self.scale(), &[]);
+        match self {
+            Self::Local(zone) => Sql::new(template, &[("value", value), ("zone", zone)]),
+            _ => Sql::new(template, &[("value", value), ("scale", &scale)]),
+        }
+    }
+
+    /// How many of its units make a second.
+    fn scale(&self) -> &'static str {
+        match self {
+            Self::Number(Unit::Milliseconds, _) => "1000",
+            Self::Number(Unit::Microseconds, _) => "1000000",
+            _ => "1",
+        }
+    }
+
+    /// A moment as the column is compared with it.
+    fn comparable(&self, at: &Sql) -> Sql {
+        let Self::Number(unit, number) = self else { return at.clone() };
+        let scale = Sql::new(self.scale(), &[]);
+        let template = if *unit == Unit::JulianDays { JULIAN } else { SCALED };
+        let value = Sql::new(template, &[("at", at), ("scale", &scale)]);
+        let name = Sql::new(number.name(), &[]);
+        let template = match number {
+            Number::Whole => "pg_catalog.floor({value})::{name}",
+            Number::Float | Number::Numeric => "{value}::{name}",
+        };
+        Sql::new(template, &[("value", &value), ("name", &name)])
+    }
+
+    /// `[timestamptz, timestamp, number]`.
+    fn fill(&self, templates: [&'static str; 3], activity: &Identifier, now: &Sql, at: &Sql) -> Sql {
+        let [absolute, local, number] = templates;
+        let column_type = Sql::new(self.name(), &[]);
+        let activity: (&str, &dyn Part) = ("activity", activity);
+        match self {
+            Self::Absolute => Sql::new(absolute, &[activity, ("now", now), ("at", at), ("type", &column_type)]),
+            Self::Local(zone) => {
+                Sql::new(local, &[activity, ("now", now), ("at", at), ("type", &column_type), ("zone", zone)])
+            }
+            Self::Number(unit, _) => {
+                let year_2000 = Sql::new(unit.year_2000(), &[]);
+                let year_2000 = Sql::new("{value}::{type}", &[("value", &year_2000), ("type", &column_type)]);
+                Sql::new(number, &[activity, ("at", &self.comparable(at)), ("year_2000", &year_2000)])
+            }
+        }
+    }
+}
+
+impl Number {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "pg_catalog.int8",
+            Self::Float => "pg_catalog.float8",
+            Self::Numeric => "pg_catalog.numeric",
+        }
+    }
+}
+
+impl Shape<'_> {
     fn spared(&self) -> Sql {
         let referred: Vec<Sql> = self
             .references

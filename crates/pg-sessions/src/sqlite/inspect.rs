@@ -1,20 +1,17 @@
 //! What a SQLite file says about a policy's table: the same questions as for PostgreSQL, asked of pragmas.
 
-use std::time::Duration;
-
-use cleanup_core::moment::Moment;
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::policy::{SessionPolicy, TimeFormat};
 use sqlx::SqlStr;
 use sqlx::sqlite::SqliteRow;
 
-use super::session::{Fault, Session, cell, statement};
+use super::moment;
+use super::session::{Fault, Session, cell, count, statement};
 use super::sql::{self, Form, Pair, Reference, Shape, Statements};
 use crate::Clock;
-use crate::check::Finding;
+use crate::check::{Finding, newest_ahead};
 use crate::obstacle::plural;
 use crate::table::{Identifier, NameError, Part, Sql, TableName};
-
-const CLOCK: &str = "select (julianday('now') - 2440587.5) * 86400.0";
+use crate::time::{Unit, Values, implausible_rows};
 
 const TABLE: &str = "\
 select name, type, wr from pragma_table_list where schema = 'main' and name = ?1 collate nocase";
@@ -43,6 +40,10 @@ pub(super) struct Ground {
     pub(super) rowid: bool,
     /// Whether something could keep rows: triggers, other tables' foreign keys.
     pub(super) keepers: bool,
+    /// Rows that have no plausible time.
+    pub(super) implausible: u64,
+    /// What looks wrong, in sentences.
+    pub(super) notes: Vec<String>,
 }
 
 struct Column {
@@ -69,10 +70,6 @@ pub(super) async fn inspect(
     clock: &Clock,
 ) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
     let mut findings = Vec::new();
-    let now: f64 = cell(&session.one(statement(SqlStr::from_static(CLOCK))).await?, 0)?;
-    let now = Moment::EPOCH.plus(Duration::try_from_secs_f64(now).unwrap_or_default());
-    findings.extend(clock.skew(now).map(Finding::warning));
-
     let (name, id, activity) = match names(policy) {
         Ok(names) => names,
         Err(error) => {
@@ -100,9 +97,27 @@ pub(super) async fn inspect(
         let sentence = "SQLite knows no time zones: times must be in UTC; leave activity_time_zone out";
         findings.push(Finding::problem(sentence.to_owned()));
     }
-    let Some(form) = find_form(session, &name, &activity.name, &mut findings).await? else {
-        return Ok((None, findings));
+    let column = format!("{name}.{}", activity.name);
+    let looked = look_at_values(session, &name, &activity.name).await?;
+    let form = match looked.form(policy, &column) {
+        Ok(form) => form,
+        Err(sentence) => {
+            findings.push(Finding::problem(sentence));
+            return Ok((None, findings));
+        }
     };
+    let (values, newest) = looked.values(form);
+    let mut notes = Vec::new();
+    let unit = if let Form::Number(unit) = form { Some(unit) } else { None };
+    if let Some(refusal) = values.refusal(&policy.rule.name, &column, unit) {
+        notes.push(refusal.clone());
+        findings.push(Finding::problem(refusal));
+    } else {
+        // The file's clock is this machine's.
+        let ahead = newest_ahead(newest.map(moment), clock.now(), policy, &column);
+        notes.extend(ahead.into_iter().chain(implausible_rows(values.implausible(), false, &column)));
+        findings.extend(notes.iter().cloned().map(Finding::warning));
+    }
 
     let references = references(session, &name, &columns, &mut findings).await?;
     let archive = match &policy.archive_table {
@@ -137,7 +152,9 @@ pub(super) async fn inspect(
     };
     let statements = Statements::new(&shape);
     let keepers = triggers || !references.is_empty();
-    Ok((Some(Ground { statements, index, rowid: rowid.is_some(), keepers, name }), findings))
+    let implausible = values.implausible();
+    let ground = Ground { statements, index, rowid: rowid.is_some(), keepers, implausible, notes, name };
+    Ok((Some(ground), findings))
 }
 
 fn names(policy: &SessionPolicy) -> Result<(TableName, Identifier, Identifier), NameError> {
@@ -191,33 +208,77 @@ async fn columns(session: &mut Session, table: &TableName) -> Result<Vec<Column>
         .collect()
 }
 
-async fn find_form(
-    session: &mut Session,
-    table: &TableName,
-    activity: &Identifier,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Form>, Fault> {
-    let row = session.one(statement(sql::forms(table, activity).statement())).await?;
-    let count = |index| cell::<i64>(&row, index);
-    let (all, text, epoch) = (count(0)? - count(1)?, count(2)?, count(3)?);
-    if text == all {
-        return Ok(Some(Form::Text));
-    }
-    if epoch == all {
-        return Ok(Some(Form::Epoch));
-    }
-    findings.push(Finding::problem(format!(
-        "{table}.{activity} holds text in UTC (2026-01-02 03:04:05.678901) in {}, seconds since 1970 in {}, and other \
-         forms in {}; one of the first two must do for all",
-        rows(text),
-        rows(epoch),
-        rows(all - text - epoch)
-    )));
-    Ok(None)
+/// What the values of the activity column look like.
+struct Looked {
+    known: u64,
+    text: u64,
+    numbers: u64,
+    /// As text, and by [`Unit::ALL`].
+    plausible: [u64; 5],
+    /// Of those the newest, in seconds since 1970.
+    newest: [Option<f64>; 5],
 }
 
-fn rows(count: i64) -> String {
-    plural(count.unsigned_abs(), "row")
+/// Looks at all of them: a column that mixes forms cannot be compared.
+async fn look_at_values(session: &mut Session, table: &TableName, activity: &Identifier) -> Result<Looked, Fault> {
+    let row = session.one(statement(sql::forms(table, activity).statement())).await?;
+    let mut looked = Looked {
+        known: count(&row, 0)?.saturating_sub(count(&row, 1)?),
+        text: count(&row, 2)?,
+        numbers: count(&row, 3)?,
+        plausible: [0; 5],
+        newest: [None; 5],
+    };
+    for (index, plausible) in looked.plausible.iter_mut().enumerate() {
+        *plausible = count(&row, 4 + index)?;
+    }
+    for (index, newest) in looked.newest.iter_mut().enumerate() {
+        *newest = cell(&row, 9 + index)?;
+    }
+    Ok(looked)
+}
+
+impl Looked {
+    /// What the configuration says, else what all values are.
+    fn form(&self, policy: &SessionPolicy, column: &str) -> Result<Form, String> {
+        let (form, fitting) = match policy.time_format {
+            Some(TimeFormat::Timestamp) => {
+                return Err("SQLite has no timestamps of its own; leave time_format = \"timestamp\" out".to_owned());
+            }
+            Some(TimeFormat::Iso8601) => (Form::Text, self.text),
+            Some(format) => match Unit::of(format) {
+                Some(unit) => (Form::Number(unit), self.numbers),
+                None => (Form::Text, self.text),
+            },
+            None if self.text == self.known => (Form::Text, self.text),
+            None => (Form::Number(Unit::Seconds), self.numbers),
+        };
+        if fitting == self.known {
+            return Ok(form);
+        }
+        let others = self.known.saturating_sub(self.text + self.numbers);
+        let wanted = match policy.time_format {
+            Some(format) => format!("time_format = \"{}\" needs one form in all of them", format.key()),
+            None => "one of the first two must do for all".to_owned(),
+        };
+        Err(format!(
+            "{column} holds text such as 2026-01-02 03:04:05.678901 in {}, numbers in {}, and other forms in {}; {wanted}",
+            plural(self.text, "row"),
+            plural(self.numbers, "row"),
+            plural(others, "row")
+        ))
+    }
+
+    /// How the values do in a form, and which of them is the newest.
+    fn values(&self, form: Form) -> (Values, Option<f64>) {
+        let place = match form {
+            Form::Text => 0,
+            Form::Number(unit) => 1 + Unit::ALL.iter().position(|other| *other == unit).unwrap_or_default(),
+        };
+        let [_, as_unit @ ..] = self.plausible;
+        // Other units would not help with text, of which there are none.
+        (Values { known: self.known, plausible: self.plausible[place], as_unit }, self.newest[place])
+    }
 }
 
 /// Other tables' foreign keys that keep rows here; those that act need an index.

@@ -21,7 +21,7 @@ use cleanup_core::sweep::Observer;
 use self::inspect::Ground;
 use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement, text};
 use crate::check::Finding;
-use crate::obstacle::{Ledger, Stop, first_problem};
+use crate::obstacle::{Ledger, Planned, Stop, first_problem, may_begin};
 use crate::pace::{self, Pacer};
 use crate::table::Sql;
 use crate::{Clock, SessionStats, Way, idle_seconds};
@@ -43,6 +43,7 @@ pub(crate) async fn sweep(
 ) -> Result<(), Stop> {
     let mut session = Session::open(file, Access::Change, policy.lock_timeout).await?;
     let ground = stand(&mut session, policy, clock, ledger).await?;
+    ledger.implausible(ground.implausible);
     let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
     let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
     let mut run =
@@ -77,7 +78,13 @@ pub(crate) async fn plan(
     let cutoff = ground.now(&mut session, ahead - idle_seconds(policy)).await?;
     let now = ground.now(&mut session, ahead).await?;
     let row = session.one(statement(ground.statements.count.statement()).bind(cutoff).bind(now)).await?;
-    ledger.planned(count(&row, 0)?, count(&row, 1)?, count(&row, 2)?, count(&row, 3)?);
+    ledger.planned(Planned {
+        all: count(&row, 0)?,
+        due: count(&row, 1)?,
+        referenced: count(&row, 2)?,
+        future: count(&row, 3)?,
+        implausible: count(&row, 4)?,
+    });
     session.close().await;
     Ok(())
 }
@@ -91,18 +98,21 @@ pub(crate) async fn stats(file: &Path, policy: &SessionPolicy, clock: &Clock) ->
     };
     let idle = idle_seconds(policy);
     let cutoff = ground.now(&mut session, -idle).await?;
-    let counting = statement(ground.statements.count.statement()).bind(cutoff.clone()).bind(cutoff.clone());
-    let rows = session.snapshot(vec![counting, statement(ground.statements.ends.statement()).bind(cutoff)]).await?;
+    let now = ground.now(&mut session, 0.0).await?;
+    let bind = |sql: &Sql| statement(sql.statement()).bind(cutoff.clone()).bind(now.clone());
+    let rows = session.snapshot(vec![bind(&ground.statements.count), bind(&ground.statements.ends)]).await?;
     session.close().await;
     let [counts, ends] = &rows[..] else { return Err(Stop::Failed("an empty answer".to_owned())) };
     let moment = |index| Ok::<_, Fault>(cell::<Option<f64>>(ends, index)?.map(moment));
     Ok(SessionStats {
         total_rows: count(counts, 0)?,
         expired_rows: count(counts, 1)?,
+        implausible_rows: count(counts, 4)?,
         estimated: false,
         oldest: moment(0)?,
         newest: moment(1)?,
         next_due_at: moment(2)?.map(|next| next.plus(Duration::from_secs_f64(idle))),
+        notes: ground.notes,
     })
 }
 
@@ -137,12 +147,10 @@ async fn stand(
     ledger: &mut Ledger,
 ) -> Result<Ground, Stop> {
     let (ground, findings) = inspect::inspect(session, policy, clock).await?;
-    first_problem(&findings)?;
-    for warning in findings.iter().filter(|finding| finding.sentence.contains("clock")) {
-        tracing::warn!(policy = policy.rule.name, "{}", warning.sentence);
-        ledger.note(warning.sentence.clone());
-    }
-    ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))
+    may_begin(&findings, clock)?;
+    let ground = ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))?;
+    ground.notes.iter().for_each(|note| ledger.note(note.clone()));
+    Ok(ground)
 }
 
 impl Ground {

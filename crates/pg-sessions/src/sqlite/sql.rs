@@ -1,58 +1,83 @@
 //! The statements of the SQLite twin, one a constant.
 //!
-//! SQLite has no time type. Two forms are understood: text in UTC as SQLAlchemy writes it (`2026-01-02 03:04:05.678901`,
-//! which sorts as it reads), and seconds since 1970. Each statement tests the form of every value that it compares, so
-//! that a value of another form, however it got there, is never older than anything.
+//! SQLite has no time type. Two forms are understood: text that is ISO 8601, as SQLAlchemy writes it
+//! (`2026-01-02 03:04:05.678901`) or as programs exchange it (`2026-01-02T03:04:05+02:00`), in UTC where it names no
+//! offset; and numbers of a unit that is known. Each statement tests the form of every value that it compares, and that
+//! the value is a plausible time, so that a value of another form, however it got there, is never older than anything.
 //!
 //! The cutoff is asked of the database once per batch, inside its transaction, and bound as `?1`: the two statements
-//! that archive and delete must mean the same rows.
+//! that archive and delete must mean the same rows. It is in the unit of the column, which stands bare on the left of the
+//! comparison, so that an index serves.
 
 use crate::table::{Identifier, Part, Sql, TableName};
+use crate::time::{TEN_YEARS_DAYS, Unit, YEAR_2000_JULIAN};
 
 /// How the activity column holds time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Text,
-    Epoch,
+    Number(Unit),
 }
 
+/// The shape first: by itself `julianday` also takes `now`, times without a date, and numbers.
 const IS_TEXT: &str = "\
 typeof(t.{activity}) = 'text' \
-and t.{activity} glob '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]*' \
-and substr(t.{activity}, 20) not glob '*[^0-9.]*' and substr(t.{activity}, 20, 1) in ('', '.')";
+and t.{activity} glob '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-5][0-9]:[0-5][0-9]*' \
+and substr(t.{activity}, 20) not glob '*[^0-9.:+Z-]*' and substr(t.{activity}, 20, 1) in ('', '.', 'Z', '+', '-') \
+and julianday(t.{activity}) is not null";
 
-/// The years 1 to 9999: a count of milliseconds is not among them.
-const IS_EPOCH: &str = "\
-typeof(t.{activity}) in ('integer', 'real') and t.{activity} between -62135596800 and 253402300799";
+const IS_NUMBER: &str = "typeof(t.{activity}) in ('integer', 'real')";
 
 const TEXT_CUTOFF: &str = "select strftime('%Y-%m-%d %H:%M:%f', 'now', ?1)";
 
 /// Whole seconds, rounded down: a row is at worst kept a second longer.
-const EPOCH_CUTOFF: &str = "select strftime('%s', 'now', ?1)";
+const SECONDS_CUTOFF: &str = "select strftime('%s', 'now', ?1)";
 
-const TEXT_AGE: &str = "t.{activity} < ?1 and {form}";
+const MILLISECONDS_CUTOFF: &str = "select strftime('%s', 'now', ?1) || '000'";
 
-const EPOCH_AGE: &str = "t.{activity} < cast(?1 as integer) and {form}";
+const MICROSECONDS_CUTOFF: &str = "select strftime('%s', 'now', ?1) || '000000'";
+
+/// A millisecond earlier, because the text rounds.
+const JULIAN_CUTOFF: &str = "select printf('%.9f', julianday('now', ?1) - 0.000000012)";
+
+/// The age test: older than the cutoff and a plausible time, whose upper end lies ahead. A text that begins with a date
+/// sorts by it, whatever follows; so the bare comparisons are there for an index, with room for every offset from UTC,
+/// and those of `julianday` count.
+const TEXT_AGE: &str = "\
+t.{activity} < date({moment}, '+2 days') and t.{activity} >= '1999-12-30' and {form} \
+and julianday(t.{activity}) < julianday({moment}) and julianday(t.{activity}) >= {year_2000}";
+
+const NUMBER_AGE: &str = "t.{activity} < {moment} and t.{activity} >= {year_2000} and {form}";
+
+const TEXT_PLAUSIBLE: &str = "\
+{form} and julianday(t.{activity}) between {year_2000} and julianday({now}) + {ten_years}";
+
+const NUMBER_PLAUSIBLE: &str = "{form} and t.{activity} between {year_2000} and {now} + {ten_years}";
+
+const TEXT_FUTURE: &str = "julianday(t.{activity}) > julianday({now})";
+
+const NUMBER_FUTURE: &str = "t.{activity} > {now}";
 
 const TEXT_FROM: &str = "t.{activity} >= ?2";
 
-/// A second earlier: a number that has been text has lost its last digits.
-const EPOCH_FROM: &str = "t.{activity} >= cast(?2 as real) - 1";
-
-const TEXT_FUTURE: &str = "t.{activity} > ?2 and {form}";
-
-const EPOCH_FUTURE: &str = "t.{activity} > cast(?2 as integer) and {form}";
+/// A little earlier: a number that has been text has lost its last digits.
+const NUMBER_FROM: &str = "t.{activity} >= cast(?2 as real) - {slack}";
 
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 
 /// Our column stands on the left: SQLite then compares by its collation, as the foreign key itself does.
 const SAME_KEY: &str = "t.{ours} = r.{theirs}";
 
-/// Which forms the column holds: all, none at all, text, seconds.
+/// Which forms the column holds: all, nulls, text, numbers; those that are plausible times, as text and in each unit;
+/// and of those the newest, in seconds since 1970. The limit keeps each value from being computed again for each count.
 const FORMS: &str = "\
-select count(*), count(*) filter (where t.{activity} is null), count(*) filter (where {text}),
-  count(*) filter (where {epoch})
-from {table} as t";
+select count(*), count(*) filter (where v is null), count(jd), count(n), {counts}, {newest}
+from (select t.{activity} as v, case when {text} then julianday(t.{activity}) end as jd,
+  case when {number} then t.{activity} end as n from {table} as t limit -1)";
+
+const COUNTED: &str = "count(*) filter (where {value} between {year_2000} and {now} + {ten_years})";
+
+const NEWEST: &str = "max({value}) filter (where {value} between {year_2000} and {now} + {ten_years})";
 
 /// `?2` watermark, `?3` rows, `?4` keys of rows to pass by, as a JSON array.
 const PICK: &str = "\
@@ -98,16 +123,16 @@ const DELETE: &str = "delete from {table} as t where {where}";
 
 const ARCHIVE: &str = "insert into {archive} ({columns}) select {columns} from {table} as t where {where}";
 
-/// All, due, referred to, in the future (`?2` now).
+/// All, due, referred to, in the future, and no plausible times (`?2` now).
 const COUNT: &str = "\
 select count(*), count(*) filter (where {age}{spared}), count(*) filter (where {age} and not (true{spared})),
-  count(*) filter (where {future})
+  count(*) filter (where {plausible} and {future}), count(*) filter (where t.{activity} is not null and not ({plausible}))
 from {table} as t";
 
-/// The oldest and newest, and the first that is not due, in seconds since 1970.
+/// The oldest and newest, and the first that is not due, in seconds since 1970; `?2` now.
 const ENDS: &str = "\
-select {oldest}, {newest}, (select {oldest} from {table} as t where not ({age}))
-from {table} as t where t.{activity} is not null and ?1 = ?1";
+select {oldest}, {newest}, (select {oldest} from {table} as t where {plausible} and not ({age}))
+from {table} as t where {plausible}";
 
 /// The names and choices that go into the statements.
 pub(super) struct Shape<'a> {
@@ -154,9 +179,140 @@ pub(super) struct Statements {
 
 /// Asks which forms a column holds; before anything else is known.
 pub(super) fn forms(table: &TableName, activity: &Identifier) -> Sql {
-    let form = |template| Sql::new(template, &[("activity", activity)]);
-    let (text, epoch) = (form(IS_TEXT), form(IS_EPOCH));
-    Sql::new(FORMS, &[("table", table), ("activity", activity), ("text", &text), ("epoch", &epoch)])
+    let is = |template| Sql::new(template, &[("activity", activity)]);
+    let (text, number) = (is(IS_TEXT), is(IS_NUMBER));
+    let of_all = |make: &dyn Fn(Form) -> Sql| {
+        let forms = std::iter::once(Form::Text).chain(Unit::ALL.map(Form::Number));
+        let made: Vec<Sql> = forms.map(make).collect();
+        Sql::joined(made.iter().map(|sql| sql as &dyn Part), ", ")
+    };
+    let counts = of_all(&|form| form.in_forms(COUNTED));
+    let newest = of_all(&|form| form.in_seconds(&form.in_forms(NEWEST)));
+    let parts: [(&str, &dyn Part); 6] = [
+        ("table", table),
+        ("activity", activity),
+        ("text", &text),
+        ("number", &number),
+        ("counts", &counts),
+        ("newest", &newest),
+    ];
+    Sql::new(FORMS, &parts)
+}
+
+impl Form {
+    /// The database's clock, in this form.
+    fn clock(self) -> &'static str {
+        match self {
+            Self::Text | Self::Number(Unit::JulianDays) => "julianday('now')",
+            Self::Number(Unit::Seconds) => "cast(strftime('%s', 'now') as integer)",
+            Self::Number(Unit::Milliseconds) => "cast(strftime('%s', 'now') || '000' as integer)",
+            Self::Number(Unit::Microseconds) => "cast(strftime('%s', 'now') || '000000' as integer)",
+        }
+    }
+
+    /// Asks for the database's clock, `?1` from now, in this form.
+    fn cutoff(self) -> &'static str {
+        match self {
+            Self::Text => TEXT_CUTOFF,
+            Self::Number(Unit::Seconds) => SECONDS_CUTOFF,
+            Self::Number(Unit::Milliseconds) => MILLISECONDS_CUTOFF,
+            Self::Number(Unit::Microseconds) => MICROSECONDS_CUTOFF,
+            Self::Number(Unit::JulianDays) => JULIAN_CUTOFF,
+        }
+    }
+
+    /// A bound moment, as text, in this form.
+    fn bound(self, place: &'static str) -> Sql {
+        let place = Sql::new(place, &[]);
+        let template = match self {
+            Self::Text => "{place}",
+            Self::Number(Unit::JulianDays) => "cast({place} as real)",
+            Self::Number(_) => "cast({place} as integer)",
+        };
+        Sql::new(template, &[("place", &place)])
+    }
+
+    /// What a number may have lost as text.
+    fn slack(self) -> &'static str {
+        match self {
+            Self::Text | Self::Number(Unit::Seconds | Unit::Milliseconds) => "1",
+            Self::Number(Unit::Microseconds) => "100",
+            Self::Number(Unit::JulianDays) => "0.00001",
+        }
+    }
+
+    fn pick(self, text: &'static str, number: &'static str) -> &'static str {
+        match self {
+            Self::Text => text,
+            Self::Number(_) => number,
+        }
+    }
+
+    fn fill(self, template: &'static str, activity: &Identifier, moment: &Sql, now: &Sql) -> Sql {
+        let form = Sql::new(self.pick(IS_TEXT, IS_NUMBER), &[("activity", activity)]);
+        let (year_2000, ten_years) = self.bounds();
+        let slack = Sql::new(self.slack(), &[]);
+        let parts: [(&str, &dyn Part); 7] = [
+            ("activity", activity),
+            ("moment", moment),
+            ("now", now),
+            ("form", &form),
+            ("year_2000", &year_2000),
+            ("ten_years", &ten_years),
+            ("slack", &slack),
+        ];
+        Sql::new(template, &parts)
+    }
+
+    /// Before the moment, and a plausible time.
+    fn age(self, activity: &Identifier, moment: &Sql) -> Sql {
+        self.fill(self.pick(TEXT_AGE, NUMBER_AGE), activity, moment, &Sql::EMPTY)
+    }
+
+    fn plausible(self, activity: &Identifier, now: &Sql) -> Sql {
+        self.fill(self.pick(TEXT_PLAUSIBLE, NUMBER_PLAUSIBLE), activity, &Sql::EMPTY, now)
+    }
+
+    fn future(self, activity: &Identifier, now: &Sql) -> Sql {
+        self.fill(self.pick(TEXT_FUTURE, NUMBER_FUTURE), activity, &Sql::EMPTY, now)
+    }
+
+    fn from(self, activity: &Identifier) -> Sql {
+        self.fill(self.pick(TEXT_FROM, NUMBER_FROM), activity, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    fn bounds(self) -> (Sql, Sql) {
+        let (year_2000, ten_years) = match self {
+            Self::Text => (YEAR_2000_JULIAN, TEN_YEARS_DAYS),
+            Self::Number(unit) => (unit.year_2000(), unit.ten_years()),
+        };
+        (Sql::new(year_2000, &[]), Sql::new(ten_years, &[]))
+    }
+
+    /// Of the statement that asks for forms, whose `jd` is what `julianday` makes of text.
+    fn in_forms(self, template: &'static str) -> Sql {
+        let (year_2000, ten_years) = self.bounds();
+        let (value, now) = (Sql::new(self.pick("jd", "n"), &[]), Sql::new(self.clock(), &[]));
+        let parts: [(&str, &dyn Part); 4] =
+            [("value", &value), ("now", &now), ("year_2000", &year_2000), ("ten_years", &ten_years)];
+        Sql::new(template, &parts)
+    }
+
+    /// An aggregate of comparable values, in seconds since 1970.
+    fn in_seconds(self, aggregate: &Sql) -> Sql {
+        let template = match self {
+            Self::Text | Self::Number(Unit::JulianDays) => "({aggregate} - 2440587.5) * 86400.0",
+            Self::Number(Unit::Seconds) => "{aggregate} * 1.0",
+            Self::Number(Unit::Milliseconds) => "{aggregate} / 1000.0",
+            Self::Number(Unit::Microseconds) => "{aggregate} / 1000000.0",
+        };
+        Sql::new(template, &[("aggregate", aggregate)])
+    }
+
+    /// `min` or `max` of the column, in seconds since 1970.
+    fn end(self, text: &'static str, number: &'static str, activity: &Identifier) -> Sql {
+        self.in_seconds(&Sql::new(self.pick(text, number), &[("activity", activity)]))
+    }
 }
 
 /// How many keys there are in the JSON array `?1`.
@@ -171,18 +327,14 @@ pub(super) fn with_key() -> Sql {
 
 impl Statements {
     pub(super) fn new(shape: &Shape<'_>) -> Self {
-        let by_form = |text: &'static str, epoch: &'static str| match shape.form {
-            Form::Text => text,
-            Form::Epoch => epoch,
-        };
         let activity: (&str, &dyn Part) = ("activity", shape.activity);
-        let form = Sql::new(by_form(IS_TEXT, IS_EPOCH), &[activity]);
-        let age = Sql::new(by_form(TEXT_AGE, EPOCH_AGE), &[activity, ("form", &form)]);
-        let future = Sql::new(by_form(TEXT_FUTURE, EPOCH_FUTURE), &[activity, ("form", &form)]);
-        let from = Sql::new(by_form(TEXT_FROM, EPOCH_FROM), &[activity]);
-        let moment = |text: &'static str, epoch: &'static str| Sql::new(by_form(text, epoch), &[activity]);
-        let oldest = moment("(julianday(min(t.{activity})) - 2440587.5) * 86400.0", "min(t.{activity}) * 1.0");
-        let newest = moment("(julianday(max(t.{activity})) - 2440587.5) * 86400.0", "max(t.{activity}) * 1.0");
+        let (form, column) = (shape.form, shape.activity);
+        let (cutoff, now) = (form.bound("?1"), form.bound("?2"));
+        let age = form.age(column, &cutoff);
+        let (plausible, future) = (form.plausible(column, &now), form.future(column, &now));
+        let from = form.from(column);
+        let oldest = form.end("min(julianday(t.{activity}))", "min(t.{activity})", column);
+        let newest = form.end("max(julianday(t.{activity}))", "max(t.{activity})", column);
         let spared = shape.spared();
 
         let fill = |template, condition: &Sql| {
@@ -192,6 +344,7 @@ impl Statements {
                 ("key", shape.key),
                 ("age", &age),
                 ("from", &from),
+                ("plausible", &plausible),
                 ("future", &future),
                 ("spared", &spared),
                 ("oldest", &oldest),
@@ -209,7 +362,7 @@ impl Statements {
         let listed = fill(LISTED, &Sql::EMPTY);
         let archive = |condition| shape.archive.map(|_| fill(ARCHIVE, condition));
         Self {
-            cutoff: Sql::new(by_form(TEXT_CUTOFF, EPOCH_CUTOFF), &[]),
+            cutoff: Sql::new(form.cutoff(), &[]),
             pick: fill(PICK, &Sql::EMPTY),
             delete_picked: fill(DELETE, &picked),
             archive_picked: archive(&picked),

@@ -24,7 +24,14 @@ fn seconds(age: Age) -> f64 {
 fn sweep(handle: &Handle, policy: SessionPolicy, rule: &Policy, mode: Mode) -> Tally {
     let policy = SessionPolicy { rule: rule.clone(), ..policy };
     let report = handle.block_on(cleanup_pg_sessions::sweep(&policy, Path::new("/"), mode, now(), &()));
-    assert_eq!(report.message, None);
+    // Some items lie 400 years ahead, some an hour: that is all there is to say.
+    let said = report.message.iter().flat_map(|message| message.split("; "));
+    for sentence in said {
+        assert!(
+            sentence.contains("no plausible time") || sentence.contains("ahead of the database's clock"),
+            "{sentence}"
+        );
+    }
     Tally { counts: report.counts, errors: report.errors, errors_total: report.errors_total, ..Tally::default() }
 }
 

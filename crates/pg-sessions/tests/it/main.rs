@@ -8,6 +8,7 @@
 mod support;
 
 mod application;
+mod clocks;
 mod conformance;
 mod faults;
 mod names;

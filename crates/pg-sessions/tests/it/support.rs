@@ -119,6 +119,7 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
         id_column: "session_id".to_owned(),
         activity_column: "last_activity".to_owned(),
         activity_time_zone: None,
+        time_format: None,
         batch_size: 500,
         lock_timeout: Duration::from_millis(200),
         statement_timeout: None,

@@ -238,6 +238,7 @@ fn kept(counts: &Counts) -> Vec<(&'static str, String)> {
         ("held", kept.held),
         ("referenced by a session", kept.referenced),
         ("stamped in the future", kept.future),
+        ("without a plausible time", kept.implausible),
         ("settling", kept.settling),
         ("among the newest", kept.newest),
         ("young enough", kept.within_limits),

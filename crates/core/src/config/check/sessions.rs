@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use super::super::diagnostic::Diagnostic;
-use super::super::raw::{RawPace, RawSessionPolicy};
+use super::super::raw::{RawPace, RawSessionPolicy, RawTimeFormat};
 use super::super::values::{At, Period, Switch};
 use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
 use super::{Check, effect};
-use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy};
+use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy, TimeFormat};
 
 /// The largest first batch: what the pacing itself never exceeds.
 const LARGEST_BATCH: u32 = 20_000;
@@ -51,6 +51,7 @@ impl Check<'_> {
             id_column: id_column?,
             activity_column: activity_column?,
             activity_time_zone,
+            time_format: raw.time_format.map(time_format),
             batch_size,
             lock_timeout: lock_timeout.unwrap_or(LOCK_TIMEOUT),
             statement_timeout,
@@ -131,5 +132,16 @@ fn pace(raw: RawPace) -> Pace {
         RawPace::Strict => Pace::Strict,
         RawPace::Normal => Pace::Normal,
         RawPace::OffHours => Pace::OffHours,
+    }
+}
+
+fn time_format(raw: RawTimeFormat) -> TimeFormat {
+    match raw {
+        RawTimeFormat::Timestamp => TimeFormat::Timestamp,
+        RawTimeFormat::Seconds => TimeFormat::Seconds,
+        RawTimeFormat::Milliseconds => TimeFormat::Milliseconds,
+        RawTimeFormat::Microseconds => TimeFormat::Microseconds,
+        RawTimeFormat::Julian => TimeFormat::Julian,
+        RawTimeFormat::Iso8601 => TimeFormat::Iso8601,
     }
 }
