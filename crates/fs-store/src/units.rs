@@ -130,7 +130,8 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
     if meta.kind() == FileType::RegularFile {
         return Looked::NotNamed;
     }
-    if !meta.is_dir() || meta.mount != store.root.mount() || meta.is_mount_point || store.is_spared(&meta.id) {
+    let is_none_of_ours = meta.mount != store.root.mount() || meta.is_mount_point || store.is_spared(&meta.id);
+    if !meta.is_dir() || is_none_of_ours || store.root.is_lost_and_found(name.to_bytes(), &meta) {
         return Looked::LeftAlone;
     }
     let dir = match entry::open_dir(root, name) {

@@ -14,6 +14,7 @@ mod import;
 mod in_use;
 mod index;
 mod limits;
+mod lost_and_found;
 mod onward;
 mod output;
 mod plan;
