@@ -23,5 +23,6 @@ mod seed;
 mod sweep;
 mod terminal;
 mod textfile;
+mod threads;
 mod units;
 mod world;
