@@ -81,6 +81,12 @@ impl World {
         names
     }
 
+    /// The one folder of a run in the quarantine of `out`.
+    pub(crate) fn aside(&self) -> PathBuf {
+        let mut folders = fs::read_dir(self.path("out/.cleanup/quarantine")).unwrap();
+        folders.next().unwrap().unwrap().path()
+    }
+
     /// The binary, in this folder, in a clean environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(Path::new(env!("CARGO_BIN_EXE_cleanup")), arguments)
