@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::Permissions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, Skip};
@@ -37,7 +37,7 @@ type Values = BTreeMap<(String, String), f64>;
 
 /// Writes the file anew, with what this sweep adds.
 pub(crate) fn write(path: &Path, report: &Report) -> io::Result<()> {
-    let before = match std::fs::read_to_string(path) {
+    let before = match read(path) {
         Ok(text) => parse(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Values::new(),
         Err(error) => return Err(error),
@@ -50,6 +50,17 @@ pub(crate) fn write(path: &Path, report: &Report) -> io::Result<()> {
     file.as_file().set_permissions(Permissions::from_mode(0o644))?;
     file.persist(path)?;
     Ok(())
+}
+
+/// The whole file. Others may write the folder of the collector: what is no regular file there (a FIFO, a device) is not
+/// waited for.
+fn read(path: &Path) -> io::Result<String> {
+    let no_wait = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(no_wait).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    io::read_to_string(file)
 }
 
 /// Takes over what a file of ours says of counters and last successes; all else is said anew.

@@ -72,6 +72,9 @@ pub enum Outcome {
     Vanished,
     /// It is no longer what was judged, and was kept: written, replaced, or (a directory) filled again.
     Changed,
+    /// As [`Outcome::Changed`], but it could not be left under its name, because something else has that by now; the text
+    /// says where it lies.
+    Displaced(String),
     /// A process has it open, mapped or locked, and it was kept.
     InUse,
     /// It could not be removed; the text names the reason as the system gave it.

@@ -17,7 +17,8 @@ use cleanup_core::report::{PolicyKind, PolicyReport, json_path};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::Judged;
 use cleanup_core::verdict::Verdict;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::clock;
@@ -147,9 +148,17 @@ impl Audit {
         let Configured { file: path, max_bytes, keep } = &self.configured;
         let file = append(path)?;
         if file.metadata()?.len() >= *max_bytes {
-            // Another process may be at the same; whoever comes second finds another file under the name.
-            flock(&file, FlockOperation::LockExclusive)?;
-            let is_same = std::fs::metadata(path).is_ok_and(|found| {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Another process is at the same, or somebody who may read the log keeps it from being turned over: it
+                // grows until the next line.
+                Err(Errno::WOULDBLOCK) => {
+                    *open = Some(file);
+                    return Ok(());
+                }
+                result => result?,
+            }
+            // Whoever comes second finds another file under the name.
+            let is_same = path.symlink_metadata().is_ok_and(|found| {
                 file.metadata().is_ok_and(|ours| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
             });
             if is_same {
@@ -185,10 +194,30 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Opens the log, and makes it if it is missing. It may lie in a folder that others write: a link is not followed, the
+/// other end of a FIFO is not waited for, and a file that another user could read our lines from is not written.
 fn append(path: &Path) -> io::Result<File> {
-    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(nofollow).open(path)
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link, which is not followed"),
+        // What a FIFO or a socket says that nobody reads.
+        Some(Errno::NXIO) => io::Error::other(NO_FILE),
+        _ => error,
+    })?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other(NO_FILE));
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() != 0 && found.uid() != us {
+        let uid = found.uid();
+        return Err(io::Error::other(format!("it belongs to another user (uid {uid}); move it away, or chown it")));
+    }
+    Ok(file)
 }
+
+const NO_FILE: &str = "it is not a regular file; move it away";
 
 /// `audit.jsonl`, `audit.jsonl.1`, …
 fn numbered(path: &Path, number: u32) -> PathBuf {

@@ -9,7 +9,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use cleanup_core::candidate::{Basis, Identity, Stamp};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::StampKind;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp, Timespec, Timestamps,
+    UTIME_NOW, UTIME_OMIT,
+};
 use rustix::io::Errno;
 
 /// Which file this is, as long as it exists: device and inode.
@@ -196,6 +199,15 @@ pub(crate) fn open_dir(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno>
         Err(Errno::PERM) => rustix::fs::openat(&parent, name, FLAGS, Mode::empty()),
         result => result,
     }
+}
+
+/// What the clock of the file system says that this directory lies on. The directory is touched for that, so it must be
+/// one of ours. Every change that is made later has this moment as its `ctime` or a later one.
+pub(crate) fn clock_of(dir: impl AsFd) -> Result<Moment, Errno> {
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let now = Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) };
+    rustix::fs::futimens(&dir, &now)?;
+    Ok(Meta::of(dir)?.times.modified)
 }
 
 /// An error of the system in words, with the usual cause where there is one.

@@ -32,7 +32,24 @@ pub struct View {
 
 /// Who uses what, looked up when it is asked.
 #[derive(Debug, Default)]
-pub(crate) struct Users(Mutex<Known>);
+pub(crate) struct Users {
+    known: Mutex<Known>,
+    /// What happens while all processes are looked at.
+    #[cfg(test)]
+    pub(crate) meanwhile: Meanwhile,
+}
+
+/// Something that a test does once, at a certain moment.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Meanwhile(pub(crate) Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -44,15 +61,20 @@ struct Known {
 }
 
 /// A file that nobody uses, kept so by a lock until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Unused(#[expect(dead_code, reason = "it is held for its lock")] Option<OwnedFd>);
 
 impl Users {
     /// Whether nobody is seen to use the file with this name in this directory.
     pub(crate) fn unused(&self, dir: BorrowedFd<'_>, name: &CStr, identity: &Identity) -> Option<Unused> {
         let lock = lock(dir, name).ok()?;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.view.is_none() || known.served >= SERVES {
             *known = Known::look();
+            #[cfg(test)]
+            if let Some(act) = self.meanwhile.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                act();
+            }
         }
         known.served += 1;
         let is_used = known.open.contains(&FileId::from(identity)) || known.mapped.contains(&identity.inode);
@@ -61,7 +83,7 @@ impl Users {
 
     /// How much could be seen; `None` when nothing was asked.
     pub(crate) fn view(&self) -> Option<View> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).view
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).view
     }
 }
 

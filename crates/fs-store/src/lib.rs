@@ -132,6 +132,11 @@ impl<'a> Store<'a> {
         self.rivals.iter().flat_map(Rivals::peers)
     }
 
+    /// Whether the policy's path still leads to the folder that was opened.
+    pub(crate) fn is_at_its_path(&self) -> bool {
+        self.root.is_at(&self.policy.root)
+    }
+
     /// Whether this user may remove entries of the root; if not, why.
     pub fn may_remove(&self) -> Result<(), String> {
         self.root.may_remove().map_err(entry::in_words)

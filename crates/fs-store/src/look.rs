@@ -51,6 +51,8 @@ pub enum Look {
     },
     /// It belongs to `cleanup` itself: its configuration, state or quarantine.
     Own,
+    /// It is the file system's own `lost+found`, or lies in it.
+    LostAndFound,
     /// A folder on the way to it is a link, which is never followed.
     BehindLink,
     /// It lies on another file system, mounted below the root.
@@ -108,6 +110,7 @@ impl fmt::Display for Look {
                  add it to `exclude` in one of the two"
             ),
             Self::Own => f.write_str("it belongs to cleanup itself"),
+            Self::LostAndFound => f.write_str("`lost+found` belongs to the file system, and is left to fsck"),
             Self::BehindLink => f.write_str("it lies behind a symbolic link, which is never followed"),
             Self::OtherMount => f.write_str("it lies on another mount, which is never entered"),
             Self::TooDeep(Depth::FLAT) => f.write_str("it lies in a folder below the root; set `recursive = true`"),
@@ -135,7 +138,12 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     let name = Name { folder: &folder, last };
     let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy.stamp)).map_err(refused)?;
     if meta.is_dir() {
-        return Ok(if *last == OWN_FOLDER { Look::Own } else { Look::Folder });
+        let is_lost_and_found = folders.is_empty() && store.root.is_lost_and_found(last, &meta);
+        return Ok(match *last {
+            OWN_FOLDER => Look::Own,
+            _ if is_lost_and_found => Look::LostAndFound,
+            _ => Look::Folder,
+        });
     }
     if patterns.excludes(name) {
         return Ok(Look::Excluded);
@@ -181,6 +189,9 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
     if store.policy.patterns.class(name).is_none() {
         return Ok(Look::NotNamed);
     }
+    if store.root.has_lost_and_found(&c_name(name.last)?) {
+        return Ok(Look::LostAndFound);
+    }
     if top.is_some() {
         let ground = open_folder(store, folder).map(|(_, ground)| ground).unwrap_or_default();
         return Ok(claimed(store, store.claim(&ground, Name { folder, last })).unwrap_or(Look::InUnit));
@@ -211,6 +222,9 @@ pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<(OwnedFd, Gr
         }
         if store.policy.patterns.excludes(Name { folder: &folder, last: name }) {
             return Err(Look::Excluded);
+        }
+        if folder.is_empty() && store.root.has_lost_and_found(&c_name(name)?) {
+            return Err(Look::LostAndFound);
         }
         let (next, id) = enter(store, &dir, name)?;
         dir = next;

@@ -199,6 +199,10 @@ impl<'a> Picked<'a> {
         let (folder, last) = folder_and_name(path);
         let Ok((parent, ground)) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
         let Ok(name) = c_name(last) else { return ControlFlow::Continue(()) };
+        if folder.is_empty() && self.store.root.has_lost_and_found(&name) {
+            visitor.seen(Seen { left_alone: 1, ..Seen::default() });
+            return ControlFlow::Continue(());
+        }
         let found = rustix::fs::openat(&parent, &name, FOLDER, rustix::fs::Mode::empty()).and_then(Meta::of);
         match found {
             Ok(meta)

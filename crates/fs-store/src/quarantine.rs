@@ -6,9 +6,14 @@
 //! and a file without a note (the power failed) is kept as of unknown origin. The folder describes itself; nothing else
 //! is needed to bring a file back.
 //!
+//! Nothing is deleted for good that was not looked at after its move and found to be what was judged (`again`). What is
+//! something else, or was written meanwhile, goes back under its name, or beside it, or stays until somebody restores
+//! it.
+//!
 //! The folders belong to the running user alone and are opened by descriptor, a name at a time, never through a link
 //! and never onto another mount: whoever else could write there would choose what is brought back.
 
+mod again;
 mod aside;
 mod back;
 mod expire;
@@ -18,6 +23,7 @@ mod note;
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
@@ -37,12 +43,14 @@ use self::folder::{Missing, RunFolder};
 pub struct QuarantineRun {
     id: String,
     next: AtomicU64,
+    /// What is not what was judged, and could not go back, by number; `None` when that is not known.
+    unsettled: Mutex<Option<Vec<u64>>>,
 }
 
 impl QuarantineRun {
     /// A run with this id: letters and digits alone, in the order of time.
     pub fn new(id: String) -> Self {
-        Self { id, next: AtomicU64::new(1) }
+        Self { id, next: AtomicU64::new(1), unsettled: Mutex::new(Some(Vec::new())) }
     }
 
     /// The id.
@@ -55,8 +63,20 @@ impl QuarantineRun {
         self.next.load(Ordering::Relaxed) == 1
     }
 
-    fn begin_after(&self, taken: u64) {
+    fn begin_after(&self, taken: u64, unsettled: Option<Vec<u64>>) {
         self.next.store(taken.saturating_add(1), Ordering::Relaxed);
+        *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) = unsettled;
+    }
+
+    /// Notes that something is not what was judged, and could not go back.
+    fn stays(&self, number: u64) {
+        if let Some(unsettled) = &mut *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) {
+            unsettled.push(number);
+        }
+    }
+
+    fn unsettled(&self) -> Option<Vec<u64>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn next(&self) -> u64 {

@@ -354,6 +354,9 @@ impl Reading<'_, '_, '_> {
         if name.to_bytes() == OWN_FOLDER {
             self.leave_alone();
         } else if self.descend && !self.hand.store.policy.patterns.excludes(self.named(name)) {
+            if self.folder.is_empty() && self.hand.store.root.has_lost_and_found(name) {
+                return self.leave_alone();
+            }
             self.contents.folders.push(name);
         } else {
             self.contents.survivors = true;

@@ -1,8 +1,9 @@
 //! A batch of one directory's entries, and their removal.
 //!
 //! A file that was judged is looked at once more just before it is removed: identity, `mtime` and `ctime` must be as
-//! judged (another of its names may be gone), or it stays. What is left between that look and the `unlinkat` is the time
-//! of one system call; what goes into quarantine is looked at there as well.
+//! judged (another of its names may be gone), or it stays. That look is the last thing before the `unlinkat` or the
+//! rename, whatever else has to be found out or written down first (who uses it, its note), because that may take any
+//! time. What is left in between is the time of one system call; what goes into quarantine is looked at there as well.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::Store;
 use crate::entry::{FileId, Meta, in_words};
+use crate::in_use::Unused;
 
 /// Regular files of one directory that the policy names.
 pub(crate) struct Files<'a> {
@@ -36,19 +38,39 @@ pub(crate) struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// Does with a file that has just been looked at what the policy says.
-    fn dispose(&self, file: &File<'_>, why: &Remove) -> Outcome {
+    /// Does with a file what the policy says, if it is still what was judged.
+    fn dispose(&self, file: &File<'_>, why: &Remove) -> Result<Outcome, Outcome> {
         // Held until the name is gone.
-        let _unused = match self.store.users.as_ref().map(|users| users.unused(self.dir, file.name, &file.identity)) {
-            Some(None) => return Outcome::InUse,
-            Some(unused) => unused,
-            None => None,
-        };
+        let _unused = self.unused(file)?;
         match (&self.store.policy.dispose, &self.store.aside) {
-            (Dispose::Delete, _) => unlink(self.dir, file.name, AtFlags::empty()),
-            (Dispose::Quarantine(_), Some(aside)) => aside.take(self.store, self.dir, self.folder, file, why),
+            (Dispose::Delete, _) => {
+                self.look_again(file)?;
+                Ok(unlink(self.dir, file.name, AtFlags::empty()))
+            }
+            (Dispose::Quarantine(_), Some(aside)) => {
+                let last_look = || self.look_again(file);
+                Ok(aside.take(self.store, self.dir, self.folder, file, why, &last_look))
+            }
             // Never deleted instead.
-            (Dispose::Quarantine(_), None) => Outcome::Failed("its quarantine was not opened".to_owned()),
+            (Dispose::Quarantine(_), None) => Err(Outcome::Failed("its quarantine was not opened".to_owned())),
+        }
+    }
+
+    /// Makes sure that nobody is seen to use a file, where the policy asks for that.
+    fn unused(&self, file: &File<'_>) -> Result<Option<Unused>, Outcome> {
+        let Some(users) = &self.store.users else { return Ok(None) };
+        // Nobody has to be looked for on account of a file that is not the same anyway.
+        self.look_again(file)?;
+        users.unused(self.dir, file.name, &file.identity).map(Some).ok_or(Outcome::InUse)
+    }
+
+    /// Whether the name still leads to the file that was judged, and that has not changed.
+    fn look_again(&self, file: &File<'_>) -> Result<(), Outcome> {
+        match Meta::of_entry(self.dir, file.name, self.needs) {
+            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => Ok(()),
+            Ok(_) => Err(Outcome::Changed),
+            Err(Errno::NOENT) => Err(Outcome::Vanished),
+            Err(error) => Err(Outcome::Failed(in_words(error))),
         }
     }
 }
@@ -76,12 +98,7 @@ impl Batch for Files<'_> {
 
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let file = &self.entries[index];
-        let outcome = match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => self.dispose(file, why),
-            Ok(_) => Outcome::Changed,
-            Err(Errno::NOENT) => Outcome::Vanished,
-            Err(error) => Outcome::Failed(in_words(error)),
-        };
+        let outcome = self.dispose(file, why).unwrap_or_else(|stays| stays);
         self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
         outcome
     }
@@ -139,5 +156,59 @@ fn unlink(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Outcome {
         // Only `rmdir` says this: it was filled again.
         Err(Errno::NOTEMPTY | Errno::EXIST) => Outcome::Changed,
         Err(error) => Outcome::Failed(in_words(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, FileTimes};
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use cleanup_core::config::{Config, Source};
+    use cleanup_core::judge::Run;
+    use cleanup_core::moment::Moment;
+    use cleanup_core::sweep::{Mode, sweep};
+
+    use crate::{QuarantineRun, Store};
+
+    #[test]
+    fn a_file_that_is_replaced_while_it_is_found_out_who_uses_it_stays() {
+        for (dispose, is_planned) in [("delete", false), ("delete", true), ("quarantine", false), ("quarantine", true)]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("r")).unwrap();
+            let (due, young) = (folder.path().join("r/f1"), folder.path().join("new"));
+            fs::write(&due, "old").unwrap();
+            let long_ago = SystemTime::now() - Duration::from_hours(72);
+            File::options().write(true).open(&due).unwrap().set_times(FileTimes::new().set_modified(long_ago)).unwrap();
+            fs::write(&young, "young").unwrap();
+            let text = format!(
+                "[files.p]\nroot = \"r\"\ninclude = [\"*\"]\nmax_age = \"1h\"\nskip_in_use = true\ndispose = \"{dispose}\"\n"
+            );
+            let source = Source { name: "cleanup.toml", text: &text, folder: folder.path() };
+            let config = Config::load(&source, &|_| None).unwrap();
+            let policy = &config.files[0];
+            let now = Moment::from_unix(
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64,
+                0,
+            );
+
+            let mut store = Store::open(policy, Vec::new()).unwrap();
+            if dispose == "quarantine" {
+                store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), now).unwrap();
+            }
+            let replaced = due.clone();
+            let act = Box::new(move || fs::rename(young, replaced).unwrap());
+            *store.users.as_ref().unwrap().meanwhile.0.lock().unwrap() = Some(act);
+            let run = Run::at(now);
+            let tally = if is_planned {
+                sweep(&store.pick(&[b"f1"]), &policy.rule, &run, Mode::Apply, &())
+            } else {
+                sweep(&store, &policy.rule, &run, Mode::Apply, &())
+            };
+            assert_eq!((tally.counts.due, tally.counts.changed, tally.errors_total), (1, 1, 0), "{dispose}");
+            assert_eq!(fs::read_to_string(&due).unwrap(), "young", "{dispose}");
+        }
     }
 }

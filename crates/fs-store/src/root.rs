@@ -8,7 +8,7 @@
 //! folder that it lies in belong to root or to the running user; anybody else's link is refused for the same reason.
 
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
@@ -21,6 +21,9 @@ use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, FileId, Meta, Mount};
+
+/// The name of the folder that `fsck` keeps for what it finds.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// How many links a path may lead through, as in the kernel.
 const MAX_LINKS: u32 = 40;
@@ -115,7 +118,14 @@ pub(crate) struct Root {
     fd: OwnedFd,
     id: FileId,
     mount: Mount,
+    /// Whether something is mounted right here: it is the uppermost folder of its mount.
+    is_mount_root: bool,
+    has_stable_inodes: bool,
 }
+
+/// File systems that may give a file another inode number when it is met again, by their `statfs` number: FAT, exFAT,
+/// FUSE, 9P.
+const UNSTABLE_INODES: [u32; 4] = [0x4d44, 0x2011_bab0, 0x6573_5546, 0x0102_1997];
 
 impl Root {
     pub(crate) fn open(path: &Path) -> Result<Self, RootError> {
@@ -128,12 +138,37 @@ impl Root {
         if meta.id == slash.id {
             return Err(RootError::Slash { root: path.to_owned() });
         }
-        Ok(Self { fd, id: meta.id, mount: meta.mount })
+        // Where the kernel does not tell of mounts, what lies above is on another one, or on another device.
+        let above = Meta::of_entry(&fd, c"..", entry::ALWAYS).map(|above| above.mount);
+        let is_mount_root = meta.is_mount_point || above.is_ok_and(|above| above != meta.mount);
+        let mut root = Self { fd, id: meta.id, mount: meta.mount, is_mount_root, has_stable_inodes: true };
+        root.has_stable_inodes = !UNSTABLE_INODES.into_iter().any(|magic| root.is_on(magic));
+        Ok(root)
+    }
+
+    /// Whether a file that is met again later, after a restart even, has the inode number that it had.
+    pub(crate) fn has_stable_inodes(&self) -> bool {
+        self.has_stable_inodes
+    }
+
+    /// Whether an entry of the root is the folder that `fsck` keeps for what it finds: `lost+found`, directly below the
+    /// root of a mount, owned by root. It belongs to the file system.
+    pub(crate) fn is_lost_and_found(&self, name: &[u8], meta: &Meta) -> bool {
+        self.is_mount_root && name == LOST_AND_FOUND && meta.is_dir() && meta.uid == 0
     }
 
     /// A descriptor of its own, so that every pass reads the folder from its beginning.
     pub(crate) fn reopen(&self) -> Result<OwnedFd, Errno> {
         entry::open_dir(&self.fd, c".")
+    }
+
+    /// Whether this name in the root is the file system's own `lost+found`; see [`Self::is_lost_and_found`]. Asks the kernel only
+    /// where the name fits.
+    pub(crate) fn has_lost_and_found(&self, name: &CStr) -> bool {
+        self.is_mount_root
+            && name.to_bytes() == LOST_AND_FOUND
+            && Meta::of_entry(&self.fd, name, entry::ALWAYS)
+                .is_ok_and(|meta| self.is_lost_and_found(name.to_bytes(), &meta))
     }
 
     /// Whether a path leads to this very folder, by this very mount. Who or what has led there meanwhile is of no

@@ -15,7 +15,7 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::{FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 
-use crate::entry::{self, Meta, in_words};
+use crate::entry::{self, FileId, Meta, in_words};
 use crate::leg::Position;
 use crate::look::Look;
 use crate::names::Names;
@@ -136,7 +136,8 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
     if meta.kind() == FileType::RegularFile {
         return Looked::NotNamed;
     }
-    if !meta.is_dir() || meta.mount != store.root.mount() || meta.is_mount_point || store.is_spared(&meta.id) {
+    let is_none_of_ours = meta.mount != store.root.mount() || meta.is_mount_point || store.is_spared(&meta.id);
+    if !meta.is_dir() || is_none_of_ours || store.root.is_lost_and_found(name.to_bytes(), &meta) {
         return Looked::LeftAlone;
     }
     let dir = match entry::open_dir(root, name) {
@@ -188,28 +189,21 @@ impl Batch for Whole<'_> {
 
     fn remove(&mut self, _: usize, why: &Remove) -> Outcome {
         let Unit { name, sum, .. } = self.unit;
-        match Meta::of_entry(self.root, name, StatxFlags::TYPE | StatxFlags::INO) {
-            Ok(meta)
-                if meta.is_dir() && (meta.id.device, meta.id.inode) == (sum.identity.device, sum.identity.inode) => {}
-            Ok(_) => return Outcome::Changed,
-            Err(Errno::NOENT) => return Outcome::Vanished,
-            Err(error) => return Outcome::Failed(in_words(error)),
-        }
         // It leaves its place in one step whatever becomes of it then.
         let Some(aside) = &self.store.aside else {
             return Outcome::Failed("its quarantine was not opened".to_owned());
         };
-        let moved = match aside.take_whole(self.store, self.root, name, sum, why) {
-            Ok(moved) => moved,
-            Err(outcome) => return outcome,
+        let last_look = || match Meta::of_entry(self.root, name, StatxFlags::TYPE | StatxFlags::INO) {
+            Ok(meta) if meta.is_dir() && meta.id == FileId::from(&sum.identity) => Ok(()),
+            Ok(_) => Err(Outcome::Changed),
+            Err(Errno::NOENT) => Err(Outcome::Vanished),
+            Err(error) => Err(Outcome::Failed(in_words(error))),
         };
-        match self.store.policy.dispose {
-            Dispose::Quarantine(_) => Outcome::Quarantined,
-            Dispose::Delete => match moved.delete(self.store) {
-                Ok(()) => Outcome::Removed,
-                Err(error) => Outcome::Failed(format!(
-                    "it was moved aside, and not all of it could be deleted ({error}); the next sweep tries again"
-                )),
+        match aside.take_whole(self.store, self.root, name, sum, why, &last_look) {
+            Err(outcome) => outcome,
+            Ok(moved) => match self.store.policy.dispose {
+                Dispose::Quarantine(_) => Outcome::Quarantined,
+                Dispose::Delete => aside.delete(self.store, moved, self.root, name, sum),
             },
         }
     }

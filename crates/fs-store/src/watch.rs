@@ -91,6 +91,9 @@ pub enum WatchError {
     /// The user's share of watchers is used up.
     #[error("this user watches too much already; raise fs.inotify.max_user_instances")]
     TooManyInstances,
+    /// The path led elsewhere by the time that the watch was armed: the root has to be opened again.
+    #[error("the root was replaced by another folder just when it was to be watched")]
+    RootMoved,
     /// The kernel refuses for another reason.
     #[error("the root cannot be watched: {0}")]
     Refused(String),
@@ -112,6 +115,10 @@ impl Watch {
             Self { inotify, folders: HashMap::new(), root: -1, buffer: vec![MaybeUninit::uninit(); BUFFER] };
         watch.add(store, b"")?;
         watch.root = watch.folders.keys().copied().next().unwrap_or(-1);
+        // Of a move that came before the watch, the kernel tells nothing; of one that comes from here on, it does.
+        if !store.is_at_its_path() {
+            return Err(WatchError::RootMoved);
+        }
         watch.add_below(store, b"", &mut |_| {})?;
         Ok(watch)
     }
@@ -246,4 +253,35 @@ fn drop_below(inotify: &OwnedFd, folders: &mut HashMap<i32, Vec<u8>>, folder: &[
 fn has_depth(store: &Store<'_>, folder: &[u8], below: usize) -> bool {
     let depth = folder.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
     u32::try_from(depth + below).is_ok_and(|depth| depth < store.policy.depth.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use cleanup_core::config::{Config, Source};
+
+    use super::*;
+
+    #[test]
+    fn a_root_that_was_replaced_before_the_watch_was_armed_is_no_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, away) = (folder.path().join("r"), folder.path().join("away"));
+        fs::create_dir(&root).unwrap();
+        let text = "[files.p]\nroot = \"r\"\ninclude = [\"*\"]\nmax_age = \"1h\"\n";
+        let source = Source { name: "cleanup.toml", text, folder: folder.path() };
+        let config = Config::load(&source, &|_| None).unwrap();
+        let store = Store::open(&config.files[0], Vec::new()).unwrap();
+        fs::rename(&root, &away).unwrap();
+        assert_eq!(Watch::open(&store).err(), Some(WatchError::RootMoved), "nothing is there");
+        fs::create_dir(&root).unwrap();
+        assert_eq!(Watch::open(&store).err(), Some(WatchError::RootMoved), "another folder is there");
+        fs::remove_dir(&root).unwrap();
+        fs::rename(&away, &root).unwrap();
+        let mut watch = Watch::open(&store).unwrap();
+        fs::rename(&root, &away).unwrap();
+        let mut is_told = false;
+        watch.read(|hint| is_told |= hint == Hint::RootGone).unwrap();
+        assert!(is_told, "of what comes after it the kernel tells");
+    }
 }

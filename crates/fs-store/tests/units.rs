@@ -11,8 +11,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cleanup_core::candidate::{Basis, Stamp};
 use cleanup_core::conformance::{self, Age, Fixture};
@@ -318,7 +319,8 @@ fn killed_while_it_is_emptied_the_rest_is_emptied_by_the_next_sweep() {
     // Its folder says how long it was to stay; for one that was to be deleted, that is no time at all.
     let notes = stopped.join("notes.jsonl");
     let text = fs::read_to_string(&notes).unwrap().replace("\"keep_for_seconds\":3600", "\"keep_for_seconds\":0");
-    fs::write(&notes, text).unwrap();
+    // And that it was looked at before the emptying began.
+    fs::write(&notes, text + "{\"emptying\":1}\n").unwrap();
     let finished = store.quarantine(&|_| true).unwrap().unwrap().expire(None, NOW.plus(Duration::from_secs(1)));
     assert_eq!((finished.counts.purged, finished.errors_total), (1, 0));
     assert!(!stopped.exists());
@@ -431,4 +433,69 @@ fn a_hold_on_anything_in_it_holds_all_of_it() {
     let tally = sweep(&opened(&policy, "R1"), &policy.rule, &run, Mode::Apply, &());
     assert_eq!((tally.counts.kept.held, tally.counts.removed), (1, 0));
     assert!(root.path().join("model/deep/a").exists());
+}
+
+#[test]
+fn a_writer_that_makes_the_directory_again_and_again_loses_nothing() {
+    const ROUNDS: u32 = 25;
+    let root = tempfile::tempdir().unwrap();
+    let policies = [directories(root.path()), quarantining(root.path())];
+    let (is_over, written) = (AtomicBool::new(false), Mutex::new(BTreeSet::new()));
+    let now = |ahead: Duration| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() + ahead;
+        Moment::from_unix(since.as_secs().try_into().unwrap(), 0)
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut number = 0_u64;
+            while !is_over.load(Ordering::Relaxed) {
+                number += 1;
+                let name = format!("young-{number}");
+                // What could not be written is not lost.
+                let _ = fs::create_dir_all(root.path().join("job/deep"));
+                if fs::write(root.path().join("job/deep").join(&name), "young").is_ok() {
+                    written.lock().unwrap().insert(name);
+                }
+                if number.is_multiple_of(8) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        for round in 0..ROUNDS {
+            // Out of the way, so that the writer's next one is the next round's.
+            let job = root.path().join("job");
+            let _ = fs::rename(&job, root.path().join(format!("done-{round}")));
+            let old = root.path().join("old");
+            fs::create_dir(&old).unwrap();
+            for number in 0..20 {
+                let path = old.join(format!("old-{number}"));
+                fs::write(&path, "old").unwrap();
+                set_modified(&path, SystemTime::now() - 72 * HOUR);
+            }
+            // It takes the name as soon as that is free.
+            let is_there = fs::rename(&old, &job).is_ok();
+            if !is_there {
+                fs::remove_dir_all(&old).unwrap();
+            }
+            for policy in &policies {
+                let store = Store::open(policy, Vec::new()).unwrap();
+                let run_id = QuarantineRun::new(format!("R{round}"));
+                let store = store.into_quarantine(Arc::new(run_id), now(Duration::ZERO)).unwrap();
+                let judging = cleanup_core::judge::Run::at(now(Duration::ZERO));
+                sweep(&store, &policy.rule, &judging, Mode::Apply, &());
+                store.rest_quarantine();
+                if let Some(quarantine) = store.quarantine(&|_| true).unwrap() {
+                    quarantine.expire(None, now(2 * HOUR));
+                }
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    let found: BTreeSet<String> = walkdir::WalkDir::new(root.path())
+        .into_iter()
+        .filter_map(|entry| entry.unwrap().file_name().to_str().map(str::to_owned))
+        .collect();
+    let written = written.into_inner().unwrap();
+    assert!(written.len() > 100, "the writer was at it: {}", written.len());
+    assert_eq!(written.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new());
 }

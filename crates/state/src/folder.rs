@@ -108,7 +108,7 @@ pub(crate) fn stranger(metadata: &Metadata) -> Option<u32> {
 }
 
 /// Opens a file of ours in the folder, never through a link, and makes it, for its owner alone, if it is missing.
-/// Says whether it was.
+/// Says whether it was. Anything else in its place (a FIFO, a device) is an error, and nobody waits for its other end.
 pub(crate) fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
     let options = || {
         let mut options = OpenOptions::new();
@@ -124,7 +124,13 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<(File, bool)> {
         match options().open(path) {
             // Removed in between: once more.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            opened => return Ok((opened?, false)),
+            opened => {
+                let file = opened?;
+                if !file.metadata()?.is_file() {
+                    return Err(io::Error::other("it is not a regular file"));
+                }
+                return Ok((file, false));
+            }
         }
     }
 }

@@ -247,7 +247,7 @@ fn stream_line(judged: &Judged<'_>, path: &str, theme: &Theme) -> String {
         (Some(Outcome::Removed), _) => (goes, "removed"),
         (Some(Outcome::Quarantined), _) => (goes, "aside"),
         (Some(Outcome::Vanished), _) => (warning, "gone"),
-        (Some(Outcome::Changed), _) => (warning, "changed"),
+        (Some(Outcome::Changed | Outcome::Displaced(_)), _) => (warning, "changed"),
         (Some(Outcome::InUse), _) => (stays, "in use"),
         (Some(Outcome::Failed(_)), _) => (error, "failed"),
         (None, Verdict::Remove(_)) => (goes, "due"),

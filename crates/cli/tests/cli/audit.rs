@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::world::{DAY, MINUTE, World};
+use crate::world::{DAY, MINUTE, NOBODY, World, am_root};
 
 fn lines(world: &World, file: &str) -> Vec<Value> {
     let text = fs::read_to_string(world.path(file)).unwrap_or_default();
@@ -91,4 +92,67 @@ fn the_log_is_never_a_candidate_of_its_own() {
     world.file("out/audit.jsonl.1", DAY);
     world.run("").exits(0);
     assert_eq!(world.left("out"), ["audit.jsonl", "audit.jsonl.1"]);
+}
+
+/// A sweep that has something to write into its log, and does not wait for anybody.
+fn swept(world: &World) -> crate::world::Ran {
+    world.file("out/due.tmp", DAY);
+    let ran = world.run_within("", Duration::from_secs(60));
+    assert!(world.left("out").is_empty(), "{ran}");
+    ran.exits(0);
+    ran
+}
+
+#[test]
+fn a_log_that_is_no_regular_file_is_neither_waited_for_nor_written() {
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"");
+    let log = world.path("audit.jsonl");
+    // Nobody reads it.
+    let made = std::process::Command::new("mkfifo").arg(&log).status().unwrap();
+    assert!(made.success());
+    let ran = swept(&world);
+    assert!(ran.err.contains("lacks lines: it is not a regular file"), "{ran}");
+    // Somebody does: opened both ways, it does not wait.
+    let mut reader = fs::File::options().read(true).write(true).open(&log).unwrap();
+    let ran = swept(&world);
+    assert!(ran.err.contains("lacks lines: it is not a regular file"), "{ran}");
+    std::io::Write::write_all(&mut reader, b"end").unwrap();
+    let mut read = [0; 3];
+    std::io::Read::read_exact(&mut reader, &mut read).unwrap();
+    assert_eq!(&read, b"end", "nothing was written");
+
+    fs::remove_file(&log).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&log).unwrap();
+    assert!(swept(&world).err.contains("lacks lines: it is not a regular file"));
+    fs::remove_file(&log).unwrap();
+    fs::create_dir(&log).unwrap();
+    assert!(swept(&world).err.contains("lacks lines"));
+}
+
+#[test]
+fn a_strangers_log_is_not_written() {
+    if !am_root() {
+        eprintln!("SKIPPED: only root can give a file to another user");
+        return;
+    }
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"");
+    world.write("audit.jsonl", "");
+    std::os::unix::fs::chown(world.path("audit.jsonl"), Some(NOBODY), None).unwrap();
+    let ran = swept(&world);
+    assert!(ran.err.contains("lacks lines: it belongs to another user (uid 65534)"), "{ran}");
+    assert_eq!(fs::read_to_string(world.path("audit.jsonl")).unwrap(), "");
+}
+
+#[test]
+fn whoever_locks_the_log_keeps_no_sweep_waiting() {
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"\nmax_size = \"4096\"");
+    world.write("audit.jsonl", &"x".repeat(5000));
+    let log = fs::File::open(world.path("audit.jsonl")).unwrap();
+    rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let ran = swept(&world);
+    assert!(!ran.err.contains("lacks lines"), "{ran}");
+    assert!(fs::read_to_string(world.path("audit.jsonl")).unwrap().contains("due.tmp"), "it is written all the same");
+    drop(log);
+    swept(&world);
+    assert!(world.path("audit.jsonl.1").exists());
 }

@@ -358,3 +358,68 @@ fn killed_at_any_moment_a_directory_is_whole_where_it_was_or_on_its_way_out() {
         "the next sweep finishes it"
     );
 }
+
+/// A world in which a run was killed just after it had moved the directory `job` aside, before it looked at it there.
+fn killed(more: &str) -> World {
+    let world = World::with_policy(&format!("{QUARANTINE}\nunit = \"directory\""));
+    world.write("cleanup.toml", &fs::read_to_string(world.path("cleanup.toml")).unwrap().replace("*.tmp", "job"));
+    world.file("out/job/deep/old", 2 * HOUR);
+    assert!(world.run("").is_fine().starts_with("Moved "));
+    let notes = world.aside().join("notes.jsonl");
+    let text = fs::read_to_string(&notes).unwrap();
+    let unmarked: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"settled\"")).collect();
+    // As `dispose` has it that is said of the next runs.
+    let text = unmarked.join("\n") + "\n";
+    let is_deleting = more.contains("delete");
+    let text = if is_deleting { text.replace("\"keep_for_seconds\":604800", "\"keep_for_seconds\":0") } else { text };
+    fs::write(&notes, text).unwrap();
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap().replace(QUARANTINE, more);
+    world.write("cleanup.toml", &config);
+    world
+}
+
+#[test]
+fn what_a_killed_run_has_moved_aside_goes_only_if_it_is_still_what_was_judged() {
+    for dispose in ["dispose = \"delete\"", QUARANTINE] {
+        let world = killed(dispose);
+        world.run("").exits(0);
+        assert_eq!(world.left("out"), [""; 0]);
+        assert_eq!(world.path("out/.cleanup/quarantine").read_dir().unwrap().count() == 1, dispose == QUARANTINE);
+
+        // Whoever had it open wrote into it.
+        for is_taken in [false, true] {
+            let world = killed(dispose);
+            fs::write(world.aside().join("1/deep/young"), "young").unwrap();
+            if is_taken {
+                fs::create_dir(world.path("out/job")).unwrap();
+            }
+            let ran = world.run("");
+            ran.exits(3);
+            let home = if is_taken { "out/job.kept-by-cleanup-1" } else { "out/job" };
+            assert!(ran.err.contains("job: it was moved into quarantine, and is not deleted"), "{ran}");
+            assert!(!is_taken || ran.err.contains("job.kept-by-cleanup-1"), "{ran}");
+            assert_eq!(fs::read_to_string(world.path(home).join("deep/young")).unwrap(), "young");
+            assert!(world.path(home).join("deep/old").exists());
+            world.run("").exits(0);
+        }
+    }
+}
+
+#[test]
+fn what_can_go_nowhere_is_told_of_in_every_run_until_it_is_restored() {
+    let world = swept("", &["a.tmp"]);
+    // By a descriptor that was open all the time.
+    fs::write(world.aside().join("1"), "young").unwrap();
+    world.write("out/a.tmp", "another");
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    world.write("cleanup.toml", &format!("{config}quarantine_for = \"1ms\"\n"));
+    for _ in 0..3 {
+        let ran = world.run("");
+        ran.exits(3);
+        assert!(ran.err.contains("stays in quarantine as .cleanup/quarantine/"), "{ran}");
+    }
+    fs::remove_file(world.path("out/a.tmp")).unwrap();
+    world.run("restore out/a.tmp").exits(0);
+    assert_eq!(fs::read_to_string(world.path("out/a.tmp")).unwrap(), "young");
+    world.run("").exits(0);
+}

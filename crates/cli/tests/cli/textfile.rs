@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use crate::world::{DAY, World};
 
@@ -43,4 +44,15 @@ fn metrics_that_cannot_be_written_cost_no_sweep() {
     assert!(!world.path("out/a.tmp").exists());
     world.run("--dry-run --textfile cleanup.prom").exits(2);
     world.run("--textfile cleanup.prom sweep --dry-run").exits(2);
+}
+
+#[test]
+fn metrics_that_are_no_regular_file_are_not_waited_for() {
+    let world = World::with_policy("");
+    world.file("out/a.tmp", DAY);
+    let made = std::process::Command::new("mkfifo").arg(world.path("cleanup.prom")).status().unwrap();
+    assert!(made.success());
+    let swept = world.run_within("--textfile cleanup.prom", Duration::from_secs(60));
+    assert!(swept.err.contains("not a regular file"), "{swept}");
+    assert!(world.left("out").is_empty());
 }

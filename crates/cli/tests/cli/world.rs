@@ -5,7 +5,7 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -81,6 +81,12 @@ impl World {
         names
     }
 
+    /// The one folder of a run in the quarantine of `out`.
+    pub(crate) fn aside(&self) -> PathBuf {
+        let mut folders = fs::read_dir(self.path("out/.cleanup/quarantine")).unwrap();
+        folders.next().unwrap().unwrap().path()
+    }
+
     /// The binary, in this folder, in a clean environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(Path::new(env!("CARGO_BIN_EXE_cleanup")), arguments)
@@ -123,6 +129,22 @@ impl World {
     pub(crate) fn run(&self, line: &str) -> Ran {
         let arguments: Vec<&str> = line.split_whitespace().collect();
         self.ran(self.command(&arguments).output().unwrap())
+    }
+
+    /// As [`Self::run`], and fails when it has not ended in time.
+    pub(crate) fn run_within(&self, line: &str, limit: Duration) -> Ran {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > limit {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("it has not ended within {limit:?}");
+            }
+            std::thread::yield_now();
+        }
+        self.ran(child.wait_with_output().unwrap())
     }
 
     pub(crate) fn ran(&self, output: Output) -> Ran {

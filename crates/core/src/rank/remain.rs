@@ -195,7 +195,7 @@ fn pin(verdict: &Verdict, outcome: Option<&Outcome>) -> Option<Pin> {
             Keep::WithinLimits { .. } => Pin::Nothing,
         }),
         (Verdict::Remove(_), None | Some(Outcome::Removed | Outcome::Quarantined | Outcome::Vanished)) => None,
-        (Verdict::Remove(_), Some(Outcome::Changed)) => Some(Pin::Changed),
+        (Verdict::Remove(_), Some(Outcome::Changed | Outcome::Displaced(_))) => Some(Pin::Changed),
         (Verdict::Remove(_), Some(Outcome::InUse)) => Some(Pin::InUse),
         (Verdict::Remove(_), Some(Outcome::Failed(_))) => Some(Pin::Failed),
     }

@@ -74,6 +74,11 @@ impl Tally {
             (Outcome::InUse, _) => counts.kept.in_use += 1,
             (Outcome::Vanished, _) => counts.vanished += 1,
             (Outcome::Changed, _) => counts.changed += 1,
+            // Counted like any other that changed; but somebody has to know where it is.
+            (Outcome::Displaced(place), _) => {
+                counts.changed += 1;
+                self.failed(ItemError::new(candidate.name, place.clone()));
+            }
             (Outcome::Failed(error), _) => self.failed(ItemError::new(candidate.name, error.clone())),
         }
     }

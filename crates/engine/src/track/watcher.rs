@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cleanup_core::candidate::Name;
-use cleanup_fs_store::{Look, Watch};
+use cleanup_fs_store::{Look, Watch, WatchError};
 
 use super::due::When;
 use super::heed::Known;
@@ -20,6 +20,9 @@ use crate::clock;
 
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// How long is waited before a root is opened again that was replaced while it was opened.
+const ONCE_MORE: Duration = Duration::from_millis(50);
 
 /// How often everything is looked at where nothing tells of new files, unless the policy says `every`.
 const RESCAN: Duration = Duration::from_mins(5);
@@ -77,13 +80,23 @@ impl Inner {
                     // promised of the first one's stays promised.
                     let root = store.root_id();
                     let before = locked(&tracked.root).replace(root);
-                    let is_first = is_first || before != Some(root);
+                    let is_anew = is_first || before != Some(root);
                     if before.is_some_and(|before| before != root) {
                         self.lose(tracked);
                     }
                     // Watched first, looked at then: nothing can appear unseen in between.
                     let watch = Watch::open(&store);
-                    let kind = if is_first { As::Found } else { As::Appeared(BTreeSet::new()) };
+                    if let Err(error @ WatchError::RootMoved) = &watch {
+                        // Nobody would hear of what happens in the folder that is there now.
+                        drop(store);
+                        self.lose(tracked);
+                        tracked.set_watching(self, Watching::Missing { why: error.to_string() });
+                        self.announce(index, &mut is_ready, ready);
+                        tracked.bell.wait(None, Some(ONCE_MORE));
+                        is_first = true;
+                        continue;
+                    }
+                    let kind = if is_anew { As::Found } else { As::Appeared(BTreeSet::new()) };
                     tracked.set_watching(
                         self,
                         match &watch {

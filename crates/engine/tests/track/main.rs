@@ -11,7 +11,7 @@ use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cleanup_core::report::PolicyStatus;
 use cleanup_core::sweep::Mode;
@@ -124,6 +124,15 @@ impl Tracking {
     fn counts(&self) -> (u64, u64) {
         let policy = self.tracker.policy("models").unwrap();
         (policy.total_files, policy.tracked_files)
+    }
+
+    /// Waits until so many files are there, and tracked.
+    fn wait_for_counts(&self, counts: (u64, u64)) {
+        let begun = Instant::now();
+        while self.counts() != counts {
+            assert!(begun.elapsed() < LONG, "{:?} instead of {counts:?}", self.counts());
+            std::thread::yield_now();
+        }
     }
 
     fn remove_due(&self) -> u64 {

@@ -78,9 +78,7 @@ fn a_root_that_comes_later_is_found() {
     world.make("a.step", 31 * MINUTE);
     tracking.tracker.rescan("models");
     tracking.hear("watching models events");
-    while tracking.counts() != (1, 1) {
-        std::thread::yield_now();
-    }
+    tracking.wait_for_counts((1, 1));
     assert_eq!(tracking.remove_due(), 1);
 
     fs::rename(world.folder.path().join("models"), world.folder.path().join("away")).unwrap();

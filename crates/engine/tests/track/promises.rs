@@ -141,7 +141,9 @@ fn what_is_registered_while_it_is_being_looked_at_stays_registered() {
         registering.join().unwrap()
     });
     tracker.rescan("models");
+    let begun = Instant::now();
     while tracker.policy("models").unwrap().total_files < 2 {
+        assert!(begun.elapsed() < LONG, "the second file is not found");
         std::thread::yield_now();
     }
     tracker.stop();
@@ -191,15 +193,37 @@ fn a_root_that_goes_and_comes_back_brings_its_promises_along() {
     };
     fs::create_dir(world.folder.path().join("empty")).unwrap();
     replace(&world.folder.path().join("empty"));
-    while tracking.counts() != (0, 0) {
-        std::thread::yield_now();
-    }
+    tracking.wait_for_counts((0, 0));
     replace(&away);
     let sweep = Request { mode: Mode::Apply, ..Request::default() };
     assert_eq!(tracking.engine.sweep(&sweep, &()).unwrap().totals.removed, 0, "noticed or not");
-    while tracking.counts() != (1, 1) {
-        std::thread::yield_now();
+    tracking.wait_for_counts((1, 1));
+    assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 600));
+}
+
+#[test]
+fn a_root_that_is_replaced_again_and_again_is_watched_where_it_is_in_the_end() {
+    let world = World::plain();
+    world.make("a.step", 90 * MINUTE);
+    let tracking = world.track();
+    tracking.tracker.register("models", b"a.step", Some(600 * MINUTE)).unwrap();
+    let path = |name: &str| world.folder.path().join(name);
+    let (root, away, empty) = (path("models"), path("away"), path("empty"));
+    fs::create_dir(&empty).unwrap();
+    for round in 0..30 {
+        fs::rename(&root, &away).unwrap();
+        fs::rename(&empty, &root).unwrap();
+        if round % 3 == 0 {
+            // At another moment of whatever it is doing.
+            tracking.tracker.rescan("models");
+        }
+        fs::rename(&root, &empty).unwrap();
+        fs::rename(&away, &root).unwrap();
     }
+    tracking.wait_for_counts((1, 1));
+    // The kernel tells of what happens in it.
+    world.make("b.step", Duration::ZERO);
+    tracking.wait_for_counts((2, 2));
     assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 600));
 }
 

@@ -1,8 +1,11 @@
-//! Moves files aside: the note first, then the rename, then a look at what came.
+//! Moves files aside: the note first, then a last look, then the rename, then a look at what came.
 //!
 //! The rename takes whatever has the name at that moment. So it is looked at again *inside* quarantine, where nobody
 //! else can reach it, and put back, never over anything, when it is not what was judged. Nothing is ever copied, and
 //! nothing that cannot be moved is deleted instead.
+//!
+//! When a run lets go of its folder, it marks that everything in it was looked at. Where the mark is missing, it was cut
+//! off, and the next run looks.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,13 +20,14 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
 
+use super::again::{self, Back};
 use super::folder::{self, Missing, RunFolder, file_name};
-use super::note::{self, Header, Leaving};
+use super::note::{self, Header, Leaving, Mark};
 use super::{QuarantineError, QuarantineRun};
 use crate::Store;
 use crate::entry::{self, Meta, in_words};
 use crate::remove::File;
-use crate::whole::{self, Sum};
+use crate::whole::{self, Deleted, Emptying, Newest, Sum};
 
 /// Where the files of one run go.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ struct Opened {
 pub(crate) struct Moved {
     dir: Arc<OwnedFd>,
     number: u64,
+    run: Arc<QuarantineRun>,
 }
 
 impl Store<'_> {
@@ -66,7 +71,7 @@ impl Store<'_> {
 }
 
 impl Aside {
-    /// Moves one file aside that has just been looked at.
+    /// Moves one file aside. The last look says whether it is still what was judged.
     pub(crate) fn take(
         &self,
         store: &Store<'_>,
@@ -74,16 +79,18 @@ impl Aside {
         folder: &[u8],
         file: &File<'_>,
         why: &Remove,
+        last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Outcome {
         let name = Name { folder, last: file.name.to_bytes() };
-        let leaving = Leaving { name, identity: file.identity, bytes: file.bytes, why, at: self.now };
-        match self.rename(store, dir, file.name, &leaving) {
-            Ok(moved) => moved.settle(dir, file.name, &file.identity),
+        let (identity, bytes) = (file.identity, file.bytes);
+        let leaving = Leaving { name, identity, fingerprint: None, bytes, why, at: self.now };
+        match self.rename(store, dir, file.name, &leaving, last_look) {
+            Ok(moved) => moved.settle(store, dir, file.name, &file.identity),
             Err(outcome) => outcome,
         }
     }
 
-    /// Moves a whole directory aside that has just been looked at.
+    /// Moves a whole directory aside, and looks at all of it there. The last look says whether the name still leads to it.
     pub(crate) fn take_whole(
         &self,
         store: &Store<'_>,
@@ -91,17 +98,51 @@ impl Aside {
         name: &CStr,
         sum: &Sum,
         why: &Remove,
+        last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Result<Moved, Outcome> {
         let name_below = Name { folder: b"", last: name.to_bytes() };
-        let leaving = Leaving { name: name_below, identity: sum.identity, bytes: sum.bytes, why, at: self.now };
-        self.rename(store, root, name, &leaving)?.settle_whole(store, root, name, sum)
+        let fingerprint = Some(sum.fingerprint());
+        let leaving =
+            Leaving { name: name_below, identity: sum.identity, fingerprint, bytes: sum.bytes, why, at: self.now };
+        self.rename(store, root, name, &leaving, last_look)?.settle_whole(store, root, name, sum)
+    }
+
+    /// Deletes a whole directory for good that was moved aside and looked at. What was written in it since is kept.
+    pub(crate) fn delete(
+        &self,
+        store: &Store<'_>,
+        moved: Moved,
+        root: BorrowedFd<'_>,
+        name: &CStr,
+        sum: &Sum,
+    ) -> Outcome {
+        // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told.
+        self.mark(&Mark::Emptying(moved.number));
+        match whole::delete(store, moved.dir.as_fd(), &moved.name(), Emptying::first(Newest::of(sum))) {
+            Deleted::All(_) => Outcome::Removed,
+            Deleted::Younger { what } => match moved.put_back(root, name) {
+                Back::UnderItsName => Outcome::Displaced(format!(
+                    "{what} was written while the directory was deleted; that, and what else is left of it, is back in its place"
+                )),
+                Back::Beside(beside) => Outcome::Displaced(format!(
+                    "{what} was written while the directory was deleted, and its name was taken meanwhile; what is left of it lies \
+                     beside it as {}",
+                    again::shown(&beside)
+                )),
+                Back::Stays(why) => Outcome::Failed(format!(
+                    "{what} was written while the directory was deleted, and {why}; what is left of it {}",
+                    moved.stays_in(store)
+                )),
+            },
+            Deleted::Failed(error) => Outcome::Failed(format!(
+                "it was moved aside, and not all of it could be deleted ({error}); the next sweep tries again"
+            )),
+        }
     }
 
     /// Lets go of the folder; it goes when nothing is left in it.
     fn rest(&self, store: &Store<'_>) {
-        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if opened.is_some() {
-            drop(opened);
+        if self.close() {
             let folder = RunFolder::new(&self.run.id, &store.policy.rule.name);
             if let Ok(Some(run)) = folder.open(store) {
                 run.tidy();
@@ -109,17 +150,35 @@ impl Aside {
         }
     }
 
-    /// Writes the note, and moves whatever has the name by now.
+    /// Closes the folder, with a mark that all in it was looked at; whether it was open.
+    fn close(&self) -> bool {
+        let Some(mut opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+        if let Some(unsettled) = self.run.unsettled() {
+            opened.mark(&Mark::Settled(unsettled));
+        }
+        true
+    }
+
+    fn mark(&self, mark: &Mark) {
+        if let Some(opened) = &mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner) {
+            opened.mark(mark);
+        }
+    }
+
+    /// Writes the note, looks for the last time, and moves whatever has the name by now.
     pub(super) fn rename(
         &self,
         store: &Store<'_>,
         dir: BorrowedFd<'_>,
         name: &CStr,
         leaving: &Leaving<'_>,
+        last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Result<Moved, Outcome> {
         let (aside, number) = self.note(store, leaving).map_err(Outcome::Failed)?;
+        // Not before the note: making the folder and writing may take any time.
+        last_look()?;
         match rename_in(dir, name, aside.as_fd(), &file_name(number)) {
-            Ok(()) => Ok(Moved { dir: aside, number }),
+            Ok(()) => Ok(Moved { dir: aside, number, run: Arc::clone(&self.run) }),
             Err(Errno::NOENT) => Err(Outcome::Vanished),
             Err(error) => Err(Outcome::Failed(not_moved(error))),
         }
@@ -133,18 +192,10 @@ impl Aside {
             none => none.insert(self.open(store).map_err(|error| error.to_string())?),
         };
         opened.buffer.clear();
-        if opened.is_torn {
-            opened.buffer.push(b'\n');
-        }
         let number = self.run.next();
         note::write(&mut opened.buffer, number, leaving);
-        let written = rustix::io::write(&opened.notes, &opened.buffer);
-        opened.is_torn = written != Ok(opened.buffer.len());
-        match written {
-            Ok(length) if length == opened.buffer.len() => Ok((Arc::clone(&opened.dir), number)),
-            Ok(_) => Err(not_noted(Errno::NOSPC)),
-            Err(error) => Err(not_noted(error)),
-        }
+        opened.write().map_err(not_noted)?;
+        Ok((Arc::clone(&opened.dir), number))
     }
 
     fn open(&self, store: &Store<'_>) -> Result<Opened, QuarantineError> {
@@ -159,12 +210,40 @@ impl Aside {
     }
 }
 
-impl Moved {
-    /// Deletes a whole directory for good that has been moved aside.
-    pub(crate) fn delete(self, store: &Store<'_>) -> Result<(), String> {
-        whole::delete(store, self.dir.as_fd(), &self.name()).map(drop)
+/// Lets go of it as [`Aside::rest`] does, but for taking an empty folder away. What is unwound was cut off.
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.close();
+        }
+    }
+}
+
+impl Opened {
+    fn mark(&mut self, mark: &Mark) {
+        self.buffer.clear();
+        note::write_line(&mut self.buffer, mark);
+        if let Err(error) = self.write() {
+            tracing::debug!("a quarantine could not be marked: {}", in_words(error));
+        }
     }
 
+    /// Writes the line in the buffer, in one piece.
+    fn write(&mut self) -> Result<(), Errno> {
+        if self.is_torn {
+            self.buffer.insert(0, b'\n');
+        }
+        let written = rustix::io::write(&self.notes, &self.buffer);
+        self.is_torn = written != Ok(self.buffer.len());
+        match written {
+            Ok(length) if length == self.buffer.len() => Ok(()),
+            Ok(_) => Err(Errno::NOSPC),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Moved {
     /// Looks at a whole directory that came, and puts it back when anything in it is not as it was judged.
     pub(super) fn settle_whole(
         self,
@@ -173,34 +252,61 @@ impl Moved {
         name: &CStr,
         judged: &Sum,
     ) -> Result<Self, Outcome> {
-        let found = entry::open_dir(&*self.dir, &self.name()).map_err(in_words);
-        if found.and_then(|dir| whole::look(store, dir)).is_ok_and(|found| found.is_same(judged)) {
-            Ok(self)
-        } else {
-            Err(self.put_back(home, name))
+        let look = || {
+            // What is written from here on must be newer than anything in it.
+            whole::await_clock(self.dir.as_fd(), judged.identity.changed)?;
+            let dir = entry::open_dir(&*self.dir, &self.name()).map_err(in_words)?;
+            Ok::<_, String>(whole::look(store, dir)?.is_same(judged))
+        };
+        match look() {
+            Ok(true) => Ok(self),
+            Ok(false) => Err(self.changed(store, home, name, "it changed while it was moved aside")),
+            Err(error) => {
+                let what = format!("it could not be looked at after it was moved aside ({error})");
+                Err(match self.changed(store, home, name, &what) {
+                    Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
+                    outcome => outcome,
+                })
+            }
         }
     }
 
     /// Looks at what came, and puts it back when it is not what was judged. The move itself changes `ctime`.
-    pub(super) fn settle(self, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
+    pub(super) fn settle(self, store: &Store<'_>, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
         let is_same = Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS).is_ok_and(|meta| {
             meta.is_plain_file() && Identity { changed: judged.changed, ..meta.identity() } == *judged
         });
-        if is_same { Outcome::Quarantined } else { self.put_back(home, name) }
+        if is_same {
+            Outcome::Quarantined
+        } else {
+            self.changed(store, home, name, "it changed while it was moved aside")
+        }
     }
 
-    pub(super) fn put_back(self, home: BorrowedFd<'_>, name: &CStr) -> Outcome {
-        match rename_out(self.dir.as_fd(), &self.name(), home, name) {
-            Ok(()) => Outcome::Changed,
-            Err(Errno::EXIST) => Outcome::Failed(
-                "it changed while it was moved aside, and its name was taken meanwhile; it is safe in quarantine"
-                    .to_owned(),
-            ),
-            Err(error) => Outcome::Failed(format!(
-                "it changed while it was moved aside, and could not be put back ({}); it is safe in quarantine",
-                in_words(error)
+    /// Puts back what is not what was judged, and says what came of it.
+    fn changed(&self, store: &Store<'_>, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
+        match self.put_back(home, name) {
+            Back::UnderItsName => Outcome::Changed,
+            Back::Beside(beside) => Outcome::Displaced(format!(
+                "{what}, and its name was taken meanwhile; it lies beside it as {}",
+                again::shown(&beside)
             )),
+            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in(store))),
         }
+    }
+
+    fn put_back(&self, home: BorrowedFd<'_>, name: &CStr) -> Back {
+        let back = again::put_back(self.dir.as_fd(), &self.name(), home, name);
+        if matches!(back, Back::Stays(_)) {
+            self.run.stays(self.number);
+        }
+        back
+    }
+
+    /// Where it is when it stays.
+    fn stays_in(&self, store: &Store<'_>) -> String {
+        let folder = RunFolder::new(&self.run.id, &store.policy.rule.name);
+        again::stays_in(&folder, self.number)
     }
 
     fn name(&self) -> CString {
@@ -225,6 +331,9 @@ fn rename_in(dir: BorrowedFd<'_>, name: &CStr, aside: BorrowedFd<'_>, number: &C
 /// Moves something out of a folder that is ours alone, never over anything.
 pub(super) fn rename_out(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(aside, number, home, name, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) if again::is_directory(aside, number) => {
+            again::move_directory(aside, number, home, name)
+        }
         Err(Errno::INVAL | Errno::NOSYS) => link_out(aside, number, home, name),
         result => result,
     }

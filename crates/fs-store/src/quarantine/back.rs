@@ -46,7 +46,7 @@ pub enum Conflict {
 
 /// Whether missing folders are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Folders {
+pub(super) enum Folders {
     Make,
     Leave,
 }
@@ -101,7 +101,7 @@ impl Quarantine<'_> {
 }
 
 /// The folders and the last name of a path below the root, if it is one.
-fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
+pub(super) fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
     let is_plain = |name: &&[u8]| !matches!(**name, [] | [b'.'] | [b'.', b'.']) && **name != *OWN_FOLDER;
     let names: Option<Vec<CString>> = path
         .split(|byte| *byte == b'/')
@@ -113,7 +113,7 @@ fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
 }
 
 /// Opens the folder that something goes back to; `None` when it is missing and not to be made.
-fn reach(store: &Store<'_>, folders: &[CString], missing: Folders) -> Result<Option<OwnedFd>, Returned> {
+pub(super) fn reach(store: &Store<'_>, folders: &[CString], missing: Folders) -> Result<Option<OwnedFd>, Returned> {
     let failed = |error| Returned::Failed(in_words(error));
     let mut dir = store.root.reopen().map_err(failed)?;
     for name in folders {

@@ -1,7 +1,9 @@
-//! Deletes for good what has been in quarantine long enough, or is too much.
+//! Deletes for good what has been in quarantine long enough, or is too much; and looks at what an earlier run was cut off
+//! before it had looked at it.
 //!
-//! The oldest goes first, and each is counted as what it gave back. A folder in which nothing is left goes with its
-//! notes.
+//! Whatever is deleted is looked at first, by what its note says: what is not what was judged goes back instead, or stays,
+//! and is told of in every run. So does what has no note. The oldest goes first, and each is counted as what it gave
+//! back. A folder in which nothing is left goes with its notes.
 
 use std::ffi::CStr;
 use std::os::fd::AsFd as _;
@@ -13,20 +15,52 @@ use cleanup_core::report::{ItemError, Tally};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::folder::{OpenRun, RunFolder, file_name};
+use super::again::{self, Back, Found};
+use super::back::{Folders, parts, reach};
+use super::folder::{Entry, OpenRun, RunFolder, file_name};
+use super::note::{Judged, Mark};
 use super::{Item, Quarantine};
 use crate::Store;
 use crate::entry::{self, Meta, in_words};
-use crate::whole;
+use crate::whole::{self, Deleted, Emptying, Newest};
 
-/// One thing in quarantine, as little of it as the order of age needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One thing in quarantine, as little of it as its deletion needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Aged {
     at: Moment,
     folder: usize,
     number: u64,
     bytes: u64,
+    /// `None` when its note was lost.
+    judged: Option<Judged>,
+    is_being_emptied: bool,
 }
+
+impl Aged {
+    fn new(folder: usize, entry: &Entry) -> Self {
+        let Entry { item, judged, is_being_emptied } = entry;
+        let (judged, is_being_emptied) = (*judged, *is_being_emptied);
+        Self { at: item.at, folder, number: item.number, bytes: item.bytes, judged, is_being_emptied }
+    }
+}
+
+/// What came of deleting something for good.
+enum Purged {
+    /// It is gone, and gave back so many bytes.
+    Gone(u64),
+    /// It was brought back meanwhile.
+    Nothing,
+    /// It is not what was judged, or nobody can tell; why, in words.
+    NotTheSame(String),
+    /// It could not be deleted, in words.
+    Failed(String),
+}
+
+const CHANGED: &str = "it is not what was judged: something else came in its place, or it was written since";
+
+const NOT_DELETED: &str = "it was moved into quarantine, and is not deleted";
+
+const NO_NOTE: &str = "its note was lost, and nobody can tell what it was";
 
 impl Quarantine<'_> {
     /// Deletes what has been in it for longer than it may, and the oldest beyond its size. Without bounds (the policy
@@ -39,26 +73,55 @@ impl Quarantine<'_> {
         for (index, folder) in self.folders.iter().enumerate() {
             let Some(run) = self.open(folder, &mut tally) else { continue };
             let keep_for = |own| bounds.map_or(own, |bounds| bounds.keep_for);
+            let begun_at = run.header.as_ref().map(|header| header.at);
             // Nothing in it is older than the run itself.
             let is_young = run.header.as_ref().is_some_and(|it| now <= it.at.plus(keep_for(it.keep_for())));
-            if is_young && max_bytes.is_none() {
+            let unsettled = Unsettled::of(&run, begun_at.is_some_and(|at| at >= now));
+            if is_young && max_bytes.is_none() && unsettled.is_nothing() {
                 continue;
             }
             let mut old = Vec::new();
-            let read = run.items(&mut |item: Item| {
-                if now > item.at.plus(keep_for(item.keep_for)) {
-                    old.push(item.number);
-                } else if max_bytes.is_some() {
-                    total = total.saturating_add(item.bytes);
-                    rest.push(Aged { at: item.at, folder: index, number: item.number, bytes: item.bytes });
+            let mut looked = Vec::new();
+            let read = run.entries(&mut |entry: Entry| {
+                // What was begun is brought to its end.
+                if entry.is_being_emptied || now > entry.item.at.plus(keep_for(entry.item.keep_for)) {
+                    old.push(entry);
+                } else {
+                    if max_bytes.is_some() {
+                        total = total.saturating_add(entry.item.bytes);
+                        rest.push(Aged::new(index, &entry));
+                    }
+                    if unsettled.is(entry.item.number) {
+                        looked.push(entry);
+                    }
                 }
             });
             if let Err(error) = read {
                 fail(&mut tally, &folder.path(), error.to_string());
             }
-            for number in old {
-                delete(self.store, &run, number, &mut tally);
+            let mut stays = Vec::new();
+            for entry in old {
+                match purge(self.store, &run, &Aged::new(index, &entry)) {
+                    Purged::Gone(bytes) => tally.purged(bytes),
+                    Purged::Nothing => {}
+                    Purged::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
+                    Purged::Failed(error) => {
+                        fail(&mut tally, &path_of(&run, &file_name(entry.item.number)), error);
+                    }
+                }
             }
+            for entry in looked {
+                let Some(judged) = &entry.judged else {
+                    stays.extend(self.bring_home(&run, &entry, NO_NOTE, &mut tally));
+                    continue;
+                };
+                match again::look(self.store, run.dir.as_fd(), &file_name(entry.item.number), judged) {
+                    Found::Same | Found::Gone => {}
+                    Found::Changed => stays.extend(self.bring_home(&run, &entry, CHANGED, &mut tally)),
+                    Found::Unknown(error) => stays.extend(self.bring_home(&run, &entry, &error, &mut tally)),
+                }
+            }
+            unsettled.conclude(&run, stays);
             run.tidy();
         }
         if let Some(max) = max_bytes.filter(|max| total > *max) {
@@ -73,15 +136,37 @@ impl Quarantine<'_> {
         let mut all = Vec::new();
         for (index, folder) in self.folders.iter().enumerate() {
             let Some(run) = self.open(folder, &mut tally) else { continue };
-            let read = run.items(&mut |item: Item| {
-                all.push(Aged { at: item.at, folder: index, number: item.number, bytes: item.bytes });
-            });
+            let read = run.entries(&mut |entry: Entry| all.push(Aged::new(index, &entry)));
             if let Err(error) = read {
                 fail(&mut tally, &folder.path(), error.to_string());
             }
         }
         self.delete_oldest(all, &mut tally, |_, given_back| given_back >= bytes);
         tally
+    }
+
+    /// Puts something back that is not what was judged, and tells of it. Returns its number when it stays.
+    fn bring_home(&self, run: &OpenRun, entry: &Entry, why: &str, tally: &mut Tally) -> Option<u64> {
+        let Item { number, path, .. } = &entry.item;
+        let Some((path, (folders, last))) = path.as_deref().and_then(|path| Some((path, parts(path)?))) else {
+            let stays = again::stays_for_good_in(&run.folder, *number);
+            fail(tally, &path_of(run, &file_name(*number)), format!("{NOT_DELETED}: {why}; it {stays}"));
+            return Some(*number);
+        };
+        let back = match reach(self.store, &folders, Folders::Leave) {
+            Ok(Some(home)) => again::put_back(run.dir.as_fd(), &file_name(*number), home.as_fd(), &last),
+            Ok(None) | Err(_) => Back::Stays("the folder that it came from is not there any more".to_owned()),
+        };
+        let (is_back, what) = match back {
+            Back::UnderItsName => (true, "it is back in its place".to_owned()),
+            Back::Beside(beside) => {
+                let beside = again::shown(&beside);
+                (true, format!("its name was taken meanwhile, and it lies beside it as {beside}"))
+            }
+            Back::Stays(reason) => (false, format!("{reason}, and it {}", again::stays_in(&run.folder, *number))),
+        };
+        fail(tally, path, format!("{NOT_DELETED}: {why}; {what}"));
+        (!is_back).then_some(*number)
     }
 
     /// Deletes one after the other, the oldest first, until it is enough: by the bytes that were listed, and by those
@@ -101,7 +186,12 @@ impl Quarantine<'_> {
                 }
             }
             if let Some((_, run)) = &open {
-                delete(self.store, run, aged.number, tally);
+                match purge(self.store, run, &aged) {
+                    Purged::Gone(bytes) => tally.purged(bytes),
+                    // It is told of, and put back, when its time is over; nothing else has to go for its sake.
+                    Purged::Nothing | Purged::NotTheSame(_) => {}
+                    Purged::Failed(error) => fail(tally, &path_of(run, &file_name(aged.number)), error),
+                }
                 listed = listed.saturating_add(aged.bytes);
             }
         }
@@ -118,25 +208,87 @@ impl Quarantine<'_> {
     }
 }
 
-/// Deletes one thing for good, a whole directory with all that is in it.
-fn delete(store: &Store<'_>, run: &OpenRun, number: u64, tally: &mut Tally) {
-    let name = file_name(number);
+/// What of a run's folder is to be looked at, whatever its age.
+enum Unsettled {
+    /// Everything: whoever moved it in was cut off before it had looked at all of it.
+    All,
+    /// What is known not to be what was judged.
+    Some(Vec<u64>),
+    /// Nothing: the caller has moved it in and told of it just now, or somebody is still at it.
+    Nothing,
+}
+
+impl Unsettled {
+    fn of(run: &OpenRun, is_own: bool) -> Self {
+        match run.settled() {
+            Some(_) if is_own => Self::Nothing,
+            Some(numbers) => Self::Some(numbers),
+            // Whoever is at it looks by itself.
+            None if run.is_busy() => Self::Nothing,
+            None => Self::All,
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Some(numbers) => numbers.is_empty(),
+            Self::Nothing => true,
+        }
+    }
+
+    fn is(&self, number: u64) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(numbers) => numbers.contains(&number),
+            Self::Nothing => false,
+        }
+    }
+
+    /// Writes down what is known now.
+    fn conclude(self, run: &OpenRun, stays: Vec<u64>) {
+        match self {
+            Self::Some(before) if before == stays && run.settled().is_some() => {}
+            Self::All | Self::Some(_) => run.mark(&Mark::Settled(stays)),
+            Self::Nothing => {}
+        }
+    }
+}
+
+/// Deletes one thing for good that is still what was judged, a whole directory with all that is in it.
+fn purge(store: &Store<'_>, run: &OpenRun, aged: &Aged) -> Purged {
+    let name = file_name(aged.number);
+    let Some(judged) = &aged.judged else { return Purged::NotTheSame(NO_NOTE.to_owned()) };
+    let newest = Newest { modified: judged.modified, changed: judged.changed };
+    let emptying = if aged.is_being_emptied {
+        Emptying::resumed(newest)
+    } else {
+        match again::look(store, run.dir.as_fd(), &name, judged) {
+            Found::Same => Emptying::first(newest),
+            Found::Changed => return Purged::NotTheSame(CHANGED.to_owned()),
+            Found::Gone => return Purged::Nothing,
+            Found::Unknown(error) => return Purged::NotTheSame(error),
+        }
+    };
     let meta = match Meta::of_entry(&run.dir, &name, entry::ALWAYS) {
         Ok(meta) => meta,
         // It was brought back meanwhile.
-        Err(Errno::NOENT) => return,
-        Err(error) => return fail(tally, &path_of(run, &name), in_words(error)),
+        Err(Errno::NOENT) => return Purged::Nothing,
+        Err(error) => return Purged::Failed(in_words(error)),
     };
-    let gone = if meta.is_dir() {
-        whole::delete(store, run.dir.as_fd(), &name)
-    } else {
+    if !meta.is_dir() {
         // What has other names gives nothing back yet.
         let bytes = if meta.identity().links > 1 { 0 } else { meta.allocated };
-        rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty()).map(|()| bytes).map_err(in_words)
-    };
-    match gone {
-        Ok(bytes) => tally.purged(bytes),
-        Err(error) => fail(tally, &path_of(run, &name), error),
+        let gone = rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty());
+        return gone.map_or_else(|error| Purged::Failed(in_words(error)), |()| Purged::Gone(bytes));
+    }
+    if !aged.is_being_emptied {
+        run.mark(&Mark::Emptying(aged.number));
+    }
+    match whole::delete(store, run.dir.as_fd(), &name, emptying) {
+        Deleted::All(bytes) => Purged::Gone(bytes),
+        Deleted::Younger { what } => Purged::NotTheSame(format!("{what} in it was written while it was deleted")),
+        Deleted::Failed(error) => Purged::Failed(error),
     }
 }
 

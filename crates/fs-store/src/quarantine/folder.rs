@@ -10,13 +10,14 @@ use std::io::{BufRead as _, BufReader};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 
 use cleanup_core::candidate::Escaped;
 use cleanup_core::policy::Quarantine as Bounds;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, StatxFlags, flock};
 use rustix::io::Errno;
 
-use super::note::{self, First, Header};
+use super::note::{self, First, Header, Judged, Mark};
 use super::{Item, QuarantineRun};
 use crate::entry::{self, Meta, in_words};
 use crate::{OWN_FOLDER, Store};
@@ -220,7 +221,9 @@ impl RunFolder {
             }
             if run.is_fresh() {
                 // A note for a number that is taken would give what lies there a wrong name.
-                run.begin_after(numbers(&dir).map_err(fails)?.into_iter().max().unwrap_or(0));
+                let taken = numbers(&dir).map_err(fails)?.into_iter().max().unwrap_or(0);
+                let is_new = found.st_size == 0 && taken == 0;
+                run.begin_after(taken, if is_new { Some(Vec::new()) } else { settled(&dir) });
             }
             if found.st_size == 0 {
                 let mut line = Vec::new();
@@ -256,37 +259,57 @@ pub(super) struct OpenRun {
     pub(super) header: Option<Header>,
 }
 
+/// One thing in a run's folder.
+pub(super) struct Entry {
+    pub(super) item: Item,
+    /// What was judged; `None` when its note was lost.
+    pub(super) judged: Option<Judged>,
+    /// It was looked at after its move, and is being emptied since.
+    pub(super) is_being_emptied: bool,
+}
+
 impl OpenRun {
     /// Calls `each` for all that lies in it, in the order in which it was moved; what has no note comes last.
     pub(super) fn items(&self, each: &mut dyn FnMut(Item)) -> Result<(), QuarantineError> {
-        let unusable =
-            |error: String| QuarantineError::Unusable { folder: Escaped(&self.folder.path()).to_string(), error };
-        let mut there = numbers(&self.dir).map_err(|error| unusable(in_words(error)))?;
-        let keep_for = self.header.as_ref().map_or(Bounds::KEEP_FOR, Header::keep_for);
-        if let Some(mut notes) = self.reader() {
-            let mut line = Vec::new();
-            while notes.read_until(b'\n', &mut line).map_err(|error| unusable(error.to_string()))? > 0 {
-                // A note of which there are two was written again after a failure: the file came by the later one.
-                if let Some(note) = note::read(&line).filter(|note| there.remove(&note.number)) {
-                    each(Item {
-                        run: self.folder.run.clone(),
-                        policy: self.folder.policy.clone(),
-                        number: note.number,
-                        path: Some(note.path),
-                        bytes: note.bytes,
-                        at: note.at,
-                        keep_for,
-                        reason: Some(note.why),
-                    });
-                }
-                line.clear();
+        self.read_all(&HashSet::new(), &mut |entry| each(entry.item))
+    }
+
+    /// As [`Self::items`], with what is known of each.
+    pub(super) fn entries(&self, each: &mut dyn FnMut(Entry)) -> Result<(), QuarantineError> {
+        let mut emptying = HashSet::new();
+        self.lines(&mut |line| {
+            if let Some(Mark::Emptying(number)) = note::mark(line) {
+                emptying.insert(number);
             }
-        }
+        })?;
+        self.read_all(&emptying, each)
+    }
+
+    fn read_all(&self, emptying: &HashSet<u64>, each: &mut dyn FnMut(Entry)) -> Result<(), QuarantineError> {
+        let mut there = numbers(&self.dir).map_err(|error| self.unusable(in_words(error)))?;
+        let keep_for = self.header.as_ref().map_or(Bounds::KEEP_FOR, Header::keep_for);
+        self.lines(&mut |line| {
+            // A note of which there are two was written again after a failure: the file came by the later one.
+            if let Some(note) = note::read(line).filter(|note| there.remove(&note.number)) {
+                let item = Item {
+                    run: self.folder.run.clone(),
+                    policy: self.folder.policy.clone(),
+                    number: note.number,
+                    path: Some(note.path),
+                    bytes: note.bytes,
+                    at: note.at,
+                    keep_for,
+                    reason: Some(note.why),
+                };
+                let is_being_emptied = emptying.contains(&item.number);
+                each(Entry { item, judged: Some(note.judged), is_being_emptied });
+            }
+        })?;
         let mut unknown: Vec<u64> = there.into_iter().collect();
         unknown.sort_unstable();
         for number in unknown {
             let Ok(meta) = Meta::of_entry(&self.dir, &file_name(number), entry::ALWAYS) else { continue };
-            each(Item {
+            let item = Item {
                 run: self.folder.run.clone(),
                 policy: self.folder.policy.clone(),
                 number,
@@ -296,15 +319,61 @@ impl OpenRun {
                 at: meta.identity().changed,
                 keep_for,
                 reason: None,
-            });
+            };
+            each(Entry { item, judged: None, is_being_emptied: false });
         }
         Ok(())
     }
 
+    /// Calls `each` for every line of its notes.
+    fn lines(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), QuarantineError> {
+        let Some(mut notes) = self.reader() else { return Ok(()) };
+        let mut line = Vec::new();
+        while notes.read_until(b'\n', &mut line).map_err(|error| self.unusable(error.to_string()))? > 0 {
+            each(&line);
+            line.clear();
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, error: String) -> QuarantineError {
+        QuarantineError::Unusable { folder: Escaped(&self.folder.path()).to_string(), error }
+    }
+
+    /// What is not what was judged, and could not go back, by number; `None` when not everything was looked at after its
+    /// move, as far as is known.
+    pub(super) fn settled(&self) -> Option<Vec<u64>> {
+        settled(&self.dir)
+    }
+
+    /// Whether somebody may be moving files into it just now.
+    pub(super) fn is_busy(&self) -> bool {
+        let Some(notes) = &self.notes else { return false };
+        let is_busy = flock(notes, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+        if !is_busy {
+            // Whoever comes next has to wait for nothing.
+            let _ = flock(notes, FlockOperation::Unlock);
+        }
+        is_busy
+    }
+
+    /// Adds a mark to its notes. What cannot be written costs another look later, and nothing else.
+    pub(super) fn mark(&self, mark: &Mark) {
+        let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND;
+        let written = rustix::fs::openat(&self.dir, NOTES, flags, Mode::empty()).and_then(|notes| {
+            // The last line may not have its end; an empty one is passed over.
+            let mut line = vec![b'\n'];
+            note::write_line(&mut line, mark);
+            rustix::io::write(&notes, &line)
+        });
+        if let Err(error) = written {
+            tracing::debug!("a quarantine could not be marked: {}", in_words(error));
+        }
+    }
+
     fn reader(&self) -> Option<BufReader<File>> {
         // Not a duplicate: that would share the place in the file.
-        let notes = rustix::fs::openat(&self.dir, NOTES, NOTES_FLAGS | OFlags::RDONLY, Mode::empty()).ok()?;
-        Some(BufReader::with_capacity(128 * 1024, File::from(notes)))
+        notes_of(&self.dir).map(|notes| BufReader::with_capacity(128 * 1024, notes))
     }
 
     fn first(&self) -> First {
@@ -332,6 +401,27 @@ impl OpenRun {
         let _ = rustix::fs::unlinkat(&self.parent, &self.folder.name, AtFlags::REMOVEDIR);
     }
 }
+
+fn notes_of(dir: &OwnedFd) -> Option<File> {
+    rustix::fs::openat(dir, NOTES, NOTES_FLAGS | OFlags::RDONLY, Mode::empty()).ok().map(File::from)
+}
+
+/// What the last line of the notes says, if it is such a mark.
+fn settled(dir: &OwnedFd) -> Option<Vec<u64>> {
+    let notes = notes_of(dir)?;
+    let length = notes.metadata().ok()?.len();
+    let read = length.min(TAIL);
+    let mut tail = vec![0; usize::try_from(read).ok()?];
+    notes.read_exact_at(&mut tail, length - read).ok()?;
+    let line = tail.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    match note::mark(line) {
+        Some(Mark::Settled(numbers)) => Some(numbers),
+        Some(Mark::Emptying(_)) | None => None,
+    }
+}
+
+/// How much of the end of the notes is read. A mark that is longer is not understood: then everything is looked at.
+const TAIL: u64 = 64 * 1024;
 
 /// The numbers of all that lies in a run's folder.
 fn numbers(dir: &OwnedFd) -> Result<HashSet<u64>, Errno> {

@@ -1,5 +1,8 @@
 //! `notes.jsonl`: a line that says what the folder is, and one for each file before it moves in.
 //!
+//! A mark says later what became of what was moved in: that a directory is being emptied, or that everything was looked
+//! at after its move. Where the last line is no such mark, whoever moved things in was cut off.
+//!
 //! Paths are lossless: as text, or beside it in base64. What cannot be read is passed over: its file is then of unknown
 //! origin, and is not lost by that.
 
@@ -84,6 +87,9 @@ struct Line<'a> {
     size: u64,
     mtime: (i64, u32),
     ctime: (i64, u32),
+    /// Of a whole directory, the fingerprint of all that is in it, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    all: Option<String>,
     #[serde(borrow)]
     why: Cow<'a, str>,
     at: Moment,
@@ -97,12 +103,27 @@ pub(super) struct Note {
     pub(super) bytes: u64,
     pub(super) why: String,
     pub(super) at: Moment,
+    pub(super) judged: Judged,
+}
+
+/// What was judged, as far as it can be told again later: which device it lay on may have another number by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Judged {
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    pub(super) modified: Moment,
+    /// Of a whole directory, the newest of what is in it, which no move of the directory changes.
+    pub(super) changed: Moment,
+    /// Of all that is in a whole directory; notes of earlier versions lack it.
+    pub(super) fingerprint: Option<u64>,
 }
 
 /// What moves, and why.
 pub(super) struct Leaving<'a> {
     pub(super) name: Name<'a>,
     pub(super) identity: Identity,
+    /// Of a whole directory.
+    pub(super) fingerprint: Option<u64>,
     pub(super) bytes: u64,
     pub(super) why: &'a Remove,
     pub(super) at: Moment,
@@ -124,6 +145,7 @@ pub(super) fn write(buffer: &mut Vec<u8>, number: u64, leaving: &Leaving<'_>) {
         size,
         mtime: parts(modified),
         ctime: parts(changed),
+        all: leaving.fingerprint.map(|fingerprint| format!("{fingerprint:016x}")),
         why: Cow::Owned(leaving.why.to_string()),
         at: leaving.at,
     };
@@ -142,5 +164,30 @@ pub(super) fn read(line: &[u8]) -> Option<Note> {
         Some(exact) => STANDARD.decode(exact).ok()?,
         None => line.path.into_owned().into_bytes(),
     };
-    Some(Note { number: line.n, path, bytes: line.bytes, why: line.why.into_owned(), at: line.at })
+    let moment = |(seconds, nanos)| Moment::from_unix(seconds, nanos);
+    let judged = Judged {
+        inode: line.inode,
+        size: line.size,
+        modified: moment(line.mtime),
+        changed: moment(line.ctime),
+        fingerprint: line.all.and_then(|text| u64::from_str_radix(&text, 16).ok()),
+    };
+    Some(Note { number: line.n, path, bytes: line.bytes, why: line.why.into_owned(), at: line.at, judged })
+}
+
+/// A line that says what became of what earlier lines speak of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Mark {
+    /// The directory with this number was looked at after its move, is what was judged, and is being emptied from now on.
+    Emptying(u64),
+    /// Everything so far was looked at after its move. These are not what was judged, and could not go back.
+    Settled(Vec<u64>),
+}
+
+/// Reads a mark; `None` when it is none, or was torn.
+pub(super) fn mark(line: &[u8]) -> Option<Mark> {
+    // Most lines are of files.
+    let is_mark = line.starts_with(b"{\"emptying\"") || line.starts_with(b"{\"settled\"");
+    if is_mark { serde_json::from_slice(line).ok() } else { None }
 }

@@ -10,15 +10,18 @@ use std::time::Duration;
 use cleanup_core::candidate::{Basis, Class, Identity, Name, Stamp};
 use cleanup_core::config::{Config, Source};
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{FilePolicy, MaxAge};
+use cleanup_core::policy::{Dispose, FilePolicy, MaxAge, Quarantine as Bounds, Unit as PolicyUnit};
+use cleanup_core::report::Tally;
 use cleanup_core::store::Outcome;
 use cleanup_core::verdict::{Age, AgeLimit, Remove};
 
+use super::again::move_directory;
 use super::aside::{Aside, Moved, link_out};
 use super::note::Leaving;
-use super::{Item, QuarantineRun};
+use super::{Item, QuarantineRun, Returned};
 use crate::Store;
-use crate::entry::{Meta, needs};
+use crate::entry::{self, Meta, needs};
+use crate::whole;
 
 const NOW: Moment = Moment::from_unix(2_000_000_000, 0);
 
@@ -53,7 +56,7 @@ impl Case {
             Err(outcome) => outcome,
             Ok(moved) => {
                 after(&self.root);
-                moved.settle(dir.as_fd(), c"file", &judged)
+                moved.settle(&store, dir.as_fd(), c"file", &judged)
             }
         }
     }
@@ -74,8 +77,8 @@ impl Case {
             limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
         };
         let name = Name { folder: b"", last: b"file" };
-        let leaving = Leaving { name, identity: judged, bytes: 4096, why: &why, at: NOW };
-        aside.rename(store, dir.as_fd(), c"file", &leaving)
+        let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
+        aside.rename(store, dir.as_fd(), c"file", &leaving, &|| Ok(()))
     }
 
     fn aside(&self) -> PathBuf {
@@ -152,7 +155,7 @@ fn what_cannot_go_back_because_its_name_was_taken_is_safe_in_quarantine() {
         },
     );
     let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
-    assert!(why.contains("safe in quarantine"), "{why}");
+    assert!(why.contains("stays in quarantine as .cleanup/quarantine/R1-p/1"), "{why}");
     assert_eq!(case.content().unwrap(), "another");
     assert_eq!(fs::read_to_string(case.aside().join("1")).unwrap(), "written later");
     assert_eq!(case.items().len(), 1, "and can be listed and restored");
@@ -187,7 +190,7 @@ fn a_note_that_was_torn_costs_no_other_note() {
     assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
     let notes = case.aside().join("notes.jsonl");
     let whole = fs::read_to_string(&notes).unwrap();
-    let line = whole.lines().last().unwrap();
+    let line = whole.lines().nth(1).unwrap();
     fs::write(&notes, format!("{}\n{}\n{line}\n", whole.lines().next().unwrap(), &line[..line.len() / 2])).unwrap();
     assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
     fs::write(&notes, &line[..line.len() / 2]).unwrap();
@@ -241,7 +244,414 @@ fn a_class_is_no_part_of_a_note() {
         age: Age::Wall(Duration::from_hours(2)),
         limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
     };
-    let outcome = store.aside.as_ref().unwrap().take(&store, dir.as_fd(), b"", &file, &why);
+    let aside = store.aside.as_ref().unwrap();
+    let refused = aside.take(&store, dir.as_fd(), b"", &file, &why, &|| Err(Outcome::Changed));
+    assert_eq!((refused, case.content().as_deref(), case.items().len()), (Outcome::Changed, Some("judged"), 0));
+    let outcome = aside.take(&store, dir.as_fd(), b"", &file, &why, &|| Ok(()));
     assert_eq!(outcome, Outcome::Quarantined);
     assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
+}
+
+impl Case {
+    /// A later sweep's care for what lies in quarantine.
+    fn expire(&self, now: Moment) -> Tally {
+        let store = Store::open(&self.policy, Vec::new()).unwrap();
+        let bounds = match self.policy.dispose {
+            Dispose::Delete => None,
+            Dispose::Quarantine(bounds) => Some(bounds),
+        };
+        store.quarantine(&|_| true).unwrap().map_or_else(Tally::default, |quarantine| quarantine.expire(bounds, now))
+    }
+
+    /// Moves the file and is killed before it is looked at again.
+    fn killed(&self) {
+        let (store, dir, judged) = self.looked();
+        drop(Self::rename(&store, &dir, judged).unwrap());
+        drop(store);
+        self.unmark();
+    }
+
+    /// A process that is killed marks nothing.
+    fn unmark(&self) {
+        let notes = self.aside().join("notes.jsonl");
+        let text = fs::read_to_string(&notes).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("{\"settled\""));
+        fs::write(&notes, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    }
+
+    fn restore(&self) -> Vec<Returned> {
+        let store = Store::open(&self.policy, Vec::new()).unwrap();
+        let (items, mut came) = (self.items(), Vec::new());
+        let items: Vec<&Item> = items.iter().collect();
+        let quarantine = store.quarantine(&|_| true).unwrap().unwrap();
+        quarantine.restore(&items, &mut |_, returned| came.push(returned));
+        came
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const WEEK: Duration = Bounds::KEEP_FOR;
+
+fn errors(tally: &Tally) -> Vec<String> {
+    tally.errors.iter().map(|error| format!("{}: {}", error.path, error.error)).collect()
+}
+
+#[test]
+fn killed_before_the_second_look_the_next_sweep_looks_and_puts_back_what_is_something_else() {
+    let case = Case::new();
+    case.killed();
+    fs::write(case.aside().join("1"), "written by whoever had it open").unwrap();
+    // Long before its time is over.
+    let tally = case.expire(NOW.plus(SECOND));
+    assert_eq!(case.content().as_deref(), Some("written by whoever had it open"));
+    assert_eq!((tally.counts.purged, tally.errors_total, case.items()), (0, 1, vec![]));
+    assert!(errors(&tally)[0].starts_with("file: ") && errors(&tally)[0].contains("back in its place"), "{tally:?}");
+    assert!(!case.aside().exists());
+}
+
+#[test]
+fn killed_before_the_second_look_what_is_still_the_same_is_deleted_in_its_time() {
+    let case = Case::new();
+    case.killed();
+    let tally = case.expire(NOW.plus(WEEK));
+    assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (0, 0, 1));
+    let tally = case.expire(NOW.plus(WEEK + SECOND));
+    assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (1, 0, 0));
+}
+
+#[test]
+fn a_file_whose_name_was_taken_is_told_of_in_every_run_and_deleted_in_none() {
+    for killed in [false, true] {
+        let mut case = Case::new();
+        if killed {
+            case.killed();
+            fs::write(case.aside().join("1"), "young").unwrap();
+            fs::write(case.root.join("file"), "another").unwrap();
+        } else {
+            let took = |root: &Path| {
+                fs::write(case.aside().join("1"), "young").unwrap();
+                fs::write(root.join("file"), "another").unwrap();
+            };
+            assert!(matches!(case.moves(|_| {}, took), Outcome::Failed(_)));
+            assert_eq!(case.expire(NOW).errors_total, 0, "the run that moved it has told of it");
+        }
+        // Whatever the policy says by then.
+        for (round, now) in [SECOND, WEEK, 2 * WEEK, 100 * WEEK].into_iter().enumerate() {
+            let max_bytes = (round % 2 == 1).then_some(0);
+            case.policy.dispose = Dispose::Quarantine(Bounds { keep_for: SECOND, max_bytes });
+            let tally = case.expire(NOW.plus(now));
+            assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
+            assert!(errors(&tally)[0].contains("file: ") && errors(&tally)[0].contains("R1-p/1 until"), "{tally:?}");
+        }
+        case.policy.dispose = Dispose::Delete;
+        assert_eq!(case.expire(NOW.plus(200 * WEEK)).counts.purged, 0);
+        let store = Store::open(&case.policy, Vec::new()).unwrap();
+        assert_eq!(store.quarantine(&|_| true).unwrap().unwrap().purge(u64::MAX).counts.purged, 0);
+        assert_eq!(fs::read_to_string(case.aside().join("1")).unwrap(), "young");
+
+        assert!(matches!(case.restore()[..], [Returned::Conflict(_)]));
+        fs::remove_file(case.root.join("file")).unwrap();
+        assert_eq!(case.restore(), [Returned::Restored]);
+        assert_eq!((case.content().as_deref(), case.aside().exists()), (Some("young"), false));
+    }
+}
+
+#[test]
+fn what_was_written_after_it_was_looked_at_is_not_deleted_when_its_time_is_over() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    fs::write(case.aside().join("1"), "by an open descriptor").unwrap();
+    assert_eq!(case.expire(NOW.plus(SECOND)).errors_total, 0, "everything was looked at, and need not be again");
+    assert_eq!(case.expire(NOW.plus(2 * WEEK)).counts.purged, 0);
+    assert_eq!(case.content().as_deref(), Some("by an open descriptor"));
+}
+
+#[test]
+fn notes_of_earlier_versions_are_read_and_tell_what_they_can() {
+    for is_changed in [false, true] {
+        let case = Case::new();
+        assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+        // They had no marks.
+        case.unmark();
+        if is_changed {
+            fs::write(case.aside().join("1"), "young").unwrap();
+        }
+        assert_eq!(case.expire(NOW.plus(WEEK + SECOND)).counts.purged, u64::from(!is_changed));
+        assert_eq!(case.content().is_some(), is_changed);
+    }
+}
+
+/// A whole directory that is being moved aside, one step at a time.
+struct Unit {
+    case: Case,
+}
+
+impl Unit {
+    fn new(dispose: Dispose) -> Self {
+        let mut case = Case::new();
+        fs::remove_file(case.root.join("file")).unwrap();
+        fs::create_dir_all(case.root.join("job/deep")).unwrap();
+        for name in ["a", "deep/b", "deep/c"] {
+            fs::write(case.root.join("job").join(name), "judged").unwrap();
+        }
+        fs::hard_link(case.root.join("job/a"), case.root.join("job/deep/a")).unwrap();
+        case.policy.unit = PolicyUnit::Directory;
+        case.policy.dispose = dispose;
+        Self { case }
+    }
+
+    /// Moves it, does something, looks at it; then, where it is to be deleted, does something else and deletes it.
+    fn moves(&self, between: impl Fn(&Path), meanwhile: impl Fn(&Path)) -> Outcome {
+        let outcome = self.steps(&between, &meanwhile);
+        assert_eq!(self.case.expire(NOW).errors_total, 0, "the run that moved it has told of it");
+        outcome
+    }
+
+    fn steps(&self, between: &dyn Fn(&Path), meanwhile: &dyn Fn(&Path)) -> Outcome {
+        let policy = &self.case.policy;
+        let store = Store::open(policy, Vec::new()).unwrap();
+        let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
+        let aside: &Aside = store.aside.as_ref().unwrap();
+        let root = store.root.reopen().unwrap();
+        let (sum, moved) = self.renamed(&store, aside);
+        between(&self.case.root);
+        match moved.settle_whole(&store, root.as_fd(), c"job", &sum) {
+            Err(outcome) => outcome,
+            Ok(_) if policy.dispose != Dispose::Delete => Outcome::Quarantined,
+            Ok(moved) => {
+                meanwhile(&self.case.root);
+                aside.delete(&store, moved, root.as_fd(), c"job", &sum)
+            }
+        }
+    }
+
+    fn renamed(&self, store: &Store<'_>, aside: &Aside) -> (whole::Sum, Moved) {
+        let root = store.root.reopen().unwrap();
+        let sum = whole::look(store, entry::open_dir(&root, c"job").unwrap()).unwrap();
+        let why = Remove::Expired {
+            stamp: sum.stamp,
+            age: Age::Wall(Duration::from_hours(2)),
+            limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+        };
+        let name = Name { folder: b"", last: b"job" };
+        let (identity, fingerprint) = (sum.identity, Some(sum.fingerprint()));
+        let leaving = Leaving { name, identity, fingerprint, bytes: sum.bytes, why: &why, at: NOW };
+        let moved = aside.rename(store, root.as_fd(), c"job", &leaving, &|| Ok(())).unwrap();
+        (sum, moved)
+    }
+
+    /// Is killed before it is looked at.
+    fn killed(&self) {
+        let store = Store::open(&self.case.policy, Vec::new()).unwrap();
+        let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
+        self.renamed(&store, store.aside.as_ref().unwrap());
+        drop(store);
+        self.case.unmark();
+    }
+
+    fn aside(&self) -> PathBuf {
+        self.case.aside().join("1")
+    }
+
+    fn beside(&self, number: u32) -> PathBuf {
+        self.case.root.join(format!("job.kept-by-cleanup-{number}"))
+    }
+}
+
+fn kept() -> Dispose {
+    Dispose::Quarantine(Bounds { keep_for: WEEK, max_bytes: None })
+}
+
+/// What can take the name of a directory.
+fn takers() -> [fn(&Path); 4] {
+    [
+        |job| fs::write(job, "another").unwrap(),
+        |job| std::os::unix::fs::symlink("elsewhere", job).unwrap(),
+        |job| fs::create_dir(job).unwrap(),
+        |job| {
+            fs::create_dir(job).unwrap();
+            fs::write(job.join("new"), "another").unwrap();
+        },
+    ]
+}
+
+#[test]
+fn a_directory_that_changed_and_whose_name_was_taken_lies_beside_it() {
+    for dispose in [Dispose::Delete, kept()] {
+        for (index, take) in takers().into_iter().enumerate() {
+            let unit = Unit::new(dispose);
+            fs::create_dir(unit.beside(1)).unwrap();
+            let outcome = unit.moves(
+                |root| {
+                    fs::write(unit.aside().join("deep/young"), "young").unwrap();
+                    take(&root.join("job"));
+                },
+                |_| {},
+            );
+            let Outcome::Displaced(place) = outcome else { panic!("{index}: {outcome:?}") };
+            assert!(place.contains("job.kept-by-cleanup-2"), "{place}");
+            assert_eq!(fs::read_to_string(unit.beside(2).join("deep/young")).unwrap(), "young", "{index}");
+            assert_eq!(fs::read_to_string(unit.beside(2).join("a")).unwrap(), "judged", "{index}");
+            assert_eq!(fs::read_dir(unit.beside(1)).unwrap().count(), 0, "nothing is written over");
+            assert!(fs::symlink_metadata(unit.case.root.join("job")).is_ok());
+            assert_eq!(unit.case.expire(NOW.plus(100 * WEEK)).counts.purged, 0);
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_can_go_nowhere_stays_whatever_the_policy_says_until_it_is_restored() {
+    for dispose in [Dispose::Delete, kept()] {
+        let unit = Unit::new(dispose);
+        for number in 1..=100 {
+            fs::write(unit.beside(number), "").unwrap();
+        }
+        let outcome = unit.moves(
+            |root| {
+                fs::write(unit.aside().join("young"), "young").unwrap();
+                fs::write(root.join("job"), "another").unwrap();
+            },
+            |_| {},
+        );
+        let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
+        assert!(why.contains("stays in quarantine as .cleanup/quarantine/R1-p/1"), "{why}");
+        for now in [SECOND, WEEK, 100 * WEEK] {
+            let tally = unit.case.expire(NOW.plus(now));
+            assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
+        }
+        fs::remove_file(unit.case.root.join("job")).unwrap();
+        assert_eq!(unit.case.restore(), [Returned::Restored]);
+        assert_eq!(fs::read_to_string(unit.case.root.join("job/young")).unwrap(), "young");
+        assert_eq!(unit.case.expire(NOW.plus(100 * WEEK)).errors_total, 0);
+    }
+}
+
+#[test]
+fn a_directory_moved_by_a_run_that_was_killed_is_looked_at_by_the_next_one() {
+    for dispose in [Dispose::Delete, kept()] {
+        // Still the same: as the policy says.
+        let unit = Unit::new(dispose);
+        unit.killed();
+        let tally = unit.case.expire(NOW.plus(SECOND));
+        let (gone, stays) = if dispose == Dispose::Delete { (1, false) } else { (0, true) };
+        assert_eq!((tally.counts.purged, tally.errors_total), (gone, 0), "{tally:?}");
+        assert_eq!((unit.aside().exists(), unit.case.root.join("job").exists()), (stays, false));
+        assert_eq!(unit.case.expire(NOW.plus(2 * WEEK)).counts.purged, 1 - gone);
+
+        // Written by whoever had it open: back under its name, or beside it.
+        for is_taken in [false, true] {
+            let unit = Unit::new(dispose);
+            let mut open = fs::OpenOptions::new().append(true).open(unit.case.root.join("job/deep/b")).unwrap();
+            unit.killed();
+            std::io::Write::write_all(&mut open, b"young").unwrap();
+            let home = if is_taken {
+                fs::create_dir(unit.case.root.join("job")).unwrap();
+                unit.beside(1)
+            } else {
+                unit.case.root.join("job")
+            };
+            let tally = unit.case.expire(NOW.plus(SECOND));
+            assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
+            assert_eq!(fs::read_to_string(home.join("deep/b")).unwrap(), "judgedyoung");
+            assert_eq!(fs::read_to_string(home.join("a")).unwrap(), "judged");
+        }
+    }
+}
+
+#[test]
+fn notes_of_earlier_versions_tell_of_directories_by_their_sums() {
+    for is_changed in [false, true] {
+        let unit = Unit::new(Dispose::Delete);
+        unit.killed();
+        let notes = unit.case.aside().join("notes.jsonl");
+        let text = fs::read_to_string(&notes).unwrap();
+        let (start, rest) = text.split_once("\"all\":").unwrap();
+        fs::write(&notes, format!("{start}{}", rest.split_once(',').unwrap().1)).unwrap();
+        if is_changed {
+            fs::remove_file(unit.aside().join("deep/c")).unwrap();
+        }
+        assert_eq!(unit.case.expire(NOW.plus(SECOND)).counts.purged, u64::from(!is_changed));
+        assert_eq!(unit.case.root.join("job/deep/b").exists(), is_changed);
+    }
+}
+
+#[test]
+fn what_is_written_while_a_directory_is_emptied_is_kept() {
+    let writes: [&dyn Fn(&Path); 4] = [
+        &|job| fs::write(job.join("deep/young"), "young").unwrap(),
+        &|job| fs::write(job.join("deep/b"), "young").unwrap(),
+        &|job| fs::create_dir(job.join("young")).unwrap(),
+        // Its stamp is set back, but not its `ctime`.
+        &|job| {
+            fs::write(job.join("a"), "young!").unwrap();
+            let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+            fs::File::options().write(true).open(job.join("a")).unwrap().set_modified(long_ago).unwrap();
+        },
+    ];
+    let young = ["deep/young", "deep/b", "young", "a"];
+    for (write, young) in writes.into_iter().zip(young) {
+        for is_taken in [false, true] {
+            let unit = Unit::new(Dispose::Delete);
+            let outcome = unit.moves(
+                |root| {
+                    if is_taken {
+                        fs::create_dir(root.join("job")).unwrap()
+                    }
+                },
+                |_| write(&unit.aside()),
+            );
+            let Outcome::Displaced(place) = outcome else { panic!("{young}: {outcome:?}") };
+            let home = if is_taken { unit.beside(1) } else { unit.case.root.join("job") };
+            assert!(place.contains(young.rsplit('/').next().unwrap()), "{place}");
+            assert!(home.join(young).exists() && !home.join("deep/c").exists(), "{young}");
+            assert_eq!(unit.case.items(), []);
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_nobody_writes_goes_whole_with_files_that_have_several_names_in_it() {
+    let unit = Unit::new(Dispose::Delete);
+    assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Removed);
+    assert!(!unit.case.root.join("job").exists());
+    assert_eq!(fs::read_dir(unit.case.root.join(".cleanup/quarantine/R1-p")).unwrap().count(), 1, "its notes alone");
+    unit.case.expire(NOW.plus(SECOND));
+    assert!(!unit.case.aside().exists());
+}
+
+#[test]
+fn an_emptying_that_was_cut_off_is_brought_to_its_end_but_for_what_was_written_since() {
+    for is_written in [false, true] {
+        let unit = Unit::new(Dispose::Delete);
+        unit.killed();
+        let notes = unit.case.aside().join("notes.jsonl");
+        fs::write(&notes, fs::read_to_string(&notes).unwrap() + "{\"emptying\":1}\n").unwrap();
+        fs::remove_file(unit.aside().join("deep/c")).unwrap();
+        if is_written {
+            fs::write(unit.aside().join("deep/young"), "young").unwrap();
+        }
+        let tally = unit.case.expire(NOW.plus(SECOND));
+        assert_eq!((tally.counts.purged, tally.errors_total), if is_written { (0, 1) } else { (1, 0) }, "{tally:?}");
+        assert_eq!(unit.case.root.join("job/deep/young").exists(), is_written);
+        assert!(!unit.case.root.join("job/deep/b").exists());
+        assert!(!unit.case.aside().exists());
+    }
+}
+
+#[test]
+fn where_a_file_system_cannot_refuse_to_replace_a_directory_takes_the_place_of_an_empty_one() {
+    let unit = Unit::new(kept());
+    unit.killed();
+    let root = fs::File::open(&unit.case.root).unwrap();
+    let aside = fs::File::open(unit.case.aside()).unwrap();
+    let home = |name: &'static std::ffi::CStr| move_directory(aside.as_fd(), c"1", root.as_fd(), name);
+    fs::create_dir(unit.case.root.join("job")).unwrap();
+    fs::write(unit.case.root.join("file"), "another").unwrap();
+    for taken in [c"job", c"file"] {
+        assert_eq!(home(taken), Err(rustix::io::Errno::EXIST), "also an empty one of somebody else");
+    }
+    assert!(unit.aside().exists());
+    assert_eq!(home(c"free"), Ok(()));
+    assert_eq!(fs::read_to_string(unit.case.root.join("free/deep/b")).unwrap(), "judged");
+    assert!(!unit.aside().exists());
 }

@@ -5,6 +5,7 @@
 //! under a name either. Every step has a deadline on our side, because a network that stalls answers no timeout of
 //! the server's.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -136,11 +137,18 @@ pub(super) fn statement(sql: SqlStr) -> Bound {
 
 impl Session {
     pub(super) async fn open(server: &Server) -> Result<Self, Fault> {
+        let options = &server.options;
+        let host = options.get_host();
+        let is_a_name = options.get_socket().is_none() && !host.starts_with('/') && host.parse::<IpAddr>().is_err();
+        // Names are looked up on a thread of their own, and the runtime panics where there is none to be had.
+        if is_a_name && let Err(error) = std::thread::Builder::new().spawn(|| ()) {
+            return Err(Fault::Away(format!("no thread can be had to look up its name: {error}")));
+        }
         let schema = match &server.schema {
             Some(schema) => Sql::new("; set local search_path = {schema}", &[("schema", schema)]),
             None => Sql::EMPTY,
         };
-        match tokio::time::timeout(server.patience, PgConnection::connect_with(&server.options)).await {
+        match tokio::time::timeout(server.patience, PgConnection::connect_with(options)).await {
             Ok(connection) => Ok(Self { connection: connection?, schema }),
             Err(_) => Err(Fault::Away(format!("no answer within {} s", server.patience.as_secs()))),
         }

@@ -5,12 +5,13 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use super::Place;
 use super::fault::Fault;
@@ -31,10 +32,12 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 #[derive(Debug)]
 pub(super) struct Opened {
     /// `None` only while it is being dropped.
-    parts: Option<(SqliteConnection, Runtime)>,
+    parts: Option<Parts>,
     /// Held, shared, until the connection is closed. A look holds none: it must not change anything.
     _guard: Option<File>,
 }
+
+type Parts = (SqliteConnection, Runtime);
 
 /// What was done about a database that cannot be used.
 pub(super) enum Remedy {
@@ -276,15 +279,34 @@ impl Opened {
     }
 }
 
-/// Waits until SQLite has closed the file: only then may the guard go. On a thread of its own, because a runtime must
-/// neither be used nor dropped on a thread that another runtime is running on.
+/// Waits until SQLite has closed the file: only then may the guard go. Within another runtime that is done on a thread of
+/// its own, because a runtime must neither be used nor dropped on a thread that another one is running on. Where there is
+/// no thread to be had, SQLite closes the file by itself, and nobody waits for it.
 impl Drop for Opened {
     fn drop(&mut self) {
-        if let Some((connection, runtime)) = self.parts.take() {
-            let closing = std::thread::spawn(move || runtime.block_on(connection.close()));
-            if !matches!(closing.join(), Ok(Ok(()))) {
-                tracing::debug!("the state database did not close cleanly");
+        let Some(parts) = self.parts.take() else { return };
+        let close = |(connection, runtime): Parts| runtime.block_on(connection.close()).is_ok();
+        let is_closed = if Handle::try_current().is_err() {
+            close(parts)
+        } else {
+            // Taken back from here where no thread takes it.
+            let parts = Arc::new(Mutex::new(Some(parts)));
+            let take = |parts: &Mutex<Option<Parts>>| parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let theirs = Arc::clone(&parts);
+            let closing = move || take(&theirs).is_some_and(close);
+            match std::thread::Builder::new().name("closing".to_owned()).spawn(closing) {
+                Ok(thread) => matches!(thread.join(), Ok(true)),
+                Err(_) => {
+                    if let Some((connection, runtime)) = take(&parts) {
+                        drop(connection);
+                        runtime.shutdown_background();
+                    }
+                    false
+                }
             }
+        };
+        if !is_closed {
+            tracing::debug!("the state database did not close cleanly");
         }
     }
 }

@@ -182,6 +182,9 @@ impl Files {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600).custom_flags(folder::no_follow());
         let mut file = options.open(&self.new)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("promises.jsonl.new is not a regular file"));
+        }
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&self.new, &self.promises)?;

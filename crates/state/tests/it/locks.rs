@@ -53,6 +53,15 @@ fn a_link_in_the_place_of_a_lock_is_not_followed() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_no_lock_and_nobody_waits_for_it() {
+    let (_parent, folder) = folder();
+    let state = State::open(&folder, None).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("locks/temp"), rustix::fs::Mode::RWXU).unwrap();
+    let Err(LockError::Io { error, .. }) = state.lock("temp") else { panic!("a FIFO was locked") };
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
+
+#[test]
 fn whoever_only_looks_locks_nothing() {
     let (_parent, folder) = folder();
     let state = State::look(&folder, None).unwrap();
