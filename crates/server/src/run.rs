@@ -93,10 +93,13 @@ impl Parts {
         let engine = Engine::open(config)?;
         let access = Access::read(engine.config()).map_err(|error| configuration(&error))?;
         let zone = schedule::time_zone(engine.config().time_zone.as_deref()).map_err(|error| configuration(&error))?;
-        if let Some(warning) = access.warning() {
+        Ok(Self { engine: Arc::new(engine), access, zone })
+    }
+
+    fn warn(&self) {
+        for warning in self.access.warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(Self { engine: Arc::new(engine), access, zone })
     }
 }
 
@@ -104,6 +107,7 @@ impl Opened {
     /// Opens the configuration, and the sockets that it names.
     pub(crate) fn open(config: Option<&Path>) -> Result<Self, Failure> {
         let parts = Parts::open(config)?;
+        parts.warn();
         let server = &parts.engine.config().server;
         let listeners = listen::open(server, parts.access.has_token()).map_err(|error| match &error {
             listen::ListenError::NoToken(_) => Failure::Configuration(format!("error: {error}")),
