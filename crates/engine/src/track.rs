@@ -244,6 +244,18 @@ impl Tracker {
         Ok(true)
     }
 
+    /// Keeps a file so long from now, whatever its age, but no longer than `max`. A hold that runs longer already is never
+    /// cut short by one that asks for more than `max`. `None` when there is no such file.
+    pub fn hold_at_most(&self, id: &str, span: Duration, max: Duration) -> Result<Option<Moment>, String> {
+        if span <= max {
+            return self.hold(id, span);
+        }
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let left = self.inner.engine.held_until(&absolute).and_then(|until| until.since(clock::now()));
+        self.hold(id, left.unwrap_or_default().max(max).min(span))
+    }
+
     /// Keeps a file so long from now, whatever its age. `None` when there is no such file.
     pub fn hold(&self, id: &str, span: Duration) -> Result<Option<Moment>, String> {
         let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };

@@ -182,6 +182,9 @@ pub struct Runs {
 pub struct HeldUntil {
     /// Until then it is kept, whatever its age.
     pub held_until: Moment,
+    /// Why that is earlier than was asked for, when it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What lies in quarantine.
@@ -201,6 +204,9 @@ pub struct RestoreAnswer {
     /// The sums.
     #[serde(flatten)]
     pub restored: Restored,
+    /// Why `held_until` is earlier than was asked for, when it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The first of them, each with what came of it.
     pub files: Vec<RestoredFile>,
 }
