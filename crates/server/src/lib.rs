@@ -26,6 +26,7 @@ pub mod self_test;
 pub mod service;
 pub mod supervise;
 pub mod sweeps;
+mod told;
 mod went;
 
 #[cfg(test)]

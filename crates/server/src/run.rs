@@ -314,6 +314,10 @@ impl Listener for Ear {
         self.feed.watching_changed(policy, watching);
     }
 
+    fn noted(&self, policy: Option<&str>, notes: &[String]) {
+        self.feed.noted(policy, notes);
+    }
+
     fn ran(&self, report: &Report) {
         self.feed.ran(report);
     }

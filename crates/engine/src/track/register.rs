@@ -115,6 +115,9 @@ impl Inner {
             pending.truncate(MAX_PENDING);
         }
         memory.rest();
+        let notes = memory.take_notes();
+        drop((memory, pending));
+        self.note(tracked, notes);
     }
 }
 
