@@ -19,6 +19,7 @@ pub mod metrics;
 mod plans;
 mod pressure;
 pub mod problem;
+mod reload;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;

@@ -23,6 +23,7 @@ use crate::feed::Feed;
 use crate::listen::{self, Address, Limits};
 use crate::logs::{self, Summed};
 use crate::loops::Loops;
+use crate::reload::Refusal;
 use crate::service::{Service, now};
 use crate::supervise::{self, SHUTDOWN_DEADLINE, Signals};
 use crate::{alarm, http, schedule};
@@ -214,18 +215,19 @@ impl Life {
         Ok(Running { engine, tracker, loops })
     }
 
-    /// Goes on with the configuration as it is now; where it is broken, as before.
+    /// Goes on with the configuration as it is now; where it is broken, or may not follow, as before.
     async fn reload(&self, running: Running, named: Option<&Path>) -> Result<Running, Failure> {
         supervise::reloading();
-        let named = named.map(Path::to_owned);
-        let parts = match blocking(move || Parts::open(named.as_deref())).await? {
+        let parts = match self.next(&running, named).await {
             Ok(parts) => parts,
-            Err(failure) => {
-                tracing::error!("the configuration is not reloaded, and stays as it was: {failure}");
+            Err(refusal) => {
+                tracing::error!("the configuration is not reloaded, and stays as it was: {refusal}");
                 supervise::ready(&format!("reload failed; {}", status(&running.engine)));
+                self.service.refuse_reload(refusal);
                 return Ok(running);
             }
         };
+        parts.warn();
         let (before, after) = (&running.engine.config().server, &parts.engine.config().server);
         if (before.listen, &before.socket) != (after.listen, &after.socket) {
             tracing::warn!("`listen` and `socket` are read at the start only: restart the service to use the new ones");
@@ -237,6 +239,19 @@ impl Life {
         tracing::info!("configuration reloaded from {}", running.engine.origin());
         supervise::ready(&status(&running.engine));
         Ok(running)
+    }
+
+    /// The configuration as it is now, if it may follow the one that runs.
+    async fn next(&self, running: &Running, named: Option<&Path>) -> Result<Parts, Refusal> {
+        let named = named.map(Path::to_owned);
+        let opened = blocking(move || Parts::open(named.as_deref())).await;
+        // Even a panic there is no reason to stop what runs.
+        let parts = opened.and_then(|opened| opened).map_err(|failure| Refusal::Broken(failure.to_string()))?;
+        let before = self.service.live();
+        match Refusal::of((&running.engine, &before.access), (&parts.engine, &parts.access)) {
+            Some(refusal) => Err(refusal),
+            None => Ok(parts),
+        }
     }
 }
 

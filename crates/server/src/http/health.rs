@@ -85,6 +85,9 @@ fn reasons(service: &Service, policies: &[Policy]) -> Vec<Finding> {
 /// What does not work as well as it could.
 fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
     let mut warnings = Vec::new();
+    if let Some(refused) = service.refused_reload() {
+        warnings.push(general("reload_refused", &refused.to_string()));
+    }
     warnings.extend(service.live().access.warnings().iter().map(|warning| general("token", warning)));
     for policy in policies.iter().filter(|policy| policy.enabled) {
         if let Some(tracked) = &policy.tracked {
