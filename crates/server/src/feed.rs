@@ -113,6 +113,11 @@ impl Feed {
         self.ended(report);
     }
 
+    /// A plan was written, which is a dry run without a sweep of its own. Only what went wrong beside it is told.
+    pub(crate) fn plan_made(&self, report: &Report) {
+        self.told.of_run(report);
+    }
+
     fn ended(&self, report: &Report) {
         self.told.of_run(report);
         let Report { run_id, trigger, dry_run, status, totals, .. } = report;

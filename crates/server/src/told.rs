@@ -61,10 +61,8 @@ impl Told {
     pub(crate) fn of_tracking(&self, policy: Option<&str>, notes: &[String]) {
         let policies: Vec<&str> = policy.into_iter().collect();
         for note in self.fresh(Source::Tracking, &policies, notes, Instant::now()) {
-            match policy {
-                Some(policy) => tracing::warn!(policy, "{note}"),
-                None => tracing::warn!("{note}"),
-            }
+            // A field without a value is left out.
+            tracing::warn!(policy, "{note}");
         }
     }
 
