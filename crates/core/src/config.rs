@@ -32,8 +32,12 @@ pub use show::{Origin, Setting};
 /// The built-in default: exactly the committed `deploy/cleanup.toml`.
 pub const DEFAULT: &str = include_str!("../../../deploy/cleanup.toml");
 
+/// The least length of a token, in characters: what is shorter can be guessed.
+pub const SHORTEST_TOKEN: usize = 16;
+
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 const KEEP_HISTORY: Duration = Duration::from_hours(90 * 24);
+const MAX_HOLD: Duration = Duration::from_hours(90 * 24);
 const BATCH_SIZE: u32 = 500;
 const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -80,13 +84,35 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// The file that holds the bearer token, absolute.
     pub token_file: Option<PathBuf>,
+    /// Which requests need the token, once there is one.
+    pub token_for: TokenFor,
+    /// The longest time for which a request may hold a file, positive.
+    pub max_hold: Duration,
     /// The tracked file policy of which `/cleanup/stats` speaks; `None` is the first tracked one.
     pub stats_policy: Option<String>,
 }
 
+/// The key `token_for` in `[server]`: which requests need the token, once there is one. A request from elsewhere
+/// always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenFor {
+    /// All of them, but for the two health pages.
+    Everything,
+    /// Those that change something; reading is open to every process of this machine.
+    Changes,
+}
+
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: LISTEN, socket: None, hosts: Vec::new(), token_file: None, stats_policy: None }
+        Self {
+            listen: LISTEN,
+            socket: None,
+            hosts: Vec::new(),
+            token_file: None,
+            token_for: TokenFor::Changes,
+            max_hold: MAX_HOLD,
+            stats_policy: None,
+        }
     }
 }
 
@@ -137,6 +163,11 @@ impl Config {
     /// The policy whose name is nearest to one that does not exist, when one is near enough to be what was meant.
     pub fn nearest_policy(&self, name: &str) -> Option<&str> {
         diagnostic::did_you_mean(name, self.rules().map(|rule| rule.name.as_str()))
+    }
+
+    /// Whether the file itself sets this key, such as `server.token_for`, and does not leave it to its default.
+    pub fn sets(&self, key: &str) -> bool {
+        self.settings.iter().any(|setting| setting.key == key && setting.origin != Origin::Default)
     }
 
     /// The rules of all policies, files first, in the order of the file.

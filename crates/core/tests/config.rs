@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cleanup_core::config::{Config, ConfigError, DEFAULT, Origin, Source, State};
+use cleanup_core::config::{Config, ConfigError, DEFAULT, Origin, Source, State, TokenFor};
 use cleanup_core::policy::{Archives, Database, Depth, EmptyDirs, Pace, Schedule, StampKind, TimeFormat};
 use proptest::prelude::*;
 
@@ -199,6 +199,14 @@ fn the_service_and_the_state_are_read() {
         assert_eq!(good(&format!("[state]\nurl = \"{url}\"\n")).state, state, "{url}");
     }
     assert_eq!(good("[server]\nlisten = \"localhost:81\"").server.listen.to_string(), "127.0.0.1:81");
+    let days = |days: u64| Duration::from_hours(24 * days);
+    let server = good("[server]\ntoken_for = \"everything\"\nmax_hold = \"7d\"").server;
+    assert_eq!((server.token_for, server.max_hold), (TokenFor::Everything, days(7)));
+    for text in ["", "[server]\ntoken_file = \"token\"", "[server]\ntoken_for = \"changes\""] {
+        let config = good(text);
+        assert_eq!((config.server.token_for, config.server.max_hold), (TokenFor::Changes, days(90)), "{text}");
+        assert_eq!(config.sets("server.token_for"), text.contains("token_for"), "{text}");
+    }
 }
 
 #[test]
@@ -275,6 +283,8 @@ fn the_shown_defaults_are_the_real_ones() {
         match table {
             "files.a" => files.push_str(&line),
             "sessions.s" => sessions.push_str(&line),
+            // The defaults of one table stand together.
+            table if rest.contains(&format!("[{table}]\n")) => rest.push_str(&line),
             table => rest.extend(["[", table, "]\n", &line]),
         }
     }

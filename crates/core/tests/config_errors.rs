@@ -263,6 +263,8 @@ fn the_service_and_the_state() {
             "[server]\nlisten = \"/run/cleanup.sock\"\n".to_owned(),
             "[server]\nhosts = [\"https://example.org\"]\n".to_owned(),
             "[server]\ntoken_file = \"\"\n".to_owned(),
+            "[server]\ntoken_for = \"reads\"\n".to_owned(),
+            "[server]\nmax_hold = \"0s\"\n".to_owned(),
             files("[server]\nstats_policy = \"tmep\""),
             files("[server]\nstats_policy = \"temp\""),
             "[server]\nstats_policy = \"temp\"\n".to_owned(),

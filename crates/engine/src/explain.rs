@@ -1,8 +1,11 @@
 //! Answers about single paths and about the configuration as a whole. Nothing here changes anything.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use cleanup_core::candidate::{Candidate, Name};
+use cleanup_core::config::SHORTEST_TOKEN;
 use cleanup_core::judge::{Rule, Run, examine, judge};
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{FORMAT_VERSION, json_path};
@@ -16,6 +19,9 @@ use crate::limits::ranked;
 use crate::memory::{Memory, Use};
 use crate::quarantine;
 use crate::{clock, index, owners, place, rows};
+
+/// More than any token needs, in bytes.
+const LONGEST_TOKEN: u64 = 4096;
 
 impl Engine {
     /// What every file policy says to one path. A policy with limits goes through all its files for it, as a sweep of all
@@ -46,11 +52,34 @@ impl Engine {
             message: error.to_string(),
             remedy: Some("ls /usr/share/zoneinfo".to_owned()),
         });
-        let findings: Vec<Finding> =
-            zone.into_iter().chain(files).chain(overlaps).chain(rows::check(&sessions, &self.folder)).collect();
+        let findings: Vec<Finding> = zone
+            .into_iter()
+            .chain(files)
+            .chain(overlaps)
+            .chain(rows::check(&sessions, &self.folder))
+            .chain(self.check_token())
+            .collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin.to_string();
         Check { format_version: FORMAT_VERSION, config, status, findings }
+    }
+
+    /// A token that can be guessed. One that cannot be read here, because it is the service's alone, is for the service to
+    /// judge when it starts.
+    fn check_token(&self) -> Option<Finding> {
+        let path = self.config.server.token_file.as_ref().filter(|path| path.is_file())?;
+        let mut text = String::new();
+        File::open(path).ok()?.take(LONGEST_TOKEN).read_to_string(&mut text).ok()?;
+        (1..SHORTEST_TOKEN).contains(&text.trim().len()).then(|| Finding {
+            policy: "[server]".to_owned(),
+            severity: Severity::Warning,
+            message: format!(
+                "the token in {} is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it \
+                 is refused",
+                path.display()
+            ),
+            remedy: Some(format!("head -c 32 /dev/urandom | base64 > {}", path.display())),
+        })
     }
 
     /// `None` when the path does not lie below the policy's root.

@@ -403,6 +403,18 @@ impl Memory {
         state.record_interrupted(&self.reading, keep, now)
     }
 
+    /// What befell the memory since this was last asked, for whoever keeps it open between runs.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.extend(self.state.as_mut().map(State::take_notes).unwrap_or_default());
+        notes
+    }
+
+    /// Why nothing is remembered, unless that is what the configuration asks for.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        self.missing.as_deref()
+    }
+
     /// Has the report say something about memory.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);

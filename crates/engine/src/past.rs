@@ -161,6 +161,14 @@ impl Engine {
         })
     }
 
+    /// Until when this very path is held, as far as that can be read.
+    pub fn held_until(&self, path: &Path) -> Option<Moment> {
+        let path = absolute(path).ok()?;
+        let mut memory = self.memory(Use::Look);
+        let promises = memory.state().ok()?.promises().ok()?;
+        promises.holds(clock::now()).find(|hold| hold.path == path).map(|hold| hold.until)
+    }
+
     /// Takes a hold back. `false` when there was none on this very path.
     pub fn release(&self, path: &Path) -> Result<bool, MemoryError> {
         let path = absolute(path)?;

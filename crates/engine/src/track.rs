@@ -19,6 +19,7 @@ mod sight;
 mod table;
 mod watcher;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -53,6 +54,9 @@ pub const MAX_FILES: usize = 2_000_000;
 /// How many rows of a table are looked through without letting anybody else at it.
 const AT_A_TIME: usize = 1_000;
 
+/// Notes of which the next report of a policy can speak.
+const MAX_NOTES: usize = 100;
+
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Hears of what tracking does. Called from its threads; whoever listens must not keep them.
@@ -75,6 +79,12 @@ pub trait Listener: Send + Sync {
     /// New files are learned of in another way now.
     fn watching_changed(&self, policy: &str, watching: &Watching) {
         let _ = (policy, watching);
+    }
+
+    /// Something befell the memory while there was no run that could say so; with the policy whose files were looked at,
+    /// where it was one. The same may be told again and again.
+    fn noted(&self, policy: Option<&str>, notes: &[String]) {
+        let _ = (policy, notes);
     }
 
     /// Removals of the last minutes, summed up as a run.
@@ -135,6 +145,8 @@ struct Tracked {
     sum: Mutex<Sum>,
     /// Changes that the database could not take yet.
     pending: Mutex<Vec<TrackedChange>>,
+    /// What befell the memory since the last removals were written into the history.
+    notes: Mutex<BTreeSet<String>>,
 }
 
 impl Tracker {
@@ -151,6 +163,11 @@ impl Tracker {
         // A clock that jumps before anything is due has to be compared with something as well.
         let believed = memory.doubt_clock().is_ok().then(|| memory.reading().clone());
         memory.rest();
+        let mut notes = memory.take_notes();
+        notes.extend(memory.missing().map(str::to_owned));
+        if !notes.is_empty() {
+            listener.noted(None, &notes);
+        }
         let inner = Arc::new(Inner {
             memory: Mutex::new(memory),
             clock: Mutex::new(believed),
@@ -242,6 +259,18 @@ impl Tracker {
         self.inner.remember(tracked, vec![tracked.change(&path, None)]);
         self.inner.look_at(tracked, &[&path]);
         Ok(true)
+    }
+
+    /// Keeps a file so long from now, whatever its age, but no longer than `max`. A hold that runs longer already is never
+    /// cut short by one that asks for more than `max`. `None` when there is no such file.
+    pub fn hold_at_most(&self, id: &str, span: Duration, max: Duration) -> Result<Option<Moment>, String> {
+        if span <= max {
+            return self.hold(id, span);
+        }
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let left = self.inner.engine.held_until(&absolute).and_then(|until| until.since(clock::now()));
+        self.hold(id, left.unwrap_or_default().max(max).min(span))
     }
 
     /// Keeps a file so long from now, whatever its age. `None` when there is no such file.
@@ -354,6 +383,18 @@ impl Inner {
         Some((self.find(&policy)?, path))
     }
 
+    /// Tells what befell the memory, at once and with the next report of the policy.
+    fn note(&self, tracked: &Tracked, notes: Vec<String>) {
+        if !notes.is_empty() {
+            self.listener.noted(Some(tracked.name()), &notes);
+            let mut kept = locked(&tracked.notes);
+            kept.extend(notes);
+            while kept.len() > MAX_NOTES {
+                kept.pop_last();
+            }
+        }
+    }
+
     fn store<'a>(&self, tracked: &'a Tracked) -> Result<Store<'a>, cleanup_fs_store::RootError> {
         let (spared, roots) = {
             let memory = locked(&self.memory);
@@ -382,6 +423,7 @@ impl Tracked {
             held: Mutex::default(),
             sum: Mutex::default(),
             pending: Mutex::default(),
+            notes: Mutex::default(),
         }
     }
 

@@ -1,5 +1,9 @@
-//! Who may call: on loopback or a unix socket without a token; with one, every changing call needs it, and from
-//! elsewhere every call does.
+//! Who may call: on loopback or a unix socket without a token. Once there is one, every changing call needs it, under
+//! `token_for = "everything"` every call, and from elsewhere every call in any case.
+//!
+//! A proxy on this machine calls from loopback whoever stands behind it. A request that says that it was passed on
+//! ([`forwarded_by`]) therefore counts as one from elsewhere. One that does not say so cannot be told from a request of
+//! this machine: for that there is `token_for = "everything"`.
 //!
 //! Only the digest of the token is kept, and digests are compared in constant time. A browser exchanges the token for a
 //! cookie that is another secret, drawn at random and forgotten when the service ends, so the token itself is never
@@ -13,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use base64::Engine as _;
-use cleanup_core::config::{Config, Server};
+use cleanup_core::config::{Config, SHORTEST_TOKEN, Server, TokenFor};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -59,8 +63,9 @@ pub enum TokenError {
 /// Under which names the service may be called, and with which token.
 pub struct Access {
     token: Option<[u8; 32]>,
+    token_for: TokenFor,
     hosts: Vec<String>,
-    warning: Option<String>,
+    warnings: Vec<String>,
 }
 
 impl Access {
@@ -70,12 +75,12 @@ impl Access {
             let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty())?;
             Some(Path::new(&folder).join("token")).filter(|path| path.exists())
         };
-        let Server { token_file, hosts, .. } = &config.server;
-        let mut access = Self { token: None, hosts: hosts.clone(), warning: None };
+        let Server { token_file, token_for, hosts, .. } = &config.server;
+        let mut access = Self { token: None, token_for: *token_for, hosts: hosts.clone(), warnings: Vec::new() };
         if let Some(path) = token_file.clone().or_else(credential) {
-            let (token, warning) = read_token(&path)?;
+            let (token, warnings) = read_token(&path)?;
             access.token = Some(digest(token.expose_secret().as_bytes()));
-            access.warning = warning;
+            access.warnings = warnings;
         }
         Ok(access)
     }
@@ -86,8 +91,13 @@ impl Access {
     }
 
     /// What is unwise about the token, in words.
-    pub fn warning(&self) -> Option<&str> {
-        self.warning.as_deref()
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Which requests need the token, once there is one.
+    pub(crate) fn token_for(&self) -> TokenFor {
+        self.token_for
     }
 
     /// Host names, in lower case, under which it may be called besides `localhost` and IP literals.
@@ -107,7 +117,8 @@ impl Access {
 
     /// Whether a call needs the token.
     pub(crate) fn asks_for_token(&self, peer: Peer, method: &Method) -> bool {
-        peer == Peer::Remote || (self.has_token() && is_changing(method))
+        let is_asked_of_all = self.token_for == TokenFor::Everything || is_changing(method);
+        peer == Peer::Remote || (self.has_token() && is_asked_of_all)
     }
 
     /// Whether a call has the token, or a cookie that stands for it. An `Authorization` header is never overruled by a
@@ -137,6 +148,16 @@ pub(crate) fn is_changing(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
+/// The header by which a proxy says that it passes the request on for somebody else, whatever the value.
+pub(crate) fn forwarded_by(headers: &HeaderMap) -> Option<&HeaderName> {
+    let says_so = |name: &&HeaderName| {
+        // Names are in lower case here, however they were sent.
+        let name = name.as_str();
+        matches!(name, "forwarded" | "x-forwarded" | "x-real-ip" | "via") || name.starts_with("x-forwarded-")
+    };
+    headers.keys().find(says_so)
+}
+
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
@@ -149,7 +170,7 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
-fn read_token(path: &Path) -> Result<(SecretString, Option<String>), TokenError> {
+fn read_token(path: &Path) -> Result<(SecretString, Vec<String>), TokenError> {
     let unreadable = |error| TokenError::Unreadable { path: path.to_owned(), error };
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
@@ -168,8 +189,17 @@ fn read_token(path: &Path) -> Result<(SecretString, Option<String>), TokenError>
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(TokenError::Unsendable(path.to_owned()));
     }
-    let warning = (mode & 0o004 != 0).then(|| "everyone on this machine may read the token file".to_owned());
-    Ok((SecretString::from(token.to_owned()), warning))
+    let mut warnings = Vec::new();
+    if mode & 0o004 != 0 {
+        warnings.push("everyone on this machine may read the token file".to_owned());
+    }
+    if token.len() < SHORTEST_TOKEN {
+        warnings.push(format!(
+            "the token is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it is \
+             refused. `head -c 32 /dev/urandom | base64` makes a good one"
+        ));
+    }
+    Ok((SecretString::from(token.to_owned()), warnings))
 }
 
 fn digest(bytes: &[u8]) -> [u8; 32] {

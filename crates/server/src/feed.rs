@@ -1,5 +1,5 @@
 //! Where everything that happens comes together: events for whoever listens, numbers for monitoring, the last run of
-//! each policy. It tells nobody what to do.
+//! each policy, and the log of what went wrong beside the work. It tells nobody what to do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::events::{Events, Kind};
 use crate::latest::Latest;
 use crate::metrics::Metrics;
 use crate::service::now;
+use crate::told::Told;
 use crate::went::{Gone, Went};
 
 /// Takes in what happens; the tracker tells it as a [`Listener`], sweeps by its own methods.
@@ -26,6 +27,7 @@ pub struct Feed {
     pub latest: Latest,
     /// What went at its deadline lately.
     pub(crate) went: Went,
+    told: Told,
 }
 
 #[derive(Serialize)]
@@ -76,6 +78,7 @@ impl Feed {
             metrics: Metrics::default(),
             latest: Latest::default(),
             went: Went::default(),
+            told: Told::default(),
         }
     }
 
@@ -110,7 +113,13 @@ impl Feed {
         self.ended(report);
     }
 
+    /// A plan was written, which is a dry run without a sweep of its own. Only what went wrong beside it is told.
+    pub(crate) fn plan_made(&self, report: &Report) {
+        self.told.of_run(report);
+    }
+
     fn ended(&self, report: &Report) {
+        self.told.of_run(report);
         let Report { run_id, trigger, dry_run, status, totals, .. } = report;
         let policies = report.policies.iter().map(|policy| policy.name.as_str()).collect();
         let (trigger, dry_run, status, totals) = (*trigger, *dry_run, *status, *totals);
@@ -139,6 +148,10 @@ impl Listener for Feed {
 
     fn watching_changed(&self, policy: &str, watching: &Watching) {
         self.events.send(Kind::Watching, &OfWatching { policy, watching });
+    }
+
+    fn noted(&self, policy: Option<&str>, notes: &[String]) {
+        self.told.of_tracking(policy, notes);
     }
 
     /// A run of the deadlines. What it removed was told one by one before.

@@ -4,6 +4,9 @@
 //! `Host` is checked because a page of another site can point its own name at this machine (rebinding); `Origin` and
 //! `Sec-Fetch-Site` because it can post here without asking. There is no cross-origin access at all, so no
 //! `Access-Control-Allow-Origin` is ever sent. Probes have neither token nor `Host`: the two health pages ask for none.
+//!
+//! What a proxy passes on comes from elsewhere, wherever the proxy runs, and over whichever socket. Without a token
+//! nobody there may call, and the answer says how to change that.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -14,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, h
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::auth::{REFUSAL_DELAY, is_changing};
+use crate::auth::{REFUSAL_DELAY, forwarded_by, is_changing};
 use crate::dashboard;
 use crate::listen::Peer;
 use crate::problem::{Kind, Problem};
@@ -54,7 +57,11 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     if is_changing(request.method()) {
         check_site(headers)?;
     }
-    let peer = request.extensions().get().copied().unwrap_or(Peer::Remote);
+    let peer = match forwarded_by(headers) {
+        Some(header) if !live.access.has_token() && !is_probe => return Err(passed_on(header)),
+        Some(_) => Peer::Remote,
+        None => request.extensions().get().copied().unwrap_or(Peer::Remote),
+    };
     let is_stranger =
         live.access.asks_for_token(peer, request.method()) && !live.access.is_authorized(headers, &service.sessions);
     let caller = if is_stranger { Caller::Stranger } else { Caller::Trusted };
@@ -71,6 +78,15 @@ pub(crate) async fn refused() -> Problem {
     tokio::time::sleep(REFUSAL_DELAY).await;
     Problem::of(Kind::TokenNeeded, "this call needs the header `Authorization: Bearer TOKEN`, or the cookie of /login")
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cleanup\""))
+}
+
+/// A proxy passes the call on, and there is no token by which to tell who may.
+fn passed_on(header: &HeaderName) -> Problem {
+    let detail = format!(
+        "the header `{header}` says that a proxy passes this request on, so it may be anybody's, and no token is set: \
+         set `token_file` and `token_for = \"everything\"` in `[server]`, and send the token with each request"
+    );
+    Problem::of(Kind::PassedOn, detail)
 }
 
 /// The call must name us by a name that only we have: no name of another site that leads here passes.

@@ -19,6 +19,7 @@ pub mod metrics;
 mod plans;
 mod pressure;
 pub mod problem;
+mod reload;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;
@@ -26,6 +27,7 @@ pub mod self_test;
 pub mod service;
 pub mod supervise;
 pub mod sweeps;
+mod told;
 mod went;
 
 #[cfg(test)]

@@ -27,7 +27,8 @@ use unix::SocketFile;
 /// Who is at the other end of a connection; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A process of this machine, over a loopback address. Not necessarily a friend: any user, any browser.
+    /// A process of this machine, over a loopback address. Not necessarily a friend: any user, any browser, and
+    /// any proxy with whoever stands behind it.
     Loopback,
     /// A process of this machine, over a unix socket, which the socket's mode let in.
     Unix {

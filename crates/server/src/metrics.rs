@@ -64,6 +64,7 @@ pub struct Metrics {
     held: Family<OfPolicy, Gauge>,
     limit_met: Family<OfLimit, Gauge>,
     limit_ratio: Family<OfLimit, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    reload_successful: Gauge,
     lateness: Histogram,
 }
 
@@ -83,9 +84,11 @@ impl Default for Metrics {
             held: Family::default(),
             limit_met: Family::default(),
             limit_ratio: Family::default(),
+            reload_successful: Gauge::default(),
             lateness: Histogram::new(LATENESS_SECONDS),
         };
         metrics.register();
+        metrics.reloaded(true);
         metrics
     }
 }
@@ -124,6 +127,11 @@ impl Metrics {
             "limit_ratio",
             "How much of the limit was used after the last run; above 1 it was not met",
             self.limit_ratio.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "Whether the configuration was last read with success; 0 means that a reload was refused",
+            self.reload_successful.clone(),
         );
         registry.register_with_unit(
             "deadline_lateness",
@@ -236,6 +244,11 @@ impl Metrics {
         self.files_removed.get_or_create(&of).inc();
         self.bytes_freed.get_or_create(&of).inc_by(bytes);
         self.lateness.observe(lateness.as_secs_f64());
+    }
+
+    /// Whether the last reload was taken.
+    pub(crate) fn reloaded(&self, is_taken: bool) {
+        self.reload_successful.set(i64::from(is_taken));
     }
 
     /// How many files of a policy have a deadline.

@@ -30,6 +30,8 @@ pub enum Kind {
     TooManyFiles,
     /// The call needs a token and has none, or a wrong one.
     TokenNeeded,
+    /// A proxy passes the call on, and there is no token by which to tell whose it is.
+    PassedOn,
     /// Another site made a browser call.
     CrossSite,
     /// `Host` is no name of this service.
@@ -54,6 +56,9 @@ impl Kind {
                 (StatusCode::INSUFFICIENT_STORAGE, "/problems/too-many-files", "Too many files are tracked")
             }
             Self::TokenNeeded => (StatusCode::UNAUTHORIZED, "/problems/token-needed", "A token is needed"),
+            Self::PassedOn => {
+                (StatusCode::FORBIDDEN, "/problems/passed-on", "A request through a proxy needs a token to be set")
+            }
             Self::CrossSite => (StatusCode::FORBIDDEN, "/problems/cross-site", "Another site may not do this"),
             Self::WrongHost => {
                 (StatusCode::MISDIRECTED_REQUEST, "/problems/wrong-host", "The service is not called like this")

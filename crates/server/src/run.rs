@@ -23,6 +23,7 @@ use crate::feed::Feed;
 use crate::listen::{self, Address, Limits};
 use crate::logs::{self, Summed};
 use crate::loops::Loops;
+use crate::reload::Refusal;
 use crate::service::{Service, now};
 use crate::supervise::{self, SHUTDOWN_DEADLINE, Signals};
 use crate::{alarm, http, schedule};
@@ -93,10 +94,13 @@ impl Parts {
         let engine = Engine::open(config)?;
         let access = Access::read(engine.config()).map_err(|error| configuration(&error))?;
         let zone = schedule::time_zone(engine.config().time_zone.as_deref()).map_err(|error| configuration(&error))?;
-        if let Some(warning) = access.warning() {
+        Ok(Self { engine: Arc::new(engine), access, zone })
+    }
+
+    fn warn(&self) {
+        for warning in self.access.warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(Self { engine: Arc::new(engine), access, zone })
     }
 }
 
@@ -104,6 +108,7 @@ impl Opened {
     /// Opens the configuration, and the sockets that it names.
     pub(crate) fn open(config: Option<&Path>) -> Result<Self, Failure> {
         let parts = Parts::open(config)?;
+        parts.warn();
         let server = &parts.engine.config().server;
         let listeners = listen::open(server, parts.access.has_token()).map_err(|error| match &error {
             listen::ListenError::NoToken(_) => Failure::Configuration(format!("error: {error}")),
@@ -213,18 +218,19 @@ impl Life {
         Ok(Running { engine, tracker, loops })
     }
 
-    /// Goes on with the configuration as it is now; where it is broken, as before.
+    /// Goes on with the configuration as it is now; where it is broken, or may not follow, as before.
     async fn reload(&self, running: Running, named: Option<&Path>) -> Result<Running, Failure> {
         supervise::reloading();
-        let named = named.map(Path::to_owned);
-        let parts = match blocking(move || Parts::open(named.as_deref())).await? {
+        let parts = match self.next(&running, named).await {
             Ok(parts) => parts,
-            Err(failure) => {
-                tracing::error!("the configuration is not reloaded, and stays as it was: {failure}");
+            Err(refusal) => {
+                tracing::error!("the configuration is not reloaded, and stays as it was: {refusal}");
                 supervise::ready(&format!("reload failed; {}", status(&running.engine)));
+                self.service.refuse_reload(refusal);
                 return Ok(running);
             }
         };
+        parts.warn();
         let (before, after) = (&running.engine.config().server, &parts.engine.config().server);
         if (before.listen, &before.socket) != (after.listen, &after.socket) {
             tracing::warn!("`listen` and `socket` are read at the start only: restart the service to use the new ones");
@@ -236,6 +242,19 @@ impl Life {
         tracing::info!("configuration reloaded from {}", running.engine.origin());
         supervise::ready(&status(&running.engine));
         Ok(running)
+    }
+
+    /// The configuration as it is now, if it may follow the one that runs.
+    async fn next(&self, running: &Running, named: Option<&Path>) -> Result<Parts, Refusal> {
+        let named = named.map(Path::to_owned);
+        let opened = blocking(move || Parts::open(named.as_deref())).await;
+        // Even a panic there is no reason to stop what runs.
+        let parts = opened.and_then(|opened| opened).map_err(|failure| Refusal::Broken(failure.to_string()))?;
+        let before = self.service.live();
+        match Refusal::of((&running.engine, &before.access), (&parts.engine, &parts.access)) {
+            Some(refusal) => Err(refusal),
+            None => Ok(parts),
+        }
     }
 }
 
@@ -311,6 +330,10 @@ impl Listener for Ear {
             Watching::Missing { why } => tracing::warn!(policy, "nothing is tracked for now: {why}"),
         }
         self.feed.watching_changed(policy, watching);
+    }
+
+    fn noted(&self, policy: Option<&str>, notes: &[String]) {
+        self.feed.noted(policy, notes);
     }
 
     fn ran(&self, report: &Report) {

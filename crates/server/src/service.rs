@@ -3,7 +3,7 @@
 //! The configuration can be replaced while calls are being answered: every call takes what is live once and stays with
 //! it. Nothing here reads a folder or a database in answer to a question; what blocks says so.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::http::StatusCode;
 use cleanup_core::config::Config;
@@ -23,6 +23,7 @@ use crate::events::Kind;
 use crate::feed::Feed;
 use crate::plans::Plans;
 use crate::problem::{self, Problem};
+use crate::reload::{Refusal, Refused};
 use crate::sweeps::{SweepRequest, Sweeps, Ticket};
 
 /// Calls that read or write the memory at the same time; the others wait for their turn.
@@ -53,6 +54,8 @@ pub enum SweepError {
 /// The service.
 pub struct Service {
     live: RwLock<Live>,
+    /// The last reload, when it was refused.
+    refused: Mutex<Option<Refused>>,
     feed: Arc<Feed>,
     sweeps: Arc<Sweeps>,
     pub(crate) sessions: Sessions,
@@ -71,6 +74,7 @@ impl Service {
         let started_at = now();
         Arc::new(Self {
             live: RwLock::new(Live { engine, tracker: None, access: Arc::new(access) }),
+            refused: Mutex::default(),
             feed: Arc::new(Feed::new(format!("{:x}", started_at.unix_millis()))),
             sweeps: Arc::default(),
             sessions: Sessions::default(),
@@ -99,10 +103,23 @@ impl Service {
         if !self.live().access.has_same_token(&access) {
             self.sessions.end_all();
         }
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.feed.metrics.reloaded(true);
         self.feed.metrics.forget_gauges();
         self.courses.forget();
         self.adopt(Live { engine, tracker: Some(tracker), access: Arc::new(access) });
         self.feed.events.send(Kind::Reloaded, &serde_json::json!({}));
+    }
+
+    /// Takes note that another configuration was not taken. What is live goes on untouched.
+    pub(crate) fn refuse_reload(&self, why: Refusal) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Refused { at: now(), why });
+        self.feed.metrics.reloaded(false);
+    }
+
+    /// The last reload, when it was refused.
+    pub(crate) fn refused_reload(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn adopt(&self, live: Live) {

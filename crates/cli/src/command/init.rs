@@ -43,7 +43,17 @@ fn write(path: &Path) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot write {}", shown(path))),
     };
-    file.write_all(DEFAULT.as_bytes()).with_context(|| format!("cannot write {}", shown(path)))
+    file.write_all(text().as_bytes()).with_context(|| format!("cannot write {}", shown(path)))
+}
+
+/// The built-in default, stricter where a new configuration has no readers yet whom that would shut out. The table
+/// `[server]` is its last, so a key is added at its end.
+fn text() -> String {
+    format!(
+        "{DEFAULT}\
+         # A token, once there is one (`token_file`), is needed for reading too: behind a proxy every request comes from here.\n\
+         token_for = \"everything\"\n"
+    )
 }
 
 fn shown(path: &Path) -> String {

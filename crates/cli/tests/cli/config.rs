@@ -30,6 +30,26 @@ fn check_says_ok_or_what_it_found() {
 }
 
 #[test]
+fn a_token_that_can_be_guessed_is_a_warning() {
+    let world = World::with_policy("");
+    let text = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    world.write("cleanup.toml", &format!("{text}\n[server]\ntoken_file = \"token\"\n"));
+    world.run("config check").is_fine();
+    for (token, is_short) in [("x\n", true), ("fifteen-letters\n", true), ("sixteen-letters-\n", false)] {
+        world.write("token", token);
+        let check = world.run("config check");
+        let said = check.exits(0);
+        assert_eq!(
+            said.contains("warning: [server]: ") && said.contains("16 characters"),
+            is_short,
+            "{token}: {check}"
+        );
+        assert!(!said.contains(token.trim_end()) || token == "x\n", "what it is stays secret: {check}");
+        assert_eq!(world.run("config check --json").json()["status"], if is_short { "warning" } else { "ok" });
+    }
+}
+
+#[test]
 fn a_broken_configuration_is_a_finding_for_programs_too() {
     let world = World::with_policy("");
     world.write("bad.toml", "nonsense = 1\n\n[files.out]\nroot = 3\n");

@@ -33,7 +33,11 @@ fn init_writes_the_defaults_and_never_over_a_file() {
     ── stderr
     ");
     let written = fs::read_to_string(world.path("cleanup.toml")).unwrap();
-    assert_eq!(written, include_str!("../../../../deploy/cleanup.toml"));
+    let added = written.strip_prefix(include_str!("../../../../deploy/cleanup.toml")).unwrap();
+    assert!(added.starts_with("# A token") && added.ends_with("\ntoken_for = \"everything\"\n"), "{added}");
+    let shown = world.run("config show");
+    let token_for = shown.is_fine().lines().find(|line| line.contains("token_for")).unwrap();
+    assert!(token_for.contains("\"everything\"") && token_for.contains("line "), "{token_for}");
     assert_eq!(fs::metadata(world.path("cleanup.toml")).unwrap().permissions().mode() & 0o022, 0);
     world.run("config check").is_fine();
 

@@ -10,11 +10,11 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, did_you_mean, one_of};
-use super::raw::{RawAudit, RawConfig, RawFilePolicy, RawMode, RawServer, RawSessionPolicy, RawState};
+use super::raw::{RawAudit, RawConfig, RawFilePolicy, RawMode, RawServer, RawSessionPolicy, RawState, RawTokenFor};
 use super::structure::Structure;
 use super::values::{At, Named};
 use super::vars::Variables;
-use super::{Audit, Config, KEEP_HISTORY, LISTEN, Server, State};
+use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, Server, State, TokenFor};
 use crate::candidate::Escaped;
 use crate::policy::Effect;
 
@@ -135,7 +135,22 @@ impl Check<'_> {
             self.stats_policy(name, files);
         }
         let stats_policy = raw.stats_policy.as_ref().map(|name| name.value.clone());
-        Some(Server { listen: listen?, socket: socket?, hosts, token_file: token_file?, stats_policy })
+        let token_for = match raw.token_for {
+            Some(RawTokenFor::Everything) => TokenFor::Everything,
+            Some(RawTokenFor::Changes) | None => TokenFor::Changes,
+        };
+        let max_hold = raw.max_hold.as_ref().map_or(Some(MAX_HOLD), |max| {
+            self.positive("max_hold", max, "the longest time for which a request may hold a file, such as `90d`")
+        });
+        Some(Server {
+            listen: listen?,
+            socket: socket?,
+            hosts,
+            token_file: token_file?,
+            token_for,
+            max_hold: max_hold?,
+            stats_policy,
+        })
     }
 
     fn listen(&mut self, listen: &At<String>) -> Option<SocketAddr> {

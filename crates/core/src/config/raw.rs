@@ -73,8 +73,14 @@ pub(super) struct RawServer {
     pub(super) socket: Option<At<String>>,
     /// Host names, without a port, under which the service may be called besides `localhost` and IP addresses.
     pub(super) hosts: Option<Vec<At<String>>>,
-    /// File that holds the bearer token.
+    /// File that holds the bearer token, of at least 16 characters.
     pub(super) token_file: Option<At<String>>,
+    /// Which requests need the token, once there is one.
+    #[schemars(extend("default" = "changes"))]
+    pub(super) token_for: Option<RawTokenFor>,
+    /// The longest time for which a request may hold a file; a longer one is cut to it.
+    #[schemars(extend("default" = "90d"))]
+    pub(super) max_hold: Option<At<Period>>,
     /// The tracked policy of which `/cleanup/stats` speaks. Default: the first with `track = true`.
     pub(super) stats_policy: Option<At<String>>,
 }
@@ -285,6 +291,17 @@ pub(super) enum RawDispose {
     Delete,
     /// It is moved aside first, and deleted later.
     Quarantine,
+}
+
+/// Which requests need the token, once there is one. A request from elsewhere always does.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "TokenFor")]
+pub(super) enum RawTokenFor {
+    /// All of them, but for `/healthz` and `/readyz`.
+    Everything,
+    /// Those that change something. Reading is open to every process of this machine.
+    Changes,
 }
 
 /// Remove what is due, or only say what would go.

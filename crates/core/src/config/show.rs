@@ -53,7 +53,12 @@ impl fmt::Display for Origin {
 }
 
 /// Defaults of keys that stand once.
-const DEFAULTS: &[(&str, &str)] = &[("state.keep_history", "\"90d\""), ("server.listen", "\"127.0.0.1:8000\"")];
+const DEFAULTS: &[(&str, &str)] = &[
+    ("state.keep_history", "\"90d\""),
+    ("server.listen", "\"127.0.0.1:8000\""),
+    ("server.token_for", "\"changes\""),
+    ("server.max_hold", "\"90d\""),
+];
 
 /// Defaults of every file policy.
 const FILE_DEFAULTS: &[(&str, &str)] = &[

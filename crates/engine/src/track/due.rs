@@ -24,6 +24,7 @@ use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 use super::heed::{Heeding, Known};
 use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
+use crate::audit::Audit;
 use crate::engine::run_id;
 use crate::memory::Memory;
 use crate::{clock, limits, quarantine, rows};
@@ -201,7 +202,9 @@ impl Inner {
         let is_elsewhere = memory.is_elsewhere(policy, file_system.as_deref());
         let changes = memory.changes(policy);
         memory.rest();
+        let notes = memory.take_notes();
         drop(memory);
+        self.note(tracked, notes);
         if is_elsewhere {
             return Err(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string());
         }
@@ -282,13 +285,18 @@ impl Inner {
             (std::mem::take(&mut sum.tally), since, id, sum.mark.take())
         };
         let policy = PolicyReport::finished(tracked.name(), PolicyKind::Files, tally);
-        let report = Report::new(id, Trigger::Deadline, false, since, clock::now(), vec![policy]);
+        let mut report = Report::new(id, Trigger::Deadline, false, since, clock::now(), vec![policy]);
         let mut memory = locked(&self.memory);
         memory.begin();
         memory.record(&report, true);
         memory.rest();
+        let notes = memory.take_notes();
+        report.not_remembered = memory.missing().map(str::to_owned);
         drop(memory);
         mark.into_iter().for_each(RunMark::end);
+        self.note(tracked, notes);
+        report.notes = std::mem::take(&mut *locked(&tracked.notes)).into_iter().collect();
+        report.notes.extend(self.engine.audit.as_ref().and_then(Audit::take_failure));
         self.listener.ran(&report);
     }
 }

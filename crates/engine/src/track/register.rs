@@ -42,7 +42,7 @@ impl Inner {
                 "the service is stopping, or reads its configuration anew".to_owned(),
             ));
         }
-        check_path(path)?;
+        let path = &*plain_path(path)?;
         let ttl = match ttl.map(MaxAge::new) {
             Some(None) => return Err(RegisterError::Refused("the ttl is zero".to_owned())),
             ttl => ttl.flatten(),
@@ -115,11 +115,15 @@ impl Inner {
             pending.truncate(MAX_PENDING);
         }
         memory.rest();
+        let notes = memory.take_notes();
+        drop((memory, pending));
+        self.note(tracked, notes);
     }
 }
 
-/// Refuses what is no path below a root. What it leads to is for the store to find out.
-fn check_path(path: &[u8]) -> Result<(), RegisterError> {
+/// The path below a root as the table knows it: without `.` parts. Refuses what is no such path; what it leads to is for
+/// the store to find out.
+fn plain_path(path: &[u8]) -> Result<Vec<u8>, RegisterError> {
     let refuse = |why: &str| Err(RegisterError::Refused(why.to_owned()));
     if path.is_empty() || path.len() > MAX_PATH || path.contains(&0) {
         return refuse("a path has 1 to 4096 bytes, none of them zero");
@@ -127,10 +131,30 @@ fn check_path(path: &[u8]) -> Result<(), RegisterError> {
     if path.starts_with(b"/") {
         return refuse("the path is to be below the root, not absolute");
     }
-    if path.split(|byte| *byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
-        return refuse("the path leaves its folder, or has an empty part");
+    let mut names: Vec<&[u8]> = Vec::new();
+    let mut climbs = false;
+    let mut depth = 0_usize;
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" => return refuse("the path has an empty part: a `/` too many"),
+            b"." => {}
+            b".." => {
+                let Some(above) = depth.checked_sub(1) else { return refuse("the path leaves its folder") };
+                (climbs, depth) = (true, above);
+            }
+            name => {
+                depth += 1;
+                names.push(name);
+            }
+        }
     }
-    Ok(())
+    if climbs {
+        return refuse("the path may not hold `..`: where that leads depends on what the folders before it are");
+    }
+    if names.is_empty() || path.ends_with(b"/.") {
+        return refuse("the path names a folder, not a file");
+    }
+    Ok(names.join(&b'/'))
 }
 
 /// To whole milliseconds, rounded up: promises are kept to the millisecond, and none is to be shortened.

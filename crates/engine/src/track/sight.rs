@@ -64,6 +64,9 @@ impl Inner {
             AgeClock::Running => memory.running_time(),
         };
         memory.rest();
+        let notes = memory.take_notes();
+        drop(memory);
+        self.note(tracked, notes);
         Ok(Run { now, running, holds, registrations, ..Run::at(now) })
     }
 

@@ -1,11 +1,13 @@
 //! Tracked files: search, time left, and what is held; one file with what becomes of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use cleanup_core::duration::Human;
 use cleanup_engine::answer::HeldPath;
 use cleanup_engine::track::{FilesQuery, TrackedFile};
 use serde::Deserialize;
@@ -15,7 +17,7 @@ use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::runs::query_of;
 use super::words::{self, Here, When};
 use crate::http::explain::{ExplainQuery, answer};
-use crate::http::files::{held_paths, unknown_file};
+use crate::http::files::{held_paths, max_hold, unknown_file};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -70,11 +72,25 @@ struct FilePage {
     frame: Frame,
     file: FileLine,
     answers: Vec<AnswerLine>,
+    /// For how long it may be held: the value of each choice, its words, and whether it is the usual one.
+    spans: Vec<(String, String, bool)>,
+}
+
+/// The choices of the form that holds a file; nothing beyond what is allowed.
+fn spans(max: Duration) -> Vec<(String, String, bool)> {
+    let usual = [("1h", "an hour", 1), ("1d", "a day", 24), ("7d", "a week", 7 * 24), ("30d", "30 days", 30 * 24)];
+    let allowed = usual.iter().filter(|(.., hours)| Duration::from_hours(*hours) <= max);
+    let mut spans: Vec<_> =
+        allowed.map(|(value, text, hours)| ((*value).to_owned(), (*text).to_owned(), *hours == 24)).collect();
+    if spans.is_empty() {
+        spans.push((Human(max).to_string(), words::span(max), true));
+    }
+    spans
 }
 
 impl FileLine {
     pub(crate) fn new(file: &TrackedFile, here: &Here) -> Self {
-        let ttl = file.ttl_seconds.and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok());
+        let ttl = file.ttl_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Self {
             id: file.id.clone(),
             policy: file.policy.clone(),
@@ -144,5 +160,6 @@ async fn looked_at(service: &Arc<Service>, headers: &HeaderMap, id: &str) -> Res
         frame: Frame::of(service, headers, Part::Files),
         file: FileLine::new(&file, &here),
         answers: answers(&explained, &here),
+        spans: spans(max_hold(service)),
     })
 }

@@ -1,6 +1,7 @@
 //! Undo: first the plan, which says what would come back and changes nothing, and from there the way to do it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
@@ -15,7 +16,7 @@ use serde::Deserialize;
 use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
 use crate::http::extract::PageForm;
-use crate::http::files::path_bytes;
+use crate::http::files::{max_hold, path_bytes};
 use crate::http::quarantine::{below_root, bring_back};
 use crate::problem::{Kind, Problem};
 use crate::service::Service;
@@ -115,16 +116,24 @@ async fn shown(service: &Service, headers: &HeaderMap, wanted: Result<Wanted, Pr
     let page = async {
         let wanted = wanted?;
         let (what, subject) = wanted.read(service)?;
-        let request = RestoreRequest { what, hold: RestoreRequest::HOLD, mode };
+        let hold = RestoreRequest::HOLD.min(max_hold(service));
+        let request = RestoreRequest { what, hold, mode };
         let (gathered, restored) = bring_back(service, request, Gathered::default(), Gathered::add).await?;
         let frame = Frame::of(service, headers, Part::Quarantine);
-        Ok(RestorePage::new(frame, &subject, wanted, &gathered, &restored, &here(service)))
+        Ok(RestorePage::new(frame, (&subject, hold), wanted, &gathered, &restored, &here(service)))
     };
     page_or_fault(service, headers, page.await)
 }
 
 impl RestorePage {
-    fn new(frame: Frame, subject: &str, wanted: Wanted, gathered: &Gathered, restored: &Restored, here: &Here) -> Self {
+    fn new(
+        frame: Frame,
+        (subject, hold): (&str, Duration),
+        wanted: Wanted,
+        gathered: &Gathered,
+        restored: &Restored,
+        here: &Here,
+    ) -> Self {
         let is_plan = restored.dry_run;
         let headline = match (restored.restored, is_plan) {
             (0, true) => "Nothing would come back".to_owned(),
@@ -135,7 +144,6 @@ impl RestorePage {
             }
         };
         let line = |file: &RestoredFile| FileLine::new(file, is_plan, here);
-        let days = RestoreRequest::HOLD.as_secs() / 86_400;
         Self {
             frame,
             subject: words::message(subject),
@@ -146,7 +154,7 @@ impl RestorePage {
             more_back: restored.restored.saturating_sub(gathered.back.len() as u64),
             stays: gathered.stays.iter().map(line).collect(),
             more_stays: (restored.failed + restored.older).saturating_sub(gathered.stays.len() as u64),
-            hold: format!("{days} days"),
+            hold: words::days(hold),
             held_until: restored.held_until.map(|at| here.when(at)),
             is_found: restored.not_found.is_empty(),
             problems: restored.problems.iter().map(|problem| words::message(problem)).collect(),
@@ -177,8 +185,6 @@ impl FileLine {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use cleanup_core::moment::Moment;
 
     use super::super::page::{Token, still};
@@ -207,7 +213,7 @@ mod tests {
         }
         let frame = Frame::new(Part::Quarantine, Token::NotAsked, &here);
         let wanted = Wanted { run: "01A".to_owned(), ..Wanted::default() };
-        still(&RestorePage::new(frame, "run 01A", wanted, &gathered, restored, &here))
+        still(&RestorePage::new(frame, ("run 01A", RestoreRequest::HOLD), wanted, &gathered, restored, &here))
     }
 
     #[test]

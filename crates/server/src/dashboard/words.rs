@@ -64,6 +64,15 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// A span of whole days in words, any other as [`span`].
+pub(crate) fn days(time: Duration) -> String {
+    match (time.as_secs() / 86_400, time.as_secs() % 86_400) {
+        (1, 0) => "a day".to_owned(),
+        (days @ 2.., 0) => format!("{days} days"),
+        _ => span(time),
+    }
+}
+
 /// A lateness: short ones to the millisecond.
 pub(crate) fn lateness(late: Duration) -> String {
     match late.as_secs() {

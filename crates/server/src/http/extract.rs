@@ -1,7 +1,8 @@
 //! What a call brings along, read with limits, and refused with a problem instead of a framework's own words.
 //!
-//! Bodies are JSON, at most 64 KiB, all there within ten seconds. What is no JSON at all is 400; what is JSON and not
-//! what it has to be is 422, and so are the two things that only look like JSON: lone surrogates and `NaN`.
+//! Bodies are JSON objects, at most 64 KiB, all there within ten seconds. What is no JSON at all is 400; what is JSON and
+//! not what it has to be is 422, and so are the two things that only look like JSON: lone surrogates and `NaN`. An array
+//! is never taken for an object whose values it lists by position: `[]` would mean "everything, for good" to a sweep.
 
 use std::time::Duration;
 
@@ -134,13 +135,16 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
-/// Parses JSON.
+/// Parses a JSON object: the one place through which every body goes.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let is_grammatical = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    if bytes.trim_ascii_start().first() != Some(&b'{') && is_grammatical() {
+        return Err(Problem::of(Kind::BadValue, "the body must be a JSON object, `{…}`, whose keys say what is what"));
+    }
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
         Err(error) => error,
     };
-    let is_grammatical = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
     if error.is_data() || is_grammatical() || is_at_no_number(bytes, &error) {
         return Err(Problem::of(Kind::BadValue, format!("the body: {error}")));
     }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
-use cleanup_core::moment::Moment;
+use cleanup_core::duration::Human;
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_engine::answer::{HeldPath, Holds};
 use cleanup_engine::track::{FilesPage, FilesQuery, RegisterError, Registration, TrackedFile};
@@ -47,7 +47,7 @@ pub(crate) struct NewFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewHold")]
 pub(crate) struct NewHold {
-    /// So long from now.
+    /// So long from now, and no longer than `max_hold` in `[server]` allows.
     #[serde(rename = "for")]
     span: Span,
 }
@@ -138,6 +138,8 @@ pub(crate) async fn forget(State(service): State<Arc<Service>>, Part(id): Part) 
 }
 
 /// Keep a file for a while, whatever its age.
+///
+/// A time beyond `max_hold` in `[server]` is cut to it; the answer's `held_until` is what counts, and `note` says so.
 #[utoipa::path(put, path = "/api/v1/files/{id}/hold", operation_id = "hold_file", tag = "Files",
     params(("id" = String, Path, description = "The file's id")),
     request_body(content = ref("#/components/schemas/NewHold")),
@@ -147,17 +149,34 @@ pub(crate) async fn hold(
     Part(id): Part,
     Json(NewHold { span: Span(span) }): Json<NewHold>,
 ) -> Result<axum::Json<HeldUntil>, Problem> {
-    keep(&service, id, span).await.map(|held_until| axum::Json(HeldUntil { held_until }))
+    keep(&service, id, span).await.map(axum::Json)
 }
 
-/// Holds a file, whoever asks for it.
-pub(crate) async fn keep(service: &Service, id: String, span: Duration) -> Result<Moment, Problem> {
+/// Holds a file, whoever asks for it, for no longer than is allowed. A hold that runs longer already, because somebody
+/// made it in another way, is never cut short by one that asks for more.
+pub(crate) async fn keep(service: &Service, id: String, span: Duration) -> Result<HeldUntil, Problem> {
     let tracker = service.tracker()?;
-    match service.blocking(move || tracker.hold(&id, span)).await? {
-        Ok(Some(held_until)) => Ok(held_until),
+    let max = max_hold(service);
+    match service.blocking(move || tracker.hold_at_most(&id, span, max)).await? {
+        Ok(Some(held_until)) => Ok(HeldUntil { held_until, note: shortened(span, max) }),
         Ok(None) => Err(unknown_file()),
         Err(why) => Err(not_written(&why)),
     }
+}
+
+/// The longest time for which a request may hold a file.
+pub(crate) fn max_hold(service: &Service) -> Duration {
+    service.live().engine.config().server.max_hold
+}
+
+/// What is to be said of a hold for so long.
+pub(crate) fn shortened(span: Duration, max: Duration) -> Option<String> {
+    (span > max).then(|| {
+        format!(
+            "not held for as long as was asked: `max_hold` in `[server]` allows {}; hold it again before that is over",
+            Human(max)
+        )
+    })
 }
 
 /// Let a file go again.

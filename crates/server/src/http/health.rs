@@ -27,7 +27,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// The service can do all that it is asked to.
 ///
-/// Needs neither token nor `Host`; without a token, calls from elsewhere are told only yes or no. A problem's `reasons`
+/// Needs neither token nor `Host`; who needs a token to read and sends none is told only yes or no. A problem's `reasons`
 /// and `warnings` say what is wrong.
 #[utoipa::path(get, path = "/readyz", tag = "Operation",
     responses((status = 200, description = "Ready, perhaps with warnings", body = ref("#/components/schemas/Ready"))))]
@@ -86,9 +86,10 @@ fn reasons(service: &Service, policies: &[Policy]) -> Vec<Finding> {
 /// What does not work as well as it could.
 fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
     let mut warnings = Vec::new();
-    if let Some(warning) = service.live().access.warning() {
-        warnings.push(general("token", warning));
+    if let Some(refused) = service.refused_reload() {
+        warnings.push(general("reload_refused", &refused.to_string()));
     }
+    warnings.extend(service.live().access.warnings().iter().map(|warning| general("token", warning)));
     for policy in policies.iter().filter(|policy| policy.enabled) {
         if let Some(tracked) = &policy.tracked {
             if let Watching::Rescans { why } | Watching::Missing { why } = &tracked.watching {

@@ -36,8 +36,8 @@ fn assemble() -> Value {
         "title": "cleanup-server",
         "summary": "Removes old files and idle sessions by the rules of one configuration.",
         "description": "How to use it: docs/api.md. Errors are problems as RFC 9457 has them. On loopback and the unix \
-            socket calls need no token, unless one is configured: then every changing call does, and from elsewhere \
-            every call.",
+            socket calls need no token, unless one is configured: then every changing call does, under \
+            `token_for = \"everything\"` every call, and from elsewhere, or through a proxy, every call in any case.",
         "version": env!("CARGO_PKG_VERSION"),
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });

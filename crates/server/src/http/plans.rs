@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use cleanup_core::report::FORMAT_VERSION;
+use cleanup_core::report::{FORMAT_VERSION, Report};
 use cleanup_engine::Request;
 use cleanup_engine::plan::{Plan, PlanError, PlanSummary, VALID_FOR};
 use futures_util::stream;
@@ -62,7 +62,8 @@ pub(crate) async fn make(
     let NewPlan { policies, include_archives, valid_for } = plan;
     let valid_for = valid_for.map_or(VALID_FOR, |Span(span)| span);
     let made = service.blocking(move || write(&engine, policies, include_archives, valid_for)).await?;
-    let (summary, file) = made.map_err(|error| refused(&error))?;
+    let (report, summary, file) = made.map_err(|error| refused(&error))?;
+    service.feed().plan_made(&report);
     let location = HeaderValue::try_from(format!("/api/v1/plans/{}", summary.plan_id));
     let location = location.map_err(|_| Problem::internal())?;
     service.plans().keep(summary.clone(), file);
@@ -74,11 +75,11 @@ fn write(
     policies: Vec<String>,
     include_archives: bool,
     valid_for: Duration,
-) -> Result<(PlanSummary, std::fs::File), PlanError> {
+) -> Result<(Report, PlanSummary, std::fs::File), PlanError> {
     let file = tempfile::tempfile().map_err(PlanError::Unwritable)?;
     let request = Request { policies, include_archives, ..Request::default() };
-    let (_, summary) = engine.write_plan(&request, valid_for, &file, &())?;
-    Ok((summary, file))
+    let (report, summary) = engine.write_plan(&request, valid_for, &file, &())?;
+    Ok((report, summary, file))
 }
 
 /// The plans that can be carried out.

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::extract::{Json, Query};
+use super::files::{max_hold, shortened};
 use super::policies::unknown_policy;
 use super::runs::page_size;
 use super::shapes::{QuarantinePage, RestoreAnswer};
@@ -55,7 +56,7 @@ pub(crate) struct NewRestore {
     /// Files and folders below the policy's root.
     #[serde(default)]
     paths: Vec<String>,
-    /// How long it is kept then, whatever its age; a week by default.
+    /// How long it is kept then, whatever its age; a week by default, and no longer than `max_hold` in `[server]`.
     hold: Option<Span>,
     /// Only find out what would come back.
     #[serde(default)]
@@ -112,8 +113,10 @@ pub(crate) async fn restore(
     State(service): State<Arc<Service>>,
     Json(asked): Json<NewRestore>,
 ) -> Result<axum::Json<RestoreAnswer>, Problem> {
+    let hold = asked.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold });
+    let max = max_hold(&service);
     let request = RestoreRequest {
-        hold: asked.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold }),
+        hold: hold.min(max),
         mode: if asked.dry_run { Mode::Plan } else { Mode::Apply },
         what: what(&service, asked)?,
     };
@@ -123,7 +126,8 @@ pub(crate) async fn restore(
         }
     })
     .await?;
-    Ok(axum::Json(RestoreAnswer { format_version: FORMAT_VERSION, restored, files }))
+    let note = restored.held_until.and_then(|_| shortened(hold, max));
+    Ok(axum::Json(RestoreAnswer { format_version: FORMAT_VERSION, restored, note, files }))
 }
 
 /// Brings files back, or finds out what would come back, and gathers what `each` makes of them.
@@ -167,10 +171,12 @@ pub(crate) fn below_root(
     };
     let below = |path: Vec<u8>| -> Result<PathBuf, Problem> {
         let path = PathBuf::from(OsString::from_vec(path));
-        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        let is_named = !path.as_os_str().is_empty() && !path.as_os_str().as_encoded_bytes().contains(&0);
-        if is_plain && is_named {
-            Ok(policy.root.join(path))
+        let has_nul = path.as_os_str().as_encoded_bytes().contains(&0);
+        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        // `./a` and `a/./b` name what `a` and `a/b` name; the root itself is nothing below it.
+        let below: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+        if is_plain && !has_nul && !below.as_os_str().is_empty() {
+            Ok(policy.root.join(below))
         } else {
             Err(Problem::of(Kind::PathRefused, "a path must be below the policy's root, without `..`"))
         }

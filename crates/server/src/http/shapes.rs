@@ -182,6 +182,9 @@ pub struct Runs {
 pub struct HeldUntil {
     /// Until then it is kept, whatever its age.
     pub held_until: Moment,
+    /// Why that is earlier than was asked for, when it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What lies in quarantine.
@@ -201,6 +204,9 @@ pub struct RestoreAnswer {
     /// The sums.
     #[serde(flatten)]
     pub restored: Restored,
+    /// Why `held_until` is earlier than was asked for, when it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The first of them, each with what came of it.
     pub files: Vec<RestoredFile>,
 }
@@ -239,7 +245,8 @@ pub struct Ready {
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// For programs: `starting`, `stopping`, `memory`, `database_away`, `watching`, `held`, `failed`, `limit`, `token`.
+    /// For programs: `starting`, `stopping`, `memory`, `database_away`, `watching`, `held`, `failed`, `limit`, `token`,
+    /// `reload_refused`.
     pub code: &'static str,
     /// The policy that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use cleanup_engine::Engine;
 use cleanup_server::auth::{Access, TokenError};
 use cleanup_server::listen::Peer;
 
-use crate::world::{Plan, TOKEN, World};
+use crate::world::{HOUR, Plan, TOKEN, World};
 
 #[tokio::test]
 async fn without_a_token_this_machine_may_do_everything() {
@@ -156,7 +156,118 @@ fn a_token_that_protects_nothing_is_refused() {
     assert!(matches!(access(" \n", 0o600), Err(TokenError::Empty(_))));
     assert!(matches!(access("two words", 0o600), Err(TokenError::Unsendable(_))));
     assert!(matches!(access(&"x".repeat(5000), 0o600), Err(TokenError::Unsendable(_))));
-    assert_eq!(access("secret\n", 0o600).unwrap().warning(), None);
-    assert!(access("secret\n", 0o644).unwrap().warning().unwrap().contains("everyone"));
+    assert!(access("sixteen-letters-\n", 0o600).unwrap().warnings().is_empty());
+    let readable = access("sixteen-letters-\n", 0o644).unwrap();
+    assert!(matches!(readable.warnings(), [only] if only.contains("everyone")), "{:?}", readable.warnings());
+    for short in ["x", "fifteen-letters\n", " fifteen-letters \n"] {
+        let warned = access(short, 0o600).unwrap();
+        assert!(matches!(warned.warnings(), [only] if only.contains("16 characters")), "{:?}", warned.warnings());
+        assert!(!warned.warnings()[0].contains(short.trim()), "what it is stays secret");
+    }
     assert!(!format!("{:?}", access("secret\n", 0o600)).contains("secret"));
+}
+
+/// What proxies say of themselves, in any case, also with nothing in it.
+const PASSED_ON: [&str; 10] = [
+    "Forwarded: for=203.0.113.9",
+    "forwarded:",
+    "X-Forwarded-For: 203.0.113.9",
+    "x-forwarded-for: 127.0.0.1",
+    "X-FORWARDED-PROTO:",
+    "X-Forwarded-Host: cleanup.example.org",
+    "X-Forwarded-Anything: 1",
+    "X-Real-IP: 127.0.0.1",
+    "x-real-ip:",
+    "Via: 1.1 proxy",
+];
+
+const READING: [&str; 7] =
+    ["/", "/cleanup/stats", "/metrics", "/openapi.json", "/api/v1/files", "/api/v1/events", "/no/such/page"];
+
+#[tokio::test]
+async fn what_a_proxy_passes_on_comes_from_elsewhere() {
+    for peer in [Peer::Loopback, Peer::Unix { uid: 1000 }] {
+        let world = World::with_token(peer).await;
+        world.get("/cleanup/stats").await.is(200);
+        let right = format!("Authorization: Bearer {TOKEN}");
+        for header in PASSED_ON {
+            assert_eq!(world.call("GET", "/cleanup/stats", &[header], "").await.status, 401, "{header}");
+            world.call("GET", "/cleanup/stats", &[header, &right], "").await.is(200);
+            world.call("GET", "/healthz", &[header], "").await;
+            let ready = world.call("GET", "/readyz", &[header], "").await;
+            assert_eq!(ready.is(200), serde_json::json!({ "status": "ready" }), "{header}");
+        }
+        for path in READING {
+            assert_eq!(world.call("GET", path, &["X-Forwarded-For: 127.0.0.1"], "").await.status, 401, "{path}");
+            assert_eq!(world.call("HEAD", path, &["Via: 1.0 x"], "").await.status, 401, "{path}");
+        }
+        let old = format!("GET /cleanup/stats HTTP/1.0\r\nHost: {}\r\nX-Real-IP: 127.0.0.1\r\n\r\n", world.address);
+        assert_eq!(world.raw(old).await.status, 401, "as nginx speaks by default");
+        world.call("GET", "/cleanup/stats", &["X-Forward: 1", "X-Real: 1", "Forwarded-For: x"], "").await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_passes_on_without_a_token_being_set_is_refused_and_says_what_to_do() {
+    for peer in [Peer::Loopback, Peer::Unix { uid: 1000 }, Peer::Remote] {
+        let world = World::with(Plan { peer, ..Plan::default() }).await;
+        world.file("svgs/old.svg", 2 * HOUR);
+        for header in PASSED_ON {
+            let refused = world.call("GET", "/cleanup/stats", &[header], "").await.is_problem(403);
+            assert_eq!(refused["type"], "/problems/passed-on", "{header}");
+            let detail = refused["detail"].as_str().unwrap();
+            assert!(detail.contains("token_file") && detail.contains("token_for = \"everything\""), "{detail}");
+            world.call("POST", "/cleanup/manual", &[header], "").await.is_problem(403);
+            world.call("POST", "/cleanup/manual", &[header, "Authorization: Bearer "], "").await.is_problem(403);
+            assert_eq!(world.call("GET", "/healthz", &[header], "").await.body, "ok\n", "probes pass");
+            world.call("GET", "/readyz", &[header], "").await.is(200);
+        }
+        for path in READING {
+            world.call("GET", path, &["Forwarded:"], "").await.is_problem(403);
+        }
+        assert_eq!(world.count("svgs"), 1, "nothing was swept");
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_everything_is_asked_of_every_call_but_the_probes() {
+    let more = "[server]\ntoken_file = \"token\"\ntoken_for = \"everything\"".to_owned();
+    for peer in [Peer::Loopback, Peer::Unix { uid: 1000 }, Peer::Remote] {
+        let world = World::with(Plan { more: more.clone(), peer, ..Plan::default() }).await;
+        let right = format!("Authorization: Bearer {TOKEN}");
+        for path in READING {
+            assert_eq!(world.get(path).await.status, 401, "{path}");
+            assert_eq!(world.call("HEAD", path, &[], "").await.status, 401, "{path}");
+            assert_eq!(world.call("GET", path, &["Authorization: Bearer wrong"], "").await.status, 401, "{path}");
+        }
+        world.call("POST", "/cleanup/manual", &[], "").await.is_problem(401);
+        world.call("GET", "/cleanup/stats", &[&right], "").await.is(200);
+        assert_eq!(world.call("GET", "/metrics", &[&right], "").await.status, 200);
+        assert_eq!(world.get("/healthz").await.body, "ok\n");
+        assert_eq!(world.get("/readyz").await.is(200), serde_json::json!({ "status": "ready" }), "yes or no");
+        let told = world.call("GET", "/readyz", &[&right], "").await.is(200);
+        assert!(told["warnings"].is_array(), "the token's file is readable: {told}");
+
+        // A person gets the page that asks for it, and its style, and from there everywhere.
+        let page = world.get("/runs").await;
+        assert!(page.body.contains("type=\"password\"") && !page.body.contains("/api/v1"), "{page}");
+        let style = page.body.split("href=\"").find(|part| part.starts_with("/assets/")).unwrap();
+        assert_eq!(world.get(style.split('"').next().unwrap()).await.status, 200);
+        let form = "Content-Type: application/x-www-form-urlencoded";
+        let signed_in = world.call("POST", "/login", &[form], &format!("token={TOKEN}&next=/runs")).await;
+        assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/runs")));
+        let cookie = format!("Cookie: {}", signed_in.header("set-cookie").unwrap().split(';').next().unwrap());
+        for path in ["/", "/runs", "/api/v1/files", "/metrics"] {
+            assert_eq!(world.call("GET", path, &[&cookie], "").await.status, 200, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_everything_asks_nothing_where_there_is_no_token() {
+    let more = "[server]\ntoken_for = \"everything\"".to_owned();
+    let world = World::with(Plan { more, ..Plan::default() }).await;
+    world.get("/cleanup/stats").await.is(200);
+    world.call("POST", "/cleanup/manual", &[], "").await.is(200);
+    world.call("GET", "/cleanup/stats", &["Via: 1.1 x"], "").await.is_problem(403);
 }

@@ -1,8 +1,8 @@
 //! Bodies that are too large, too slow, too deep, or no bodies at all.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{HOUR, Plan, World};
 
 const JSON: &str = "Content-Type: application/json";
 
@@ -81,6 +81,51 @@ async fn what_is_no_json_is_400_and_what_is_the_wrong_json_is_422() {
     insta::assert_json_snapshot!("no_json", world.call("POST", "/api/v1/files", &[JSON], "{").await.is_problem(400));
     let unknown = world.post("/api/v1/files", &json!({ "policy": "x", "file": "y" })).await;
     insta::assert_json_snapshot!("unknown_key", unknown.is_problem(422));
+}
+
+/// Every call that the description says takes JSON, each with an array that would be an object by position.
+#[tokio::test]
+async fn an_array_is_never_taken_for_an_object() {
+    let world = World::with(Plan { files: vec![("svgs/old.svg", 2 * HOUR)], ..Plan::default() }).await;
+    let document: Value = serde_json::from_str(cleanup_server::http::document()).unwrap();
+    let mut calls = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let takes_json = !operation["requestBody"]["content"]["application/json"].is_null();
+            if takes_json {
+                calls.push((method.to_uppercase(), path.replace("{id}", "temp-models.YQ")));
+            }
+        }
+    }
+    assert!(calls.len() >= 6, "{calls:?}");
+    let bodies = [
+        "[]",
+        " []",
+        "[[]]",
+        "[[],true]",
+        "[[\"svgs\"],false,true]",
+        "[\"temp-models\",\"a.step\"]",
+        "[\"1h\"]",
+        "[\"token\"]",
+        "[null,null,[],null,false]",
+        "null",
+        "7",
+        "\"x\"",
+        "true",
+    ];
+    for (method, target) in &calls {
+        for body in bodies {
+            let problem = world.call(method, target, &[JSON], body).await.is_problem(422);
+            assert_eq!(problem["type"], "/problems/bad-value", "{method} {target} {body}");
+        }
+    }
+    let runs = world.get("/api/v1/runs").await.is(200);
+    assert_eq!((&runs["runs"], &runs["running"]), (&json!([]), &Value::Null), "no sweep was started");
+    assert_eq!(world.count("svgs"), 1);
+    for body in ["{}", " {}", "\n{\"dry_run\":true}"] {
+        world.call("POST", "/api/v1/sweeps?wait=true", &[JSON], body).await.is(200);
+    }
+    world.call("POST", "/api/v1/sweeps?wait=true", &[], "").await.is(200);
 }
 
 #[tokio::test]

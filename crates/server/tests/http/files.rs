@@ -97,7 +97,13 @@ async fn a_path_that_is_no_file_of_the_policy_is_422() {
         ".",
         "..",
         "/",
-        "./real.step",
+        "./..",
+        "./../outside.step",
+        "real.step/.",
+        "./",
+        "././",
+        "sub//a.step",
+        "real.step/",
         "linked/../real.step",
         "link.step",
         "linked/a.step",
@@ -115,7 +121,79 @@ async fn a_path_that_is_no_file_of_the_policy_is_422() {
     }
     assert_eq!(world.get("/api/v1/files").await.is(200)["files"].as_array().unwrap().len(), 1, "the real one alone");
     insta::assert_json_snapshot!("outside", register(&world, "../../etc/passwd").await.is_problem(422));
+    let leaves = async |path: &str| {
+        register(&world, path).await.is_problem(422)["detail"].as_str().unwrap().contains("leaves its folder")
+    };
+    for path in ["..", "../a.step", "a/../../a.step", "./../a.step"] {
+        assert!(leaves(path).await, "{path}");
+    }
+    for path in ["a/../real.step", "sub//a.step", "./", "/etc/passwd", "real.step/"] {
+        assert!(!leaves(path).await, "{path}");
+    }
     assert!(outside.exists());
+}
+
+#[tokio::test]
+async fn a_path_with_a_dot_in_it_is_the_path_without() {
+    let more =
+        "[files.deep]\nroot = \"deep\"\ninclude = [\"*.step\"]\nmax_age = \"1h\"\nrecursive = true\ntrack = true\n";
+    let world = World::with(Plan { more: more.to_owned(), ..Plan::default() }).await;
+    std::fs::create_dir_all(world.path("deep/a")).unwrap();
+    world.file("deep/x.step", HOUR / 60);
+    world.file("deep/a/b.step", HOUR / 60);
+    for (path, plain) in [
+        ("./x.step", "x.step"),
+        ("././x.step", "x.step"),
+        ("a/b.step", "a/b.step"),
+        ("a/./b.step", "a/b.step"),
+        ("./a/././b.step", "a/b.step"),
+    ] {
+        let answer = world.post("/api/v1/files", &json!({ "policy": "deep", "path": path, "ttl": "10m" })).await;
+        assert!(matches!(answer.status, 200 | 201), "{path}: {answer}");
+        let file: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(file["path"], plain, "{path}");
+        let exact = base64::engine::general_purpose::STANDARD.encode(path);
+        let same = world.post("/api/v1/files", &json!({ "policy": "deep", "path_bytes": exact })).await.is(200);
+        assert_eq!(same["id"], file["id"], "one file, one id");
+        let explained = world.get(&format!("/api/v1/explain?policy=deep&path={path}")).await.is(200);
+        assert_eq!(explained["answers"][0]["policy"], "deep", "{path}: {explained}");
+    }
+    let listed = world.get("/api/v1/files?policy=deep").await.is(200);
+    assert_eq!(listed["files"].as_array().unwrap().len(), 2, "{listed}");
+}
+
+#[tokio::test]
+async fn no_request_holds_a_file_for_longer_than_is_allowed() {
+    const DAY: f64 = 86_400.0;
+    let days_from_now = |answer: &Value| {
+        let until: jiff::Timestamp = answer["held_until"].as_str().unwrap().parse().unwrap();
+        until.duration_since(jiff::Timestamp::now()).as_secs_f64() / DAY
+    };
+    for (more, max) in [("", 90.0), ("[server]\nmax_hold = \"2d\"", 2.0)] {
+        let world = World::with(Plan { more: more.to_owned(), ..Plan::default() }).await;
+        world.file("models/part.step", HOUR / 60);
+        let id = register(&world, "part.step").await.is(201)["id"].as_str().unwrap().to_owned();
+        let hold = format!("/api/v1/files/{id}/hold");
+        let put = async |span: &str| {
+            let body = format!("{{\"for\":\"{span}\"}}");
+            world.call("PUT", &hold, &["Content-Type: application/json"], &body).await.is(200)
+        };
+        let within = put("1d").await;
+        assert!((days_from_now(&within) - 1.0).abs() < 0.01 && within.get("note").is_none(), "{within}");
+        // As if until 2126.
+        let beyond = put("36500d").await;
+        assert!((days_from_now(&beyond) - max).abs() < 0.01, "{beyond}");
+        assert!(beyond["note"].as_str().unwrap().contains("max_hold"), "{beyond}");
+        assert!((days_from_now(&world.get(&format!("/api/v1/files/{id}")).await.is(200)) - max).abs() < 0.01);
+
+        // What somebody on the machine held for longer is not cut short by asking for more.
+        let engine = std::sync::Arc::clone(&world.service.live().engine);
+        let path = world.path("models/part.step");
+        std::thread::spawn(move || engine.hold(&path, HOUR * 24 * 200).unwrap()).join().unwrap();
+        let longer = put("36500d").await;
+        assert!(days_from_now(&longer) > 199.9, "{longer}");
+        assert!((days_from_now(&put("1d").await) - 1.0).abs() < 0.01, "but by asking for less");
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,25 @@ async fn what_a_sweep_moved_aside_comes_back() {
 }
 
 #[tokio::test]
+async fn what_comes_back_is_held_for_no_longer_than_is_allowed_and_by_any_plain_name() {
+    let (world, _) = swept("[server]\nmax_hold = \"2d\"", Peer::Loopback).await;
+    let in_days = |answer: &serde_json::Value| {
+        let until: jiff::Timestamp = answer["held_until"].as_str().unwrap().parse().unwrap();
+        until.duration_since(jiff::Timestamp::now()).as_secs_f64() / 86_400.0
+    };
+    let long = json!({"policy": "kept", "paths": ["./a"], "hold": "36500d"});
+    let back = world.post("/api/v1/restores", &long).await.is(200);
+    assert_eq!(back["restored"], 1, "{back}");
+    assert!((in_days(&back) - 2.0).abs() < 0.01 && back["note"].as_str().unwrap().contains("max_hold"), "{back}");
+    let brief = json!({"policy": "kept", "paths": ["sub/./b"], "hold": "1h"});
+    let back = world.post("/api/v1/restores", &brief).await.is(200);
+    assert!(in_days(&back) < 0.1 && back.get("note").is_none(), "{back}");
+    for path in [".", "./", "a/..", "./.."] {
+        world.post("/api/v1/restores", &json!({"policy": "kept", "paths": [path]})).await.is_problem(422);
+    }
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused() {
     let (world, run) = swept("", Peer::Loopback).await;
     for (body, status) in [

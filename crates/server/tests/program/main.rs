@@ -6,6 +6,7 @@ mod frozen;
 mod world;
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
@@ -104,6 +105,168 @@ fn a_broken_configuration_is_not_taken_and_a_good_one_is() {
     assert_eq!(stats["cleanup_stats"]["cleanup_interval_minutes"], 120);
     assert!(exists(&path));
     assert_eq!(server.stop(), Some(0));
+}
+
+const REFUSED: &str = "stays as it was";
+const TAKEN: &str = "configuration reloaded";
+
+#[test]
+fn a_reload_that_would_drop_all_policies_or_the_token_is_refused_and_said_until_a_good_one() {
+    let world = World::new();
+    world.write("token", "correct-horse-battery-staple");
+    world.write("other-token", "another-horse-battery-staple");
+    let policies = "[files.temp-models]\nroot = \"temp_models\"\ninclude = [\"*.step\"]\ntrack = true\nmax_age = \"30m\"\n\
+                    [files.svgs]\nroot = \"svgs\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\n";
+    let server_table = "[server]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"token\"\n";
+    let good = format!("{policies}{server_table}");
+    world.write("cleanup.toml", &good);
+    world.model("a.step", 10 * MINUTE);
+    let server = world.serve();
+    let is_as_before = |what: &str| {
+        assert_eq!(server.call_text("POST", "/cleanup/manual", "").0, 401, "{what}: the token is asked for");
+        assert_eq!(server.tracked(), 1, "{what}: it is tracked");
+        let (_, policies) = server.call("GET", "/api/v1/policies", "");
+        assert_eq!(policies["policies"].as_array().unwrap().len(), 2, "{what}");
+    };
+    let is_told = |is_refused: bool| {
+        let told = server.findings().contains(&"reload_refused".to_owned());
+        let page = server.call_text("GET", "/", "").1.contains("was refused, and the configuration before it goes on");
+        let metrics = server.call_text("GET", "/metrics", "").1;
+        let metric = metrics.contains("\ncleanup_config_last_reload_successful 0\n");
+        assert_eq!((told, page, metric), (is_refused, is_refused, is_refused));
+        assert!(is_refused || metrics.contains("\ncleanup_config_last_reload_successful 1\n"), "{metrics}");
+        assert_eq!(server.call_text("GET", "/readyz", "").0, 200, "what it has, it serves");
+    };
+    is_told(false);
+
+    // However much of it was written when it was read.
+    let ends: Vec<usize> = good.match_indices('\n').map(|(at, _)| at + 1).collect();
+    let cut_short = ends[..ends.len() - 1].iter().map(|end| good[..*end].to_owned());
+    let others = [
+        String::new(),
+        "# all of it is gone\n".to_owned(),
+        server_table.to_owned(),
+        policies.to_owned(),
+        good.replace("max_age", "max_aeg"),
+        "no TOML".to_owned(),
+        format!("{good}[state]\nurl = \"none\"\n"),
+        good.replace("\"token\"", "\"no-such-token\""),
+        good.replace("\"token\"", "\"temp_models\""),
+    ];
+    for text in cut_short.chain(others) {
+        world.write("cleanup.toml", &text);
+        server.reload(REFUSED);
+        is_as_before(&text);
+    }
+    is_told(true);
+    fs::remove_file(world.path("cleanup.toml")).unwrap();
+    server.reload(REFUSED);
+    is_as_before("no file");
+    fs::create_dir(world.path("cleanup.toml")).unwrap();
+    server.reload(REFUSED);
+    is_as_before("no regular file");
+    fs::remove_dir(world.path("cleanup.toml")).unwrap();
+    world.write("cleanup.toml", &good);
+    for token in ["", "\n"] {
+        world.write("token", token);
+        server.reload(REFUSED);
+        is_as_before("an empty token");
+    }
+    fs::remove_file(world.path("token")).unwrap();
+    server.reload(REFUSED);
+    is_as_before("no token");
+    is_told(true);
+
+    // Another token, one policy less, and a root that is not there yet: all of that may be meant.
+    let changed = good.replace("\"token\"", "\"other-token\"").replace("\"svgs\"", "\"not-yet\"");
+    world.write("cleanup.toml", &changed);
+    server.reload(TAKEN);
+    is_told(false);
+    let (first, _) = changed.split_once("[files.svgs]").unwrap();
+    world.write("cleanup.toml", &format!("{first}{}", server_table.replace("\"token\"", "\"other-token\"")));
+    server.reload(TAKEN);
+    is_told(false);
+    assert_eq!(server.tracked(), 1);
+    assert_eq!(server.call_text("POST", "/cleanup/manual", "").0, 401);
+    world.write("cleanup.toml", "");
+    server.reload(REFUSED);
+    is_told(true);
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_configuration_that_was_found_and_is_gone_is_not_replaced_by_the_built_in_one() {
+    let world = World::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cleanup-server"));
+    command.current_dir(world.folder.path()).env_clear().env("HOME", world.path("home"));
+    let server = world.serve_by(command);
+    fs::remove_file(world.path("cleanup.toml")).unwrap();
+    server.reload(REFUSED);
+    let (_, policies) = server.call("GET", "/api/v1/policies", "");
+    assert_eq!(policies["policies"][0]["name"], "temp-models");
+    assert_eq!(policies["policies"].as_array().unwrap().len(), 1, "{policies}");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn what_goes_wrong_beside_the_work_is_logged_once_until_it_was_away() {
+    let world = World::new();
+    world.configure(
+        "max_age = \"30m\"",
+        "[state]\nurl = \"sqlite:memory/state.db\"\n\
+         [files.svgs]\nroot = \"temp_models\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\nevery = \"1s\"\n",
+    );
+    let block = || {
+        let _ = fs::remove_dir_all(world.path("memory"));
+        world.write("memory", "no folder");
+    };
+    block();
+    let server = world.serve();
+    let is_told =
+        |line: &&str| line.contains("WARN") && line.contains("svgs") && line.contains("nothing is remembered");
+    let told = || server.log().lines().filter(is_told).count();
+    let runs = |more: usize| {
+        let before = server.logged("Cleanup check: no files older than 60 minutes");
+        let now = || server.logged("Cleanup check: no files older than 60 minutes");
+        wait_until(|| now() >= before + more, "runs by schedule");
+    };
+    runs(3);
+    assert_eq!(told(), 1, "{}", server.log());
+    assert!(server.logged("nothing is remembered") >= 2, "said at the start, too: {}", server.log());
+    let report = server.call("POST", "/api/v1/sweeps?wait=true", r#"{"policies":["svgs"]}"#).1;
+    assert!(report["not_remembered"].is_string(), "{report}");
+    assert_eq!(told(), 1, "a sweep that somebody asks for says nothing new");
+    fs::remove_file(world.path("memory")).unwrap();
+    wait_until(
+        || server.call("POST", "/api/v1/sweeps?wait=true", r#"{"policies":["svgs"]}"#).1["not_remembered"].is_null(),
+        "it is remembered again",
+    );
+    block();
+    wait_until(|| told() == 2, "it was away, and is said again");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn what_is_lost_of_promises_and_of_the_audit_log_is_logged() {
+    let world = World::new();
+    world.configure("max_age = \"30m\"", "[audit]\nfile = \"no-such-folder/audit.jsonl\"\n");
+    let path = world.model("a.step", Duration::ZERO);
+    let server = world.serve();
+    assert_eq!(server.register("a.step", "1s").0, 201);
+    wait_until(|| !exists(&path), "it goes at its deadline");
+    let kept = world.model("kept.step", Duration::ZERO);
+    wait_until(|| server.tracked() == 1, "tracked");
+    assert_eq!(server.register("kept.step", "1h").0, 201);
+    fs::remove_file(world.path(".cleanup/promises.jsonl")).unwrap();
+    assert_eq!(server.call("POST", "/cleanup/manual", "").0, 200);
+    wait_until(|| server.logged("what it promised to keep") >= 1, "promises that are gone");
+    let log = server.log();
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains("promises.jsonl is gone")), "{log}");
+    assert!(exists(&kept));
+    assert_eq!(server.stop(), Some(0));
+    let log = fs::read_to_string(world.path("log")).unwrap();
+    let is_told = |line: &str| line.contains("WARN") && line.contains("temp-models") && line.contains("lacks lines");
+    assert_eq!(log.lines().filter(|line| is_told(line)).count(), 1, "a file that went at its deadline: {log}");
 }
 
 #[test]

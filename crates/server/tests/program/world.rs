@@ -38,7 +38,11 @@ impl World {
             "{rest}\n[files.temp-models]\nroot = \"temp_models\"\ninclude = [\"*.step\"]\ntrack = true\n{keys}\n\
              [server]\nlisten = \"127.0.0.1:0\"\n"
         );
-        fs::write(self.path("cleanup.toml"), text).unwrap();
+        self.write("cleanup.toml", &text);
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -57,9 +61,13 @@ impl World {
 
     /// Starts the service, and waits until it is ready.
     pub(crate) fn serve(&self) -> Server {
+        self.serve_by(self.command())
+    }
+
+    /// As [`World::serve`], started otherwise.
+    pub(crate) fn serve_by(&self, mut command: Command) -> Server {
         let log = self.path("log");
-        let mut child = self
-            .command()
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(fs::File::options().create(true).append(true).open(&log).unwrap())
             .spawn()
@@ -149,6 +157,27 @@ impl Server {
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// How many lines of the log have this in them.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        self.log().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Asks for another look at the configuration, and waits until it is known what came of it.
+    pub(crate) fn reload(&self, outcome: &str) {
+        let before = self.logged(outcome);
+        self.signal(rustix::process::Signal::HUP);
+        wait_until(|| self.logged(outcome) > before, outcome);
+        assert_eq!(self.logged(outcome), before + 1, "said once: {}", self.log());
+    }
+
+    /// The findings of `/readyz`, whether or not it is ready.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        let (_, ready) = self.call("GET", "/readyz", "");
+        let of = |key: &str| ready[key].as_array().cloned().unwrap_or_default();
+        let findings = of("reasons").into_iter().chain(of("warnings"));
+        findings.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Waits until something is logged.
