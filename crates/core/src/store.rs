@@ -110,4 +110,7 @@ pub struct Seen {
     pub indexed: u64,
     /// Their allocated bytes, as they were when they were looked at.
     pub indexed_bytes: u64,
+    /// Files that are no candidates because a dot begins their name, or that of a folder on the way to them, and only a
+    /// wildcard would stand for it.
+    pub dotfiles: u64,
 }

@@ -110,6 +110,7 @@ impl Tally {
         counts.vanished += seen.vanished;
         counts.changed += seen.changed;
         counts.left_alone += seen.left_alone;
+        counts.dotfiles += seen.dotfiles;
     }
 
     /// Adds what another worker counted.
@@ -129,6 +130,7 @@ impl Tally {
         a.changed += b.changed;
         a.left_alone += b.left_alone;
         a.indexed += b.indexed;
+        a.dotfiles += b.dotfiles;
         a.dirs_due += b.dirs_due;
         a.dirs_removed += b.dirs_removed;
         let (a, b) = (&mut a.kept, b.kept);
