@@ -64,6 +64,9 @@ pub struct FileStats {
     /// With limits: the first few that would go, in their order, whether or not a limit asks for them now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<NextToGo>,
+    /// Files that are no candidates because a dot begins their name or that of a folder that they lie in; with
+    /// `dotfiles = true` they would be.
+    pub dotfiles: u64,
     /// Entries that could not be looked at.
     pub errors_total: u64,
     /// Matching files by age, the youngest first.

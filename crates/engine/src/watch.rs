@@ -56,6 +56,7 @@ impl FileStatsWatcher {
 
     pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
         let mut sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sum.dotfiles = report.counts.dotfiles;
         sum.errors_total = report.errors_total;
         sum.limits.clone_from(&report.limits);
         let next = self.next.map(|next| next.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));

@@ -294,11 +294,13 @@ impl Reading<'_, '_, '_> {
         if !self.is_looking() {
             return;
         }
+        let is_file = kind == FileType::RegularFile;
         let Some(class) = self.class(name) else {
+            let is_left = is_file && self.hand.store.policy.patterns.leaves_dotfile(self.named(name));
+            self.seen.dotfiles += u64::from(is_left);
             self.contents.survivors = true;
             return;
         };
-        let is_file = kind == FileType::RegularFile;
         if is_file && let Some(bytes) = self.hand.store.recall(inode, name.to_bytes(), class) {
             self.seen.indexed += 1;
             self.seen.indexed_bytes += bytes;
@@ -317,7 +319,7 @@ impl Reading<'_, '_, '_> {
         }
         if name.to_bytes() == OWN_FOLDER {
             self.leave_alone();
-        } else if self.descend && !self.hand.store.policy.patterns.excludes(self.named(name)) {
+        } else if self.descend && !self.hand.store.policy.patterns.excludes_folder(self.named(name)) {
             self.contents.folders.push(name);
         } else {
             self.contents.survivors = true;
@@ -404,7 +406,7 @@ fn visit(
         crew.begin();
         return Visited { survivors: false, broken_at: None };
     }
-    let needs = needs(store.policy.stamp);
+    let needs = needs(store.policy);
     let visited = hand.timed(|| {
         let mut visited = Visited { survivors: false, broken_at: None };
         let mut files = Vec::with_capacity(classes.len());
@@ -473,7 +475,10 @@ pub(crate) fn look_at<'n>(
         return Looked::LeftAlone;
     }
     match meta.stamp(store.policy.stamp) {
-        Some(stamp) => Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, identity: meta.identity() }),
+        Some(stamp) => {
+            let (arrival, identity) = (store.unnamed.arrival(&meta), meta.identity());
+            Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, arrival, identity })
+        }
         None => Looked::Unknown(NO_STAMP.to_owned()),
     }
 }

@@ -5,8 +5,11 @@
 //! of one system call; what goes into quarantine is looked at there as well.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
 use cleanup_core::policy::Dispose;
@@ -59,6 +62,7 @@ pub(crate) struct File<'a> {
     pub(crate) class: Class,
     pub(crate) bytes: u64,
     pub(crate) stamp: Stamp,
+    pub(crate) arrival: Stamp,
     pub(crate) identity: Identity,
 }
 
@@ -68,10 +72,10 @@ impl Batch for Files<'_> {
     }
 
     fn candidate(&self, index: usize) -> Candidate<'_> {
-        let File { name, class, bytes, stamp, identity } = self.entries[index];
+        let File { name, class, bytes, stamp, arrival, identity } = self.entries[index];
         self.asked.set(self.asked.get().max(index + 1));
         let name = Name { folder: self.folder, last: name.to_bytes() };
-        Candidate { name, class, bytes, stamp, identity: Some(identity) }
+        Candidate { name, class, bytes, stamp, arrival, identity: Some(identity) }
     }
 
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
@@ -82,6 +86,9 @@ impl Batch for Files<'_> {
             Err(Errno::NOENT) => Outcome::Vanished,
             Err(error) => Outcome::Failed(in_words(error)),
         };
+        if outcome.is_gone() {
+            self.store.unnamed.note(file);
+        }
         self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
         outcome
     }
@@ -101,6 +108,8 @@ pub(crate) struct EmptyDirectory<'a> {
     pub(crate) identity: Identity,
     /// Its stamp from before anything below it was removed: removals would make it young.
     pub(crate) stamp: Stamp,
+    /// Likewise.
+    pub(crate) arrival: Stamp,
     pub(crate) gone: bool,
 }
 
@@ -111,7 +120,14 @@ impl Batch for EmptyDirectory<'_> {
 
     fn candidate(&self, _: usize) -> Candidate<'_> {
         let name = Name { folder: self.folder, last: self.name.to_bytes() };
-        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp, identity: Some(self.identity) }
+        Candidate {
+            name,
+            class: Class::EmptyDirectory,
+            bytes: 0,
+            stamp: self.stamp,
+            arrival: self.arrival,
+            identity: Some(self.identity),
+        }
     }
 
     fn remove(&mut self, _: usize, _: &Remove) -> Outcome {
@@ -129,6 +145,43 @@ impl Batch for EmptyDirectory<'_> {
 
     fn pretend(&mut self, _: usize) {
         self.gone = true;
+    }
+}
+
+/// Files with several names of which this sweep has taken some. That changes the `ctime` of the others, which would
+/// then seem to have just arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Unnamed {
+    has_any: AtomicBool,
+    files: Mutex<HashMap<FileId, (Identity, Stamp)>>,
+}
+
+impl Unnamed {
+    /// Beyond so many, names that are left stay for `min_age`.
+    const MOST: usize = 100_000;
+
+    fn note(&self, file: &File<'_>) {
+        if file.identity.links < 2 {
+            return;
+        }
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.len() < Self::MOST {
+            files.insert(FileId::from(&file.identity), (file.identity, file.arrival));
+            self.has_any.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// When a file arrived, names that this sweep has taken left out.
+    pub(crate) fn arrival(&self, meta: &Meta) -> Stamp {
+        if !self.has_any.load(Ordering::Relaxed) {
+            return meta.arrival();
+        }
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((before, arrival)) = files.get(&meta.id) else { return meta.arrival() };
+        let now = meta.identity();
+        let is_untouched =
+            now.links <= before.links && *before == Identity { changed: before.changed, links: before.links, ..now };
+        if is_untouched { *arrival } else { meta.arrival() }
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Sum {
     pub(crate) bytes: u64,
     /// The newest stamp of what is in it and is no directory; where there is nothing else, of the directories.
     pub(crate) stamp: Stamp,
+    /// The newest arrival of anything in it, and its own.
+    pub(crate) arrival: Stamp,
     /// Which directory it is, and what all in it comes to.
     pub(crate) identity: Identity,
     /// Changes when anything in it does, whatever the order of reading.
@@ -55,6 +57,7 @@ pub(crate) fn look(store: &Store<'_>, dir: OwnedFd) -> Result<Sum, String> {
         count: 0,
         modified: top.identity().modified,
         changed: Moment::EPOCH,
+        arrival: top.arrival(),
         fingerprint: 0,
     };
     Descent::new(store).run(dir, &mut adding)?;
@@ -66,7 +69,7 @@ pub(crate) fn look(store: &Store<'_>, dir: OwnedFd) -> Result<Sum, String> {
         links: u32::try_from(adding.count).unwrap_or(u32::MAX),
         ..top.identity()
     };
-    Ok(Sum { bytes: adding.bytes, stamp, identity, fingerprint: adding.fingerprint })
+    Ok(Sum { bytes: adding.bytes, stamp, arrival: adding.arrival, identity, fingerprint: adding.fingerprint })
 }
 
 /// Deletes a directory that lies in quarantine, with all that is in it. Returns the allocated bytes that were given
@@ -106,6 +109,7 @@ struct Adding<'a> {
     count: u64,
     modified: Moment,
     changed: Moment,
+    arrival: Stamp,
     fingerprint: u64,
 }
 
@@ -116,6 +120,10 @@ impl Adding<'_> {
         self.count += 1;
         self.modified = self.modified.max(identity.modified);
         self.changed = self.changed.max(identity.changed);
+        let arrival = meta.arrival();
+        if arrival.at > self.arrival.at {
+            self.arrival = arrival;
+        }
         let mut hasher = DefaultHasher::new();
         (folder, name, identity, meta.is_dir()).hash(&mut hasher);
         self.fingerprint = self.fingerprint.wrapping_add(hasher.finish());
@@ -130,7 +138,7 @@ const OURS: &str = "there are files of cleanup itself in it";
 
 impl Step for Adding<'_> {
     fn entry(&mut self, dir: BorrowedFd<'_>, folder: FileId, name: &CStr) -> Result<(), String> {
-        let meta = match Meta::of_entry(dir, name, needs(self.store.policy.stamp)) {
+        let meta = match Meta::of_entry(dir, name, needs(self.store.policy)) {
             Ok(meta) => meta,
             // Gone since its name was read: the second look, or the next run, finds what is left.
             Err(Errno::NOENT) => return Ok(()),

@@ -84,6 +84,8 @@ fn table(name: &str, draft: &Draft) -> String {
     if !draft.exclude.is_empty() {
         rows.push(("exclude", list(&draft.exclude)));
     }
+    // All programs that are understood here take files with a leading dot as they take any other.
+    rows.push(("dotfiles", Value::Boolean(true)));
     match draft.depth {
         Depth::Root => {}
         Depth::All => rows.push(("recursive", Value::Boolean(true))),

@@ -14,6 +14,7 @@ mod import;
 mod in_use;
 mod index;
 mod limits;
+mod names;
 mod onward;
 mod output;
 mod plan;

@@ -128,6 +128,7 @@ impl Inner {
         // The table may have been made before a promise, or for another policy.
         locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
         let store = self.store(tracked).map_err(|error| error.to_string())?;
+        store.records_stamp().map_err(|error| error.to_string())?;
         let _root_lock = match tracked.policy.root_lock {
             RootLock::Honour => Some(store.lock_root().map_err(|locked| locked.to_string())?),
             RootLock::Ignore => None,
