@@ -188,16 +188,12 @@ impl<'a> Facts<'a> {
             Rule::Settling if !policy.min_age.is_zero() => {
                 // From arrival, whatever `stamp` says: a copy may carry stamps that are years old.
                 let stamp = if candidate.arrival.at > stamp.at { candidate.arrival } else { stamp };
-                match run.age(stamp.at) {
-                    Some(age) => {
-                        let is_young = age.get() < policy.min_age;
-                        is_young.then_some(Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age }))
-                    }
-                    None => {
-                        let by = stamp.at.since(run.now).unwrap_or_default();
-                        Some(Verdict::Keep(Keep::Future { stamp, by }))
-                    }
-                }
+                let Some(age) = run.age(stamp.at) else {
+                    let by = stamp.at.since(run.now).unwrap_or_default();
+                    return Some(Verdict::Keep(Keep::Future { stamp, by }));
+                };
+                let is_young = age.get() < policy.min_age;
+                is_young.then_some(Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age }))
             }
             Rule::Newest if is_file => {
                 let of = run.cutoffs.newest(stamp.at, candidate.name)?;

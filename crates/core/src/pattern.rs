@@ -292,10 +292,13 @@ impl Globs {
     fn names_dots(&self, name: Name<'_>) -> bool {
         let path = name.to_bytes();
         let is_folder_hidden = is_hidden(Name { folder: name.folder, last: b"" });
-        self.strict.iter().any(|Strict { program, is_path }| match is_path {
-            true => program.matches(&path),
-            // It names no folder, so it does not lead into a hidden one.
-            false => !is_folder_hidden && program.matches(name.last),
+        self.strict.iter().any(|Strict { program, is_path }| {
+            if *is_path {
+                program.matches(&path)
+            } else {
+                // It names no folder, so it does not lead into a hidden one.
+                !is_folder_hidden && program.matches(name.last)
+            }
         })
     }
 

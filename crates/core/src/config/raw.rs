@@ -102,7 +102,7 @@ pub(super) struct RawFilePolicy {
     pub(super) dotfiles: Option<bool>,
     /// Age beyond which a file goes.
     pub(super) max_age: Option<At<Period>>,
-    /// Age below which a file is never touched, by whatever rule.
+    /// Time from a file's arrival for which it is never touched, by whatever rule.
     #[schemars(extend("default" = "0s"))]
     pub(super) min_age: Option<At<Period>>,
     /// The moment from which the age counts.

@@ -81,11 +81,9 @@ impl Parser<'_> {
         self.next();
         self.depth += 1;
         let mut branches = vec![self.branch()?];
-        loop {
-            match self.next()? {
-                ',' => branches.push(self.branch()?),
-                _ => break,
-            }
+        // What ends the last one is its `}`.
+        while self.next()? == ',' {
+            branches.push(self.branch()?);
         }
         self.depth -= 1;
         Some(Token::Either(branches))

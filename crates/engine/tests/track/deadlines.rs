@@ -248,7 +248,8 @@ fn what_has_just_arrived_is_looked_at_again_when_it_has_settled() {
 fn deadlines_by_atime_are_not_kept_where_reads_are_not_recorded() {
     let world = World::new("include = [\"*.step\"]\nmax_age = \"3d\"\nstamp = \"atime\"");
     let models = world.path("");
-    let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "noatime", "tmpfs"]).arg(&models).output();
+    let mount =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "noatime", "tmpfs"]).arg(&models).output();
     if !mount.is_ok_and(|mount| mount.status.success()) {
         eprintln!("SKIPPED: this process may not mount");
         return;

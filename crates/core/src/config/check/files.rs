@@ -115,7 +115,7 @@ impl Check<'_> {
             return None;
         }
         // Of whole directories only names are compared, and each of them is a folder.
-        let text = |pattern: &'_ At<String>| match unit {
+        let text = |pattern: &At<String>| match unit {
             Unit::File => pattern.value.clone(),
             Unit::Directory => pattern.value.trim_end_matches('/').to_owned(),
         };
