@@ -25,11 +25,13 @@ fn main() -> Result<()> {
     let mut due = 0_u32;
     for round in 0..rounds {
         let at = run.now.minus(Duration::from_mins(u64::from(round % 2880)));
+        let stamp = Stamp { at, basis: Basis::Modified };
         let candidate = Candidate {
             name: Name { folder: b"day_00001", last: b"formal_00000000-0000-4000-8000-000000000000.svg" },
             class: Class::Ordinary,
             bytes: 4096,
-            stamp: Stamp { at, basis: Basis::Modified },
+            stamp,
+            arrival: stamp,
             identity: None,
         };
         due += u32::from(judge(black_box(&policy), black_box(&run), black_box(&candidate)).is_due());

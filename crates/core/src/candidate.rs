@@ -18,6 +18,9 @@ pub struct Candidate<'a> {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Stamp,
+    /// When it came to be here as it is: the newest of `mtime`, `ctime` and `btime`, as far as they can be read. A copy
+    /// with the stamps of its original is as young as this. Of a directory, the newest in it; of a row, its stamp.
+    pub arrival: Stamp,
     /// Which file or directory it is; `None` for rows.
     pub identity: Option<Identity>,
 }

@@ -131,8 +131,8 @@ fn expected(rule: &Policy, items: &[Item]) -> BTreeSet<String> {
         };
         let class = if item.name.starts_with("archive-") { Class::Archive } else { Class::Ordinary };
         let name = Name { folder: b"", last: item.name.as_bytes() };
-        let candidate =
-            Candidate { name, class, bytes: 0, stamp: Stamp { at, basis: Basis::Modified }, identity: None };
+        let stamp = Stamp { at, basis: Basis::Modified };
+        let candidate = Candidate { name, class, bytes: 0, stamp, arrival: stamp, identity: None };
         !judge(rule, &run, &candidate).is_due()
     };
     items.iter().filter(stays).map(|item| item.name.clone()).collect()

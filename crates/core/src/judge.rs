@@ -101,7 +101,7 @@ pub enum Rule {
     Referenced,
     /// Does its stamp lie ahead of the clock?
     Future,
-    /// Is it younger than `min_age`?
+    /// Did it arrive less than `min_age` ago?
     Settling,
     /// Is it among the newest?
     Newest,
@@ -185,9 +185,15 @@ impl<'a> Facts<'a> {
                 let by = || stamp.at.since(run.now).unwrap_or_default();
                 age.is_none().then(|| Verdict::Keep(Keep::Future { stamp, by: by() }))
             }
-            Rule::Settling => {
-                let age = age.filter(|age| age.get() < policy.min_age)?;
-                Some(Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age }))
+            Rule::Settling if !policy.min_age.is_zero() => {
+                // From arrival, whatever `stamp` says: a copy may carry stamps that are years old.
+                let stamp = if candidate.arrival.at > stamp.at { candidate.arrival } else { stamp };
+                let Some(age) = run.age(stamp.at) else {
+                    let by = stamp.at.since(run.now).unwrap_or_default();
+                    return Some(Verdict::Keep(Keep::Future { stamp, by }));
+                };
+                let is_young = age.get() < policy.min_age;
+                is_young.then_some(Verdict::Keep(Keep::Settling { stamp, age, min_age: policy.min_age }))
             }
             Rule::Newest if is_file => {
                 let of = run.cutoffs.newest(stamp.at, candidate.name)?;
@@ -201,7 +207,7 @@ impl<'a> Facts<'a> {
                 let (age, limit) = (age?, run.cutoffs.asks_for(stamp.at, candidate.name)?);
                 Some(Verdict::Remove(Remove::OverLimit { stamp, age, limit }))
             }
-            Rule::Newest | Rule::OverLimit => None,
+            Rule::Settling | Rule::Newest | Rule::OverLimit => None,
         }
     }
 

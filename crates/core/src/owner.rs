@@ -159,9 +159,10 @@ impl Standing {
         let is_within = self.depth <= claimant.depth.0;
         let named = match claimant.unit {
             // What goes or stays is the directory directly below the root.
+            Unit::Directory if self.depth == 1 && claimant.patterns.excludes_folder(name) => Some(Naming::Spares),
             Unit::Directory if self.depth == 1 => naming(&claimant.patterns, name),
             Unit::Directory => None,
-            Unit::File => (is_within && claimant.patterns.excludes(name)).then_some(Naming::Spares),
+            Unit::File => (is_within && claimant.patterns.excludes_folder(name)).then_some(Naming::Spares),
         };
         Self { depth: self.depth.saturating_add(1), folder: self.folder.or(named), ..self }
     }

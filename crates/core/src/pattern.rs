@@ -2,11 +2,19 @@
 //!
 //! A pattern without `/` is matched against the last component, one with `/` against the whole path below the root.
 //! `*` never crosses a `/`. Beside the glob syntax there are two strict placeholders: `{uuid}` (8-4-4-4-12
-//! hexadecimal digits) and `{timestamp}` (8 to 17 digits).
+//! hexadecimal digits) and `{timestamp}` (8 to 17 digits). In `exclude` and `archives`, a pattern that ends in `/` means
+//! a folder and all that is in it.
 //!
 //! The order is part of the promise: what `exclude` names is never a candidate; `archives` are tried before
 //! `include`, because an ordinary pattern may name archives as well (`formal_*-*-*-*-*.svg` also matches
 //! `formal_20240101_<uuid>.svg`), and an archive must stay one.
+//!
+//! **Dotfiles.** As in a shell, no wildcard stands for a dot at the beginning of a component: `*` does not mean
+//! `.gitkeep`, and nothing in `.git`. That makes candidates of fewer names. Where patterns protect (`exclude`,
+//! `archives`), wildcards match such names as they match all others.
+
+mod glob;
+mod never;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -14,7 +22,9 @@ use std::path::Path;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
+pub use self::never::Never;
 use crate::candidate::{Class, Name};
+use crate::policy::Archives;
 
 /// The three lists of a file policy, compiled.
 #[derive(Clone, Debug)]
@@ -22,6 +32,18 @@ pub struct Patterns {
     include: Globs,
     exclude: Globs,
     archives: Globs,
+    dotfiles: Dotfiles,
+}
+
+/// The key `dotfiles`: whether wildcards make candidates of names that begin with a dot, and of what lies in folders
+/// with such a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dotfiles {
+    /// They do not; a pattern has to name the dot (the default).
+    #[default]
+    Leave,
+    /// They do.
+    Match,
 }
 
 /// Why a text is no pattern.
@@ -36,12 +58,32 @@ pub enum PatternError {
     /// `.` and `..` never occur in a path below the root.
     #[error("`.` and `..` never occur below a root, so this matches nothing")]
     Dots,
+    /// It can never match, or nearly surely means something else.
+    #[error("{0}")]
+    Never(Never),
     /// The glob syntax is wrong.
     #[error("{0}")]
     Syntax(String),
     /// The patterns together are larger than the matcher allows.
     #[error("the patterns cannot be compiled together: {0}")]
     TooLarge(String),
+}
+
+impl PatternError {
+    /// The way out, where there is more to say than the error itself does.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Dots => Some("remove it: `logs/*.log`, not `./logs/*.log`".to_owned()),
+            Self::Never(never) => Some(never.help()),
+            Self::Syntax(text) if text.starts_with("unclosed character class") => {
+                Some("write `[[]` to mean the character `[` itself".to_owned())
+            }
+            Self::Syntax(text) if text.starts_with("dangling '\\'") => {
+                Some("write `\\\\` to mean a backslash itself".to_owned())
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Patterns {
@@ -51,36 +93,109 @@ impl Patterns {
         exclude: &[S],
         archives: &[S],
     ) -> Result<Self, (&'static str, usize, PatternError)> {
+        if let Some((index, error)) =
+            include.iter().enumerate().find_map(|(index, text)| Some((index, check_include(text.as_ref()).err()?)))
+        {
+            return Err(("include", index, error));
+        }
         let compile =
             |list: &'static str, texts: &[S]| Globs::new(texts).map_err(|(index, error)| (list, index, error));
         Ok(Self {
             include: compile("include", include)?,
             exclude: compile("exclude", exclude)?,
             archives: compile("archives", archives)?,
+            dotfiles: Dotfiles::Leave,
         })
     }
 
-    /// The class of a name, or `None` when the policy does not mean it.
-    pub fn class(&self, name: Name<'_>) -> Option<Class> {
-        let class = if self.archives.matches(name) {
-            Class::Archive
-        } else if self.include.matches(name) {
-            Class::Ordinary
-        } else {
-            return None;
-        };
-        (!self.exclude.matches(name)).then_some(class)
+    /// The same patterns, with another answer to what wildcards mean.
+    #[must_use]
+    pub fn with_dotfiles(self, dotfiles: Dotfiles) -> Self {
+        Self { dotfiles, ..self }
     }
 
-    /// Whether `exclude` names it, so that an explanation can say so.
+    /// The class of a file's name, or `None` when the policy does not mean it.
+    pub fn class(&self, name: Name<'_>) -> Option<Class> {
+        let class = self.listed(name)?;
+        (!self.leaves_dot(name) && !self.exclude.matches(name)).then_some(class)
+    }
+
+    /// Whether `exclude` names a file, so that an explanation can say so.
     pub fn excludes(&self, name: Name<'_>) -> bool {
         self.exclude.matches(name)
     }
+
+    /// Whether `exclude` names a folder: then nothing in it is looked at.
+    pub fn excludes_folder(&self, name: Name<'_>) -> bool {
+        self.exclude.matches(name) || self.exclude.matches_folder(name)
+    }
+
+    /// Whether a file would be a candidate if `dotfiles` were `true`, and is none.
+    pub fn leaves_dotfile(&self, name: Name<'_>) -> bool {
+        // Most names have no such dot, and that is asked first.
+        self.dotfiles == Dotfiles::Leave
+            && is_hidden(name)
+            && self.listed(name).is_some()
+            && self.leaves_dot(name)
+            && !self.exclude.matches(name)
+    }
+
+    /// Whether a folder in which nothing is left stays all the same: `archives` name it, or a dot begins its name or
+    /// that of a folder that it lies in, and no pattern leads there.
+    pub fn keeps_folder(&self, name: Name<'_>, archives: Archives) -> bool {
+        let is_archive = || self.archives.matches_folder(name) || self.archives.is_below(name);
+        let is_left = || {
+            let path = name.to_bytes();
+            self.dotfiles == Dotfiles::Leave && is_hidden(name) && !self.include.leads_into(&path)
+        };
+        (archives == Archives::Keep && is_archive()) || is_left()
+    }
+
+    /// By which list a name is meant, `exclude` left out.
+    fn listed(&self, name: Name<'_>) -> Option<Class> {
+        if self.archives.matches(name) {
+            Some(Class::Archive)
+        } else if self.include.matches(name) {
+            Some(Class::Ordinary)
+        } else {
+            None
+        }
+    }
+
+    /// Whether only a wildcard stands for a leading dot of a name that a list means.
+    fn leaves_dot(&self, name: Name<'_>) -> bool {
+        self.dotfiles == Dotfiles::Leave
+            && is_hidden(name)
+            && !self.include.names_dots(name)
+            && !self.archives.names_dots(name)
+    }
 }
 
-/// Checks one pattern on its own.
+/// Whether a component of a path begins with a dot.
+fn is_hidden(name: Name<'_>) -> bool {
+    let Name { folder, last } = name;
+    last.starts_with(b".")
+        || (folder.contains(&b'.') && folder.split(|byte| *byte == b'/').any(|component| component.starts_with(b".")))
+}
+
+/// Checks one pattern on its own, of whichever list.
 pub fn check(text: &str) -> Result<(), PatternError> {
-    compile(text).map(drop)
+    compile(text)?;
+    never::check(text)
+}
+
+/// Checks one pattern of `include` on its own: files are candidates, folders are not.
+pub fn check_include(text: &str) -> Result<(), PatternError> {
+    check(text)?;
+    match text.strip_suffix('/') {
+        Some(folder) => Err(PatternError::Never(Never::Folder { folder: folder.to_owned() })),
+        None => Ok(()),
+    }
+}
+
+/// How many components a path has at least that a pattern matches: 1 where it may match a file in the root itself.
+pub fn least_levels(text: &str) -> u32 {
+    never::least_levels(text)
 }
 
 #[derive(Clone, Debug)]
@@ -91,17 +206,56 @@ struct Globs {
     names: GlobSet,
     /// Matched against the path below the root.
     paths: GlobSet,
+    /// All of them by hand, for names with a leading dot.
+    strict: Vec<Strict>,
+    /// Folders that a pattern means with all that is in them.
+    folders: Option<Box<Folders>>,
+}
+
+/// What patterns that end in `/` mean.
+#[derive(Clone, Debug)]
+struct Folders {
+    /// The folders themselves.
+    themselves: Globs,
+    /// What is in them.
+    below: GlobSet,
+}
+
+/// A pattern whose wildcards never stand for a leading dot.
+#[derive(Clone, Debug)]
+struct Strict {
+    program: glob::Program,
+    /// Whether it is matched against the whole path.
+    is_path: bool,
 }
 
 impl Globs {
     fn new<S: AsRef<str>>(texts: &[S]) -> Result<Self, (usize, PatternError)> {
         let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        let mut plain = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            let glob = compile(text.as_ref()).map_err(|error| (index, error))?;
-            if let Some(pattern) = Plain::of(text.as_ref()) {
+        let (mut plain, mut strict) = (Vec::new(), Vec::new());
+        let (mut folders, mut below) = (Vec::new(), GlobSetBuilder::new());
+        for (index, text) in texts.iter().map(AsRef::as_ref).enumerate() {
+            let failed = |error| (index, error);
+            check(text).map_err(failed)?;
+            if let Some(folder) = text.strip_suffix('/') {
+                // One without another `/` means folders of that name anywhere.
+                let below_it = if folder == "**" || folder.ends_with("/**") {
+                    format!("{folder}/*/**")
+                } else if folder.contains('/') {
+                    format!("{folder}/**")
+                } else {
+                    format!("**/{folder}/**")
+                };
+                below.add(compile(&below_it).map_err(failed)?);
+                strict.push(Strict::new(&below_it));
+                folders.push(folder.to_owned());
+                continue;
+            }
+            let glob = compile(text).map_err(failed)?;
+            strict.push(Strict::new(text));
+            if let Some(pattern) = Plain::of(text) {
                 plain.push(pattern);
-            } else if text.as_ref().contains('/') {
+            } else if text.contains('/') {
                 paths.add(glob);
             } else {
                 names.add(glob);
@@ -109,17 +263,62 @@ impl Globs {
         }
         let build =
             |builder: GlobSetBuilder| builder.build().map_err(|error| (0, PatternError::TooLarge(error.to_string())));
-        Ok(Self { plain, names: build(names)?, paths: build(paths)? })
+        let folders = if folders.is_empty() {
+            None
+        } else {
+            Some(Box::new(Folders { themselves: Self::new(&folders)?, below: build(below)? }))
+        };
+        Ok(Self { plain, names: build(names)?, paths: build(paths)?, strict, folders })
     }
 
     fn matches(&self, name: Name<'_>) -> bool {
-        let as_path = |bytes: &[u8]| Path::new(OsStr::from_bytes(bytes)).to_owned();
         self.plain.iter().any(|pattern| pattern.matches(name.last))
             || (!self.names.is_empty() && self.names.is_match(OsStr::from_bytes(name.last)))
-            || (!self.paths.is_empty() && self.paths.is_match(as_path(&name.to_bytes())))
+            || (!self.paths.is_empty() && self.paths.is_match(path_of(name)))
+            || self.is_below(name)
+    }
+
+    /// Whether it lies in a folder that is meant with all that is in it.
+    fn is_below(&self, name: Name<'_>) -> bool {
+        self.folders.as_ref().is_some_and(|folders| folders.below.is_match(path_of(name)))
+    }
+
+    /// Whether it is such a folder itself.
+    fn matches_folder(&self, name: Name<'_>) -> bool {
+        self.folders.as_ref().is_some_and(|folders| folders.themselves.matches(name))
+    }
+
+    /// Whether one of them matches a name, and no wildcard of it stands for a leading dot.
+    fn names_dots(&self, name: Name<'_>) -> bool {
+        let path = name.to_bytes();
+        let is_folder_hidden = is_hidden(Name { folder: name.folder, last: b"" });
+        self.strict.iter().any(|Strict { program, is_path }| {
+            if *is_path {
+                program.matches(&path)
+            } else {
+                // It names no folder, so it does not lead into a hidden one.
+                !is_folder_hidden && program.matches(name.last)
+            }
+        })
+    }
+
+    /// Whether one of them can match something in a folder, and no wildcard of it stands for a leading dot.
+    fn leads_into(&self, folder: &[u8]) -> bool {
+        self.strict.iter().any(|Strict { program, is_path }| *is_path && program.leads_into(folder))
     }
 }
 
+impl Strict {
+    /// Of a text whose syntax is right.
+    fn new(text: &str) -> Self {
+        let tokens = glob::parse(&expand(text)).unwrap_or_default();
+        Self { program: glob::Program::new(&tokens), is_path: text.contains('/') }
+    }
+}
+
+fn path_of(name: Name<'_>) -> std::path::PathBuf {
+    Path::new(OsStr::from_bytes(&name.to_bytes())).to_owned()
+}
 /// A pattern that is nothing but texts with `*` between them, any of which may be empty.
 #[derive(Clone, Debug)]
 struct Plain {
@@ -171,15 +370,20 @@ fn compile(text: &str) -> Result<Glob, PatternError> {
     GlobBuilder::new(&expand(text))
         .literal_separator(true)
         .backslash_escape(true)
+        .empty_alternates(true)
         .build()
         .map_err(|error| PatternError::Syntax(error.kind().to_string()))
 }
 
-/// Writes the placeholders out in glob syntax.
+/// Writes the placeholders out in glob syntax, and `[!]` as the `!` that it means where no set follows.
 fn expand(text: &str) -> String {
     let hex = |digits: usize| "[0-9a-fA-F]".repeat(digits);
     let uuid = [8, 4, 4, 4, 12].map(hex).join("-");
     let timestamp = (8..=17).map(|digits| "[0-9]".repeat(digits)).collect::<Vec<_>>().join(",");
+    let text = match text.split_once("[!]") {
+        Some((before, behind)) if !behind.contains(']') => format!("{before}\\!{behind}"),
+        _ => text.to_owned(),
+    };
     text.replace("{uuid}", &uuid).replace("{timestamp}", &format!("{{{timestamp}}}"))
 }
 
@@ -260,5 +464,236 @@ mod tests {
         }
         assert!(matches!(check("[a"), Err(PatternError::Syntax(_))));
         assert!(matches!(check("{a"), Err(PatternError::Syntax(_))));
+    }
+
+    #[test]
+    fn an_empty_alternative_is_an_alternative() {
+        let matching = |pattern: &str, names: &[&str]| -> Vec<String> {
+            names.iter().filter(|name| class(&[pattern], &[], &[], name).is_some()).map(ToString::to_string).collect()
+        };
+        let both = ["important", "important.bak"];
+        assert_eq!(matching("important{,.bak}", &both), both);
+        assert_eq!(matching("important{.bak,}", &both), both);
+        assert_eq!(matching("*.log{,.gz}", &["a.log", "a.log.gz", "a.log.xz"]), ["a.log", "a.log.gz"]);
+        assert_eq!(matching("{,a}b", &["b", "ab", "cb"]), ["b", "ab"]);
+        assert_eq!(matching("a{,{,b}c}", &["a", "ac", "abc", "ab"]), ["a", "ac", "abc"]);
+        assert_eq!(matching("{,old/}*.log", &["a.log", "old/a.log", "new/a.log"]), ["a.log", "old/a.log"]);
+        assert_eq!(matching("{,*-}{uuid}{,.svg}", &[UUID, &format!("a-{UUID}.svg"), "a-"]).len(), 2);
+        for name in ["important", "important.bak"] {
+            assert_eq!(class(&["*"], &["important{,.bak}"], &[], name), None, "{name}");
+            assert_eq!(class(&["*"], &[], &["important{,.bak}"], name), Some(Class::Archive), "{name}");
+        }
+    }
+
+    /// What can never match, or nearly surely means something else; with what is said, and the way out.
+    #[test]
+    fn what_can_never_match_is_an_error_that_says_the_way_out() {
+        let long = format!("*{}*", "x".repeat(256));
+        let table: &[(&str, &str, &str)] = &[
+            ("", "empty pattern", ""),
+            ("/srv/*", "remove the leading `/`", ""),
+            ("{/a,b}", "remove the leading `/`", ""),
+            ("{,a}/b", "remove the leading `/`", ""),
+            ("./a", "never occur below a root", "`logs/*.log`, not `./logs/*.log`"),
+            ("a/../b", "never occur below a root", "remove it"),
+            ("{a,..}/b", "never occur below a root", "remove it"),
+            ("keep//g", "`//` never occurs", "a single `/`"),
+            ("**/x//y", "`//` never occurs", "a single `/`"),
+            ("file:///tmp/*", "`//` never occurs", "a single `/`"),
+            ("keep//", "`//` never occurs", "a single `/`"),
+            ("{a,keep/}", "it names a folder", "for all below it"),
+            ("x/{,a}", "it names a folder", "for all below it"),
+            ("*.tmp ", "ends with a space", "`[ ]`"),
+            (" *.tmp", "begins or ends with a space", "`[ ]`"),
+            ("*.tmp\n", "a line break", "`[ ]`"),
+            ("!a.tmp", "negates nothing", "`[!]a.tmp`"),
+            ("![ab].tmp", "negates nothing", "`'\\![ab].tmp'`"),
+            ("*.jpg,*.png", "several patterns", "`[\"*.jpg\", \"*.png\"]`; if names really hold `,`, write `[,]`"),
+            ("*.jpg, *.png, core.*", "several patterns", "\"core.*\"]"),
+            ("*.jpg;*.png", "several patterns", "`[;]`"),
+            ("*.jpg|*.png", "several patterns", "`[|]`"),
+            ("*.jpg *.png", "several patterns", "`[ ]`"),
+            ("\"*.jpg\"", "quotation marks", "put them in brackets"),
+            ("'*.jpg'", "quotation marks", "put them in brackets"),
+            ("~/tmp/*", "`~` is not expanded", "`[~]`"),
+            ("logs\\app.log", "`\\a` means `a` itself", "`/` between folders"),
+            ("a\0b", "no name holds a NUL", "remove it"),
+            (&long, "longer than 255 bytes", "write `*`"),
+            ("{}", "an empty name only", "`*` for every name"),
+            ("{,}", "an empty name only", "`*` for every name"),
+            ("formal_{UUID}.svg", "not a placeholder", "there are `{uuid}` and `{timestamp}`"),
+            ("dump-{date}.sql", "not a placeholder", "for the text itself, write `date`"),
+            ("^.*\\.log$", "regular expression", "write `*` for any text"),
+            ("*.@(jpg|png)", "extended globs", "`{a,b}`"),
+            ("[a", "unclosed character class", "`[[]`"),
+            ("*.tmp\\", "dangling", "a backslash itself"),
+        ];
+        for (text, why, help) in table {
+            let error = check(text).expect_err(text);
+            assert!(error.to_string().contains(why), "{text:?}: {error}");
+            assert!(error.help().unwrap_or_default().contains(help), "{text:?}: {:?}", error.help());
+            for lists in
+                [[vec![*text], vec![], vec![]], [vec!["*"], vec![*text], vec![]], [vec!["*"], vec![], vec![*text]]]
+            {
+                let [include, exclude, archives] = lists;
+                assert!(Patterns::new(&include, &exclude, &archives).is_err(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_look_strange_can_be_written_down() {
+        for (pattern, name) in [
+            ("[!]a.tmp", "!a.tmp"),
+            ("\\![ab].tmp", "!a.tmp"),
+            ("*.jpg[,]*.png", "1.jpg,2.png"),
+            ("*,v", "main.c,v"),
+            ("cur/*:2,*S*", "cur/17.M1:2,RS"),
+            ("Smith, *.pdf", "Smith, John.pdf"),
+            ("a *.b", "a c.b"),
+            ("x[ ]", "x "),
+            ("[~]/a", "~/a"),
+            ("*.{svg}", "a.svg"),
+            ("{a,b}(1|2)", "a(1|2)"),
+            ("a\\*b", "a*b"),
+            ("it's", "it's"),
+            ("[^]]x", "ax"),
+        ] {
+            assert_eq!(class(&[pattern], &[], &[], name), Some(Class::Ordinary), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_ends_in_a_slash_protects_a_folder_and_all_in_it() {
+        for pattern in ["keep/", "**/keep/", "k{ee,}p/"] {
+            assert_eq!(class(&["*", ".*"], &[pattern], &[], "keep/.hidden"), None, "{pattern}");
+            for path in ["keep/a", "keep/deep/below/a", "x/keep/a", "x/y/keep/deep/a"] {
+                assert_eq!(class(&["*"], &[pattern], &[], path), None, "{pattern} {path}");
+                assert_eq!(class(&["*"], &[], &[pattern], path), Some(Class::Archive), "{pattern} {path}");
+            }
+            for path in ["keeper/a", "a", "x/a", "keep"] {
+                assert_eq!(class(&["*"], &[pattern], &[], path), Some(Class::Ordinary), "{pattern} {path}");
+            }
+            let patterns = Patterns::new(&["*"], &[pattern], &[]).unwrap();
+            assert!(patterns.excludes_folder(Name { folder: b"", last: b"keep" }), "{pattern}");
+            assert!(patterns.excludes_folder(Name { folder: b"x", last: b"keep" }), "{pattern}");
+            assert!(!patterns.excludes_folder(Name { folder: b"", last: b"keeper" }), "{pattern}");
+            let patterns = Patterns::new(&["*"], &[], &[pattern]).unwrap();
+            for (folder, last) in [("", "keep"), ("x", "keep"), ("keep", "deep")] {
+                let name = Name { folder: folder.as_bytes(), last: last.as_bytes() };
+                assert!(patterns.keeps_folder(name, Archives::Keep), "{pattern} {name}");
+                assert!(!patterns.keeps_folder(name, Archives::Judge), "{pattern} {name}");
+            }
+        }
+        assert_eq!(class(&["*"], &["x/keep/"], &[], "keep/a"), Some(Class::Ordinary));
+        assert_eq!(class(&["*"], &["x/keep/"], &[], "x/keep/a"), None);
+        for (pattern, inside, outside) in [("**/", "x/a", "a"), ("x/**/", "x/y/a", "x/a"), ("*/", "x/y/a", "a")] {
+            assert_eq!(class(&["*"], &[pattern], &[], inside), None, "{pattern}");
+            assert_eq!(class(&["*"], &[pattern], &[], outside), Some(Class::Ordinary), "{pattern}");
+        }
+        assert!(
+            matches!(check_include("keep/"), Err(PatternError::Never(Never::Folder { folder })) if folder == "keep")
+        );
+    }
+
+    #[test]
+    fn a_wildcard_does_not_stand_for_a_leading_dot() {
+        let both = |include: &str, path: &str| {
+            let (folder, last) = path.rsplit_once('/').unwrap_or(("", path));
+            let name = Name { folder: folder.as_bytes(), last: last.as_bytes() };
+            let patterns = Patterns::new(&[include], &[], &[]).unwrap();
+            let (left, class) = (patterns.leaves_dotfile(name), patterns.class(name).is_some());
+            let all = patterns.with_dotfiles(Dotfiles::Match);
+            assert!(all.class(name).is_some() && !all.leaves_dotfile(name), "{include} {path}");
+            assert_ne!(left, class, "{include} {path}");
+            class
+        };
+        for (include, path) in [
+            ("*", ".gitkeep"),
+            ("?htaccess", ".htaccess"),
+            ("[.]env", ".env"),
+            ("[!a]env", ".env"),
+            ("*.svg", ".a.svg"),
+            ("{*,b}", ".a"),
+            ("{,x}*", ".a"),
+            ("**", ".a"),
+            ("**/*", ".a"),
+            ("**/a", ".git/a"),
+            ("**", "x/.a"),
+            ("a/**", "a/.b/c"),
+            ("a/*", "a/.b"),
+            ("*/a", ".b/a"),
+            ("*", ".git/config"),
+            ("config", ".git/config"),
+            (".a", ".git/.a"),
+            ("*", "x/.git/config"),
+        ] {
+            assert!(!both(include, path), "{include} {path}");
+        }
+        for (include, path) in [
+            (".*", ".gitkeep"),
+            (".cache-*", ".cache-1"),
+            ("{.,}*", ".a"),
+            ("\\.*", ".a"),
+            (".git/*", ".git/config"),
+            (".cache/**", ".cache/a/b"),
+            ("**/.a", "x/.a"),
+            ("**/.*/*", "x/.git/a"),
+            ("a.*", "a.b"),
+            ("*", "a.b"),
+            ("*", "x/a..b"),
+            ("*", "x./a"),
+        ] {
+            let (folder, last) = path.rsplit_once('/').unwrap_or(("", path));
+            let name = Name { folder: folder.as_bytes(), last: last.as_bytes() };
+            let patterns = Patterns::new(&[include], &[], &[]).unwrap();
+            assert_eq!(patterns.class(name), Some(Class::Ordinary), "{include} {path}");
+            assert!(!patterns.leaves_dotfile(name), "{include} {path}");
+        }
+    }
+
+    #[test]
+    fn where_patterns_protect_a_wildcard_stands_for_any_dot() {
+        assert_eq!(class(&[".*"], &["*"], &[], ".a"), None);
+        assert_eq!(class(&[".*"], &["**/*.keep"], &[], ".a.keep"), None);
+        assert_eq!(class(&[".*"], &[], &["*.keep"], ".a.keep"), Some(Class::Archive));
+        assert_eq!(class(&["*"], &[], &[".*"], ".a"), Some(Class::Archive));
+        // Archives may be judged like everything else, so what no list names with its dot is not even an archive.
+        assert_eq!(class(&["*"], &[], &["*.keep"], ".a.keep"), None);
+    }
+
+    #[test]
+    fn an_empty_hidden_folder_stays_unless_a_pattern_leads_into_it() {
+        let keeps = |include: &str, dotfiles, folder: &str, last: &str| {
+            let patterns = Patterns::new(&[include], &[], &[]).unwrap().with_dotfiles(dotfiles);
+            patterns.keeps_folder(Name { folder: folder.as_bytes(), last: last.as_bytes() }, Archives::Keep)
+        };
+        assert!(keeps("*", Dotfiles::Leave, "", ".git"));
+        assert!(keeps("**", Dotfiles::Leave, "a/.git", "refs"));
+        assert!(!keeps("*", Dotfiles::Match, "", ".git"));
+        assert!(!keeps("*", Dotfiles::Leave, "a", "b.c"));
+        assert!(!keeps(".cache/**", Dotfiles::Leave, "", ".cache"));
+        assert!(!keeps(".cache-*/*.tmp", Dotfiles::Leave, "", ".cache-1"));
+        assert!(keeps(".cache/*", Dotfiles::Leave, "", ".git"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_run_by_hand_means_what_globset_means(
+            text in "[ab*?/{,}.!-]{0,3}([ab*?/]|\\[[ab!.-]{1,3}\\]|\\{[ab,/*]{0,4}\\}){0,4}[ab*/]{0,3}",
+            name in "[ab./-]{1,8}",
+        ) {
+            // What ends in `/` is read as a folder before anything is compiled.
+            let is_path = !text.ends_with('/') && !name.starts_with('/') && !name.ends_with('/') && !name.contains("//");
+            let is_hidden = name.split('/').any(|component| component.starts_with('.'));
+            // `globset` lets a set match `/`.
+            let is_comparable = is_path && !is_hidden && !(text.contains('[') && name.contains('/'));
+            if let (Ok(glob), true) = (compile(&text), is_comparable) {
+                let tokens = glob::parse(&expand(&text));
+                prop_assert!(tokens.is_some(), "{text:?}");
+                let own = glob::Program::new(&tokens.unwrap()).matches(name.as_bytes());
+                prop_assert_eq!(own, glob.compile_matcher().is_match(&name), "{:?} {:?}", text, name);
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ pub struct Policy {
     /// Age beyond which an unprotected candidate may go, measured from its stamp; `None` where only limits ask for
     /// something to go. Rules for rows always have one.
     pub max_age: Option<MaxAge>,
-    /// Age below which a candidate is never taken, by whatever rule.
+    /// Time from its arrival for which a candidate is never taken, by whatever rule.
     pub min_age: Duration,
     /// What becomes of candidates of class archive.
     pub archives: Archives,

@@ -256,6 +256,10 @@ pub struct Counts {
     /// Those of `within_limits` that were not looked at, because the index knows when they can be due.
     #[serde(default)]
     pub indexed: u64,
+    /// Files that are no candidates because a dot begins their name or that of a folder that they lie in
+    /// (`dotfiles = true` makes them candidates). Not among `matched`.
+    #[serde(default)]
+    pub dotfiles: u64,
     /// Empty directories judged *remove*.
     pub dirs_due: u64,
     /// Empty directories removed.

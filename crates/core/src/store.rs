@@ -119,4 +119,7 @@ pub struct Seen {
     /// Files, or whole directories, that another policy with the same root names as well. They are kept, and not looked
     /// at.
     pub disputed: u64,
+    /// Files that are no candidates because a dot begins their name, or that of a folder on the way to them, and only a
+    /// wildcard would stand for it.
+    pub dotfiles: u64,
 }

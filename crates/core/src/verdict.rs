@@ -39,11 +39,11 @@ pub enum Keep {
         /// How far ahead.
         by: Duration,
     },
-    /// Younger than `min_age`.
+    /// It arrived less than `min_age` ago.
     Settling {
-        /// The stamp.
+        /// The newest moment that tells of its arrival.
         stamp: Stamp,
-        /// Its age.
+        /// The age of that.
         age: Age,
         /// The policy's `min_age`.
         min_age: Duration,

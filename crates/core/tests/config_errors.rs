@@ -185,6 +185,11 @@ fn patterns() {
             include("[]"),
             include("[\n  \"*.svg\",\n  \"[a\",\n  \"/tmp/*\",\n  \"../*\",\n  \"\",\n  \"{a\",\n]"),
             files("archives = [\"a\", \"{b\"]\nexclude = [\"[z-a]\"]"),
+            files("exclude = [\"!a.tmp\", \"keep//g\", \"keep/\"]\narchives = [\"*.jpg,*.png\"]"),
+            include("[\"logs/\"]"),
+            include("[\"logs/*.log\"]"),
+            include("[\"a/b/*\"]\nrecursive = true\nmax_depth = 2"),
+            include("[\"export-*/\", \"a/b\"]\nunit = \"directory\"\nexclude = [\"a/keep\", \"b/\"]"),
         ],
     );
 }

@@ -15,7 +15,7 @@ use cleanup_core::duration;
 use cleanup_core::judge::{Run, examine, judge};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Archives, FilePolicy, MaxAge, Policy};
-use cleanup_core::rank::{Cutoff, Newest};
+use cleanup_core::rank::{Cutoff, Cutoffs, Newest};
 use cleanup_core::registration::Registration;
 use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, Tally};
 use cleanup_core::store::{Batch, FileStore, Outcome, Seen, Visitor};
@@ -45,8 +45,12 @@ fn table(toml: &str, files: &[(&str, &str)]) -> String {
             None => "no candidate".to_owned(),
             Some(class) => {
                 let stamp = Stamp { at, basis: Basis::Modified };
-                judge(&policy.rule, &Run::at(NOW), &Candidate { name, class, bytes: 0, stamp, identity: None })
-                    .to_string()
+                judge(
+                    &policy.rule,
+                    &Run::at(NOW),
+                    &Candidate { name, class, bytes: 0, stamp, arrival: stamp, identity: None },
+                )
+                .to_string()
             }
         };
         writeln!(text, "{age:>6}  {name}: {said}").unwrap();
@@ -109,6 +113,7 @@ fn age_is_exceeded_strictly_to_the_nanosecond() {
             class: Class::Ordinary,
             bytes: 0,
             stamp,
+            arrival: stamp,
             identity: None,
         };
         judge(&policy.rule, &Run::at(NOW), &candidate).is_due()
@@ -149,6 +154,7 @@ impl Batch for Held<'_> {
             class: thing.class,
             bytes: thing.bytes,
             stamp,
+            arrival: stamp,
             identity: None,
         }
     }
@@ -249,7 +255,7 @@ proptest! {
     fn nothing_protected_is_ever_removed(thing in thing(), rule in rule(), now in any::<i64>()) {
         let stamp = Stamp { at: Moment::from_unix(thing.at, 0), basis: Basis::Modified };
         let candidate =
-            Candidate { name: Name { folder: b"", last: b"x" }, class: thing.class, bytes: thing.bytes, stamp, identity: None };
+            Candidate { name: Name { folder: b"", last: b"x" }, class: thing.class, bytes: thing.bytes, stamp, arrival: stamp, identity: None };
         let now = Moment::from_unix(now, 0);
         if let Verdict::Remove(_) = judge(&rule, &Run::at(now), &candidate) {
             prop_assert!(thing.class != Class::Archive || rule.archives == Archives::Judge);
@@ -285,8 +291,12 @@ fn a_registration_makes_a_file_younger_and_a_ttl_gives_it_a_time_of_its_own() {
         let stamp = Stamp { at: written, basis: Basis::Modified };
         let registrations = [(b"a/part.step".to_vec(), Registration { at, ttl })].into_iter().collect();
         let run = Run { registrations, ..Run::at(NOW) };
-        judge(&policy.rule, &run, &Candidate { name, class: Class::Ordinary, bytes: 0, stamp, identity: None })
-            .to_string()
+        judge(
+            &policy.rule,
+            &run,
+            &Candidate { name, class: Class::Ordinary, bytes: 0, stamp, arrival: stamp, identity: None },
+        )
+        .to_string()
     };
     let table = [
         ("an old file moved in just now", verdict(minutes(9000), minutes(1), None)),
@@ -310,8 +320,14 @@ fn what_protects_stands_before_what_removes() {
     let all = |last: &'static str, age: &str| {
         let name = Name { folder: b"", last: last.as_bytes() };
         let stamp = Stamp { at: NOW.minus(duration::parse(age).unwrap()), basis: Basis::Modified };
-        let candidate =
-            Candidate { name, class: policy.patterns.class(name).unwrap(), bytes: 0, stamp, identity: None };
+        let candidate = Candidate {
+            name,
+            class: policy.patterns.class(name).unwrap(),
+            bytes: 0,
+            stamp,
+            arrival: stamp,
+            identity: None,
+        };
         let mut run = Run::at(NOW);
         run.holds.add(b"a-held".to_vec(), NOW.plus(Duration::from_hours(1)));
         run.holds.add(b"held".to_vec(), NOW.plus(Duration::from_hours(1)));
@@ -340,4 +356,42 @@ fn what_protects_stands_before_what_removes() {
         ]
         .concat()
     );
+}
+
+#[test]
+fn min_age_counts_from_arrival_whatever_the_stamp_says() {
+    let policy = policy("[files.x]\nroot = \"x\"\ninclude = [\"*\"]\nmax_age = \"1d\"\nmin_age = \"1h\"");
+    let (minute, hour, year) = (Duration::from_mins(1), Duration::from_hours(1), Duration::from_hours(365 * 24));
+    let judged = |written: Duration, arrived: Moment, run: &Run| {
+        let stamp = Stamp { at: NOW.minus(written), basis: Basis::Modified };
+        let arrival = Stamp { at: arrived, basis: Basis::Changed };
+        let name = Name { folder: b"", last: b"x" };
+        judge(&policy.rule, run, &Candidate { name, class: Class::Ordinary, bytes: 0, stamp, arrival, identity: None })
+    };
+    let run = Run::at(NOW);
+    let copied = judged(year, NOW.minus(59 * minute), &run);
+    assert_eq!(copied.to_string(), "keep: last changed 59m ago, younger than min_age 1h");
+    assert_eq!(copied.holds_until(NOW), Some(NOW.plus(minute)), "it is judged again when it has settled");
+    assert!(judged(year, NOW.minus(hour), &run).is_due());
+    let ahead = judged(year, NOW.plus(hour), &run);
+    assert!(ahead.to_string().contains("last changed 1h in the future"), "{ahead}");
+    let written = judged(minute, NOW.minus(year), &run);
+    assert_eq!(written.to_string(), "keep: last modified 1m ago, younger than min_age 1h");
+
+    let over = vec![(LimitKey::MaxFiles, Cutoff { at: NOW, path: b"x".to_vec() })];
+    let limited = Run { cutoffs: Cutoffs { newest: None, over }, ..Run::at(NOW) };
+    assert!(!judged(2 * hour, NOW.minus(minute), &limited).is_due(), "no limit takes what has just arrived");
+    assert!(judged(2 * hour, NOW.minus(2 * hour), &limited).is_due());
+}
+
+#[test]
+fn without_min_age_arrival_is_not_asked_for() {
+    let policy = policy("[files.x]\nroot = \"x\"\ninclude = [\"*\"]\nmax_age = \"1d\"");
+    for arrived in [NOW, NOW.plus(Duration::from_hours(1))] {
+        let stamp = Stamp { at: NOW.minus(Duration::from_hours(48)), basis: Basis::Modified };
+        let arrival = Stamp { at: arrived, basis: Basis::Changed };
+        let name = Name { folder: b"", last: b"x" };
+        let candidate = Candidate { name, class: Class::Ordinary, bytes: 0, stamp, arrival, identity: None };
+        assert!(judge(&policy.rule, &Run::at(NOW), &candidate).is_due());
+    }
 }

@@ -74,6 +74,9 @@ pub struct FileStats {
     /// Those policies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disputed_with: Vec<String>,
+    /// Files that are no candidates because a dot begins their name or that of a folder that they lie in; with
+    /// `dotfiles = true` they would be.
+    pub dotfiles: u64,
     /// Entries that could not be looked at.
     pub errors_total: u64,
     /// Matching files by age, the youngest first.

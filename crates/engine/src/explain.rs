@@ -86,7 +86,8 @@ impl Engine {
     fn answer(&self, policy: &FilePolicy, path: &Path, memory: &mut Memory) -> Option<Answer> {
         let below = place::below(&policy.root, path)?;
         let (mut belongs_to, mut disputed_with) = (None, None);
-        let Judgement { verdict, reason, rules, kept_until } = match self.store(policy, memory) {
+        let usable = self.store(policy, memory).and_then(|store| store.records_stamp().map(|()| store));
+        let Judgement { verdict, reason, rules, kept_until } = match usable {
             Err(error) => Judgement::without(AnswerVerdict::Unknown, error.to_string()),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
@@ -161,7 +162,7 @@ impl Engine {
         let finding =
             |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
         let root = policy.root.display();
-        match self.store(policy, memory) {
+        match self.store(policy, memory).and_then(|store| store.records_stamp().map(|()| store)) {
             Err(error @ RootError::Missing { .. }) => finding(
                 Severity::Warning,
                 format!("{error}; skipped until there is one"),

@@ -114,6 +114,7 @@ impl FileRun<'_> {
         }
         let run = self.engine.before_ranking(policy, memory, now).map_err(|unready| ended(unready.report(name)))?;
         let store = self.store.map_err(|error| ended(unopened(name, &error)))?;
+        store.records_stamp().map_err(|error| ended(unopened(name, &error)))?;
         let file_system = store.file_system();
         let heeds = !matches!(doubts, Doubts::Ignore);
         if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {

@@ -13,6 +13,7 @@ mod files;
 mod index;
 mod limits;
 mod memory;
+mod mount;
 mod onward;
 mod open;
 mod owners;
@@ -32,6 +33,7 @@ mod zone;
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
 pub use crate::engine::{Engine, Watcher, run_id};
+pub use crate::mount::records_access_times;
 pub use crate::open::{OpenError, Origin};
 pub use crate::past::{MemoryError, NewHold};
 pub use crate::request::{At, Request, RequestError};

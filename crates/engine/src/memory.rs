@@ -30,13 +30,14 @@ use crate::open::Origin;
 use crate::{clock, place};
 
 /// The keys that decide what goes: a change in one of them is a reason to look twice.
-const DECIDING: [&str; 18] = [
+const DECIDING: [&str; 19] = [
     "root",
     "unit",
     "include",
     "exclude",
     "archives",
     "include_archives",
+    "dotfiles",
     "max_age",
     "min_age",
     "stamp",
@@ -54,6 +55,8 @@ const DECIDING: [&str; 18] = [
 /// For so long it is believed where the roots of all policies are. Roots are asked for by every policy of a run, and
 /// to look at all of them each time would take as long as there are policies, squared.
 const ROOTS_FOR: Duration = Duration::from_secs(1);
+/// Keys that came later. What was written down before they did says nothing of them, which is no change.
+pub(crate) const LATER: [&str; 1] = ["dotfiles"];
 
 /// Whether a run leaves something behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -316,24 +319,7 @@ impl Memory {
     pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<String> {
         let key = self.key(policy);
         let before = self.state.as_mut()?.policy_memory(&key)?.deciding;
-        let now = self.deciding(policy);
-        if before == now {
-            return None;
-        }
-        let changed: Vec<String> = now
-            .lines()
-            .filter(|line| !before.lines().any(|old| old == *line))
-            .map(|line| {
-                let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
-                let old = before.lines().filter_map(|line| line.split_once(" = ")).find(|(old, _)| *old == key);
-                match old {
-                    Some((_, old)) => format!("{key} was changed from {old} to {value}"),
-                    None => format!("{key} was set to {value}"),
-                }
-            })
-            .collect();
-        let removed = || "keys that decide what goes were removed".to_owned();
-        Some(if changed.is_empty() { removed() } else { changed.join(" and ") })
+        changes_between(before, &self.deciding(policy))
     }
 
     /// Whether the root lies on another file system than in the last run, as far as that can be compared: within one
@@ -519,6 +505,35 @@ pub(crate) fn told_of_interrupted(run: &BegunRun) -> String {
     )
 }
 
+/// What was changed between two states of the deciding keys, a line each, in words.
+fn changes_between(mut before: String, now: &str) -> Option<String> {
+    let key_of = |line: &str| line.split_once(" = ").map_or_else(|| line.to_owned(), |(key, _)| key.to_owned());
+    for line in now.lines() {
+        let key = key_of(line);
+        if LATER.contains(&key.as_str()) && !before.lines().any(|old| key_of(old) == key) {
+            before = format!("{before}\n{line}");
+        }
+    }
+    let changed: Vec<String> = now
+        .lines()
+        .filter(|line| !before.lines().any(|old| old == *line))
+        .map(|line| {
+            let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
+            let old = before.lines().filter_map(|line| line.split_once(" = ")).find(|(old, _)| *old == key);
+            match old {
+                Some((_, old)) => format!("{key} was changed from {old} to {value}"),
+                None => format!("{key} was set to {value}"),
+            }
+        })
+        .collect();
+    let is_shorter = before.lines().any(|old| !now.lines().any(|line| key_of(line) == key_of(old)));
+    match (changed.is_empty(), is_shorter) {
+        (false, _) => Some(changed.join(" and ")),
+        (true, true) => Some("keys that decide what goes were removed".to_owned()),
+        (true, false) => None,
+    }
+}
+
 /// The times that were given to files below a root, by path below it.
 fn ttls_below(state: &mut State, root: &Path) -> Vec<(Vec<u8>, Registration)> {
     let Ok(promises) = state.promises() else { return Vec::new() };
@@ -546,4 +561,27 @@ pub(crate) struct Busy;
 /// FNV-1a: stable over versions, which the standard library's hashes are not.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_came_later_is_no_change_until_it_is_changed() {
+        let changes = |before: &str, now: &str| changes_between(before.to_owned(), now);
+        let old = "root = \"out\"\ninclude = [\"*\"]\nmax_age = \"1h\"";
+        let with =
+            |dotfiles: &str| format!("root = \"out\"\ninclude = [\"*\"]\ndotfiles = {dotfiles}\nmax_age = \"1h\"");
+        assert_eq!(changes(old, &with("false")), None, "an upgrade alone holds nothing back");
+        assert_eq!(changes(old, &with("true")), None, "what was done before goes on");
+        assert_eq!(changes(&with("false"), &with("false")), None);
+        let switched = changes(&with("false"), &with("true"));
+        assert_eq!(switched.as_deref(), Some("dotfiles was changed from false to true"));
+        let both = changes(old, &with("true").replace("1h", "1m"));
+        assert_eq!(both.as_deref(), Some("max_age was changed from \"1h\" to \"1m\""));
+        assert_eq!(changes(old, "root = \"out\"").as_deref(), Some("keys that decide what goes were removed"));
+        let added = changes(old, &format!("{old}\nkeep_newest = 3"));
+        assert_eq!(added.as_deref(), Some("keep_newest was set to 3"));
+    }
 }

@@ -18,11 +18,13 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use cleanup_core::config::Config;
+use cleanup_core::config::{Config, Origin as SettingOrigin, Setting};
 use cleanup_core::moment::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+
+use crate::memory::LATER;
 
 pub use read::Plan;
 
@@ -114,7 +116,13 @@ fn fingerprint(config: &Config, policies: &[String]) -> String {
     let mut digest = Sha256::new();
     for policy in policies {
         let prefix = format!("files.{policy}.");
-        for setting in config.settings.iter().filter(|setting| setting.key.starts_with(&prefix)) {
+        let is_newer = |setting: &&Setting| {
+            // At its default, a key that came later does not make an older plan another one.
+            let key = setting.key.strip_prefix(&prefix).unwrap_or_default();
+            setting.origin == SettingOrigin::Default && LATER.contains(&key)
+        };
+        let own = config.settings.iter().filter(|setting| setting.key.starts_with(&prefix));
+        for setting in own.filter(|setting| !is_newer(setting)) {
             digest.update(format!("{} = {}\n", setting.key, setting.value));
         }
     }

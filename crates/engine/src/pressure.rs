@@ -171,6 +171,9 @@ impl Engine {
     ) -> Result<Option<Member<'a>>, Stopped> {
         let Some(MinFree { weight, .. }) = policy.limits.min_free else { return Ok(None) };
         let Ok(store) = self.store(policy, memory) else { return Ok(None) };
+        if store.records_stamp().is_err() {
+            return Ok(None);
+        }
         let Some(shortage) = shortage(&store, policy) else { return Ok(None) };
         let Ok(run) = self.before_ranking(policy, memory, now) else { return Ok(None) };
         let run = ranked(&store, policy, run, observer)?;

@@ -56,6 +56,7 @@ impl FileStatsWatcher {
 
     pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
         let mut sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sum.dotfiles = report.counts.dotfiles;
         sum.errors_total = report.errors_total;
         sum.owned_by_others = report.counts.owned_by_others;
         sum.disputed_files = report.counts.kept.disputed;

@@ -29,7 +29,9 @@ fn thing() -> impl Strategy<Value = Thing> {
 
 fn rule() -> impl Strategy<Value = String> {
     let switch = prop::bool::ANY;
-    (10_u64..200, switch, switch, prop::option::of(1_u32..4), switch, 0_u64..60).prop_map(
+    // All files have just arrived, so that few would go with a `min_age`.
+    let min_age = prop_oneof![4 => Just(0_u64), 1 => 1_u64..60];
+    (10_u64..200, switch, switch, prop::option::of(1_u32..4), switch, min_age).prop_map(
         |(max_age, recursive, empty, depth, archives, min_age)| {
             let mut rule = format!("max_age = '{max_age}m'\nmin_age = '{}m'\n", min_age.min(max_age));
             if recursive {

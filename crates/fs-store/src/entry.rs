@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use cleanup_core::candidate::{Basis, Identity, Stamp};
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::StampKind;
+use cleanup_core::policy::{FilePolicy, StampKind};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp, Timespec, Timestamps,
     UTIME_NOW, UTIME_OMIT,
@@ -88,8 +88,14 @@ pub(crate) const ALWAYS: StatxFlags = StatxFlags::TYPE
     .union(StatxFlags::CTIME)
     .union(StatxFlags::MNT_ID);
 
-/// What [`Meta::of_entry`] has to ask for, so that the policy's stamp is among it.
-pub(crate) fn needs(stamp: StampKind) -> StatxFlags {
+/// What [`Meta::of_entry`] has to ask for, so that the policy's stamp is among it, and the arrival where it counts.
+pub(crate) fn needs(policy: &FilePolicy) -> StatxFlags {
+    let arrival = if policy.rule.min_age.is_zero() { StatxFlags::empty() } else { StatxFlags::BTIME };
+    arrival | needs_stamp(policy.stamp)
+}
+
+/// The same, without the arrival.
+pub(crate) fn needs_stamp(stamp: StampKind) -> StatxFlags {
     match stamp {
         StampKind::Modified | StampKind::Changed => ALWAYS,
         StampKind::Accessed => ALWAYS.union(StatxFlags::ATIME),
@@ -108,7 +114,7 @@ impl Meta {
     /// Of whatever the descriptor refers to, a link opened with `O_PATH` included.
     pub(crate) fn of(fd: impl AsFd) -> Result<Self, Errno> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-        rustix::fs::statx(fd, c"", flags, needs(StampKind::Newest)).map(|statx| Self::from(&statx))
+        rustix::fs::statx(fd, c"", flags, needs_stamp(StampKind::Newest)).map(|statx| Self::from(&statx))
     }
 
     pub(crate) fn is_dir(&self) -> bool {
@@ -138,6 +144,15 @@ impl Meta {
             changed: self.times.changed,
             links: self.links,
         }
+    }
+
+    /// When it came to be here as it is: the newest of what no copy takes along.
+    pub(crate) fn arrival(&self) -> Stamp {
+        let Times { modified, changed, born, .. } = &self.times;
+        let modified = Stamp { at: *modified, basis: Basis::Modified };
+        let others =
+            [Some(Stamp { at: *changed, basis: Basis::Changed }), born.map(|at| Stamp { at, basis: Basis::Born })];
+        others.into_iter().flatten().fold(modified, |newest, other| if other.at > newest.at { other } else { newest })
     }
 
     /// The moment that its age counts from; `None` where the file system does not record it.

@@ -42,7 +42,7 @@ pub use look::{Found, Look};
 pub use pick::{Picked, Same, Wanted};
 pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
 pub use rivals::{Met, Roots};
-pub use root::{LockedRoot, RootError, RootLocked};
+pub use root::{LockedRoot, RootError, RootLocked, check_access_times_of};
 pub use watch::{Hint, Watch, WatchError};
 
 use in_use::Users;
@@ -72,6 +72,8 @@ pub struct Store<'a> {
     index: Option<Arc<Index>>,
     /// Where files go instead of being deleted.
     aside: Option<Aside>,
+    /// Files of which names are gone by our hand.
+    unnamed: remove::Unnamed,
 }
 
 impl<'a> Store<'a> {
@@ -88,7 +90,17 @@ impl<'a> Store<'a> {
             None => Arc::new(Root::open(&policy.root)?),
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
-        Ok(Self { policy, root, spared, users, jobs: Jobs::default(), rivals: None, index: None, aside: None })
+        Ok(Self {
+            policy,
+            root,
+            spared,
+            users,
+            jobs: Jobs::default(),
+            rivals: None,
+            index: None,
+            aside: None,
+            unnamed: remove::Unnamed::default(),
+        })
     }
 
     /// Has its files offered by so many workers.
@@ -140,6 +152,11 @@ impl<'a> Store<'a> {
     /// Whether this user may remove entries of the root; if not, why.
     pub fn may_remove(&self) -> Result<(), String> {
         self.root.may_remove().map_err(entry::in_words)
+    }
+
+    /// Whether the mount records the moments that the policy's age counts from; if not, nothing may be removed.
+    pub fn records_stamp(&self) -> Result<(), RootError> {
+        self.root.records(self.policy)
     }
 
     /// Locks the root for as long as the answer lives, if nobody else has locked it (`honour_flock`).

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::entry::{self, FileId, Meta, in_words, needs};
 use crate::read::NO_STAMP;
 use crate::units::{self, Looked};
+use crate::whole;
 use crate::{OWN_FOLDER, Store};
 
 /// What a path below the root is to a policy. `Display` says it in words.
@@ -24,6 +25,8 @@ pub enum Look {
     NotNamed,
     /// `exclude` names it, or a folder on the way to it.
     Excluded,
+    /// A dot begins its name or that of a folder on the way to it, and only a wildcard would stand for it.
+    Dotfile,
     /// It is a folder.
     Folder,
     /// It lies in a directory that goes whole.
@@ -74,6 +77,8 @@ pub struct Found {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Stamp,
+    /// When it arrived.
+    pub arrival: Stamp,
     /// Which file it is.
     pub identity: Identity,
 }
@@ -81,7 +86,8 @@ pub struct Found {
 impl Found {
     /// The candidate that the walk would offer.
     pub fn candidate<'a>(&self, name: Name<'a>) -> Candidate<'a> {
-        Candidate { name, class: self.class, bytes: self.bytes, stamp: self.stamp, identity: Some(self.identity) }
+        let Self { class, bytes, stamp, arrival, identity } = *self;
+        Candidate { name, class, bytes, stamp, arrival, identity: Some(identity) }
     }
 }
 
@@ -91,6 +97,10 @@ impl fmt::Display for Look {
             Self::Candidate(_) => f.write_str("a candidate"),
             Self::NotNamed => f.write_str("no pattern of this policy names it"),
             Self::Excluded => f.write_str("`exclude` names it or a folder on the way to it"),
+            Self::Dotfile => f.write_str(
+                "a dot begins its name or that of a folder on the way to it, and wildcards do not match such a dot; \
+                 name it in `include` (`.*`, `.cache/**`), or set `dotfiles = true`",
+            ),
             Self::Folder => f.write_str("a folder; only what is in it is judged"),
             Self::InUnit => f.write_str("it goes or stays with the whole directory below the root that it lies in"),
             Self::NoDirectory => f.write_str("a single file; this policy is for whole directories"),
@@ -136,7 +146,7 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     let folder = folders.join(&b'/');
     let (dir, ground) = open_folder(store, &folder)?;
     let name = Name { folder: &folder, last };
-    let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy.stamp)).map_err(refused)?;
+    let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy)).map_err(refused)?;
     if meta.is_dir() {
         let is_lost_and_found = folders.is_empty() && store.root.is_lost_and_found(last, &meta);
         return Ok(match *last {
@@ -147,6 +157,9 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     }
     if patterns.excludes(name) {
         return Ok(Look::Excluded);
+    }
+    if patterns.leaves_dotfile(name) {
+        return Ok(Look::Dotfile);
     }
     let Some(class) = patterns.class(name) else { return Ok(Look::NotNamed) };
     if u32::try_from(folders.len()).is_ok_and(|depth| depth >= store.policy.depth.0) {
@@ -162,7 +175,10 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
         return Ok(Look::Own);
     }
     match meta.stamp(store.policy.stamp) {
-        Some(stamp) => Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp, identity: meta.identity() })),
+        Some(stamp) => {
+            let (arrival, identity) = (meta.arrival(), meta.identity());
+            Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp, arrival, identity }))
+        }
         None => Ok(Look::Unreadable(NO_STAMP.to_owned())),
     }
 }
@@ -186,6 +202,9 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
     if store.policy.patterns.excludes(name) {
         return Ok(Look::Excluded);
     }
+    if store.policy.patterns.leaves_dotfile(name) {
+        return Ok(Look::Dotfile);
+    }
     if store.policy.patterns.class(name).is_none() {
         return Ok(Look::NotNamed);
     }
@@ -200,7 +219,8 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
     let name = c_name(last)?;
     Ok(match units::look(store, root.as_fd(), &name) {
         Looked::Candidate(units::Unit { class, sum, .. }) => {
-            Look::Candidate(Found { class, bytes: sum.bytes, stamp: sum.stamp, identity: sum.identity })
+            let whole::Sum { bytes, stamp, arrival, identity, .. } = sum;
+            Look::Candidate(Found { class, bytes, stamp, arrival, identity })
         }
         Looked::NotNamed => Look::NoDirectory,
         Looked::LeftAlone => Look::NotRegular("no directory of this root"),
@@ -220,7 +240,7 @@ pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<(OwnedFd, Gr
         if name == OWN_FOLDER {
             return Err(Look::Own);
         }
-        if store.policy.patterns.excludes(Name { folder: &folder, last: name }) {
+        if store.policy.patterns.excludes_folder(Name { folder: &folder, last: name }) {
             return Err(Look::Excluded);
         }
         if folder.is_empty() && store.root.has_lost_and_found(&c_name(name)?) {

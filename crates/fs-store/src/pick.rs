@@ -147,11 +147,11 @@ impl<'a> Picked<'a> {
             }
         };
 
-        let asked = needs(policy.stamp);
+        let asked = needs(policy);
         let classed = |wanted: &Wanted<'_>| -> Option<(CString, Class, Option<Same>)> {
             let last = folder_and_name(wanted.path).1;
             let name = Name { folder, last };
-            let class = policy.patterns.class(name).filter(|_| !policy.patterns.excludes(name))?;
+            let class = policy.patterns.class(name)?;
             Some((c_name(last).ok()?, class, wanted.same))
         };
         let mut counted = Seen { scanned: wanted.len() as u64, ..Seen::default() };
@@ -197,6 +197,10 @@ impl<'a> Picked<'a> {
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {
         let (folder, last) = folder_and_name(path);
+        let policy = self.store.policy;
+        if policy.patterns.keeps_folder(Name { folder, last }, policy.rule.archives) {
+            return ControlFlow::Continue(());
+        }
         let Ok((parent, ground)) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
         let Ok(name) = c_name(last) else { return ControlFlow::Continue(()) };
         if folder.is_empty() && self.store.root.has_lost_and_found(&name) {
@@ -221,7 +225,10 @@ impl<'a> Picked<'a> {
                 return ControlFlow::Continue(());
             }
         }
-        visitor.batch(&mut EmptyDirectory { parent: parent.as_fd(), folder, name: &name, identity, stamp, gone: false })
+        // Like the stamp, the arrival that counted is the one from before: it was judged when the plan was made.
+        let arrival = stamp;
+        let parent = parent.as_fd();
+        visitor.batch(&mut EmptyDirectory { parent, folder, name: &name, identity, stamp, arrival, gone: false })
     }
 
     /// Opens a folder. Where it cannot be read, that is said of each of the names in it.

@@ -310,11 +310,13 @@ impl Reading<'_, '_, '_> {
         if !self.is_looking() {
             return;
         }
+        let is_file = kind == FileType::RegularFile;
         let Some(class) = self.class(name) else {
+            let is_left = is_file && self.hand.store.policy.patterns.leaves_dotfile(self.named(name));
+            self.seen.dotfiles += u64::from(is_left);
             self.contents.survivors = true;
             return;
         };
-        let is_file = kind == FileType::RegularFile;
         if !self.ground.is_empty() && self.is_claimed(name, is_file || kind == FileType::Unknown) {
             self.contents.survivors = true;
             return;
@@ -353,7 +355,7 @@ impl Reading<'_, '_, '_> {
         }
         if name.to_bytes() == OWN_FOLDER {
             self.leave_alone();
-        } else if self.descend && !self.hand.store.policy.patterns.excludes(self.named(name)) {
+        } else if self.descend && !self.hand.store.policy.patterns.excludes_folder(self.named(name)) {
             if self.folder.is_empty() && self.hand.store.root.has_lost_and_found(name) {
                 return self.leave_alone();
             }
@@ -443,7 +445,7 @@ fn visit(
         crew.begin();
         return Visited { survivors: false, broken_at: None };
     }
-    let needs = needs(store.policy.stamp);
+    let needs = needs(store.policy);
     let visited = hand.timed(|| {
         let mut visited = Visited { survivors: false, broken_at: None };
         let mut files = Vec::with_capacity(classes.len());
@@ -512,7 +514,10 @@ pub(crate) fn look_at<'n>(
         return Looked::LeftAlone;
     }
     match meta.stamp(store.policy.stamp) {
-        Some(stamp) => Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, identity: meta.identity() }),
+        Some(stamp) => {
+            let (arrival, identity) = (store.unnamed.arrival(&meta), meta.identity());
+            Looked::Candidate(File { name, class, bytes: meta.allocated, stamp, arrival, identity })
+        }
         None => Looked::Unknown(NO_STAMP.to_owned()),
     }
 }

@@ -6,8 +6,11 @@
 //! time. What is left in between is the time of one system call; what goes into quarantine is looked at there as well.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
 use cleanup_core::policy::Dispose;
@@ -81,6 +84,7 @@ pub(crate) struct File<'a> {
     pub(crate) class: Class,
     pub(crate) bytes: u64,
     pub(crate) stamp: Stamp,
+    pub(crate) arrival: Stamp,
     pub(crate) identity: Identity,
 }
 
@@ -90,15 +94,18 @@ impl Batch for Files<'_> {
     }
 
     fn candidate(&self, index: usize) -> Candidate<'_> {
-        let File { name, class, bytes, stamp, identity } = self.entries[index];
+        let File { name, class, bytes, stamp, arrival, identity } = self.entries[index];
         self.asked.set(self.asked.get().max(index + 1));
         let name = Name { folder: self.folder, last: name.to_bytes() };
-        Candidate { name, class, bytes, stamp, identity: Some(identity) }
+        Candidate { name, class, bytes, stamp, arrival, identity: Some(identity) }
     }
 
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let file = &self.entries[index];
         let outcome = self.dispose(file, why).unwrap_or_else(|stays| stays);
+        if outcome.is_gone() {
+            self.store.unnamed.note(file);
+        }
         self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
         outcome
     }
@@ -118,6 +125,8 @@ pub(crate) struct EmptyDirectory<'a> {
     pub(crate) identity: Identity,
     /// Its stamp from before anything below it was removed: removals would make it young.
     pub(crate) stamp: Stamp,
+    /// Likewise.
+    pub(crate) arrival: Stamp,
     pub(crate) gone: bool,
 }
 
@@ -128,7 +137,14 @@ impl Batch for EmptyDirectory<'_> {
 
     fn candidate(&self, _: usize) -> Candidate<'_> {
         let name = Name { folder: self.folder, last: self.name.to_bytes() };
-        Candidate { name, class: Class::EmptyDirectory, bytes: 0, stamp: self.stamp, identity: Some(self.identity) }
+        Candidate {
+            name,
+            class: Class::EmptyDirectory,
+            bytes: 0,
+            stamp: self.stamp,
+            arrival: self.arrival,
+            identity: Some(self.identity),
+        }
     }
 
     fn remove(&mut self, _: usize, _: &Remove) -> Outcome {
@@ -146,6 +162,43 @@ impl Batch for EmptyDirectory<'_> {
 
     fn pretend(&mut self, _: usize) {
         self.gone = true;
+    }
+}
+
+/// Files with several names of which this sweep has taken some. That changes the `ctime` of the others, which would
+/// then seem to have just arrived.
+#[derive(Debug, Default)]
+pub(crate) struct Unnamed {
+    has_any: AtomicBool,
+    files: Mutex<HashMap<FileId, (Identity, Stamp)>>,
+}
+
+impl Unnamed {
+    /// Beyond so many, names that are left stay for `min_age`.
+    const MOST: usize = 100_000;
+
+    fn note(&self, file: &File<'_>) {
+        if file.identity.links < 2 {
+            return;
+        }
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.len() < Self::MOST {
+            files.insert(FileId::from(&file.identity), (file.identity, file.arrival));
+            self.has_any.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// When a file arrived, names that this sweep has taken left out.
+    pub(crate) fn arrival(&self, meta: &Meta) -> Stamp {
+        if !self.has_any.load(Ordering::Relaxed) {
+            return meta.arrival();
+        }
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((before, arrival)) = files.get(&meta.id) else { return meta.arrival() };
+        let now = meta.identity();
+        let is_untouched =
+            now.links <= before.links && *before == Identity { changed: before.changed, links: before.links, ..now };
+        if is_untouched { *arrival } else { meta.arrival() }
     }
 }
 

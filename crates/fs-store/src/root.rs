@@ -12,12 +12,14 @@ use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use cleanup_core::candidate::Escaped;
-use cleanup_core::policy::StampKind;
+use cleanup_core::duration::Human;
+use cleanup_core::policy::{EmptyDirs, FilePolicy, MaxAge, StampKind};
 use cleanup_core::rank::FileSystem;
 use cleanup_core::report::Space;
-use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use crate::entry::{self, FileId, Meta, Mount};
@@ -28,7 +30,10 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 /// How many links a path may lead through, as in the kernel.
 const MAX_LINKS: u32 = 40;
 
-/// Why a root cannot be opened. Each names the root.
+/// With `relatime` a read may be recorded a day late; below twice that, `atime` tells too little.
+const RELATIME: Duration = Duration::from_hours(48);
+
+/// Why a root cannot be opened, or not be used. Each names the root.
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
     /// It does not exist: nothing to do rather than a failure.
@@ -79,6 +84,34 @@ pub enum RootError {
     Relative {
         /// The root as configured.
         root: PathBuf,
+    },
+    /// Its mount does not record when files are read, and that is what the policy goes by.
+    #[error(
+        "`stamp = \"atime\"` cannot be used in {}: its mount has `{option}`, so the kernel does not record when {what}; \
+         set `stamp = \"newest\"` or `\"mtime\"`, or mount it with `strictatime`",
+        shown(.root)
+    )]
+    NoAccessTimes {
+        /// The root as configured.
+        root: PathBuf,
+        /// The mount option.
+        option: &'static str,
+        /// What is read without a trace, in words.
+        what: &'static str,
+    },
+    /// Its mount records reads once in 24 hours, and the policy's age is too short for that.
+    #[error(
+        "`stamp = \"atime\"` with `max_age = \"{}\"` cannot be used in {}: its mount has `relatime`, so the kernel \
+         records a read only once in 24 hours; set `max_age` to at least 48h, or `stamp = \"newest\"` or `\"mtime\"`, \
+         or mount it with `strictatime`",
+        Human(*.max_age),
+        shown(.root)
+    )]
+    CoarseAccessTimes {
+        /// The root as configured.
+        root: PathBuf,
+        /// The policy's age.
+        max_age: Duration,
     },
     /// The system refuses.
     #[error("cannot open the root {}: {}: {error}", shown(.root), shown(.at))]
@@ -175,7 +208,7 @@ impl Root {
     /// account: the folder is the one that was reached by a way that could be trusted.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::statx(rustix::fs::CWD, path, flags, entry::needs(StampKind::Modified))
+        rustix::fs::statx(rustix::fs::CWD, path, flags, entry::needs_stamp(StampKind::Modified))
             .map(|statx| Meta::from(&statx))
             .is_ok_and(|meta| meta.id == self.id && meta.mount == self.mount && meta.is_dir())
     }
@@ -205,6 +238,19 @@ impl Root {
         (id != 0).then(|| format!("{id:x}"))
     }
 
+    /// Whether its mount records the moments that a policy goes by: `atime` is written only where the mount says so.
+    /// The flags are those of the mount, which may differ between two mounts of one file system.
+    pub(crate) fn records(&self, policy: &FilePolicy) -> Result<(), RootError> {
+        // `newest` takes what `atime` says only in addition.
+        if policy.stamp != StampKind::Accessed {
+            return Ok(());
+        }
+        let root = &policy.root;
+        let unreadable = |error| RootError::Unreadable { root: root.clone(), at: root.clone(), error };
+        let flags = rustix::fs::fstatvfs(&self.fd).map_err(unreadable)?.f_flag;
+        check_access_times(root, flags, policy.rule.max_age.map(MaxAge::get), policy.empty_dirs)
+    }
+
     /// How full its file system is, for unprivileged users.
     pub(crate) fn space(&self) -> Result<FileSystem, Errno> {
         let found = rustix::fs::fstatvfs(&self.fd)?;
@@ -226,6 +272,34 @@ impl Root {
     /// The mount that the root lies on; the walk never leaves it.
     pub(crate) fn mount(&self) -> Mount {
         self.mount
+    }
+}
+
+/// Whether reads of files below a folder are recorded finely enough for an age. Of a folder that does not exist, the
+/// mount counts that it would be made on; where nothing can be found out, nothing is said.
+pub fn check_access_times_of(folder: &Path, max_age: Duration) -> Result<(), RootError> {
+    let found = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
+    found.map_or(Ok(()), |found| check_access_times(folder, found.f_flag, Some(max_age), EmptyDirs::Keep))
+}
+
+fn check_access_times(
+    root: &Path,
+    flags: StatVfsMountFlags,
+    max_age: Option<Duration>,
+    empty_dirs: EmptyDirs,
+) -> Result<(), RootError> {
+    let root = root.to_owned();
+    if flags.contains(StatVfsMountFlags::NOATIME) {
+        return Err(RootError::NoAccessTimes { root, option: "noatime", what: "a file is read" });
+    }
+    if flags.contains(StatVfsMountFlags::NODIRATIME) && empty_dirs == EmptyDirs::Judge {
+        return Err(RootError::NoAccessTimes { root, option: "nodiratime", what: "a folder is read" });
+    }
+    match max_age.filter(|age| *age < RELATIME) {
+        Some(max_age) if flags.contains(StatVfsMountFlags::RELATIME) => {
+            Err(RootError::CoarseAccessTimes { root, max_age })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -321,7 +395,7 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> {
 impl FileId {
     /// The identity of an existing file by its path, for [`crate::Store::open`]; `None` when there is none.
     pub fn of(path: &Path) -> Option<Self> {
-        let statx = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), entry::needs(StampKind::Modified));
+        let statx = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), entry::needs_stamp(StampKind::Modified));
         statx.ok().map(|statx| Meta::from(&statx).id)
     }
 }

@@ -49,8 +49,11 @@ pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor, begin: &[Position]
             Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
             Ok(entry) => {
                 seen.scanned += 1;
+                let name = Name { folder: b"", last: entry.file_name().to_bytes() };
                 if is_named(store, entry.file_name()).is_some() {
                     names.push(entry.file_name());
+                } else if entry.file_type() == FileType::Directory && name.last != OWN_FOLDER {
+                    seen.dotfiles += u64::from(store.policy.patterns.leaves_dotfile(name));
                 }
             }
             Err(Errno::NOENT) => break,
@@ -161,7 +164,7 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
 fn is_named(store: &Store<'_>, name: &CStr) -> Option<Class> {
     let patterns = &store.policy.patterns;
     let name = Name { folder: b"", last: name.to_bytes() };
-    if name.last == OWN_FOLDER || patterns.excludes(name) { None } else { patterns.class(name) }
+    if name.last == OWN_FOLDER { None } else { patterns.class(name) }
 }
 
 /// One directory that was looked at.
@@ -183,6 +186,7 @@ impl Batch for Whole<'_> {
             class: *class,
             bytes: sum.bytes,
             stamp: sum.stamp,
+            arrival: sum.arrival,
             identity: Some(sum.identity),
         }
     }

@@ -72,6 +72,8 @@ pub(crate) struct Frame {
     identity: Identity,
     /// Likewise.
     stamp: Option<Stamp>,
+    /// Likewise; `None` in a way that was taken off another one, where no directory is offered.
+    arrival: Option<Stamp>,
     /// The length of its path in [`Way::path`].
     path_len: usize,
     /// How deep its entries lie: 1 for those of the root.
@@ -148,6 +150,7 @@ impl Way {
                 dir: Some(Arc::clone(dir)),
                 identity: frame.identity,
                 stamp: None,
+                arrival: None,
                 path_len: frame.path_len,
                 below: frame.below,
                 ground: frame.ground.clone(),
@@ -292,6 +295,7 @@ impl<'scope, 'env> Walk<'scope, 'env> {
             dir: Some(dir),
             identity: meta.identity(),
             stamp: meta.stamp(self.hand.store.policy.stamp),
+            arrival: Some(meta.arrival()),
             path_len: self.way.path.len(),
             below,
             ground,
@@ -357,13 +361,13 @@ impl<'scope, 'env> Walk<'scope, 'env> {
     }
 
     fn offer_empty(&mut self, done: &Frame) {
-        let stamp = match done.stamp {
-            Some(stamp)
+        let (stamp, arrival) = match done.stamp.zip(done.arrival) {
+            Some(both)
                 if self.hand.store.policy.empty_dirs == EmptyDirs::Judge
                     && !done.survivors
                     && !self.hand.store.is_kept_for_another(&done.ground) =>
             {
-                stamp
+                both
             }
             _ => {
                 self.last().survivors = true;
@@ -373,8 +377,20 @@ impl<'scope, 'env> Walk<'scope, 'env> {
         let parent_len = self.last().path_len;
         let (folder, name) = self.way.path.split_at(parent_len);
         let name = CString::new(name.strip_prefix(b"/").unwrap_or(name)).expect("names hold no NUL");
-        let mut batch =
-            EmptyDirectory { parent: self.here(), folder, name: &name, identity: done.identity, stamp, gone: false };
+        let policy = self.hand.store.policy;
+        if policy.patterns.keeps_folder(Name { folder, last: name.as_bytes() }, policy.rule.archives) {
+            self.last().survivors = true;
+            return;
+        }
+        let mut batch = EmptyDirectory {
+            parent: self.here(),
+            folder,
+            name: &name,
+            identity: done.identity,
+            stamp,
+            arrival,
+            gone: false,
+        };
         let flow = self.hand.visitor.batch(&mut batch);
         let kept = !batch.gone;
         self.last().survivors |= kept;

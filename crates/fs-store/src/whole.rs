@@ -36,6 +36,8 @@ pub(crate) struct Sum {
     pub(crate) bytes: u64,
     /// The newest stamp of what is in it and is no directory; where there is nothing else, of the directories.
     pub(crate) stamp: Stamp,
+    /// The newest arrival of anything in it, and its own.
+    pub(crate) arrival: Stamp,
     /// Which directory it is, and what all in it comes to.
     pub(crate) identity: Identity,
     /// Changes when anything in it does, whatever the order of reading.
@@ -95,6 +97,7 @@ pub(crate) fn look(store: &Store<'_>, dir: OwnedFd) -> Result<Sum, String> {
         count: 0,
         modified: top.identity().modified,
         changed: Moment::EPOCH,
+        arrival: top.arrival(),
         fingerprint: 0,
     };
     Descent::new(store).run(dir, &mut adding)?;
@@ -106,7 +109,7 @@ pub(crate) fn look(store: &Store<'_>, dir: OwnedFd) -> Result<Sum, String> {
         links: u32::try_from(adding.count).unwrap_or(u32::MAX),
         ..top.identity()
     };
-    Ok(Sum { bytes: adding.bytes, stamp, identity, fingerprint: adding.fingerprint })
+    Ok(Sum { bytes: adding.bytes, stamp, arrival: adding.arrival, identity, fingerprint: adding.fingerprint })
 }
 
 /// What came of emptying a directory.
@@ -164,6 +167,7 @@ struct Adding<'a> {
     count: u64,
     modified: Moment,
     changed: Moment,
+    arrival: Stamp,
     fingerprint: u64,
 }
 
@@ -174,6 +178,10 @@ impl Adding<'_> {
         self.count += 1;
         self.modified = self.modified.max(identity.modified);
         self.changed = self.changed.max(identity.changed);
+        let arrival = meta.arrival();
+        if arrival.at > self.arrival.at {
+            self.arrival = arrival;
+        }
         let mut print = Print::default();
         print.bytes(name.to_bytes());
         print.number(self.inode(folder));
@@ -200,7 +208,7 @@ const OURS: &str = "there are files of cleanup itself in it";
 
 impl Step for Adding<'_> {
     fn entry(&mut self, dir: BorrowedFd<'_>, folder: FileId, name: &CStr) -> Result<(), String> {
-        let meta = match Meta::of_entry(dir, name, needs(self.store.policy.stamp)) {
+        let meta = match Meta::of_entry(dir, name, needs(self.store.policy)) {
             Ok(meta) => meta,
             // Gone since its name was read: the second look, or the next run, finds what is left.
             Err(Errno::NOENT) => return Ok(()),

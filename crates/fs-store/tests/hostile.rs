@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use cleanup_core::policy::{EmptyDirs, FilePolicy, StampKind};
+use cleanup_core::pattern::Dotfiles;
+use cleanup_core::policy::{EmptyDirs, FilePolicy, MaxAge, StampKind};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_fs_store::{FileId, Look, RootError, Store};
+use cleanup_fs_store::{FileId, Look, RootError, Store, check_access_times_of};
 use common::{HOUR, Once, apply, apply_watched, file, now, plan, policy, run, set_modified, tree};
 
 /// A folder outside the root whose files are as old as everything else.
@@ -155,7 +156,9 @@ fn hostile_names_are_names() {
     for name in names {
         file(&root.path().join(std::ffi::OsStr::from_bytes(name)), 2 * HOUR);
     }
-    let tally = apply(&policy(root.path()));
+    let mut policy = policy(root.path());
+    policy.patterns = policy.patterns.with_dotfiles(Dotfiles::Match);
+    let tally = apply(&policy);
     assert_eq!((tally.counts.removed, tally.errors_total), (names.len() as u64, 0));
 }
 
@@ -300,4 +303,54 @@ fn a_look_agrees_with_the_walk() {
     assert_eq!(store.look(b"link"), Look::NotNamed);
     assert_eq!(store.look(b"sub/none"), Look::Missing);
     assert_eq!(store.look(b"../due"), Look::Missing);
+}
+
+#[test]
+fn access_times_count_only_where_the_mount_records_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let by_access = |root: &Path, hours: u64| {
+        let mut policy = FilePolicy { stamp: StampKind::Accessed, ..policy(root) };
+        policy.rule.max_age = MaxAge::new(Duration::from_hours(hours));
+        policy
+    };
+    let records = |policy: &FilePolicy| Store::open(policy, Vec::new()).unwrap().records_stamp();
+    let mounted = |name: &str, options: &str| {
+        let at = dir.path().join(name);
+        fs::create_dir(&at).unwrap();
+        Mounted::new(&["-t", "tmpfs", "-o", options, "tmpfs"], &at)
+    };
+    let (Some(none), Some(daily)) = (mounted("none", "noatime"), mounted("daily", "relatime")) else { return };
+    let (Some(all), Some(files)) = (mounted("all", "strictatime"), mounted("files", "nodiratime,strictatime")) else {
+        return;
+    };
+
+    let error = records(&by_access(&none.0, 1000)).unwrap_err();
+    assert!(matches!(error, RootError::NoAccessTimes { option: "noatime", .. }), "{error}");
+    assert!(error.to_string().contains("set `stamp = \"newest\"`"), "{error}");
+    for stamp in [StampKind::Newest, StampKind::Modified, StampKind::Changed, StampKind::Born] {
+        assert!(records(&FilePolicy { stamp, ..by_access(&none.0, 1) }).is_ok(), "{stamp:?} does not rest on it");
+    }
+    let error = records(&by_access(&daily.0, 47)).unwrap_err();
+    assert!(matches!(error, RootError::CoarseAccessTimes { .. }), "{error}");
+    assert!(error.to_string().contains("`max_age = \"1d 23h\"`") || error.to_string().contains("47h"), "{error}");
+    assert!(records(&by_access(&daily.0, 48)).is_ok());
+    assert!(records(&by_access(&all.0, 1)).is_ok());
+    assert!(records(&by_access(&files.0, 1)).is_ok());
+    let error = records(&FilePolicy { empty_dirs: EmptyDirs::Judge, ..by_access(&files.0, 1) }).unwrap_err();
+    assert!(matches!(error, RootError::NoAccessTimes { option: "nodiratime", .. }), "{error}");
+
+    // Two mounts of one file system, each with flags of its own.
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let Some(other) = Mounted::new(&["--bind", all.0.to_str().unwrap()], &other) else { return };
+    assert!(records(&by_access(&other.0, 1)).is_ok());
+    let remounted = Command::new("mount").args(["-o", "remount,bind,noatime"]).arg(&other.0).status().unwrap();
+    assert!(remounted.success());
+    assert!(records(&by_access(&other.0, 1)).is_err());
+    assert!(records(&by_access(&all.0, 1)).is_ok());
+
+    let week = Duration::from_hours(168);
+    assert!(check_access_times_of(&none.0.join("not/yet/there"), week).is_err(), "the mount that it would lie on");
+    assert!(check_access_times_of(&daily.0, week).is_ok());
+    assert!(check_access_times_of(&daily.0, HOUR).is_err());
 }

@@ -7,15 +7,20 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use cleanup_core::candidate::Name;
 use cleanup_core::conformance::{self, Age, Fixture, Item};
+use cleanup_core::judge::{Run, judge};
+use cleanup_core::moment::Moment;
+use cleanup_core::pattern::{Dotfiles, Patterns};
 use cleanup_core::policy::{Archives, Depth, EmptyDirs, FilePolicy, Policy, StampKind};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_fs_store::Store;
+use cleanup_core::verdict::{Keep, Verdict};
+use cleanup_fs_store::{Look, Store};
 use common::{CREWS, HOUR, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
@@ -118,7 +123,9 @@ fn oracle(policy: &FilePolicy) -> BTreeSet<PathBuf> {
         let name = entry.file_name().as_bytes();
         let is_archive = name.starts_with(b"archive-");
         let kept = !name.ends_with(b".svg") || (is_archive && policy.rule.archives == Archives::Keep);
-        if !entry.file_type().is_file() || kept {
+        let below = entry.path().strip_prefix(&policy.root).unwrap();
+        let is_hidden = below.components().any(|component| component.as_os_str().as_bytes().starts_with(b"."));
+        if !entry.file_type().is_file() || kept || is_hidden {
             continue;
         }
         let age = now().duration_since(entry.metadata().unwrap().modified().unwrap()).unwrap();
@@ -172,7 +179,8 @@ proptest! {
         grow(root.path(), outside.path(), &entries);
         age_folders(root.path());
 
-        let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
+        let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
+        policy.patterns = policy.patterns.with_dotfiles(Dotfiles::Match);
         let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
         let swept = sweep_with(jobs(crew), &policy, Mode::Apply);
         prop_assert_eq!(planned.counts.dirs_due, swept.counts.dirs_removed);
@@ -249,4 +257,143 @@ fn more_names_than_one_batch_holds_are_all_swept() {
         assert_eq!((tally.counts.scanned, tally.counts.removed), (20_000, 10_000), "{crew} workers");
         assert_eq!(tree(root.path()).len(), 10_000, "{crew} workers");
     }
+}
+
+/// What is left of a tree in which a dot begins some names, and how many files were left for that reason.
+fn left_of_dotfiles(include: &[&str], dotfiles: Dotfiles, crew: usize) -> (Vec<String>, u64) {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["a", ".gitkeep", ".git/config", ".cache-1/x", "sub/.env", "sub/b", "other/c", ".x.keep"] {
+        file(&root.path().join(path), 2 * HOUR);
+    }
+    fs::create_dir(root.path().join(".empty")).unwrap();
+    let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
+    policy.patterns = Patterns::new(include, &[], &["*.keep"]).unwrap().with_dotfiles(dotfiles);
+    let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
+    let tally = sweep_with(jobs(crew), &policy, Mode::Apply);
+    assert_eq!(tally.errors_total, 0);
+    assert_eq!((planned.counts.due, planned.counts.dotfiles), (tally.counts.removed, tally.counts.dotfiles));
+    let left = tree(root.path()).into_iter().map(|path| path.to_str().unwrap().to_owned()).collect();
+    (left, tally.counts.dotfiles)
+}
+
+#[test]
+fn wildcards_leave_dotfiles_and_hidden_folders_and_count_them() {
+    for crew in CREWS {
+        let all = [".cache-1", ".cache-1/x", ".empty", ".git", ".git/config", ".gitkeep", ".x.keep", "sub", "sub/.env"];
+        assert_eq!(left_of_dotfiles(&["*"], Dotfiles::Leave, crew), (all.map(str::to_owned).to_vec(), 5));
+        assert_eq!(left_of_dotfiles(&["**"], Dotfiles::Leave, crew), (all.map(str::to_owned).to_vec(), 5));
+        let named = left_of_dotfiles(&["*", ".cache-*/*", ".gitk*"], Dotfiles::Leave, crew);
+        let expected = [".empty", ".git", ".git/config", ".x.keep", "sub", "sub/.env"];
+        assert_eq!(named, (expected.map(str::to_owned).to_vec(), 3), "a pattern that names the dot");
+        assert_eq!(left_of_dotfiles(&["*"], Dotfiles::Match, crew), (vec![".x.keep".to_owned()], 0));
+    }
+}
+
+#[test]
+fn a_look_says_that_a_dot_keeps_a_file() {
+    let root = tempfile::tempdir().unwrap();
+    for path in [".gitkeep", ".git/config", "a", ".x"] {
+        file(&root.path().join(path), 2 * HOUR);
+    }
+    let mut policy = policy(root.path());
+    policy.patterns = Patterns::new(&["*", ".x"], &[], &[]).unwrap();
+    let store = Store::open(&policy, Vec::new()).unwrap();
+    for path in [".gitkeep", ".git/config"] {
+        assert_eq!(store.look(path.as_bytes()), Look::Dotfile, "{path}");
+        assert!(store.look(path.as_bytes()).to_string().contains("`dotfiles = true`"));
+    }
+    for path in ["a", ".x"] {
+        assert!(matches!(store.look(path.as_bytes()), Look::Candidate(_)), "{path}");
+    }
+}
+
+#[test]
+fn a_folder_with_a_slash_is_protected_with_all_that_is_in_it() {
+    let swept = |exclude: &[&str], archives: &[&str], judged| {
+        let root = tempfile::tempdir().unwrap();
+        for path in ["keep/a", "keep/deep/b", "x/keep/c", "x/d", "keeper"] {
+            file(&root.path().join(path), 2 * HOUR);
+        }
+        fs::create_dir(root.path().join("keep/empty")).unwrap();
+        let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
+        policy.rule.archives = judged;
+        policy.patterns = Patterns::new(&["*"], exclude, archives).unwrap();
+        assert_eq!(apply(&policy).errors_total, 0);
+        tree(root.path()).into_iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let kept = ["keep", "keep/a", "keep/deep", "keep/deep/b", "keep/empty", "x", "x/keep", "x/keep/c"];
+    for pattern in ["keep/", "**/keep/"] {
+        assert_eq!(swept(&[pattern], &[], Archives::Keep), kept, "{pattern}");
+        assert_eq!(swept(&[], &[pattern], Archives::Keep), kept, "{pattern}");
+        assert_eq!(swept(&[], &[pattern], Archives::Judge), [""; 0], "{pattern}");
+    }
+}
+
+/// The moment at which a file was last changed in any way.
+fn changed(path: &Path) -> Moment {
+    let meta = fs::symlink_metadata(path).unwrap();
+    Moment::from_unix(meta.ctime(), u32::try_from(meta.ctime_nsec()).unwrap())
+}
+
+fn settling(root: &Path) -> FilePolicy {
+    let mut policy = policy(root);
+    policy.rule.min_age = HOUR;
+    policy
+}
+
+#[test]
+fn what_has_just_arrived_is_left_however_old_its_stamps_are() {
+    let root = tempfile::tempdir().unwrap();
+    let old = file(&root.path().join("copied"), Duration::ZERO);
+    for (name, at) in [("copied", SystemTime::now() - 9600 * HOUR), ("partial", SystemTime::UNIX_EPOCH)] {
+        file(&root.path().join(name), Duration::ZERO);
+        set_modified(&root.path().join(name), at);
+    }
+    let folder = root.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    set_modified(&folder, SystemTime::UNIX_EPOCH);
+    let arrived = changed(&old).max(changed(&folder)).max(changed(&root.path().join("partial")));
+
+    for stamp in [StampKind::Modified, StampKind::Changed, StampKind::Born] {
+        let policy = FilePolicy { stamp, empty_dirs: EmptyDirs::Judge, ..settling(root.path()) };
+        let store = Store::open(&policy, Vec::new()).unwrap();
+        let at = |now| sweep(&store, &policy.rule, &Run::at(now), Mode::Plan, &()).counts;
+        let young = at(arrived);
+        assert_eq!((young.due, young.dirs_due, young.kept.settling), (0, 0, 2), "{stamp:?}");
+        let settled = at(arrived.plus(HOUR + Duration::from_nanos(1)));
+        assert_eq!((settled.due, settled.dirs_due, settled.kept.settling), (2, 1, 0), "{stamp:?}");
+        let Look::Candidate(found) = store.look(b"partial") else { panic!("a candidate") };
+        let verdict = judge(&policy.rule, &Run::at(arrived), &found.candidate(Name { folder: b"", last: b"partial" }));
+        assert!(matches!(verdict, Verdict::Keep(Keep::Settling { .. })), "{verdict}");
+        let picked = store.pick(&[b"copied", b"partial"]);
+        let picked = sweep(&picked, &policy.rule, &Run::at(arrived), Mode::Apply, &()).counts;
+        assert_eq!((picked.removed, picked.kept.settling), (0, 2), "deadlines and plans judge alike");
+    }
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).unwrap();
+    let policy = settling(root.path());
+    let later = Run::at(changed(&old).plus(Duration::from_mins(59)));
+    let swept = sweep(&Store::open(&policy, Vec::new()).unwrap(), &policy.rule, &later, Mode::Plan, &());
+    assert!(swept.counts.kept.settling > 0, "chmod delays it");
+}
+
+#[test]
+fn all_names_of_a_file_go_in_one_sweep_with_min_age_too() {
+    let root = tempfile::tempdir().unwrap();
+    let first = file(&root.path().join("a/x"), Duration::ZERO);
+    set_modified(&first, SystemTime::UNIX_EPOCH);
+    for folder in ["b", "c", "d"] {
+        fs::create_dir(root.path().join(folder)).unwrap();
+        fs::hard_link(&first, root.path().join(folder).join("x")).unwrap();
+    }
+    let arrived = changed(&first);
+    // The kernel's clock has to go on, or the first removal would leave no trace in `ctime`.
+    let ticked = (0..1_000_000).any(|_| changed(&file(&root.path().join("tick"), Duration::ZERO)) > arrived);
+    assert!(ticked);
+    fs::remove_file(root.path().join("tick")).unwrap();
+
+    let policy = settling(root.path());
+    let run = Run::at(arrived.plus(HOUR));
+    let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(1));
+    let counts = sweep(&store, &policy.rule, &run, Mode::Apply, &()).counts;
+    assert_eq!((counts.removed, counts.kept.settling), (4, 0));
 }

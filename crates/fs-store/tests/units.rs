@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::ops::ControlFlow;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use cleanup_core::candidate::{Basis, Stamp};
 use cleanup_core::conformance::{self, Age, Fixture};
+use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::pattern::Patterns;
 use cleanup_core::policy::{Dispose, FilePolicy, Policy, Quarantine, Unit};
@@ -498,4 +499,39 @@ fn a_writer_that_makes_the_directory_again_and_again_loses_nothing() {
     let written = written.into_inner().unwrap();
     assert!(written.len() > 100, "the writer was at it: {}", written.len());
     assert_eq!(written.difference(&found).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn a_whole_directory_settles_from_the_newest_arrival_in_it() {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["model/a", "model/deep/b"] {
+        set_modified(&file(&root.path().join(path), HOUR), std::time::SystemTime::UNIX_EPOCH);
+    }
+    let changed = |path: &str| {
+        let meta = fs::symlink_metadata(root.path().join(path)).unwrap();
+        Moment::from_unix(meta.ctime(), u32::try_from(meta.ctime_nsec()).unwrap())
+    };
+    let arrived = ["model", "model/a", "model/deep", "model/deep/b"].map(changed).into_iter().max().unwrap();
+    let mut policy = directories(root.path());
+    policy.rule.min_age = HOUR;
+    let store = opened(&policy, "R1");
+    let at = |now| sweep(&store, &policy.rule, &Run::at(now), Mode::Plan, &()).counts;
+    assert_eq!((at(arrived).due, at(arrived).kept.settling), (0, 1));
+    assert_eq!(at(arrived.plus(HOUR)).due, 1);
+    fs::set_permissions(root.path().join("model/deep"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(at(changed("model/deep").plus(HOUR / 2)).due, 0, "a folder in it counts as well");
+}
+
+#[test]
+fn a_directory_whose_name_begins_with_a_dot_is_left_and_counted() {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["model/.hidden", ".git/config", ".cache-1/x"] {
+        file(&root.path().join(path), 2 * HOUR);
+    }
+    let mut policy = directories(root.path());
+    policy.patterns = Patterns::new(&["*", ".cache-*"], &[], &[]).unwrap();
+    let tally = apply(&policy);
+    assert_eq!((tally.counts.removed, tally.counts.dotfiles, tally.errors_total), (2, 1, 0));
+    assert_eq!(left(root.path()), [".git"]);
+    assert_eq!(Store::open(&policy, Vec::new()).unwrap().look(b".git"), Look::Dotfile);
 }

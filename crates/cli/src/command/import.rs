@@ -17,7 +17,7 @@ use crate::render::problem::Problem;
 /// Exits 1 when a file cannot be read, before anything is printed, or when nothing could be carried over.
 pub(super) fn run(paths: &[PathBuf], console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let inputs = paths.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
-    let imported = import(&inputs);
+    let imported = import(&inputs, &cleanup_engine::records_access_times);
     for note in &imported.notes {
         let text = format!("{}:{}: {}", note.file, note.line, note.message);
         console.problem(&Problem::warning(Escaped(text.as_bytes())));

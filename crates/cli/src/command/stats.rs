@@ -38,6 +38,15 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
             let message = harmless(policy.message.as_deref().unwrap_or("could not be looked at"));
             console.problem(&Problem::error(format_args!("{}: {message}", policy.name)));
         }
+        if let Some(files) = policy.files.as_ref().filter(|files| files.dotfiles > 0 && console.format != Format::Json)
+        {
+            let left = crate::render::Number(files.dotfiles, "file");
+            let is = if files.dotfiles == 1 { "is not a candidate" } else { "are not candidates" };
+            console.out.write(format_args!(
+                "{}: {left} whose name or folder begins with a dot {is}; `dotfiles = true` would change that\n",
+                policy.name
+            ));
+        }
         if let Some(errors) = policy.files.as_ref().map(|files| files.errors_total).filter(|errors| *errors > 0) {
             let items = crate::render::Number(errors, "item");
             console.problem(&Problem::error(format_args!("{}: {items} could not be looked at", policy.name)));

@@ -12,6 +12,9 @@ mod tmpfiles;
 mod tmpreaper;
 mod write;
 
+use std::path::Path;
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// One file to import.
@@ -63,8 +66,11 @@ pub(crate) struct Note {
     pub(crate) message: String,
 }
 
+/// Whether reads of files below a folder are recorded finely enough for an age; if not, why.
+pub(crate) type RecordsReads<'a> = dyn Fn(&Path, Duration) -> Result<(), String> + 'a;
+
 /// Reads all of them together, since a line of one `tmpfiles.d` file may protect from a line of another.
-pub(crate) fn import(inputs: &[Input]) -> Imported {
+pub(crate) fn import(inputs: &[Input], records_reads: &RecordsReads<'_>) -> Imported {
     let mut found = Found::default();
     let mut entries = Vec::new();
     for (index, input) in inputs.iter().enumerate() {
@@ -75,6 +81,7 @@ pub(crate) fn import(inputs: &[Input]) -> Imported {
         }
     }
     tmpfiles::judge(&entries, &mut found);
+    found.look_at_mounts(records_reads);
     write::document(inputs, found)
 }
 
@@ -126,6 +133,18 @@ struct Found {
 impl Found {
     fn note(&mut self, place: Place, message: impl Into<String>) {
         self.notes.push((place, message.into()));
+    }
+
+    /// Takes `newest` instead of `atime` where that would be refused.
+    fn look_at_mounts(&mut self, records_reads: &RecordsReads<'_>) {
+        for draft in self.drafts.iter_mut().filter(|draft| draft.stamp == Stamp::Atime) {
+            let max_age = cleanup_core::duration::parse(&draft.max_age).unwrap_or_default();
+            if let Err(why) = records_reads(Path::new(&draft.root), max_age) {
+                draft.stamp = Stamp::Newest;
+                let note = format!("`stamp = \"newest\"` instead, which keeps more: {why}");
+                self.notes.push((draft.place, note));
+            }
+        }
     }
 }
 

@@ -6,10 +6,25 @@ use cleanup_core::config::{Config, Source};
 
 use super::{Imported, Input, import};
 
+#[test]
+fn atime_is_not_written_where_reads_are_not_recorded() {
+    let text = "0 4 * * * find /srv/a -type f -atime +3 -delete\n0 4 * * * find /srv/b -type f -atime +3 -delete\n";
+    let inputs = [Input { name: "crontab".to_owned(), text: text.to_owned() }];
+    let records = |folder: &std::path::Path, max_age: std::time::Duration| {
+        assert_eq!(max_age, std::time::Duration::from_hours(4 * 24));
+        if folder == std::path::Path::new("/srv/a") { Err("its mount has `noatime`".to_owned()) } else { Ok(()) }
+    };
+    let Imported { policies, notes, .. } = import(&inputs, &records);
+    assert!(policies[0].text.contains("stamp = \"newest\""), "{}", policies[0].text);
+    assert!(policies[1].text.contains("stamp = \"atime\""), "{}", policies[1].text);
+    let [note] = notes.as_slice() else { panic!("{notes:?}") };
+    assert_eq!((note.line, note.message.ends_with("its mount has `noatime`")), (1, true), "{note:?}");
+}
+
 fn imported(files: &[(&str, &str)]) -> Imported {
     let inputs: Vec<Input> =
         files.iter().map(|(name, text)| Input { name: (*name).to_owned(), text: (*text).to_owned() }).collect();
-    let imported = import(&inputs);
+    let imported = import(&inputs, &|_, _| Ok(()));
     let source = Source { name: "cleanup.toml", text: &imported.config, folder: Path::new("/etc") };
     let config = Config::load(&source, &|_| None).unwrap_or_else(|error| panic!("{}", error.render(false)));
     assert_eq!(config.files.len(), imported.policies.len());

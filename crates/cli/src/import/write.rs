@@ -109,6 +109,8 @@ fn rows(draft: &Draft) -> Vec<(&'static str, Value)> {
     if !draft.exclude.is_empty() {
         rows.push(("exclude", list(&draft.exclude)));
     }
+    // All programs that are understood here take files with a leading dot as they take any other.
+    rows.push(("dotfiles", Value::Boolean(true)));
     match draft.depth {
         Depth::Root => {}
         Depth::All => rows.push(("recursive", Value::Boolean(true))),

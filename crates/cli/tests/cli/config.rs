@@ -124,3 +124,29 @@ fn check_looks_the_time_zone_up() {
     world.write("cleanup.toml", &format!("time_zone = \"Europe/Berlin\"\n{text}"));
     world.run("config check").is_fine();
 }
+
+#[test]
+fn a_pattern_that_can_never_match_is_refused_with_its_line_and_the_way_out() {
+    let world = World::with_policy("");
+    for (keys, title, help) in [
+        ("exclude = [\"!a.tmp\"]", "this pattern does not mean what it seems to", "write `[!]a.tmp`"),
+        ("exclude = [\"keep//g\"]", "this pattern can never match", "write a single `/`"),
+        ("archives = [\"*.jpg,*.png\"]", "this pattern does not mean what it seems to", "write a list"),
+    ] {
+        let text = "[files.out]\nroot = \"out\"\ninclude = [\"*.tmp\"]\nmax_age = \"1h\"\n";
+        world.write("cleanup.toml", &format!("{text}{keys}\n"));
+        let refused = world.run("config check");
+        refused.exits(78);
+        for part in [title, help, "cleanup.toml:5"] {
+            assert!(refused.err.contains(part), "{part}: {refused}");
+        }
+        world.run("").exits(78);
+    }
+    for (keys, help) in [("", "add `recursive = true`"), ("recursive = true\nmax_depth = 1\n", "recursive")] {
+        let text = "[files.out]\nroot = \"out\"\ninclude = [\"logs/*.log\"]\nmax_age = \"1h\"\n";
+        world.write("cleanup.toml", &format!("{text}{keys}"));
+        let refused = world.run("config check");
+        refused.exits(78);
+        assert!(refused.err.contains("this pattern can never match") && refused.err.contains(help), "{refused}");
+    }
+}

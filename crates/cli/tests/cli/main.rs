@@ -16,6 +16,7 @@ mod in_use;
 mod index;
 mod limits;
 mod lost_and_found;
+mod names;
 mod onward;
 mod output;
 mod owners;

@@ -102,9 +102,13 @@ pub(super) struct RawFilePolicy {
     /// Judge archives by age like everything else.
     #[schemars(extend("default" = false))]
     pub(super) include_archives: Option<bool>,
+    /// Let `*`, `?` and `[…]` in `include` match a dot at the beginning of a name, as in `.gitkeep`, and look for files
+    /// in folders with such a name.
+    #[schemars(extend("default" = false))]
+    pub(super) dotfiles: Option<bool>,
     /// Age beyond which a file goes.
     pub(super) max_age: Option<At<Period>>,
-    /// Age below which a file is never touched, by whatever rule.
+    /// Time from a file's arrival for which it is never touched, by whatever rule.
     #[schemars(extend("default" = "0s"))]
     pub(super) min_age: Option<At<Period>>,
     /// The moment from which the age counts.

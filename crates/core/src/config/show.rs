@@ -65,6 +65,7 @@ const FILE_DEFAULTS: &[(&str, &str)] = &[
     ("exclude", "[]"),
     ("archives", "[]"),
     ("include_archives", "false"),
+    ("dotfiles", "false"),
     ("min_age", "\"0s\""),
     ("stamp", "\"mtime\""),
     ("age_clock", "\"wall\""),

@@ -28,6 +28,8 @@ struct Thing {
     bytes: u64,
     inode: Option<(u64, u32)>,
     is_archive: bool,
+    /// How many seconds ago it arrived; `None` is with its stamp.
+    arrived: Option<u64>,
 }
 
 impl Thing {
@@ -48,6 +50,10 @@ impl Thing {
             class: if self.is_archive { Class::Archive } else { Class::Ordinary },
             bytes: self.bytes,
             stamp: Stamp { at, basis: Basis::Modified },
+            arrival: Stamp {
+                at: self.arrived.map_or(at, |ago| NOW.minus(Duration::from_secs(ago))),
+                basis: Basis::Changed,
+            },
             identity,
         }
     }
@@ -88,15 +94,18 @@ fn folder() -> impl Strategy<Value = Folder> {
         bytes,
         prop::option::weighted(0.3, 0_u64..4),
         prop::bool::weighted(0.1),
+        prop::option::weighted(0.3, 0_u64..4),
     );
     let extra = prop::collection::vec(0_u32..2, 4);
     (prop::collection::vec(thing, 0..40), extra).prop_map(|(things, extra)| {
         let mut names: BTreeMap<String, Thing> = BTreeMap::new();
-        let mut first: BTreeMap<u64, (i64, u64)> = BTreeMap::new();
-        for (path, age, bytes, inode, is_archive) in things {
-            // All names of one file have its age and its bytes.
-            let (age, bytes) = inode.map_or((age, bytes), |inode| *first.entry(inode).or_insert((age, bytes)));
-            names.insert(path.clone(), Thing { path, age, bytes, inode: inode.map(|inode| (inode, 0)), is_archive });
+        let mut first: BTreeMap<u64, (i64, u64, Option<u64>)> = BTreeMap::new();
+        for (path, age, bytes, inode, is_archive, arrived) in things {
+            // All names of one file have its age, its bytes and its arrival.
+            let own = (age, bytes, arrived);
+            let (age, bytes, arrived) = inode.map_or(own, |inode| *first.entry(inode).or_insert(own));
+            let inode = inode.map(|inode| (inode, 0));
+            names.insert(path.clone(), Thing { path, age, bytes, inode, is_archive, arrived });
         }
         let mut things: Vec<Thing> = names.into_values().collect();
         let count = |inode: u64| things.iter().filter(|thing| thing.inode.is_some_and(|(own, _)| own == inode)).count();
@@ -300,7 +309,7 @@ impl Batch for One {
     fn candidate(&self, _: usize) -> Candidate<'_> {
         let name = Name { folder: b"renders/2026", last: self.0.as_bytes() };
         let stamp = Stamp { at: NOW.minus(Duration::from_hours(5)), basis: Basis::Modified };
-        Candidate { name, class: Class::Ordinary, bytes: 4096, stamp, identity: None }
+        Candidate { name, class: Class::Ordinary, bytes: 4096, stamp, arrival: stamp, identity: None }
     }
 
     fn remove(&mut self, _: usize, _: &crate::verdict::Remove) -> Outcome {

@@ -117,6 +117,7 @@ impl Tally {
         counts.left_alone += seen.left_alone;
         counts.owned_by_others += seen.owned_by_others;
         counts.kept.disputed += seen.disputed;
+        counts.dotfiles += seen.dotfiles;
     }
 
     /// Adds what another worker counted.
@@ -137,6 +138,7 @@ impl Tally {
         a.left_alone += b.left_alone;
         a.owned_by_others += b.owned_by_others;
         a.indexed += b.indexed;
+        a.dotfiles += b.dotfiles;
         a.dirs_due += b.dirs_due;
         a.dirs_removed += b.dirs_removed;
         let (a, b) = (&mut a.kept, b.kept);

@@ -133,6 +133,7 @@ impl Inner {
         locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
         locked(&self.memory).forget_roots();
         let store = self.store(tracked).map_err(|error| error.to_string())?;
+        store.records_stamp().map_err(|error| error.to_string())?;
         let _root_lock = match tracked.policy.root_lock {
             RootLock::Honour => Some(store.lock_root().map_err(|locked| locked.to_string())?),
             RootLock::Ignore => None,

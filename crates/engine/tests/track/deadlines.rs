@@ -232,3 +232,38 @@ fn who_stops_before_the_newest_are_known_loses_none_of_them() {
     assert_eq!(policy.message.as_deref(), Some("stopped before its limits were known"));
     assert!(world.exists("a.step"));
 }
+
+#[test]
+fn what_has_just_arrived_is_looked_at_again_when_it_has_settled() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\nmin_age = \"10m\"");
+    world.make("copied.step", 400 * 24 * 60 * MINUTE);
+    let tracking = world.track();
+    assert_eq!(tracking.remove_due(), 0);
+    assert!(world.exists("copied.step"));
+    let file = tracking.tracker.file(&tracking.id("copied.step")).unwrap();
+    assert_eq!(file.due_at, None, "it is looked at again before anything is known to be due");
+}
+
+#[test]
+fn deadlines_by_atime_are_not_kept_where_reads_are_not_recorded() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"3d\"\nstamp = \"atime\"");
+    let models = world.path("");
+    let mount =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "noatime", "tmpfs"]).arg(&models).output();
+    if !mount.is_ok_and(|mount| mount.status.success()) {
+        eprintln!("SKIPPED: this process may not mount");
+        return;
+    }
+    world.make("read.step", MINUTE);
+    let long_ago = SystemTime::now() - 40 * 24 * 60 * MINUTE;
+    File::open(world.path("read.step")).unwrap().set_times(FileTimes::new().set_accessed(long_ago)).unwrap();
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    let exists = world.exists("read.step");
+    drop(tracking);
+    assert!(std::process::Command::new("umount").arg("-l").arg(&models).status().unwrap().success());
+    assert!(exists);
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
+    let message = report.message.unwrap();
+    assert!(message.contains("`noatime`"), "{message}");
+}

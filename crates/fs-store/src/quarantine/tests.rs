@@ -65,7 +65,7 @@ impl Case {
         let store = Store::open(&self.policy, Vec::new()).unwrap();
         let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
         let dir = store.root.reopen().unwrap();
-        let judged = Meta::of_entry(&dir, c"file", needs(self.policy.stamp)).unwrap().identity();
+        let judged = Meta::of_entry(&dir, c"file", needs(&self.policy)).unwrap().identity();
         (store, dir, judged)
     }
 
@@ -238,7 +238,8 @@ fn a_class_is_no_part_of_a_note() {
     let case = Case::new();
     let (store, dir, judged) = case.looked();
     let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
-    let file = crate::remove::File { name: c"file", class: Class::Archive, bytes: 0, stamp, identity: judged };
+    let file =
+        crate::remove::File { name: c"file", class: Class::Archive, bytes: 0, stamp, arrival: stamp, identity: judged };
     let why = Remove::Expired {
         stamp,
         age: Age::Wall(Duration::from_hours(2)),

@@ -6,7 +6,7 @@ use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawAgeClock, RawDispose, RawFilePolicy, RawStamp, RawUnit};
 use super::super::values::{At, Bytes, MinFree as RawMinFree, Room as Given, Space, Switch};
 use super::{Check, effect, is_file_system_root};
-use crate::pattern::{self, PatternError, Patterns};
+use crate::pattern::{self, Dotfiles, Never, PatternError, Patterns};
 use crate::policy::{
     AgeClock, Archives, Brakes, Depth, Dispose, EmptyDirs, FilePolicy, InUse, Indexing, Limits, Marks, MaxAge, MinFree,
     Policy, Quarantine, References, Room, RootLock, StampKind, Unit,
@@ -28,15 +28,15 @@ impl Check<'_> {
             ],
         );
         let root = self.root(raw);
-        let patterns = self.patterns(raw);
+        let depth = self.depth(raw);
+        let unit = self.unit(raw);
+        let patterns = self.patterns(raw, depth, unit);
         let max_age = self.max_age(raw);
         let limits = self.limits(raw);
         let dispose = self.dispose(raw);
         self.settling(raw);
-        let depth = self.depth(raw);
         let empty_dirs = self.empty_dirs(raw);
         let brakes = self.brakes(raw);
-        let unit = self.unit(raw);
         let schedule = self.schedule(raw.every.as_ref(), raw.cron.as_ref());
         Some(FilePolicy {
             rule: Policy {
@@ -87,7 +87,7 @@ impl Check<'_> {
         Some(path)
     }
 
-    fn patterns(&mut self, raw: &RawFilePolicy) -> Option<Patterns> {
+    fn patterns(&mut self, raw: &RawFilePolicy, depth: Depth, unit: Unit) -> Option<Patterns> {
         let include = raw.include.as_ref();
         if let Some(list) = include
             && list.value.is_empty()
@@ -105,24 +105,38 @@ impl Check<'_> {
             raw.exclude.as_ref().unwrap_or(&none),
             raw.archives.as_ref().unwrap_or(&none),
         ];
-        let bad = lists.into_iter().flatten().filter(|pattern| self.is_bad_pattern(pattern)).count();
+        let names = [List::Include, List::Exclude, List::Archives];
+        let mut bad = 0;
+        for (list, patterns) in names.into_iter().zip(lists) {
+            bad += patterns.iter().filter(|pattern| self.is_bad_pattern(pattern, list, depth, unit)).count();
+        }
         let include = include?;
         if bad > 0 {
             return None;
         }
-        let texts = lists.map(|list| list.iter().map(|pattern| pattern.value.as_str()).collect::<Vec<_>>());
+        // Of whole directories only names are compared, and each of them is a folder.
+        let text = |pattern: &At<String>| match unit {
+            Unit::File => pattern.value.clone(),
+            Unit::Directory => pattern.value.trim_end_matches('/').to_owned(),
+        };
+        let texts = lists.map(|list| list.iter().map(text).collect::<Vec<_>>());
+        let dotfiles = if raw.dotfiles == Some(true) { Dotfiles::Match } else { Dotfiles::Leave };
         let compiled = Patterns::new(&texts[0], &texts[1], &texts[2]);
+        let compiled = compiled.map(|patterns| patterns.with_dotfiles(dotfiles));
         compiled.map_err(|(_, _, error)| self.refuse(too_large(include, &error))).ok()
     }
 
-    fn is_bad_pattern(&mut self, pattern: &At<String>) -> bool {
-        let Err(error) = pattern::check(&pattern.value) else { return false };
-        let diagnostic = Diagnostic::new(&pattern.span, "this is no pattern").label(error.to_string());
-        self.refuse(match error {
-            PatternError::Syntax(text) if text.starts_with("unclosed character class") => {
-                diagnostic.help("write `[[]` to mean the character `[` itself")
-            }
-            _ => diagnostic,
+    fn is_bad_pattern(&mut self, pattern: &At<String>, list: List, depth: Depth, unit: Unit) -> bool {
+        let Err(error) = check_pattern(&pattern.value, list, depth, unit) else { return false };
+        let title = match &error {
+            PatternError::Syntax(_) | PatternError::TooLarge(_) => "invalid pattern",
+            PatternError::Never(never) if never.is_a_guess() => "this pattern does not mean what it seems to",
+            _ => "this pattern can never match",
+        };
+        let diagnostic = Diagnostic::new(&pattern.span, title).label(error.to_string());
+        self.refuse(match error.help() {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
         });
         true
     }
@@ -289,6 +303,35 @@ impl Check<'_> {
                 .and_then(|time| self.positive("max_runtime", time, "the run would end before it began")),
         }
     }
+}
+
+/// Which list a pattern stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    Include,
+    Exclude,
+    Archives,
+}
+
+/// Whether a pattern can match anything that this policy looks at.
+fn check_pattern(text: &str, list: List, depth: Depth, unit: Unit) -> Result<(), PatternError> {
+    if unit == Unit::Directory {
+        pattern::check(text)?;
+        let name = text.trim_end_matches('/');
+        let is_below = !name.is_empty() && pattern::least_levels(name) > 1;
+        return if is_below { Err(PatternError::Never(Never::BelowUnit)) } else { Ok(()) };
+    }
+    match list {
+        List::Include => pattern::check_include(text)?,
+        // What protects deeper than anything is looked at has nothing to protect there, and does no harm.
+        List::Exclude | List::Archives => return pattern::check(text),
+    }
+    let levels = pattern::least_levels(text);
+    // A depth of 0 is an error of its own.
+    if levels > depth.0.max(1) {
+        return Err(PatternError::Never(Never::TooDeep { levels, depth: depth.0 }));
+    }
+    Ok(())
 }
 
 fn stamp(raw: RawStamp) -> StampKind {
