@@ -160,7 +160,7 @@ impl Standing {
         let named = match claimant.unit {
             // What goes or stays is the directory directly below the root.
             Unit::Directory if self.depth == 1 && claimant.patterns.excludes_folder(name) => Some(Naming::Spares),
-            Unit::Directory if self.depth == 1 => naming(&claimant.patterns, name),
+            Unit::Directory if self.depth == 1 => claimant.patterns.class_of_whole(name).map(|_| Naming::Takes),
             Unit::Directory => None,
             Unit::File => (is_within && claimant.patterns.excludes_folder(name)).then_some(Naming::Spares),
         };

@@ -120,6 +120,12 @@ impl Patterns {
         (!self.leaves_dot(name) && !self.exclude.matches(name)).then_some(class)
     }
 
+    /// The class of the name of a directory that goes as a whole: patterns that end in `/` mean it too.
+    pub fn class_of_whole(&self, name: Name<'_>) -> Option<Class> {
+        let class = if self.archives.matches_folder(name) { Class::Archive } else { self.listed(name)? };
+        (!self.leaves_dot(name) && !self.excludes_folder(name)).then_some(class)
+    }
+
     /// Whether `exclude` names a file, so that an explanation can say so.
     pub fn excludes(&self, name: Name<'_>) -> bool {
         self.exclude.matches(name)

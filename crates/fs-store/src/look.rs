@@ -199,13 +199,13 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
     if name.last == OWN_FOLDER {
         return Ok(Look::Own);
     }
-    if store.policy.patterns.excludes(name) {
+    if store.policy.patterns.excludes_folder(name) {
         return Ok(Look::Excluded);
     }
     if store.policy.patterns.leaves_dotfile(name) {
         return Ok(Look::Dotfile);
     }
-    if store.policy.patterns.class(name).is_none() {
+    if store.policy.patterns.class_of_whole(name).is_none() {
         return Ok(Look::NotNamed);
     }
     if store.root.has_lost_and_found(&c_name(name.last)?) {

@@ -164,7 +164,7 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
 fn is_named(store: &Store<'_>, name: &CStr) -> Option<Class> {
     let patterns = &store.policy.patterns;
     let name = Name { folder: b"", last: name.to_bytes() };
-    if name.last == OWN_FOLDER { None } else { patterns.class(name) }
+    if name.last == OWN_FOLDER { None } else { patterns.class_of_whole(name) }
 }
 
 /// One directory that was looked at.

@@ -523,6 +523,20 @@ fn a_whole_directory_settles_from_the_newest_arrival_in_it() {
 }
 
 #[test]
+fn a_pattern_that_ends_in_a_slash_means_the_whole_directory() {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["keep/a", "kept/a", "gone/a"] {
+        file(&root.path().join(path), 2 * HOUR);
+    }
+    let mut policy = directories(root.path());
+    policy.patterns = Patterns::new(&["*"], &["keep/"], &["kept/"]).unwrap();
+    let tally = apply(&policy);
+    assert_eq!((tally.counts.removed, tally.counts.kept.archive, tally.errors_total), (1, 1, 0));
+    assert_eq!(left(root.path()), ["keep", "kept"]);
+    assert_eq!(Store::open(&policy, Vec::new()).unwrap().look(b"keep"), Look::Excluded);
+}
+
+#[test]
 fn a_directory_whose_name_begins_with_a_dot_is_left_and_counted() {
     let root = tempfile::tempdir().unwrap();
     for path in ["model/.hidden", ".git/config", ".cache-1/x"] {
