@@ -102,7 +102,7 @@ fn only_what_a_sweep_would_take_can_be_registered() {
         b"sub/b.step",
         b"missing.step",
         b"a.step/",
-        b"./a.step",
+        b"./../a.step",
     ];
     let root = world.folder.path().to_string_lossy().into_owned();
     for path in refused {
@@ -114,6 +114,8 @@ fn only_what_a_sweep_would_take_can_be_registered() {
     assert!(matches!(zero, Err(RegisterError::Refused(_))));
     assert!(matches!(tracking.tracker.register("other", b"a", None), Err(RegisterError::UnknownPolicy(_))));
     assert!(tracking.tracker.register("models", b"a.step", None).is_ok());
+    let same = tracking.tracker.register("models", b"./a.step", None).unwrap();
+    assert_eq!((same.file.path.as_str(), same.is_new), ("a.step", false));
 
     world.make("b.step", Duration::ZERO);
     tracking.hear("registered models b.step");
