@@ -34,13 +34,13 @@ pub(super) async fn plan(
         .leaves
         .iter()
         .map(|leaf| statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead));
-    let counted = session.look(&frame, statements.collect()).await.map_err(too_slow)?;
+    let answers = session.look(&frame, statements.collect()).await.map_err(too_slow)?;
     for leaf in &ground.leaves {
         if let Some(why) = &leaf.hidden {
             ledger.error(&leaf.facts.name.to_string(), why.clone());
         }
     }
-    for rows in counted {
+    for rows in answers {
         for row in &rows {
             ledger.planned(counted(row)?);
         }
