@@ -40,7 +40,8 @@ pub enum Brake {
 
 /// Judges a plan. `changes` says what was changed in the policy since its last run, if there was one and anything was.
 pub fn check(counts: &Counts, brakes: &Brakes, changes: Option<&str>) -> Result<(), Brake> {
-    let Counts { due, matched, .. } = *counts;
+    // What two policies dispute can never go, and makes no share smaller.
+    let (due, matched) = (counts.due, counts.matched.saturating_sub(counts.kept.disputed));
     if due <= HARMLESS {
         return Ok(());
     }
@@ -94,6 +95,14 @@ mod tests {
         assert_eq!(checked(101, 202, None, true), Ok(()), "half is not more than half");
         assert_eq!(checked(100, 100, None, true), Ok(()), "few files");
         assert_eq!(checked(1000, 1000, None, false), Ok(()), "unchanged");
+    }
+
+    #[test]
+    fn what_is_disputed_makes_no_share_smaller() {
+        let mut counts = Counts { matched: 1000, due: 101, ..Counts::default() };
+        assert_eq!(check(&counts, &Brakes::default(), Some("max_age was changed")), Ok(()));
+        counts.kept.disputed = 800;
+        assert!(check(&counts, &Brakes::default(), Some("max_age was changed")).is_err());
     }
 
     #[test]

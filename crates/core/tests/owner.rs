@@ -1,5 +1,7 @@
 //! Whose file it is, over all policies: at most one policy may take a file, and none against an inner one's will.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

@@ -322,7 +322,9 @@ fn the_index_of_a_policy_counts_no_file_of_another() {
     let entries = index.0.into_inner().unwrap();
     assert_eq!(entries.len(), 2);
     let mut index_of_before = Index::with_room_for(2, 7, NOW);
-    entries.into_iter().for_each(|entry| index_of_before.add(entry));
+    for entry in entries {
+        index_of_before.add(entry);
+    }
     let all = [outer.clone(), policy("inner", &world.path("r/in"), &["*"], &[])];
     let store = opened(&outer, &all).with_index(Some(Arc::new(index_of_before)));
     let counts = sweep(&store, &outer.rule, &run(), Mode::Apply, &()).counts;
@@ -382,7 +384,9 @@ proptest! {
         }).collect();
         let mut taken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (policy, name) in all.iter().zip(names) {
-            paths.iter().for_each(|path| { file(&world.path(path), 3 * HOUR); });
+            for path in &paths {
+                file(&world.path(path), 3 * HOUR);
+            }
             let before = swept(policy, &all, Mode::Plan).counts;
             let after = swept(policy, &all, Mode::Apply).counts;
             prop_assert_eq!(before.due, after.removed);

@@ -41,7 +41,9 @@ impl Check<'_> {
             // Whoever names all that a policy names has its first pattern too, or the one that means everything.
             let mut having: HashMap<&str, Vec<usize>> = HashMap::new();
             for (index, scope) in scopes.iter().enumerate() {
-                scope.takes.iter().for_each(|pattern| having.entry(pattern).or_default().push(index));
+                for pattern in &scope.takes {
+                    having.entry(pattern).or_default().push(index);
+                }
             }
             for (index, scope) in scopes.iter().enumerate() {
                 let first = scope.takes.first().and_then(|pattern| having.get(pattern));
@@ -50,7 +52,9 @@ impl Check<'_> {
                 found.extend(shadow.map(|other| refused(scope, &scopes[*other])));
             }
         }
-        found.into_iter().for_each(|diagnostic| self.refuse(diagnostic));
+        for diagnostic in found {
+            self.refuse(diagnostic);
+        }
     }
 }
 
