@@ -21,6 +21,9 @@ use crate::time::Unit;
 /// What a look at the catalog may take, whatever the role's own limit: it must come to an end to say anything.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
+/// Older servers are not asked anything more: they lack settings and columns of the catalog that are taken for granted.
+const OLDEST: i32 = 120_000;
+
 /// What is known of the table once it was found; what a sweep stands on.
 pub(super) struct Ground {
     pub(super) server: ServerFacts,
@@ -73,6 +76,9 @@ pub(super) async fn inspect(
     let clocks = Clocks::new(server.now, asked, clock.now(), tolerance(policy));
     about_server(&server, &mut findings);
     findings.extend(clocks.finding());
+    if server.version < OLDEST {
+        return Ok((None, findings));
+    }
     let Ok((name, (id, activity))) = TableName::parse(&policy.table)
         .and_then(|name| Ok((name, catalog::column_names(policy)?)))
         .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or activity_column: {error}"))))
@@ -113,15 +119,15 @@ pub(super) async fn inspect(
             archive: archive.as_ref().map(|(_, archive)| archive),
             member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
         };
-        let referenced = !references.is_empty();
-        let steering = if referenced || facts.row_security {
+        let holds = !references.is_empty();
+        let steering = if holds || facts.row_security {
             Steering::None
         } else if facts.fires || archive_fires {
             Steering::Picking
         } else {
             Steering::Whole
         };
-        Leaf { statements: Statements::new(&shape), referenced, steering, hidden: hidden(&facts, &table), facts }
+        Leaf { statements: Statements::new(&shape), referenced: holds, steering, hidden: hidden(&facts, &table), facts }
     };
     let leaves: Vec<Leaf> = leaves.into_iter().map(leaf).collect();
     let mut ground = Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new() };
@@ -145,7 +151,7 @@ pub(super) async fn inspect(
 }
 
 fn about_server(server: &ServerFacts, findings: &mut Vec<Finding>) {
-    if server.version < 120_000 {
+    if server.version < OLDEST {
         findings.push(Finding::problem("the server is older than PostgreSQL 12".to_owned()));
     }
     if server.standby {

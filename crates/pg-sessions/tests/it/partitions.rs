@@ -2,12 +2,13 @@
 //! of ours, and the next one is swept all the same.
 
 use std::path::Path;
+use std::time::Duration;
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{PolicyReport, PolicyStatus, Skip};
 use cleanup_pg_sessions::{Way, sweep_by};
 
-use crate::support::{AfterBatch, Db, apply, apply_by, message, now};
+use crate::support::{AfterBatch, Db, apply, apply_by, message, now, plan};
 
 /// Three partitions, the second one of two parts: 300 expired sessions in each leaf.
 fn partitioned() -> Db<'static> {
@@ -201,5 +202,21 @@ async fn a_locked_partition_does_not_keep_the_others_from_being_swept() {
         let report = apply_by(way, &db.policy()).await;
         assert_eq!((report.status, report.skipped), (PolicyStatus::Skipped, Some(Skip::Busy)), "{way:?}: {report:?}");
         assert_eq!(report.counts.removed, 900, "{way:?}: {report:?}");
+    }
+}
+
+/// The catalog still lists it, and functions that are asked about it answer null.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_dropped_under_the_look_is_no_error() {
+    for is_plan in [true, false] {
+        let db = partitioned();
+        let mut ddl = db.connect().await;
+        sqlx::raw_sql("begin; drop table p3").execute(&mut ddl).await.unwrap();
+        let policy = SessionPolicy { lock_timeout: Duration::from_secs(60), ..db.policy() };
+        let run = tokio::spawn(async move { if is_plan { plan(&policy).await } else { apply(&policy).await } });
+        tokio::task::block_in_place(|| db.wait_until_it_waits());
+        sqlx::raw_sql("commit").execute(&mut ddl).await.unwrap();
+        let report = run.await.unwrap();
+        assert_eq!((report.status, report.counts.due), (PolicyStatus::Ok, 900), "{is_plan}: {report:?}");
     }
 }

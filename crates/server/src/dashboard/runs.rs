@@ -47,6 +47,8 @@ pub(crate) struct RunLine {
     pub(crate) quarantined: Option<String>,
     pub(crate) freed: String,
     pub(crate) errors: u64,
+    /// The policies that something was in the way of.
+    pub(crate) skipped: Option<String>,
 }
 
 #[derive(Template)]
@@ -84,6 +86,7 @@ impl RunLine {
             quarantined: (run.quarantined > 0).then(|| words::count(run.quarantined)),
             freed: words::bytes(run.bytes_freed),
             errors: run.errors,
+            skipped: (!run.skipped.is_empty()).then(|| run.skipped.join(", ")),
         }
     }
 
@@ -100,6 +103,7 @@ impl RunLine {
             quarantined: None,
             freed: "–".to_owned(),
             errors: 0,
+            skipped: None,
         }
     }
 }
