@@ -254,9 +254,9 @@ async fn find_columns(
         }
         _ => {
             let sentence = format!(
-                "{name}.{activity} is of type {}, which is neither a timestamp nor a number; name a column that is one \
-                 (one that holds when a session expires will do, with max_idle = \"1s\"), or add a stored generated column \
-                 that makes one of it",
+                "{name}.{activity} is of type {}, and has to be a timestamp, integer, bigint, double precision or numeric; \
+                 name a column that is (one that holds when a session ends will do, with max_idle = \"1s\"), or add a stored \
+                 generated column of such a type",
                 column.shown_type
             );
             findings.push(Finding::problem(sentence));

@@ -239,7 +239,9 @@ async fn stand(
     if let Some(sentence) = ground.clocks.difference() {
         tracing::warn!(policy = policy.rule.name, "{sentence}");
     }
-    ground.notes.iter().for_each(|note| ledger.note(note.clone()));
+    for note in &ground.notes {
+        ledger.note(note.clone());
+    }
     Ok(ground)
 }
 

@@ -149,7 +149,9 @@ async fn stand(
     let (ground, findings) = inspect::inspect(session, policy, clock).await?;
     may_begin(&findings, clock)?;
     let ground = ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))?;
-    ground.notes.iter().for_each(|note| ledger.note(note.clone()));
+    for note in &ground.notes {
+        ledger.note(note.clone());
+    }
     Ok(ground)
 }
 

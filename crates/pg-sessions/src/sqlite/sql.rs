@@ -398,3 +398,36 @@ impl Shape<'_> {
         Sql::joined(referred.iter().map(|referred| referred as &dyn Part), "")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::session::{Access, Session, cell, statement};
+    use super::*;
+
+    /// Both ends of the age test are bounds of the index, whatever the column holds.
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_index_on_the_activity_serves_every_form() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.db");
+        std::fs::write(&file, "").unwrap();
+        let mut session = Session::open(&file as &Path, Access::Change, std::time::Duration::ZERO).await.unwrap();
+        for setup in ["create table t (id text primary key, at datetime)", "create index ix on t (at)"] {
+            session.all(statement(Sql::new(setup, &[]).statement())).await.unwrap();
+        }
+        let table = TableName::parse("t").unwrap();
+        let activity = Identifier::parse("at").unwrap();
+        for form in std::iter::once(Form::Text).chain(Unit::ALL.map(Form::Number)) {
+            let key = Sql::new("rowid", &[]);
+            let shape = Shape { table: &table, activity: &activity, key: &key, form, references: &[], archive: None };
+            let pick = Statements::new(&shape).pick;
+            let explain = Sql::new("explain query plan {pick}", &[("pick", &pick)]);
+            let rows = session.all(statement(explain.statement())).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| cell(row, 3).unwrap()).collect();
+            let plan = plan.join("\n");
+            assert!(plan.contains("INDEX ix (at>? AND at<?)"), "{form:?}\n{plan}");
+        }
+        session.close().await;
+    }
+}

@@ -334,3 +334,44 @@ async fn a_few_values_that_are_no_times_stay_and_are_counted() {
     }
     connection.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn activity_ahead_of_a_file_s_clock_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (policy, mut connection) = file_with(
+        folder.path(),
+        "create table tutor_sessions (session_id text primary key, last_activity datetime);
+         insert into tutor_sessions values ('ahead', datetime('now', '+3 hours')), ('due', datetime('now', '-3 hours'))",
+    )
+    .await;
+    let said = "the newest main.tutor_sessions.last_activity lies ";
+    let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+    assert!(findings.iter().any(|finding| finding.sentence.starts_with(said)), "{findings:?}");
+    let report = apply(&policy).await;
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{report:?}");
+    assert!(message(&report).starts_with(said), "{}", message(&report));
+    let ends = apply(&idle(policy, Duration::from_secs(1))).await;
+    assert_eq!((ends.message.as_deref(), left(&mut connection).await), (None, vec!["ahead".to_owned()]));
+    connection.close().await.unwrap();
+}
+
+/// Of a partition alone most values may be no times; it is the whole table that counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_are_read_in_one_unit_and_their_rows_without_a_time_stay() {
+    let db = Db::shared();
+    db.sql(
+        "create table tutor_sessions (session_id text, last_activity bigint) partition by range (last_activity);
+         create table p_early partition of tutor_sessions for values from (minvalue) to (946684800000);
+         create table p_rest partition of tutor_sessions default;
+         create table archive (session_id text, last_activity bigint);
+         insert into tutor_sessions select 'z' || n, n from generate_series(1, 20) n;
+         insert into tutor_sessions select 'e' || n, extract(epoch from now() - interval '3 hours') * 1000 from generate_series(1, 30) n;
+         insert into tutor_sessions select 'l' || n, extract(epoch from now() - interval '1 hour') * 1000 from generate_series(1, 30) n",
+    );
+    assert_eq!(apply(&db.policy()).await.status, PolicyStatus::Failed);
+    let policy = formatted(&db.policy(), TimeFormat::Milliseconds);
+    let policy = SessionPolicy { archive_table: Some("archive".to_owned()), ..policy };
+    let report = apply(&policy).await;
+    assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 30), "{report:?}");
+    assert_eq!((report.counts.kept.implausible, db.rows(), db.count("select count(*) from archive")), (20, 50, 30));
+}

@@ -46,7 +46,11 @@ async fn what_is_no_session_table_fails_with_what_to_change() {
             "timestamp without time zone; set activity_time_zone to the zone that the application writes",
             None,
         ),
-        ("texts", "is of type text, which is neither a timestamp nor a number", None),
+        (
+            "texts",
+            "is of type text, and has to be a timestamp, integer, bigint, double precision or numeric; name a column",
+            None,
+        ),
         ("no_id", "public.no_id has no column session_id", None),
         ("no_activity", "public.no_activity has no column last_activity", None),
         ("ruled", "has a rule on delete", None),
