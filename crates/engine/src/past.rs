@@ -204,6 +204,7 @@ fn summary(report: &Report) -> RunSummary {
         bytes_freed: totals.bytes_freed,
         errors: totals.errors,
         policies: policies.iter().map(|policy| policy.name.clone()).collect(),
+        skipped: Vec::new(),
     }
 }
 

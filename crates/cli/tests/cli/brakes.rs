@@ -443,7 +443,8 @@ fn a_killed_run_is_known_of() {
     fs::write(&mark, begun).unwrap();
 
     // Before any other run, and by whoever only looks.
-    let table = world.run("history").is_fine();
+    let ran = world.run("history");
+    let table = ran.is_fine();
     assert!(table.lines().next().unwrap().contains("interrupted"), "{table}");
     let run = world.run("history 01KDYAK --json").json();
     assert_eq!((&run["status"], &run["trigger"]), (&"interrupted".into(), &"schedule".into()), "{run}");
