@@ -113,8 +113,7 @@ impl FileRun<'_> {
             return Err(held_back(jump.to_string()));
         }
         let run = self.engine.before_ranking(policy, memory, now).map_err(|unready| ended(unready.report(name)))?;
-        let store = self.store.map_err(|error| ended(unopened(name, &error)))?;
-        store.records_stamp().map_err(|error| ended(unopened(name, &error)))?;
+        let store = self.store.and_then(recording).map_err(|error| ended(unopened(name, &error)))?;
         let file_system = store.file_system();
         let heeds = !matches!(doubts, Doubts::Ignore);
         if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
@@ -327,6 +326,11 @@ fn locked(name: &str) -> PolicyReport {
 fn unranked(name: &str, stopped: Stopped) -> PolicyReport {
     let tally = Tally { stopped: Some(stopped.to_string()), ..Tally::default() };
     finished(name, tally)
+}
+
+/// A store whose mount records the moments that the policy goes by.
+fn recording(store: Store<'_>) -> Result<Store<'_>, RootError> {
+    store.records_stamp().map(|()| store)
 }
 
 fn unopened(name: &str, error: &RootError) -> PolicyReport {

@@ -20,7 +20,7 @@ use crate::{OWN_FOLDER, Store};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
     /// A candidate, to be judged.
-    Candidate(Found),
+    Candidate(Box<Found>),
     /// No pattern of the policy names it.
     NotNamed,
     /// `exclude` names it, or a folder on the way to it.
@@ -177,7 +177,7 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
     match meta.stamp(store.policy.stamp) {
         Some(stamp) => {
             let (arrival, identity) = (meta.arrival(), meta.identity());
-            Ok(Look::Candidate(Found { class, bytes: meta.allocated, stamp, arrival, identity }))
+            Ok(Look::Candidate(Box::new(Found { class, bytes: meta.allocated, stamp, arrival, identity })))
         }
         None => Ok(Look::Unreadable(NO_STAMP.to_owned())),
     }
@@ -220,7 +220,7 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
     Ok(match units::look(store, root.as_fd(), &name) {
         Looked::Candidate(units::Unit { class, sum, .. }) => {
             let whole::Sum { bytes, stamp, arrival, identity, .. } = sum;
-            Look::Candidate(Found { class, bytes, stamp, arrival, identity })
+            Look::Candidate(Box::new(Found { class, bytes, stamp, arrival, identity }))
         }
         Looked::NotNamed => Look::NoDirectory,
         Looked::LeftAlone => Look::NotRegular("no directory of this root"),
