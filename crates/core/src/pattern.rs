@@ -22,6 +22,8 @@ pub struct Patterns {
     include: Globs,
     exclude: Globs,
     archives: Globs,
+    /// The three lists as they were written: a run remembers them for the next one.
+    texts: [Vec<String>; 3],
 }
 
 /// Why a text is no pattern.
@@ -53,11 +55,18 @@ impl Patterns {
     ) -> Result<Self, (&'static str, usize, PatternError)> {
         let compile =
             |list: &'static str, texts: &[S]| Globs::new(texts).map_err(|(index, error)| (list, index, error));
+        let texts = [include, exclude, archives];
         Ok(Self {
             include: compile("include", include)?,
             exclude: compile("exclude", exclude)?,
             archives: compile("archives", archives)?,
+            texts: texts.map(|list| list.iter().map(|text| text.as_ref().to_owned()).collect()),
         })
+    }
+
+    /// `include`, `exclude` and `archives` as they were written.
+    pub fn texts(&self) -> &[Vec<String>; 3] {
+        &self.texts
     }
 
     /// The class of a name, or `None` when the policy does not mean it.

@@ -284,6 +284,9 @@ pub struct PastRun {
     pub errors: u64,
     /// The policies that had a part in it, by name.
     pub policies: Vec<String>,
+    /// Those of them whose root did not exist, and is not said to come and go (`root_may_be_missing`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub root_missing: Vec<String>,
 }
 
 /// When a policy last ran.

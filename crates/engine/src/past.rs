@@ -173,5 +173,6 @@ fn past_run(summary: RunSummary) -> PastRun {
         bytes_freed: summary.bytes_freed,
         errors: summary.errors,
         policies: summary.policies,
+        root_missing: summary.root_missing,
     }
 }

@@ -34,7 +34,7 @@ use cleanup_fs_store::{FileId, KeptRoot, Store};
 use cleanup_state::TrackedChange;
 
 pub use self::answer::{
-    FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
+    Absent, FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
 pub(crate) use self::heed::Heeding;
 pub(crate) use self::table::{Tables, locked};
@@ -135,6 +135,8 @@ struct Tracked {
     sum: Mutex<Sum>,
     /// Changes that the database could not take yet.
     pending: Mutex<Vec<TrackedChange>>,
+    /// Whether the last look at everything has seen, and taken in, everything.
+    sees_all: AtomicBool,
 }
 
 impl Tracker {
@@ -171,7 +173,7 @@ impl Tracker {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     let why = format!("no thread can be had to watch it: {error}");
-                    *locked(&inner.policies[index].watching) = Watching::Missing { why };
+                    *locked(&inner.policies[index].watching) = Watching::Missing { why, absent: Absent::No };
                 }
             }
         }
@@ -372,13 +374,14 @@ impl Tracked {
             listening: Mutex::new(Listening::new(policy.rule.max_age.map_or(HOUR, MaxAge::get))),
             policy,
             table: Arc::default(),
-            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned() }),
+            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned(), absent: Absent::No }),
             root: Mutex::default(),
             kept: Mutex::default(),
             bell: Bell::new(),
             held: Mutex::default(),
             sum: Mutex::default(),
             pending: Mutex::default(),
+            sees_all: AtomicBool::new(false),
         }
     }
 

@@ -24,7 +24,17 @@ impl fmt::Display for HistoryTable<'_> {
         let Self { history, now, zone, theme: Theme { name, detail, warning, error, .. } } = self;
         for run in &history.runs {
             let PastRun {
-                run_id, started_at, finished_at, status, removed, quarantined, bytes_freed, errors, due, ..
+                run_id,
+                started_at,
+                finished_at,
+                status,
+                removed,
+                quarantined,
+                bytes_freed,
+                errors,
+                due,
+                root_missing,
+                ..
             } = run;
             let (style, status) = match status {
                 RunStatus::Ok => (detail, "ok"),
@@ -41,6 +51,9 @@ impl fmt::Display for HistoryTable<'_> {
             }
             if *errors > 0 {
                 write!(f, "  {error}{} errors{error:#}", Count(*errors))?;
+            }
+            if !root_missing.is_empty() {
+                write!(f, "  {warning}root missing: {}{warning:#}", root_missing.join(", "))?;
             }
             writeln!(f)?;
         }

@@ -5,6 +5,7 @@
 mod answers;
 mod audit;
 mod brakes;
+mod changed_rule;
 mod config;
 mod confined;
 mod documents;
@@ -17,7 +18,9 @@ mod limits;
 mod onward;
 mod output;
 mod plan;
+mod references;
 mod restore;
+mod roots;
 mod seed;
 mod sweep;
 mod terminal;

@@ -72,6 +72,7 @@ const FILE_DEFAULTS: &[(&str, &str)] = &[
     ("index", "true"),
     ("mode", "\"enforce\""),
     ("track", "false"),
+    ("root_may_be_missing", "false"),
     ("enabled", "true"),
 ];
 

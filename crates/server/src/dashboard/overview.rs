@@ -402,6 +402,7 @@ mod tests {
             bytes_freed: 12_288,
             errors: 1,
             policies: vec!["models".to_owned()],
+            root_missing: Vec::new(),
         };
         let late = std::time::Duration::from_millis(120);
         let gone =

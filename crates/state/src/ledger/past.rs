@@ -8,7 +8,8 @@ use super::Ledger;
 use super::runs::{Row, RunSummary, name, signed, summary, unsigned, word};
 
 const INSERT: &str = "insert into run_policies (sequence, policy, recorded_seconds, run_status, status, swept, due, \
-                      removed, bytes_freed, kept, kept_bytes) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+                      removed, bytes_freed, kept, kept_bytes, root_missing) \
+                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
                       on conflict do nothing";
 
 /// Where a page goes on. The run that the page before ended with may be forgotten by now; ids sort by time.
@@ -20,7 +21,8 @@ macro_rules! page {
         concat!(
             "select id, started_by, started_at, finished_at, runs.status, runs.due, runs.removed, quarantined, \
              runs.bytes_freed, errors, (select json_group_array(p.policy) from run_policies p \
-             where p.sequence = runs.sequence) from ",
+             where p.sequence = runs.sequence), (select json_group_array(p.policy) from run_policies p \
+             where p.sequence = runs.sequence and p.root_missing) from ",
             $from,
             " where ",
             $where,
@@ -125,6 +127,7 @@ pub(super) async fn insert(
             .bind(signed(counts.bytes_freed))
             .bind(kept.map(|(items, _)| signed(items)))
             .bind(kept.filter(|_| policy.kind == PolicyKind::Files).map(|(_, bytes)| signed(bytes)))
+            .bind(policy.root_missing)
             .execute(&mut *connection)
             .await?;
     }
@@ -143,7 +146,6 @@ fn looked_at_everything(trigger: Trigger, policy: &PolicyReport) -> bool {
 
 impl Ledger {
     pub(crate) fn page_of_runs(&mut self, query: &RunsQuery) -> Vec<RunSummary> {
-        type Row = (String, String, String, String, String, i64, i64, i64, i64, i64, String);
         let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
         let statement = match (&query.policy, query.status) {
             (None, None) => PAGE,
@@ -151,7 +153,7 @@ impl Ledger {
             (Some(_), None) => PAGE_OF_POLICY,
             (Some(_), Some(_)) => PAGE_OF_BOTH,
         };
-        let rows: Option<Vec<Row>> = self.run(&async |connection| {
+        let rows: Option<Vec<PageRow>> = self.run(&async |connection| {
             let before = match &query.before {
                 None => i64::MAX,
                 Some(id) => sqlx::query_scalar(CURSOR).bind(id).fetch_one(&mut *connection).await?,
@@ -200,21 +202,13 @@ impl Ledger {
     }
 }
 
+/// What a page takes of a run: all that a list takes, its policies, and those of them whose root was missing.
+type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, String, String);
+
 fn of_page(
-    (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors, policies): (
-        String,
-        String,
-        String,
-        String,
-        String,
-        i64,
-        i64,
-        i64,
-        i64,
-        i64,
-        String,
-    ),
+    (id, trigger, started_at, finished_at, status, due, removed, quarantined, freed, errors, policies, missing): PageRow,
 ) -> Option<RunSummary> {
-    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors);
-    Some(RunSummary { policies: serde_json::from_str(&policies).unwrap_or_default(), ..summary(row)? })
+    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, freed, errors);
+    let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
+    Some(RunSummary { policies: names(&policies), root_missing: names(&missing), ..summary(row)? })
 }

@@ -59,6 +59,9 @@ pub struct RunSummary {
     pub errors: u64,
     /// The policies that had a part in it, by name.
     pub policies: Vec<String>,
+    /// Those of them whose root did not exist, and is not said to come and go.
+    #[serde(default)]
+    pub root_missing: Vec<String>,
 }
 
 /// When a policy last ran.
@@ -160,6 +163,7 @@ pub(super) fn summary(
         bytes_freed: unsigned(bytes_freed),
         errors: unsigned(errors),
         policies: Vec::new(),
+        root_missing: Vec::new(),
     })
 }
 
