@@ -207,11 +207,11 @@ impl fmt::Display for Brake {
 mod tests {
     use super::*;
 
-    fn checked(due: u64, matched: u64, percent: Option<u32>, changed: bool) -> Result<(), Brake> {
+    fn checked(due: u64, matched: u64, percent: Option<u32>, is_changed: bool) -> Result<(), Brake> {
         let counts = Counts { matched, due, ..Counts::default() };
         let brakes = Brakes { max_removal_percent: percent, ..Brakes::default() };
         let changes = Changes { others: vec!["max_age was changed".to_owned()], ..Changes::default() };
-        check(&counts, &brakes, &Suspicions { changes: changed.then_some(changes), references: None })
+        check(&counts, &brakes, &Suspicions { changes: is_changed.then_some(changes), references: None })
     }
 
     #[test]

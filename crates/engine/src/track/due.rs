@@ -196,17 +196,17 @@ impl Inner {
         let policy = &tracked.policy;
         let mut memory = locked(&self.memory);
         self.doubt_clock(&mut memory)?;
-        let references = referenced.and_then(|referenced| memory.fewer_references(policy, referenced));
+        let fewer = referenced.and_then(|referenced| memory.fewer_references(policy, referenced));
         let boot = clock::boot();
         let file_system = store.file_system();
         let is_same = |(at, seen): &(Duration, Option<String>)| boot < *at + FRESH && *seen == file_system;
         let is_fresh = locked(&tracked.sum).checked.as_ref().is_some_and(is_same);
-        if is_fresh && due as u64 <= HARMLESS && references.is_none() {
+        if is_fresh && due as u64 <= HARMLESS && fewer.is_none() {
             memory.rest();
             return Ok(());
         }
         let is_elsewhere = memory.is_elsewhere(policy, file_system.as_deref());
-        let suspicions = Suspicions { changes: memory.changes(policy), references };
+        let suspicions = Suspicions { changes: memory.changes(policy), references: fewer };
         memory.rest();
         drop(memory);
         if is_elsewhere {
