@@ -24,10 +24,14 @@ const COUNTERS: [(&str, &str); 4] = [
 
 const LAST_SUCCESS: &str = "cleanup_last_success_timestamp_seconds";
 
-const GAUGES: [(&str, &str); 5] = [
+const GAUGES: [(&str, &str); 6] = [
     (LAST_SUCCESS, "When the policy last did all that was asked of it; a skipped or held run does not count."),
     ("cleanup_due", "What the last run found due and is still there."),
     ("cleanup_policy_held", "Whether a brake held the policy back in its last run."),
+    (
+        "cleanup_root_missing",
+        "Whether the policy's root did not exist in the last run, and is not said to come and go.",
+    ),
     ("cleanup_limit_met", "Whether the limit was met after the last run."),
     ("cleanup_limit_ratio", "How much of the limit was used after the last run; above 1 it was not met."),
 ];
@@ -104,6 +108,9 @@ fn after(mut values: Values, report: &Report) -> Values {
         if *status == PolicyStatus::Ok {
             #[expect(clippy::cast_precision_loss, reason = "seconds need no more than 53 bits until long after 9999")]
             set(LAST_SUCCESS, labels.clone(), report.finished_at.unix_millis() as f64 / 1000.0);
+        }
+        if policy.kind == PolicyKind::Files {
+            set("cleanup_root_missing", labels.clone(), f64::from(u8::from(policy.root_missing)));
         }
         set("cleanup_policy_held", labels.clone(), f64::from(u8::from(*status == PolicyStatus::Held)));
         if !matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted) {

@@ -4,8 +4,10 @@
 
 use std::fmt;
 
-use crate::policy::Brakes;
-use crate::report::Counts;
+use crate::policy::{Brakes, Changes, Marks, MinFree};
+use crate::rank::FileSystem;
+use crate::report::{Counts, Space};
+use crate::size::HumanBytes;
 
 /// Below this many files no brake of proportion holds: small folders empty themselves all the time.
 pub const HARMLESS: u64 = 100;
@@ -13,6 +15,40 @@ pub const HARMLESS: u64 = 100;
 /// Why a policy is held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brake {
+    /// A key that protects was loosened or removed since the last run.
+    LoosenedProtection {
+        /// Which, and how, in words.
+        changes: String,
+        /// Files that would go.
+        due: u64,
+        /// Files that the policy names.
+        matched: u64,
+    },
+    /// The query of `keep_referenced` answers far fewer names than it did, or none.
+    FewerReferences {
+        /// How many there were in the last complete run, if one is known.
+        before: Option<u64>,
+        /// How many there are.
+        now: u64,
+        /// Files that would go.
+        due: u64,
+    },
+    /// A mark of `min_free` that nothing can meet, however much is removed.
+    UnreachableMark {
+        /// The mark: `min_free`, its `high`, its `inodes`.
+        mark: &'static str,
+        /// How much it asks for, in words.
+        wanted: String,
+        /// How much the file system has, in words.
+        whole: String,
+    },
+    /// The memory has served before, and nothing in it tells what the clock said then: one that jumped cannot be told.
+    UnwitnessedClock {
+        /// Files that would go.
+        due: u64,
+        /// Files that the policy names.
+        matched: u64,
+    },
     /// The keys that decide what goes were changed since the last run, and now most of the files would go.
     ChangedRule {
         /// What was changed, in words.
@@ -38,18 +74,94 @@ pub enum Brake {
     },
 }
 
-/// Judges a plan. `changes` says what was changed in the policy since its last run, if there was one and anything was.
-pub fn check(counts: &Counts, brakes: &Brakes, changes: Option<&str>) -> Result<(), Brake> {
+/// What a run found out beside its plan that the plan's size is judged by.
+#[derive(Clone, Debug, Default)]
+pub struct Suspicions {
+    /// What was changed in the policy since its last run, if there was one and anything was.
+    pub changes: Option<Changes>,
+    /// The names that are still needed have become fewer.
+    pub references: Option<FewerReferences>,
+    /// There were runs before, and what the clock said in them is lost.
+    pub clock_is_lost: bool,
+}
+
+impl Suspicions {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_none() && self.references.is_none() && !self.clock_is_lost
+    }
+}
+
+/// The query of `keep_referenced` answers less than half of what it did, or nothing at all: as a new database does, or
+/// one that is being restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FewerReferences {
+    before: Option<u64>,
+    now: u64,
+}
+
+impl FewerReferences {
+    /// Compares with the last complete run, as far as one is known. That there are none at all was accepted by somebody
+    /// once it is what was there before.
+    pub fn of(before: Option<u64>, now: u64) -> Option<Self> {
+        let is_fewer = match before {
+            Some(before) => now < before.div_ceil(2),
+            None => now == 0,
+        };
+        is_fewer.then_some(Self { before, now })
+    }
+
+    /// Judges how many files would go.
+    pub fn check(self, due: u64) -> Result<(), Brake> {
+        let Self { before, now } = self;
+        let harmless = if now == 0 { 0 } else { HARMLESS };
+        if due <= harmless { Ok(()) } else { Err(Brake::FewerReferences { before, now, due }) }
+    }
+}
+
+/// Whether what `min_free` asks for can be had at all: a mark as large as the file system, or as its quota, would have
+/// every file removed, and not be met.
+pub fn reachable(min_free: &MinFree, file_system: &FileSystem) -> Result<(), Brake> {
+    let check = |mark, room: crate::policy::Room, space: Space, shown: &dyn Fn(u64) -> String| {
+        let wanted = room.of(space.whole);
+        // Nothing is asked for of a file system without a size by a share of it.
+        if wanted == 0 || wanted < space.whole {
+            return Ok(());
+        }
+        Err(Brake::UnreachableMark { mark, wanted: shown(wanted), whole: shown(space.whole) })
+    };
+    let bytes = |amount| HumanBytes(amount).to_string();
+    if let Some(Marks { low, high }) = min_free.space {
+        check("min_free", low, file_system.bytes, &bytes)?;
+        check("the high mark of min_free", high, file_system.bytes, &bytes)?;
+    }
+    if let (Some(Marks { low, .. }), Some(space)) = (min_free.inodes, file_system.inodes) {
+        check("the mark for inodes of min_free", low, space, &|amount| format!("{amount} inodes"))?;
+    }
+    Ok(())
+}
+
+/// Judges a plan.
+pub fn check(counts: &Counts, brakes: &Brakes, suspicions: &Suspicions) -> Result<(), Brake> {
     // What two policies dispute can never go, and makes no share smaller.
     let (due, matched) = (counts.due, counts.matched.saturating_sub(counts.kept.disputed));
+    if let Some(fewer) = suspicions.references {
+        fewer.check(due)?;
+    }
     if due <= HARMLESS {
         return Ok(());
     }
     let beyond = |percent: u32| u128::from(due) * 100 > u128::from(matched) * u128::from(percent);
-    if let Some(changes) = changes
-        && beyond(50)
-    {
-        return Err(Brake::ChangedRule { changes: changes.to_owned(), due, matched });
+    if let Some(changes) = &suspicions.changes {
+        if changes.has_loosened() {
+            return Err(Brake::LoosenedProtection { changes: changes.loosened.join(" and "), due, matched });
+        }
+        if beyond(50) {
+            return Err(Brake::ChangedRule { changes: changes.to_string(), due, matched });
+        }
+    }
+    if suspicions.clock_is_lost && beyond(50) {
+        return Err(Brake::UnwitnessedClock { due, matched });
     }
     match brakes.max_removal_percent {
         Some(percent) if beyond(percent) => Err(Brake::TooLargeAShare { percent, due, matched }),
@@ -60,6 +172,36 @@ pub fn check(counts: &Counts, brakes: &Brakes, changes: Option<&str>) -> Result<
 impl fmt::Display for Brake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::LoosenedProtection { changes, due, matched } => write!(
+                f,
+                "held back: {changes} since the last run, which protects less than before, and now {due} of {matched} \
+                 files would go; put it back, or run once with --force if that is meant"
+            ),
+            Self::FewerReferences { before, now, due } => {
+                match (before, now) {
+                    (_, 0) => f.write_str("held back: the query of keep_referenced answers no names at all")?,
+                    _ => write!(f, "held back: the query of keep_referenced answers only {now} names")?,
+                }
+                if let Some(before) = before {
+                    write!(f, ", and in the last complete run it answered {before}")?;
+                }
+                let files = if *due == 1 { "file" } else { "files" };
+                write!(
+                    f,
+                    ", as if its database were new or empty, and now {due} {files} would go; \
+                     if that is meant, run once with --force"
+                )
+            }
+            Self::UnreachableMark { mark, wanted, whole } => write!(
+                f,
+                "held back: {mark} asks for {wanted} to be free, and the whole file system has {whole}; \
+                 to remove everything would not be enough, so nothing is removed: give a smaller mark or a percentage"
+            ),
+            Self::UnwitnessedClock { due, matched } => write!(
+                f,
+                "held back: nothing tells what the clock said in an earlier run, as if the memory of it had been lost, \
+                 and now {due} of {matched} files would go; if the date is right, run once with --force"
+            ),
             Self::ChangedRule { changes, due, matched } => write!(
                 f,
                 "held back: {changes} since the last run, and now {due} of {matched} files would go; \
@@ -83,10 +225,85 @@ impl fmt::Display for Brake {
 mod tests {
     use super::*;
 
-    fn checked(due: u64, matched: u64, percent: Option<u32>, changed: bool) -> Result<(), Brake> {
+    fn checked(due: u64, matched: u64, percent: Option<u32>, is_changed: bool) -> Result<(), Brake> {
         let counts = Counts { matched, due, ..Counts::default() };
         let brakes = Brakes { max_removal_percent: percent, ..Brakes::default() };
-        check(&counts, &brakes, changed.then_some("max_age was changed"))
+        let changes = Changes { others: vec!["max_age was changed".to_owned()], ..Changes::default() };
+        check(&counts, &brakes, &Suspicions { changes: is_changed.then_some(changes), references: None, clock_is_lost: false })
+    }
+
+    #[test]
+    fn a_loosened_protection_is_held_whatever_the_share() {
+        let loosened = |due| {
+            let counts = Counts { matched: 1_000_000, due, ..Counts::default() };
+            let changes = Changes { loosened: vec!["exclude was removed".to_owned()], others: vec!["x".to_owned()] };
+            check(&counts, &Brakes::default(), &Suspicions { changes: Some(changes), references: None, clock_is_lost: false })
+        };
+        assert_eq!(loosened(100), Ok(()), "few files");
+        let held = loosened(101).unwrap_err().to_string();
+        assert!(held.contains("exclude was removed since") && held.contains("--force"), "{held}");
+    }
+
+    #[test]
+    fn a_clock_that_nobody_remembers_is_believed_for_few_files_only() {
+        let lost = |due, matched| {
+            let counts = Counts { matched, due, ..Counts::default() };
+            check(&counts, &Brakes::default(), &Suspicions { clock_is_lost: true, ..Suspicions::default() })
+        };
+        assert_eq!((lost(100, 100), lost(101, 202)), (Ok(()), Ok(())));
+        assert!(matches!(lost(101, 201), Err(Brake::UnwitnessedClock { due: 101, matched: 201 })));
+    }
+
+    #[test]
+    fn answers_that_became_fewer_hold() {
+        let held = |before, now, due| FewerReferences::of(before, now).is_some_and(|fewer| fewer.check(due).is_err());
+        for (before, now, due, expected) in [
+            (Some(200), 200, 1000, false),
+            (Some(200), 100, 1000, false),
+            (Some(200), 99, 1000, true),
+            (Some(200), 99, 100, false),
+            (Some(199), 99, 1000, true),
+            (Some(200), 0, 1, true),
+            (Some(1), 0, 1, true),
+            (Some(0), 0, 1000, false),
+            (None, 0, 1, true),
+            (None, 0, 0, false),
+            (None, 1, 1000, false),
+            (Some(0), 7, 1000, false),
+        ] {
+            assert_eq!(held(before, now, due), expected, "{before:?} {now} {due}");
+        }
+    }
+
+    #[test]
+    fn a_mark_that_nothing_can_meet_is_named_with_both_sizes() {
+        use crate::policy::Room;
+        let space = |whole| Space { whole, free: whole / 2 };
+        let file_system = FileSystem { bytes: space(105_000_000), inodes: Some(space(1000)) };
+        let of = |space: Option<(Room, Room)>, inodes: Option<Room>| {
+            let space = space.map(|(low, high)| Marks { low, high });
+            let inodes = inodes.map(|low| Marks { low, high: low });
+            reachable(&MinFree { space, inodes, weight: 1.0 }, &file_system).err().map(|brake| brake.to_string())
+        };
+        let amount = Room::Amount;
+        for fine in [
+            of(Some((amount(1), amount(104_999_999))), Some(amount(999))),
+            of(Some((Room::Percent(99.0), Room::Percent(99.9))), Some(Room::Percent(99.0))),
+        ] {
+            assert_eq!(fine, None);
+        }
+        let low = of(Some((amount(500_000_000_000), amount(500_000_000_000))), None).unwrap();
+        assert!(low.contains("500.0 GB") && low.contains("105.0 MB"), "{low}");
+        assert!(of(Some((amount(1), amount(105_000_000))), None).unwrap().contains("high mark"));
+        assert!(of(None, Some(amount(1000))).unwrap().contains("1000 inodes"));
+        let nothing = FileSystem { bytes: Space::default(), inodes: None };
+        let mark = |low| MinFree {
+            space: Some(Marks { low, high: low }),
+            inodes: Some(Marks { low, high: low }),
+            weight: 1.0,
+        };
+        assert!(reachable(&mark(amount(1)), &nothing).is_err(), "a file system without a size");
+        assert!(reachable(&mark(Room::Percent(5.0)), &nothing).is_ok());
     }
 
     #[test]

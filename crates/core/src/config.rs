@@ -138,6 +138,13 @@ pub enum State {
     Sqlite(PathBuf),
 }
 
+/// The policy that the keys of one `[files.NAME]` make; `None` where they make none, or name another table.
+pub(crate) fn file_policy(keys: &str) -> Option<FilePolicy> {
+    let text = format!("[files.earlier]\n{keys}\n");
+    let source = Source { name: "", text: &text, folder: Path::new("/") };
+    Config::load(&source, &|_| None).ok()?.files.pop()
+}
+
 impl Config {
     /// Reads and checks a configuration. `env` answers what an environment variable holds.
     pub fn load(source: &Source<'_>, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {

@@ -32,6 +32,8 @@ pub struct Patterns {
     include: Globs,
     exclude: Globs,
     archives: Globs,
+    /// The three lists as they were written: a run remembers them for the next one.
+    texts: [Vec<String>; 3],
     dotfiles: Dotfiles,
 }
 
@@ -100,12 +102,24 @@ impl Patterns {
         }
         let compile =
             |list: &'static str, texts: &[S]| Globs::new(texts).map_err(|(index, error)| (list, index, error));
+        let texts = [include, exclude, archives];
         Ok(Self {
             include: compile("include", include)?,
             exclude: compile("exclude", exclude)?,
             archives: compile("archives", archives)?,
             dotfiles: Dotfiles::Leave,
+            texts: texts.map(|list| list.iter().map(|text| text.as_ref().to_owned()).collect()),
         })
+    }
+
+    /// `include`, `exclude` and `archives` as they were written.
+    pub fn texts(&self) -> &[Vec<String>; 3] {
+        &self.texts
+    }
+
+    /// What wildcards of `include` make of a leading dot.
+    pub fn dotfiles(&self) -> Dotfiles {
+        self.dotfiles
     }
 
     /// The same patterns, with another answer to what wildcards mean.

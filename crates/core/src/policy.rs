@@ -3,9 +3,12 @@
 //! A [`Policy`] is the rule alone, the same for files and for rows. Where to apply it is a [`FilePolicy`] or a
 //! [`SessionPolicy`]. All of them come out of `config`, which has checked them: nothing is left to check here.
 
+mod fingerprint;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::fingerprint::{Changes, Fingerprint};
 use crate::pattern::Patterns;
 
 /// The rule: how long something may stay. Shared by every kind of store.
@@ -54,6 +57,8 @@ pub struct FilePolicy {
     pub rule: Policy,
     /// An absolute path; what it leads to is checked when it is opened.
     pub root: PathBuf,
+    /// Whether a root that does not exist is nothing to speak of.
+    pub root_may_be_missing: bool,
     /// Which names are candidates, and of which class.
     pub patterns: Patterns,
     /// What goes as one: each file, or each directory directly below the root with all that is in it.

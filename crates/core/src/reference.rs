@@ -4,30 +4,45 @@
 //! compared: a candidate is needed when its last component stands anywhere in an answer. That keeps a namesake in another
 //! folder too; a file too many stays, none too few.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::candidate::Name;
 
 /// The names that are still needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Referenced(HashSet<Vec<u8>>);
+pub struct Referenced {
+    /// Every component of every answer, and whether an answer ends with it.
+    components: HashMap<Vec<u8>, bool>,
+    distinct: u64,
+}
 
 impl Referenced {
     /// Adds one answer: a name, a path or a URL. What a URL carries behind `?` or `#` counts as well as the name
     /// without it.
     pub fn add(&mut self, answer: &[u8]) {
-        for part in answer.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-            let bare = part.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or(part);
-            if bare.len() < part.len() && !bare.is_empty() {
-                self.0.insert(bare.to_vec());
+        let mut parts = answer.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).peekable();
+        while let Some(part) = parts.next() {
+            let is_last = parts.peek().is_none();
+            let bare = part.split(|byte| matches!(byte, b'?' | b'#')).next().filter(|bare| !bare.is_empty());
+            if bare.is_some_and(|bare| bare.len() < part.len()) {
+                self.components.entry(part.to_vec()).or_default();
             }
-            self.0.insert(part.to_vec());
+            let ends_one = self.components.entry(bare.unwrap_or(part).to_vec()).or_default();
+            if is_last && !std::mem::replace(ends_one, true) {
+                self.distinct += 1;
+            }
         }
+    }
+
+    /// How many names were answered. One that was answered several times, in whatever form, counts once; an empty
+    /// answer does not count.
+    pub fn distinct(&self) -> u64 {
+        self.distinct
     }
 
     /// Whether this is needed.
     pub fn contains(&self, name: Name<'_>) -> bool {
-        !self.0.is_empty() && self.0.contains(name.last)
+        !self.components.is_empty() && self.components.contains_key(name.last)
     }
 }
 
@@ -46,5 +61,16 @@ mod tests {
             assert!(is_needed(name), "{name}");
         }
         assert!(!is_needed("other.svg") && !is_needed(""));
+    }
+
+    #[test]
+    fn an_answer_counts_once_in_whatever_form_and_order() {
+        let answers = ["a.svg", "x/a.svg", "/x/a.svg?v=1", "a.svg", "", "/", "x", "b.svg#top", "b.svg", "?", "y/x"];
+        for turn in 0..answers.len() {
+            let mut needed = Referenced::default();
+            answers.iter().cycle().skip(turn).take(answers.len()).for_each(|answer| needed.add(answer.as_bytes()));
+            assert_eq!(needed.distinct(), 4, "a.svg, x, b.svg, ?");
+        }
+        assert_eq!(Referenced::default().distinct(), 0);
     }
 }

@@ -153,6 +153,9 @@ pub struct PolicyReport {
     /// The same for programs, when it was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skip>,
+    /// Whether its root does not exist, though the policy does not say that it comes and goes (`root_may_be_missing`).
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub root_missing: bool,
     /// Whether it looked at a part of the files only: it was stopped, went on where an earlier run had stopped, or was
     /// given a plan.
     #[serde(default, skip_serializing_if = "Not::not")]
@@ -434,6 +437,7 @@ impl PolicyReport {
             status,
             message: None,
             skipped: None,
+            root_missing: false,
             in_part: false,
             plan: Vec::new(),
             processes: None,

@@ -320,6 +320,9 @@ pub struct PastRun {
     /// away. The run's report says what. Absent when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// Those of them whose root did not exist, and is not said to come and go (`root_may_be_missing`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub root_missing: Vec<String>,
 }
 
 /// When a policy last ran.

@@ -20,7 +20,7 @@ use ulid::Ulid;
 
 use crate::answer::{Listed, Stats};
 use crate::audit::Audit;
-use crate::files::{Doubts, Extent, FileRun, Ran};
+use crate::files::{Doubts, Extent, FileRun, Ran, missing_root};
 use crate::memory::{Memory, Use};
 use crate::onward::Budget;
 use crate::open::{self, OpenError, Origin};
@@ -132,6 +132,16 @@ impl Engine {
     /// Whether any file policy has a root to look at.
     pub fn has_any_root(&self) -> bool {
         self.config.files.iter().any(|policy| policy.root.symlink_metadata().is_ok())
+    }
+
+    /// The enabled file policies whose root does not exist, though it is not said to come and go, each with a sentence.
+    pub fn missing_roots(&self) -> Vec<(String, String)> {
+        let mut memory = self.memory(Use::Look);
+        let mut missing = |policy: &FilePolicy| {
+            let error = self.store(policy, &memory).err().filter(|error| matches!(error, RootError::Missing { .. }))?;
+            Some((policy.rule.name.clone(), missing_root(policy, &error, &mut memory)?))
+        };
+        self.config.files.iter().filter(|policy| policy.enabled).filter_map(&mut missing).collect()
     }
 
     /// Sweeps, or plans to. Blocks until all policies have ended.

@@ -15,7 +15,8 @@ use cleanup_pg_sessions::Obstacle;
 
 use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
 use crate::engine::Engine;
-use crate::limits::ranked;
+use crate::files::missing_root;
+use crate::limits::{self, ranked};
 use crate::memory::{Memory, Use};
 use crate::quarantine;
 use crate::{clock, index, owners, place, rows};
@@ -42,8 +43,9 @@ impl Engine {
 
     /// Looks whether every policy could run, and changes nothing.
     pub fn check(&self) -> Check {
-        let memory = self.memory(Use::Look);
-        let files = self.config.files.iter().filter_map(|policy| self.check_files(policy, &memory));
+        let mut memory = self.memory(Use::Look);
+        let files: Vec<Finding> =
+            self.config.files.iter().filter_map(|policy| self.check_files(policy, &mut memory)).collect();
         let overlaps = self.config.files.iter().flat_map(|policy| self.check_overlaps(policy, &memory));
         let sessions: Vec<_> = self.config.sessions.iter().collect();
         let zone = crate::zone::time_zone(self.config.time_zone.as_deref()).err().map(|error| Finding {
@@ -158,21 +160,22 @@ impl Engine {
         }
     }
 
-    fn check_files(&self, policy: &FilePolicy, memory: &Memory) -> Option<Finding> {
+    fn check_files(&self, policy: &FilePolicy, memory: &mut Memory) -> Option<Finding> {
         let finding =
             |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
         let root = policy.root.display();
         match self.store(policy, memory).and_then(|store| store.records_stamp().map(|()| store)) {
-            Err(error @ RootError::Missing { .. }) => finding(
-                Severity::Warning,
-                format!("{error}; skipped until there is one"),
-                Some(format!("mkdir -p {root}")),
-            ),
+            Err(error @ RootError::Missing { .. }) => {
+                finding(Severity::Error, missing_root(policy, &error, memory)?, Some(format!("mkdir -p {root}")))
+            }
             Err(error) => finding(Severity::Error, error.to_string(), None),
             Ok(store) => match store.may_remove() {
                 Ok(()) => {
                     if let Some(why) = quarantine::check(&store, policy) {
                         return finding(Severity::Error, why, None);
+                    }
+                    if let Err(brake) = limits::reachable(&store, policy) {
+                        return finding(Severity::Error, brake.to_string(), None);
                     }
                     let unknown = rows::referenced(policy, &self.config, &self.folder).err()?;
                     let severity = match &unknown {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use cleanup_core::brake::{self, Brake};
+use cleanup_core::brake::{self, Brake, Suspicions};
 use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::guard::Jump;
 use cleanup_core::judge::Run;
@@ -25,7 +25,7 @@ use cleanup_state::Observation;
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
 use crate::index::Indexing;
 use crate::limits::{self, ranked};
-use crate::memory::{Busy, Memory};
+use crate::memory::{Answered, Busy, Memory};
 use crate::onward::{Budget, Course, End};
 use crate::plan::Named;
 use crate::track::Heeding;
@@ -97,7 +97,7 @@ impl FileRun<'_> {
         self.checked(extent, memory).unwrap_or_else(|ended| *ended)
     }
 
-    fn checked(self, extent: Extent<'_>, memory: &mut Memory) -> Result<Ran, Box<Ran>> {
+    fn checked(self, mut extent: Extent<'_>, memory: &mut Memory) -> Result<Ran, Box<Ran>> {
         let Self { policy, now, mode, doubts, .. } = self;
         let name = policy.rule.name.as_str();
         let ended = |report| Box::new(Ran::nothing(report));
@@ -113,12 +113,10 @@ impl FileRun<'_> {
             return Err(held_back(jump.to_string()));
         }
         let run = self.engine.before_ranking(policy, memory, now).map_err(|unready| ended(unready.report(name)))?;
-        let store = self.store.and_then(recording).map_err(|error| ended(unopened(name, &error)))?;
+        let store = self.store.and_then(recording).map_err(|error| ended(unopened(policy, &error, memory)))?;
         let file_system = store.file_system();
         let heeds = !matches!(doubts, Doubts::Ignore);
-        if heeds && memory.is_elsewhere(policy, file_system.as_deref()) {
-            return Err(held_back(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string()));
-        }
+        doubt_file_system(&store, policy, mode, doubts, memory).map_err(|brake| held_back(brake.to_string()))?;
 
         let _root_lock = match policy.root_lock {
             RootLock::Honour => Some(store.lock_root().map_err(|locked| ended(root_locked(name, &locked)))?),
@@ -136,10 +134,7 @@ impl FileRun<'_> {
             Some(cutoffs) => Run { cutoffs, ..run },
             None => ranked(&store, policy, run, &observer).map_err(|stopped| ended(unranked(name, stopped)))?,
         };
-        let changes = memory.changes(policy);
-        if matches!(doubts, Doubts::Heed(_)) && (changes.is_some() || policy.brakes.max_removal_percent.is_some()) {
-            plan_first(&store, policy, &run, changes.as_deref())?;
-        }
+        let first = look_twice(&store, policy, &run, doubts, &mut extent, memory)?;
 
         self.watcher.ranked(name, &run.cutoffs);
         // From here on: where counting took long, this run is still to get somewhere.
@@ -156,7 +151,8 @@ impl FileRun<'_> {
         let leg = store.leg(course.begin.clone());
         let table = || self.engine.tables.get(policy);
         let expired = || if acts { quarantine::expire(&store, policy, now) } else { Tally::default() };
-        let sees_all = !matches!(extent, Extent::Planned(_)) && course.begin.is_empty();
+        let is_of_all = !matches!(extent, Extent::Planned(_));
+        let sees_all = is_of_all && course.begin.is_empty();
         let (report, was_stopped, done) = match (extent, mode, policy.effect) {
             (Extent::Planned(_), _, Effect::Observe) => (finished(name, Tally::default()), true, Done::Planned),
             (_, Mode::Apply, Effect::Observe) => {
@@ -180,7 +176,7 @@ impl FileRun<'_> {
                             let store = Heeding { store: &picked, table: table(), registrations };
                             sweep(&store, &policy.rule, &run, mode, watching)
                         };
-                        sweep_chunks(chunks, sweep_chunk)
+                        sweep_chunks(first.into_iter().chain(chunks), sweep_chunk)
                     }
                 };
                 let done = if mode == Mode::Apply { Done::Acted } else { Done::Planned };
@@ -195,7 +191,10 @@ impl FileRun<'_> {
         let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };
         let report = course.conclude(report, end, &leg.stopped_at(), memory);
         if mode == Mode::Apply {
-            memory.remember(policy, file_system);
+            let is_whole = is_of_all && !was_stopped;
+            let distinct = run.referenced.distinct();
+            let answered = if is_whole || !heeds { Answered::ByAll(distinct) } else { Answered::Unasked };
+            memory.remember(policy, file_system, answered);
         }
         if let Some(indexing) = indexing {
             indexing.hand_on(&report, memory);
@@ -246,7 +245,7 @@ impl Engine {
 }
 
 /// Sweeps what a plan names, a chunk at a time.
-fn sweep_chunks(chunks: &mut dyn Iterator<Item = Vec<Named>>, sweep: impl Fn(&[Named]) -> Tally) -> Tally {
+fn sweep_chunks(chunks: impl Iterator<Item = Vec<Named>>, sweep: impl Fn(&[Named]) -> Tally) -> Tally {
     let mut all = Tally::default();
     for chunk in chunks {
         all.add(sweep(&chunk));
@@ -257,14 +256,67 @@ fn sweep_chunks(chunks: &mut dyn Iterator<Item = Vec<Named>>, sweep: impl Fn(&[N
     all
 }
 
+/// Asks the brakes that look at where the root lies.
+fn doubt_file_system(
+    store: &Store<'_>,
+    policy: &FilePolicy,
+    mode: Mode,
+    doubts: Doubts<'_>,
+    memory: &mut Memory,
+) -> Result<(), Brake> {
+    let heeds = !matches!(doubts, Doubts::Ignore);
+    if heeds && memory.is_elsewhere(policy, store.file_system().as_deref()) {
+        return Err(Brake::OtherFileSystem { root: policy.root.display().to_string() });
+    }
+    // Nobody can mean this, not even with --force. Whoever only looks is shown what the other rules come to.
+    if heeds || mode == Mode::Apply { limits::reachable(store, policy) } else { Ok(()) }
+}
+
+/// Asks the brakes that look at how much goes and why. A plan that is carried out is asked for its first chunk for that,
+/// which is answered.
+fn look_twice(
+    store: &Store<'_>,
+    policy: &FilePolicy,
+    run: &Run,
+    doubts: Doubts<'_>,
+    extent: &mut Extent<'_>,
+    memory: &mut Memory,
+) -> Result<Option<Vec<Named>>, Box<Ran>> {
+    let references = memory.fewer_references(policy, &run.referenced);
+    match (doubts, extent, references) {
+        (Doubts::Heed(_), ..) => {
+            let suspicions = Suspicions {
+                changes: memory.changes(policy),
+                references,
+                clock_is_lost: memory.is_without_clock(),
+            };
+            if !suspicions.is_empty() || policy.brakes.max_removal_percent.is_some() {
+                plan_first(store, policy, run, &suspicions)?;
+            }
+            Ok(None)
+        }
+        // Whoever has read the plan has not seen that the database is empty by now.
+        (Doubts::Reviewed(_), Extent::Planned(chunks), Some(fewer)) => {
+            let first = chunks.next();
+            let due = first.as_ref().map_or(0, Vec::len) as u64;
+            fewer.check(due).map_err(|brake| {
+                let report = PolicyReport::held_back(&policy.rule.name, PolicyKind::Files, brake.to_string());
+                Box::new(Ran::nothing(report))
+            })?;
+            Ok(first)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Counts what would go, and holds the policy back if that is more than anybody can have meant.
-fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, changes: Option<&str>) -> Result<(), Box<Ran>> {
+fn plan_first(store: &Store<'_>, policy: &FilePolicy, run: &Run, suspicions: &Suspicions) -> Result<(), Box<Ran>> {
     let all = Run { brakes: Brakes::default(), ..run.clone() };
     let first = FirstDue::default();
     let remaining = Remaining::new(&first);
     let plan = sweep(store, &policy.rule, &all, Mode::Plan, &remaining);
     let stays = Some(remaining.finish());
-    brake::check(&plan.counts, &policy.brakes, changes).map_err(|brake| {
+    brake::check(&plan.counts, &policy.brakes, suspicions).map_err(|brake| {
         let report = finished(&policy.rule.name, plan).held(brake.to_string(), first.into_plan());
         let report = PolicyReport { disputed_with: owners::disputed_with(store), ..report };
         Box::new(Ran::looked(policy, report, stays, Done::Planned))
@@ -333,12 +385,30 @@ fn recording(store: Store<'_>) -> Result<Store<'_>, RootError> {
     store.records_stamp().map(|()| store)
 }
 
-fn unopened(name: &str, error: &RootError) -> PolicyReport {
+fn unopened(policy: &FilePolicy, error: &RootError, memory: &mut Memory) -> PolicyReport {
+    let name = policy.rule.name.as_str();
     if let RootError::Missing { .. } = error {
-        return PolicyReport::skipped(name, PolicyKind::Files, Skip::NoRoot, error.to_string());
+        let message = missing_root(policy, error, memory);
+        let root_missing = message.is_some();
+        let message = message.unwrap_or_else(|| error.to_string());
+        if root_missing {
+            tracing::warn!(policy = name, "{message}");
+        }
+        return PolicyReport { root_missing, ..PolicyReport::skipped(name, PolicyKind::Files, Skip::NoRoot, message) };
     }
     tracing::warn!(policy = name, "{error}");
     PolicyReport::failed(name, PolicyKind::Files, error.to_string())
+}
+
+/// What to say of a root that does not exist; `None` where the policy says that it comes and goes.
+pub(crate) fn missing_root(policy: &FilePolicy, error: &RootError, memory: &mut Memory) -> Option<String> {
+    if policy.root_may_be_missing {
+        return None;
+    }
+    let past = if memory.has_seen_root(policy) { "it was there in an earlier run" } else { "no run has seen it yet" };
+    Some(format!(
+        "{error}; {past}. Correct `root`, make the folder, or set `root_may_be_missing = true` if it comes and goes"
+    ))
 }
 
 /// Keeps the first things that would go, by path: which worker comes first is chance.

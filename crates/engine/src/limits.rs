@@ -3,6 +3,7 @@
 //! Whoever judges files of a policy with ranking rules gets its run from here, whether for a sweep, an explanation or a
 //! deadline: a run without its cutoffs would take what is among the newest.
 
+use cleanup_core::brake::{self, Brake};
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{FilePolicy, Limits};
 use cleanup_core::rank::{self, FileSystem, Share, Source, Stays, Stopped};
@@ -10,6 +11,7 @@ use cleanup_core::report::{Done, Limit, PolicyReport, PolicyStatus, Space};
 use cleanup_core::store::FileStore;
 use cleanup_core::sweep::Observer;
 use cleanup_core::verdict::LimitKey;
+use cleanup_fs_store::Store;
 
 /// A policy by itself.
 pub(crate) const ALONE: Share = Share::Weighted(1.0);
@@ -40,6 +42,14 @@ pub(crate) fn ranked(
     let source = Source { store, policy: &policy.rule, run: &run, share: ALONE };
     run.cutoffs.over = rank::own(source, &policy.limits, observer)?;
     Ok(run)
+}
+
+/// Whether what `min_free` asks for can be had on the file system of a policy, as far as that can be found out.
+pub(crate) fn reachable(store: &Store<'_>, policy: &FilePolicy) -> Result<(), Brake> {
+    match (&policy.limits.min_free, store.space()) {
+        (Some(min_free), Ok(file_system)) => brake::reachable(min_free, &file_system),
+        _ => Ok(()),
+    }
 }
 
 /// What has become of the limits on how much may lie below the root.

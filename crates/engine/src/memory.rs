@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cleanup_core::config::{Config, Setting};
+use cleanup_core::brake::FewerReferences;
+use cleanup_core::config::Config;
 use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
-use cleanup_core::policy::{FilePolicy, MaxAge};
+use cleanup_core::policy::{Changes, FilePolicy, Fingerprint, MaxAge};
+use cleanup_core::reference::Referenced;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
 use cleanup_fs_store::Roots;
@@ -29,34 +31,9 @@ use self::folder::{Place, own_files, placed};
 use crate::open::Origin;
 use crate::{clock, place};
 
-/// The keys that decide what goes: a change in one of them is a reason to look twice.
-const DECIDING: [&str; 19] = [
-    "root",
-    "unit",
-    "include",
-    "exclude",
-    "archives",
-    "include_archives",
-    "dotfiles",
-    "max_age",
-    "min_age",
-    "stamp",
-    "age_clock",
-    "recursive",
-    "max_depth",
-    "remove_empty_dirs",
-    "keep_newest",
-    "max_files",
-    "max_total_size",
-    "min_free",
-    "weight",
-];
-
 /// For so long it is believed where the roots of all policies are. Roots are asked for by every policy of a run, and
 /// to look at all of them each time would take as long as there are policies, squared.
 const ROOTS_FOR: Duration = Duration::from_secs(1);
-/// Keys that came later. What was written down before they did says nothing of them, which is no change.
-pub(crate) const LATER: [&str; 1] = ["dotfiles"];
 
 /// Whether a run leaves something behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +42,17 @@ pub(crate) enum Use {
     Run,
     /// It only looks: nothing is made or changed, not even the folder.
     Look,
+}
+
+/// How many names the query of `keep_referenced` answered, and for how much of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// For a run that came to its end, or that somebody forced: later runs are compared with it.
+    ByAll(u64),
+    /// For a part of the files: that can raise what later runs are compared with, and never lower it.
+    ForSome(u64),
+    /// Nobody asked.
+    Unasked,
 }
 
 /// The memory for the length of one run.
@@ -314,19 +302,28 @@ impl Memory {
         Ok(())
     }
 
-    /// What was changed in the deciding keys of a policy since its last run, in words; `None` when nothing was, or
-    /// when it never ran.
-    pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<String> {
-        let key = self.key(policy);
-        let before = self.state.as_mut()?.policy_memory(&key)?.deciding;
-        changes_between(before, &self.deciding(policy))
+    /// What was changed in the rule of a policy since its last run; `None` when nothing was, or when it never ran.
+    pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<Changes> {
+        let before = self.before(policy)?;
+        self.fingerprint(policy).changes_since(&before.deciding)
+    }
+
+    /// Whether the query of `keep_referenced` answered far fewer names than in the last complete run, or none.
+    pub(crate) fn fewer_references(&mut self, policy: &FilePolicy, referenced: &Referenced) -> Option<FewerReferences> {
+        policy.references.as_ref()?;
+        let before = self.before(policy).and_then(|before| before.referenced);
+        FewerReferences::of(before, referenced.distinct())
+    }
+
+    /// What is known of a policy whose root is missing: whether an earlier run has seen this root.
+    pub(crate) fn has_seen_root(&mut self, policy: &FilePolicy) -> bool {
+        self.before(policy).is_some_and(|before| before.root == policy.root.to_string_lossy())
     }
 
     /// Whether the root lies on another file system than in the last run, as far as that can be compared: within one
     /// boot and one mount namespace.
     pub(crate) fn is_elsewhere(&mut self, policy: &FilePolicy, file_system: Option<&str>) -> bool {
-        let key = self.key(policy);
-        let Some(before) = self.state.as_mut().and_then(|state| state.policy_memory(&key)) else { return false };
+        let Some(before) = self.before(policy) else { return false };
         let comparable = before.boot_id == self.reading.boot_id
             && !before.boot_id.is_empty()
             && before.root == policy.root.to_string_lossy()
@@ -337,18 +334,33 @@ impl Memory {
     }
 
     /// Leaves behind what the next run of the policy compares with.
-    pub(crate) fn remember(&mut self, policy: &FilePolicy, file_system: Option<String>) {
+    pub(crate) fn remember(&mut self, policy: &FilePolicy, file_system: Option<String>, answered: Answered) {
+        let before = self.before(policy);
+        let known = before.as_ref().and_then(|before| before.referenced);
+        let referenced = match answered {
+            _ if policy.references.is_none() => None,
+            Answered::ByAll(referenced) => Some(referenced),
+            Answered::ForSome(referenced) => known.max(Some(referenced)),
+            Answered::Unasked => known,
+        };
         let memory = PolicyMemory {
-            deciding: self.deciding(policy),
+            deciding: self.fingerprint(policy).to_string(),
             root: policy.root.to_string_lossy().into_owned(),
             file_system,
             boot_id: self.reading.boot_id.clone(),
             mount_namespace: clock::mount_namespace(),
+            referenced,
         };
         let key = self.key(policy);
-        if let Some(state) = &mut self.state {
+        if let Some(state) = self.state.as_mut().filter(|_| before.as_ref() != Some(&memory)) {
             state.remember_policy(&key, &memory);
         }
+    }
+
+    /// What the last run of a policy has left behind.
+    fn before(&mut self, policy: &FilePolicy) -> Option<PolicyMemory> {
+        let key = self.key(policy);
+        self.state.as_mut()?.policy_memory(&key)
     }
 
     /// Begins to write down what an observing policy would do.
@@ -482,15 +494,10 @@ impl Memory {
         }
     }
 
-    /// The deciding keys, a line each, as `config show` has them.
-    fn deciding(&self, policy: &FilePolicy) -> String {
-        let prefix = format!("files.{}.", policy.rule.name);
-        let value = |wanted: &&str| {
-            let is_wanted = |setting: &&Setting| setting.key.strip_prefix(&prefix) == Some(*wanted);
-            let setting = self.config.settings.iter().find(is_wanted)?;
-            Some(format!("{wanted} = {}", setting.value))
-        };
-        DECIDING.iter().filter_map(value).collect::<Vec<_>>().join("\n")
+    /// The rule as the configuration has it: what somebody wants to be different for one run is meant.
+    fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
+        let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
+        configured.unwrap_or(policy).fingerprint()
     }
 }
 
@@ -503,35 +510,6 @@ pub(crate) fn told_of_interrupted(run: &BegunRun) -> String {
          what it removed is not known",
         policies.join(", ")
     )
-}
-
-/// What was changed between two states of the deciding keys, a line each, in words.
-fn changes_between(mut before: String, now: &str) -> Option<String> {
-    let key_of = |line: &str| line.split_once(" = ").map_or_else(|| line.to_owned(), |(key, _)| key.to_owned());
-    for line in now.lines() {
-        let key = key_of(line);
-        if LATER.contains(&key.as_str()) && !before.lines().any(|old| key_of(old) == key) {
-            before = format!("{before}\n{line}");
-        }
-    }
-    let changed: Vec<String> = now
-        .lines()
-        .filter(|line| !before.lines().any(|old| old == *line))
-        .map(|line| {
-            let (key, value) = line.split_once(" = ").unwrap_or((line, ""));
-            let old = before.lines().filter_map(|line| line.split_once(" = ")).find(|(old, _)| *old == key);
-            match old {
-                Some((_, old)) => format!("{key} was changed from {old} to {value}"),
-                None => format!("{key} was set to {value}"),
-            }
-        })
-        .collect();
-    let is_shorter = before.lines().any(|old| !now.lines().any(|line| key_of(line) == key_of(old)));
-    match (changed.is_empty(), is_shorter) {
-        (false, _) => Some(changed.join(" and ")),
-        (true, true) => Some("keys that decide what goes were removed".to_owned()),
-        (true, false) => None,
-    }
 }
 
 /// The times that were given to files below a root, by path below it.
@@ -561,27 +539,4 @@ pub(crate) struct Busy;
 /// FNV-1a: stable over versions, which the standard library's hashes are not.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_came_later_is_no_change_until_it_is_changed() {
-        let changes = |before: &str, now: &str| changes_between(before.to_owned(), now);
-        let old = "root = \"out\"\ninclude = [\"*\"]\nmax_age = \"1h\"";
-        let with =
-            |dotfiles: &str| format!("root = \"out\"\ninclude = [\"*\"]\ndotfiles = {dotfiles}\nmax_age = \"1h\"");
-        assert_eq!(changes(old, &with("false")), None, "an upgrade alone holds nothing back");
-        assert_eq!(changes(old, &with("true")), None, "what was done before goes on");
-        assert_eq!(changes(&with("false"), &with("false")), None);
-        let switched = changes(&with("false"), &with("true"));
-        assert_eq!(switched.as_deref(), Some("dotfiles was changed from false to true"));
-        let both = changes(old, &with("true").replace("1h", "1m"));
-        assert_eq!(both.as_deref(), Some("max_age was changed from \"1h\" to \"1m\""));
-        assert_eq!(changes(old, "root = \"out\"").as_deref(), Some("keys that decide what goes were removed"));
-        let added = changes(old, &format!("{old}\nkeep_newest = 3"));
-        assert_eq!(added.as_deref(), Some("keep_newest was set to 3"));
-    }
 }

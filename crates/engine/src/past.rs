@@ -205,6 +205,7 @@ fn summary(report: &Report) -> RunSummary {
         errors: totals.errors,
         policies: policies.iter().map(|policy| policy.name.clone()).collect(),
         skipped: Vec::new(),
+        root_missing: Vec::new(),
     }
 }
 
@@ -222,5 +223,6 @@ fn past_run(summary: RunSummary) -> PastRun {
         errors: summary.errors,
         policies: summary.policies,
         skipped: summary.skipped,
+        root_missing: summary.root_missing,
     }
 }

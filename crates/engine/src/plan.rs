@@ -18,13 +18,11 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use cleanup_core::config::{Config, Origin as SettingOrigin, Setting};
+use cleanup_core::config::{Config, Origin, Setting};
 use cleanup_core::moment::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-
-use crate::memory::LATER;
 
 pub use read::Plan;
 
@@ -111,18 +109,38 @@ pub enum PlanError {
     },
 }
 
+/// The defaults that the first plans were made with. One that a later version brings is left out, so that plans count
+/// across an upgrade.
+const FIRST_DEFAULTS: [&str; 16] = [
+    "exclude",
+    "archives",
+    "include_archives",
+    "min_age",
+    "stamp",
+    "age_clock",
+    "recursive",
+    "remove_empty_dirs",
+    "unit",
+    "dispose",
+    "skip_in_use",
+    "honour_flock",
+    "index",
+    "mode",
+    "track",
+    "enabled",
+];
+
 /// What policies have to have in common with those that a plan was made for: all their settings.
 fn fingerprint(config: &Config, policies: &[String]) -> String {
     let mut digest = Sha256::new();
     for policy in policies {
         let prefix = format!("files.{policy}.");
-        let is_newer = |setting: &&Setting| {
-            // At its default, a key that came later does not make an older plan another one.
-            let key = setting.key.strip_prefix(&prefix).unwrap_or_default();
-            setting.origin == SettingOrigin::Default && LATER.contains(&key)
+        let counts = |setting: &&Setting| match setting.key.strip_prefix(&prefix) {
+            // Nothing is planned where there is no root.
+            None | Some("root_may_be_missing") => false,
+            Some(key) => setting.origin != Origin::Default || FIRST_DEFAULTS.contains(&key),
         };
-        let own = config.settings.iter().filter(|setting| setting.key.starts_with(&prefix));
-        for setting in own.filter(|setting| !is_newer(setting)) {
+        for setting in config.settings.iter().filter(counts) {
             digest.update(format!("{} = {}\n", setting.key, setting.value));
         }
     }
@@ -134,4 +152,34 @@ fn hex(digest: Sha256) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use cleanup_core::config::Source;
+
+    use super::*;
+
+    /// What the first version put into its digest.
+    const FIRST: &str = "files.a.root = \"/r\"\nfiles.a.include = [\"*\"]\nfiles.a.max_age = \"1h\"\nfiles.a.exclude = []\n\
+        files.a.archives = []\nfiles.a.include_archives = false\nfiles.a.min_age = \"0s\"\nfiles.a.stamp = \"mtime\"\n\
+        files.a.age_clock = \"wall\"\nfiles.a.recursive = false\nfiles.a.remove_empty_dirs = false\n\
+        files.a.unit = \"file\"\nfiles.a.dispose = \"delete\"\nfiles.a.skip_in_use = false\n\
+        files.a.honour_flock = false\nfiles.a.index = true\nfiles.a.mode = \"enforce\"\nfiles.a.track = false\n\
+        files.a.enabled = true\n";
+
+    #[test]
+    fn a_plan_of_the_first_version_counts_across_an_upgrade() {
+        let policies = ["a".to_owned()];
+        let of = |more: &str| {
+            let text = format!("[files.a]\nroot = \"/r\"\ninclude = [\"*\"]\nmax_age = \"1h\"\n{more}\n");
+            let source = Source { name: "", text: &text, folder: Path::new("/") };
+            fingerprint(&Config::load(&source, &|_| None).unwrap(), &policies)
+        };
+        assert_eq!(of(""), hex(Sha256::new().chain_update(FIRST)));
+        assert_eq!(of("root_may_be_missing = true"), of(""));
+        assert_ne!(of("skip_in_use = true"), of(""));
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use cleanup_core::brake;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Effect, FilePolicy, Limits, MinFree, RootLock};
@@ -192,13 +193,15 @@ fn is_short(policy: &FilePolicy) -> bool {
     space.is_some_and(|space| !Shortage::of(min_free, &space).is_none())
 }
 
-/// What a policy is short of on its file system; `None` when that is nothing.
+/// What a policy is short of on its file system; `None` when that is nothing, or more than can be had: its own run will
+/// say so.
 fn shortage(store: &Store<'_>, policy: &FilePolicy) -> Option<Shortage> {
     let min_free = policy.limits.min_free.as_ref()?;
     let space = store.space().inspect_err(|why| {
         tracing::warn!(policy = policy.rule.name, "how much is free cannot be found out: {why}");
     });
-    Some(Shortage::of(min_free, &space.ok()?)).filter(|shortage| !shortage.is_none())
+    let space = space.ok().filter(|space| brake::reachable(min_free, space).is_ok())?;
+    Some(Shortage::of(min_free, &space)).filter(|shortage| !shortage.is_none())
 }
 
 /// Adds to the cutoffs of all members what their shortage comes to. Where their high marks differ, those who want less

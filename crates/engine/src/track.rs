@@ -35,7 +35,7 @@ use cleanup_fs_store::{FileId, KeptRoot, Store};
 use cleanup_state::TrackedChange;
 
 pub use self::answer::{
-    FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
+    Absent, FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
 pub(crate) use self::heed::Heeding;
 pub(crate) use self::table::{Tables, locked};
@@ -147,6 +147,8 @@ struct Tracked {
     pending: Mutex<Vec<TrackedChange>>,
     /// What befell the memory since the last removals were written into the history.
     notes: Mutex<BTreeSet<String>>,
+    /// Whether the last look at everything has seen, and taken in, everything.
+    sees_all: AtomicBool,
 }
 
 impl Tracker {
@@ -188,7 +190,7 @@ impl Tracker {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     let why = format!("no thread can be had to watch it: {error}");
-                    *locked(&inner.policies[index].watching) = Watching::Missing { why };
+                    *locked(&inner.policies[index].watching) = Watching::Missing { why, absent: Absent::No };
                 }
             }
         }
@@ -416,7 +418,7 @@ impl Tracked {
             listening: Mutex::new(Listening::new(policy.rule.max_age.map_or(HOUR, MaxAge::get))),
             policy,
             table: Arc::default(),
-            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned() }),
+            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned(), absent: Absent::No }),
             root: Mutex::default(),
             kept: Mutex::default(),
             bell: Bell::new(),
@@ -424,6 +426,7 @@ impl Tracked {
             sum: Mutex::default(),
             pending: Mutex::default(),
             notes: Mutex::default(),
+            sees_all: AtomicBool::new(false),
         }
     }
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyReport, Report, RunStatus, Totals, Trigger, json_path};
-use cleanup_engine::track::{Listener, Watching};
+use cleanup_core::report::{
+    PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Skip, Totals, Trigger, json_path,
+};
+use cleanup_engine::track::{Absent, Listener, Watching};
 use serde::Serialize;
 
 use crate::events::{Events, Kind};
@@ -94,13 +96,29 @@ impl Feed {
         report: &PolicyReport,
         elapsed: Option<Duration>,
     ) {
+        self.looked_at_root(report);
         self.metrics.swept(report, finished_at, elapsed);
         self.latest.ran(run_id, started_at, finished_at, report);
         self.latest.looked(finished_at, false, report);
     }
 
+    /// Whether the root of a policy is missing and should not be; with what is to be said of it.
+    pub(crate) fn root(&self, policy: &str, missing: Option<String>) {
+        self.metrics.root(policy, missing.is_some());
+        self.latest.root(policy, missing);
+    }
+
+    /// Takes from a report whether the root was there. A run that was skipped for another reason has not looked.
+    fn looked_at_root(&self, report: &PolicyReport) {
+        let has_looked = matches!(report.skipped, None | Some(Skip::NoRoot)) && report.status != PolicyStatus::Failed;
+        if report.kind == PolicyKind::Files && has_looked {
+            self.root(&report.name, report.message.clone().filter(|_| report.root_missing));
+        }
+    }
+
     /// One policy of a dry run has ended.
     pub(crate) fn policy_planned(&self, report: &PolicyReport) {
+        self.looked_at_root(report);
         self.metrics.looked(&report.name, report.status, &report.counts);
         self.latest.looked(now(), true, report);
     }
@@ -147,6 +165,16 @@ impl Listener for Feed {
     }
 
     fn watching_changed(&self, policy: &str, watching: &Watching) {
+        let missing = match watching {
+            Watching::Missing { absent: Absent::No, .. } => None,
+            Watching::Missing { why, absent: Absent::Unexpected } => Some(Some(why.clone())),
+            Watching::Events | Watching::Rescans { .. } | Watching::Missing { absent: Absent::Expected, .. } => {
+                Some(None)
+            }
+        };
+        if let Some(missing) = missing {
+            self.root(policy, missing);
+        }
         self.events.send(Kind::Watching, &OfWatching { policy, watching });
     }
 

@@ -68,6 +68,8 @@ pub struct Latest {
     runs: AtomicU64,
     policies: Mutex<BTreeMap<String, LastRun>>,
     not_remembered: Mutex<Option<String>>,
+    /// The policies whose root is missing and should not be, and what is to be said of it.
+    missing_roots: Mutex<BTreeMap<String, String>>,
 }
 
 impl Latest {
@@ -166,6 +168,20 @@ impl Latest {
     /// Takes note of whether a run left something behind for the next one.
     pub(crate) fn remembered(&self, why_not: Option<&str>) {
         *self.not_remembered.lock().unwrap_or_else(PoisonError::into_inner) = why_not.map(str::to_owned);
+    }
+
+    /// Takes note of whether the root of a policy is missing and should not be; with what is to be said of it.
+    pub(crate) fn root(&self, policy: &str, missing: Option<String>) {
+        let mut roots = self.missing_roots.lock().unwrap_or_else(PoisonError::into_inner);
+        match missing {
+            Some(why) => roots.insert(policy.to_owned(), why),
+            None => roots.remove(policy),
+        };
+    }
+
+    /// What is to be said of the root of a policy, if it is missing and should not be.
+    pub(crate) fn missing_root(&self, policy: &str) -> Option<String> {
+        self.missing_roots.lock().unwrap_or_else(PoisonError::into_inner).get(policy).cloned()
     }
 
     /// A policy's last run.

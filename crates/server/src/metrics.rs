@@ -62,6 +62,7 @@ pub struct Metrics {
     due: Family<OfPolicy, Gauge>,
     tracked_files: Family<OfPolicy, Gauge>,
     held: Family<OfPolicy, Gauge>,
+    root_missing: Family<OfPolicy, Gauge>,
     limit_met: Family<OfLimit, Gauge>,
     limit_ratio: Family<OfLimit, Gauge<f64, std::sync::atomic::AtomicU64>>,
     reload_successful: Gauge,
@@ -82,6 +83,7 @@ impl Default for Metrics {
             due: Family::default(),
             tracked_files: Family::default(),
             held: Family::default(),
+            root_missing: Family::default(),
             limit_met: Family::default(),
             limit_ratio: Family::default(),
             reload_successful: Gauge::default(),
@@ -122,6 +124,11 @@ impl Metrics {
         registry.register("due", "What the last look found due and is still there", self.due.clone());
         registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register("policy_held", "Whether a brake held the policy back in its last run", self.held.clone());
+        registry.register(
+            "root_missing",
+            "Whether the policy's root does not exist, as far as anybody looked, and is not said to come and go",
+            self.root_missing.clone(),
+        );
         registry.register("limit_met", "Whether the limit was met after the last run", self.limit_met.clone());
         registry.register(
             "limit_ratio",
@@ -170,9 +177,15 @@ impl Metrics {
         self.due.clear();
         self.tracked_files.clear();
         self.held.clear();
+        self.root_missing.clear();
         self.limit_met.clear();
         self.limit_ratio.clear();
         self.last_success.clear();
+    }
+
+    /// Whether the root of a file policy is missing, and should not be.
+    pub(crate) fn root(&self, policy: &str, is_missing: bool) {
+        self.root_missing.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(i64::from(is_missing));
     }
 
     /// When a policy last did all that was asked of it.

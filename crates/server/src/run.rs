@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use cleanup_core::config::Config;
 use cleanup_core::report::Report;
-use cleanup_engine::track::{Listener, Tracker, Watching};
+use cleanup_engine::track::{Absent, Listener, Tracker, Watching};
 use cleanup_engine::{Engine, OpenError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -327,7 +327,10 @@ impl Listener for Ear {
             Watching::Rescans { why } => {
                 tracing::warn!(policy, "new files are learned of by looking at everything now and then: {why}");
             }
-            Watching::Missing { why } => tracing::warn!(policy, "nothing is tracked for now: {why}"),
+            Watching::Missing { absent: Absent::Expected, why } => {
+                tracing::debug!(policy, "nothing is tracked for now: {why}");
+            }
+            Watching::Missing { why, .. } => tracing::warn!(policy, "nothing is tracked for now: {why}"),
         }
         self.feed.watching_changed(policy, watching);
     }

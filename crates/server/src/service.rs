@@ -3,6 +3,7 @@
 //! The configuration can be replaced while calls are being answered: every call takes what is live once and stays with
 //! it. Nothing here reads a folder or a database in answer to a question; what blocks says so.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::http::StatusCode;
@@ -137,6 +138,10 @@ impl Service {
             if let Some(outcome) = last.outcome {
                 self.feed.metrics.stands(name, outcome.status, &outcome.counts, &outcome.limits);
             }
+        }
+        let missing: BTreeMap<_, _> = live.engine.missing_roots().into_iter().collect();
+        for policy in &live.engine.config().files {
+            self.feed.root(&policy.rule.name, missing.get(&policy.rule.name).cloned());
         }
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
     }

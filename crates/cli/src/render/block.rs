@@ -53,6 +53,10 @@ impl fmt::Display for Block<'_> {
         writeln!(f, "{name}{}{name:#}  {detail}{about}{detail:#}", report.name)?;
         let message = harmless(report.message.as_deref().unwrap_or_default());
         match report.status {
+            // The whole sentence follows on stderr.
+            PolicyStatus::Skipped if report.root_missing => {
+                writeln!(f, "  {detail}skipped: the root does not exist{detail:#}")
+            }
             PolicyStatus::Skipped => writeln!(f, "  {detail}skipped: {message}{detail:#}"),
             // The message follows on stderr.
             PolicyStatus::Failed => writeln!(f, "  {error}could not run{error:#}"),

@@ -34,6 +34,7 @@ impl fmt::Display for HistoryTable<'_> {
                 errors,
                 due,
                 skipped,
+                root_missing,
                 ..
             } = run;
             let at = When { at: *started_at, now: *now, zone };
@@ -59,6 +60,9 @@ impl fmt::Display for HistoryTable<'_> {
             }
             if *errors > 0 {
                 write!(f, "  {error}{} errors{error:#}", Count(*errors))?;
+            }
+            if !root_missing.is_empty() {
+                write!(f, "  {warning}root missing: {}{warning:#}", root_missing.join(", "))?;
             }
             writeln!(f)?;
         }

@@ -61,6 +61,10 @@ impl Problem {
             (PolicyStatus::Skipped, Some(Skip::Locked | Skip::DatabaseAway | Skip::Busy)) => {
                 problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or_default())));
             }
+            // Mistyped, perhaps: it would be skipped for ever, and nobody would know.
+            (PolicyStatus::Skipped, _) if report.root_missing => {
+                problems.push(Self::warning(format_args!("{name}: {}", message.unwrap_or_default())));
+            }
             (PolicyStatus::Skipped | PolicyStatus::Ok, _) => {}
         }
         for item in &report.errors {
@@ -128,5 +132,8 @@ mod tests {
         for skip in [Skip::NoRoot, Skip::NoDatabase, Skip::AnotherNode] {
             assert_eq!(lines(&skipped(skip)), "", "{skip:?}");
         }
+        let missing = PolicyReport::skipped("temp", PolicyKind::Files, Skip::NoRoot, "no such folder: /t".to_owned());
+        let missing = PolicyReport { root_missing: true, ..missing };
+        assert_eq!(lines(&missing), "warning: temp: no such folder: /t");
     }
 }

@@ -16,9 +16,9 @@ fn check_says_ok_or_what_it_found() {
     ");
     fs::remove_dir(world.path("out")).unwrap();
     insta::assert_snapshot!(world.run("config check"), @"
-    exit 0
+    exit 1
     ── stdout
-    warning: out: no such folder: [folder]/out; skipped until there is one
+    error: out: no such folder: [folder]/out; no run has seen it yet. Correct `root`, make the folder, or set `root_may_be_missing = true` if it comes and goes
       try: mkdir -p [folder]/out
     ./cleanup.toml: 1 policy, 1 finding
     ── stderr

@@ -153,9 +153,21 @@ fn a_limit_that_is_set_anew_and_would_take_most_is_held() {
     assert_eq!(world.left("out").len(), 20);
 }
 
+/// How many bytes the file system has on which a world lies.
+fn whole(world: &World) -> u64 {
+    let found = rustix::fs::statvfs(world.path("")).unwrap();
+    found.f_blocks * found.f_frsize
+}
+
 #[test]
 fn a_disk_that_can_never_be_free_enough_takes_all_that_may_go_and_names_the_rest() {
-    let world = world("archives = [\"00.tmp\"]\nmin_free = \"4000000TiB\"");
+    let world = world("");
+    // As much as there is but for a byte, and something always lies there.
+    let mark = whole(&world) - 1;
+    let policy = format!(
+        "[files.out]\nroot = \"out\"\ninclude = [\"*.tmp\"]\narchives = [\"00.tmp\"]\nmin_free = \"{mark}B\"\n"
+    );
+    world.write("cleanup.toml", &policy);
     fill(&world, 4);
     let ran = world.run("--json");
     ran.exits(3);
@@ -164,6 +176,28 @@ fn a_disk_that_can_never_be_free_enough_takes_all_that_may_go_and_names_the_rest
     assert_eq!((&limit["name"], &limit["met"]), (&json!("min_free"), &json!(false)));
     assert_eq!(limit["pinned"]["archive"], 4 * KIB);
     assert!(limit["pinned"]["elsewhere"].as_u64().is_some(), "{ran}");
+}
+
+#[test]
+fn a_mark_that_is_larger_than_the_file_system_takes_nothing() {
+    for mark in ["\"4000000TiB\"", "{ low = \"1KB\", high = \"4000000TiB\" }"] {
+        // Also what is due by its age: the policy is not what somebody meant it to be.
+        let world = world(&format!("max_age = \"30m\"\nmin_free = {mark}"));
+        fill(&world, 4);
+        let size = cleanup_core::size::HumanBytes(whole(&world)).to_string();
+        for line in ["", "--dry-run", "--force", "plan -o plan.jsonl"] {
+            let held = world.run(line);
+            held.exits(4);
+            assert!(held.err.contains("min_free asks for "), "{held}");
+            assert!(held.err.contains(&format!("the whole file system has {size}")), "{held}");
+        }
+        assert_eq!(world.left("out").len(), 4, "{mark}");
+        assert!(world.run("config check").exits(1).contains("the whole file system has"));
+        world.run("stats").is_fine();
+    }
+    let harmless = world("max_total_size = \"4000000TiB\"");
+    fill(&harmless, 4);
+    harmless.run("").is_fine();
 }
 
 /// A file system of a few MiB.

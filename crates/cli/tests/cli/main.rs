@@ -5,6 +5,7 @@
 mod answers;
 mod audit;
 mod brakes;
+mod changed_rule;
 mod config;
 mod confined;
 mod documents;
@@ -21,7 +22,9 @@ mod onward;
 mod output;
 mod owners;
 mod plan;
+mod references;
 mod restore;
+mod roots;
 mod rows;
 mod sweep;
 mod terminal;

@@ -92,6 +92,9 @@ pub(super) struct RawServer {
 pub(super) struct RawFilePolicy {
     /// Folder that holds the files; a relative one is relative to this configuration file.
     pub(super) root: Option<At<String>>,
+    /// The root comes and goes: while it does not exist, nothing is said about it.
+    #[schemars(extend("default" = false))]
+    pub(super) root_may_be_missing: Option<bool>,
     /// Globs of the names that may go. One with a `/` is matched against the path below the root.
     #[schemars(extend("examples" = [["*.svg"], ["formal_{uuid}.svg"]]))]
     pub(super) include: Option<At<Vec<At<String>>>>,

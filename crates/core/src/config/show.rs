@@ -78,6 +78,7 @@ const FILE_DEFAULTS: &[(&str, &str)] = &[
     ("index", "true"),
     ("mode", "\"enforce\""),
     ("track", "false"),
+    ("root_may_be_missing", "false"),
     ("enabled", "true"),
 ];
 

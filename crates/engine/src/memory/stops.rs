@@ -37,7 +37,7 @@ impl Memory {
 
     /// What decides, with what the request wanted to be different.
     fn rule(&self, policy: &FilePolicy) -> String {
-        format!("{}\n{:?}", self.deciding(policy), policy.rule)
+        format!("{}\n{:?}", self.fingerprint(policy), policy.rule)
     }
 }
 

@@ -39,7 +39,22 @@ pub enum Watching {
     Missing {
         /// Why, in words.
         why: String,
+        /// Whether it is the root itself that is not there.
+        #[serde(skip)]
+        absent: Absent,
     },
+}
+
+/// Whether a root does not exist, or cannot be opened for another reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// It may exist.
+    #[default]
+    No,
+    /// It does not, and the policy says that it comes and goes (`root_may_be_missing`).
+    Expected,
+    /// It does not.
+    Unexpected,
 }
 
 /// One tracked file.

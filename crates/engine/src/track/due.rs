@@ -5,15 +5,17 @@
 //! into the history.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cleanup_core::brake::{Brake, HARMLESS};
+use cleanup_core::brake::{Brake, HARMLESS, Suspicions};
 use cleanup_core::guard::{self, Reading};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Brakes, Effect, RootLock};
+use cleanup_core::policy::{Brakes, Effect, Limits, RootLock};
 use cleanup_core::rank::Stopped;
+use cleanup_core::reference::Referenced;
 use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
@@ -26,7 +28,7 @@ use super::table::{Entry, Next, locked};
 use super::{HOUR, Inner, Tracked};
 use crate::audit::Audit;
 use crate::engine::run_id;
-use crate::memory::Memory;
+use crate::memory::{Answered, Memory};
 use crate::{clock, limits, quarantine, rows};
 
 /// How many files are dealt with together; the rest follows at once.
@@ -112,10 +114,7 @@ impl Inner {
                 break None;
             }
         };
-        let before = std::mem::replace(&mut *locked(&tracked.held), why.clone());
-        if let Some(why) = why.as_ref().filter(|why| before.as_ref() != Some(why)) {
-            tracing::warn!(policy = name, "deadlines are not kept: {why}");
-        }
+        tracked.hold(why.clone());
         self.write_history(tracked, When::InTime);
         match why {
             Some(why) if all.counts.removed + all.counts.quarantined == 0 => {
@@ -143,7 +142,7 @@ impl Inner {
         let store = quarantine::prepare_as(store, &tracked.policy, || tracked.quarantine_run(), run.now)?;
         // The brakes look at all of it, however little is dealt with now.
         let overdue = if due.len() < MOST { due.len() } else { locked(&tracked.table).overdue(clock::now()) };
-        self.doubt(tracked, &store, overdue)?;
+        self.doubt(tracked, &store, overdue, Some(&run.referenced))?;
 
         let run = Run { brakes: Brakes { max_removals: tracked.left_to_remove(), ..tracked.policy.brakes }, ..run };
         if run.brakes.max_removals == Some(0) {
@@ -158,7 +157,12 @@ impl Inner {
         self.begin_sum(tracked, run.now);
         let mut tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
         if tracked.is_to_expire() {
-            tally.add(quarantine::expire(&store, &tracked.policy, run.now));
+            let expired = quarantine::expire(&store, &tracked.policy, run.now);
+            if let Some(audit) = self.engine.audit.as_ref().filter(|_| expired.counts.purged > 0) {
+                let expired = PolicyReport::finished(tracked.name(), PolicyKind::Files, expired.clone());
+                audit.ended(tracked.quarantine_run().id(), &expired);
+            }
+            tally.add(expired);
         }
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         self.settle(tracked, &store, due, &done, run.now);
@@ -188,20 +192,43 @@ impl Inner {
         Ok(Run { cutoffs: ranked.cutoffs, ..run })
     }
 
-    /// Everything that could hold a sweep back holds deadlines back as well.
-    fn doubt(&self, tracked: &Tracked, store: &Store<'_>, due: usize) -> Result<(), String> {
+    /// Compares a policy with what it was in the last run, as soon as everything was looked at: what holds it back is
+    /// said before anything is due, and what it is now is known to the next start.
+    pub(super) fn doubt_at_first(&self, tracked: &Tracked, store: &Store<'_>) {
+        let overdue = locked(&tracked.table).overdue(clock::now());
+        let why = self.doubt(tracked, store, overdue, None).err();
+        if tracked.policy.effect == Effect::Enforce {
+            tracked.hold(why);
+        }
+    }
+
+    /// Everything that could hold a sweep back holds deadlines back as well. What passes is what the next start, and the
+    /// next sweep, compares with.
+    fn doubt(
+        &self,
+        tracked: &Tracked,
+        store: &Store<'_>,
+        due: usize,
+        referenced: Option<&Referenced>,
+    ) -> Result<(), String> {
+        let policy = &tracked.policy;
         let mut memory = locked(&self.memory);
         self.doubt_clock(&mut memory)?;
+        let fewer = referenced.and_then(|referenced| memory.fewer_references(policy, referenced));
         let boot = clock::boot();
         let file_system = store.file_system();
         let is_same = |(at, seen): &(Duration, Option<String>)| boot < *at + FRESH && *seen == file_system;
         let is_fresh = locked(&tracked.sum).checked.as_ref().is_some_and(is_same);
-        if is_fresh && due as u64 <= HARMLESS {
+        if is_fresh && due as u64 <= HARMLESS && fewer.is_none() {
+            memory.rest();
             return Ok(());
         }
-        let policy = &tracked.policy;
         let is_elsewhere = memory.is_elsewhere(policy, file_system.as_deref());
-        let changes = memory.changes(policy);
+        let suspicions = Suspicions {
+            changes: memory.changes(policy),
+            references: fewer,
+            clock_is_lost: memory.is_without_clock(),
+        };
         memory.rest();
         let notes = memory.take_notes();
         drop(memory);
@@ -209,7 +236,14 @@ impl Inner {
         if is_elsewhere {
             return Err(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string());
         }
-        tracked.brake(due, changes.as_deref())?;
+        limits::reachable(store, policy).map_err(|brake| brake.to_string())?;
+        tracked.brake(due, &suspicions)?;
+        if suspicions.changes.is_none() || tracked.knows_all_that_is_due() {
+            let answered = referenced.map_or(Answered::Unasked, |it| Answered::ForSome(it.distinct()));
+            let mut memory = locked(&self.memory);
+            memory.remember(policy, file_system.clone(), answered);
+            memory.rest();
+        }
         locked(&tracked.sum).checked = Some((boot, file_system));
         Ok(())
     }
@@ -303,6 +337,22 @@ impl Inner {
 }
 
 impl Tracked {
+    /// Says why deadlines are not kept, once, or that they are.
+    fn hold(&self, why: Option<String>) {
+        let before = std::mem::replace(&mut *locked(&self.held), why.clone());
+        if let Some(why) = why.filter(|why| before.as_ref() != Some(why)) {
+            tracing::warn!(policy = self.name(), "deadlines are not kept: {why}");
+        }
+    }
+
+    /// Whether the table knows of every file that a sweep would take by a changed rule. Where limits may ask for more,
+    /// only a sweep can tell, and the rule stays a changed one until then.
+    fn knows_all_that_is_due(&self) -> bool {
+        let Limits { keep_newest: _, max_files, max_total_size, min_free } = &self.policy.limits;
+        let by_time = max_files.is_none() && max_total_size.is_none() && min_free.is_none();
+        by_time && self.sees_all.load(Ordering::SeqCst)
+    }
+
     fn add(&self, tally: &Tally, now: Moment) {
         let mut sum = locked(&self.sum);
         if let Some((_, removed)) = &mut sum.interval {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cleanup_core::brake;
+use cleanup_core::brake::{self, Suspicions};
 use cleanup_core::candidate::Class;
 use cleanup_core::judge::{Run, judge};
 use cleanup_core::moment::Moment;
@@ -113,9 +113,12 @@ impl Inner {
             }
         };
         locked(&tracked.table).begin_round();
+        tracked.sees_all.store(true, Ordering::SeqCst);
         if self.take_in(tracked, store, registrations, kind) {
             let unseen = locked(&tracked.table).unseen();
             self.forget(tracked, &unseen);
+        } else {
+            tracked.sees_all.store(false, Ordering::SeqCst);
         }
     }
 
@@ -195,6 +198,7 @@ impl Inner {
         let seen = std::mem::take(&mut *locked(&sight.seen));
         self.remember(tracked, seen.changes);
         if seen.too_many {
+            tracked.sees_all.store(false, Ordering::SeqCst);
             tracked.watched_by_rescans(
                 self,
                 format!("more than {} files; the rest is left to the sweeps", self.max_files),
@@ -289,8 +293,8 @@ impl Tracked {
     }
 
     /// Holds back what takes more than anybody can have meant.
-    pub(super) fn brake(&self, due: usize, changes: Option<&str>) -> Result<(), String> {
+    pub(super) fn brake(&self, due: usize, suspicions: &Suspicions) -> Result<(), String> {
         let counts = Self::counts(&locked(&self.table), due);
-        brake::check(&counts, &self.policy.brakes, changes).map_err(|brake| brake.to_string())
+        brake::check(&counts, &self.policy.brakes, suspicions).map_err(|brake| brake.to_string())
     }
 }

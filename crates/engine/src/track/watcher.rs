@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cleanup_core::candidate::Name;
-use cleanup_fs_store::{Look, Watch, WatchError};
+use cleanup_fs_store::{Look, RootError, Watch, WatchError};
 
 use super::due::When;
 use super::heed::Known;
@@ -15,8 +15,9 @@ use super::news::{Fate, News, Step};
 use super::pace::{Pace, rested};
 use super::sight::As;
 use super::table::locked;
-use super::{Inner, Kept, Tracked, Watching};
+use super::{Absent, Inner, Kept, Tracked, Watching};
 use crate::clock;
+use crate::files::missing_root;
 
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -69,7 +70,7 @@ impl Inner {
             is_first = match self.store(tracked) {
                 Err(error) => {
                     self.lose(tracked);
-                    tracked.set_watching(self, Watching::Missing { why: error.to_string() });
+                    tracked.set_watching(self, self.missing(tracked, &error));
                     self.announce(index, &mut is_ready, ready);
                     tracked.bell.wait(None, Some(RETRY));
                     true
@@ -90,7 +91,7 @@ impl Inner {
                         // Nobody would hear of what happens in the folder that is there now.
                         drop(store);
                         self.lose(tracked);
-                        tracked.set_watching(self, Watching::Missing { why: error.to_string() });
+                        tracked.set_watching(self, Watching::Missing { why: error.to_string(), absent: Absent::No });
                         self.announce(index, &mut is_ready, ready);
                         tracked.bell.wait(None, Some(ONCE_MORE));
                         is_first = true;
@@ -106,6 +107,9 @@ impl Inner {
                     );
                     let begun = clock::boot();
                     self.look_at_all(tracked, &store, &kind);
+                    if is_first {
+                        self.doubt_at_first(tracked, &store);
+                    }
                     drop(store);
                     let ended = clock::boot();
                     locked(&tracked.listening).rested = rested(ended, ended.saturating_sub(begun));
@@ -125,6 +129,18 @@ impl Inner {
                 }
             };
         }
+    }
+
+    /// Why a root cannot be opened.
+    fn missing(&self, tracked: &Tracked, error: &RootError) -> Watching {
+        let policy = &tracked.policy;
+        let expected = if policy.root_may_be_missing { Absent::Expected } else { Absent::Unexpected };
+        let absent = if matches!(error, RootError::Missing { .. }) { expected } else { Absent::No };
+        let why = match absent {
+            Absent::Unexpected => missing_root(policy, error, &mut locked(&self.memory)),
+            Absent::Expected | Absent::No => None,
+        };
+        Watching::Missing { why: why.unwrap_or_else(|| error.to_string()), absent }
     }
 
     fn announce(self: &Arc<Self>, index: usize, is_ready: &mut bool, ready: &mpsc::Sender<()>) {

@@ -39,6 +39,161 @@ fn a_rule_that_was_changed_and_takes_too_much_holds_deadlines_back() {
     assert!(!world.exists("7.step"));
 }
 
+/// As after a restart with another configuration.
+fn rewrite(world: &World, from: &str, to: &str) {
+    let file = world.folder.path().join("cleanup.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&file, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_rule_that_was_changed_between_two_starts_holds_deadlines_although_no_sweep_ever_ran() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30d\"");
+    for number in 0..200 {
+        world.make(&format!("{number}.step"), 2 * 24 * 60 * MINUTE);
+    }
+    drop(world.track());
+    rewrite(&world, "30d", "1h");
+    for _ in 0..2 {
+        let tracking = world.track();
+        let held = tracking.tracker.policy("models").unwrap().held.unwrap();
+        assert!(held.contains("max_age was changed from \"30d\" to \"1h\"") && held.contains("200 of 200"), "{held}");
+        let report = tracking.tracker.remove_due("models").unwrap();
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Held, 0));
+    }
+    assert!(world.exists("7.step"));
+    let tracking = world.track();
+    tracking.engine.sweep(&Request { mode: Mode::Apply, force: true, ..Request::default() }, &()).unwrap();
+    assert!(!world.exists("7.step"));
+    drop(tracking);
+    for number in 0..200 {
+        world.make(&format!("{number}.step"), 2 * 24 * 60 * MINUTE);
+    }
+    assert_eq!(world.track().remove_due(), 200, "it is the rule now");
+}
+
+#[test]
+fn a_protection_that_was_loosened_between_two_starts_holds_deadlines_whatever_the_share() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"1h\"\nexclude = [\"keep-*\"]");
+    for number in 0..150 {
+        world.make(&format!("keep-{number}.step"), 120 * MINUTE);
+        world.make(&format!("a{number}.step"), MINUTE);
+        world.make(&format!("b{number}.step"), MINUTE);
+    }
+    drop(world.track());
+    rewrite(&world, "exclude = [\"keep-*\"]", "");
+    let tracking = world.track();
+    assert!(tracking.tracker.policy("models").unwrap().held.unwrap().contains("exclude was removed"));
+    assert_eq!(tracking.remove_due(), 0);
+    drop(tracking);
+    rewrite(&world, "track = true", "track = true\nexclude = [\"keep-*\"]");
+    let tracking = world.track();
+    assert_eq!(tracking.tracker.policy("models").unwrap().held, None, "put back, it goes on");
+}
+
+#[test]
+fn a_changed_rule_that_takes_little_is_the_rule_from_the_next_start_on() {
+    let world = World::new("include = [\"*.step\"]\nmax_age = \"30d\"");
+    world.make("a.step", 120 * MINUTE);
+    drop(world.track());
+    rewrite(&world, "30d", "1h");
+    assert_eq!(world.track().remove_due(), 1);
+    for number in 0..150 {
+        world.make(&format!("{number}.step"), 120 * MINUTE);
+    }
+    assert_eq!(world.track().remove_due(), 150);
+}
+
+#[test]
+fn a_start_does_not_take_a_changed_limit_for_the_rule_before_a_sweep_has_seen_it() {
+    let world = World::new("include = [\"*.step\"]\nmax_files = 1000");
+    for number in 0..150 {
+        world.make(&format!("{number}.step"), MINUTE);
+    }
+    drop(world.track());
+    rewrite(&world, "1000", "10");
+    let tracking = world.track();
+    let report = tracking.engine.sweep(&Request { mode: Mode::Apply, ..Request::default() }, &()).unwrap();
+    let policy = &report.policies[0];
+    assert!(policy.message.as_ref().unwrap().contains("max_files was changed from 1000 to 10"), "{policy:?}");
+    assert!(world.exists("7.step"));
+}
+
+#[test]
+fn something_mounted_over_the_root_between_two_starts_holds_deadlines() {
+    let world = World::plain();
+    drop(world.track());
+    let root = world.path("");
+    let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&root).output();
+    if !mount.is_ok_and(|mount| mount.status.success()) {
+        eprintln!("SKIPPED: this process may not mount");
+        return;
+    }
+    world.make("victim.step", 31 * MINUTE);
+    let tracking = world.track();
+    let held = tracking.tracker.policy("models").unwrap().held;
+    let removed = tracking.remove_due();
+    drop(tracking);
+    assert!(std::process::Command::new("umount").arg(&root).status().unwrap().success());
+    assert!(held.is_some_and(|held| held.contains("another file system")));
+    assert_eq!(removed, 0);
+}
+
+#[test]
+fn a_database_that_is_empty_holds_deadlines() {
+    let world = World::new(
+        "include = [\"*.step\"]\nmax_age = \"30m\"\n\
+         keep_referenced = { sessions = \"app\", query = \"select name from s\" }\n\
+         [sessions.app]\nurl = \"sqlite:///app.db\"\ntable = \"s\"\nid_column = \"name\"\nactivity_column = \"at\"\n\
+         max_idle = \"1h\"\nenabled = false",
+    );
+    let sql = |text: &str| {
+        let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+        let database = world.folder.path().join("app.db");
+        let made = std::process::Command::new("python3").args(["-c", python]).arg(database).arg(text).status();
+        assert!(made.unwrap().success());
+    };
+    world.make("kept.step", 60 * MINUTE);
+    world.make("due.step", 60 * MINUTE);
+    sql("create table s (name text, at integer)");
+    let tracking = world.track();
+    let report = tracking.tracker.remove_due("models").unwrap();
+    assert_eq!(report.status, PolicyStatus::Held);
+    assert!(report.message.unwrap().contains("no names at all"));
+    sql("insert into s values ('kept.step', 1)");
+    assert_eq!(tracking.remove_due(), 1);
+    assert!(world.exists("kept.step"));
+}
+
+#[test]
+fn what_deadlines_delete_for_good_is_in_the_audit_log_and_a_log_that_cannot_be_written_is_said() {
+    let world = World::new(
+        "include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"\nquarantine_for = \"1ms\"\n\
+         [audit]\nfile = \"audit.jsonl\"",
+    );
+    world.make("a.step", 60 * MINUTE);
+    let tracking = world.track();
+    assert_eq!(tracking.tracker.remove_due("models").unwrap().counts.quarantined, 1);
+    drop(tracking);
+    world.make("b.step", 60 * MINUTE);
+    let tracking = world.track();
+    assert_eq!(tracking.tracker.remove_due("models").unwrap().counts.purged, 1);
+    let audit = fs::read_to_string(world.folder.path().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("\"purged\""), "{audit}");
+    drop(tracking);
+
+    fs::remove_file(world.folder.path().join("audit.jsonl")).unwrap();
+    fs::create_dir(world.folder.path().join("audit.jsonl")).unwrap();
+    world.make("c.step", 60 * MINUTE);
+    let tracking = world.track();
+    tracking.remove_due();
+    tracking.tracker.stop();
+    let run = tracking.engine.history(1).unwrap().runs[0].run_id.clone();
+    let notes = tracking.engine.past_run(&run).unwrap().notes;
+    assert!(notes.iter().any(|note| note.contains("audit.jsonl lacks lines")), "{notes:?}");
+}
+
 #[test]
 fn removals_are_summed_up_in_the_history() {
     let world = World::plain();

@@ -46,6 +46,7 @@ pub fn policy(root: &Path) -> FilePolicy {
             archives: Archives::Keep,
         },
         root: root.to_owned(),
+        root_may_be_missing: false,
         patterns: Patterns::new(&["*"], &[], &["archive-*"]).unwrap(),
         unit: Unit::File,
         stamp: StampKind::Modified,

@@ -403,6 +403,7 @@ mod tests {
             errors: 1,
             policies: vec!["models".to_owned()],
             skipped: Vec::new(),
+            root_missing: Vec::new(),
         };
         let late = std::time::Duration::from_millis(120);
         let gone =

@@ -7,6 +7,7 @@ use cleanup_core::config::{Config, Setting};
 use cleanup_core::duration::Human;
 use cleanup_core::report::{Limit, PolicyKind, PolicyStatus};
 use cleanup_engine::LastSweep;
+use cleanup_engine::track::{Absent, Watching};
 
 use super::charts::spark;
 use super::course::{Course, Show};
@@ -193,10 +194,9 @@ impl Known {
     fn trouble(&self) -> Vec<String> {
         let mut trouble = Vec::new();
         if let Some(tracked) = &self.policy.tracked {
-            if let cleanup_engine::track::Watching::Rescans { why } | cleanup_engine::track::Watching::Missing { why } =
-                &tracked.watching
-            {
-                trouble.push(words::message(why));
+            match &tracked.watching {
+                Watching::Events | Watching::Missing { absent: Absent::Expected, .. } => {}
+                Watching::Rescans { why } | Watching::Missing { why, .. } => trouble.push(words::message(why)),
             }
             trouble.extend(tracked.held.as_deref().map(words::message));
         }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use cleanup_core::report::{PolicyStatus, Skip};
 use cleanup_engine::LastSweep;
-use cleanup_engine::track::Watching;
+use cleanup_engine::track::{Absent, Watching};
 use serde_json::json;
 
 use super::policies::policies;
@@ -91,8 +91,12 @@ fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
     }
     warnings.extend(service.live().access.warnings().iter().map(|warning| general("token", warning)));
     for policy in policies.iter().filter(|policy| policy.enabled) {
+        if let Some(why) = service.feed().latest.missing_root(&policy.name) {
+            warnings.push(of(policy, "root_missing", Some(&why)));
+        }
         if let Some(tracked) = &policy.tracked {
-            if let Watching::Rescans { why } | Watching::Missing { why } = &tracked.watching {
+            // A root that is not there is a finding of its own, where it is one.
+            if let Watching::Rescans { why } | Watching::Missing { why, absent: Absent::No } = &tracked.watching {
                 warnings.push(of(policy, "watching", Some(why)));
             }
             if let Some(why) = &tracked.held {

@@ -245,8 +245,8 @@ pub struct Ready {
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// For programs: `starting`, `stopping`, `memory`, `database_away`, `watching`, `held`, `failed`, `limit`, `token`,
-    /// `reload_refused`.
+    /// For programs: `starting`, `stopping`, `memory`, `database_away`, `watching`, `root_missing`, `held`, `failed`,
+    /// `interrupted`, `limit`, `token`, `reload_refused`.
     pub code: &'static str,
     /// The policy that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]

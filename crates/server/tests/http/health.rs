@@ -66,6 +66,60 @@ async fn what_is_not_as_good_as_it_could_be_is_a_warning() {
 }
 
 #[tokio::test]
+async fn a_root_that_is_missing_is_named_from_the_start_until_it_is_there() {
+    let policy = |name: &str, keys: &str| {
+        format!("[files.{name}]\nroot = \"{name}\"\ninclude = [\"*\"]\nmax_age = \"1h\"\n{keys}\n")
+    };
+    let more = policy("typo", "")
+        + &policy("watched", "track = true")
+        + &policy("guest", "root_may_be_missing = true")
+        + &policy("tracked-guest", "root_may_be_missing = true\ntrack = true");
+    let world = World::with(Plan { more, ..Plan::default() }).await;
+    let missing = async || {
+        let ready = world.get("/readyz").await.is(200);
+        let warnings = ready["warnings"].as_array().cloned().unwrap_or_default();
+        let named = |it: &serde_json::Value| {
+            (it["code"].as_str().unwrap().to_owned(), it["policy"].as_str().unwrap().to_owned())
+        };
+        warnings.iter().map(named).collect::<Vec<_>>()
+    };
+    let is = |name: &str| ("root_missing".to_owned(), name.to_owned());
+    assert_eq!(missing().await, [is("typo"), is("watched")]);
+    assert_eq!(world.metric("cleanup_root_missing{policy=\"typo\"}").await, Some(1.0));
+    assert_eq!(world.metric("cleanup_root_missing{policy=\"guest\"}").await, Some(0.0));
+    let page = world.get("/").await.body;
+    assert!(page.contains("no run has seen it yet"), "{page}");
+
+    std::fs::create_dir(world.path("typo")).unwrap();
+    world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["typo"] })).await.is(200);
+    assert_eq!(missing().await, [is("watched")]);
+    assert_eq!(world.metric("cleanup_root_missing{policy=\"typo\"}").await, Some(0.0));
+    std::fs::remove_dir(world.path("typo")).unwrap();
+    let report = world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["typo"] })).await.is(200);
+    assert_eq!(report["policies"][0]["root_missing"], true, "{report}");
+    assert_eq!(missing().await, [is("typo"), is("watched")]);
+}
+
+#[tokio::test]
+async fn a_rule_that_was_changed_between_two_starts_is_named_before_anything_is_due_again() {
+    let names: Vec<_> = (0..200).map(|number| -> &'static str { format!("slow/{number}.svg").leak() }).collect();
+    let more = "[files.slow]\nroot = \"slow\"\ninclude = [\"*.svg\"]\nmax_age = \"30d\"\ntrack = true";
+    let world = World::with(Plan { more: more.to_owned(), ..Plan::default() }).await;
+    std::fs::create_dir(world.path("slow")).unwrap();
+    for name in names {
+        world.file(name, 48 * HOUR);
+    }
+    drop(world.again().await);
+    let config = std::fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    std::fs::write(world.path("cleanup.toml"), config.replace("30d", "1h")).unwrap();
+    let again = world.again().await;
+    let warnings = again.get("/readyz").await.is(200)["warnings"].clone();
+    assert_eq!((&warnings[0]["code"], &warnings[0]["policy"]), (&json!("held"), &json!("slow")), "{warnings}");
+    assert!(warnings[0]["message"].as_str().unwrap().contains("max_age was changed"), "{warnings}");
+    assert_eq!(again.count("slow"), 200);
+}
+
+#[tokio::test]
 async fn a_service_that_stops_is_not_ready() {
     let world = World::new().await;
     world.stop.cancel();

@@ -9,7 +9,8 @@ use super::Ledger;
 use super::runs::{Row, RunSummary, name, signed, summary, unsigned, word};
 
 const INSERT: &str = "insert into run_policies (sequence, policy, recorded_seconds, run_status, status, swept, due, \
-                      removed, bytes_freed, kept, kept_bytes) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+                      removed, bytes_freed, kept, kept_bytes, root_missing) \
+                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
                       on conflict do nothing";
 
 /// Where a page goes on. The run that the page before ended with may be forgotten by now; ids sort by time.
@@ -24,7 +25,9 @@ macro_rules! page {
              where p.sequence = runs.sequence), case when exists (select 1 from run_policies p \
              where p.sequence = runs.sequence and p.status = 'skipped') and json_valid(report) then \
              (select json_group_array(value ->> 'name') from json_each(report, '$.policies') \
-             where value ->> 'skipped' in ('locked', 'database_away', 'busy', 'another_node', 'root_locked')) end from ",
+             where value ->> 'skipped' in ('locked', 'database_away', 'busy', 'another_node', 'root_locked')) end, \
+             (select json_group_array(p.policy) from run_policies p \
+             where p.sequence = runs.sequence and p.root_missing) from ",
             $from,
             " where ",
             $where,
@@ -129,6 +132,7 @@ pub(super) async fn insert(
             .bind(signed(counts.bytes_freed))
             .bind(kept.map(|(items, _)| signed(items)))
             .bind(kept.filter(|_| policy.kind == PolicyKind::Files).map(|(_, bytes)| signed(bytes)))
+            .bind(policy.root_missing)
             .execute(&mut *connection)
             .await?;
     }
@@ -203,13 +207,19 @@ impl Ledger {
     }
 }
 
-/// A [`Row`] and the names of policies, as JSON.
-type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, String, Option<String>);
+/// A [`Row`] and the names of policies, as JSON: all, those that something was in the way of, those whose root was
+/// missing.
+type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, String, Option<String>, String);
 
 fn of_page(page: PageRow) -> Option<RunSummary> {
-    let (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, policies, skipped) =
+    let (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, policies, skipped, missing) =
         page;
     let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors);
     let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
-    Some(RunSummary { policies: names(&policies), skipped: names(&skipped.unwrap_or_default()), ..summary(row)? })
+    Some(RunSummary {
+        policies: names(&policies),
+        skipped: names(&skipped.unwrap_or_default()),
+        root_missing: names(&missing),
+        ..summary(row)?
+    })
 }

@@ -1,15 +1,18 @@
-//! What a policy looked like when it last ran, so that a typo in a threshold and a mount over a root are noticed.
+//! What a policy looked like when it last ran, so that a typo in a threshold, a mount over a root and an empty database
+//! are noticed.
 
 use super::Ledger;
+use super::runs::{signed, unsigned};
 
-const SELECT: &str = "select deciding, root, file_system, boot_id, mount_namespace from policies where name = ?1";
-const REPLACE: &str = "insert or replace into policies (name, deciding, root, file_system, boot_id, mount_namespace) \
-                       values (?1, ?2, ?3, ?4, ?5, ?6)";
+const SELECT: &str =
+    "select deciding, root, file_system, boot_id, mount_namespace, referenced from policies where name = ?1";
+const REPLACE: &str = "insert or replace into policies (name, deciding, root, file_system, boot_id, mount_namespace, referenced) \
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 /// What a policy looked like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyMemory {
-    /// A digest of the keys that decide what goes.
+    /// The fingerprint of its rule.
     pub deciding: String,
     /// The root's path.
     pub root: String,
@@ -19,19 +22,22 @@ pub struct PolicyMemory {
     pub boot_id: String,
     /// Which mount namespace it was: an identity counts only within one.
     pub mount_namespace: Option<String>,
+    /// How many names `keep_referenced` answered in the last complete run.
+    pub referenced: Option<u64>,
 }
 
 impl Ledger {
     pub(crate) fn policy_memory(&mut self, name: &str) -> Option<PolicyMemory> {
-        type Row = (String, String, Option<String>, String, Option<String>);
+        type Row = (String, String, Option<String>, String, Option<String>, Option<i64>);
         let row: Option<Row> =
             self.run(&async |connection| sqlx::query_as(SELECT).bind(name).fetch_optional(connection).await).flatten();
-        row.map(|(deciding, root, file_system, boot_id, mount_namespace)| PolicyMemory {
+        row.map(|(deciding, root, file_system, boot_id, mount_namespace, referenced)| PolicyMemory {
             deciding,
             root,
             file_system,
             boot_id,
             mount_namespace,
+            referenced: referenced.map(unsigned),
         })
     }
 
@@ -44,6 +50,7 @@ impl Ledger {
                 .bind(&memory.file_system)
                 .bind(&memory.boot_id)
                 .bind(&memory.mount_namespace)
+                .bind(memory.referenced.map(signed))
                 .execute(connection)
                 .await
         });

@@ -62,6 +62,9 @@ pub struct RunSummary {
     /// Those of them that something was in the way of: a lock, another node, a database that was away.
     #[serde(default)]
     pub skipped: Vec<String>,
+    /// Those of them whose root did not exist, and is not said to come and go.
+    #[serde(default)]
+    pub root_missing: Vec<String>,
 }
 
 /// When a policy last ran.
@@ -164,6 +167,7 @@ pub(super) fn summary(
         errors: unsigned(errors),
         policies: Vec::new(),
         skipped: Vec::new(),
+        root_missing: Vec::new(),
     })
 }
 

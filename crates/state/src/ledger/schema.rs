@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("service", include_str!("../../migrations/0002_service.sql")),
     ("history", include_str!("../../migrations/0003_history.sql")),
     ("stops", include_str!("../../migrations/0004_stops.sql")),
+    ("findings", include_str!("../../migrations/0005_findings.sql")),
 ];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \

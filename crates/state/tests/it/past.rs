@@ -116,7 +116,7 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
     sql(
         &folder.join("state.db"),
         "drop table stops; drop table positions; drop trigger forget_run; drop table run_policies; \
-         drop index runs_by_status; pragma user_version = 2; \
+         drop index runs_by_status; alter table policies drop column referenced; pragma user_version = 2; \
          insert into runs select 9, 'x', started_by, started_at, finished_at, recorded_seconds, status, due, removed, \
          quarantined, bytes_freed, errors, 'no report' from runs where id = '01';",
     );
@@ -128,5 +128,36 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
     trend.sort_by(|one, other| one.policy.cmp(&other.policy));
     let seen: Vec<_> = trend.iter().map(|point| (point.policy.as_str(), point.removed, point.kept)).collect();
     assert_eq!(seen, [("a", 2, Some(7)), ("b", 2, Some(4))]);
+    assert_eq!(state.take_notes(), [""; 0]);
+}
+
+#[test]
+fn a_missing_root_is_remembered_with_its_run_and_older_runs_have_none() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let mut report = run("01", 0, &[("a", PolicyStatus::Skipped, 0), ("b", OK, 1)], Trigger::Manual);
+    report.policies[0].root_missing = true;
+    record(&mut state, &report);
+    let memory = cleanup_state::PolicyMemory {
+        deciding: "x".to_owned(),
+        root: "/r".to_owned(),
+        file_system: None,
+        boot_id: String::new(),
+        mount_namespace: None,
+        referenced: Some(7),
+    };
+    state.remember_policy("b", &memory);
+    assert_eq!(state.runs(1)[0].root_missing, ["a"]);
+    assert_eq!(state.policy_memory("b"), Some(memory.clone()));
+    drop(state);
+    // As the version before left it.
+    sql(
+        &folder.join("state.db"),
+        "alter table policies drop column referenced; alter table run_policies drop column root_missing; \
+         pragma user_version = 4;",
+    );
+    let mut state = State::open(&folder, None).unwrap();
+    assert_eq!(state.policy_memory("b"), Some(cleanup_state::PolicyMemory { referenced: None, ..memory }));
+    assert!(state.runs(1)[0].root_missing.is_empty());
     assert_eq!(state.take_notes(), [""; 0]);
 }

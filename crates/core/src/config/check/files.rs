@@ -46,6 +46,7 @@ impl Check<'_> {
                 archives: if raw.include_archives == Some(true) { Archives::Judge } else { Archives::Keep },
             },
             root: root?,
+            root_may_be_missing: raw.root_may_be_missing.unwrap_or(false),
             patterns: patterns?,
             unit,
             stamp: raw.stamp.map_or(StampKind::Modified, stamp),

@@ -14,6 +14,7 @@ use super::super::raw::RawFilePolicy;
 use super::super::values::{At, Named};
 use super::Check;
 use crate::candidate::Escaped;
+use crate::pattern::Dotfiles;
 use crate::policy::{Depth, FilePolicy, Unit};
 
 /// A policy and what it names, as written.
@@ -21,6 +22,7 @@ struct Scope<'a> {
     name: &'a At<String>,
     depth: Depth,
     unit: Unit,
+    dotfiles: Dotfiles,
     takes: BTreeSet<&'a str>,
     spares: BTreeSet<&'a str>,
 }
@@ -71,6 +73,7 @@ impl<'a> Scope<'a> {
             name,
             depth: policy.depth,
             unit: policy.unit,
+            dotfiles: policy.patterns.dotfiles(),
             takes: texts(include.chain(raw.archives.iter().flatten())),
             spares: texts(raw.exclude.iter().flatten()),
         }
@@ -81,6 +84,7 @@ impl<'a> Scope<'a> {
         let has_all = other.takes.is_subset(&self.takes);
         let has_everything = self.takes.contains(EVERYTHING) && other.takes.iter().all(|pattern| is_plain(pattern));
         self.unit == other.unit
+            && (self.dotfiles == Dotfiles::Match || other.dotfiles == Dotfiles::Leave)
             && self.depth >= other.depth
             && self.spares.is_subset(&other.spares)
             && (has_all || has_everything)
