@@ -72,8 +72,8 @@ pub enum Outcome {
     Vanished,
     /// It is no longer what was judged, and was kept: written, replaced, or (a directory) filled again.
     Changed,
-    /// As [`Outcome::Changed`], but it could not be left under its name, because something else has that by now; the text
-    /// says where it lies.
+    /// As [`Outcome::Changed`], but somebody has to know of it: it lies elsewhere, because something else has its name by
+    /// now, or only what was written meanwhile is left of it. The text says which, and where.
     Displaced(String),
     /// A process has it open, mapped or locked, and it was kept.
     InUse,

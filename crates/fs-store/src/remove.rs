@@ -243,7 +243,7 @@ mod tests {
             let config = Config::load(&source, &|_| None).unwrap();
             let policy = &config.files[0];
             let now = Moment::from_unix(
-                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64,
+                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed(),
                 0,
             );
 

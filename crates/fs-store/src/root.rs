@@ -152,7 +152,7 @@ pub(crate) struct Root {
     id: FileId,
     mount: Mount,
     /// Whether something is mounted right here: it is the uppermost folder of its mount.
-    is_mount_root: bool,
+    is_uppermost: bool,
     has_stable_inodes: bool,
 }
 
@@ -173,8 +173,8 @@ impl Root {
         }
         // Where the kernel does not tell of mounts, what lies above is on another one, or on another device.
         let above = Meta::of_entry(&fd, c"..", entry::ALWAYS).map(|above| above.mount);
-        let is_mount_root = meta.is_mount_point || above.is_ok_and(|above| above != meta.mount);
-        let mut root = Self { fd, id: meta.id, mount: meta.mount, is_mount_root, has_stable_inodes: true };
+        let is_uppermost = meta.is_mount_point || above.is_ok_and(|above| above != meta.mount);
+        let mut root = Self { fd, id: meta.id, mount: meta.mount, is_uppermost, has_stable_inodes: true };
         root.has_stable_inodes = !UNSTABLE_INODES.into_iter().any(|magic| root.is_on(magic));
         Ok(root)
     }
@@ -187,7 +187,7 @@ impl Root {
     /// Whether an entry of the root is the folder that `fsck` keeps for what it finds: `lost+found`, directly below the
     /// root of a mount, owned by root. It belongs to the file system.
     pub(crate) fn is_lost_and_found(&self, name: &[u8], meta: &Meta) -> bool {
-        self.is_mount_root && name == LOST_AND_FOUND && meta.is_dir() && meta.uid == 0
+        self.is_uppermost && name == LOST_AND_FOUND && meta.is_dir() && meta.uid == 0
     }
 
     /// A descriptor of its own, so that every pass reads the folder from its beginning.
@@ -198,7 +198,7 @@ impl Root {
     /// Whether this name in the root is the file system's own `lost+found`; see [`Self::is_lost_and_found`]. Asks the kernel only
     /// where the name fits.
     pub(crate) fn has_lost_and_found(&self, name: &CStr) -> bool {
-        self.is_mount_root
+        self.is_uppermost
             && name.to_bytes() == LOST_AND_FOUND
             && Meta::of_entry(&self.fd, name, entry::ALWAYS)
                 .is_ok_and(|meta| self.is_lost_and_found(name.to_bytes(), &meta))

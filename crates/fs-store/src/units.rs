@@ -207,7 +207,7 @@ impl Batch for Whole<'_> {
             Err(outcome) => outcome,
             Ok(moved) => match self.store.policy.dispose {
                 Dispose::Quarantine(_) => Outcome::Quarantined,
-                Dispose::Delete => aside.delete(self.store, moved, self.root, name, sum),
+                Dispose::Delete => aside.delete(self.store, &moved, self.root, name, sum),
             },
         }
     }

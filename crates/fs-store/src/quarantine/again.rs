@@ -61,14 +61,10 @@ pub(super) fn look(store: &Store<'_>, aside: BorrowedFd<'_>, name: &CStr, judged
         Ok(sum) => sum,
         Err(error) => return Found::Unknown(error),
     };
-    let is_same = match judged.fingerprint {
-        Some(fingerprint) => sum.fingerprint() == fingerprint,
-        // Notes of earlier versions have sums alone. Whatever is written in it moves the newest `ctime`.
-        None => {
-            let identity = sum.identity;
-            (identity.size, identity.modified, identity.changed) == (judged.size, judged.modified, judged.changed)
-        }
-    };
+    let identity = sum.identity;
+    // Notes of earlier versions have sums alone. Whatever is written in it moves the newest `ctime`.
+    let sums = (identity.size, identity.modified, identity.changed) == (judged.size, judged.modified, judged.changed);
+    let is_same = judged.fingerprint.map_or(sums, |fingerprint| fingerprint == sum.fingerprint());
     if is_same { Found::Same } else { Found::Changed }
 }
 

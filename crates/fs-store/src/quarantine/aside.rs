@@ -111,7 +111,7 @@ impl Aside {
     pub(crate) fn delete(
         &self,
         store: &Store<'_>,
-        moved: Moved,
+        moved: &Moved,
         root: BorrowedFd<'_>,
         name: &CStr,
         sum: &Sum,

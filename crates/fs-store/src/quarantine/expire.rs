@@ -80,48 +80,33 @@ impl Quarantine<'_> {
             if is_young && max_bytes.is_none() && unsettled.is_nothing() {
                 continue;
             }
-            let mut old = Vec::new();
-            let mut looked = Vec::new();
+            let mut stays = Vec::new();
             let read = run.entries(&mut |entry: Entry| {
+                let aged = Aged::new(index, &entry);
                 // What was begun is brought to its end.
                 if entry.is_being_emptied || now > entry.item.at.plus(keep_for(entry.item.keep_for)) {
-                    old.push(entry);
-                } else {
-                    if max_bytes.is_some() {
-                        total = total.saturating_add(entry.item.bytes);
-                        rest.push(Aged::new(index, &entry));
+                    match purge(self.store, &run, &aged) {
+                        Purged::Gone(bytes) => tally.purged(bytes),
+                        Purged::Nothing => {}
+                        Purged::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
+                        Purged::Failed(error) => fail(&mut tally, &path_of(&run, &file_name(aged.number)), error),
                     }
-                    if unsettled.is(entry.item.number) {
-                        looked.push(entry);
-                    }
+                } else if unsettled.is(aged.number)
+                    && let Some(why) = self.why_not_the_same(&run, &aged)
+                {
+                    stays.extend(self.bring_home(&run, &entry, &why, &mut tally));
+                } else if max_bytes.is_some() {
+                    total = total.saturating_add(aged.bytes);
+                    rest.push(aged);
                 }
             });
+            let is_all_read = read.is_ok();
             if let Err(error) = read {
                 fail(&mut tally, &folder.path(), error.to_string());
             }
-            let mut stays = Vec::new();
-            for entry in old {
-                match purge(self.store, &run, &Aged::new(index, &entry)) {
-                    Purged::Gone(bytes) => tally.purged(bytes),
-                    Purged::Nothing => {}
-                    Purged::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
-                    Purged::Failed(error) => {
-                        fail(&mut tally, &path_of(&run, &file_name(entry.item.number)), error);
-                    }
-                }
+            if is_all_read {
+                unsettled.conclude(&run, stays);
             }
-            for entry in looked {
-                let Some(judged) = &entry.judged else {
-                    stays.extend(self.bring_home(&run, &entry, NO_NOTE, &mut tally));
-                    continue;
-                };
-                match again::look(self.store, run.dir.as_fd(), &file_name(entry.item.number), judged) {
-                    Found::Same | Found::Gone => {}
-                    Found::Changed => stays.extend(self.bring_home(&run, &entry, CHANGED, &mut tally)),
-                    Found::Unknown(error) => stays.extend(self.bring_home(&run, &entry, &error, &mut tally)),
-                }
-            }
-            unsettled.conclude(&run, stays);
             run.tidy();
         }
         if let Some(max) = max_bytes.filter(|max| total > *max) {
@@ -143,6 +128,16 @@ impl Quarantine<'_> {
         }
         self.delete_oldest(all, &mut tally, |_, given_back| given_back >= bytes);
         tally
+    }
+
+    /// Looks at something again; why it is not what was judged, if it is not.
+    fn why_not_the_same(&self, run: &OpenRun, aged: &Aged) -> Option<String> {
+        let Some(judged) = &aged.judged else { return Some(NO_NOTE.to_owned()) };
+        match again::look(self.store, run.dir.as_fd(), &file_name(aged.number), judged) {
+            Found::Same | Found::Gone => None,
+            Found::Changed => Some(CHANGED.to_owned()),
+            Found::Unknown(error) => Some(error),
+        }
     }
 
     /// Puts something back that is not what was judged, and tells of it. Returns its number when it stays.

@@ -276,8 +276,8 @@ impl Case {
     fn unmark(&self) {
         let notes = self.aside().join("notes.jsonl");
         let text = fs::read_to_string(&notes).unwrap();
-        let lines = text.lines().filter(|line| !line.starts_with("{\"settled\""));
-        fs::write(&notes, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"settled\"")).collect();
+        fs::write(&notes, lines.join("\n") + "\n").unwrap();
     }
 
     fn restore(&self) -> Vec<Returned> {
@@ -414,19 +414,19 @@ impl Unit {
         let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
         let aside: &Aside = store.aside.as_ref().unwrap();
         let root = store.root.reopen().unwrap();
-        let (sum, moved) = self.renamed(&store, aside);
+        let (sum, moved) = Self::renamed(&store, aside);
         between(&self.case.root);
         match moved.settle_whole(&store, root.as_fd(), c"job", &sum) {
             Err(outcome) => outcome,
             Ok(_) if policy.dispose != Dispose::Delete => Outcome::Quarantined,
             Ok(moved) => {
                 meanwhile(&self.case.root);
-                aside.delete(&store, moved, root.as_fd(), c"job", &sum)
+                aside.delete(&store, &moved, root.as_fd(), c"job", &sum)
             }
         }
     }
 
-    fn renamed(&self, store: &Store<'_>, aside: &Aside) -> (whole::Sum, Moved) {
+    fn renamed(store: &Store<'_>, aside: &Aside) -> (whole::Sum, Moved) {
         let root = store.root.reopen().unwrap();
         let sum = whole::look(store, entry::open_dir(&root, c"job").unwrap()).unwrap();
         let why = Remove::Expired {
@@ -445,7 +445,7 @@ impl Unit {
     fn killed(&self) {
         let store = Store::open(&self.case.policy, Vec::new()).unwrap();
         let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
-        self.renamed(&store, store.aside.as_ref().unwrap());
+        Self::renamed(&store, store.aside.as_ref().unwrap());
         drop(store);
         self.case.unmark();
     }
@@ -596,7 +596,7 @@ fn what_is_written_while_a_directory_is_emptied_is_kept() {
             let outcome = unit.moves(
                 |root| {
                     if is_taken {
-                        fs::create_dir(root.join("job")).unwrap()
+                        fs::create_dir(root.join("job")).unwrap();
                     }
                 },
                 |_| write(&unit.aside()),

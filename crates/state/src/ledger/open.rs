@@ -294,15 +294,14 @@ impl Drop for Opened {
             let take = |parts: &Mutex<Option<Parts>>| parts.lock().unwrap_or_else(PoisonError::into_inner).take();
             let theirs = Arc::clone(&parts);
             let closing = move || take(&theirs).is_some_and(close);
-            match std::thread::Builder::new().name("closing".to_owned()).spawn(closing) {
-                Ok(thread) => matches!(thread.join(), Ok(true)),
-                Err(_) => {
-                    if let Some((connection, runtime)) = take(&parts) {
-                        drop(connection);
-                        runtime.shutdown_background();
-                    }
-                    false
+            if let Ok(thread) = std::thread::Builder::new().name("closing".to_owned()).spawn(closing) {
+                matches!(thread.join(), Ok(true))
+            } else {
+                if let Some((connection, runtime)) = take(&parts) {
+                    drop(connection);
+                    runtime.shutdown_background();
                 }
+                false
             }
         };
         if !is_closed {
