@@ -229,7 +229,11 @@ mod tests {
         let counts = Counts { matched, due, ..Counts::default() };
         let brakes = Brakes { max_removal_percent: percent, ..Brakes::default() };
         let changes = Changes { others: vec!["max_age was changed".to_owned()], ..Changes::default() };
-        check(&counts, &brakes, &Suspicions { changes: is_changed.then_some(changes), references: None, clock_is_lost: false })
+        check(
+            &counts,
+            &brakes,
+            &Suspicions { changes: is_changed.then_some(changes), references: None, clock_is_lost: false },
+        )
     }
 
     #[test]
@@ -237,7 +241,11 @@ mod tests {
         let loosened = |due| {
             let counts = Counts { matched: 1_000_000, due, ..Counts::default() };
             let changes = Changes { loosened: vec!["exclude was removed".to_owned()], others: vec!["x".to_owned()] };
-            check(&counts, &Brakes::default(), &Suspicions { changes: Some(changes), references: None, clock_is_lost: false })
+            check(
+                &counts,
+                &Brakes::default(),
+                &Suspicions { changes: Some(changes), references: None, clock_is_lost: false },
+            )
         };
         assert_eq!(loosened(100), Ok(()), "few files");
         let held = loosened(101).unwrap_err().to_string();
@@ -317,9 +325,11 @@ mod tests {
     #[test]
     fn what_is_disputed_makes_no_share_smaller() {
         let mut counts = Counts { matched: 1000, due: 101, ..Counts::default() };
-        assert_eq!(check(&counts, &Brakes::default(), Some("max_age was changed")), Ok(()));
+        let changes = Changes { others: vec!["max_age was changed".to_owned()], ..Changes::default() };
+        let suspicions = Suspicions { changes: Some(changes), ..Suspicions::default() };
+        assert_eq!(check(&counts, &Brakes::default(), &suspicions), Ok(()));
         counts.kept.disputed = 800;
-        assert!(check(&counts, &Brakes::default(), Some("max_age was changed")).is_err());
+        assert!(check(&counts, &Brakes::default(), &suspicions).is_err());
     }
 
     #[test]

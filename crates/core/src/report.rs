@@ -421,7 +421,8 @@ impl PolicyReport {
 
     /// A policy in a run that never ended.
     pub fn interrupted(name: &str, kind: PolicyKind) -> Self {
-        let message = "interrupted: the run began, and its process was gone before it ended; what it removed is not known";
+        let message =
+            "interrupted: the run began, and its process was gone before it ended; what it removed is not known";
         Self { message: Some(message.to_owned()), ..Self::empty(name, kind, PolicyStatus::Interrupted) }
     }
 

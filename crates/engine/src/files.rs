@@ -285,11 +285,8 @@ fn look_twice(
     let references = memory.fewer_references(policy, &run.referenced);
     match (doubts, extent, references) {
         (Doubts::Heed(_), ..) => {
-            let suspicions = Suspicions {
-                changes: memory.changes(policy),
-                references,
-                clock_is_lost: memory.is_without_clock(),
-            };
+            let suspicions =
+                Suspicions { changes: memory.changes(policy), references, clock_is_lost: memory.is_without_clock() };
             if !suspicions.is_empty() || policy.brakes.max_removal_percent.is_some() {
                 plan_first(store, policy, run, &suspicions)?;
             }

@@ -107,8 +107,9 @@ impl Latest {
     /// Takes note of what a sweep or a dry run of one policy saw.
     pub(crate) fn looked(&self, at: Moment, dry_run: bool, report: &PolicyReport) {
         let counts = &report.counts;
-        let saw_nothing = matches!(report.status, PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted)
-            || (report.status == PolicyStatus::Held && counts.scanned == 0);
+        let saw_nothing =
+            matches!(report.status, PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted)
+                || (report.status == PolicyStatus::Held && counts.scanned == 0);
         if saw_nothing || report.in_part {
             return;
         }

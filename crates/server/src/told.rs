@@ -108,7 +108,9 @@ fn trouble_at_deadlines(policy: &cleanup_core::report::PolicyReport) -> Option<S
         PolicyStatus::Ok | PolicyStatus::Skipped => None,
         // That it was stopped, as at the end of the service, is no trouble.
         PolicyStatus::Partial => first,
-        PolicyStatus::Held | PolicyStatus::Failed | PolicyStatus::Interrupted => first.or_else(|| policy.message.clone()),
+        PolicyStatus::Held | PolicyStatus::Failed | PolicyStatus::Interrupted => {
+            first.or_else(|| policy.message.clone())
+        }
     }
     .map(|why| format!("not all was removed at its deadline, and is tried again: {why}"))
 }

@@ -321,7 +321,8 @@ impl Promises {
 
     fn append(&mut self, guard: &Guard, entries: &[Entry]) -> Result<(), PromisesError> {
         // Where lines are lost, the next one leaves a gap behind them: so the loss is known until it is accepted.
-        let lost = if self.lost.is_some() { guard.remembered().sequence.unwrap_or(0).max(self.sequence + 1) } else { 0 };
+        let lost =
+            if self.lost.is_some() { guard.remembered().sequence.unwrap_or(0).max(self.sequence + 1) } else { 0 };
         let mut sequence = self.sequence.max(lost);
         let mut records: Vec<Record> = Vec::with_capacity(entries.len());
         for entry in entries {

@@ -41,7 +41,11 @@ impl fmt::Display for HistoryTable<'_> {
             let (style, status) = match status {
                 // Neither when it ended nor what it removed is known.
                 RunStatus::Interrupted => {
-                    writeln!(f, "{name}{run_id}{name:#}  {at}  {error}interrupted{error:#}  {}", run.policies.join(", "))?;
+                    writeln!(
+                        f,
+                        "{name}{run_id}{name:#}  {at}  {error}interrupted{error:#}  {}",
+                        run.policies.join(", ")
+                    )?;
                     continue;
                 }
                 RunStatus::Ok => (detail, "ok"),

@@ -224,11 +224,8 @@ impl Inner {
             return Ok(());
         }
         let is_elsewhere = memory.is_elsewhere(policy, file_system.as_deref());
-        let suspicions = Suspicions {
-            changes: memory.changes(policy),
-            references: fewer,
-            clock_is_lost: memory.is_without_clock(),
-        };
+        let suspicions =
+            Suspicions { changes: memory.changes(policy), references: fewer, clock_is_lost: memory.is_without_clock() };
         memory.rest();
         let notes = memory.take_notes();
         drop(memory);

@@ -122,7 +122,8 @@ fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
 /// What is said of a policy whose last sweep before the service started never ended, until another one has.
 fn interrupted(service: &Service, policy: &Policy) -> Option<String> {
     let has_run = policy.last_run.as_ref().is_some_and(|last| last.outcome.is_some());
-    let before = service.feed().latest.before(&policy.name).filter(|before| before.status == PolicyStatus::Interrupted)?;
+    let before =
+        service.feed().latest.before(&policy.name).filter(|before| before.status == PolicyStatus::Interrupted)?;
     let LastSweep { run_id, finished_at, .. } = before;
     let text = format!("run {run_id}, begun at {finished_at}, was interrupted: its process was gone before it ended");
     (!has_run).then_some(text)

@@ -212,8 +212,21 @@ impl Ledger {
 type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, String, Option<String>, String);
 
 fn of_page(page: PageRow) -> Option<RunSummary> {
-    let (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, policies, skipped, missing) =
-        page;
+    let (
+        id,
+        trigger,
+        started_at,
+        finished_at,
+        status,
+        due,
+        removed,
+        quarantined,
+        bytes,
+        errors,
+        policies,
+        skipped,
+        missing,
+    ) = page;
     let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors);
     let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
     Some(RunSummary {

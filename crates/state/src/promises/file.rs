@@ -140,11 +140,7 @@ impl Files {
 
     /// Adds lines and waits until they are on the disk, then has them remembered. What cannot be written whole, or not be
     /// remembered, is taken back.
-    pub(super) fn append(
-        &self,
-        lines: &[u8],
-        remember: impl FnOnce() -> io::Result<()>,
-    ) -> Result<(), PromisesError> {
+    pub(super) fn append(&self, lines: &[u8], remember: impl FnOnce() -> io::Result<()>) -> Result<(), PromisesError> {
         let append = || {
             let (file, created) = folder::open_or_create(&self.promises)?;
             let length = file.metadata()?.len();

@@ -29,11 +29,19 @@ const CRC_DIGITS: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Hold(Hold),
-    Release { path: Vec<u8>, at: Moment },
+    Release {
+        path: Vec<u8>,
+        at: Moment,
+    },
     Ttl(Ttl),
-    Forget { path: Vec<u8>, at: Moment },
+    Forget {
+        path: Vec<u8>,
+        at: Moment,
+    },
     /// So many lines stand before this one, and none is missing among them.
-    Checkpoint { lines: u64 },
+    Checkpoint {
+        lines: u64,
+    },
 }
 
 /// A line with its newline, and what it says once it is read back.
