@@ -63,13 +63,15 @@ pub(crate) fn prepare(folder: &Path) -> Result<bool, StateError> {
     trust(folder)?;
     let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     rustix::fs::accessat(CWD, folder, writable, AtFlags::EACCESS).map_err(|error| unusable(error.into()))?;
-    match DirBuilder::new().mode(0o700).create(locks(folder)) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        Err(error) => return Err(unusable(error)),
-    }
+    make(&locks(folder)).map_err(unusable)?;
+    Ok(holds_nothing(folder))
+}
+
+/// Whether nothing of ours is in it, not even of a run that was killed when it had just made the folder.
+pub(crate) fn holds_nothing(folder: &Path) -> bool {
     let ours = [folder.join("state.db"), folder.join("promises.jsonl")];
-    Ok(!ours.iter().any(|file| file.symlink_metadata().is_ok()))
+    let has_locks = fs::read_dir(locks(folder)).is_ok_and(|mut locks| locks.next().is_some());
+    !has_locks && !ours.iter().any(|file| file.symlink_metadata().is_ok())
 }
 
 /// Looks whether the folder may be believed. A missing one may: it says nothing.

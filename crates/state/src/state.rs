@@ -40,7 +40,7 @@ impl State {
     /// whatever is told to it is forgotten. A missing folder is an empty memory.
     pub fn look(folder: &Path, database: Option<&Path>) -> Result<Self, StateError> {
         folder::inspect(folder)?;
-        let is_new = !folder::locks(folder).exists();
+        let is_new = folder::holds_nothing(folder);
         Ok(Self::new(folder, database, Access::Look, is_new))
     }
 

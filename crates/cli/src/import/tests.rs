@@ -166,7 +166,7 @@ fn names_that_go_to_rm_unharmed_are_carried_over() {
 fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
     const APART: &str = "without `-print0` and `xargs -0`, names are taken apart at blanks and quotes, and then other \
                          files go; if the files that find names are meant, write: root = \"/a\", include = [\"*\"], \
-                         recursive = true, max_age = \"2d\", stamp = \"mtime\"";
+                         dotfiles = true, recursive = true, max_age = \"2d\", stamp = \"mtime\"";
     for (command, says) in [
         ("find /a -mtime +1 | xargs rm", APART),
         ("find /a -mtime +1 -print | xargs rm -f", APART),
@@ -176,11 +176,11 @@ fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
         (
             "find /a -mtime +1 | xargs -0 rm",
             "find prints lines, and `xargs -0` wants a NUL after each name (`-print0`); if the files that find names \
-             are meant, write: root = \"/a\", include = [\"*\"], recursive = true, max_age = \"2d\", stamp = \"mtime\"",
+             are meant, write: root = \"/a\", include = [\"*\"], dotfiles = true, recursive = true, max_age = \"2d\", stamp = \"mtime\"",
         ),
         (
             "find /a /b -maxdepth 1 -name '*.log' -mtime +1 | xargs rm",
-            "max_age = \"2d\", stamp = \"mtime\"; and: root = \"/b\", include = [\"*.log\"], max_age = \"2d\"",
+            "max_age = \"2d\", stamp = \"mtime\"; and: root = \"/b\", include = [\"*.log\"], dotfiles = true, max_age = \"2d\"",
         ),
         ("find /a -print0 -mtime +1 | xargs -0 rm", "`-mtime` comes after the name was printed"),
         ("find /a -mtime +1 -print0 -print0 | xargs -0 rm", "names are printed twice"),

@@ -233,7 +233,7 @@ fn lost_promises_hold_the_files_until_somebody_accepts_the_loss() {
         plan.exits(4);
         assert!(plan.err.contains("nothing is deleted") && plan.err.contains("--force"), "{plan}");
         // Held again and again, not only when it is noticed, and on every way.
-        for line in ["", "test", "--json", ""] {
+        for line in ["", "sweep out", "--json", ""] {
             world.run(line).exits(4);
             assert_eq!(world.left("out"), all);
         }

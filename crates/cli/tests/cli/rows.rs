@@ -14,6 +14,7 @@ fn world(url: &str) -> World {
              activity_column = \"at\"\nmax_idle = \"2h\"\n[files.out]\nroot = \"out\"\ninclude = [\"*\"]\nmax_age = \"1h\"\n"
         ),
     );
+    std::fs::create_dir(world.path("out")).unwrap();
     world
 }
 

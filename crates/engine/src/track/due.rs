@@ -318,6 +318,9 @@ impl Inner {
         };
         let policy = PolicyReport::finished(tracked.name(), PolicyKind::Files, tally);
         let mut report = Report::new(id, Trigger::Deadline, false, since, clock::now(), vec![policy]);
+        // What is known by now stands in the history too; what befalls the memory while it is written, in the report.
+        report.notes = std::mem::take(&mut *locked(&tracked.notes)).into_iter().collect();
+        report.notes.extend(self.engine.audit.as_ref().and_then(Audit::take_failure));
         let mut memory = locked(&self.memory);
         memory.begin();
         memory.record(&report, true);
@@ -327,8 +330,7 @@ impl Inner {
         drop(memory);
         mark.into_iter().for_each(RunMark::end);
         self.note(tracked, notes);
-        report.notes = std::mem::take(&mut *locked(&tracked.notes)).into_iter().collect();
-        report.notes.extend(self.engine.audit.as_ref().and_then(Audit::take_failure));
+        report.notes.extend(std::mem::take(&mut *locked(&tracked.notes)));
         self.listener.ran(&report);
     }
 }

@@ -58,9 +58,9 @@ async fn the_last_success_survives_a_restart() {
 
 #[tokio::test]
 async fn a_policy_that_is_held_shows() {
-    let files = vec![("svgs/a.svg", 2 * HOUR), ("svgs/b.svg", 2 * HOUR)];
-    let more = "[files.braked]\nroot = \"svgs\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\nmax_removal_percent = 10";
-    let names: Vec<_> = (0..200).map(|number| -> &'static str { format!("svgs/{number}.svg").leak() }).collect();
+    let files = vec![("braked/a.svg", 2 * HOUR), ("braked/b.svg", 2 * HOUR)];
+    let more = "[files.braked]\nroot = \"braked\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\nmax_removal_percent = 10";
+    let names: Vec<_> = (0..200).map(|number| -> &'static str { format!("braked/{number}.svg").leak() }).collect();
     let files = files.into_iter().chain(names.iter().map(|name| (*name, 2 * HOUR))).collect();
     let world = World::with(Plan { files, more: more.to_owned(), ..Plan::default() }).await;
     let report = world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["braked"] })).await.is(200);

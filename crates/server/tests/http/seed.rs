@@ -32,7 +32,7 @@ async fn a_dry_run_and_another_policy_leave_the_rest_alone() {
 
 #[tokio::test]
 async fn the_interval_is_whole_minutes_where_it_can_be() {
-    let more = "[files.short]\nroot = \"svgs\"\ninclude = [\"*\"]\nmax_age = \"90s\"\ntrack = true\n\
+    let more = "[files.short]\nroot = \"short\"\ninclude = [\"*\"]\nmax_age = \"90s\"\ntrack = true\n\
                 [server]\nstats_policy = \"short\"";
     let world = World::with(Plan { more: more.to_owned(), ..Plan::default() }).await;
     let stats = world.get("/cleanup/stats").await.is(200);

@@ -132,13 +132,14 @@ async fn a_sweep_goes_on_when_its_caller_goes_away() {
 
 #[tokio::test]
 async fn a_brake_that_holds_a_policy_back_is_said_to_the_first_clients_too() {
-    let more = "[files.braked]\nroot = \"models\"\ninclude = [\"*\"]\nmax_age = \"1m\"\nmax_removal_percent = 10";
-    let world = World::with(Plan { old_models: 200, more: more.to_owned(), ..Plan::default() }).await;
+    let more = "[files.braked]\nroot = \"braked\"\ninclude = [\"*\"]\nmax_age = \"1m\"\nmax_removal_percent = 10";
+    let files = (0..200).map(|number| -> (&'static str, _) { (format!("braked/{number}").leak(), HOUR) }).collect();
+    let world = World::with(Plan { files, more: more.to_owned(), ..Plan::default() }).await;
     let answer = world.call("POST", "/cleanup/manual?policy=braked", &[], "").await.is(200);
     assert_eq!(answer["status"], "success");
     let problem = answer["cleanup_stats"]["problems"][0].as_str().unwrap();
     assert!(problem.starts_with("braked: "), "{problem}");
-    assert_eq!(world.count("models"), 200);
+    assert_eq!(world.count("braked"), 200);
 }
 
 #[tokio::test]

@@ -87,6 +87,7 @@ impl World {
         fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
         fs::write(folder.path().join("cleanup.toml"), format!("{POLICIES}\n{}", plan.more)).unwrap();
         for (path, age) in &plan.files {
+            fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
             make(&folder.path().join(path), *age);
         }
         for number in 0..plan.old_models {

@@ -1,5 +1,6 @@
 //! Opens the database, brings it up to date, sets it aside.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -27,6 +28,12 @@ const ASIDE: u32 = 3;
 
 /// How every SQLite database begins.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// Where the header of a database says how it is to be written and read: a byte each.
+const HEADER_VERSIONS: usize = 18;
+
+/// Not through a write-ahead log.
+const ROLLBACK_JOURNAL: u8 = 1;
 
 /// An open connection, and what drives it.
 #[derive(Debug)]
@@ -133,7 +140,8 @@ impl Place {
         match self.check(opened.run(&schema::version)?)? {
             Version::Current => {}
             Version::Newer => return Err(Fault::Newer),
-            _ => return Ok(Glance::Nothing),
+            Version::Older => opened = opened.copy_up_to_date()?,
+            Version::Empty | Version::Foreign => return Ok(Glance::Nothing),
         }
         let found = opened.run(operation)?;
         Ok(if stamp(&self.database)? == Some(before) { Glance::Steady(found) } else { Glance::Changed(found) })
@@ -266,6 +274,22 @@ impl Opened {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let connection = runtime.block_on(options.connect())?;
         Ok(Self { parts: Some((connection, runtime)), _guard: guard })
+    }
+
+    /// A copy in memory that has all migrations: after an upgrade a look knows what the first run will know, and still
+    /// changes nothing.
+    fn copy_up_to_date(mut self) -> Result<Self, Fault> {
+        let mut image = self.run(&async |connection| connection.serialize(None).await)?;
+        // The header says that there is a log beside the file; memory has none.
+        image.iter_mut().skip(HEADER_VERSIONS).take(2).for_each(|version| *version = ROLLBACK_JOURNAL);
+        let image = Cell::new(Some(image));
+        let mut copy = Self::new(&plain(Path::new(":memory:")), None)?;
+        copy.run(&async |connection| match image.take() {
+            Some(image) => connection.deserialize(None, image, false).await,
+            None => Ok(()),
+        })?;
+        copy.run(&schema::migrate)?;
+        Ok(copy)
     }
 
     pub(super) fn run<T>(
