@@ -130,6 +130,22 @@ pub(super) struct Session {
 /// A statement with its values.
 pub(super) type Bound = Query<'static, Postgres, PgArguments>;
 
+/// Whether two threads can be had at a time: one for whoever asks next, and one because a thread that has ended counts
+/// for a moment longer.
+fn find_threads() -> std::io::Result<()> {
+    let (end, is_over) = std::sync::mpsc::channel::<()>();
+    // It ends when nobody can tell it to any more.
+    let first = std::thread::Builder::new().spawn(move || {
+        let _ = is_over.recv();
+    })?;
+    let second = std::thread::Builder::new().spawn(|| ());
+    drop(end);
+    let second = second?;
+    // Neither has anything to say.
+    let _ = (first.join(), second.join());
+    Ok(())
+}
+
 /// A statement, to be bound. Never prepared under a name.
 pub(super) fn statement(sql: SqlStr) -> Bound {
     sqlx::query(sql).persistent(false)
@@ -141,7 +157,7 @@ impl Session {
         let host = options.get_host();
         let is_a_name = options.get_socket().is_none() && !host.starts_with('/') && host.parse::<IpAddr>().is_err();
         // Names are looked up on a thread of their own, and the runtime panics where there is none to be had.
-        if is_a_name && let Err(error) = std::thread::Builder::new().spawn(|| ()) {
+        if is_a_name && let Err(error) = find_threads() {
             return Err(Fault::Away(format!("no thread can be had to look up its name: {error}")));
         }
         let schema = match &server.schema {
