@@ -171,8 +171,10 @@ impl Standing {
     fn names(self, claimant: &Claimant, file: Name<'_>) -> Option<Naming> {
         match claimant.unit {
             Unit::Directory => self.folder,
+            // A folder within its depth that it excludes is excluded with all in it, however deep.
+            Unit::File if self.folder.is_some() => self.folder,
             Unit::File if self.depth > claimant.depth.0 => None,
-            Unit::File => self.folder.or_else(|| naming(&claimant.patterns, self.seen_from(file))),
+            Unit::File => naming(&claimant.patterns, self.seen_from(file)),
         }
     }
 

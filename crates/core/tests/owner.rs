@@ -69,10 +69,11 @@ fn naming(policy: &Claimant, path: &str) -> Option<Naming> {
         Unit::Directory if parts.len() < 2 => None,
         Unit::Directory if policy.patterns.excludes(name(parts[0])) => Some(Naming::Spares),
         Unit::Directory => takes(parts[0]),
-        Unit::File if parts.len() > policy.depth.0 as usize => None,
         Unit::File => {
-            let is_spared = (1..=parts.len()).any(|len| policy.patterns.excludes(name(&parts[..len].join("/"))));
-            if is_spared { Some(Naming::Spares) } else { takes(path) }
+            let depth = policy.depth.0 as usize;
+            let is_spared =
+                (1..=parts.len().min(depth)).any(|len| policy.patterns.excludes(name(&parts[..len].join("/"))));
+            if is_spared { Some(Naming::Spares) } else { takes(path).filter(|_| parts.len() <= depth) }
         }
     }
 }
@@ -114,11 +115,13 @@ fn the_deepest_root_that_names_a_file_has_it() {
 #[test]
 fn a_policy_has_nothing_below_its_depth() {
     let flat = |include: &[&str], exclude: &[&str]| claimant("in", include, exclude, Depth::FLAT, Unit::File);
-    for inner in [flat(&["*"], &[]), flat(&["none"], &["*"])] {
+    for inner in [flat(&["*"], &[]), flat(&["none"], &["a"])] {
         let claimants = [deep("", &["*"], &[]), inner];
         assert_ne!(claim(&claimants, 0, "in/a"), Some(Claim::Own));
         assert_eq!(claim(&claimants, 0, "in/deep/a"), Some(Claim::Own));
     }
+    let claimants = [deep("", &["*"], &[]), flat(&["none"], &["kept"])];
+    assert_ne!(claim(&claimants, 0, "in/kept/deep/a"), Some(Claim::Own), "a folder is excluded with all in it");
 }
 
 #[test]

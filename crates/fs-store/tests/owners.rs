@@ -396,6 +396,7 @@ proptest! {
                 // Nobody with a deeper root has anything to say of it.
                 let is_deeper = |other: &&FilePolicy| {
                     other.root.components().count() > policy.root.components().count() && path.starts_with(&other.root)
+                        && path.strip_prefix(&other.root).unwrap().components().count() <= other.depth.0 as usize
                 };
                 for other in all.iter().filter(is_deeper) {
                     file(path, 3 * HOUR);
