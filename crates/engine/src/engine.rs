@@ -11,7 +11,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_core::rank::Cutoffs;
-use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, Report, Skip};
+use cleanup_core::report::{FORMAT_VERSION, PolicyKind, PolicyReport, PolicyStatus, Report, Skip};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer};
 use cleanup_fs_store::{FileId, Jobs, RootError, Store};
@@ -162,6 +162,7 @@ impl Engine {
             memory.accept_lost_promises(usage);
         }
         let jump = memory.doubt_clock().err();
+        let clock_is_lost = memory.is_without_clock();
         let started_at = clock::now();
         let id = request.run_id.clone().unwrap_or_else(run_id);
         let mark = match request.mode {
@@ -189,7 +190,10 @@ impl Engine {
             });
             reports
         });
-        let report = self.sum_up(request, id, started_at, reports, memory, jump.is_none() || request.force);
+        // A run that is held because nothing witnesses the clock is no witness itself.
+        let is_held = reports.iter().any(|report| report.status == PolicyStatus::Held);
+        let clock_trusted = request.force || (jump.is_none() && !(clock_is_lost && is_held));
+        let report = self.sum_up(request, id, started_at, reports, memory, clock_trusted);
         // Only now: what is in no history yet is still to be missed.
         mark.into_iter().for_each(RunMark::end);
         Ok(report)

@@ -474,6 +474,9 @@ impl Memory {
             self.notes.extend(state.take_notes());
             report.new_memory = usage == Use::Run && state.is_new();
         }
+        // Why a policy is held back is said there.
+        let is_said = |note: &String| report.policies.iter().any(|policy| policy.message.as_ref() == Some(note));
+        self.notes.retain(|note| !is_said(note));
         report.notes.extend(self.notes);
         report.not_remembered = self.missing;
     }

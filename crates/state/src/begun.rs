@@ -94,6 +94,22 @@ pub(crate) fn begin(folder: &Path, run: &BegunRun) -> io::Result<RunMark> {
     Ok(RunMark { path, _file: file })
 }
 
+/// Removes what a process left behind that was killed before its run had a name. One that is just about to lock it finds
+/// it gone, and goes on without a mark.
+pub(crate) fn tidy(folder: &Path) {
+    for entry in fs::read_dir(running(folder)).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|new| new == "new") && is_free(&path) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+fn is_free(path: &Path) -> bool {
+    let opened = fs::OpenOptions::new().read(true).custom_flags(folder::no_follow()).open(path);
+    opened.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
 /// The runs whose processes are gone, the oldest first.
 pub(crate) fn interrupted(folder: &Path) -> Vec<BegunRun> {
     let Ok(entries) = fs::read_dir(running(folder)) else { return Vec::new() };

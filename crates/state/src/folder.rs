@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, OFlags};
 
+use crate::witness;
+
 /// Whether this process may change the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -70,7 +72,8 @@ pub(crate) fn prepare(folder: &Path) -> Result<bool, StateError> {
 /// Whether nothing of ours is in it, not even of a run that was killed when it had just made the folder.
 pub(crate) fn holds_nothing(folder: &Path) -> bool {
     let ours = [folder.join("state.db"), folder.join("promises.jsonl")];
-    let has_locks = fs::read_dir(locks(folder)).is_ok_and(|mut locks| locks.next().is_some());
+    let is_begun = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() != witness::NEW);
+    let has_locks = fs::read_dir(locks(folder)).is_ok_and(|mut locks| locks.any(is_begun));
     !has_locks && !ours.iter().any(|file| file.symlink_metadata().is_ok())
 }
 

@@ -107,6 +107,7 @@ impl State {
         if self.access == Access::Look {
             return Vec::new();
         }
+        begun::tidy(&self.folder);
         let runs = self.interrupted();
         for run in &runs {
             self.record_run(&run.interrupted(), reading, false, keep, now);

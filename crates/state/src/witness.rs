@@ -4,9 +4,10 @@
 //! lost or ruined would take the guard along, and a clock that jumped would be believed just then.
 //!
 //! One line of a fixed width, written in place, so that it fits on a full disk once it is there. It is not flushed: a
-//! crash leaves the reading before it or a line whose checksum is wrong, and then the database is asked.
+//! crash leaves the reading before it or a line whose checksum is wrong, and then the database is asked. The first one
+//! appears whole, before anything else lies in `locks/`: a folder that has been used and has none has lost it.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ use crate::ledger::ClockReading;
 
 /// More than a line takes: numbers of twenty digits, and the name of a boot.
 const MOST_BYTES: usize = 256;
+
+/// What it is called before it is whole.
+pub(crate) const NEW: &str = "clock.new";
 
 #[derive(Debug)]
 pub(crate) struct Witness {
@@ -42,15 +46,25 @@ impl Witness {
         parse(std::str::from_utf8(&text[..length]).ok()?.lines().next()?)
     }
 
+    /// The file on its way to its name.
+    fn new_file(&self) -> PathBuf {
+        self.file.with_file_name(NEW)
+    }
+
     /// Best effort: where it fails, an older reading must not outlive the newer one that the database has.
     pub(crate) fn write(&self, reading: &ClockReading) {
         let write = || -> io::Result<()> {
-            let (file, _) = folder::open_or_create(&self.file)?;
-            file.write_all_at(line(reading).as_bytes(), 0)
+            if self.file.symlink_metadata().is_ok() {
+                let (file, _) = folder::open_or_create(&self.file)?;
+                return file.write_all_at(line(reading).as_bytes(), 0);
+            }
+            let (file, _) = folder::open_or_create(&self.new_file())?;
+            file.write_all_at(line(reading).as_bytes(), 0)?;
+            fs::rename(self.new_file(), &self.file)
         };
         if let Err(error) = write() {
             tracing::debug!("cannot write {}: {error}", self.file.display());
-            let _ = std::fs::remove_file(&self.file);
+            let _ = fs::remove_file(&self.file);
         }
     }
 }

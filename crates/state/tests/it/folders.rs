@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
 use cleanup_state::{State, StateError};
 
 use crate::child::{self, STRANGER};
-use crate::common::{at, folder, record};
+use crate::common::{at, folder, reading, record};
 
 /// Whether this user may give files away; said aloud where he may not.
 fn is_root() -> bool {
@@ -90,6 +90,10 @@ fn something_else_in_its_place_is_refused() {
 fn a_folder_that_was_emptied_is_new_again() {
     let (_parent, folder) = folder();
     assert!(State::open(&folder, None).unwrap().is_new());
+    // A process that is killed when it has just made the folder leaves no memory.
+    let mut state = State::open(&folder, None).unwrap();
+    assert!(state.is_new());
+    state.witness_clock(&reading(0));
     assert!(!State::open(&folder, None).unwrap().is_new());
     fs::remove_dir_all(folder.join("locks")).unwrap();
     assert!(State::open(&folder, None).unwrap().is_new());
