@@ -289,7 +289,7 @@ impl Promises {
         }
         self.sequence = content.sequence;
         if content.has_gap || self.is_short_of(remembered) {
-            self.note_loss(Lost::shortened(self.files.promises(), self.count(), remembered.count));
+            self.note_loss(Some(Lost::shortened(self.files.promises(), self.count(), remembered.count)));
         }
         self.read = Some(found);
         self.torn = content.repair;
@@ -349,19 +349,21 @@ impl Promises {
 
     /// How many promises there will be with these.
     fn count_after(&self, entries: &[Entry]) -> usize {
-        let (mut held, mut ttls): (BTreeMap<&[u8], bool>, BTreeMap<&[u8], bool>) = Default::default();
+        // Whether each of the paths that they name is held, or has a time, in the end.
+        let mut held: BTreeMap<&[u8], bool> = BTreeMap::new();
+        let mut timed: BTreeMap<&[u8], bool> = BTreeMap::new();
         for entry in entries {
             match entry {
-                Entry::Hold(hold) => held.insert(&hold.path, true),
+                Entry::Hold(Hold { path, .. }) => held.insert(path, true),
                 Entry::Release { path, .. } => held.insert(path, false),
-                Entry::Ttl(ttl) => ttls.insert(&ttl.path, true),
-                Entry::Forget { path, .. } => ttls.insert(path, false),
+                Entry::Ttl(Ttl { path, .. }) => timed.insert(path, true),
+                Entry::Forget { path, .. } => timed.insert(path, false),
                 Entry::Checkpoint { .. } => None,
             };
         }
         let untouched = self.held.keys().filter(|path| !held.contains_key(path.as_slice())).count()
-            + self.ttls.keys().filter(|path| !ttls.contains_key(path.as_slice())).count();
-        untouched + held.values().chain(ttls.values()).filter(|there| **there).count()
+            + self.ttls.keys().filter(|path| !timed.contains_key(path.as_slice())).count();
+        untouched + held.values().chain(timed.values()).filter(|there| **there).count()
     }
 
     fn apply(&mut self, entry: Entry) {
@@ -403,16 +405,16 @@ impl Promises {
         ttls.retain(|_, ttl| lives(ttl.until));
         let entries = held.values().cloned().map(Entry::Hold).chain(ttls.values().cloned().map(Entry::Ttl));
         let mut text: String = entries.map(|entry| line::encode(None, &entry).text).collect();
-        let lines = held.len() + ttls.len();
-        let checkpoint = Entry::Checkpoint { lines: u64::try_from(lines).unwrap_or(u64::MAX) };
+        let count = held.len() + ttls.len();
+        let checkpoint = Entry::Checkpoint { lines: u64::try_from(count).unwrap_or(u64::MAX) };
         text.push_str(&line::encode(Some(self.sequence), &checkpoint).text);
         let replaced = self.files.replace(text.as_bytes()).and_then(|found| {
-            guard.remember(lines, self.sequence)?;
+            guard.remember(count, self.sequence)?;
             Ok(found)
         });
         match replaced {
             Ok(found) => {
-                self.lines = lines + 1;
+                self.lines = count + 1;
                 (self.held, self.ttls) = (held, ttls);
                 self.read = Some(found);
             }

@@ -270,10 +270,10 @@ fn a_lost_database_takes_no_clock_along() {
 fn a_memory_without_any_witness_of_the_clock_holds_what_takes_most_of_the_files() {
     let world = with_history("");
     for number in 0..120 {
-        world.file(&format!("out/{number}.tmp"), MINUTE);
+        world.file(format!("out/{number}.tmp"), MINUTE);
     }
     for lost in ["state.db", "state.db-wal", "state.db-shm", "locks/clock"] {
-        let _ = fs::remove_file(world.path(&format!(".cleanup/{lost}")));
+        let _ = fs::remove_file(world.path(format!(".cleanup/{lost}")));
     }
     let held = at_clock(&world, "+400 days", "");
     held.exits(4);
@@ -291,7 +291,7 @@ fn a_memory_without_any_witness_of_the_clock_holds_what_takes_most_of_the_files(
 fn a_hold_before_the_first_run_makes_no_doubtful_memory() {
     let world = World::with_policy("");
     for number in 0..120 {
-        world.file(&format!("out/{number}.tmp"), 2 * HOUR);
+        world.file(format!("out/{number}.tmp"), 2 * HOUR);
     }
     world.run("hold out/0.tmp --for 2d").is_fine();
     world.run("").exits(0);

@@ -22,8 +22,8 @@ impl Lost {
         (remembered > 0).then(|| Self { file: file.to_owned(), found: None, remembered })
     }
 
-    pub(super) fn shortened(file: &Path, found: usize, remembered: usize) -> Option<Self> {
-        Some(Self { file: file.to_owned(), found: Some(found), remembered })
+    pub(super) fn shortened(file: &Path, found: usize, remembered: usize) -> Self {
+        Self { file: file.to_owned(), found: Some(found), remembered }
     }
 }
 

@@ -204,7 +204,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Content, Flaw> {
             }
             // The last byte alone: a newline that became something else.
             Err(_) if !is_whole && decode(&text[..text.len() - 1]).is_ok() => {
-                decode(&text[..text.len() - 1]).into_iter().for_each(|read| content.add(read));
+                if let Ok(read) = decode(&text[..text.len() - 1]) {
+                    content.add(read);
+                }
                 content.repair = Some(Repair::End { line, length: length(end - 1) });
             }
             Err(_) if end == bytes.len() && (!is_whole || text.starts_with(&[0])) => {
