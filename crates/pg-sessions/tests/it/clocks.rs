@@ -199,7 +199,7 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
     let unix = "(unixepoch() - m * 60)";
     let (mac, apple) = (format!("({unix} + 2082844800)"), format!("({unix} - 978307200)"));
     let mut cases = vec![
-        (format!("julianday('now', '-' || m || ' minutes')"), Some(TimeFormat::Julian)),
+        ("julianday('now', '-' || m || ' minutes')".to_owned(), Some(TimeFormat::Julian)),
         (format!("{unix} * 1000 + 123"), Some(TimeFormat::Milliseconds)),
         (format!("{unix} * 1000.0"), Some(TimeFormat::Milliseconds)),
         (format!("{unix} * 1000000 + 123456"), Some(TimeFormat::Microseconds)),

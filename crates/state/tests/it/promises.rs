@@ -229,7 +229,7 @@ fn lost_promises_are_known_until_the_loss_is_accepted() {
             }
             Some(left) => {
                 fs::write(&file, left).unwrap();
-                left.iter().filter(|byte| **byte == b'\n').count()
+                left.split_inclusive(|byte| *byte == b'\n').count()
             }
         };
         let mut looking = State::look(&folder, None).unwrap();
@@ -286,9 +286,10 @@ fn a_kill_between_a_promise_and_what_is_remembered_of_it_is_no_loss_and_hides_no
     for release in [true, false] {
         fs::write(&file, &bytes).unwrap();
         let mut state = State::open(&folder, None).unwrap();
-        match release {
-            true => assert!(state.promises().unwrap().release(b"/first", at(0)).unwrap()),
-            false => state.promises().unwrap().hold(b"/fourth", at(100), at(0)).unwrap(),
+        if release {
+            assert!(state.promises().unwrap().release(b"/first", at(0)).unwrap());
+        } else {
+            state.promises().unwrap().hold(b"/fourth", at(100), at(0)).unwrap();
         }
         let after = fs::read(&file).unwrap();
         fs::write(&guard, &before).unwrap();
