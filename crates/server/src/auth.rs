@@ -2,7 +2,7 @@
 //! `token_for = "everything"` every call, and from elsewhere every call in any case.
 //!
 //! A proxy on this machine calls from loopback whoever stands behind it. A request that says that it was passed on
-//! ([`forwarded_by`]) therefore counts as one from elsewhere. One that does not say so cannot be told from a request of
+//! (`forwarded_by`) therefore counts as one from elsewhere. One that does not say so cannot be told from a request of
 //! this machine: for that there is `token_for = "everything"`.
 //!
 //! Only the digest of the token is kept, and digests are compared in constant time. A browser exchanges the token for a
