@@ -500,7 +500,7 @@ impl Memory {
     /// The rule as the configuration has it: what somebody wants to be different for one run is meant.
     fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
         let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
-        configured.unwrap_or(policy).fingerprint()
+        configured.unwrap_or(policy).fingerprint(&self.config.files)
     }
 }
 

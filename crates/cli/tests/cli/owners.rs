@@ -72,6 +72,30 @@ fn a_policy_that_does_not_run_owns_its_files() {
 }
 
 #[test]
+fn a_deeper_policy_that_is_removed_or_names_less_holds_the_outer_one() {
+    let outer = "[files.short]\nroot = \"r\"\nrecursive = true\ninclude = [\"*\"]\nmax_age = \"1d\"\n";
+    let deep = "[files.long]\nroot = \"r/long\"\ninclude = [\"*.txt\"]\nmax_age = \"30d\"\n";
+    for (now, said) in
+        [("", "deeper_policies was removed"), (&*deep.replace("txt", "log"), "deeper_policies was changed")]
+    {
+        let world = World::new();
+        world.write("cleanup.toml", &format!("{outer}{deep}"));
+        for number in 0..120 {
+            world.file(format!("r/long/{number}.txt"), 3 * DAY);
+        }
+        world.run("").is_fine();
+        assert_eq!(world.left("r/long").len(), 120);
+        world.write("cleanup.toml", &format!("{outer}{now}"));
+        let held = world.run("sweep short");
+        held.exits(4);
+        assert!(held.err.contains(said) && held.err.contains("protects less than before"), "{held}");
+        assert_eq!(world.left("r/long").len(), 120);
+        world.run("sweep short --force").exits(0);
+        assert_eq!(world.left("r/long").len(), 0);
+    }
+}
+
+#[test]
 fn limits_count_and_take_only_what_is_the_policys_own() {
     for (short, own) in [("max_files = 1", 1), ("max_total_size = \"4KiB\"", 1), ("min_free = \"99.9%\"", 0)] {
         let world = nested("", "");

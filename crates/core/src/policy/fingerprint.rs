@@ -94,8 +94,10 @@ enum Measure {
 }
 
 impl FilePolicy {
-    /// The rule: every key that has a say in what goes.
-    pub fn fingerprint(&self) -> Fingerprint {
+    /// The rule: every key that has a say in what goes. `all` are the policies of the configuration: what those with a
+    /// deeper root name is kept from this one, so that a policy that is removed or names less there counts as a
+    /// protection that was loosened here.
+    pub fn fingerprint(&self, all: &[Self]) -> Fingerprint {
         let Self {
             // It is what the rule is remembered by.
             rule: Policy { name: _, max_age, min_age, archives },
@@ -155,8 +157,23 @@ impl FilePolicy {
             ("skip_in_use", switch(*in_use == InUse::Skip), other),
             ("honour_flock", switch(*root_lock == RootLock::Honour), other),
             ("keep_referenced", references.as_ref().map(referenced), other),
+            ("deeper_policies", list(&self.named_deeper(all)), fewer),
         ];
         Fingerprint(facts.map(|(key, value, role)| Fact { key, value, role }).into())
+    }
+}
+
+impl FilePolicy {
+    /// What policies with a deeper root name, a root and a pattern each. Roots are compared as they are written.
+    fn named_deeper(&self, all: &[Self]) -> Vec<String> {
+        let deeper = all.iter().filter_map(|other| {
+            let below = other.root.strip_prefix(&self.root).ok()?;
+            (!below.as_os_str().is_empty()).then_some((below, other))
+        });
+        let named = deeper.flat_map(|(below, other)| {
+            other.patterns.texts().iter().flatten().map(move |pattern| format!("{}: {pattern}", below.display()))
+        });
+        named.collect()
     }
 }
 
@@ -231,7 +248,7 @@ impl Remembered {
             Some(Value::Integer(VERSION)) => Some(Self { keys, is_first: false }),
             Some(_) => None,
             // As the configuration wrote it: read as that, and written down as we do.
-            None => Some(Self { keys: crate::config::file_policy(text)?.fingerprint().table(), is_first: true }),
+            None => Some(Self { keys: crate::config::file_policy(text)?.fingerprint(&[]).table(), is_first: true }),
         }
     }
 
@@ -346,7 +363,8 @@ mod tests {
              table = \"t\"\nid_column = \"i\"\nactivity_column = \"a\"\nmax_idle = \"1h\"\n"
         );
         let source = Source { name: "", text: &text, folder: Path::new("/") };
-        Config::load(&source, &|_| None).unwrap_or_else(|error| panic!("{error}")).files[0].fingerprint()
+        let files = Config::load(&source, &|_| None).unwrap_or_else(|error| panic!("{error}")).files;
+        files[0].fingerprint(&files)
     }
 
     fn changes(before: &str, now: &str) -> Option<Changes> {
@@ -373,6 +391,11 @@ mod tests {
             ("", "skip_in_use = true"),
             ("", "honour_flock = true"),
             ("", QUERY),
+            ("", "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\""),
+            (
+                "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\"",
+                "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nexclude = [\"b\"]\nmax_age = \"9d\"",
+            ),
         ] {
             let loosened = changes(tighter, looser).unwrap_or_else(|| panic!("{looser}"));
             assert_eq!((loosened.loosened.len(), loosened.others.len()), (1, 0), "{tighter} → {looser}");
