@@ -7,7 +7,7 @@ use crate::support::{DEFAULT, odd, policy, rendered, texts};
 #[test]
 fn a_changed_interval_changes_its_timer_the_cron_files_its_cronjob_and_the_config_map() {
     let before = rendered(DEFAULT);
-    let changed = DEFAULT.replacen("every   = \"30m\"", "every   = \"15m\"", 1);
+    let changed = DEFAULT.replacen("every    = \"30m\"", "every    = \"15m\"", 1);
     assert_ne!(changed, DEFAULT);
     let after = rendered(&changed);
     let (before, after) = (texts(&before), texts(&after));
