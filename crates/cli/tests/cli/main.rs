@@ -17,6 +17,7 @@ mod in_use;
 mod index;
 mod limits;
 mod lost_and_found;
+mod memory;
 mod names;
 mod onward;
 mod output;

@@ -1,0 +1,300 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const UUID: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+
+fn class(include: &[&str], exclude: &[&str], archives: &[&str], path: &str) -> Option<Class> {
+    let (folder, last) = path.rsplit_once('/').unwrap_or(("", path));
+    Patterns::new(include, exclude, archives).unwrap().class(Name { folder: folder.as_bytes(), last: last.as_bytes() })
+}
+
+#[test]
+fn archives_survive_a_pattern_that_also_matches_them() {
+    let (include, archives) = (["formal_*-*-*-*-*.svg"], ["formal_*_*-*-*-*-*.svg"]);
+    let name = format!("formal_20240101_{UUID}.svg");
+    assert_eq!(class(&include, &[], &[], &name), Some(Class::Ordinary), "the trap is real");
+    assert_eq!(class(&include, &[], &archives, &name), Some(Class::Archive));
+    assert_eq!(class(&include, &[], &archives, &format!("formal_{UUID}.svg")), Some(Class::Ordinary));
+}
+
+#[test]
+fn placeholders_are_strict() {
+    let name = |text: &str| class(&["formal_{uuid}.svg"], &[], &["formal_{timestamp}_{uuid}.svg"], text);
+    assert_eq!(name(&format!("formal_{UUID}.svg")), Some(Class::Ordinary));
+    assert_eq!(name(&format!("formal_20240101_{UUID}.svg")), Some(Class::Archive));
+    assert_eq!(name(&format!("formal_20240101123059123_{UUID}.svg")), Some(Class::Archive));
+    assert_eq!(name(&format!("formal_2024_{UUID}.svg")), None);
+    assert_eq!(name("formal_a-b-c-d-e.svg"), None);
+}
+
+proptest! {
+    #[test]
+    fn a_plain_pattern_means_what_its_glob_means(
+        text in "[ab.{,!^-]{0,2}[ab*-]{0,6}[ab.é*-]{0,3}",
+        name in proptest::collection::vec(proptest::sample::select(&b"ab.\xc3\xa9-\n\xff"[..]), 1..12),
+    ) {
+        if let (Some(plain), Ok(glob)) = (Plain::of(&text), compile(&text)) {
+            let glob = glob.compile_matcher().is_match(OsStr::from_bytes(&name));
+            prop_assert_eq!(plain.matches(&name), glob, "{:?} {:?}", text, name);
+        }
+    }
+}
+
+#[test]
+fn a_slash_decides_what_a_pattern_is_matched_against() {
+    assert_eq!(class(&["*.svg"], &[], &[], "deep/below/a.svg"), Some(Class::Ordinary));
+    assert_eq!(class(&["deep/*.svg"], &[], &[], "deep/a.svg"), Some(Class::Ordinary));
+    assert_eq!(class(&["deep/*.svg"], &[], &[], "deep/below/a.svg"), None);
+    assert_eq!(class(&["deep/**/*.svg"], &[], &[], "deep/below/a.svg"), Some(Class::Ordinary));
+}
+
+#[test]
+fn excluded_names_are_never_candidates_and_case_counts() {
+    assert_eq!(class(&["*"], &["keep*"], &[], "keep.svg"), None);
+    assert_eq!(class(&["*"], &["keep*"], &["*.svg"], "keep.svg"), None);
+    assert_eq!(class(&["*.svg"], &[], &[], "A.SVG"), None);
+}
+
+#[test]
+fn names_that_are_not_utf8_are_matched_as_bytes() {
+    let patterns = Patterns::new(&["*.svg"], &[], &[]).unwrap();
+    assert_eq!(patterns.class(Name { folder: b"", last: b"\xff\xfe\n.svg" }), Some(Class::Ordinary));
+}
+
+#[test]
+fn what_could_never_match_is_an_error() {
+    for (text, error) in [("", PatternError::Empty), ("/tmp/*", PatternError::Absolute), ("../*", PatternError::Dots)] {
+        assert_eq!(check(text), Err(error), "{text}");
+    }
+    assert!(matches!(check("[a"), Err(PatternError::Syntax(_))));
+    assert!(matches!(check("{a"), Err(PatternError::Syntax(_))));
+}
+
+#[test]
+fn an_empty_alternative_is_an_alternative() {
+    let matching = |pattern: &str, names: &[&str]| -> Vec<String> {
+        names.iter().filter(|name| class(&[pattern], &[], &[], name).is_some()).map(ToString::to_string).collect()
+    };
+    let both = ["important", "important.bak"];
+    assert_eq!(matching("important{,.bak}", &both), both);
+    assert_eq!(matching("important{.bak,}", &both), both);
+    assert_eq!(matching("*.log{,.gz}", &["a.log", "a.log.gz", "a.log.xz"]), ["a.log", "a.log.gz"]);
+    assert_eq!(matching("{,a}b", &["b", "ab", "cb"]), ["b", "ab"]);
+    assert_eq!(matching("a{,{,b}c}", &["a", "ac", "abc", "ab"]), ["a", "ac", "abc"]);
+    assert_eq!(matching("{,old/}*.log", &["a.log", "old/a.log", "new/a.log"]), ["a.log", "old/a.log"]);
+    assert_eq!(matching("{,*-}{uuid}{,.svg}", &[UUID, &format!("a-{UUID}.svg"), "a-"]).len(), 2);
+    for name in ["important", "important.bak"] {
+        assert_eq!(class(&["*"], &["important{,.bak}"], &[], name), None, "{name}");
+        assert_eq!(class(&["*"], &[], &["important{,.bak}"], name), Some(Class::Archive), "{name}");
+    }
+}
+
+/// What can never match, or nearly surely means something else; with what is said, and the way out.
+#[test]
+fn what_can_never_match_is_an_error_that_says_the_way_out() {
+    let long = format!("*{}*", "x".repeat(256));
+    let table: &[(&str, &str, &str)] = &[
+        ("", "empty pattern", ""),
+        ("/srv/*", "remove the leading `/`", ""),
+        ("{/a,b}", "remove the leading `/`", ""),
+        ("{,a}/b", "remove the leading `/`", ""),
+        ("./a", "never occur below a root", "`logs/*.log`, not `./logs/*.log`"),
+        ("a/../b", "never occur below a root", "remove it"),
+        ("{a,..}/b", "never occur below a root", "remove it"),
+        ("keep//g", "`//` never occurs", "a single `/`"),
+        ("**/x//y", "`//` never occurs", "a single `/`"),
+        ("file:///tmp/*", "`//` never occurs", "a single `/`"),
+        ("keep//", "`//` never occurs", "a single `/`"),
+        ("{a,keep/}", "it names a folder", "for all below it"),
+        ("x/{,a}", "it names a folder", "for all below it"),
+        ("*.tmp ", "ends with a space", "`[ ]`"),
+        (" *.tmp", "begins or ends with a space", "`[ ]`"),
+        ("*.tmp\n", "a line break", "`[ ]`"),
+        ("!a.tmp", "negates nothing", "`[!]a.tmp`"),
+        ("![ab].tmp", "negates nothing", "`'\\![ab].tmp'`"),
+        ("*.jpg,*.png", "several patterns", "`[\"*.jpg\", \"*.png\"]`; if names really hold `,`, write `[,]`"),
+        ("*.jpg, *.png, core.*", "several patterns", "\"core.*\"]"),
+        ("*.jpg;*.png", "several patterns", "`[;]`"),
+        ("*.jpg|*.png", "several patterns", "`[|]`"),
+        ("*.jpg *.png", "several patterns", "`[ ]`"),
+        ("\"*.jpg\"", "quotation marks", "put them in brackets"),
+        ("'*.jpg'", "quotation marks", "put them in brackets"),
+        ("~/tmp/*", "`~` is not expanded", "`[~]`"),
+        ("logs\\app.log", "`\\a` means `a` itself", "`/` between folders"),
+        ("a\0b", "no name holds a NUL", "remove it"),
+        (&long, "longer than 255 bytes", "write `*`"),
+        ("{}", "an empty name only", "`*` for every name"),
+        ("{,}", "an empty name only", "`*` for every name"),
+        ("formal_{UUID}.svg", "not a placeholder", "there are `{uuid}` and `{timestamp}`"),
+        ("dump-{date}.sql", "not a placeholder", "for the text itself, write `date`"),
+        ("^.*\\.log$", "regular expression", "write `*` for any text"),
+        ("*.@(jpg|png)", "extended globs", "`{a,b}`"),
+        ("[a", "unclosed character class", "`[[]`"),
+        ("*.tmp\\", "dangling", "a backslash itself"),
+    ];
+    for (text, why, help) in table {
+        let error = check(text).expect_err(text);
+        assert!(error.to_string().contains(why), "{text:?}: {error}");
+        assert!(error.help().unwrap_or_default().contains(help), "{text:?}: {:?}", error.help());
+        for lists in [[vec![*text], vec![], vec![]], [vec!["*"], vec![*text], vec![]], [vec!["*"], vec![], vec![*text]]]
+        {
+            let [include, exclude, archives] = lists;
+            assert!(Patterns::new(&include, &exclude, &archives).is_err(), "{text:?}");
+        }
+    }
+}
+
+#[test]
+fn names_that_look_strange_can_be_written_down() {
+    for (pattern, name) in [
+        ("[!]a.tmp", "!a.tmp"),
+        ("\\![ab].tmp", "!a.tmp"),
+        ("*.jpg[,]*.png", "1.jpg,2.png"),
+        ("*,v", "main.c,v"),
+        ("cur/*:2,*S*", "cur/17.M1:2,RS"),
+        ("Smith, *.pdf", "Smith, John.pdf"),
+        ("a *.b", "a c.b"),
+        ("x[ ]", "x "),
+        ("[~]/a", "~/a"),
+        ("*.{svg}", "a.svg"),
+        ("{a,b}(1|2)", "a(1|2)"),
+        ("a\\*b", "a*b"),
+        ("it's", "it's"),
+        ("[^]]x", "ax"),
+    ] {
+        assert_eq!(class(&[pattern], &[], &[], name), Some(Class::Ordinary), "{pattern} {name}");
+    }
+}
+
+#[test]
+fn a_pattern_that_ends_in_a_slash_protects_a_folder_and_all_in_it() {
+    for pattern in ["keep/", "**/keep/", "k{ee,}p/"] {
+        assert_eq!(class(&["*", ".*"], &[pattern], &[], "keep/.hidden"), None, "{pattern}");
+        for path in ["keep/a", "keep/deep/below/a", "x/keep/a", "x/y/keep/deep/a"] {
+            assert_eq!(class(&["*"], &[pattern], &[], path), None, "{pattern} {path}");
+            assert_eq!(class(&["*"], &[], &[pattern], path), Some(Class::Archive), "{pattern} {path}");
+        }
+        for path in ["keeper/a", "a", "x/a", "keep"] {
+            assert_eq!(class(&["*"], &[pattern], &[], path), Some(Class::Ordinary), "{pattern} {path}");
+        }
+        let patterns = Patterns::new(&["*"], &[pattern], &[]).unwrap();
+        assert!(patterns.excludes_folder(Name { folder: b"", last: b"keep" }), "{pattern}");
+        assert!(patterns.excludes_folder(Name { folder: b"x", last: b"keep" }), "{pattern}");
+        assert!(!patterns.excludes_folder(Name { folder: b"", last: b"keeper" }), "{pattern}");
+        let patterns = Patterns::new(&["*"], &[], &[pattern]).unwrap();
+        for (folder, last) in [("", "keep"), ("x", "keep"), ("keep", "deep")] {
+            let name = Name { folder: folder.as_bytes(), last: last.as_bytes() };
+            assert!(patterns.keeps_folder(name, Archives::Keep), "{pattern} {name}");
+            assert!(!patterns.keeps_folder(name, Archives::Judge), "{pattern} {name}");
+        }
+    }
+    assert_eq!(class(&["*"], &["x/keep/"], &[], "keep/a"), Some(Class::Ordinary));
+    assert_eq!(class(&["*"], &["x/keep/"], &[], "x/keep/a"), None);
+    for (pattern, inside, outside) in [("**/", "x/a", "a"), ("x/**/", "x/y/a", "x/a"), ("*/", "x/y/a", "a")] {
+        assert_eq!(class(&["*"], &[pattern], &[], inside), None, "{pattern}");
+        assert_eq!(class(&["*"], &[pattern], &[], outside), Some(Class::Ordinary), "{pattern}");
+    }
+    assert!(matches!(check_include("keep/"), Err(PatternError::Never(Never::Folder { folder })) if folder == "keep"));
+}
+
+#[test]
+fn a_wildcard_does_not_stand_for_a_leading_dot() {
+    let both = |include: &str, path: &str| {
+        let (folder, last) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = Name { folder: folder.as_bytes(), last: last.as_bytes() };
+        let patterns = Patterns::new(&[include], &[], &[]).unwrap();
+        let (left, class) = (patterns.leaves_dotfile(name), patterns.class(name).is_some());
+        let all = patterns.with_dotfiles(Dotfiles::Match);
+        assert!(all.class(name).is_some() && !all.leaves_dotfile(name), "{include} {path}");
+        assert_ne!(left, class, "{include} {path}");
+        class
+    };
+    for (include, path) in [
+        ("*", ".gitkeep"),
+        ("?htaccess", ".htaccess"),
+        ("[.]env", ".env"),
+        ("[!a]env", ".env"),
+        ("*.svg", ".a.svg"),
+        ("{*,b}", ".a"),
+        ("{,x}*", ".a"),
+        ("**", ".a"),
+        ("**/*", ".a"),
+        ("**/a", ".git/a"),
+        ("**", "x/.a"),
+        ("a/**", "a/.b/c"),
+        ("a/*", "a/.b"),
+        ("*/a", ".b/a"),
+        ("*", ".git/config"),
+        ("config", ".git/config"),
+        (".a", ".git/.a"),
+        ("*", "x/.git/config"),
+    ] {
+        assert!(!both(include, path), "{include} {path}");
+    }
+    for (include, path) in [
+        (".*", ".gitkeep"),
+        (".cache-*", ".cache-1"),
+        ("{.,}*", ".a"),
+        ("\\.*", ".a"),
+        (".git/*", ".git/config"),
+        (".cache/**", ".cache/a/b"),
+        ("**/.a", "x/.a"),
+        ("**/.*/*", "x/.git/a"),
+        ("a.*", "a.b"),
+        ("*", "a.b"),
+        ("*", "x/a..b"),
+        ("*", "x./a"),
+    ] {
+        let (folder, last) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = Name { folder: folder.as_bytes(), last: last.as_bytes() };
+        let patterns = Patterns::new(&[include], &[], &[]).unwrap();
+        assert_eq!(patterns.class(name), Some(Class::Ordinary), "{include} {path}");
+        assert!(!patterns.leaves_dotfile(name), "{include} {path}");
+    }
+}
+
+#[test]
+fn where_patterns_protect_a_wildcard_stands_for_any_dot() {
+    assert_eq!(class(&[".*"], &["*"], &[], ".a"), None);
+    assert_eq!(class(&[".*"], &["**/*.keep"], &[], ".a.keep"), None);
+    assert_eq!(class(&[".*"], &[], &["*.keep"], ".a.keep"), Some(Class::Archive));
+    assert_eq!(class(&["*"], &[], &[".*"], ".a"), Some(Class::Archive));
+    // Archives may be judged like everything else, so what no list names with its dot is not even an archive.
+    assert_eq!(class(&["*"], &[], &["*.keep"], ".a.keep"), None);
+}
+
+#[test]
+fn an_empty_hidden_folder_stays_unless_a_pattern_leads_into_it() {
+    let keeps = |include: &str, dotfiles, folder: &str, last: &str| {
+        let patterns = Patterns::new(&[include], &[], &[]).unwrap().with_dotfiles(dotfiles);
+        patterns.keeps_folder(Name { folder: folder.as_bytes(), last: last.as_bytes() }, Archives::Keep)
+    };
+    assert!(keeps("*", Dotfiles::Leave, "", ".git"));
+    assert!(keeps("**", Dotfiles::Leave, "a/.git", "refs"));
+    assert!(!keeps("*", Dotfiles::Match, "", ".git"));
+    assert!(!keeps("*", Dotfiles::Leave, "a", "b.c"));
+    assert!(!keeps(".cache/**", Dotfiles::Leave, "", ".cache"));
+    assert!(!keeps(".cache-*/*.tmp", Dotfiles::Leave, "", ".cache-1"));
+    assert!(keeps(".cache/*", Dotfiles::Leave, "", ".git"));
+}
+
+proptest! {
+    #[test]
+    fn a_glob_run_by_hand_means_what_globset_means(
+        text in "[ab*?/{,}.!-]{0,3}([ab*?/]|\\[[ab!.-]{1,3}\\]|\\{[ab,/*]{0,4}\\}){0,4}[ab*/]{0,3}",
+        name in "[ab./-]{1,8}",
+    ) {
+        // What ends in `/` is read as a folder before anything is compiled.
+        let is_path = !text.ends_with('/') && !name.starts_with('/') && !name.ends_with('/') && !name.contains("//");
+        let is_hidden = name.split('/').any(|component| component.starts_with('.'));
+        // `globset` lets a set match `/`.
+        let is_comparable = is_path && !is_hidden && !(text.contains('[') && name.contains('/'));
+        if let (Ok(glob), true) = (compile(&text), is_comparable) {
+            let tokens = glob::parse(&expand(&text));
+            prop_assert!(tokens.is_some(), "{text:?}");
+            let own = glob::Program::new(&tokens.unwrap()).matches(name.as_bytes());
+            prop_assert_eq!(own, glob.compile_matcher().is_match(&name), "{:?} {:?}", text, name);
+        }
+    }
+}
