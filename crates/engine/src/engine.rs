@@ -190,13 +190,23 @@ impl Engine {
             });
             reports
         });
-        // A run that is held because nothing witnesses the clock is no witness itself.
-        let is_held = reports.iter().any(|report| report.status == PolicyStatus::Held);
-        let clock_trusted = request.force || (jump.is_none() && !(clock_is_lost && is_held));
+        let clock_trusted = request.force || (jump.is_none() && (!clock_is_lost || self.have_all_passed(&reports)));
         let report = self.sum_up(request, id, started_at, reports, memory, clock_trusted);
         // Only now: what is in no history yet is still to be missed.
         mark.into_iter().for_each(RunMark::end);
         Ok(report)
+    }
+
+    /// Whether every file policy has come to its end with nothing that held it back. Only then is a run a witness of the
+    /// clock where there is none: one that was about few files would have the next one believe it about all others.
+    fn have_all_passed(&self, reports: &[PolicyReport]) -> bool {
+        let has_passed = |policy: &FilePolicy| {
+            reports.iter().any(|report| {
+                let is_done = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) && !report.in_part;
+                report.name == policy.rule.name && is_done
+            })
+        };
+        self.config.files.iter().all(has_passed)
     }
 
     /// Sums up, and leaves behind what is to be remembered.

@@ -193,7 +193,14 @@ impl FileRun<'_> {
         if mode == Mode::Apply {
             let is_whole = is_of_all && !was_stopped;
             let distinct = run.referenced.distinct();
-            let answered = if is_whole || !heeds { Answered::ByAll(distinct) } else { Answered::Unasked };
+            let is_doubted = memory.fewer_references(policy, &run.referenced).is_some();
+            let answered = match (is_whole, heeds) {
+                (_, false) => Answered::ByAll(distinct),
+                // Few were due, so nothing was held; the next run is to compare with what there was before.
+                (true, true) if is_doubted => Answered::Unasked,
+                (true, true) => Answered::ByAll(distinct),
+                (false, true) => Answered::Unasked,
+            };
             memory.remember(policy, file_system, answered);
         }
         if let Some(indexing) = indexing {

@@ -49,7 +49,7 @@ pub(crate) enum Use {
 pub(crate) enum Answered {
     /// For a run that came to its end, or that somebody forced: later runs are compared with it.
     ByAll(u64),
-    /// For a part of the files: that can raise what later runs are compared with, and never lower it.
+    /// For a part of the files, or by a query whose answer is doubted: that can raise what later runs are compared with, and never lower it.
     ForSome(u64),
     /// Nobody asked.
     Unasked,
@@ -197,7 +197,7 @@ impl Memory {
     /// Whether this is a memory that has served before, and nothing in it says what the clocks said then: so a clock that
     /// jumped since is believed. Not so for a first run, and where nothing is to be remembered.
     pub(crate) fn is_without_clock(&mut self) -> bool {
-        self.state.as_mut().is_some_and(|state| !state.is_new() && state.last_clock().is_none())
+        self.state.as_mut().is_some_and(|state| state.has_lost_clock())
     }
 
     /// When this machine was asleep or off, as far as it is known.

@@ -330,7 +330,10 @@ impl Promises {
             records.push(line::encode(Some(sequence), entry));
         }
         let text: String = records.iter().map(|record| record.text.as_str()).collect();
-        let count = self.count_after(entries);
+        // Until a checkpoint accepts it, what was lost is not to be forgotten because little is promised by now.
+        let is_accepted = entries.iter().any(|entry| matches!(entry, Entry::Checkpoint { .. }));
+        let open = self.lost.as_ref().filter(|_| !is_accepted).map_or(0, Lost::remembered);
+        let count = self.count_after(entries).max(open);
         self.files.append(text.as_bytes(), || guard.remember(count, sequence))?;
         for record in records {
             if let Entry::Checkpoint { .. } = record.entry {

@@ -180,6 +180,12 @@ impl State {
         self.witness.read().or_else(|| self.ledger.last_clock())
     }
 
+    /// Whether the folder has served before, and nothing in it says what the clocks said then. Not so where the witness
+    /// could never be written, as on a disk that has been full from the start.
+    pub fn has_lost_clock(&mut self) -> bool {
+        !self.is_new && self.last_clock().is_none() && !self.witness.was_never_written()
+    }
+
     /// Has the clocks witnessed outside of the database too. Whoever only looks witnesses nothing.
     pub fn witness_clock(&mut self, reading: &ClockReading) {
         if self.access == Access::Keep {

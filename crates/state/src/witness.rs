@@ -51,6 +51,11 @@ impl Witness {
         self.file.with_file_name(NEW)
     }
 
+    /// Whether somebody has begun to write the first reading and has not come to its end.
+    pub(crate) fn was_never_written(&self) -> bool {
+        self.new_file().symlink_metadata().is_ok()
+    }
+
     /// Best effort: where it fails, an older reading must not outlive the newer one that the database has.
     pub(crate) fn write(&self, reading: &ClockReading) {
         let write = || -> io::Result<()> {

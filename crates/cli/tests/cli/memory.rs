@@ -77,6 +77,15 @@ fn a_memory_without_any_witness_of_the_clock_holds_what_takes_most_of_the_files(
     assert_eq!(world.left("out").len(), 121);
     at_clock(&world, "+400 days", "").exits(4);
     assert_eq!(world.left("out").len(), 121, "a run that is held is no witness");
+    // Nor is one that was about other files, or about few.
+    fs::create_dir(world.path("other")).unwrap();
+    world.file("other/due.tmp", 2 * HOUR);
+    let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
+    let other = "[files.other]\nroot = \"other\"\ninclude = [\"*.tmp\"]\nmax_age = \"1h\"\n";
+    world.write("cleanup.toml", &format!("{config}{other}"));
+    at_clock(&world, "+400 days", "sweep other").exits(0);
+    at_clock(&world, "+400 days", "").exits(4);
+    assert_eq!(world.left("out").len(), 121);
     // No memory at all is a first run, as a container has one whenever it starts.
     fs::remove_dir_all(world.path(".cleanup")).unwrap();
     at_clock(&world, "+400 days", "").exits(0);

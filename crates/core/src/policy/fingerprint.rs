@@ -171,7 +171,16 @@ impl FilePolicy {
             (!below.as_os_str().is_empty()).then_some((below, other))
         });
         let named = deeper.flat_map(|(below, other)| {
-            other.patterns.texts().iter().flatten().map(move |pattern| format!("{}: {pattern}", below.display()))
+            let below = below.display();
+            // A line more for what reaches further: so less reach is a line that is missing.
+            let is_deep = other.depth > Depth::FLAT || other.unit == Unit::Directory;
+            let has_dotfiles = other.patterns.dotfiles() == Dotfiles::Match;
+            other.patterns.texts().iter().flatten().flat_map(move |pattern| {
+                let flat = Some(format!("{below}: {pattern}"));
+                let deep = is_deep.then(|| format!("{below}/**: {pattern}"));
+                let hidden = has_dotfiles.then(|| format!("{below}: {pattern}, dotfiles too"));
+                [flat, deep, hidden].into_iter().flatten()
+            })
         });
         named.collect()
     }

@@ -53,6 +53,7 @@ impl Engine {
         let id = request.run_id.clone().unwrap_or_else(engine::run_id);
         let mut memory = self.memory(Use::Run);
         let jump = memory.doubt_clock().err();
+        let clock_is_lost = memory.is_without_clock();
         let started_at = clock::now();
         let begun = |name: &String| BegunPolicy { name: name.clone(), kind: PolicyKind::Files };
         let mark = memory.begin_run(&BegunRun {
@@ -88,7 +89,7 @@ impl Engine {
             mark.into_iter().for_each(RunMark::end);
             return Err(error);
         }
-        let report = self.sum_up(&request, id, started_at, reports, memory, jump.is_none());
+        let report = self.sum_up(&request, id, started_at, reports, memory, jump.is_none() && !clock_is_lost);
         mark.into_iter().for_each(RunMark::end);
         Ok(report)
     }

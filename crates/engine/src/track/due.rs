@@ -323,7 +323,8 @@ impl Inner {
         report.notes.extend(self.engine.audit.as_ref().and_then(Audit::take_failure));
         let mut memory = locked(&self.memory);
         memory.begin();
-        memory.record(&report, true);
+        let clock_trusted = !memory.is_without_clock();
+        memory.record(&report, clock_trusted);
         memory.rest();
         let notes = memory.take_notes();
         report.not_remembered = memory.missing().map(str::to_owned);

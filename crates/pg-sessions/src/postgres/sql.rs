@@ -34,6 +34,13 @@ and (t.{activity} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00
 const NUMBER_AGE: &str =
     "t.{activity} operator(pg_catalog.<) {at} and t.{activity} operator(pg_catalog.>=) {year_2000}";
 
+/// As [`NUMBER_AGE`], for days with fractions. A whole number may stand for any moment of its day, so all of that day has
+/// to be older.
+const DAYS_AGE: &str = "\
+t.{activity} operator(pg_catalog.<) {at} and t.{activity} operator(pg_catalog.>=) {year_2000} \
+and (t.{activity} operator(pg_catalog.<>) pg_catalog.floor(t.{activity}) \
+  or t.{activity} operator(pg_catalog.<=) ({at} operator(pg_catalog.-) 1::{type}))";
+
 /// Seconds since 1970 in the unit of a column of numbers. Whole numbers are rounded down: a row is at worst kept longer.
 const SCALED: &str = "(extract(epoch from {at})::pg_catalog.float8 operator(pg_catalog.*) {scale}::pg_catalog.float8)";
 
@@ -440,7 +447,10 @@ impl Times {
     /// Idle for more than `$1` seconds as of a moment, and a plausible time.
     fn age(&self, activity: &Identifier, now: &Sql) -> Sql {
         let cutoff = Sql::new(BEFORE_NOW, &[("now", now)]);
-        self.fill([AGE, LOCAL_AGE, NUMBER_AGE], activity, now, &cutoff)
+        let has_fractions = !matches!(self, Self::Number(_, Number::Whole));
+        let is_in_days = matches!(self, Self::Number(Unit::JulianDays, _));
+        let number = if is_in_days && has_fractions { DAYS_AGE } else { NUMBER_AGE };
+        self.fill([AGE, LOCAL_AGE, number], activity, now, &cutoff)
     }
 
     /// From the year 2000 to ten years after a moment.
@@ -532,7 +542,8 @@ impl Times {
             Self::Number(unit, _) => {
                 let year_2000 = Sql::new(unit.year_2000(), &[]);
                 let year_2000 = Sql::new("{value}::{type}", &[("value", &year_2000), ("type", &column_type)]);
-                Sql::new(number, &[activity, ("at", &self.comparable(at)), ("year_2000", &year_2000)])
+                let at = self.comparable(at);
+                Sql::new(number, &[activity, ("at", &at), ("year_2000", &year_2000), ("type", &column_type)])
             }
         }
     }

@@ -49,6 +49,11 @@ and julianday(t.{activity}) < julianday({moment}) and julianday(t.{activity}) >=
 
 const NUMBER_AGE: &str = "t.{activity} < {moment} and t.{activity} >= {year_2000} and {form}";
 
+/// As [`NUMBER_AGE`], for days. A whole number may stand for any moment of its day, so all of that day has to be older.
+const DAYS_AGE: &str = "\
+t.{activity} < {moment} and t.{activity} >= {year_2000} and {form} \
+and (t.{activity} <> cast(t.{activity} as integer) or t.{activity} + 1 <= cast({moment} as real))";
+
 const TEXT_PLAUSIBLE: &str = "\
 {form} and julianday(t.{activity}) between {year_2000} and julianday({now}) + {ten_years}";
 
@@ -266,7 +271,8 @@ impl Form {
 
     /// Before the moment, and a plausible time.
     fn age(self, activity: &Identifier, moment: &Sql) -> Sql {
-        self.fill(self.pick(TEXT_AGE, NUMBER_AGE), activity, moment, &Sql::EMPTY)
+        let number = if self == Self::Number(Unit::JulianDays) { DAYS_AGE } else { NUMBER_AGE };
+        self.fill(self.pick(TEXT_AGE, number), activity, moment, &Sql::EMPTY)
     }
 
     fn plausible(self, activity: &Identifier, now: &Sql) -> Sql {

@@ -248,6 +248,22 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
     }
 }
 
+/// A day of the Julian calendar without a fraction may mean any moment of that day.
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_days_are_idle_when_all_of_the_day_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = "create table tutor_sessions (session_id text primary key, last_activity);
+                 insert into tutor_sessions values ('live', cast(julianday('now') as integer)),
+                 ('old', cast(julianday('now') as integer) - 2)";
+    for way in [Way::Drip, Way::Sweep] {
+        let (policy, mut connection) = file_with(folder.path(), setup).await;
+        let report = apply_by(way, &formatted(&policy, TimeFormat::Julian)).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{report:?}");
+        assert_eq!(left(&mut connection).await, ["live"]);
+        connection.close().await.unwrap();
+    }
+}
+
 /// Any spelling of ISO 8601, with any offset, beside the others in one column: what goes is what another reader of
 /// such texts finds idle.
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,13 @@ impl Lost {
     }
 }
 
+impl Lost {
+    /// How many there were, at least one.
+    pub(super) fn remembered(&self) -> usize {
+        self.remembered.max(1)
+    }
+}
+
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, found, remembered } = self;

@@ -262,6 +262,25 @@ fn lost_promises_are_known_until_the_loss_is_accepted() {
 }
 
 #[test]
+fn a_loss_stays_known_when_little_is_promised_by_now_and_the_file_is_lost_again() {
+    let (_parent, folder, bytes) = three_lines();
+    let file = folder.join("promises.jsonl");
+    for again in [None, Some(&bytes[..=bytes.iter().position(|byte| *byte == b'\n').unwrap()])] {
+        fs::remove_file(&file).unwrap();
+        let mut state = State::open(&folder, None).unwrap();
+        state.promises().unwrap().hold(b"/new", at(100), at(0)).unwrap();
+        assert!(state.promises().unwrap().release(b"/new", at(0)).unwrap());
+        match again {
+            None => fs::remove_file(&file).unwrap(),
+            Some(backup) => fs::write(&file, backup).unwrap(),
+        }
+        let lost = lost_in(&folder).unwrap();
+        assert!(lost.contains("3 when last written") || lost.contains("and 3 when last written"), "{lost}");
+        fs::write(&file, "").unwrap();
+    }
+}
+
+#[test]
 fn where_nothing_was_promised_nothing_is_lost() {
     let (_parent, folder) = folder();
     let mut state = State::open(&folder, None).unwrap();
