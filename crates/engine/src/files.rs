@@ -191,16 +191,7 @@ impl FileRun<'_> {
         let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };
         let report = course.conclude(report, end, &leg.stopped_at(), memory);
         if mode == Mode::Apply {
-            let is_whole = is_of_all && !was_stopped;
-            let distinct = run.referenced.distinct();
-            let is_doubted = memory.fewer_references(policy, &run.referenced).is_some();
-            let answered = match (is_whole, heeds) {
-                (_, false) => Answered::ByAll(distinct),
-                // Few were due, so nothing was held; the next run is to compare with what there was before.
-                (true, true) if is_doubted => Answered::Unasked,
-                (true, true) => Answered::ByAll(distinct),
-                (false, true) => Answered::Unasked,
-            };
+            let answered = answered(policy, &run, is_of_all && !was_stopped, heeds, memory);
             memory.remember(policy, file_system, answered);
         }
         if let Some(indexing) = indexing {
@@ -208,6 +199,13 @@ impl FileRun<'_> {
         }
         Ok(Ran::looked(policy, report, remaining.map(Remaining::finish), done))
     }
+}
+
+/// What the next run is to compare the names with that are still needed.
+fn answered(policy: &FilePolicy, run: &Run, is_whole: bool, heeds: bool, memory: &mut Memory) -> Answered {
+    // Where few were due nothing was held, and still the next run has to compare with what there was before.
+    let is_doubted = heeds && memory.fewer_references(policy, &run.referenced).is_some();
+    if !heeds || (is_whole && !is_doubted) { Answered::ByAll(run.referenced.distinct()) } else { Answered::Unasked }
 }
 
 /// Why nothing of a policy may be removed now.

@@ -197,7 +197,7 @@ impl Memory {
     /// Whether this is a memory that has served before, and nothing in it says what the clocks said then: so a clock that
     /// jumped since is believed. Not so for a first run, and where nothing is to be remembered.
     pub(crate) fn is_without_clock(&mut self) -> bool {
-        self.state.as_mut().is_some_and(|state| state.has_lost_clock())
+        self.state.as_mut().is_some_and(State::has_lost_clock)
     }
 
     /// When this machine was asleep or off, as far as it is known.

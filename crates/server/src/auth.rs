@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -172,7 +172,9 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
 
 fn read_token(path: &Path) -> Result<(SecretString, Vec<String>), TokenError> {
     let unreadable = |error| TokenError::Unreadable { path: path.to_owned(), error };
-    let file = File::open(path).map_err(unreadable)?;
+    // Not as an open file that waits for the other end of a pipe: a reload would do so for ever.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(nonblocking).open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     let mut text = String::new();
     let read = file.take(MAX_TOKEN_BYTES + 2).read_to_string(&mut text);

@@ -246,6 +246,12 @@ impl Life {
 
     /// The configuration as it is now, if it may follow the one that runs.
     async fn next(&self, running: &Running, named: Option<&Path>) -> Result<Parts, Refusal> {
+        // To open a pipe is to wait for whoever writes into it, and nobody does a second time.
+        if let Some(path) = running.engine.origin().path()
+            && path.metadata().is_ok_and(|metadata| !metadata.is_file())
+        {
+            return Err(Refusal::Broken(format!("{} is no regular file", path.display())));
+        }
         let named = named.map(Path::to_owned);
         let opened = blocking(move || Parts::open(named.as_deref())).await;
         // Even a panic there is no reason to stop what runs.

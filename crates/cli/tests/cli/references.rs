@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::world::{DAY, Ran, World};
+use crate::world::{DAY, MINUTE, Ran, World};
 
 fn sql(world: &World, statements: &str) {
     let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
@@ -132,4 +132,23 @@ fn few_files_go_while_a_few_answers_are_left() {
     }
     world.run("").exits(0);
     assert_eq!(world.left("out").len(), 50);
+}
+
+#[test]
+fn an_answer_that_is_doubted_is_no_measure_because_nothing_was_due_just_then() {
+    for before in [200, 0] {
+        let world = world();
+        answers(&world, before, 1);
+        for number in 0..200 {
+            world.file(format!("out/{number}.tmp"), MINUTE);
+        }
+        world.run("").is_fine();
+        answers(&world, 0, 1);
+        world.run("").is_fine();
+        for number in 0..200 {
+            world.file(format!("out/{number}.tmp"), DAY);
+        }
+        held(&world.run(""), &["no names at all"]);
+        assert_eq!(world.left("out").len(), 200, "{before}");
+    }
 }

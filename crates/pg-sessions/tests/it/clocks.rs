@@ -262,6 +262,17 @@ async fn whole_days_are_idle_when_all_of_the_day_is() {
         assert_eq!(left(&mut connection).await, ["live"]);
         connection.close().await.unwrap();
     }
+    for kind in ["double precision", "numeric"] {
+        let db = Db::shared();
+        let today = "floor(extract(epoch from now()) / 86400.0 + 2440587.5)";
+        db.sql(&format!(
+            "create table tutor_sessions (session_id text, last_activity {kind});
+             insert into tutor_sessions values ('live', {today}), ('old', {today} - 2)"
+        ));
+        let report = apply_by(Way::Drip, &formatted(&db.policy(), TimeFormat::Julian)).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{kind} {report:?}");
+        assert_eq!(db.count("select count(*) from tutor_sessions where session_id = 'live'"), 1, "{kind}");
+    }
 }
 
 /// Any spelling of ISO 8601, with any offset, beside the others in one column: what goes is what another reader of
