@@ -172,7 +172,7 @@ pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<&str> {
 
 fn read_token(path: &Path) -> Result<(SecretString, Vec<String>), TokenError> {
     let unreadable = |error| TokenError::Unreadable { path: path.to_owned(), error };
-    // Not as an open file that waits for the other end of a pipe: a reload would do so for ever.
+    // Opening a pipe would wait for its other end, and a reload with it, for ever.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(nonblocking).open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
