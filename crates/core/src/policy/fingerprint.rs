@@ -405,6 +405,14 @@ mod tests {
                 "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\"",
                 "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nexclude = [\"b\"]\nmax_age = \"9d\"",
             ),
+            (
+                "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\"",
+                "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\"\nrecursive = true",
+            ),
+            (
+                "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\"",
+                "[files.deep]\nroot = \"/r/deep\"\ninclude = [\"a\"]\nmax_age = \"9d\"\ndotfiles = true",
+            ),
         ] {
             let loosened = changes(tighter, looser).unwrap_or_else(|| panic!("{looser}"));
             assert_eq!((loosened.loosened.len(), loosened.others.len()), (1, 0), "{tighter} → {looser}");
