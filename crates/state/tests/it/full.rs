@@ -94,6 +94,24 @@ fn a_disk_that_is_full_from_the_start_is_survived() {
 }
 
 #[test]
+fn a_witness_of_the_clock_that_never_had_room_is_not_lost() {
+    let Some(disk) = Small::new("1m") else { return };
+    let folder = disk.folder();
+    drop(State::open(&folder, None).unwrap());
+    let filling = disk.fill();
+    let mut state = State::open(&folder, None).unwrap();
+    state.witness_clock(&crate::common::reading(0));
+    let _lock = state.lock("policy").unwrap();
+    let mut next = State::open(&folder, None).unwrap();
+    assert!(!next.is_new() && next.last_clock().is_none());
+    assert!(!next.has_lost_clock(), "a full disk is to be swept");
+    drop(filling);
+    next.witness_clock(&crate::common::reading(0));
+    std::fs::remove_file(folder.join("locks/clock")).unwrap();
+    assert!(State::open(&folder, None).unwrap().has_lost_clock(), "one that was there is");
+}
+
+#[test]
 fn a_promise_that_does_not_fit_is_not_given_and_costs_no_other() {
     let Some(disk) = Small::new("256k") else { return };
     let folder = disk.folder();
