@@ -18,16 +18,20 @@ use cleanup_fs_store::{FileId, Jobs, RootError, Store};
 use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 use ulid::Ulid;
 
-use crate::answer::{Listed, Stats};
-use crate::audit::Audit;
-use crate::files::{Doubts, Extent, FileRun, Ran, missing_root};
-use crate::memory::{Memory, Use};
-use crate::onward::Budget;
-use crate::open::{self, OpenError, Origin};
-use crate::pressure::Shares;
+use crate::clock;
+use crate::config_file::{self, OpenError, Origin};
+use crate::query::collect;
 use crate::request::{At, Request, RequestError, adjusted};
-use crate::track::Tables;
-use crate::{clock, limits, owners, rows, watch};
+use crate::responses::{Listed, Stats};
+use crate::run::audit::Audit;
+use crate::run::limits;
+use crate::run::min_free::Shares;
+use crate::run::owners;
+use crate::run::resume::Budget;
+use crate::run::sessions;
+use crate::run::{Doubts, Extent, FileRun, Ran, missing_root};
+use crate::state::run_state::{Memory, Use};
+use crate::track::table::Tables;
 
 /// An opened configuration, ready to sweep and to answer.
 #[derive(Debug)]
@@ -113,7 +117,7 @@ impl Engine {
     /// Finds, trusts, reads and checks the configuration: `named`, else `$CLEANUP_CONFIG`, else `./cleanup.toml`, the
     /// user's, the system's, the built-in default.
     pub fn open(named: Option<&Path>) -> Result<Self, OpenError> {
-        let (origin, config, folder) = open::open(named)?;
+        let (origin, config, folder) = config_file::open(named)?;
         let audit = config.audit.clone().map(Audit::new);
         let claimants = config.files.iter().map(Claimant::from).collect();
         Ok(Self { origin, config: Arc::new(config), claimants, folder, tables: Tables::default(), audit })
@@ -175,7 +179,7 @@ impl Engine {
             Mode::Plan => None,
         };
         let reports = std::thread::scope(|scope| {
-            let sweep_rows = || rows::sweep(&selected.sessions, &self.folder, request, at, watcher);
+            let sweep_rows = || sessions::sweep(&selected.sessions, &self.folder, request, at, watcher);
             let rows = (!selected.sessions.is_empty())
                 .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
             let doubts = if request.force { Doubts::Ignore } else { Doubts::Heed(jump.as_ref()) };
@@ -305,11 +309,11 @@ impl Engine {
         let shares = self.look_at_shares(&selected, &mut memory);
         let files = selected.files.into_iter().map(|policy| {
             let now = clock::now();
-            let stats = watch::FileStatsWatcher::new(policy, now);
+            let stats = collect::FileStatsWatcher::new(policy, now);
             let report = self.look_at(policy, now, &mut memory, &shares, &stats);
             stats.finish(report)
         });
-        let policies = files.chain(rows::stats(&selected.sessions, &self.folder)).collect();
+        let policies = files.chain(sessions::stats(&selected.sessions, &self.folder)).collect();
         Ok(Stats { format_version: FORMAT_VERSION, policies })
     }
 
@@ -320,7 +324,7 @@ impl Engine {
         each: &(dyn Fn(&Listed) + Sync),
     ) -> Result<Vec<PolicyReport>, RequestError> {
         let selected = self.select(policies)?;
-        let watcher = watch::ListWatcher { now: clock::now(), each };
+        let watcher = collect::ListWatcher { now: clock::now(), each };
         let mut memory = self.memory(Use::Look);
         let shares = self.look_at_shares(&selected, &mut memory);
         let look = |policy: &FilePolicy| self.look_at(policy, watcher.now, &mut memory, &shares, &watcher);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::{RestoreOutcome, RestoredFile};
+use cleanup_engine::responses::{RestoreOutcome, RestoredFile};
 use cleanup_engine::{Engine, Restore, RestoreError, RestoreRequest};
 use jiff::tz::TimeZone;
 

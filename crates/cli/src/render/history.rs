@@ -5,7 +5,7 @@ use std::fmt;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::RunStatus;
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::{History, PastRun};
+use cleanup_engine::responses::{History, PastRun};
 use jiff::tz::TimeZone;
 
 use super::when::{When, age};

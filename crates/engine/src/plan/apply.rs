@@ -8,14 +8,14 @@ use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Same;
 use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 
-use super::line::{Entry, Exact, Line};
+use super::format::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
 use crate::engine::{self, Engine, Turn, Watcher};
-use crate::files::{Doubts, Extent};
-use crate::memory::Use;
 use crate::request::{Request, adjusted};
+use crate::run::{Doubts, Extent};
+use crate::state::run_state::Use;
 
 /// How many files are dealt with together.
 const CHUNK: usize = 8192;

@@ -12,12 +12,13 @@ use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode};
 use sha2::{Digest as _, Sha256};
 
-use super::line::{End, Entry, Exact, FORMAT, Header, Line, Section};
+use super::format::{End, Entry, Exact, FORMAT, Header, Line, Section};
 use super::{PlanError, PlanSummary, fingerprint, hex};
+use crate::RequestError;
+use crate::clock;
 use crate::engine::{Engine, Watcher, run_id};
-use crate::memory::Use;
 use crate::request::Request;
-use crate::{RequestError, clock};
+use crate::state::run_state::Use;
 
 impl Engine {
     /// Plans, and writes every verdict to remove into `out`, a line each. Policies that only observe are in no plan:

@@ -13,10 +13,10 @@ use cleanup_core::registration;
 use cleanup_fs_store::Look;
 use cleanup_state::TrackedChange;
 
-use super::answer::{RegisterError, Registration};
 use super::table::locked;
 use super::{Inner, Tracked};
 use crate::clock;
+use crate::responses::track::{RegisterError, Registration};
 
 /// The longest path below a root that can be registered, in bytes: what the kernel takes.
 const MAX_PATH: usize = 4096;

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::responses::PastRun;
 use cleanup_engine::track::{ForecastHour, TrackedFile};
 use serde::Deserialize;
 

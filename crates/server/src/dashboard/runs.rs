@@ -10,7 +10,7 @@ use axum::response::Response;
 use cleanup_core::report::RunStatus;
 use cleanup_core::sweep::Mode;
 use cleanup_engine::RunsQuery;
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::responses::PastRun;
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, page_or_fault};

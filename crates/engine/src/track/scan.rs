@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use cleanup_core::brake::{self, Suspicions};
@@ -16,7 +16,7 @@ use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::Store;
 use cleanup_state::TrackedChange;
 
-use super::table::{Entry, Next, Table, locked};
+use super::table::{Entry, Keeper, Next, Table, locked};
 use super::{Inner, Tracked};
 use crate::clock;
 
@@ -32,6 +32,21 @@ pub(super) enum As {
     Appeared(BTreeSet<Vec<u8>>),
     /// Somebody tells of this one.
     Told(Vec<u8>, Registration),
+}
+
+/// Tells a tracker what sweeps take out of the table of one of its policies, for as long as there is one.
+#[derive(Debug)]
+pub(super) struct SweptBy {
+    pub(super) inner: Weak<Inner>,
+    pub(super) index: usize,
+}
+
+impl Keeper for SweptBy {
+    fn swept(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.swept(&inner.policies[self.index], gone, before);
+        }
+    }
 }
 
 /// Takes verdicts into the table.
@@ -155,7 +170,7 @@ impl Inner {
     }
 
     /// Forgets what is remembered of files that a sweep has removed, and took out of the table one by one.
-    pub(super) fn swept(&self, tracked: &Tracked, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
+    fn swept(&self, tracked: &Tracked, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
         self.files.fetch_sub(gone.len(), Ordering::Relaxed);
         let given = gone.iter().filter_map(|(path, row)| Some((path, row.registration.filter(|it| it.ttl.is_some())?)));
         let given: Vec<_> = given.map(|(path, registration)| (tracked.absolute(path), registration)).collect();

@@ -4,7 +4,7 @@ use cleanup_core::policy::FilePolicy;
 use cleanup_fs_store::{FileId, Place, Position};
 use cleanup_state::{Stop, StoppedAt};
 
-use super::Memory;
+use super::run_state::Memory;
 
 impl Memory {
     /// Where a run of a policy goes on; nowhere where the last one came to its end, where the rule is another one now,

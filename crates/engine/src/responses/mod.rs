@@ -3,6 +3,8 @@
 //! Like the report these are plain values with a JSON shape that scripts rely on: keys are added, never renamed or
 //! lost. All of them come out of the same walk and the same judge as a sweep.
 
+pub mod track;
+
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
 use schemars::JsonSchema;

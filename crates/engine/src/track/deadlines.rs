@@ -23,13 +23,16 @@ use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, QuarantineRun, Store};
 use cleanup_state::{BegunPolicy, BegunRun, RunMark};
 
-use super::heed::{Heeding, Known};
-use super::table::{Entry, Next, locked};
+use super::table::{Entry, Known, Next, locked};
 use super::{HOUR, Inner, Tracked};
-use crate::audit::Audit;
+use crate::clock;
 use crate::engine::run_id;
-use crate::memory::{Answered, Memory};
-use crate::{clock, limits, quarantine, rows};
+use crate::quarantine;
+use crate::run::audit::Audit;
+use crate::run::limits;
+use crate::run::recheck::Heeding;
+use crate::run::sessions;
+use crate::state::run_state::{Answered, Memory};
 
 /// How many files are dealt with together; the rest follows at once.
 const MOST: usize = 20_000;
@@ -137,7 +140,7 @@ impl Inner {
             RootLock::Honour => Some(store.lock_root().map_err(|locked| locked.to_string())?),
             RootLock::Ignore => None,
         };
-        let asked = rows::referenced(&tracked.policy, &self.engine.config, &self.engine.folder);
+        let asked = sessions::referenced(&tracked.policy, &self.engine.config, &self.engine.folder);
         run.referenced = asked.map_err(|obstacle| obstacle.to_string())?;
         let store = quarantine::prepare_as(store, &tracked.policy, || tracked.quarantine_run(), run.now)?;
         // The brakes look at all of it, however little is dealt with now.
@@ -152,7 +155,7 @@ impl Inner {
             return Ok(Tally { stopped: Some(Stopped.to_string()), ..Tally::default() });
         };
         let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
-        let (picked, table) = (store.pick(&paths), Some(Known::kept_by_caller(&tracked.table)));
+        let (picked, table) = (store.pick(&paths), Some(Known { table: Arc::clone(&tracked.table), keeper: None }));
         let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
         self.begin_sum(tracked, run.now);
         let mut tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);

@@ -10,7 +10,7 @@
 //! Rows are in no plan: their rule is inside the `DELETE` that removes them.
 
 mod apply;
-mod line;
+mod format;
 mod read;
 mod write;
 

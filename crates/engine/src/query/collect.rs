@@ -13,7 +13,7 @@ use cleanup_core::sweep::Judged;
 use cleanup_core::verdict::{Keep, Remove, Verdict};
 
 use crate::Watcher;
-use crate::answer::{AgeBand, FileStats, Listed, NextToGo, PolicyStats};
+use crate::responses::{AgeBand, FileStats, Listed, NextToGo, PolicyStats};
 use crate::track::ForecastHour;
 
 /// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.

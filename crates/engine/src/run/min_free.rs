@@ -16,11 +16,11 @@ use cleanup_core::sweep::{Mode, Observer};
 use cleanup_fs_store::Store;
 
 use crate::engine::{Engine, Turn};
-use crate::files::Doubts;
-use crate::limits::ranked;
-use crate::memory::Memory;
 use crate::quarantine;
-use crate::track::locked;
+use crate::run::Doubts;
+use crate::run::limits::ranked;
+use crate::state::run_state::Memory;
+use crate::track::table::locked;
 
 /// What ranking came to for the policies that are short of space, by name.
 #[derive(Debug, Default)]

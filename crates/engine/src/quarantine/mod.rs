@@ -4,6 +4,9 @@
 //! Several policies may share a root, and one may have been renamed since. So each answers for its own, and the first
 //! of a root for those that are no longer in the configuration.
 
+pub(crate) mod list;
+pub(crate) mod restore;
+
 use std::sync::Arc;
 
 use cleanup_core::candidate::Name;

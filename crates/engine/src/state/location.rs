@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cleanup_core::config::State as Configured;
 
-use crate::open::Origin;
+use crate::config_file::Origin;
 use crate::place;
 
 /// Where a configuration's memory is.

@@ -17,12 +17,12 @@ use cleanup_core::sweep::Mode;
 use cleanup_pg_sessions::{Obstacle, Severity as Found, Wall};
 use futures_util::future::join_all;
 
-use crate::answer::{Finding, PolicyStats, SessionStats, Severity};
 use crate::clock;
 use crate::engine::{PolicyWatcher, Watcher, disabled};
-use crate::files::OBSERVED;
-use crate::onward::Budget;
 use crate::request::Request;
+use crate::responses::{Finding, PolicyStats, SessionStats, Severity};
+use crate::run::OBSERVED;
+use crate::run::resume::Budget;
 
 /// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans.
 pub(crate) fn sweep(

@@ -13,8 +13,8 @@ use cleanup_core::report::PolicyReport;
 use cleanup_core::sweep::{Mode, STOPPED};
 use cleanup_fs_store::{FileId, Position};
 
-use crate::files::Extent;
-use crate::memory::Memory;
+use crate::run::Extent;
+use crate::state::run_state::Memory;
 
 /// How long a run may take. The default takes as long as it takes.
 #[derive(Debug, Default)]

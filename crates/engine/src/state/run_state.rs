@@ -4,9 +4,6 @@
 //! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
 //! files that they may concern stay.
 
-mod folder;
-mod stops;
-
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,9 +24,10 @@ use cleanup_state::{
     StateError, TrackedChange,
 };
 
-use self::folder::{Place, own_files, placed};
-use crate::open::Origin;
-use crate::{clock, place};
+use super::location::{Place, own_files, placed};
+use crate::clock;
+use crate::config_file::Origin;
+use crate::place;
 
 /// For so long it is believed where the roots of all policies are. Roots are asked for by every policy of a run, and
 /// to look at all of them each time would take as long as there are policies, squared.
@@ -60,7 +58,7 @@ pub(crate) struct Memory {
     config: Arc<Config>,
     /// The built-in default means another root in every folder; its policies are remembered by root.
     by_root: bool,
-    state: Option<State>,
+    pub(super) state: Option<State>,
     /// Why nothing is remembered, unless that is what the configuration asks for.
     missing: Option<String>,
     /// Why promises that may have been made cannot be known.
@@ -498,7 +496,7 @@ impl Memory {
     }
 
     /// The rule as the configuration has it: what somebody wants to be different for one run is meant.
-    fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
+    pub(super) fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
         let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
         configured.unwrap_or(policy).fingerprint(&self.config.files)
     }

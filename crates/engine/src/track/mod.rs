@@ -8,15 +8,13 @@
 //! registered later than its stamps say is known from the database, and what was given a time of its own from the
 //! promises.
 
-pub mod answer;
-mod bell;
-mod due;
-mod heed;
-mod news;
-mod pace;
+mod deadlines;
+mod debounce;
+mod events;
 mod register;
-mod sight;
-mod table;
+mod scan;
+pub(crate) mod table;
+mod waker;
 mod watcher;
 
 use std::collections::BTreeSet;
@@ -34,19 +32,19 @@ use cleanup_core::report::{PolicyReport, Report, json_path};
 use cleanup_fs_store::{FileId, KeptRoot, Store};
 use cleanup_state::TrackedChange;
 
-pub use self::answer::{
+pub(crate) use self::table::locked;
+pub use crate::responses::track::{
     Absent, FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
 };
-pub(crate) use self::heed::Heeding;
-pub(crate) use self::table::{Tables, locked};
 
-use self::bell::Bell;
-use self::due::Sum;
+use self::deadlines::Sum;
 use self::table::{Entry, Next, Table};
+use self::waker::Bell;
 use self::watcher::Listening;
+use crate::clock;
 use crate::engine::Engine;
-use crate::memory::{Memory, Use};
-use crate::{clock, place};
+use crate::place;
+use crate::state::run_state::{Memory, Use};
 
 /// How many files are tracked at most, over all policies: some hundred bytes of memory each.
 pub const MAX_FILES: usize = 2_000_000;
@@ -363,7 +361,7 @@ impl Tracker {
             let _ = thread.join();
         }
         for tracked in &self.inner.policies {
-            self.inner.write_history(tracked, due::When::Now);
+            self.inner.write_history(tracked, deadlines::When::Now);
         }
         self.inner.engine.tables.clear();
     }

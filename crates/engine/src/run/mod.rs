@@ -4,6 +4,15 @@
 //! off, locked, held back by a doubtful clock, by promises that cannot be read, by something mounted over the root, by
 //! a plan that takes more than anybody can have meant. Only then does core sweep.
 
+pub(crate) mod audit;
+pub(crate) mod due_index;
+pub(crate) mod limits;
+pub(crate) mod min_free;
+pub(crate) mod owners;
+pub(crate) mod recheck;
+pub(crate) mod resume;
+pub(crate) mod sessions;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -23,13 +32,13 @@ use cleanup_pg_sessions::Obstacle;
 use cleanup_state::Observation;
 
 use crate::engine::{Engine, PolicyWatcher, Watcher, disabled};
-use crate::index::Indexing;
-use crate::limits::{self, ranked};
-use crate::memory::{Answered, Busy, Memory};
-use crate::onward::{Budget, Course, End};
 use crate::plan::Named;
-use crate::track::Heeding;
-use crate::{owners, quarantine, rows};
+use crate::quarantine;
+use crate::run::due_index::Indexing;
+use crate::run::limits::ranked;
+use crate::run::recheck::Heeding;
+use crate::run::resume::{Budget, Course, End};
+use crate::state::run_state::{Answered, Busy, Memory};
 
 /// What is said of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
@@ -244,7 +253,7 @@ impl Engine {
         // A table knows what could not be written down; the disk knows what a table has lost with its root.
         let mut registrations = memory.registrations(policy);
         registrations.join(self.tables.registrations(policy));
-        let referenced = rows::referenced(policy, &self.config, &self.folder)?;
+        let referenced = sessions::referenced(policy, &self.config, &self.folder)?;
         Ok(Run { now, running, holds, registrations, referenced, brakes: policy.brakes, ..Run::at(now) })
     }
 }

@@ -15,11 +15,13 @@ use cleanup_core::report::json_path;
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::{Item, Quarantine, Returned, RootError, Store};
 
-use crate::answer::{RestoreOutcome, Restored, RestoredFile};
+use crate::clock;
 use crate::engine::Engine;
-use crate::memory::{Busy, Memory, Use};
-use crate::quarantined::{path_of, problem_of, unreadable};
-use crate::{clock, place, quarantine};
+use crate::place;
+use crate::quarantine;
+use crate::quarantine::list::{path_of, problem_of, unreadable};
+use crate::responses::{RestoreOutcome, Restored, RestoredFile};
+use crate::state::run_state::{Busy, Memory, Use};
 
 /// How many holds are promised with one write.
 const TOGETHER: usize = 10_000;

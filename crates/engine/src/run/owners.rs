@@ -8,7 +8,7 @@ use cleanup_core::report::PolicyReport;
 use cleanup_core::store::{Batch, Fault, FileStore as _, Seen, Visitor};
 use cleanup_fs_store::{Met, Store};
 
-use crate::answer::{Finding, Severity};
+use crate::responses::{Finding, Severity};
 
 /// The policies with which files of a store were disputed so far.
 pub(crate) fn disputed_with(store: &Store<'_>) -> Vec<String> {

@@ -5,11 +5,11 @@ use cleanup_core::policy::{Dispose, FilePolicy};
 use cleanup_core::report::{FORMAT_VERSION, json_path};
 use cleanup_fs_store::{Item, RootError};
 
-use crate::answer::{Quarantined, QuarantinedFile, QuarantinedPolicy};
 use crate::engine::Engine;
-use crate::memory::{Memory, Use};
 use crate::quarantine;
 use crate::request::RequestError;
+use crate::responses::{Quarantined, QuarantinedFile, QuarantinedPolicy};
+use crate::state::run_state::{Memory, Use};
 
 impl Engine {
     /// What lies in quarantine: calls `each` for every file, the oldest run of each policy first.

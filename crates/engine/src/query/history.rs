@@ -6,10 +6,11 @@ use cleanup_core::moment::Moment;
 use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
 use cleanup_state::{LastSweep, RunSummary, RunsQuery, State, TrendPoint};
 
-use crate::answer::{HeldPath, History, Holds, LastRun, PastRun};
+use crate::clock;
 use crate::engine::Engine;
-use crate::memory::{Use, told_of_interrupted};
-use crate::{clock, place};
+use crate::place;
+use crate::responses::{HeldPath, History, Holds, LastRun, PastRun};
+use crate::state::run_state::{Use, told_of_interrupted};
 
 /// Why the memory has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

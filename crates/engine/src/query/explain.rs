@@ -13,13 +13,17 @@ use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Look, RootError, Store};
 use cleanup_pg_sessions::Obstacle;
 
-use crate::answer::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
+use crate::clock;
 use crate::engine::Engine;
-use crate::files::missing_root;
-use crate::limits::{self, ranked};
-use crate::memory::{Memory, Use};
+use crate::place;
 use crate::quarantine;
-use crate::{clock, index, owners, place, rows};
+use crate::responses::{Answer, AnswerVerdict, Check, Explanation, Finding, RuleAnswer, Severity};
+use crate::run::due_index;
+use crate::run::limits::{self, ranked};
+use crate::run::missing_root;
+use crate::run::owners;
+use crate::run::sessions;
+use crate::state::run_state::{Memory, Use};
 
 /// More than any token needs, in bytes.
 const LONGEST_TOKEN: u64 = 4096;
@@ -58,7 +62,7 @@ impl Engine {
             .into_iter()
             .chain(files)
             .chain(overlaps)
-            .chain(rows::check(&sessions, &self.folder))
+            .chain(sessions::check(&sessions, &self.folder))
             .chain(self.check_token())
             .collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
@@ -136,7 +140,7 @@ impl Engine {
             run = self.ranked_with_all(policy, store, run, memory);
         }
         let verdict = judge(&policy.rule, &run, candidate);
-        let passed_by = || index::passed_by_until(policy, &run, store, memory, candidate);
+        let passed_by = || due_index::passed_by_until(policy, &run, store, memory, candidate);
         Judgement {
             verdict: kind(&verdict),
             reason: verdict.reason(),
@@ -177,7 +181,7 @@ impl Engine {
                     if let Err(brake) = limits::reachable(&store, policy) {
                         return finding(Severity::Error, brake.to_string(), None);
                     }
-                    let unknown = rows::referenced(policy, &self.config, &self.folder).err()?;
+                    let unknown = sessions::referenced(policy, &self.config, &self.folder).err()?;
                     let severity = match &unknown {
                         Obstacle::Skipped { .. } => Severity::Warning,
                         Obstacle::Held(_) | Obstacle::Failed(_) => Severity::Error,

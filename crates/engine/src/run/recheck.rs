@@ -7,16 +7,13 @@
 //! tells that too, a little later. A file that was made again under the name meanwhile has another row, which stays.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, Weak};
 
 use cleanup_core::candidate::Candidate;
-use cleanup_core::moment::Moment;
 use cleanup_core::registration::Registrations;
 use cleanup_core::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
 use cleanup_core::verdict::Remove;
 
-use super::Inner;
-use super::table::{Entry, Table, locked};
+use crate::track::table::{Entry, Known, locked};
 
 /// A store whose files stay when the table knows a later registration than the run was begun with.
 pub(crate) struct Heeding<'a, S> {
@@ -25,34 +22,6 @@ pub(crate) struct Heeding<'a, S> {
     pub(crate) table: Option<Known>,
     /// What the run was begun with.
     pub(crate) registrations: &'a Registrations,
-}
-
-/// What is known of the files of one policy, and who keeps it true.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) table: Arc<Mutex<Table>>,
-    /// The tracker, and the number of the policy in it; `None` where whoever removes tells the table.
-    keeper: Option<(Weak<Inner>, usize)>,
-}
-
-impl Known {
-    /// A tracker's, which is to be told what goes.
-    pub(super) fn kept_by(inner: &Arc<Inner>, index: usize) -> Self {
-        Self { table: Arc::clone(&inner.policies[index].table), keeper: Some((Arc::downgrade(inner), index)) }
-    }
-
-    /// The same, for a removal that tells by itself what came of each file.
-    pub(super) fn kept_by_caller(table: &Arc<Mutex<Table>>) -> Self {
-        Self { table: Arc::clone(table), keeper: None }
-    }
-
-    /// Says what a sweep took out of the table, and which moment was the earliest before.
-    fn tell(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
-        let keeper = self.keeper.as_ref().filter(|_| !gone.is_empty());
-        if let Some((inner, index)) = keeper.and_then(|(inner, index)| Some((inner.upgrade()?, *index))) {
-            inner.swept(&inner.policies[index], gone, before);
-        }
-    }
 }
 
 struct Asking<'a> {

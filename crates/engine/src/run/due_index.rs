@@ -19,7 +19,7 @@ use cleanup_core::sweep::{Judged, Observer};
 use cleanup_fs_store::Store;
 use cleanup_state::{About, IndexWriter, Remembered};
 
-use crate::memory::Memory;
+use crate::state::run_state::Memory;
 
 /// For so long sweeps build upon one look at all files. Whatever set a stamp back is noticed after this.
 const LOOK_AT_ALL_EVERY: Duration = Duration::from_hours(24);
