@@ -26,8 +26,6 @@ use sha2::{Digest as _, Sha256};
 
 pub use read::Plan;
 
-pub(crate) use apply::Named;
-
 /// How long a plan counts, unless somebody says otherwise.
 pub const VALID_FOR: Duration = Duration::from_hours(24);
 

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::quarantine;
 use crate::request::RequestError;
 use crate::responses::{Quarantined, QuarantinedFile, QuarantinedPolicy};
-use crate::state::run_state::{Memory, Use};
+use crate::state::run_state::{Access, RunState};
 
 impl Engine {
     /// What lies in quarantine: calls `each` for every file, the oldest run of each policy first.
@@ -18,9 +18,9 @@ impl Engine {
         policies: &[String],
         each: &mut dyn FnMut(&QuarantinedFile),
     ) -> Result<Quarantined, RequestError> {
-        let memory = self.memory(Use::Look);
+        let state = self.setup.state(Access::Look);
         let mut sums = Vec::new();
-        for policy in self.file_policies(policies)? {
+        for policy in self.setup.file_policies(policies)? {
             let mut sum = QuarantinedPolicy { policy: policy.rule.name.clone(), ..QuarantinedPolicy::default() };
             let bounds = quarantine::bounds(policy);
             let mut add = |item: Item| {
@@ -31,7 +31,7 @@ impl Engine {
                 sum.next_purge_at = Some(sum.next_purge_at.map_or(until, |next| next.min(until)));
                 each(&in_words(policy, item, until));
             };
-            let problem = match self.store(policy, &memory) {
+            let problem = match self.setup.store(policy, &state) {
                 Err(RootError::Missing { .. }) => None,
                 Err(error) => Some(error.to_string()),
                 Ok(store) => match quarantine::open(&store, policy) {
@@ -47,8 +47,8 @@ impl Engine {
     }
 
     /// What a policy has in quarantine that lay at this path below its root, the newest version.
-    pub(crate) fn quarantined_at(&self, policy: &FilePolicy, path: &[u8], memory: &Memory) -> Option<QuarantinedFile> {
-        let store = self.store(policy, memory).ok()?;
+    pub(crate) fn quarantined_at(&self, policy: &FilePolicy, path: &[u8], state: &RunState) -> Option<QuarantinedFile> {
+        let store = self.setup.store(policy, state).ok()?;
         let quarantine = quarantine::open(&store, policy).ok()??;
         let mut newest: Option<Item> = None;
         quarantine.items(&|_| true, &mut |item| {
@@ -60,18 +60,6 @@ impl Engine {
         let item = newest?;
         let until = item.at.plus(quarantine::bounds(policy).map_or(item.keep_for, |bounds| bounds.keep_for));
         Some(in_words(policy, item, until))
-    }
-
-    /// The file policies of these names, or all of them.
-    fn file_policies(&self, names: &[String]) -> Result<Vec<&FilePolicy>, RequestError> {
-        for name in names {
-            if !self.config.rules().any(|rule| rule.name == *name) {
-                let suggestion = self.config.nearest_policy(name).map(str::to_owned);
-                return Err(RequestError::UnknownPolicy { name: name.clone(), suggestion });
-            }
-        }
-        let is_wanted = |policy: &&FilePolicy| names.is_empty() || names.contains(&policy.rule.name);
-        Ok(self.config.files.iter().filter(is_wanted).collect())
     }
 }
 

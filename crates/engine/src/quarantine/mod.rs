@@ -15,18 +15,9 @@ use cleanup_core::policy::{Dispose, FilePolicy, Quarantine as Bounds, Unit};
 use cleanup_core::report::{ItemError, Tally};
 use cleanup_fs_store::{Quarantine, QuarantineError, QuarantineRun, Store};
 
-/// Has what goes moved aside, where the policy says so. An error says, in words, why the policy is held.
+/// Has what goes moved into the quarantine of a run, where the policy says so. An error says, in words, why the policy is
+/// held.
 pub(crate) fn prepare<'a>(
-    store: Store<'a>,
-    policy: &FilePolicy,
-    run_id: &str,
-    now: Moment,
-) -> Result<Store<'a>, String> {
-    prepare_as(store, policy, || Arc::new(QuarantineRun::new(run_id.to_owned())), now)
-}
-
-/// As [`prepare`], for a run that sweeps several times.
-pub(crate) fn prepare_as<'a>(
     store: Store<'a>,
     policy: &FilePolicy,
     run: impl FnOnce() -> Arc<QuarantineRun>,
@@ -37,6 +28,11 @@ pub(crate) fn prepare_as<'a>(
     } else {
         Ok(store)
     }
+}
+
+/// A run that moves files aside.
+pub(crate) fn run_of(run_id: &str) -> Arc<QuarantineRun> {
+    Arc::new(QuarantineRun::new(run_id.to_owned()))
 }
 
 /// Why a policy could move nothing aside, in words.

@@ -21,7 +21,7 @@ use crate::place;
 use crate::quarantine;
 use crate::quarantine::list::{path_of, problem_of, unreadable};
 use crate::responses::{RestoreOutcome, Restored, RestoredFile};
-use crate::state::run_state::{Busy, Memory, Use};
+use crate::state::run_state::{Access, Busy, RunState};
 
 /// How many holds are promised with one write.
 const TOGETHER: usize = 10_000;
@@ -124,10 +124,9 @@ impl Engine {
         request: &RestoreRequest,
         each: &mut dyn FnMut(&RestoredFile),
     ) -> Result<Restored, RestoreError> {
-        let usage = if request.mode == Mode::Apply { Use::Run } else { Use::Look };
-        let mut memory = self.memory(usage);
+        let mut state = self.setup.state(Access::of(request.mode));
         let mut restored = Restored { dry_run: request.mode == Mode::Plan, ..Restored::default() };
-        let places = self.places(&memory, &mut restored);
+        let places = self.places(&state, &mut restored);
         let mut quarantines = Vec::new();
         for (index, Place { policy, store }) in places.iter().enumerate() {
             match quarantine::open(store, policy) {
@@ -139,7 +138,7 @@ impl Engine {
         let chosen = self.choose(&request.what, &places, &quarantines, &mut restored);
         let mut chosen = chosen.map_err(|error| error.unless(&restored.problems))?;
 
-        let locked = lock(&mut memory, request.mode, &places, &chosen)?;
+        let locked = lock(&mut state, request.mode, &places, &chosen)?;
         let mut back = Counting { restored: &mut restored, places: &places, each };
         drop_older(&mut chosen, &places, &mut back);
         let quarantine_of = |index: usize| quarantines.iter().find(|(place, _)| *place == index).map(|(_, it)| it);
@@ -154,7 +153,7 @@ impl Engine {
         if request.mode == Mode::Plan {
             return Ok(restored);
         }
-        let held_until = hold(&mut memory, request.hold, &places, &chosen)?;
+        let held_until = hold(&mut state, request.hold, &places, &chosen)?;
         for (place, quarantine) in &quarantines {
             let own: Vec<&Item> = chosen.iter().filter(|it| it.place == *place).map(|it| &it.item).collect();
             quarantine.restore(&own, &mut |item, returned| back.add(*place, item, returned));
@@ -166,8 +165,8 @@ impl Engine {
 
     /// The run in quarantine whose id begins so, in whatever case, when there is exactly one.
     pub fn quarantined_run(&self, prefix: &str) -> Option<String> {
-        let memory = self.memory(Use::Look);
-        let places = self.places(&memory, &mut Restored::default());
+        let state = self.setup.state(Access::Look);
+        let places = self.places(&state, &mut Restored::default());
         let open = |Place { policy, store }: &Place<'_>| {
             let quarantine = quarantine::open(store, policy).ok().flatten();
             quarantine.map(|quarantine| quarantine.runs().map(str::to_owned).collect::<Vec<_>>()).unwrap_or_default()
@@ -177,10 +176,10 @@ impl Engine {
     }
 
     /// The roots of all policies, also of those that are switched off.
-    fn places(&self, memory: &Memory, restored: &mut Restored) -> Vec<Place<'_>> {
+    fn places(&self, state: &RunState, restored: &mut Restored) -> Vec<Place<'_>> {
         let mut places = Vec::new();
-        for policy in &self.config.files {
-            match self.store(policy, memory) {
+        for policy in &self.config().files {
+            match self.setup.store(policy, state) {
                 Ok(store) => places.push(Place { policy, store }),
                 Err(RootError::Missing { .. }) => {}
                 Err(error) => restored.problems.push(format!("{}: {error}", policy.rule.name)),
@@ -239,7 +238,7 @@ impl Engine {
 
     fn nothing(&self) -> RestoreError {
         let keeps = |policy: &FilePolicy| matches!(policy.dispose, Dispose::Quarantine(_));
-        if self.config.files.iter().any(keeps) { RestoreError::Nothing } else { RestoreError::NeverKept }
+        if self.config().files.iter().any(keeps) { RestoreError::Nothing } else { RestoreError::NeverKept }
     }
 }
 
@@ -313,7 +312,7 @@ fn drop_older(chosen: &mut Vec<Chosen>, places: &[Place<'_>], back: &mut Countin
 
 /// Keeps sweeps of all policies away that something is brought back for.
 fn lock(
-    memory: &mut Memory,
+    state: &mut RunState,
     mode: Mode,
     places: &[Place<'_>],
     chosen: &[Chosen],
@@ -324,14 +323,14 @@ fn lock(
     let concerned: BTreeSet<usize> = chosen.iter().map(|chosen| chosen.place).collect();
     let lock = |index: usize| {
         let policy = places[index].policy;
-        memory.lock(policy).map_err(|Busy| RestoreError::Busy(policy.rule.name.clone()))
+        state.lock(policy).map_err(|Busy| RestoreError::Busy(policy.rule.name.clone()))
     };
     concerned.into_iter().map(lock).collect()
 }
 
 /// Promises that what comes back is kept. Returns until when.
 fn hold(
-    memory: &mut Memory,
+    state: &mut RunState,
     span: Duration,
     places: &[Place<'_>],
     chosen: &[Chosen],
@@ -345,7 +344,7 @@ fn hold(
         .iter()
         .map(|Place { policy, .. }| place::really(&policy.root).unwrap_or_else(|_| policy.root.clone()))
         .collect();
-    let promises = memory.promises().map_err(RestoreError::NotHeld)?;
+    let promises = state.promises().map_err(RestoreError::NotHeld)?;
     let why = "the configuration says `[state] url = \"none\"`";
     let promises = promises.ok_or_else(|| RestoreError::NotHeld(why.to_owned()))?;
     for some in chosen.chunks(TOGETHER) {

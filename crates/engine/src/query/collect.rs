@@ -1,4 +1,4 @@
-//! Watchers of the engine's own: what makes statistics and lists out of a plan.
+//! Statistics and lists: what is there now, out of the same plan as a dry run.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -8,13 +8,20 @@ use std::time::Duration;
 use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
-use cleanup_core::report::{PolicyReport, PolicyStatus, json_path};
+use cleanup_core::report::{FORMAT_VERSION, PolicyReport, PolicyStatus, json_path};
 use cleanup_core::sweep::Judged;
 use cleanup_core::verdict::{Keep, Remove, Verdict};
 
-use crate::Watcher;
-use crate::responses::{AgeBand, FileStats, Listed, NextToGo, PolicyStats};
-use crate::track::ForecastHour;
+use crate::clock;
+use crate::engine::Engine;
+use crate::request::RequestError;
+use crate::responses::track::ForecastHour;
+use crate::responses::{AgeBand, FileStats, Listed, NextToGo, PolicyStats, Stats};
+use crate::run::min_free::{SharedCutoffs, shared_cutoffs};
+use crate::run::observers::Watcher;
+use crate::run::{request, sessions};
+use crate::setup::Selected;
+use crate::state::run_state::{Access, Shared};
 
 /// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.
 const AGES: [u64; 7] = [600, 3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000];
@@ -26,8 +33,45 @@ const HOUR: Duration = Duration::from_hours(1);
 /// How many of the files that would go next are named.
 const NEXT: usize = 5;
 
+impl Engine {
+    /// What is there now, by policy.
+    pub fn stats(&self, policies: &[String]) -> Result<Stats, RequestError> {
+        let setup = &self.setup;
+        let selected = setup.select(policies)?;
+        let state = Shared::from(setup.state(Access::Look));
+        let shared = self.look_at_space(&selected, &state);
+        let files = selected.files.into_iter().map(|policy| {
+            let now = clock::now();
+            let stats = FileStatsWatcher::new(policy, now);
+            let report = request::look(setup, &state, policy, now, &shared, &stats);
+            stats.finish(report)
+        });
+        let policies = files.chain(sessions::stats(&selected.sessions, &setup.folder)).collect();
+        Ok(Stats { format_version: FORMAT_VERSION, policies })
+    }
+
+    /// Calls `each` for every file that a policy names, as the walk comes to it. Returns how the policies ended.
+    pub fn list(
+        &self,
+        policies: &[String],
+        each: &(dyn Fn(&Listed) + Sync),
+    ) -> Result<Vec<PolicyReport>, RequestError> {
+        let selected = self.setup.select(policies)?;
+        let watcher = ListWatcher { now: clock::now(), each };
+        let state = Shared::from(self.setup.state(Access::Look));
+        let shared = self.look_at_space(&selected, &state);
+        let look = |policy: &FilePolicy| request::look(&self.setup, &state, policy, watcher.now, &shared, &watcher);
+        Ok(selected.files.into_iter().map(look).collect())
+    }
+
+    fn look_at_space(&self, selected: &Selected<'_>, state: &Shared) -> SharedCutoffs {
+        let policies = selected.files.iter().copied();
+        shared_cutoffs(&self.setup, state, policies, clock::now(), &()).unwrap_or_default()
+    }
+}
+
 /// Sums up what a plan says of one policy.
-pub(crate) struct FileStatsWatcher {
+struct FileStatsWatcher {
     now: Moment,
     sum: Mutex<FileStats>,
     /// `None` for a policy without limits: there, age alone says what goes, and when.
@@ -44,7 +88,7 @@ struct Next {
 }
 
 impl FileStatsWatcher {
-    pub(crate) fn new(policy: &FilePolicy, now: Moment) -> Self {
+    fn new(policy: &FilePolicy, now: Moment) -> Self {
         let (root, _) = json_path(policy.root.as_os_str().as_encoded_bytes());
         let bands = AGES.into_iter().map(Some).chain([None]);
         let ages = bands.map(|below_seconds| AgeBand { below_seconds, files: 0, bytes: 0 }).collect();
@@ -54,7 +98,7 @@ impl FileStatsWatcher {
         Self { now, sum: Mutex::new(FileStats { root, ages, next_hours, ..FileStats::default() }), next }
     }
 
-    pub(crate) fn finish(self, report: PolicyReport) -> PolicyStats {
+    fn finish(self, report: PolicyReport) -> PolicyStats {
         let mut sum = self.sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         sum.dotfiles = report.counts.dotfiles;
         sum.errors_total = report.errors_total;
@@ -131,9 +175,9 @@ fn in_answer(next: &Next) -> NextToGo {
 }
 
 /// Turns what a plan says into list entries.
-pub(crate) struct ListWatcher<'a> {
-    pub(crate) now: Moment,
-    pub(crate) each: &'a (dyn Fn(&Listed) + Sync),
+struct ListWatcher<'a> {
+    now: Moment,
+    each: &'a (dyn Fn(&Listed) + Sync),
 }
 
 impl Watcher for ListWatcher<'_> {

@@ -1,4 +1,4 @@
-//! The memory as people ask for it: past runs, and what is held.
+//! The state as people ask for it: past runs, and what is held.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::place;
 use crate::responses::{HeldPath, History, Holds, LastRun, PastRun};
-use crate::state::run_state::{Use, told_of_interrupted};
+use crate::state::run_state::{Access, told_of_interrupted};
 
-/// Why the memory has no answer.
+/// Why the state has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
     /// There is none, or it cannot be written.
@@ -61,8 +61,8 @@ impl Engine {
 
     /// Some of the past runs, the newest first.
     pub fn past_runs(&self, query: &RunsQuery) -> Result<History, MemoryError> {
-        let mut memory = self.memory(Use::Look);
-        let state = memory.state().map_err(MemoryError::None)?;
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
         // Those that no later run has taken into the history yet, before all others.
         let is_asked_for = |run: &RunSummary| {
             query.before.is_none()
@@ -78,35 +78,35 @@ impl Engine {
 
     /// What came of each policy in each of so many stretches of time since `since`.
     pub fn trend(&self, since: Moment, stretch_seconds: u32, stretches: u32) -> Result<Vec<TrendPoint>, MemoryError> {
-        let mut memory = self.memory(Use::Look);
-        let state = memory.state().map_err(MemoryError::None)?;
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
         Ok(state.trend(since, stretch_seconds, stretches))
     }
 
     /// What came of each policy's last sweep, by whichever program. As with [`Engine::last_runs`], nothing is known of
     /// the built-in default's.
     pub fn last_sweeps(&self) -> Vec<LastSweep> {
-        if self.origin.path().is_none() {
+        if self.setup.origin.path().is_none() {
             return Vec::new();
         }
-        let mut memory = self.memory(Use::Look);
-        memory.state().map(State::last_sweeps).unwrap_or_default()
+        let mut run_state = self.setup.state(Access::Look);
+        run_state.state().map(State::last_sweeps).unwrap_or_default()
     }
 
     /// Takes runs into the history that began and never ended, and says of each what is known.
     pub fn record_interrupted(&self) -> Vec<String> {
-        let mut memory = self.memory(Use::Run);
-        memory.record_interrupted().iter().map(told_of_interrupted).collect()
+        let mut run_state = self.setup.state(Access::Run);
+        run_state.record_interrupted().iter().map(told_of_interrupted).collect()
     }
 
     /// When each policy last ran, as far as it is remembered. The built-in default means other folders each time, so
     /// of its policies nothing is known.
     pub fn last_runs(&self) -> Vec<LastRun> {
-        if self.origin.path().is_none() {
+        if self.setup.origin.path().is_none() {
             return Vec::new();
         }
-        let mut memory = self.memory(Use::Look);
-        let runs = memory.state().map(State::last_runs).unwrap_or_default();
+        let mut run_state = self.setup.state(Access::Look);
+        let runs = run_state.state().map(State::last_runs).unwrap_or_default();
         let last = |run: cleanup_state::LastRun| LastRun {
             policy: run.policy,
             started_at: run.started_at,
@@ -117,8 +117,8 @@ impl Engine {
 
     /// The report of the one run whose id begins like this.
     pub fn past_run(&self, prefix: &str) -> Result<Report, MemoryError> {
-        let mut memory = self.memory(Use::Look);
-        let state = memory.state().map_err(MemoryError::None)?;
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
         let found = state.run(prefix).map_err(|ambiguous| MemoryError::AmbiguousRun {
             prefix: ambiguous.prefix,
             candidates: ambiguous.matches,
@@ -130,8 +130,8 @@ impl Engine {
 
     /// Everything that is held now.
     pub fn holds(&self) -> Result<Holds, MemoryError> {
-        let mut memory = self.memory(Use::Look);
-        let state = memory.state().map_err(MemoryError::None)?;
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
         let held = |hold: &cleanup_state::Hold| {
             let (path, path_bytes) = json_path(&hold.path);
@@ -144,17 +144,17 @@ impl Engine {
     /// Keeps a path, and everything below it, so long from now, whatever its age. The path need not exist yet.
     pub fn hold(&self, path: &Path, span: std::time::Duration) -> Result<NewHold, MemoryError> {
         let path = absolute(path)?;
-        let mut memory = self.memory(Use::Run);
-        let state = memory.state().map_err(MemoryError::None)?;
+        let mut run_state = self.setup.state(Access::Run);
+        let state = run_state.state().map_err(MemoryError::None)?;
         let now = clock::now();
         let until = now.plus(span);
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
         promises.hold(&path, until, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
 
         let path = place::path_of(&path);
-        let concerned = self.config.files.iter().filter(|policy| concerns(&path, &policy.root));
+        let concerned = self.config().files.iter().filter(|policy| concerns(&path, &policy.root));
         let policies: Vec<_> =
-            concerned.map(|policy| (policy.rule.name.clone(), memory.lock(policy).is_err())).collect();
+            concerned.map(|policy| (policy.rule.name.clone(), run_state.lock(policy).is_err())).collect();
         Ok(NewHold {
             until,
             is_being_swept: policies.iter().any(|(_, busy)| *busy),
@@ -165,16 +165,16 @@ impl Engine {
     /// Until when this very path is held, as far as that can be read.
     pub fn held_until(&self, path: &Path) -> Option<Moment> {
         let path = absolute(path).ok()?;
-        let mut memory = self.memory(Use::Look);
-        let promises = memory.state().ok()?.promises().ok()?;
+        let mut run_state = self.setup.state(Access::Look);
+        let promises = run_state.state().ok()?.promises().ok()?;
         promises.holds(clock::now()).find(|hold| hold.path == path).map(|hold| hold.until)
     }
 
     /// Takes a hold back. `false` when there was none on this very path.
     pub fn release(&self, path: &Path) -> Result<bool, MemoryError> {
         let path = absolute(path)?;
-        let mut memory = self.memory(Use::Run);
-        let state = memory.state().map_err(MemoryError::None)?;
+        let mut run_state = self.setup.state(Access::Run);
+        let state = run_state.state().map_err(MemoryError::None)?;
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
         promises.release(&path, clock::now()).map_err(|error| MemoryError::Promises(error.to_string()))
     }

@@ -19,7 +19,7 @@ use cleanup_core::sweep::{Judged, Observer};
 use cleanup_fs_store::Store;
 use cleanup_state::{About, IndexWriter, Remembered};
 
-use crate::state::run_state::Memory;
+use crate::state::run_state::RunState;
 
 /// For so long sweeps build upon one look at all files. Whatever set a stamp back is noticed after this.
 const LOOK_AT_ALL_EVERY: Duration = Duration::from_hours(24);
@@ -39,11 +39,11 @@ struct Writing {
 
 impl Indexing {
     /// For a sweep of all files of a policy; `None` where every file is to be looked at.
-    pub(crate) fn begin(policy: &FilePolicy, run: &Run, store: &Store<'_>, memory: &Memory) -> Option<Self> {
+    pub(crate) fn begin(policy: &FilePolicy, run: &Run, store: &Store<'_>, state: &RunState) -> Option<Self> {
         let about = about(policy, run, store)?;
-        let known = fresh(policy, &about, run, memory);
+        let known = fresh(policy, &about, run, state);
         let begun_at = known.as_ref().map_or(run.now, |known| known.begun_at);
-        let writer = memory.begin_index(policy, &about, begun_at)?;
+        let writer = state.begin_index(policy, &about, begun_at)?;
         let seed = writer.seed();
         let known = known.map(|known| Arc::new(known.index));
         Some(Self { known, seed, writing: Mutex::new(Writing { writer, error: None }) })
@@ -60,10 +60,10 @@ impl Indexing {
     }
 
     /// Leaves what is known now to the next sweep, or says that it cannot.
-    pub(crate) fn hand_on(self, report: &PolicyReport, memory: &mut Memory) {
+    pub(crate) fn hand_on(self, report: &PolicyReport, state: &mut RunState) {
         if let Err(error) = self.write(report) {
             let name = &report.name;
-            memory.note(format!("{name} looks at every file next time: its index cannot be kept: {error}"));
+            state.note(format!("{name} looks at every file next time: its index cannot be kept: {error}"));
         }
     }
 
@@ -95,10 +95,10 @@ pub(crate) fn passed_by_until(
     policy: &FilePolicy,
     run: &Run,
     store: &Store<'_>,
-    memory: &Memory,
+    state: &RunState,
     candidate: &Candidate<'_>,
 ) -> Option<Moment> {
-    let known = fresh(policy, &about(policy, run, store)?, run, memory)?;
+    let known = fresh(policy, &about(policy, run, store)?, run, state)?;
     let until = known.index.passes_by_until(candidate.identity?.inode, candidate.name.last)?;
     Some(until.min(known.begun_at.plus(LOOK_AT_ALL_EVERY)))
 }
@@ -117,9 +117,9 @@ fn about(policy: &FilePolicy, run: &Run, store: &Store<'_>) -> Option<About> {
 }
 
 /// The index that the last sweep has left, unless it is time to look at all files again.
-fn fresh(policy: &FilePolicy, about: &About, run: &Run, memory: &Memory) -> Option<Remembered> {
+fn fresh(policy: &FilePolicy, about: &About, run: &Run, state: &RunState) -> Option<Remembered> {
     let is_fresh = |it: &Remembered| run.now.since(it.begun_at).is_some_and(|age| age < LOOK_AT_ALL_EVERY);
-    memory.index(policy, about, run.now).filter(is_fresh)
+    state.index(policy, about, run.now).filter(is_fresh)
 }
 
 /// Writes down from when on each file can be due.

@@ -9,24 +9,26 @@ use std::collections::HashMap;
 use cleanup_core::brake;
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Effect, FilePolicy, Limits, MinFree, RootLock};
+use cleanup_core::policy::{Effect, FilePolicy, Limits, MinFree};
 use cleanup_core::rank::{self, Cutoffs, Share, Shortage, Source, Stopped};
 use cleanup_core::report::{PolicyReport, Tally};
 use cleanup_core::sweep::{Mode, Observer};
 use cleanup_fs_store::Store;
 
-use crate::engine::{Engine, Turn};
 use crate::quarantine;
-use crate::run::Doubts;
+use crate::run::gates;
 use crate::run::limits::ranked;
-use crate::state::run_state::Memory;
+use crate::run::params::RunParams;
+use crate::run::scope::Scope;
+use crate::setup::Setup;
+use crate::state::run_state::Shared;
 use crate::track::table::locked;
 
 /// What ranking came to for the policies that are short of space, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Shares(HashMap<String, Cutoffs>);
+pub(crate) struct SharedCutoffs(HashMap<String, Cutoffs>);
 
-impl Shares {
+impl SharedCutoffs {
     /// All that ranking came to for a policy; `None` when it is short of nothing, and is ranked by itself.
     pub(crate) fn of(&self, policy: &str) -> Option<Cutoffs> {
         self.0.get(policy).cloned()
@@ -35,9 +37,9 @@ impl Shares {
 
 /// What was deleted for good from quarantine because space was short, by policy.
 #[derive(Debug, Default)]
-pub(crate) struct Relief(HashMap<String, Tally>);
+pub(crate) struct PurgedForSpace(HashMap<String, Tally>);
 
-impl Relief {
+impl PurgedForSpace {
     pub(crate) fn add(&mut self, other: Self) {
         for (policy, tally) in other.0 {
             self.0.entry(policy).or_default().add(tally);
@@ -79,115 +81,100 @@ enum Group {
     Observing(String),
 }
 
-impl Engine {
-    /// Ranks those of these policies that are short of space, together with those that they share it with.
-    pub(crate) fn shares<'a>(
-        &self,
-        policies: impl Iterator<Item = &'a FilePolicy>,
-        now: Moment,
-        memory: &mut Memory,
-        observer: &dyn Observer,
-    ) -> Result<Shares, Stopped> {
-        let mut members = Vec::new();
-        for policy in policies.filter(|policy| policy.enabled) {
-            if let Some(member) = self.member(policy, now, memory, observer)? {
-                members.push(member);
-            }
+/// Ranks those of these policies that are short of space, together with those that they share it with.
+pub(crate) fn shared_cutoffs<'a>(
+    setup: &Setup,
+    state: &Shared,
+    policies: impl Iterator<Item = &'a FilePolicy>,
+    now: Moment,
+    observer: &dyn Observer,
+) -> Result<SharedCutoffs, Stopped> {
+    let mut members = Vec::new();
+    for policy in policies.filter(|policy| policy.enabled) {
+        if let Some(member) = member(setup, state, policy, now, observer)? {
+            members.push(member);
         }
-        let mut groups: Vec<Group> = Vec::new();
-        for Member { group, .. } in &members {
-            if !groups.contains(group) {
-                groups.push(group.clone());
-            }
-        }
-        for group in groups {
-            share(members.iter_mut().filter(|member| member.group == group).collect(), observer)?;
-        }
-        let named = members.into_iter().map(|member| (member.policy.rule.name.clone(), member.run.cutoffs));
-        Ok(Shares(named.collect()))
     }
+    let mut groups: Vec<Group> = Vec::new();
+    for Member { group, .. } in &members {
+        if !groups.contains(group) {
+            groups.push(group.clone());
+        }
+    }
+    for group in groups {
+        share(members.iter_mut().filter(|member| member.group == group).collect(), observer)?;
+    }
+    let named = members.into_iter().map(|member| (member.policy.rule.name.clone(), member.run.cutoffs));
+    Ok(SharedCutoffs(named.collect()))
+}
 
-    /// Deletes for good what policies that are short of space have in quarantine, the oldest first, until they are not or
-    /// nothing is left: it goes before anything that is still in its place.
-    pub(crate) fn relieve(&self, policies: &[FilePolicy], turn: Turn<'_>, memory: &mut Memory) -> Relief {
-        let mut relief = Relief::default();
-        if turn.mode == Mode::Plan || matches!(turn.doubts, Doubts::Heed(Some(_)) | Doubts::Reviewed(Some(_))) {
-            return relief;
-        }
-        let gives = |policy: &&FilePolicy| {
-            policy.enabled && policy.effect == Effect::Enforce && policy.limits.min_free.is_some()
-        };
-        for policy in policies.iter().filter(gives) {
-            let Ok(store) = self.store(policy, memory) else { continue };
-            let Some(Shortage { bytes, .. }) = shortage(&store, policy) else { continue };
-            // What keeps a sweep away keeps this away: its run will say why.
-            let Ok(_lock) = memory.lock(policy) else { continue };
-            let heeds = !matches!(turn.doubts, Doubts::Ignore);
-            if heeds && memory.is_elsewhere(policy, store.file_system().as_deref()) {
-                continue;
-            }
-            let root_lock = (policy.root_lock == RootLock::Honour).then(|| store.lock_root());
-            if matches!(root_lock, Some(Err(_))) {
-                continue;
-            }
-            let purged = quarantine::purge(&store, policy, bytes);
-            relief.0.entry(policy.rule.name.clone()).or_default().add(purged);
-        }
-        relief
+/// Deletes for good what policies that are short of space have in quarantine, the oldest first, until they are not or
+/// nothing is left: it goes before anything that is still in its place.
+pub(crate) fn purge(setup: &Setup, state: &Shared, policies: &[FilePolicy], params: &RunParams<'_>) -> PurgedForSpace {
+    let mut all = PurgedForSpace::default();
+    if params.mode == Mode::Plan || params.doubt_of_clock().is_some() {
+        return all;
     }
+    let gives = |policy: &&FilePolicy| policy.effect == Effect::Enforce && policy.limits.min_free.is_some();
+    for policy in policies.iter().filter(gives) {
+        let store = setup.store(policy, &state.lock());
+        let Some(shortage) = store.as_ref().ok().and_then(|store| shortage(store, policy)) else { continue };
+        // What keeps a sweep away keeps this away: its run will say why.
+        let Ok(passed) = gates::pass(setup, state, policy, store, &Scope::All, params) else { continue };
+        let purged = quarantine::purge(&passed.store, policy, shortage.bytes);
+        all.0.entry(policy.rule.name.clone()).or_default().add(purged);
+    }
+    all
+}
 
-    /// Whether any policy can come under pressure between two runs.
-    pub fn has_pressure(&self) -> bool {
-        let can = |policy: &FilePolicy| {
-            let Limits { max_files, max_total_size, min_free, .. } = &policy.limits;
-            min_free.is_some() || (policy.track && (max_files.is_some() || max_total_size.is_some()))
-        };
-        self.config.files.iter().any(|policy| policy.enabled && policy.effect == Effect::Enforce && can(policy))
-    }
+/// Whether any policy can lack space between two runs.
+pub(crate) fn can_be_short(setup: &Setup) -> bool {
+    let can = |policy: &FilePolicy| {
+        let Limits { max_files, max_total_size, min_free, keep_newest: _ } = &policy.limits;
+        min_free.is_some() || (policy.track && (max_files.is_some() || max_total_size.is_some()))
+    };
+    setup.config.files.iter().any(|policy| policy.enabled && policy.effect == Effect::Enforce && can(policy))
+}
 
-    /// The policies that lack something that the last sweep may have left them: free space, or room for their files as
-    /// far as they are tracked. Looks at no file.
-    pub fn pressure(&self) -> Vec<String> {
-        let is_pressed = |policy: &&FilePolicy| {
-            policy.enabled && policy.effect == Effect::Enforce && (is_short(policy) || self.is_overfull(policy))
-        };
-        self.config.files.iter().filter(is_pressed).map(|policy| policy.rule.name.clone()).collect()
-    }
+/// The policies that lack something that the last sweep may have left them: free space, or room for their files as far
+/// as they are tracked. Looks at no file.
+pub(crate) fn short(setup: &Setup) -> Vec<String> {
+    let is_short = |policy: &&FilePolicy| {
+        policy.enabled && policy.effect == Effect::Enforce && (lacks_space(policy) || is_overfull(setup, policy))
+    };
+    setup.config.files.iter().filter(is_short).map(|policy| policy.rule.name.clone()).collect()
+}
 
-    /// As far as the table of tracked files knows; it counts each name of a file.
-    fn is_overfull(&self, policy: &FilePolicy) -> bool {
-        let Some(table) = self.tables.get(policy) else { return false };
-        let table = locked(&table.table);
-        let is_over = |is: u64, most: Option<u64>| most.is_some_and(|most| is > most);
-        is_over(table.len() as u64, policy.limits.max_files) || is_over(table.bytes(), policy.limits.max_total_size)
-    }
+/// As far as the table of tracked files knows; it counts each name of a file.
+fn is_overfull(setup: &Setup, policy: &FilePolicy) -> bool {
+    let Some(table) = setup.tables.get(policy) else { return false };
+    let table = locked(&table.table);
+    let is_over = |is: u64, most: Option<u64>| most.is_some_and(|most| is > most);
+    is_over(table.len() as u64, policy.limits.max_files) || is_over(table.bytes(), policy.limits.max_total_size)
+}
 
-    /// `None` for a policy that is short of nothing, or cannot be looked at: its own run will say why.
-    fn member<'a>(
-        &self,
-        policy: &'a FilePolicy,
-        now: Moment,
-        memory: &mut Memory,
-        observer: &dyn Observer,
-    ) -> Result<Option<Member<'a>>, Stopped> {
-        let Some(MinFree { weight, .. }) = policy.limits.min_free else { return Ok(None) };
-        let Ok(store) = self.store(policy, memory) else { return Ok(None) };
-        if store.records_stamp().is_err() {
-            return Ok(None);
-        }
-        let Some(shortage) = shortage(&store, policy) else { return Ok(None) };
-        let Ok(run) = self.before_ranking(policy, memory, now) else { return Ok(None) };
-        let run = ranked(&store, policy, run, observer)?;
-        let group = match policy.effect {
-            Effect::Enforce => Group::FileSystem(store.root_id().device()),
-            Effect::Observe => Group::Observing(policy.rule.name.clone()),
-        };
-        Ok(Some(Member { policy, store, run, shortage, weight, group }))
-    }
+/// `None` for a policy that is short of nothing, or cannot be looked at: its own run will say why.
+fn member<'a>(
+    setup: &Setup,
+    state: &Shared,
+    policy: &'a FilePolicy,
+    now: Moment,
+    observer: &dyn Observer,
+) -> Result<Option<Member<'a>>, Stopped> {
+    let Some(MinFree { weight, .. }) = policy.limits.min_free else { return Ok(None) };
+    let Ok(store) = setup.store(policy, &state.lock()).and_then(gates::recording) else { return Ok(None) };
+    let Some(shortage) = shortage(&store, policy) else { return Ok(None) };
+    let Ok(run) = gates::facts(setup, state, policy, &Scope::All, now) else { return Ok(None) };
+    let run = ranked(&store, policy, run, observer)?;
+    let group = match policy.effect {
+        Effect::Enforce => Group::FileSystem(store.root_id().device()),
+        Effect::Observe => Group::Observing(policy.rule.name.clone()),
+    };
+    Ok(Some(Member { policy, store, run, shortage, weight, group }))
 }
 
 /// Whether less is free than its low marks ask for.
-fn is_short(policy: &FilePolicy) -> bool {
+fn lacks_space(policy: &FilePolicy) -> bool {
     let Some(min_free) = &policy.limits.min_free else { return false };
     let space = Store::open(policy, Vec::new()).ok().and_then(|store| store.space().ok());
     space.is_some_and(|space| !Shortage::of(min_free, &space).is_none())

@@ -16,7 +16,7 @@ use cleanup_core::verdict::Remove;
 use crate::track::table::{Entry, Known, locked};
 
 /// A store whose files stay when the table knows a later registration than the run was begun with.
-pub(crate) struct Heeding<'a, S> {
+pub(crate) struct Rechecked<'a, S> {
     pub(crate) store: &'a S,
     /// `None` where nothing is tracked.
     pub(crate) table: Option<Known>,
@@ -37,7 +37,7 @@ struct Asked<'a> {
     gone: Vec<(Vec<u8>, Entry)>,
 }
 
-impl<S: FileStore> FileStore for Heeding<'_, S> {
+impl<S: FileStore> FileStore for Rechecked<'_, S> {
     fn offer(&self, visitor: &dyn Visitor) {
         match &self.table {
             None => self.store.offer(visitor),

@@ -13,22 +13,22 @@ use cleanup_core::report::PolicyReport;
 use cleanup_core::sweep::{Mode, STOPPED};
 use cleanup_fs_store::{FileId, Position};
 
-use crate::run::Extent;
-use crate::state::run_state::Memory;
+use crate::run::scope::Scope;
+use crate::state::run_state::Shared;
 
 /// How long a run may take. The default takes as long as it takes.
 #[derive(Debug, Default)]
-pub(crate) struct Budget {
+pub(crate) struct TimeBudget {
     until: Option<Instant>,
     has_looked: AtomicBool,
 }
 
-impl Budget {
+impl TimeBudget {
     /// `max_runtime`, from now on. Whoever only looks takes as long as it takes.
-    pub(crate) fn of(policy: &FilePolicy, extent: &Extent<'_>) -> Self {
-        let until = match extent {
-            Extent::All => None,
-            Extent::Onward | Extent::Planned(_) => policy.brakes.max_runtime,
+    pub(crate) fn of(policy: &FilePolicy, scope: &Scope<'_>) -> Self {
+        let until = match scope {
+            Scope::All | Scope::Paths(_) => None,
+            Scope::Resume | Scope::Planned(_) => policy.brakes.max_runtime,
         };
         let until = until.and_then(|time| Instant::now().checked_add(time));
         Self { until, has_looked: AtomicBool::new(false) }
@@ -61,7 +61,7 @@ pub(crate) enum End {
 
 impl End {
     /// From what a sweep says that was stopped.
-    pub(crate) fn of_stopped(report: &PolicyReport, budget: &Budget) -> Self {
+    pub(crate) fn of_stopped(report: &PolicyReport, budget: &TimeBudget) -> Self {
         match report.message.as_deref() {
             Some(STOPPED) if budget.is_used_up() => Self::Late,
             Some(STOPPED) => Self::Asked,
@@ -71,7 +71,7 @@ impl End {
 }
 
 /// Where one run of a policy begins, and what it leaves to the next.
-pub(crate) struct Course<'a> {
+pub(crate) struct ResumePlan<'a> {
     policy: &'a FilePolicy,
     /// Which folder the root is.
     root: FileId,
@@ -88,17 +88,11 @@ enum Leaves {
     Nothing,
 }
 
-impl<'a> Course<'a> {
-    pub(crate) fn new(
-        policy: &'a FilePolicy,
-        extent: &Extent<'_>,
-        mode: Mode,
-        root: FileId,
-        memory: &mut Memory,
-    ) -> Self {
-        let (begin, leaves) = match (extent, policy.effect, mode) {
-            (Extent::Onward, Effect::Enforce, Mode::Apply) => (memory.stopped_at(policy, root), Leaves::Where),
-            (Extent::Onward, Effect::Enforce, Mode::Plan) => (memory.stopped_at(policy, root), Leaves::Nothing),
+impl<'a> ResumePlan<'a> {
+    pub(crate) fn new(policy: &'a FilePolicy, scope: &Scope<'_>, mode: Mode, root: FileId, state: &Shared) -> Self {
+        let (begin, leaves) = match (scope, policy.effect, mode) {
+            (Scope::Resume, Effect::Enforce, Mode::Apply) => (state.lock().stopped_at(policy, root), Leaves::Where),
+            (Scope::Resume, Effect::Enforce, Mode::Plan) => (state.lock().stopped_at(policy, root), Leaves::Nothing),
             _ => (Vec::new(), Leaves::Nothing),
         };
         Self { policy, root, begin, leaves }
@@ -111,7 +105,7 @@ impl<'a> Course<'a> {
         mut report: PolicyReport,
         end: End,
         next: &[Position],
-        memory: &mut Memory,
+        state: &Shared,
     ) -> PolicyReport {
         let Self { policy, root, begin, leaves } = self;
         let max_runtime = policy.brakes.max_runtime;
@@ -122,7 +116,7 @@ impl<'a> Course<'a> {
         };
         // What errors have stopped goes on where it was to go on before.
         let is_to_be_left = leaves == Leaves::Where && end != End::Hopeless && max_runtime.is_some();
-        let is_left = is_to_be_left && memory.remember_stop(policy, root, next);
+        let is_left = is_to_be_left && state.lock().remember_stop(policy, root, next);
         let ended = why.map(|why| match next.first() {
             _ if !is_to_be_left => format!("{why}; what is left is up to the next run"),
             Some(at) if is_left => format!("{why}; the next run goes on at {at}"),

@@ -18,19 +18,22 @@ use cleanup_pg_sessions::{Obstacle, Severity as Found, Wall};
 use futures_util::future::join_all;
 
 use crate::clock;
-use crate::engine::{PolicyWatcher, Watcher, disabled};
 use crate::request::Request;
 use crate::responses::{Finding, PolicyStats, SessionStats, Severity};
 use crate::run::OBSERVED;
-use crate::run::resume::Budget;
+use crate::run::gates::disabled;
+use crate::run::observers::{PolicyObserver, Watcher};
+use crate::run::resume::TimeBudget;
 
-/// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans.
+/// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans. Calls `ended` for each report
+/// as soon as it is there.
 pub(crate) fn sweep(
     policies: &[&SessionPolicy],
     base: &Path,
     request: &Request,
     at: Option<Moment>,
     watcher: &dyn Watcher,
+    ended: &(dyn Fn(&PolicyReport) + Sync),
 ) -> Vec<PolicyReport> {
     let mode = request.mode;
     let wall = || {
@@ -50,14 +53,11 @@ pub(crate) fn sweep(
                 }
                 (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, wall(), at).await,
                 _ => {
-                    let observer = PolicyWatcher { name, audit: None, watcher, budget: Budget::default() };
+                    let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
                     cleanup_pg_sessions::sweep(policy, base, mode, wall(), &observer).await
                 }
             };
-            if let (PolicyStatus::Failed, Some(message)) = (report.status, &report.message) {
-                tracing::warn!(policy = name, "{message}");
-            }
-            watcher.ends(&report);
+            ended(&report);
             report
         },
         failed,

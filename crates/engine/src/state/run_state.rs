@@ -1,23 +1,25 @@
 //! What one run remembers of the runs before it, and leaves behind for the next one.
 //!
-//! Memory is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
+//! RunState is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
 //! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
 //! files that they may concern stay.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cleanup_core::brake::FewerReferences;
+use cleanup_core::brake::{FewerReferences, Suspicions};
 use cleanup_core::config::Config;
 use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
-use cleanup_core::policy::{Changes, FilePolicy, Fingerprint, MaxAge};
+use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, MaxAge};
 use cleanup_core::reference::Referenced;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
+use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Roots;
 use cleanup_state::{
     About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, State,
@@ -35,11 +37,20 @@ const ROOTS_FOR: Duration = Duration::from_secs(1);
 
 /// Whether a run leaves something behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Use {
+pub(crate) enum Access {
     /// It does.
     Run,
     /// It only looks: nothing is made or changed, not even the folder.
     Look,
+}
+
+impl Access {
+    pub(crate) fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Apply => Self::Run,
+            Mode::Plan => Self::Look,
+        }
+    }
 }
 
 /// How many names the query of `keep_referenced` answered, and for how much of a run.
@@ -53,8 +64,29 @@ pub(crate) enum Answered {
     Unasked,
 }
 
+/// How long what the last run of a policy has left behind is not read again.
+const FRESH: Duration = Duration::from_mins(1);
+
+/// What all stages of a run share. It is locked for the length of one question: a tracker promises files while it
+/// removes others.
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<RunState>);
+
+impl From<RunState> for Shared {
+    fn from(state: RunState) -> Self {
+        Self(Mutex::new(state))
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, RunState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The memory for the length of one run.
-pub(crate) struct Memory {
+#[derive(Debug)]
+pub(crate) struct RunState {
     config: Arc<Config>,
     /// The built-in default means another root in every folder; its policies are remembered by root.
     by_root: bool,
@@ -71,17 +103,19 @@ pub(crate) struct Memory {
     accepts_loss: bool,
     /// Where the roots of all policies were, and when.
     roots: Mutex<Option<(Duration, Arc<Roots>)>>,
+    /// What the last runs have left behind, by policy, and when that was read.
+    known: HashMap<String, (Duration, Option<PolicyMemory>)>,
 }
 
-impl Memory {
+impl RunState {
     /// Opens the memory that belongs to a configuration.
-    pub(crate) fn open(origin: &Origin, config: &Arc<Config>, usage: Use) -> Self {
+    pub(crate) fn open(origin: &Origin, config: &Arc<Config>, access: Access) -> Self {
         let by_root = *origin == Origin::BuiltIn;
         let (reading, notes) = (clock::reading(), Vec::new());
         let own = Vec::new();
         let config = Arc::clone(config);
         let placed = placed(origin, &config.state);
-        let mut memory = Self {
+        let mut opened = Self {
             config,
             by_root,
             state: None,
@@ -92,24 +126,25 @@ impl Memory {
             notes,
             accepts_loss: false,
             roots: Mutex::default(),
+            known: HashMap::new(),
         };
         match placed {
             Place::Nowhere => {}
             Place::Unknown => {
-                memory.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
+                opened.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
             }
             Place::At { folder, database } => {
-                memory.own = own_files(&folder, database.as_deref());
-                memory.open_at(&folder, database.as_deref(), usage);
+                opened.own = own_files(&folder, database.as_deref());
+                opened.open_at(&folder, database.as_deref(), access);
             }
         }
-        memory
+        opened
     }
 
     /// A folder that cannot be written is at least looked at. One that belongs to a stranger binds nobody; but in one
     /// of ours that cannot be read there may be promises.
-    fn open_at(&mut self, folder: &Path, database: Option<&Path>, usage: Use) {
-        if usage == Use::Run {
+    fn open_at(&mut self, folder: &Path, database: Option<&Path>, access: Access) {
+        if access == Access::Run {
             match State::open(folder, database) {
                 Ok(mut state) => {
                     if state.is_new() {
@@ -223,9 +258,9 @@ impl Memory {
 
     /// A person has looked (`--force`), so promises that are lost hold nothing back any more. Damaged ones still do: those
     /// can be read again once somebody has mended the file.
-    pub(crate) fn accept_lost_promises(&mut self, usage: Use) {
+    pub(crate) fn accept_lost_promises(&mut self, access: Access) {
         self.accepts_loss = true;
-        let Some(state) = self.state.as_mut().filter(|_| usage == Use::Run) else { return };
+        let Some(state) = self.state.as_mut().filter(|_| access == Access::Run) else { return };
         // One that cannot be read holds the policies back, and says why there.
         let Ok(promises) = state.promises() else { return };
         if promises.lost().is_some()
@@ -264,7 +299,7 @@ impl Memory {
         Ok(holds)
     }
 
-    /// What counts from its registration below a root. Promises that cannot be read are [`Memory::holds`]'s to report.
+    /// What counts from its registration below a root. Promises that cannot be read are [`RunState::holds`]'s to report.
     pub(crate) fn registrations(&mut self, policy: &FilePolicy) -> Registrations {
         let key = self.key(policy);
         let Some(state) = &mut self.state else { return Registrations::default() };
@@ -331,8 +366,15 @@ impl Memory {
         comparable && before.is_some() && now.is_some() && before != now
     }
 
-    /// Leaves behind what the next run of the policy compares with.
-    pub(crate) fn remember(&mut self, policy: &FilePolicy, file_system: Option<String>, answered: Answered) {
+    /// Leaves behind what the next run of the policy compares with; `foreseen` is how much an observing run would have
+    /// taken.
+    pub(crate) fn remember(
+        &mut self,
+        policy: &FilePolicy,
+        file_system: Option<String>,
+        answered: Answered,
+        foreseen: Option<u64>,
+    ) {
         let before = self.before(policy);
         let known = before.as_ref().and_then(|before| before.referenced);
         let referenced = match answered {
@@ -348,17 +390,45 @@ impl Memory {
             boot_id: self.reading.boot_id.clone(),
             mount_namespace: clock::mount_namespace(),
             referenced,
+            foreseen,
         };
         let key = self.key(policy);
         if let Some(state) = self.state.as_mut().filter(|_| before.as_ref() != Some(&memory)) {
             state.remember_policy(&key, &memory);
+            self.known.remove(&key);
         }
+    }
+
+    /// What makes a run look at how much goes before it takes anything.
+    pub(crate) fn suspicions(&mut self, policy: &FilePolicy, referenced: Option<&Referenced>) -> Suspicions {
+        Suspicions {
+            changes: self.changes(policy),
+            references: referenced.and_then(|referenced| self.fewer_references(policy, referenced)),
+            clock_is_lost: self.is_without_clock(),
+            foreseen: self
+                .before(policy)
+                .and_then(|before| before.foreseen)
+                .filter(|_| policy.effect == Effect::Enforce),
+        }
+    }
+
+    /// Reads anew what the last run of a policy has left behind.
+    pub(crate) fn ask_anew(&mut self, policy: &FilePolicy) {
+        let key = self.key(policy);
+        self.known.remove(&key);
     }
 
     /// What the last run of a policy has left behind.
     fn before(&mut self, policy: &FilePolicy) -> Option<PolicyMemory> {
-        let key = self.key(policy);
-        self.state.as_mut()?.policy_memory(&key)
+        let (key, now) = (self.key(policy), clock::boot());
+        match self.known.get(&key) {
+            Some((at, before)) if now < *at + FRESH => before.clone(),
+            _ => {
+                let before = self.state.as_mut()?.policy_memory(&key);
+                self.known.insert(key, (now, before.clone()));
+                before
+            }
+        }
     }
 
     /// Begins to write down what an observing policy would do.
@@ -384,11 +454,6 @@ impl Memory {
         for interrupted in self.record_interrupted() {
             self.notes.push(told_of_interrupted(&interrupted));
         }
-        self.mark_run(run)
-    }
-
-    /// Writes down that a run begins.
-    pub(crate) fn mark_run(&self, run: &BegunRun) -> Option<RunMark> {
         self.state.as_ref().filter(|_| self.missing.is_none())?.begin_run(run)
     }
 
@@ -417,7 +482,7 @@ impl Memory {
     }
 
     /// Writes the run into the history.
-    pub(crate) fn record(&mut self, report: &Report, clock_trusted: bool) {
+    fn record(&mut self, report: &Report, clock_trusted: bool) {
         let keep: Duration = self.config.keep_history;
         if let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) {
             state.record_run(report, &self.reading, clock_trusted, keep, report.finished_at);
@@ -463,20 +528,18 @@ impl Memory {
         }
     }
 
-    /// Writes the run into the history and the report's notes into the report.
-    pub(crate) fn finish(mut self, report: &mut Report, clock_trusted: bool, usage: Use) {
-        if usage == Use::Run {
+    /// Writes the run into the history, and what befell the memory into the report: what is known by now before that, so
+    /// that it stands in the history too.
+    pub(crate) fn finish(&mut self, report: &mut Report, clock_trusted: bool, access: Access) {
+        let notes = self.take_notes();
+        add_notes(report, notes);
+        if access == Access::Run {
             self.record(report, clock_trusted);
         }
-        if let Some(state) = &mut self.state {
-            self.notes.extend(state.take_notes());
-            report.new_memory = usage == Use::Run && state.is_new();
-        }
-        // Why a policy is held back is said there.
-        let is_said = |note: &String| report.policies.iter().any(|policy| policy.message.as_ref() == Some(note));
-        self.notes.retain(|note| !is_said(note));
-        report.notes.extend(self.notes);
-        report.not_remembered = self.missing;
+        let notes = self.take_notes();
+        add_notes(report, notes);
+        report.new_memory = access == Access::Run && self.state.as_ref().is_some_and(State::is_new);
+        report.not_remembered = self.missing.clone();
     }
 
     /// The memory itself, for what asks it directly. An error says why there is none.
@@ -500,6 +563,13 @@ impl Memory {
         let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
         configured.unwrap_or(policy).fingerprint(&self.config.files)
     }
+}
+
+/// Why a policy is held back is said there, and not once more.
+fn add_notes(report: &mut Report, notes: Vec<String>) {
+    let is_said = |note: &String| report.policies.iter().any(|policy| policy.message.as_ref() == Some(note));
+    let notes: Vec<String> = notes.into_iter().filter(|note| !is_said(note)).collect();
+    report.notes.extend(notes);
 }
 
 /// What is said of a run that never ended.

@@ -4,9 +4,9 @@ use cleanup_core::policy::FilePolicy;
 use cleanup_fs_store::{FileId, Place, Position};
 use cleanup_state::{Stop, StoppedAt};
 
-use super::run_state::Memory;
+use super::run_state::RunState;
 
-impl Memory {
+impl RunState {
     /// Where a run of a policy goes on; nowhere where the last one came to its end, where the rule is another one now,
     /// and where another folder is in the root's place.
     pub(crate) fn stopped_at(&mut self, policy: &FilePolicy, root: FileId) -> Vec<Position> {

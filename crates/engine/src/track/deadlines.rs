@@ -1,38 +1,32 @@
-//! Removes what is due, through the same checks, the same judge and the same hand as a sweep.
+//! Removes what is due: a run like any other, over just those files.
 //!
-//! What is different: it goes through the files whose moment has come instead of through the folder, it takes no lock
-//! (an `unlinkat` counts for whoever made it), and its runs are summed up over some minutes before they are written
-//! into the history.
+//! What is different: its runs are summed up over some minutes before they are written into the history, and what came
+//! of each file is taken into the table.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cleanup_core::brake::{Brake, HARMLESS, Suspicions};
-use cleanup_core::guard::{self, Reading};
-use cleanup_core::judge::Run;
+use cleanup_core::guard::{self, Jump, Reading};
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Brakes, Effect, Limits, RootLock};
-use cleanup_core::rank::Stopped;
-use cleanup_core::reference::Referenced;
-use cleanup_core::report::{PolicyKind, PolicyReport, Report, Tally, Trigger};
+use cleanup_core::policy::{Effect, Limits};
+use cleanup_core::report::{Counts, PolicyKind, PolicyReport, Tally, Trigger};
 use cleanup_core::store::Outcome;
-use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
+use cleanup_core::sweep::{Judged, Mode};
 use cleanup_core::verdict::Verdict;
-use cleanup_fs_store::{Look, QuarantineRun, Store};
-use cleanup_state::{BegunPolicy, BegunRun, RunMark};
+use cleanup_fs_store::{Jobs, Look, QuarantineRun, Store};
+use cleanup_state::{BegunPolicy, BegunRun};
 
 use super::table::{Entry, Known, Next, locked};
 use super::{HOUR, Inner, Tracked};
 use crate::clock;
-use crate::engine::run_id;
-use crate::quarantine;
-use crate::run::audit::Audit;
-use crate::run::limits;
-use crate::run::recheck::Heeding;
-use crate::run::sessions;
-use crate::state::run_state::{Answered, Memory};
+use crate::run::observers::Watcher;
+use crate::run::params::{Gates, RunParams};
+use crate::run::record::{self, Recording};
+use crate::run::scope::{Due, Scope};
+use crate::run::{PolicyRun, gates, policy_run, run_id};
+use crate::state::run_state::RunState;
 
 /// How many files are dealt with together; the rest follows at once.
 const MOST: usize = 20_000;
@@ -43,7 +37,7 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How long removals are summed up.
 const SUMMED: Duration = Duration::from_mins(10);
 
-/// How long the memory's answers about a root and a rule count.
+/// How often it is looked for what has been in quarantine long enough.
 const FRESH: Duration = Duration::from_mins(1);
 
 /// What was removed since it was last written into the history.
@@ -51,16 +45,14 @@ const FRESH: Duration = Duration::from_mins(1);
 pub(super) struct Sum {
     tally: Tally,
     since: Option<Moment>,
-    /// The run that it will be, made with the first file that goes into quarantine.
+    /// The run that it will be, as its quarantine knows it.
     run: Option<Arc<QuarantineRun>>,
-    /// Tells of it should it never be written.
-    mark: Option<RunMark>,
+    /// The same, as the history will know it.
+    recording: Option<Recording>,
     /// When it was last looked for what has been in quarantine long enough.
     expired: Option<Duration>,
     /// By the clock that cannot be set.
     written_at: Option<Duration>,
-    /// When the memory was last asked about the root and the rule, and which file system it was asked about.
-    checked: Option<(Duration, Option<String>)>,
     /// When the interval began in which `max_removals` counts, and how many it had.
     interval: Option<(Duration, u64)>,
 }
@@ -127,140 +119,122 @@ impl Inner {
         }
     }
 
-    /// Removes those of these files that are still due. An error says why nothing is removed now.
+    /// Removes those of these files that are still due: a run over just them. An error says why nothing is removed now.
     fn remove(&self, tracked: &Tracked, due: &[Arc<[u8]>]) -> Result<Tally, String> {
+        let policy = &tracked.policy;
         let paths: Vec<&[u8]> = due.iter().map(|path| &**path).collect();
-        let mut run = self.run(tracked, Self::registrations(tracked, &paths))?;
-        // The table may have been made before a promise, or for another policy.
-        locked(&self.memory).add_ttls(&tracked.policy, &paths, &mut run.registrations)?;
-        locked(&self.memory).forget_roots();
-        let store = self.store(tracked).map_err(|error| error.to_string())?;
-        store.records_stamp().map_err(|error| error.to_string())?;
-        let _root_lock = match tracked.policy.root_lock {
-            RootLock::Honour => Some(store.lock_root().map_err(|locked| locked.to_string())?),
-            RootLock::Ignore => None,
+        let jump = {
+            let mut state = self.state.lock();
+            state.begin();
+            // Something is about to be removed: whose it is, is asked anew.
+            state.forget_roots();
+            self.doubt_clock(&mut state).err()
         };
-        let asked = sessions::referenced(&tracked.policy, &self.engine.config, &self.engine.folder);
-        run.referenced = asked.map_err(|obstacle| obstacle.to_string())?;
-        let store = quarantine::prepare_as(store, &tracked.policy, || tracked.quarantine_run(), run.now)?;
-        // The brakes look at all of it, however little is dealt with now.
-        let overdue = if due.len() < MOST { due.len() } else { locked(&tracked.table).overdue(clock::now()) };
-        self.doubt(tracked, &store, overdue, Some(&run.referenced))?;
-
-        let run = Run { brakes: Brakes { max_removals: tracked.left_to_remove(), ..tracked.policy.brakes }, ..run };
-        if run.brakes.max_removals == Some(0) {
-            return Err("max_removals is reached for now; the rest follows later".to_owned());
-        }
-        let Ok(run) = self.with_newest(tracked, &store, run) else {
-            return Ok(Tally { stopped: Some(Stopped.to_string()), ..Tally::default() });
+        let run_id = self.begin_run(tracked);
+        let scope = Scope::Paths(Due {
+            paths: &paths,
+            registrations: Self::registrations(tracked, &paths),
+            table: Known { table: Arc::clone(&tracked.table), keeper: None },
+            // However little is dealt with now.
+            counts: self.counts(tracked, (due.len() < MOST).then_some(due.len())),
+            counts_all: tracked.knows_all_that_is_due(),
+            max_removals: tracked.left_to_remove(),
+            quarantine: tracked.quarantine_run(),
+            purges: tracked.is_to_expire(),
+        });
+        let removing = Removing { inner: self, tracked, now: clock::now(), done: Mutex::default() };
+        let params = RunParams {
+            mode: Mode::Apply,
+            gates: Gates::All,
+            jump: jump.as_ref(),
+            at: None,
+            run_id: &run_id,
+            jobs: Jobs::default(),
+            watcher: &removing,
         };
-        let removing = Removing { inner: self, tracked, now: run.now, done: Mutex::default() };
-        let (picked, table) = (store.pick(&paths), Some(Known { table: Arc::clone(&tracked.table), keeper: None }));
-        let heeding = Heeding { store: &picked, table, registrations: &run.registrations };
-        self.begin_sum(tracked, run.now);
-        let mut tally = sweep(&heeding, &tracked.policy.rule, &run, Mode::Apply, &removing);
-        if tracked.is_to_expire() {
-            let expired = quarantine::expire(&store, &tracked.policy, run.now);
-            if let Some(audit) = self.engine.audit.as_ref().filter(|_| expired.counts.purged > 0) {
-                let expired = PolicyReport::finished(tracked.name(), PolicyKind::Files, expired.clone());
-                audit.ended(tracked.quarantine_run().id(), &expired);
-            }
-            tally.add(expired);
-        }
+        let task = PolicyRun { policy, store: self.store(tracked), scope, cutoffs: None };
+        let result = policy_run(&self.engine.setup, &self.state, task, &params);
+        let now = removing.now;
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.settle(tracked, &store, due, &done, run.now);
-        tracked.add(&tally, run.now);
+        self.note_state(tracked);
+        let Some(tally) = result.tally else {
+            tracked.end_unused();
+            return Err(result.report.message.unwrap_or_else(|| "held back".to_owned()));
+        };
+        self.settle(tracked, due, &done, now);
+        if let Some(recording) = &locked(&tracked.sum).recording {
+            recording.policy_ended(&self.engine.setup, &result.report);
+        }
+        tracked.add(&tally, now);
         Ok(tally)
     }
 
-    /// Writes down that removals begin which the history is told of some minutes later.
-    fn begin_sum(&self, tracked: &Tracked, now: Moment) {
-        if locked(&tracked.sum).mark.is_some() {
-            return;
-        }
-        let run_id = tracked.quarantine_run().id().to_owned();
-        let policies = vec![BegunPolicy { name: tracked.name().to_owned(), kind: PolicyKind::Files }];
-        let run = BegunRun { run_id, trigger: Trigger::Deadline, started_at: now, policies };
-        let mark = locked(&self.memory).mark_run(&run);
-        locked(&tracked.sum).mark = mark;
+    /// What a plan over all files would count, for the gates.
+    fn counts(&self, tracked: &Tracked, due: Option<usize>) -> Counts {
+        let table = locked(&tracked.table);
+        let due = due.unwrap_or_else(|| table.overdue(clock::now()));
+        Counts { matched: table.len() as u64, due: due as u64, ..Counts::default() }
     }
 
-    /// Who is among the newest is known only after a look at everything; a policy without `keep_newest` pays nothing.
-    fn with_newest(&self, tracked: &Tracked, store: &Store<'_>, run: Run) -> Result<Run, Stopped> {
-        if tracked.policy.limits.keep_newest.is_none() {
-            return Ok(run);
+    /// Says what befell the memory, and lets go of what need not stay open.
+    fn note_state(&self, tracked: &Tracked) {
+        let notes = {
+            let mut state = self.state.lock();
+            state.rest();
+            state.take_notes()
+        };
+        self.note(tracked, notes);
+    }
+
+    /// Writes down that removals begin which the history is told of some minutes later. Returns the id that their run
+    /// will have.
+    fn begin_run(&self, tracked: &Tracked) -> String {
+        let run_id = tracked.quarantine_run().id().to_owned();
+        let mut sum = locked(&tracked.sum);
+        if sum.recording.is_none() {
+            let policies = vec![BegunPolicy { name: tracked.name().to_owned(), kind: PolicyKind::Files }];
+            let (trigger, started_at) = (Trigger::Deadline, clock::now());
+            let run = BegunRun { run_id: run_id.clone(), trigger, started_at, policies };
+            sum.recording = Some(Recording::begin(&self.state, Mode::Apply, run));
         }
-        let all = Run { registrations: self.engine.tables.registrations(&tracked.policy), ..run.clone() };
-        let ranked = limits::with_newest(store, &tracked.policy, all, &Stopping(self))?;
-        Ok(Run { cutoffs: ranked.cutoffs, ..run })
+        run_id
     }
 
     /// Compares a policy with what it was in the last run, as soon as everything was looked at: what holds it back is
     /// said before anything is due, and what it is now is known to the next start.
     pub(super) fn doubt_at_first(&self, tracked: &Tracked, store: &Store<'_>) {
-        let overdue = locked(&tracked.table).overdue(clock::now());
-        let why = self.doubt(tracked, store, overdue, None).err();
-        if tracked.policy.effect == Effect::Enforce {
+        let policy = &tracked.policy;
+        let counts = self.counts(tracked, None);
+        let jump = {
+            let mut state = self.state.lock();
+            self.doubt_clock(&mut state).err()
+        };
+        let why = match jump {
+            Some(jump) => Some(jump.to_string()),
+            None => gates::at_start(&self.state, policy, store, &counts).err().map(|brake| brake.to_string()),
+        };
+        if why.is_none() {
+            record::compare_next_start(&self.state, policy, store, &counts, tracked.knows_all_that_is_due());
+        }
+        self.note_state(tracked);
+        if policy.effect == Effect::Enforce {
             tracked.hold(why);
         }
     }
 
-    /// Everything that could hold a sweep back holds deadlines back as well. What passes is what the next start, and the
-    /// next sweep, compares with.
-    fn doubt(
-        &self,
-        tracked: &Tracked,
-        store: &Store<'_>,
-        due: usize,
-        referenced: Option<&Referenced>,
-    ) -> Result<(), String> {
-        let policy = &tracked.policy;
-        let mut memory = locked(&self.memory);
-        self.doubt_clock(&mut memory)?;
-        let fewer = referenced.and_then(|referenced| memory.fewer_references(policy, referenced));
-        let boot = clock::boot();
-        let file_system = store.file_system();
-        let is_same = |(at, seen): &(Duration, Option<String>)| boot < *at + FRESH && *seen == file_system;
-        let is_fresh = locked(&tracked.sum).checked.as_ref().is_some_and(is_same);
-        if is_fresh && due as u64 <= HARMLESS && fewer.is_none() {
-            memory.rest();
-            return Ok(());
-        }
-        let is_elsewhere = memory.is_elsewhere(policy, file_system.as_deref());
-        let suspicions =
-            Suspicions { changes: memory.changes(policy), references: fewer, clock_is_lost: memory.is_without_clock() };
-        memory.rest();
-        let notes = memory.take_notes();
-        drop(memory);
-        self.note(tracked, notes);
-        if is_elsewhere {
-            return Err(Brake::OtherFileSystem { root: policy.root.display().to_string() }.to_string());
-        }
-        limits::reachable(store, policy).map_err(|brake| brake.to_string())?;
-        tracked.brake(due, &suspicions)?;
-        if suspicions.changes.is_none() || tracked.knows_all_that_is_due() {
-            let answered = referenced.map_or(Answered::Unasked, |it| Answered::ForSome(it.distinct()));
-            let mut memory = locked(&self.memory);
-            memory.remember(policy, file_system.clone(), answered);
-            memory.rest();
-        }
-        locked(&tracked.sum).checked = Some((boot, file_system));
-        Ok(())
-    }
-
     /// Whether the wall clock went on alike since the last time; if not, whether a later run has believed it.
-    fn doubt_clock(&self, memory: &mut Memory) -> Result<(), String> {
-        let reading = memory.reading().clone();
+    fn doubt_clock(&self, state: &mut RunState) -> Result<(), Jump> {
+        let reading = state.reading().clone();
         let mut baseline = locked(&self.clock);
         let jump = match &*baseline {
             Some(last) => guard::check(last, &reading).err(),
-            None => memory.doubt_clock().err(),
+            None => state.doubt_clock().err(),
         };
         if let Some(jump) = jump {
             let is_later = |last: &Reading| baseline.as_ref().is_none_or(|base| last.boot > base.boot);
-            let believed = memory.last_clock().filter(is_later);
+            let believed = state.last_clock().filter(is_later);
             if believed.is_none_or(|last| guard::check(&last, &reading).is_err()) {
-                return Err(jump.to_string());
+                return Err(jump);
             }
         }
         *baseline = Some(reading);
@@ -268,15 +242,10 @@ impl Inner {
     }
 
     /// Takes what came of the files into the table.
-    fn settle(
-        &self,
-        tracked: &Tracked,
-        store: &Store<'_>,
-        due: &[Arc<[u8]>],
-        done: &HashMap<Vec<u8>, Fate>,
-        now: Moment,
-    ) {
+    fn settle(&self, tracked: &Tracked, due: &[Arc<[u8]>], done: &HashMap<Vec<u8>, Fate>, now: Moment) {
         let mut gone = Vec::new();
+        // Only where something was not even offered.
+        let mut store = None;
         for path in due {
             match done.get(&**path) {
                 Some(Fate::Removed { .. } | Fate::Vanished) => gone.push(Arc::clone(path)),
@@ -289,11 +258,11 @@ impl Inner {
                 }
                 // It was not even offered.
                 None if self.is_stopping() => {}
-                None => match store.look(path) {
-                    Look::Candidate(_) | Look::Unreadable(_) => {
-                        locked(&tracked.table).look_again(path, now.plus(AGAIN));
+                None => match store.get_or_insert_with(|| self.store(tracked)) {
+                    Ok(store) if !matches!(store.look(path), Look::Candidate(_) | Look::Unreadable(_)) => {
+                        gone.push(Arc::clone(path));
                     }
-                    _ => gone.push(Arc::clone(path)),
+                    Ok(_) | Err(_) => locked(&tracked.table).look_again(path, now.plus(AGAIN)),
                 },
             }
         }
@@ -309,32 +278,26 @@ impl Inner {
     /// Writes what was removed into the history.
     pub(super) fn write_history(&self, tracked: &Tracked, when: When) {
         let boot = clock::boot();
-        let (tally, since, id, mark) = {
+        let (tally, recording) = {
             let mut sum = locked(&tracked.sum);
             if !sum.is_to_be_written(boot, when) {
                 return;
             }
             sum.written_at = Some(boot);
-            let since = sum.since.take().unwrap_or_else(clock::now);
-            let id = sum.run.take().map_or_else(run_id, |run| run.id().to_owned());
-            (std::mem::take(&mut sum.tally), since, id, sum.mark.take())
+            sum.since = None;
+            sum.run = None;
+            let Some(recording) = sum.recording.take() else { return };
+            (std::mem::take(&mut sum.tally), recording)
         };
         let policy = PolicyReport::finished(tracked.name(), PolicyKind::Files, tally);
-        let mut report = Report::new(id, Trigger::Deadline, false, since, clock::now(), vec![policy]);
-        // What is known by now stands in the history too; what befalls the memory while it is written, in the report.
-        report.notes = std::mem::take(&mut *locked(&tracked.notes)).into_iter().collect();
-        report.notes.extend(self.engine.audit.as_ref().and_then(Audit::take_failure));
-        let mut memory = locked(&self.memory);
-        memory.begin();
-        let clock_trusted = !memory.is_without_clock();
-        memory.record(&report, clock_trusted);
-        memory.rest();
-        let notes = memory.take_notes();
-        report.not_remembered = memory.missing().map(str::to_owned);
-        drop(memory);
-        mark.into_iter().for_each(RunMark::end);
-        self.note(tracked, notes);
-        report.notes.extend(std::mem::take(&mut *locked(&tracked.notes)));
+        let notes = std::mem::take(&mut *locked(&tracked.notes)).into_iter().collect();
+        let clock_trusted = {
+            let mut state = self.state.lock();
+            state.begin();
+            !state.is_without_clock()
+        };
+        let report = recording.end(&self.engine.setup, &self.state, vec![policy], notes, clock_trusted);
+        self.state.lock().rest();
         self.listener.ran(&report);
     }
 }
@@ -356,6 +319,14 @@ impl Tracked {
         by_time && self.sees_all.load(Ordering::SeqCst)
     }
 
+    /// Ends a run of which nothing came.
+    fn end_unused(&self) {
+        let mut sum = locked(&self.sum);
+        if sum.since.is_none() {
+            sum.recording.take().into_iter().for_each(Recording::drop_unused);
+        }
+    }
+
     fn add(&self, tally: &Tally, now: Moment) {
         let mut sum = locked(&self.sum);
         if let Some((_, removed)) = &mut sum.interval {
@@ -363,9 +334,8 @@ impl Tracked {
         }
         if tally.counts.removed + tally.counts.quarantined + tally.counts.purged == 0 && tally.errors_total == 0 {
             // Nothing came of it. What was begun before is still to be written.
-            if sum.since.is_none() {
-                sum.mark.take().into_iter().for_each(RunMark::end);
-            }
+            drop(sum);
+            self.end_unused();
             return;
         }
         let is_first = sum.since.is_none();
@@ -418,15 +388,6 @@ enum Fate {
     Stays { bytes: u64, stamp: Moment, next: Next },
 }
 
-/// Says only whether to stop.
-struct Stopping<'a>(&'a Inner);
-
-impl Observer for Stopping<'_> {
-    fn wants_to_stop(&self) -> bool {
-        self.0.is_stopping()
-    }
-}
-
 struct Removing<'a> {
     inner: &'a Inner,
     tracked: &'a Tracked,
@@ -434,12 +395,9 @@ struct Removing<'a> {
     done: Mutex<HashMap<Vec<u8>, Fate>>,
 }
 
-impl Observer for Removing<'_> {
-    fn judged(&self, judged: &Judged<'_>) {
+impl Watcher for Removing<'_> {
+    fn judged(&self, _: &str, judged: &Judged<'_>) {
         let Judged { candidate, verdict, outcome } = judged;
-        if let (Some(audit), true) = (&self.inner.engine.audit, outcome.is_some_and(Outcome::is_gone)) {
-            audit.judged(&self.tracked.policy, self.tracked.quarantine_run().id(), judged);
-        }
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {

@@ -44,7 +44,7 @@ use self::watcher::Listening;
 use crate::clock;
 use crate::engine::Engine;
 use crate::place;
-use crate::state::run_state::{Memory, Use};
+use crate::state::run_state::{Access, Shared};
 
 /// How many files are tracked at most, over all policies: some hundred bytes of memory each.
 pub const MAX_FILES: usize = 2_000_000;
@@ -103,7 +103,7 @@ pub struct Tracker {
 struct Inner {
     engine: Arc<Engine>,
     listener: Arc<dyn Listener>,
-    memory: Mutex<Memory>,
+    state: Shared,
     /// What the clocks said when they were last believed.
     clock: Mutex<Option<Reading>>,
     policies: Vec<Tracked>,
@@ -158,18 +158,18 @@ impl Tracker {
     /// As [`Tracker::start`], with another number for [`MAX_FILES`].
     pub fn start_with(engine: &Arc<Engine>, listener: Arc<dyn Listener>, max_files: usize) -> Self {
         let is_tracked = |policy: &&FilePolicy| policy.track && policy.enabled;
-        let policies = engine.config.files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
-        let mut memory = engine.memory(Use::Run);
+        let policies = engine.config().files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
+        let mut state = engine.setup.state(Access::Run);
         // A clock that jumps before anything is due has to be compared with something as well.
-        let believed = memory.doubt_clock().is_ok().then(|| memory.reading().clone());
-        memory.rest();
-        let mut notes = memory.take_notes();
-        notes.extend(memory.missing().map(str::to_owned));
+        let believed = state.doubt_clock().is_ok().then(|| state.reading().clone());
+        state.rest();
+        let mut notes = state.take_notes();
+        notes.extend(state.missing().map(str::to_owned));
         if !notes.is_empty() {
             listener.noted(None, &notes);
         }
         let inner = Arc::new(Inner {
-            memory: Mutex::new(memory),
+            state: state.into(),
             clock: Mutex::new(believed),
             engine: Arc::clone(engine),
             listener,
@@ -363,7 +363,7 @@ impl Tracker {
         for tracked in &self.inner.policies {
             self.inner.write_history(tracked, deadlines::When::Now);
         }
-        self.inner.engine.tables.clear();
+        self.inner.engine.setup.tables.clear();
     }
 }
 
@@ -396,13 +396,9 @@ impl Inner {
     }
 
     fn store<'a>(&self, tracked: &'a Tracked) -> Result<Store<'a>, cleanup_fs_store::RootError> {
-        let (spared, roots) = {
-            let memory = locked(&self.memory);
-            (self.engine.spared(&memory), memory.roots(&self.engine.claimants))
-        };
         let mut kept = locked(&tracked.kept);
         let root = if let Kept::Root(root) = &*kept { Some(root) } else { None };
-        let store = Store::open_kept(&tracked.policy, spared, root).map(|store| store.with_rivals(roots));
+        let store = self.engine.setup.store_kept(&tracked.policy, &self.state.lock(), root);
         if !matches!(*kept, Kept::Not) {
             *kept = store.as_ref().map_or(Kept::Soon, |store| Kept::Root(store.kept_root()));
         }

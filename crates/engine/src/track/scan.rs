@@ -5,20 +5,19 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use cleanup_core::brake::{self, Suspicions};
 use cleanup_core::candidate::Class;
 use cleanup_core::judge::{Run, judge};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{AgeClock, MaxAge};
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::store::FileStore;
-use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
+use cleanup_core::sweep::{Judged, Observer};
 use cleanup_fs_store::Store;
 use cleanup_state::TrackedChange;
 
-use super::table::{Entry, Keeper, Next, Table, locked};
+use super::table::{Entry, Keeper, Next, locked};
 use super::{Inner, Tracked};
-use crate::clock;
+use crate::{clock, run};
 
 /// A file that was written so shortly before it was noticed was noticed when it was written.
 const NOTICED: Duration = Duration::from_secs(2);
@@ -70,17 +69,17 @@ struct Seen {
 impl Inner {
     /// Everything fixed for a look or a removal now. An error says why nothing may be removed.
     pub(super) fn run(&self, tracked: &Tracked, registrations: Registrations) -> Result<Run, String> {
-        let mut memory = locked(&self.memory);
-        memory.begin();
-        let now = memory.now();
-        let holds = memory.holds(&tracked.policy.root, now)?;
+        let mut state = self.state.lock();
+        state.begin();
+        let now = state.now();
+        let holds = state.holds(&tracked.policy.root, now)?;
         let running = match tracked.policy.age_clock {
             AgeClock::Wall => None,
-            AgeClock::Running => memory.running_time(),
+            AgeClock::Running => state.running_time(),
         };
-        memory.rest();
-        let notes = memory.take_notes();
-        drop(memory);
+        state.rest();
+        let notes = state.take_notes();
+        drop(state);
         self.note(tracked, notes);
         Ok(Run { now, running, holds, registrations, ..Run::at(now) })
     }
@@ -120,7 +119,7 @@ impl Inner {
     /// be looked at.
     pub(super) fn look_at_all(&self, tracked: &Tracked, store: &Store<'_>, kind: &As) {
         let registrations = match kind {
-            As::Found => locked(&self.memory).registrations(&tracked.policy),
+            As::Found => self.state.lock().registrations(&tracked.policy),
             As::Appeared(_) | As::Told(..) => {
                 let table = locked(&tracked.table);
                 let known = table.after(None);
@@ -175,7 +174,7 @@ impl Inner {
         let given = gone.iter().filter_map(|(path, row)| Some((path, row.registration.filter(|it| it.ttl.is_some())?)));
         let given: Vec<_> = given.map(|(path, registration)| (tracked.absolute(path), registration)).collect();
         if !given.is_empty()
-            && let Err(error) = locked(&self.memory).forget_ttls_given(&given, clock::now())
+            && let Err(error) = self.state.lock().forget_ttls_given(&given, clock::now())
         {
             // It stays as a promise about nothing, and ends by itself.
             tracing::debug!(policy = tracked.name(), "{error}");
@@ -209,7 +208,7 @@ impl Inner {
         let before = locked(&tracked.table).earliest();
         let single = Run { registrations: Registrations::default(), ..run.clone() };
         let sight = Sight { inner: self, tracked, run: &run, kind, seen: Mutex::default(), single: Mutex::new(single) };
-        let tally = sweep(store, &tracked.policy.rule, &run, Mode::Plan, &sight);
+        let tally = run::look(store, &tracked.policy, &run, &sight);
         let seen = std::mem::take(&mut *locked(&sight.seen));
         self.remember(tracked, seen.changes);
         if seen.too_many {
@@ -297,19 +296,5 @@ impl Observer for Sight<'_> {
 
     fn wants_to_stop(&self) -> bool {
         self.inner.stopping.load(Ordering::Relaxed)
-    }
-}
-
-impl Tracked {
-    /// What a plan over all files would count, for the brakes.
-    pub(super) fn counts(table: &Table, due: usize) -> cleanup_core::report::Counts {
-        let (matched, due) = (table.len() as u64, due as u64);
-        cleanup_core::report::Counts { matched, due, ..Default::default() }
-    }
-
-    /// Holds back what takes more than anybody can have meant.
-    pub(super) fn brake(&self, due: usize, suspicions: &Suspicions) -> Result<(), String> {
-        let counts = Self::counts(&locked(&self.table), due);
-        brake::check(&counts, &self.policy.brakes, suspicions).map_err(|brake| brake.to_string())
     }
 }

@@ -16,7 +16,7 @@ use super::scan::{As, SweptBy};
 use super::table::{Known, locked};
 use super::{Absent, Inner, Kept, Tracked, Watching};
 use crate::clock;
-use crate::run::missing_root;
+use crate::run::gates::missing_root;
 
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -136,7 +136,7 @@ impl Inner {
         let expected = if policy.root_may_be_missing { Absent::Expected } else { Absent::Unexpected };
         let absent = if matches!(error, RootError::Missing { .. }) { expected } else { Absent::No };
         let why = match absent {
-            Absent::Unexpected => missing_root(policy, error, &mut locked(&self.memory)),
+            Absent::Unexpected => missing_root(policy, error, &mut self.state.lock()),
             Absent::Expected | Absent::No => None,
         };
         Watching::Missing { why: why.unwrap_or_else(|| error.to_string()), absent }
@@ -147,7 +147,7 @@ impl Inner {
             let tracked = &self.policies[index];
             let keeper = SweptBy { inner: Arc::downgrade(self), index };
             let known = Known { table: Arc::clone(&tracked.table), keeper: Some(Arc::new(keeper)) };
-            self.engine.tables.add(tracked.name(), known);
+            self.engine.setup.tables.add(tracked.name(), known);
             // Nobody waits any more when tracking was stopped meanwhile.
             let _ = ready.send(());
         }

@@ -1,0 +1,4 @@
+pragma user_version = 6;
+
+-- How many files the last run would have removed, when it only observed; null when it enforced.
+alter table policies add column foreseen integer;
