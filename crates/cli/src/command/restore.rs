@@ -55,6 +55,9 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     for problem in &restored.problems {
         console.problem(&Problem::error(problem));
     }
+    for note in &restored.notes {
+        console.problem(&Problem::warning(note));
+    }
     let failed = restored.failed > 0 || !restored.not_found.is_empty() || !restored.problems.is_empty();
     let faults = if failed { vec![Fault::Unfinished] } else { Vec::new() };
 

@@ -5,15 +5,17 @@
 //! asks the history.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cleanup_core::candidate::Name;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Dispose, FilePolicy};
-use cleanup_core::report::json_path;
+use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, Tally, Trigger, json_path};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::{Item, Quarantine, Returned, RootError, Store};
+use cleanup_state::{BegunPolicy, BegunRun};
 
 use crate::clock;
 use crate::engine::Engine;
@@ -21,7 +23,10 @@ use crate::place;
 use crate::quarantine;
 use crate::quarantine::list::{path_of, problem_of, unreadable};
 use crate::responses::{RestoreOutcome, Restored, RestoredFile};
-use crate::state::run_state::{Access, Busy, RunState};
+use crate::run::record::Recording;
+use crate::run::run_id;
+use crate::setup::Setup;
+use crate::state::run_state::{Access, Busy, RunState, Shared};
 
 /// How many holds are promised with one write.
 const TOGETHER: usize = 10_000;
@@ -124,7 +129,8 @@ impl Engine {
         request: &RestoreRequest,
         each: &mut dyn FnMut(&RestoredFile),
     ) -> Result<Restored, RestoreError> {
-        let mut state = self.setup.state(Access::of(request.mode));
+        let setup = &self.setup;
+        let mut state = setup.state(Access::of(request.mode));
         let mut restored = Restored { dry_run: request.mode == Mode::Plan, ..Restored::default() };
         let places = self.places(&state, &mut restored);
         let mut quarantines = Vec::new();
@@ -139,7 +145,7 @@ impl Engine {
         let mut chosen = chosen.map_err(|error| error.unless(&restored.problems))?;
 
         let locked = lock(&mut state, request.mode, &places, &chosen)?;
-        let mut back = Counting { restored: &mut restored, places: &places, each };
+        let mut back = Counting { setup, recording: None, tallies: BTreeMap::new(), restored, places: &places, each };
         drop_older(&mut chosen, &places, &mut back);
         let quarantine_of = |index: usize| quarantines.iter().find(|(place, _)| *place == index).map(|(_, it)| it);
         chosen.retain(|Chosen { place, item }| {
@@ -150,14 +156,17 @@ impl Engine {
             }
             can
         });
-        if request.mode == Mode::Plan {
-            return Ok(restored);
+        if request.mode == Mode::Plan || chosen.is_empty() {
+            return Ok(back.restored);
         }
         let held_until = hold(&mut state, request.hold, &places, &chosen)?;
+        let state = Shared::from(state);
+        back.recording = Some(Recording::begin(&state, Mode::Apply, begun(&places, &chosen)));
         for (place, quarantine) in &quarantines {
             let own: Vec<&Item> = chosen.iter().filter(|it| it.place == *place).map(|it| &it.item).collect();
             quarantine.restore(&own, &mut |item, returned| back.add(*place, item, returned));
         }
+        let mut restored = back.end(&state);
         drop(locked);
         restored.held_until = held_until.filter(|_| restored.restored > 0);
         Ok(restored)
@@ -358,27 +367,65 @@ fn hold(
     Ok(Some(until))
 }
 
-/// Counts what came of it and tells of each.
+/// A restore as it is named when it begins.
+fn begun(places: &[Place<'_>], chosen: &[Chosen]) -> BegunRun {
+    let concerned: BTreeSet<usize> = chosen.iter().map(|chosen| chosen.place).collect();
+    let policy = |place: usize| BegunPolicy { name: places[place].policy.rule.name.clone(), kind: PolicyKind::Files };
+    let policies = concerned.into_iter().map(policy).collect();
+    BegunRun { run_id: run_id(), trigger: Trigger::Restore, started_at: clock::now(), policies }
+}
+
+/// Counts what came of it, tells of each, and leaves the traces.
 struct Counting<'a> {
-    restored: &'a mut Restored,
+    setup: &'a Setup,
+    /// From when on anything is done.
+    recording: Option<Recording>,
+    /// What came back, or could not, by place.
+    tallies: BTreeMap<usize, Tally>,
+    restored: Restored,
     places: &'a [Place<'a>],
     each: &'a mut dyn FnMut(&RestoredFile),
 }
 
 impl Counting<'_> {
     fn add(&mut self, place: usize, item: &Item, returned: Returned) {
+        let tally = self.tallies.entry(place).or_default();
         let (outcome, error) = match returned {
             Returned::Restored => {
+                tally.counts.restored += 1;
+                tally.counts.restored_bytes += item.bytes;
                 self.restored.restored += 1;
                 self.restored.restored_bytes += item.bytes;
+                if let (Some(audit), Some(recording)) = (&self.setup.audit, &self.recording) {
+                    audit.restored(recording.id(), self.places[place].policy, &path_of(item), item.bytes);
+                }
                 (RestoreOutcome::Restored, None)
             }
             Returned::Gone => (RestoreOutcome::Failed, Some("it is no longer in quarantine".to_owned())),
             Returned::Conflict(conflict) => (RestoreOutcome::Conflict, Some(conflict.to_string())),
             Returned::Failed(error) => (RestoreOutcome::Failed, Some(error)),
         };
+        if let Some(error) = &error {
+            tally.failed(ItemError::new(Name { folder: b"", last: &path_of(item) }, error.clone()));
+        }
         self.restored.failed += u64::from(outcome != RestoreOutcome::Restored);
         self.tell(place, item, outcome, error);
+    }
+
+    /// Leaves the restore in the history.
+    fn end(self, state: &Shared) -> Restored {
+        let Self { setup, recording, tallies, mut restored, places, .. } = self;
+        let Some(recording) = recording else { return restored };
+        let report = |(place, tally): (usize, Tally)| {
+            let report = PolicyReport::finished(&places[place].policy.rule.name, PolicyKind::Files, tally);
+            recording.policy_ended(setup, &report);
+            PolicyReport { in_part: true, ..report }
+        };
+        let reports = tallies.into_iter().map(report).collect();
+        restored.restore_run_id = Some(recording.id().to_owned());
+        // Who brings a few files back witnesses nothing about the clock.
+        restored.notes = recording.end(setup, state, reports, Vec::new(), false).notes;
+        restored
     }
 
     fn older(&mut self, place: usize, item: &Item) {

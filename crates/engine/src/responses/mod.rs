@@ -316,6 +316,9 @@ pub struct PastRun {
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// What came back from quarantine, in a run that restored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restored: u64,
     /// The policies that had a part in it, by name.
     pub policies: Vec<String>,
     /// Those of them that were not swept because something was in the way: a lock, another node, a database that is
@@ -417,6 +420,8 @@ pub struct QuarantinedFile {
 pub struct Restored {
     /// The run that was undone, when a run was asked for.
     pub run_id: Option<String>,
+    /// The run that this is itself, as the history has it; none in a dry run, and where nothing was tried.
+    pub restore_run_id: Option<String>,
     /// Whether it only said what it would do.
     pub dry_run: bool,
     /// How many files came back.
@@ -433,6 +438,9 @@ pub struct Restored {
     pub not_found: Vec<String>,
     /// What could not be looked at, in words.
     pub problems: Vec<String>,
+    /// What befell the memory and the audit log, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What came of bringing one file back.

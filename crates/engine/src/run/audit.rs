@@ -60,6 +60,8 @@ enum Action {
     Quarantined,
     /// Deleted for good from quarantine.
     Purged,
+    /// Brought back from quarantine.
+    Restored,
 }
 
 impl Audit {
@@ -80,10 +82,7 @@ impl Audit {
             _ => return,
         };
         let Judged { candidate: Candidate { name, bytes, identity, .. }, verdict, .. } = judged;
-        let mut path = policy.root.as_os_str().as_encoded_bytes().to_vec();
-        path.push(b'/');
-        path.extend(name.to_bytes());
-        let (path, path_bytes) = json_path(&path);
+        let (path, path_bytes) = json_path(&absolute(policy, &name.to_bytes()));
         let reason = match verdict {
             Verdict::Remove(remove) => remove.to_string(),
             Verdict::Keep(keep) => keep.to_string(),
@@ -98,7 +97,15 @@ impl Audit {
         });
     }
 
-    /// Writes down what a policy has done without naming each: rows, and what went from quarantine for good.
+    /// Writes down that one file came back from quarantine.
+    pub(crate) fn restored(&self, run: &str, policy: &FilePolicy, path: &[u8], bytes: u64) {
+        let (path, path_bytes) = json_path(&absolute(policy, path));
+        let line = Line::new(run, &policy.rule.name, Action::Restored);
+        self.add(&Line { path: Some(path), path_bytes, bytes, ..line });
+    }
+
+    /// Writes down what a policy has done without naming each (rows, and what went from quarantine for good), and how much
+    /// came back.
     pub(crate) fn ended(&self, run: &str, report: &PolicyReport) {
         let counts = &report.counts;
         if report.kind == PolicyKind::Sessions && counts.removed > 0 {
@@ -107,6 +114,10 @@ impl Audit {
         if counts.purged > 0 {
             let (count, bytes) = (Some(counts.purged), counts.purged_bytes);
             self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Purged) });
+        }
+        if counts.restored > 0 {
+            let (count, bytes) = (Some(counts.restored), counts.restored_bytes);
+            self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Restored) });
         }
     }
 
@@ -218,6 +229,11 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 const NO_FILE: &str = "it is not a regular file; move it away";
+
+/// A path below the root of a policy, in full.
+fn absolute(policy: &FilePolicy, path: &[u8]) -> Vec<u8> {
+    [policy.root.as_os_str().as_encoded_bytes(), path].join(&b'/')
+}
 
 /// `audit.jsonl`, `audit.jsonl.1`, …
 fn numbered(path: &Path, number: u32) -> PathBuf {

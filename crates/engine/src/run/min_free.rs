@@ -16,7 +16,7 @@ use cleanup_core::sweep::{Mode, Observer};
 use cleanup_fs_store::Store;
 
 use crate::quarantine;
-use crate::run::gates;
+use crate::run::gates::{self, Passed};
 use crate::run::limits::ranked;
 use crate::run::params::RunParams;
 use crate::run::scope::Scope;
@@ -40,6 +40,10 @@ impl SharedCutoffs {
 pub(crate) struct PurgedForSpace(HashMap<String, Tally>);
 
 impl PurgedForSpace {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.values().all(|tally| tally.counts.purged == 0)
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         for (policy, tally) in other.0 {
             self.0.entry(policy).or_default().add(tally);
@@ -109,8 +113,15 @@ pub(crate) fn shared_cutoffs<'a>(
 }
 
 /// Deletes for good what policies that are short of space have in quarantine, the oldest first, until they are not or
-/// nothing is left: it goes before anything that is still in its place.
-pub(crate) fn purge(setup: &Setup, state: &Shared, policies: &[FilePolicy], params: &RunParams<'_>) -> PurgedForSpace {
+/// nothing is left: it goes before anything that is still in its place. `shared` is what the policies would have to give
+/// without that: what holds their runs back keeps their quarantine, too.
+pub(crate) fn purge(
+    setup: &Setup,
+    state: &Shared,
+    policies: &[FilePolicy],
+    shared: &SharedCutoffs,
+    params: &RunParams<'_>,
+) -> PurgedForSpace {
     let mut all = PurgedForSpace::default();
     if params.mode == Mode::Plan || params.doubt_of_clock().is_some() {
         return all;
@@ -121,7 +132,12 @@ pub(crate) fn purge(setup: &Setup, state: &Shared, policies: &[FilePolicy], para
         let Some(shortage) = store.as_ref().ok().and_then(|store| shortage(store, policy)) else { continue };
         // What keeps a sweep away keeps this away: its run will say why.
         let Ok(passed) = gates::pass(setup, state, policy, store, &Scope::All, params) else { continue };
-        let purged = quarantine::purge(&passed.store, policy, shortage.bytes);
+        let Passed { store, run, .. } = &passed;
+        let run = Run { cutoffs: shared.of(&policy.rule.name).unwrap_or_default(), ..run.clone() };
+        if gates::weigh(state, policy, store, &run, &mut Scope::All, params).is_err() {
+            continue;
+        }
+        let purged = quarantine::purge(store, policy, shortage.bytes);
         all.0.entry(policy.rule.name.clone()).or_default().add(purged);
     }
     all

@@ -106,8 +106,7 @@ fn sweep_files(
     params: &RunParams<'_>,
     ended: &(dyn Fn(&PolicyReport) + Sync),
 ) -> Vec<PolicyReport> {
-    let mut purged = min_free::purge(setup, state, policies, params);
-    let shared = match params.doubt_of_clock() {
+    let cutoffs = || match params.doubt_of_clock() {
         Some(_) => SharedCutoffs::default(),
         // Who stopped it here stops each policy as well.
         None => {
@@ -115,6 +114,12 @@ fn sweep_files(
             min_free::shared_cutoffs(setup, state, policies.iter(), now, &Asking(params.watcher)).unwrap_or_default()
         }
     };
+    let mut shared = cutoffs();
+    let mut purged = min_free::purge(setup, state, policies, &shared, params);
+    if !purged.is_empty() {
+        // So much less is asked for now.
+        shared = cutoffs();
+    }
     let gives = |policy: &FilePolicy| policy.limits.min_free.is_some();
     let last_giver = policies.iter().rposition(gives);
     let mut results: Vec<RunResult> = Vec::new();
@@ -128,7 +133,7 @@ fn sweep_files(
         }
         let all_ended = if gives(policy) {
             // What was moved into quarantine just now gives nothing back by itself.
-            purged.add(min_free::purge(setup, state, policies, params));
+            purged.add(min_free::purge(setup, state, policies, &shared, params));
             std::mem::take(&mut open)
         } else {
             open.pop().into_iter().collect()

@@ -401,6 +401,7 @@ mod tests {
             quarantined: 0,
             bytes_freed: 12_288,
             errors: 1,
+            restored: 0,
             policies: vec!["models".to_owned()],
             skipped: Vec::new(),
             root_missing: Vec::new(),
