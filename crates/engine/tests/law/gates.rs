@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, FileTimes};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -104,9 +105,10 @@ impl World {
         DUE
     }
 
-    /// Runs SQL in the database of the memory.
+    /// Runs SQL in the database of the memory, where there is one.
     pub(crate) fn remembered(&self, sql: &str) -> Value {
-        ask(&self.path(".cleanup/state.db"), sql)
+        let database = self.path(".cleanup/state.db");
+        if database.exists() { ask(&database, sql) } else { json!([]) }
     }
 
     fn sweep(&self, request: Request) {
@@ -132,7 +134,14 @@ impl World {
         let track = if self.way == Way::Http { "" } else { "track = true" };
         let asks = "keep_referenced = { sessions = 'app', query = 'select name from s' }";
         let brake = match self.gate {
-            Gate::ChangedRule | Gate::OtherFileSystem | Gate::ClockJump | Gate::LostPromises | Gate::PolicyLock => "",
+            Gate::ChangedRule
+            | Gate::OtherFileSystem
+            | Gate::ClockJump
+            | Gate::ClockLost
+            | Gate::LostPromises
+            | Gate::DamagedPromises
+            | Gate::OpenQuarantine
+            | Gate::PolicyLock => "",
             Gate::Open | Gate::ReferencesAway | Gate::ReferencesFewer | Gate::ReferencesEmpty => asks,
             Gate::MaxRemovalPercent => "max_removal_percent = 50",
             Gate::MaxRemovals => "max_removals = 3",
@@ -172,9 +181,21 @@ impl World {
             Gate::ChangedRule | Gate::OtherFileSystem | Gate::MaxRemovalPercent | Gate::MaxRemovals => {}
             Gate::Open => self.answer_names(210),
             Gate::ClockJump => self.set_last_clock_back(),
-            Gate::LostPromises => {
-                self.engine().hold(&self.path("other/promised.tmp"), DAY).unwrap();
-                fs::remove_file(self.path(".cleanup/promises.jsonl")).unwrap();
+            Gate::ClockLost => {
+                for lost in ["state.db", "state.db-wal", "state.db-shm", "locks/clock"] {
+                    let _ = fs::remove_file(self.path(".cleanup").join(lost));
+                }
+            }
+            Gate::LostPromises => fs::remove_file(self.promise()).unwrap(),
+            Gate::DamagedPromises => {
+                let file = self.promise();
+                let mut promises = fs::read(&file).unwrap();
+                promises[20] ^= 1;
+                fs::write(file, promises).unwrap();
+            }
+            Gate::OpenQuarantine => {
+                let everybody = fs::Permissions::from_mode(0o755);
+                fs::set_permissions(self.path("root/.cleanup"), everybody).unwrap();
             }
             Gate::PolicyLock => self.lock(".cleanup/locks/law"),
             Gate::RootLock => self.lock("root"),
@@ -182,6 +203,14 @@ impl World {
             Gate::ReferencesFewer => self.answer_names(20),
             Gate::ReferencesEmpty => self.answer_names(0),
         }
+    }
+
+    /// Promises to keep something, and names the file that says so.
+    fn promise(&self) -> PathBuf {
+        for name in ["promised.tmp", "also.tmp"] {
+            self.engine().hold(&self.path("other").join(name), DAY).unwrap();
+        }
+        self.path(".cleanup/promises.jsonl")
     }
 
     /// As `flock` has it, a descriptor of our own is as good as another process.

@@ -46,8 +46,14 @@ listed! {
         OtherFileSystem,
         /// The clock ran ahead since the last run.
         ClockJump,
+        /// What the clocks said in earlier runs is lost.
+        ClockLost,
         /// Promises were made, and are gone.
         LostPromises,
+        /// Promises cannot be read.
+        DamagedPromises,
+        /// Others may look into the quarantine.
+        OpenQuarantine,
         /// `max_removal_percent` is exceeded.
         MaxRemovalPercent,
         /// `max_removals` is exceeded.
@@ -140,6 +146,10 @@ const fn held(says: &'static str) -> Answer {
     Answer { status: "held", gone: Gone::Nothing, says }
 }
 
+const fn refused(says: &'static str) -> Answer {
+    Answer { status: "refused", gone: Gone::Nothing, says }
+}
+
 /// What a policy answers at a gate, whoever asks.
 pub(crate) const fn law(gate: Gate) -> Answer {
     match gate {
@@ -147,7 +157,10 @@ pub(crate) const fn law(gate: Gate) -> Answer {
         Gate::ChangedRule => held("exclude was removed"),
         Gate::OtherFileSystem => held("lies on another file system"),
         Gate::ClockJump => held("ran ahead of the machine's uptime"),
+        Gate::ClockLost => held("nothing tells what the clock said"),
         Gate::LostPromises => held("nothing is deleted"),
+        Gate::DamagedPromises => held("promises.jsonl"),
+        Gate::OpenQuarantine => held("chmod 700"),
         Gate::MaxRemovalPercent => held("more than max_removal_percent = 50"),
         Gate::MaxRemovals => Answer { status: "ok", gone: Gone::Few(3), says: "max_removals is reached" },
         Gate::PolicyLock => {
@@ -169,7 +182,7 @@ pub(crate) const KNOWN_RED: &[(Way, &[Gate], Trace)] = &[
     (Way::Http, &[Gate::Open, Gate::MaxRemovals], Trace::AuditFailureInHistory),
     (
         Way::PlanApply,
-        &[Gate::Open, Gate::ChangedRule, Gate::MaxRemovalPercent, Gate::MaxRemovals],
+        &[Gate::Open, Gate::ChangedRule, Gate::ClockLost, Gate::MaxRemovalPercent, Gate::MaxRemovals],
         Trace::AuditFailureInHistory,
     ),
     // Held where a sweep is skipped.
@@ -179,7 +192,9 @@ pub(crate) const KNOWN_RED: &[(Way, &[Gate], Trace)] = &[
         Way::Pressure,
         &[
             Gate::ChangedRule,
+            Gate::ClockLost,
             Gate::LostPromises,
+            Gate::DamagedPromises,
             Gate::MaxRemovalPercent,
             Gate::ReferencesAway,
             Gate::ReferencesFewer,
@@ -188,18 +203,20 @@ pub(crate) const KNOWN_RED: &[(Way, &[Gate], Trace)] = &[
         Trace::AuditOfEnd,
     ),
     // A restore is no run yet.
-    (Way::Restore, ALL_BUT_THE_LOCK, Trace::History),
-    (Way::Restore, ALL_BUT_THE_LOCK, Trace::AuditOfFiles),
-    (Way::Restore, ALL_BUT_THE_LOCK, Trace::AuditOfEnd),
-    (Way::Restore, ALL_BUT_THE_LOCK, Trace::AuditFailureInReport),
-    (Way::Restore, ALL_BUT_THE_LOCK, Trace::AuditFailureInHistory),
+    (Way::Restore, NOT_REFUSED, Trace::History),
+    (Way::Restore, NOT_REFUSED, Trace::AuditOfFiles),
+    (Way::Restore, NOT_REFUSED, Trace::AuditOfEnd),
+    (Way::Restore, NOT_REFUSED, Trace::AuditFailureInReport),
+    (Way::Restore, NOT_REFUSED, Trace::AuditFailureInHistory),
 ];
 
-const ALL_BUT_THE_LOCK: &[Gate] = &[
+/// At these a restore goes on.
+const NOT_REFUSED: &[Gate] = &[
     Gate::Open,
     Gate::ChangedRule,
     Gate::OtherFileSystem,
     Gate::ClockJump,
+    Gate::ClockLost,
     Gate::LostPromises,
     Gate::MaxRemovalPercent,
     Gate::MaxRemovals,
@@ -222,7 +239,7 @@ const fn leaves(gate: Gate, trace: Trace, takes: bool) -> bool {
         // A held run never moves what answers are compared with.
         Trace::References => takes && matches!(gate, Gate::Open),
         // A clock that is not believed is never what the next run compares with.
-        Trace::Clock => !matches!(gate, Gate::ClockJump),
+        Trace::Clock => !matches!(gate, Gate::ClockJump | Gate::ClockLost),
     }
 }
 
@@ -238,6 +255,11 @@ pub(crate) const fn exceptions(way: Way) -> &'static [Exception] {
 }
 
 const OF_PLANS: &[Exception] = &[
+    Exception {
+        at: At::Gates(&[Gate::ClockLost]),
+        instead: Instead::Answers(GOES),
+        why: "what it names was due by the clock of the time when a person read it",
+    },
     Exception {
         at: At::Gates(&[Gate::ChangedRule, Gate::MaxRemovalPercent]),
         instead: Instead::Answers(GOES),
@@ -274,6 +296,8 @@ const OF_DEADLINES: &[Exception] = &[
     Exception {
         at: At::Gates(&[
             Gate::LostPromises,
+            Gate::DamagedPromises,
+            Gate::OpenQuarantine,
             Gate::RootLock,
             Gate::ReferencesAway,
             Gate::ReferencesFewer,
@@ -292,37 +316,28 @@ const OF_PRESSURE: &[Exception] = &[Exception {
 
 const OF_RESTORES: &[Exception] = &[
     Exception {
-        at: At::Gates(&[
-            Gate::ChangedRule,
-            Gate::OtherFileSystem,
-            Gate::ClockJump,
-            Gate::LostPromises,
-            Gate::MaxRemovalPercent,
-            Gate::MaxRemovals,
-            Gate::RootLock,
-            Gate::ReferencesAway,
-            Gate::ReferencesFewer,
-            Gate::ReferencesEmpty,
-        ]),
+        at: At::Gates(NOT_REFUSED),
         instead: Instead::Answers(GOES),
         why: "the gates stand before removals; undo is never what they hold",
     },
     Exception {
         at: At::Gates(&[Gate::PolicyLock]),
-        instead: Instead::Answers(Answer {
-            status: "refused",
-            gone: Gone::Nothing,
-            says: "a sweep of this policy is running; try again when it has ended",
-        }),
+        instead: Instead::Answers(refused("a sweep of this policy is running; try again when it has ended")),
         why: "a person waits for the answer, and is told to try again",
     },
     Exception {
-        at: At::Gates(&[Gate::PolicyLock]),
-        instead: Instead::LeavesNothing(Trace::History),
-        why: "what was refused never began",
+        at: At::Gates(&[Gate::DamagedPromises]),
+        instead: Instead::Answers(refused("promises.jsonl")),
+        why: "what comes back is held first, or the next sweep would take it again",
     },
     Exception {
-        at: At::Gates(&[Gate::PolicyLock]),
+        at: At::Gates(&[Gate::OpenQuarantine]),
+        instead: Instead::Answers(refused("chmod 700")),
+        why: "what others could have put there is not brought back",
+    },
+    Exception { at: At::Closed, instead: Instead::LeavesNothing(Trace::History), why: "what was refused never began" },
+    Exception {
+        at: At::Closed,
         instead: Instead::LeavesNothing(Trace::Event),
         why: "what was refused has brought nothing back that could be told",
     },

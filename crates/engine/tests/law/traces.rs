@@ -154,7 +154,7 @@ impl Before {
             runs: runs(&world.engine()).into_iter().map(|(id, ..)| id).collect(),
             audit_lines: audit(world).len(),
             rule: world.remembered(RULE),
-            references: world.remembered(REFERENCES),
+            references: world.remembered(REFERENCES)[0][0].clone(),
             clock: clock(world),
             files: world.files().into_iter().collect(),
         }
@@ -191,7 +191,7 @@ fn look(world: &World, way: Way, before: &Before, ran: Ran) -> Seen {
             Trace::AuditFailureInReport => mark(lacks(&ran.notes)),
             Trace::AuditFailureInHistory => mark(lacks(&kept_notes)),
             Trace::Rule => mark(world.remembered(RULE) != before.rule),
-            Trace::References => mark(world.remembered(REFERENCES) != before.references),
+            Trace::References => mark(world.remembered(REFERENCES)[0][0] != before.references),
             Trace::Clock => mark(clock(world) != before.clock),
             Trace::MarkGone => {
                 let left = fs::read_dir(world.path(".cleanup/running")).into_iter().flatten().count();
@@ -213,7 +213,7 @@ fn runs(engine: &Engine) -> Vec<(String, Trigger, String)> {
 }
 
 fn clock(world: &World) -> Vec<u8> {
-    fs::read(world.path(".cleanup/locks/clock")).unwrap()
+    fs::read(world.path(".cleanup/locks/clock")).unwrap_or_default()
 }
 
 fn audit(world: &World) -> Vec<Value> {
