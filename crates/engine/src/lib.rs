@@ -32,6 +32,8 @@ mod zone;
 
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
+#[cfg(feature = "test-clock")]
+pub use crate::clock::test_clock::TestClock;
 pub use crate::engine::{Engine, Watcher, run_id};
 pub use crate::mount::records_access_times;
 pub use crate::open::{OpenError, Origin};
