@@ -22,6 +22,8 @@ mod zone;
 
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
+#[cfg(feature = "test-clock")]
+pub use crate::clock::test_clock::TestClock;
 pub use crate::config_file::{OpenError, Origin};
 pub use crate::engine::Engine;
 pub use crate::mount::records_access_times;
