@@ -8,22 +8,13 @@
 //!
 //! The store offers and acts; it never judges, and it never asks what time it is.
 
-mod crew;
-mod entry;
-mod in_use;
-mod leg;
-mod look;
-mod names;
-mod pick;
+mod act;
 mod quarantine;
-mod read;
-mod remove;
 mod rivals;
-mod root;
-mod units;
+mod select;
+mod sys;
 mod walk;
 mod watch;
-mod whole;
 
 use std::sync::Arc;
 
@@ -34,21 +25,21 @@ use cleanup_core::policy::{Archives, FilePolicy, InUse, Unit};
 use cleanup_core::rank::FileSystem;
 use cleanup_core::store::{FileStore, Visitor};
 
-pub use crew::Jobs;
-pub use entry::FileId;
-pub use in_use::View;
-pub use leg::{Leg, Place, Position};
-pub use look::{Found, Look};
-pub use pick::{Picked, Same, Wanted};
+pub use act::in_use::View;
 pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
 pub use rivals::{Met, Roots};
-pub use root::{LockedRoot, RootError, RootLocked, check_access_times_of};
+pub use select::by_path::{Picked, Same, Wanted};
+pub use select::classify::{Found, Look};
+pub use sys::entry::FileId;
+pub use sys::root::{LockedRoot, RootError, RootLocked, check_access_times_of};
+pub use walk::resume::{Leg, Place, Position};
+pub use walk::worker_pool::Jobs;
 pub use watch::{Hint, Watch, WatchError};
 
-use in_use::Users;
+use act::in_use::Users;
 use quarantine::Aside;
 use rivals::{Meeting, Rivals};
-use root::Root;
+use sys::root::Root;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
 pub const OWN_FOLDER: &[u8] = b".cleanup";
@@ -73,7 +64,7 @@ pub struct Store<'a> {
     /// Where files go instead of being deleted.
     aside: Option<Aside>,
     /// Files of which names are gone by our hand.
-    unnamed: remove::Unnamed,
+    unnamed: act::remove::Unnamed,
 }
 
 impl<'a> Store<'a> {
@@ -99,7 +90,7 @@ impl<'a> Store<'a> {
             rivals: None,
             index: None,
             aside: None,
-            unnamed: remove::Unnamed::default(),
+            unnamed: act::remove::Unnamed::default(),
         })
     }
 
@@ -151,7 +142,7 @@ impl<'a> Store<'a> {
 
     /// Whether this user may remove entries of the root; if not, why.
     pub fn may_remove(&self) -> Result<(), String> {
-        self.root.may_remove().map_err(entry::in_words)
+        self.root.may_remove().map_err(sys::entry::in_words)
     }
 
     /// Whether the mount records the moments that the policy's age counts from; if not, nothing may be removed.
@@ -181,7 +172,7 @@ impl<'a> Store<'a> {
 
     /// How full the root's file system is, for unprivileged users; an error in words. Costs one system call.
     pub fn space(&self) -> Result<FileSystem, String> {
-        self.root.space().map_err(entry::in_words)
+        self.root.space().map_err(sys::entry::in_words)
     }
 
     /// All of its files from where an earlier walk was stopped; without such a place, from the root.
@@ -238,8 +229,8 @@ impl<'a> Store<'a> {
     /// Offers everything, from where an earlier walk was stopped. Says where this one was.
     fn walk(&self, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
         match self.policy.unit {
-            Unit::File => crew::walk(self, visitor, begin),
-            Unit::Directory => units::offer(self, visitor, &begin),
+            Unit::File => walk::worker_pool::walk(self, visitor, begin),
+            Unit::Directory => select::whole_dirs::offer(self, visitor, &begin),
         }
     }
 
@@ -250,7 +241,7 @@ impl<'a> Store<'a> {
 
     /// Finds out what this store would make of one path below the root, without touching it.
     pub fn look(&self, path: &[u8]) -> Look {
-        look::look(self, path)
+        select::classify::look(self, path)
     }
 }
 

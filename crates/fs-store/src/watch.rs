@@ -16,8 +16,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
 
-use crate::entry::in_words;
-use crate::look::open_folder;
+use crate::select::classify::open_folder;
+use crate::sys::entry::in_words;
 use crate::{OWN_FOLDER, Store};
 
 /// What is asked of the kernel: a file that is there or gone, or was written to its end. No reads, no single writes.

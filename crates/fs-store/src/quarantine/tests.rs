@@ -15,13 +15,13 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::Outcome;
 use cleanup_core::verdict::{Age, AgeLimit, Remove};
 
-use super::again::move_directory;
-use super::aside::{Aside, Moved, link_out};
+use super::move_in::{Aside, Moved, link_out};
 use super::note::Leaving;
+use super::settle::move_directory;
 use super::{Item, QuarantineRun, Returned};
 use crate::Store;
-use crate::entry::{self, Meta, needs};
-use crate::whole;
+use crate::act::delete_tree;
+use crate::sys::entry::{self, Meta, needs};
 
 const NOW: Moment = Moment::from_unix(2_000_000_000, 0);
 
@@ -238,8 +238,14 @@ fn a_class_is_no_part_of_a_note() {
     let case = Case::new();
     let (store, dir, judged) = case.looked();
     let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
-    let file =
-        crate::remove::File { name: c"file", class: Class::Archive, bytes: 0, stamp, arrival: stamp, identity: judged };
+    let file = crate::act::remove::File {
+        name: c"file",
+        class: Class::Archive,
+        bytes: 0,
+        stamp,
+        arrival: stamp,
+        identity: judged,
+    };
     let why = Remove::Expired {
         stamp,
         age: Age::Wall(Duration::from_hours(2)),
@@ -426,9 +432,9 @@ impl Unit {
         }
     }
 
-    fn renamed(store: &Store<'_>, aside: &Aside) -> (whole::Sum, Moved) {
+    fn renamed(store: &Store<'_>, aside: &Aside) -> (delete_tree::Sum, Moved) {
         let root = store.root.reopen().unwrap();
-        let sum = whole::look(store, entry::open_dir(&root, c"job").unwrap()).unwrap();
+        let sum = delete_tree::look(store, entry::open_dir(&root, c"job").unwrap()).unwrap();
         let why = Remove::Expired {
             stamp: sum.stamp,
             age: Age::Wall(Duration::from_hours(2)),

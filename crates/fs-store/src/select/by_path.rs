@@ -18,12 +18,12 @@ use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 use rustix::io::Errno;
 
 use crate::Store;
-use crate::entry::{FileId, Meta, in_words, needs};
-use crate::look::{Look, c_name, open_folder};
-use crate::read::{Looked, look_at};
-use crate::remove::{EmptyDirectory, File, Files};
+use crate::act::remove::{EmptyDirectory, File, Files};
 use crate::rivals::Meeting;
-use crate::units;
+use crate::select::classify::{Look, c_name, open_folder};
+use crate::select::whole_dirs;
+use crate::sys::entry::{FileId, Meta, in_words, needs};
+use crate::walk::dir_reader::{Looked, look_at};
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
@@ -121,7 +121,7 @@ impl<'a> Picked<'a> {
             visitor.seen(Seen { scanned: 1, ..Seen::default() });
             let Ok(name) = c_name(path) else { continue };
             let wanted = same.as_ref().map(Same::identity);
-            if units::offer_one(self.store, visitor, root.as_fd(), &name, wanted).is_break() {
+            if whole_dirs::offer_one(self.store, visitor, root.as_fd(), &name, wanted).is_break() {
                 return;
             }
         }

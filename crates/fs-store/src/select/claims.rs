@@ -6,10 +6,10 @@ use std::os::fd::BorrowedFd;
 use cleanup_core::candidate::Name;
 use cleanup_core::owner::{Claim, Ground};
 
-use super::{Descent, Step};
 use crate::Store;
-use crate::entry::{self, FileId, Meta};
-use crate::look::{Look, claimed as in_words};
+use crate::act::delete_tree::{Descent, Step};
+use crate::select::classify::{Look, claimed as in_words};
+use crate::sys::entry::{self, FileId, Meta};
 
 /// The first thing in a directory directly below the root for whose sake all of it stays; `None` when there is none.
 ///

@@ -6,8 +6,6 @@
 //! there to be what was judged. Another program may still have something in it open: what is newer than all that was
 //! found is left where it is. So is what cannot be deleted.
 
-mod claims;
-
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
@@ -19,11 +17,10 @@ use cleanup_core::moment::Moment;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, StatxFlags};
 use rustix::io::Errno;
 
-pub(crate) use self::claims::claimed;
-use crate::entry::{self, FileId, Meta, in_words, needs};
-use crate::names::Names;
-use crate::read::NO_STAMP;
-use crate::walk::{OPEN, reopen_above};
+use crate::sys::entry::{self, FileId, Meta, in_words, needs};
+use crate::sys::name_buffer::Names;
+use crate::walk::dir_reader::NO_STAMP;
+use crate::walk::walker::{OPEN, reopen_above};
 use crate::{OWN_FOLDER, Store};
 
 /// Room for what one `getdents64` returns.
@@ -147,7 +144,7 @@ pub(crate) fn delete(store: &Store<'_>, parent: BorrowedFd<'_>, name: &CStr, mut
 }
 
 /// What is done on the way down and up.
-trait Step {
+pub(crate) trait Step {
     /// Something that is no directory. An error ends it.
     fn entry(&mut self, dir: BorrowedFd<'_>, folder: FileId, name: &CStr) -> Result<(), String>;
 
@@ -414,18 +411,18 @@ struct Frame {
 }
 
 /// The way through a directory and all below it.
-struct Descent<'a> {
+pub(crate) struct Descent<'a> {
     store: &'a Store<'a>,
     frames: Vec<Frame>,
     buffer: Vec<MaybeUninit<u8>>,
 }
 
 impl<'a> Descent<'a> {
-    fn new(store: &'a Store<'a>) -> Self {
+    pub(crate) fn new(store: &'a Store<'a>) -> Self {
         Self { store, frames: Vec::new(), buffer: vec![MaybeUninit::uninit(); BUFFER] }
     }
 
-    fn run(mut self, dir: OwnedFd, step: &mut dyn Step) -> Result<(), String> {
+    pub(crate) fn run(mut self, dir: OwnedFd, step: &mut dyn Step) -> Result<(), String> {
         self.enter(dir, CString::default(), step)?;
         while let Some(here) = self.frames.last_mut() {
             match here.folders.pop() {

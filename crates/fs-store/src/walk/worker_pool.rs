@@ -7,8 +7,6 @@
 //!
 //! This is the one place of the store that reads a clock, a batch at a time and only to see what calls cost.
 
-mod size;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -19,11 +17,11 @@ use std::time::{Duration, Instant};
 use cleanup_core::store::Visitor;
 use rustix::process::{Resource, getrlimit};
 
-use self::size::Size;
 use crate::Store;
-use crate::leg::{Place, Position};
-use crate::read::{Batch, Visited};
-use crate::walk::{OPEN, Walk, Way};
+use crate::walk::dir_reader::{Batch, Visited};
+use crate::walk::pool_size::{self, Size};
+use crate::walk::resume::{Place, Position};
+use crate::walk::walker::{OPEN, Walk, Way};
 
 /// How many joins there may be at a time. Each keeps a descriptor.
 const JOINS: usize = 8;
@@ -47,7 +45,7 @@ pub enum Jobs {
 impl Jobs {
     /// With how many to begin, where there is enough to do.
     pub(crate) fn at_once(self) -> usize {
-        Size::new(self, size::cores(), getrlimit(Resource::Nofile).current).now()
+        Size::new(self, pool_size::cores(), getrlimit(Resource::Nofile).current).now()
     }
 }
 
@@ -159,7 +157,7 @@ impl<'env> Hand<'_, 'env> {
     fn hire(self, queue: &mut Queue) {
         let size = queue
             .size
-            .get_or_insert_with(|| Size::new(self.crew.jobs, size::cores(), getrlimit(Resource::Nofile).current));
+            .get_or_insert_with(|| Size::new(self.crew.jobs, pool_size::cores(), getrlimit(Resource::Nofile).current));
         while queue.workers < size.now() {
             let work = move || {
                 let _panic = EndsOnPanic(self.crew);

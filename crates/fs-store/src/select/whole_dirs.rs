@@ -15,13 +15,14 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::{FileType, RawDir, StatxFlags};
 use rustix::io::Errno;
 
-use crate::entry::{self, FileId, Meta, in_words};
-use crate::leg::Position;
-use crate::look::Look;
-use crate::names::Names;
+use crate::act::delete_tree::{self, Sum};
 use crate::rivals::Meeting;
-use crate::walk::SPARES;
-use crate::whole::{self, Sum};
+use crate::select::claims;
+use crate::select::classify::Look;
+use crate::sys::entry::{self, FileId, Meta, in_words};
+use crate::sys::name_buffer::Names;
+use crate::walk::resume::Position;
+use crate::walk::walker::SPARES;
 use crate::{OWN_FOLDER, Store};
 
 /// Room for what one `getdents64` returns.
@@ -148,8 +149,8 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
         Err(Errno::NOENT) => return Looked::Vanished,
         Err(error) => return Looked::Pinned(in_words(error)),
     };
-    let sum = whole::look(store, dir);
-    if let Some((claim, look)) = whole::claimed(store, root, name, sum.is_err()) {
+    let sum = delete_tree::look(store, dir);
+    if let Some((claim, look)) = claims::claimed(store, root, name, sum.is_err()) {
         let mut meeting = Meeting::default();
         meeting.note(claim);
         store.meet(&mut meeting);

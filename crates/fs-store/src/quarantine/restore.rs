@@ -9,9 +9,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{Mode, StatxFlags};
 use rustix::io::Errno;
 
-use super::folder::{OpenRun, RunFolder, file_name};
-use super::{Item, Quarantine, aside};
-use crate::entry::{self, Meta, in_words};
+use super::layout::{OpenRun, RunFolder, file_name};
+use super::{Item, Quarantine, move_in};
+use crate::sys::entry::{self, Meta, in_words};
 use crate::{OWN_FOLDER, Store};
 
 /// For folders that are made again.
@@ -91,7 +91,7 @@ impl Quarantine<'_> {
             Ok(None) => return Returned::Failed(in_words(Errno::NOENT)),
             Err(stopped) => return stopped,
         };
-        match aside::rename_out(run.dir.as_fd(), &file_name(item.number), home.as_fd(), &last) {
+        match move_in::rename_out(run.dir.as_fd(), &file_name(item.number), home.as_fd(), &last) {
             Ok(()) => Returned::Restored,
             Err(Errno::EXIST) => Returned::Conflict(Conflict::Exists),
             Err(Errno::NOENT) => Returned::Gone,

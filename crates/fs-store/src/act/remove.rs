@@ -20,8 +20,8 @@ use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::Store;
-use crate::entry::{FileId, Meta, in_words};
-use crate::in_use::Unused;
+use crate::act::in_use::Unused;
+use crate::sys::entry::{FileId, Meta, in_words};
 
 /// Regular files of one directory that the policy names.
 pub(crate) struct Files<'a> {

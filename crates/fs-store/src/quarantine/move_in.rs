@@ -20,14 +20,14 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::again::{self, Back};
-use super::folder::{self, Missing, RunFolder, file_name};
+use super::layout::{self, Missing, RunFolder, file_name};
 use super::note::{self, Header, Leaving, Mark};
+use super::settle::{self, Back};
 use super::{QuarantineError, QuarantineRun};
 use crate::Store;
-use crate::entry::{self, Meta, in_words};
-use crate::remove::File;
-use crate::whole::{self, Deleted, Emptying, Newest, Sum};
+use crate::act::delete_tree::{self, Deleted, Emptying, Newest, Sum};
+use crate::act::remove::File;
+use crate::sys::entry::{self, Meta, in_words};
 
 /// Where the files of one run go.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Store<'_> {
     /// Moves what it removes into quarantine instead of deleting it, as files of this run. An error says that the
     /// quarantine belongs to somebody else, or is not what it should be.
     pub fn into_quarantine(self, run: Arc<QuarantineRun>, now: Moment) -> Result<Self, QuarantineError> {
-        folder::quarantine(&self, Missing::Leave)?;
+        layout::quarantine(&self, Missing::Leave)?;
         Ok(Self { aside: Some(Aside { run, now, opened: Mutex::default() }), ..self })
     }
 
@@ -118,7 +118,7 @@ impl Aside {
     ) -> Outcome {
         // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told.
         self.mark(&Mark::Emptying(moved.number));
-        match whole::delete(store, moved.dir.as_fd(), &moved.name(), Emptying::first(Newest::of(sum))) {
+        match delete_tree::delete(store, moved.dir.as_fd(), &moved.name(), Emptying::first(Newest::of(sum))) {
             Deleted::All(_) => Outcome::Removed,
             Deleted::Younger { what } => match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Displaced(format!(
@@ -127,7 +127,7 @@ impl Aside {
                 Back::Beside(beside) => Outcome::Displaced(format!(
                     "{what} was written while the directory was deleted, and its name was taken meanwhile; what is left of it lies \
                      beside it as {}",
-                    again::shown(&beside)
+                    settle::shown(&beside)
                 )),
                 Back::Stays(why) => Outcome::Failed(format!(
                     "{what} was written while the directory was deleted, and {why}; what is left of it {}",
@@ -254,9 +254,9 @@ impl Moved {
     ) -> Result<Self, Outcome> {
         let look = || {
             // What is written from here on must be newer than anything in it.
-            whole::await_clock(self.dir.as_fd(), judged.identity.changed)?;
+            delete_tree::await_clock(self.dir.as_fd(), judged.identity.changed)?;
             let dir = entry::open_dir(&*self.dir, &self.name()).map_err(in_words)?;
-            Ok::<_, String>(whole::look(store, dir)?.is_same(judged))
+            Ok::<_, String>(delete_tree::look(store, dir)?.is_same(judged))
         };
         match look() {
             Ok(true) => Ok(self),
@@ -289,14 +289,14 @@ impl Moved {
             Back::UnderItsName => Outcome::Changed,
             Back::Beside(beside) => Outcome::Displaced(format!(
                 "{what}, and its name was taken meanwhile; it lies beside it as {}",
-                again::shown(&beside)
+                settle::shown(&beside)
             )),
             Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in(store))),
         }
     }
 
     fn put_back(&self, home: BorrowedFd<'_>, name: &CStr) -> Back {
-        let back = again::put_back(self.dir.as_fd(), &self.name(), home, name);
+        let back = settle::put_back(self.dir.as_fd(), &self.name(), home, name);
         if matches!(back, Back::Stays(_)) {
             self.run.stays(self.number);
         }
@@ -306,7 +306,7 @@ impl Moved {
     /// Where it is when it stays.
     fn stays_in(&self, store: &Store<'_>) -> String {
         let folder = RunFolder::new(&self.run.id, &store.policy.rule.name);
-        again::stays_in(&folder, self.number)
+        settle::stays_in(&folder, self.number)
     }
 
     fn name(&self) -> CString {
@@ -331,8 +331,8 @@ fn rename_in(dir: BorrowedFd<'_>, name: &CStr, aside: BorrowedFd<'_>, number: &C
 /// Moves something out of a folder that is ours alone, never over anything.
 pub(super) fn rename_out(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(aside, number, home, name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) if again::is_directory(aside, number) => {
-            again::move_directory(aside, number, home, name)
+        Err(Errno::INVAL | Errno::NOSYS) if settle::is_directory(aside, number) => {
+            settle::move_directory(aside, number, home, name)
         }
         Err(Errno::INVAL | Errno::NOSYS) => link_out(aside, number, home, name),
         result => result,

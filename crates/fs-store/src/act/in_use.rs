@@ -16,7 +16,7 @@ use cleanup_core::candidate::Identity;
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use crate::entry::{FileId, Meta};
+use crate::sys::entry::{FileId, Meta};
 
 /// How many removals one look at all processes serves: some thousandths of a second of them.
 const SERVES: u32 = 512;

@@ -10,10 +10,10 @@ use cleanup_core::policy::{Depth, Unit};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::entry::{self, FileId, Meta, in_words, needs};
-use crate::read::NO_STAMP;
-use crate::units::{self, Looked};
-use crate::whole;
+use crate::act::delete_tree;
+use crate::select::whole_dirs::{self, Looked};
+use crate::sys::entry::{self, FileId, Meta, in_words, needs};
+use crate::walk::dir_reader::NO_STAMP;
 use crate::{OWN_FOLDER, Store};
 
 /// What a path below the root is to a policy. `Display` says it in words.
@@ -217,9 +217,9 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
     }
     let root = store.root.reopen().map_err(refused)?;
     let name = c_name(last)?;
-    Ok(match units::look(store, root.as_fd(), &name) {
-        Looked::Candidate(units::Unit { class, sum, .. }) => {
-            let whole::Sum { bytes, stamp, arrival, identity, .. } = sum;
+    Ok(match whole_dirs::look(store, root.as_fd(), &name) {
+        Looked::Candidate(whole_dirs::Unit { class, sum, .. }) => {
+            let delete_tree::Sum { bytes, stamp, arrival, identity, .. } = sum;
             Look::Candidate(Box::new(Found { class, bytes, stamp, arrival, identity }))
         }
         Looked::NotNamed => Look::NoDirectory,

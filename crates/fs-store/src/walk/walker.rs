@@ -19,12 +19,12 @@ use cleanup_core::policy::{Depth, EmptyDirs};
 use cleanup_core::store::{Fault, Seen};
 use rustix::io::Errno;
 
-use crate::crew::{Hand, Join};
-use crate::entry::{self, FileId, Meta, in_words};
-use crate::leg::Position;
-use crate::names::Names;
-use crate::read::{Onset, Reader, Unread};
-use crate::remove::EmptyDirectory;
+use crate::act::remove::EmptyDirectory;
+use crate::sys::entry::{self, FileId, Meta, in_words};
+use crate::sys::name_buffer::Names;
+use crate::walk::dir_reader::{Onset, Reader, Unread};
+use crate::walk::resume::Position;
+use crate::walk::worker_pool::{Hand, Join};
 
 /// How many frames keep their descriptors, beside the first one, of all workers together.
 pub(crate) const OPEN: usize = 16;

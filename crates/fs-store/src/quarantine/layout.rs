@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use super::note::{self, First, Header, Judged, Mark};
 use super::{Item, QuarantineRun};
-use crate::entry::{self, Meta, in_words};
+use crate::sys::entry::{self, Meta, in_words};
 use crate::{OWN_FOLDER, Store};
 
 const OWN: &CStr = c".cleanup";

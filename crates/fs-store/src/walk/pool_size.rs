@@ -7,7 +7,7 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use super::Jobs;
+use super::worker_pool::Jobs;
 
 /// How many there are to begin with, at most: more only where calls are slow.
 const FEW: usize = 4;
@@ -73,7 +73,7 @@ impl Size {
 }
 
 /// The number of processors that this process may use.
-pub(super) fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 

@@ -18,12 +18,12 @@ use cleanup_core::store::{Fault, Seen};
 use rustix::fs::{FileType, RawDir, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 
-use crate::crew::{Hand, Split};
-use crate::entry::{Meta, in_words, needs};
-use crate::leg::Place;
-use crate::names::Names;
-use crate::remove::{File, Files};
+use crate::act::remove::{File, Files};
 use crate::rivals::Meeting;
+use crate::sys::entry::{Meta, in_words, needs};
+use crate::sys::name_buffer::Names;
+use crate::walk::resume::Place;
+use crate::walk::worker_pool::{Hand, Split};
 use crate::{OWN_FOLDER, Store};
 
 /// How many names are looked at, judged and acted on together. More would only be more to wait for at the end.
