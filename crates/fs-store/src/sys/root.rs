@@ -22,7 +22,7 @@ use cleanup_core::report::Space;
 use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
-use crate::sys::entry::{self, FileId, Meta, Mount};
+use super::entry::{self, FileId, Meta, Mount};
 
 /// The name of the folder that `fsck` keeps for what it finds.
 const LOST_AND_FOUND: &[u8] = b"lost+found";

@@ -1,36 +1,39 @@
-//! The workers of one walk, and what they hand each other.
+//! The workers of one walk.
 //!
-//! The walk begins on the thread that asked for it. Small trees end there; where there is more to do, or a number of
-//! workers was asked for, other threads come in. Two kinds of work are handed over: names of one directory that are still to be looked at ([`Batch`]), and folders
-//! that are still to be walked ([`Way`]). Whoever handed names over waits for them, and helps meanwhile. Nobody waits for
-//! folders: the way that needs them lies in their [`Join`], and whoever settles the last of them goes on with it.
+//! The walk begins on the thread that asked for it. A small tree ends there; where there is more to do, or a number of
+//! workers was asked for, other threads join. What they hand each other, and why that ends, is in [`super::hand_over`].
+//! Whoever has handed over names of a directory waits for them before it leaves that directory, and helps meanwhile.
+//! Nobody waits for folders.
 //!
-//! This is the one place of the store that reads a clock, a batch at a time and only to see what calls cost.
+//! This is the only place of the crate that reads a clock: once for each batch, to see what a system call costs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use cleanup_core::store::Visitor;
 use rustix::process::{Resource, getrlimit};
 
-use crate::Store;
-use crate::walk::dir_reader::{Batch, Visited};
-use crate::walk::pool_size::{self, Size};
-use crate::walk::resume::{Place, Position};
-use crate::walk::walker::{OPEN, Walk, Way};
+use super::dir_reader::Batch;
+use super::hand_over::{self, HandOver, Task};
+use super::pool_size::{self, PoolSize};
+use super::resume::{Place, Position};
+use super::visit::Visited;
+use super::walker::{OPEN, Subtree, Walker};
+use crate::act::remove::Remover;
+use crate::tree::Tree;
 
-/// How many joins there may be at a time. Each keeps a descriptor.
-const JOINS: usize = 8;
+/// How many directories may wait for parts that were handed over, at a time. Each keeps a descriptor.
+const MAX_PENDING: usize = 8;
 
-/// So many positions are kept of a walk that is stopped. The first is the one that counts.
+/// How many positions are kept of a walk that is stopped. The first is the one that counts.
 const POSITIONS: usize = 64;
 
-/// So many calls say what a call costs, for each worker.
-const TELLING: u64 = 128;
+/// System calls per worker between two estimates of what a call costs.
+const SAMPLE: u64 = 128;
 
 /// How many workers a walk has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,135 +48,132 @@ pub enum Jobs {
 impl Jobs {
     /// With how many to begin, where there is enough to do.
     pub(crate) fn at_once(self) -> usize {
-        Size::new(self, pool_size::cores(), getrlimit(Resource::Nofile).current).now()
+        self.size().now()
+    }
+
+    fn size(self) -> PoolSize {
+        PoolSize::new(self, pool_size::cores(), getrlimit(Resource::Nofile).current)
     }
 }
 
-/// What a worker has at hand.
+/// What a worker is given.
 #[derive(Clone, Copy)]
-pub(crate) struct Hand<'scope, 'env> {
-    pub(crate) store: &'env Store<'env>,
+pub(crate) struct WorkerCtx<'scope, 'env> {
+    pub(crate) tree: &'env Tree<'env>,
+    pub(crate) remover: &'env Remover,
     pub(crate) visitor: &'env dyn Visitor,
-    pub(crate) crew: &'env Crew,
+    pub(crate) pool: &'env WorkerPool,
     scope: &'scope Scope<'scope, 'env>,
 }
 
 /// The workers of one walk.
-pub(crate) struct Crew {
+///
+/// All atomics here are `Relaxed`: each is a hint, a counter or a switch that is thrown once, and none of them says that
+/// something else has been written. What one worker writes for another passes through a lock; see [`super::hand_over`].
+pub(crate) struct WorkerPool {
     jobs: Jobs,
-    queue: Mutex<Queue>,
-    /// Something was handed over, settled, or is over.
-    changed: Condvar,
-    /// Whether somebody has nothing to do.
-    is_hungry: AtomicBool,
+    pub(crate) hand_over: HandOver<Batch, Subtree>,
+    /// Not known before there is use for more than one worker. Taken before the lock of the hand-over, never after it.
+    size: Mutex<Option<PoolSize>>,
+    /// Where the walk was to begin, when it was stopped before it came there.
+    unreached: Mutex<Vec<Position>>,
+    /// `swap` alone decides who starts the others. Read late, a batch is looked at instead of handed over.
     has_started: AtomicBool,
-    is_over: AtomicBool,
-    /// Whether anything was looked at.
+    /// Read late, something is not shared yet.
     has_begun: AtomicBool,
-    /// How many descriptors a worker may keep on its way down.
+    /// How many descriptors a worker may keep on its way down. Read late, a few more are open for a moment.
     keeps: AtomicUsize,
-    joins: AtomicUsize,
-    /// Of late.
+    /// Directories that wait for parts. `fetch_update` keeps it within bounds under any ordering.
+    pending: AtomicUsize,
+    /// System calls since the last estimate, and what they took. The two may be read at slightly different moments: the
+    /// estimate is one of many, and its error is that of a batch in 128 calls.
     calls: AtomicU64,
-    /// What they took.
     nanos: AtomicU64,
 }
 
-struct Queue {
-    batches: VecDeque<Batch>,
-    ways: Vec<Way>,
-    /// Where it was to begin, when it was stopped on the way there.
-    unreached: Vec<Position>,
-    /// The first one included.
-    workers: usize,
-    idle: usize,
-    /// Not known before there is use for more than one.
-    size: Option<Size>,
-}
+/// The parts of one directory's folders that were handed over.
+pub(crate) type Pending = hand_over::Pending<Subtree>;
 
-enum Task {
-    Batch(Batch),
-    Way(Way),
-}
-
-/// What was handed over of one directory's folders. The one who began it may be elsewhere by the time it is settled.
+/// The batches of one directory's names that were handed over.
 #[derive(Default)]
-pub(crate) struct Join(Mutex<Joined>);
+pub(crate) struct BatchGroup(Mutex<Group>);
 
 #[derive(Default)]
-struct Joined {
+struct Group {
+    /// How many batches are not done with.
     pending: usize,
     survivors: bool,
-    /// The way that has nothing left to do but to wait for this.
-    parked: Option<Way>,
+    /// Where each of those batches begins, by its number; of one that was broken off, where it was.
+    left: BTreeMap<usize, Place>,
 }
 
-/// What was handed over of one directory's names.
-#[derive(Default)]
-pub(crate) struct Split {
-    pending: AtomicUsize,
-    survivors: AtomicBool,
-    /// Where each of the batches begins that are not done with, by its number.
-    left: Mutex<BTreeMap<usize, Place>>,
-}
-
-/// Walks through everything below the root of a store, from where an earlier walk was stopped. Says where this one was,
-/// in the order in which it would have gone on.
-pub(crate) fn walk(store: &Store<'_>, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
-    let crew = Crew::new(store.jobs);
+/// Walks through everything below a root, from where an earlier walk was stopped. Says where this one was stopped, in
+/// the order in which it would have gone on.
+pub(crate) fn walk(
+    tree: &Tree<'_>,
+    remover: &Remover,
+    jobs: Jobs,
+    visitor: &dyn Visitor,
+    begin: Vec<Position>,
+) -> Vec<Position> {
+    let pool = WorkerPool::new(jobs);
     std::thread::scope(|scope| {
-        let hand = Hand { store, visitor, crew: &crew, scope };
-        let _panic = EndsOnPanic(&crew);
-        if store.jobs != Jobs::Adaptive {
-            hand.start();
+        let ctx = WorkerCtx { tree, remover, visitor, pool: &pool, scope };
+        let _panic = EndsOnPanic(&pool);
+        if jobs != Jobs::Adaptive {
+            ctx.start();
         }
-        let mut walk = Walk::new(hand);
-        if let Some(way) = walk.at_root(begin) {
-            walk.run(way);
-            hand.work(walk);
+        let mut walker = Walker::new(ctx);
+        if let Some(subtree) = walker.at_root(begin) {
+            walker.run(subtree);
+            ctx.work(walker);
         }
     });
-    crew.left()
+    pool.left()
 }
 
-impl<'env> Hand<'_, 'env> {
-    /// Does what is there to do until there is nothing left.
-    fn work(self, mut walk: Walk<'_, 'env>) {
-        while let Some(task) = self.crew.next() {
+impl<'env> WorkerCtx<'_, 'env> {
+    /// Does what there is to do until nothing is left.
+    fn work(self, mut walker: Walker<'_, 'env>) {
+        while let Some(task) = self.pool.hand_over.next() {
             match task {
                 Task::Batch(batch) => batch.run(self),
-                Task::Way(way) => walk.run(way),
+                Task::Subtree(subtree) => walker.run(subtree),
             }
         }
     }
 
-    /// Brings in others, where there are to be any: there is enough to do.
+    /// Brings in other workers, where there are to be any: there is enough to do.
     pub(crate) fn start(self) {
-        if !self.crew.is_alone() && !self.crew.has_started.swap(true, Ordering::Relaxed) {
-            self.hire(&mut self.crew.lock());
+        if !self.pool.is_alone() && !self.pool.has_started.swap(true, Ordering::Relaxed) {
+            self.hire(&mut self.pool.size());
         }
     }
 
-    fn hire(self, queue: &mut Queue) {
-        let size = queue
-            .size
-            .get_or_insert_with(|| Size::new(self.crew.jobs, pool_size::cores(), getrlimit(Resource::Nofile).current));
-        while queue.workers < size.now() {
-            let work = move || {
-                let _panic = EndsOnPanic(self.crew);
-                self.work(Walk::new(self));
-            };
-            match std::thread::Builder::new().name("worker".to_owned()).spawn_scoped(self.scope, work) {
-                Ok(_) => queue.workers += 1,
-                Err(_) => size.stay(queue.workers),
+    /// Starts as many workers as are missing.
+    fn hire(self, size: &mut Option<PoolSize>) {
+        let size = size.get_or_insert_with(|| self.pool.jobs.size());
+        let workers = self.pool.hand_over.with_staff(|staff| {
+            while staff.workers < size.now() {
+                let work = move || {
+                    let _panic = EndsOnPanic(self.pool);
+                    self.work(Walker::new(self));
+                };
+                match std::thread::Builder::new().name("worker".to_owned()).spawn_scoped(self.scope, work) {
+                    Ok(_) => staff.workers += 1,
+                    // No thread is to be had: go on with those that there are.
+                    Err(_) => size.stay(staff.workers),
+                }
             }
-        }
-        self.crew.keeps.store((OPEN / queue.workers).max(1), Ordering::Relaxed);
+            staff.wanted = size.now();
+            staff.workers
+        });
+        self.pool.keeps.store((OPEN / workers).max(1), Ordering::Relaxed);
     }
 
-    /// Does something that makes so many calls in the end, and takes note of what they cost.
+    /// Does something that makes so many system calls in the end, and takes note of what they cost.
     pub(crate) fn timed<T>(self, work: impl FnOnce() -> (T, u64)) -> T {
-        if self.crew.jobs != Jobs::Adaptive {
+        if self.pool.jobs != Jobs::Adaptive {
             return work().0;
         }
         let start = Instant::now();
@@ -183,78 +183,57 @@ impl<'env> Hand<'_, 'env> {
     }
 
     fn note(self, calls: u64, took: Duration) {
-        let crew = self.crew;
-        crew.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        let all = crew.calls.fetch_add(calls, Ordering::Relaxed) + calls;
-        if all < TELLING {
+        let pool = self.pool;
+        pool.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if pool.calls.fetch_add(calls, Ordering::Relaxed) + calls < SAMPLE {
             return;
         }
-        let mut queue = crew.lock();
-        let workers = u64::try_from(queue.workers).unwrap_or(u64::MAX);
-        if crew.calls.load(Ordering::Relaxed) < TELLING * workers {
+        let mut size = pool.size();
+        let workers = pool.hand_over.with_staff(|staff| staff.workers);
+        if pool.calls.load(Ordering::Relaxed) < SAMPLE * u64::try_from(workers).unwrap_or(u64::MAX) {
             return;
         }
-        let calls = crew.calls.swap(0, Ordering::Relaxed);
-        let call = Duration::from_nanos(crew.nanos.swap(0, Ordering::Relaxed) / calls.max(1));
-        match &mut queue.size {
-            Some(size) => {
-                size.note(call);
-                self.hire(&mut queue);
+        let calls = pool.calls.swap(0, Ordering::Relaxed);
+        let call = Duration::from_nanos(pool.nanos.swap(0, Ordering::Relaxed) / calls.max(1));
+        match &mut *size {
+            Some(known) => {
+                known.note(call);
+                self.hire(&mut size);
             }
             // Few files, each of which takes its time.
-            None if Size::is_slow(call) => {
-                drop(queue);
+            None if PoolSize::is_slow(call) => {
+                drop(size);
                 self.start();
             }
             None => {}
         }
     }
 
-    /// Waits until all names that were handed over are settled, and helps. Whether anything stays of them.
-    pub(crate) fn settle(self, split: &Split) -> bool {
-        let mut queue = self.crew.lock();
-        while split.pending.load(Ordering::Acquire) > 0 && !self.crew.is_over() {
-            queue = match queue.batches.pop_front() {
-                Some(batch) => {
-                    self.crew.show_hunger(&queue);
-                    drop(queue);
-                    batch.run(self);
-                    self.crew.lock()
-                }
-                None => self.crew.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        split.survivors.load(Ordering::Relaxed)
+    /// Waits until all batches of a group are done with, and helps. Whether anything stays of them.
+    pub(crate) fn settle(self, group: &BatchGroup) -> bool {
+        self.pool.hand_over.help_until(|| group.lock().pending == 0, |batch| batch.run(self));
+        group.lock().survivors
     }
 }
 
-impl Crew {
+impl WorkerPool {
     fn new(jobs: Jobs) -> Self {
-        let queue = Queue {
-            batches: VecDeque::new(),
-            ways: Vec::new(),
-            unreached: Vec::new(),
-            workers: 1,
-            idle: 0,
-            size: None,
-        };
         Self {
             jobs,
-            queue: Mutex::new(queue),
-            changed: Condvar::new(),
-            is_hungry: AtomicBool::new(false),
+            hand_over: HandOver::new(),
+            size: Mutex::new(None),
+            unreached: Mutex::default(),
             has_started: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
             keeps: AtomicUsize::new(OPEN),
-            joins: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             nanos: AtomicU64::new(0),
         }
     }
 
-    /// Whether there will never be more than one.
-    pub(crate) fn is_alone(&self) -> bool {
+    /// Whether there will never be more than one worker.
+    fn is_alone(&self) -> bool {
         self.jobs == Jobs::Fixed(NonZero::<usize>::MIN)
     }
 
@@ -263,22 +242,16 @@ impl Crew {
         self.keeps.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody has nothing to do.
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.is_hungry.load(Ordering::Relaxed)
+    pub(crate) fn has_idle_workers(&self) -> bool {
+        self.hand_over.has_idle_workers()
     }
 
-    /// Whether the walk has come to its end, or is not to go on.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+        self.hand_over.is_over()
     }
 
-    /// Ends the walk.
     pub(crate) fn end(&self) {
-        // Under the lock, so that nobody begins to wait in between.
-        let _queue = self.lock();
-        self.is_over.store(true, Ordering::Relaxed);
-        self.changed.notify_all();
+        self.hand_over.end();
     }
 
     /// Says that something was looked at.
@@ -286,35 +259,35 @@ impl Crew {
         self.has_begun.store(true, Ordering::Relaxed);
     }
 
-    /// Whether anything was looked at. Nothing is handed over before: so whoever is stopped has got further than the walk
-    /// that was stopped before, and a series of them comes to its end.
+    /// Whether anything was looked at. Nothing is handed over before that: so a walk that is stopped has got further than
+    /// the one before it, and a series of them comes to its end.
     pub(crate) fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Relaxed)
     }
 
-    /// Leaves what is left of a way when the walk is over.
-    pub(crate) fn leave(&self, way: Way) {
-        self.lock().ways.push(way);
+    /// Whether names may be handed over.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_started.load(Ordering::Relaxed) && self.hand_over.has_room()
     }
 
-    /// Leaves all to the next walk: this one did not come to where it was to begin.
+    /// Leaves everything to the next walk: this one did not come to where it was to begin.
     pub(crate) fn leave_all(&self, begin: Vec<Position>) {
-        self.lock().unreached = begin;
+        *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = begin;
     }
 
     /// What is left, in the order in which one worker would come to it.
     fn left(self) -> Vec<Position> {
-        let queue = self.queue.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if !queue.unreached.is_empty() {
-            return queue.unreached;
+        let unreached = self.unreached.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !unreached.is_empty() {
+            return unreached;
         }
         let mut left = Vec::new();
-        for way in queue.ways {
-            let mut next = Some(way);
-            while let Some(way) = next {
-                way.left(&mut left);
-                // Of those that wait for each other nobody has gone on.
-                next = way.join().and_then(|join| join.lock().parked.take());
+        for subtree in self.hand_over.into_subtrees() {
+            let mut next = Some(subtree);
+            while let Some(subtree) = next {
+                subtree.left(&mut left);
+                // Nobody has gone on with those that were parked.
+                next = subtree.part_of().and_then(Pending::take_parked);
             }
         }
         left.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -322,144 +295,63 @@ impl Crew {
         left.into_iter().map(|(_, position)| position).collect()
     }
 
-    /// Whether names may be handed over: as long as there are not too many waiting.
-    pub(crate) fn has_room(&self) -> bool {
-        self.has_started.load(Ordering::Relaxed) && {
-            let queue = self.lock();
-            queue.workers > 1 && queue.batches.len() < 2 * queue.workers
-        }
+    /// For a directory of which folders are to be handed over; `None` when too many wait already.
+    pub(crate) fn new_pending(&self) -> Option<Arc<Pending>> {
+        let more = |pending| (pending < MAX_PENDING).then_some(pending + 1);
+        let taken = self.pending.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Arc::new(Pending::new()))
     }
 
-    pub(crate) fn hand_names(&self, batch: Batch) {
-        let mut queue = self.lock();
-        queue.batches.push_back(batch);
-        self.show_hunger(&queue);
-        // Whoever waits takes names, whatever else it waits for.
-        self.changed.notify_one();
+    /// One of those is done with.
+    pub(crate) fn pending_is_settled(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn hand_folders(&self, way: Way) {
-        let mut queue = self.lock();
-        queue.ways.push(way);
-        self.show_hunger(&queue);
-        self.changed.notify_all();
-    }
-
-    /// A join, unless there are too many of them already.
-    pub(crate) fn join(&self) -> Option<Arc<Join>> {
-        let more = |joins| (joins < JOINS).then_some(joins + 1);
-        let taken = self.joins.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(Arc::default)
-    }
-
-    /// The next thing to do; `None` when it is over, or there are too many to do it.
-    fn next(&self) -> Option<Task> {
-        let mut queue = self.lock();
-        loop {
-            if self.is_over() {
-                return None;
-            }
-            if queue.size.as_ref().is_some_and(|size| queue.workers > size.now()) {
-                queue.workers -= 1;
-                return None;
-            }
-            let batch = queue.batches.pop_front().map(Task::Batch);
-            if let Some(task) = batch.or_else(|| queue.ways.pop().map(Task::Way)) {
-                self.show_hunger(&queue);
-                return Some(task);
-            }
-            queue.idle += 1;
-            self.show_hunger(&queue);
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.idle -= 1;
-            self.show_hunger(&queue);
-        }
-    }
-
-    fn show_hunger(&self, queue: &Queue) {
-        self.is_hungry.store(queue.idle > queue.batches.len() + queue.ways.len(), Ordering::Relaxed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn size(&self) -> MutexGuard<'_, Option<PoolSize>> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Join {
-    /// One more part is handed over.
-    pub(crate) fn begin(&self) {
-        self.lock().pending += 1;
-    }
-
-    /// Waits for nobody: either all is settled, and whether anything stays of it, or the way is parked here.
-    pub(crate) fn settled_or_park(&self, crew: &Crew, way: &mut Way) -> Option<bool> {
-        let mut joined = self.lock();
-        if joined.pending > 0 {
-            let mut parked = std::mem::take(way);
-            parked.rest();
-            joined.parked = Some(parked);
-            return None;
-        }
-        crew.joins.fetch_sub(1, Ordering::Relaxed);
-        Some(joined.survivors)
-    }
-
-    /// One part is settled. If it was the last one, the way that is parked here can go on.
-    pub(crate) fn settle(&self, crew: &Crew, survivors: bool) -> Option<Way> {
-        let mut joined = self.lock();
-        joined.pending -= 1;
-        joined.survivors |= survivors;
-        if joined.pending > 0 {
-            return None;
-        }
-        let mut way = joined.parked.take()?;
-        crew.joins.fetch_sub(1, Ordering::Relaxed);
-        way.last().survivors |= joined.survivors;
-        Some(way)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Joined> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Split {
+impl BatchGroup {
     /// One more batch is handed over, which begins there. Its number.
     pub(crate) fn begin(&self, first: Place) -> usize {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        let mut left = self.lock();
-        let number = left.last_key_value().map_or(0, |(last, _)| last + 1);
-        left.insert(number, first);
+        let mut group = self.lock();
+        group.pending += 1;
+        let number = group.left.last_key_value().map_or(0, |(last, _)| last + 1);
+        group.left.insert(number, first);
         number
     }
 
-    /// One batch is settled.
-    pub(crate) fn settle(&self, crew: &Crew, number: usize, visited: Visited) {
+    /// One batch is done with.
+    pub(crate) fn settle(&self, pool: &WorkerPool, number: usize, visited: Visited) {
         let Visited { survivors, broken_at } = visited;
+        let mut group = self.lock();
         match broken_at {
-            Some(place) => self.lock().insert(number, place),
-            None => self.lock().remove(&number),
+            Some(place) => group.left.insert(number, place),
+            None => group.left.remove(&number),
         };
-        self.survivors.fetch_or(survivors, Ordering::Relaxed);
-        // Under the lock, so that nobody begins to wait in between.
-        let _queue = crew.lock();
-        if self.pending.fetch_sub(1, Ordering::Release) == 1 {
-            crew.changed.notify_all();
+        group.survivors |= survivors;
+        group.pending -= 1;
+        let is_last = group.pending == 0;
+        // Before the lock of the queue is taken: whoever waits holds that one while it asks for this one.
+        drop(group);
+        if is_last {
+            pool.hand_over.wake();
         }
     }
 
     /// The first of what is left.
     pub(crate) fn left(&self) -> Option<Place> {
-        self.lock().first_key_value().map(|(_, place)| place.clone())
+        self.lock().left.first_key_value().map(|(_, place)| place.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Place>> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Group> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Nobody waits for a worker that will not come back.
-struct EndsOnPanic<'a>(&'a Crew);
+/// Ends the walk if a worker panics, so that no other worker waits for it.
+struct EndsOnPanic<'a>(&'a WorkerPool);
 
 impl Drop for EndsOnPanic<'_> {
     fn drop(&mut self) {
