@@ -19,7 +19,7 @@ use cleanup_core::policy::{FilePolicy, StampKind};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::Store;
-use common::{POOLS, HOUR, file, jobs, policy, set_modified, tree};
+use common::{HOUR, POOLS, file, jobs, policy, set_modified, tree};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -23,7 +23,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{Place, Position, Store};
-use common::{POOLS, HOUR, file, jobs, policy, run};
+use common::{HOUR, POOLS, file, jobs, policy, run};
 use proptest::prelude::*;
 
 /// Wants to stop after so many candidates, but not before anything was looked at: as `max_runtime` does.

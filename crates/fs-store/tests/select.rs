@@ -21,7 +21,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{Keep, Verdict};
 use cleanup_fs_store::{Look, Store};
-use common::{POOLS, HOUR, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
+use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
 struct Folder(tempfile::TempDir);

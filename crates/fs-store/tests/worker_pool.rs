@@ -19,7 +19,7 @@ use cleanup_core::report::PolicyStatus;
 use cleanup_core::report::{PolicyKind, PolicyReport};
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{Jobs, Store};
-use common::{POOLS, HOUR, file, jobs, now, policy, run, set_modified, sweep_with, tree};
+use common::{HOUR, POOLS, file, jobs, now, policy, run, set_modified, sweep_with, tree};
 
 /// Folders in folders, some with nothing in them, with three due files in each of the others.
 fn grow(root: &Path, width: u32, depth: u32) {
