@@ -11,6 +11,7 @@
 //! The store offers and acts; it never judges, and it never asks what time it is.
 
 mod act;
+mod protected;
 mod quarantine;
 mod rivals;
 mod select;
@@ -21,6 +22,7 @@ mod walk;
 mod watch;
 
 pub use act::in_use::View;
+pub use protected::Protected;
 pub use quarantine::{Conflict, Item, Quarantine, QuarantineError, QuarantineRun, Returned, Unreadable};
 pub use rivals::{Met, Roots};
 pub use select::by_path::{Picked, Same, Wanted};

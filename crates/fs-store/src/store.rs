@@ -6,10 +6,11 @@ use cleanup_core::index::Index;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{FilePolicy, InUse, Unit};
 use cleanup_core::rank::FileSystem;
-use cleanup_core::store::{FileStore, Visitor};
+use cleanup_core::store::{FileStore, Seen, Visitor};
 
 use crate::act::in_use::{Users, View};
 use crate::act::remove::Remover;
+use crate::protected::Protected;
 use crate::quarantine::{self, MoveIn, Quarantine, QuarantineError, QuarantineRun};
 use crate::rivals::{Met, Rivals, Roots};
 use crate::select::by_path::{Picked, Wanted};
@@ -17,7 +18,7 @@ use crate::select::classify::{self, Look};
 use crate::select::whole_dirs;
 use crate::sys::entry::{FileId, in_words};
 use crate::sys::root::{LockedRoot, Root, RootError, RootLocked};
-use crate::tree::{Protected, Tree};
+use crate::tree::Tree;
 use crate::walk::resume::Position;
 use crate::walk::worker_pool::{self, Jobs};
 
@@ -56,6 +57,13 @@ impl<'a> Store<'a> {
             remover: Remover { users, ..Remover::default() },
             jobs: Jobs::default(),
         })
+    }
+
+    /// Protects these as well.
+    #[must_use]
+    pub fn protecting(mut self, protected: Protected) -> Self {
+        self.tree.protected.add(protected);
+        self
     }
 
     /// Has its files offered by so many workers.
@@ -181,6 +189,10 @@ impl<'a> Store<'a> {
 
     /// Offers everything, from where an earlier walk was stopped. Says where this one was.
     fn walk(&self, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
+        if self.tree.is_all_protected() {
+            visitor.seen(Seen { left_alone: 1, ..Seen::default() });
+            return Vec::new();
+        }
         match self.tree.policy.unit {
             Unit::File => worker_pool::walk(&self.tree, &self.remover, self.jobs, visitor, begin),
             Unit::Directory => whole_dirs::offer(&self.tree, &self.remover, visitor, &begin),

@@ -3,7 +3,7 @@
 //! It knows the facts and nobody who uses them: the walk, the selection, the removal and the quarantine all stand above
 //! it.
 
-use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cleanup_core::candidate::{Class, Name};
@@ -11,8 +11,9 @@ use cleanup_core::index::Index;
 use cleanup_core::owner::{Claim, Ground};
 use cleanup_core::policy::{Archives, FilePolicy};
 
+use crate::protected::{Protected, Reserved, is_reserved};
 use crate::rivals::{Meeting, Rivals};
-use crate::sys::entry::FileId;
+use crate::sys::entry::{FileId, Meta};
 use crate::sys::root::Root;
 
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
@@ -30,27 +31,27 @@ pub(crate) struct Tree<'a> {
     pub(crate) index: Option<Arc<Index>>,
 }
 
-/// Files and folders that are never candidates, whatever the patterns say: those of `cleanup` itself.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Protected {
-    files: HashSet<FileId>,
-}
-
-impl Protected {
-    pub(crate) fn new(files: impl IntoIterator<Item = FileId>) -> Self {
-        Self { files: files.into_iter().collect() }
-    }
-
-    /// Whether this is such a file, or a folder that is never entered.
-    pub(crate) fn has(&self, id: &FileId) -> bool {
-        self.files.contains(id)
-    }
-}
-
 impl Tree<'_> {
     /// Whether a file or folder is protected.
     pub(crate) fn is_protected(&self, id: &FileId) -> bool {
         self.protected.has(id)
+    }
+
+    /// Whether all of it is protected: the root is, or lies in, a folder of `cleanup` itself.
+    pub(crate) fn is_all_protected(&self) -> bool {
+        self.protected.has_folders() && self.root.is_or_lies_in(&|folder| self.protected.has_all_below(folder))
+    }
+
+    /// The names that are protected in a folder.
+    pub(crate) fn protected_names_in(&self, folder: &FileId) -> &[Reserved] {
+        self.protected.names_in(folder)
+    }
+
+    /// Whether a name is protected in a folder that is open.
+    pub(crate) fn is_protected_name(&self, folder: impl AsFd, name: &[u8]) -> bool {
+        // Most have none at all, and need not be asked which folder this is.
+        self.protected.has_names()
+            && Meta::of(folder).is_ok_and(|meta| is_reserved(self.protected.names_in(&meta.id), name))
     }
 
     /// Whose territory the root is.

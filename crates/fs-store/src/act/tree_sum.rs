@@ -11,6 +11,7 @@ use cleanup_core::candidate::{Identity, Stamp};
 use cleanup_core::moment::Moment;
 use rustix::io::Errno;
 
+use crate::protected::is_reserved;
 use crate::sys::entry::{self, FileId, Meta, in_words, needs};
 use crate::tree::{OWN_FOLDER, Tree};
 use crate::walk::descent::{Descent, Step};
@@ -140,8 +141,11 @@ impl Adding<'_> {
         if self.tree.root.has_stable_inodes() { id.inode() } else { 0 }
     }
 
-    fn is_ours(&self, name: &CStr, meta: &Meta) -> bool {
-        self.tree.is_protected(&meta.id) || (meta.is_dir() && name.to_bytes() == OWN_FOLDER)
+    fn is_ours(&self, folder: Option<&FileId>, name: &CStr, meta: &Meta) -> bool {
+        let name = name.to_bytes();
+        self.tree.is_protected(&meta.id)
+            || (meta.is_dir() && name == OWN_FOLDER)
+            || folder.is_some_and(|folder| is_reserved(self.tree.protected_names_in(folder), name))
     }
 }
 
@@ -158,7 +162,7 @@ impl Step for Adding<'_> {
         if meta.is_mount_point {
             return Err("something is mounted in it".to_owned());
         }
-        if self.is_ours(name, &meta) {
+        if self.is_ours(Some(&folder), name, &meta) {
             return Err(OURS.to_owned());
         }
         let stamp = meta.stamp(self.tree.policy.stamp).ok_or(NO_STAMP)?;
@@ -172,7 +176,7 @@ impl Step for Adding<'_> {
         if meta.mount != self.tree.root.mount() {
             return Err("something is mounted in it".to_owned());
         }
-        if self.is_ours(name, meta) {
+        if self.is_ours(folder.as_ref(), name, meta) {
             return Err(OURS.to_owned());
         }
         if let Some(policy) = self.tree.rivals.as_ref().and_then(|rivals| Some(rivals.name(rivals.root_of(meta.id)?))) {

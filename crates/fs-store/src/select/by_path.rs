@@ -18,6 +18,7 @@ use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 use rustix::io::Errno;
 
 use crate::act::remove::{EmptyDirectory, File, Files, Remover};
+use crate::protected::{Reserved, is_reserved};
 use crate::rivals::Meeting;
 use crate::select::classify::{Look, c_name, open_folder};
 use crate::select::whole_dirs;
@@ -120,6 +121,9 @@ impl<'a> Picked<'a> {
     /// Offers whole directories directly below the root.
     fn offer_units(&self, visitor: &dyn Visitor) {
         let Ok(root) = self.tree.root.reopen() else { return };
+        if self.tree.is_all_protected() {
+            return;
+        }
         for Wanted { path, same } in self.files.iter().filter(|wanted| !wanted.path.contains(&b'/')) {
             visitor.seen(Seen { scanned: 1, ..Seen::default() });
             let Ok(name) = c_name(path) else { continue };
@@ -158,7 +162,7 @@ impl<'a> Picked<'a> {
             Some((c_name(last).ok()?, class, wanted.same))
         };
         let mut counted = Seen { scanned: wanted.len() as u64, ..Seen::default() };
-        let mut meeting = Meeting::default();
+        let (mut meeting, mut left_alone) = (Meeting::default(), 0);
         let mut is_own = |name: &CString| {
             let claim = self.tree.claim(&ground, Name { folder, last: name.to_bytes() });
             match claim {
@@ -169,8 +173,17 @@ impl<'a> Picked<'a> {
             meeting.note(claim);
             claim == Claim::Own
         };
-        let meant: Vec<_> = wanted.iter().filter_map(classed).filter(|(name, ..)| is_own(name)).collect();
+        let reserved = if self.tree.protected.has_names() { Meta::of(&dir).ok() } else { None };
+        let reserved = reserved.map_or(&[] as &[Reserved], |meta| self.tree.protected_names_in(&meta.id));
+        let mut is_protected = |name: &CString| {
+            let is_protected = is_reserved(reserved, name.to_bytes());
+            left_alone += u64::from(is_protected);
+            is_protected
+        };
+        let meant: Vec<_> =
+            wanted.iter().filter_map(classed).filter(|(name, ..)| !is_protected(name) && is_own(name)).collect();
         self.tree.meet(&mut meeting);
+        counted.left_alone += left_alone;
         let mut files = Vec::with_capacity(meant.len());
         for (name, class, same) in &meant {
             match look_at(self.tree, &self.remover.unnamed, dir.as_fd(), name, *class, asked) {
@@ -207,7 +220,8 @@ impl<'a> Picked<'a> {
         }
         let Ok((parent, ground)) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
         let Ok(name) = c_name(last) else { return ControlFlow::Continue(()) };
-        if folder.is_empty() && self.tree.root.has_lost_and_found(&name) {
+        let is_lost_and_found = folder.is_empty() && self.tree.root.has_lost_and_found(&name);
+        if is_lost_and_found || self.tree.is_protected_name(&parent, last) {
             visitor.seen(Seen { left_alone: 1, ..Seen::default() });
             return ControlFlow::Continue(());
         }
@@ -218,7 +232,10 @@ impl<'a> Picked<'a> {
             {
                 return ControlFlow::Continue(());
             }
-            Ok(meta) if meta.id == FileId::from(&identity) && meta.mount == self.tree.root.mount() => {}
+            Ok(meta)
+                if meta.id == FileId::from(&identity)
+                    && meta.mount == self.tree.root.mount()
+                    && !self.tree.is_protected(&meta.id) => {}
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return ControlFlow::Continue(()),
             Err(error) => {
                 visitor.fault(Fault { name: Name { folder, last }, error: &in_words(error) });

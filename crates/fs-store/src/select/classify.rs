@@ -147,6 +147,9 @@ fn step_by_step(tree: &Tree<'_>, path: &[u8]) -> Result<Look, Look> {
     let (dir, ground) = open_folder(tree, &folder)?;
     let name = Name { folder: &folder, last };
     let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(tree.policy)).map_err(refused)?;
+    if tree.is_protected_name(&dir, last) {
+        return Ok(Look::Own);
+    }
     if meta.is_dir() {
         let is_lost_and_found = folders.is_empty() && tree.root.is_lost_and_found(last, &meta);
         return Ok(match *last {
@@ -233,6 +236,9 @@ fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>)
 /// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what
 /// the walk would not enter. The empty path is the root. Says whose territory it is as well.
 pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Look> {
+    if tree.is_all_protected() {
+        return Err(Look::Own);
+    }
     let mut dir = tree.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
     let mut ground = tree.ground();
     let mut folder = Vec::new();
@@ -263,7 +269,10 @@ fn enter(tree: &Tree<'_>, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileId
     if meta.mount != tree.root.mount() {
         return Err(Look::OtherMount);
     }
-    if tree.is_protected(&meta.id) { Err(Look::Own) } else { Ok((next, meta.id)) }
+    if tree.is_protected(&meta.id) || tree.is_protected_name(dir, name) {
+        return Err(Look::Own);
+    }
+    Ok((next, meta.id))
 }
 
 fn refused(error: Errno) -> Look {

@@ -130,7 +130,10 @@ pub(crate) fn look(tree: &Tree<'_>, root: BorrowedFd<'_>, name: &CStr) -> Looked
     if meta.kind() == FileType::RegularFile {
         return Looked::NotNamed;
     }
-    let is_none_of_ours = meta.mount != tree.root.mount() || meta.is_mount_point || tree.is_protected(&meta.id);
+    let is_none_of_ours = meta.mount != tree.root.mount()
+        || meta.is_mount_point
+        || tree.is_protected(&meta.id)
+        || tree.is_protected_name(root, name.to_bytes());
     if !meta.is_dir() || is_none_of_ours || tree.root.is_lost_and_found(name.to_bytes(), &meta) {
         return Looked::LeftAlone;
     }

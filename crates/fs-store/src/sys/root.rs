@@ -251,6 +251,24 @@ impl Root {
         check_access_times(root, flags, policy.rule.max_age.map(MaxAge::get), policy.empty_dirs)
     }
 
+    /// Whether this is true of it, or of any folder above it. Where those cannot be opened, nobody can tell.
+    pub(crate) fn is_or_lies_in(&self, is_wanted: &dyn Fn(&FileId) -> bool) -> bool {
+        let mut here = self.id;
+        let mut dir = rustix::fs::openat(&self.fd, c".", PATH_ONLY, Mode::empty());
+        while !is_wanted(&here) {
+            let Ok(above) = dir.and_then(|dir| rustix::fs::openat(dir, c"..", PATH_ONLY, Mode::empty())) else {
+                return false;
+            };
+            match Meta::of(&above) {
+                // Above `/` is `/`.
+                Ok(meta) if meta.id != here => here = meta.id,
+                _ => return false,
+            }
+            dir = Ok(above);
+        }
+        true
+    }
+
     /// How full its file system is, for unprivileged users.
     pub(crate) fn space(&self) -> Result<FileSystem, Errno> {
         let found = rustix::fs::fstatvfs(&self.fd)?;

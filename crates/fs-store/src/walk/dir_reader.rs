@@ -18,9 +18,10 @@ use rustix::fs::FileType;
 use super::resume::Place;
 use super::visit::visit;
 use super::worker_pool::{BatchGroup, WorkerCtx};
+use crate::protected::{Reserved, is_reserved};
 use crate::rivals::Meeting;
 use crate::sys::dir::{self, Buffer, Entry};
-use crate::sys::entry::in_words;
+use crate::sys::entry::{FileId, in_words};
 use crate::sys::name_buffer::Names;
 use crate::tree::OWN_FOLDER;
 
@@ -104,6 +105,7 @@ impl<'scope, 'env> DirReader<'scope, 'env> {
     pub(crate) fn read(
         &mut self,
         dir: &Arc<OwnedFd>,
+        id: FileId,
         folder: &[u8],
         below: Depth,
         ground: &Ground,
@@ -114,6 +116,7 @@ impl<'scope, 'env> DirReader<'scope, 'env> {
             dir,
             folder,
             ground,
+            reserved: self.ctx.tree.protected_names_in(&id),
             meeting: Meeting::default(),
             descend: below < self.ctx.tree.policy.depth,
             seen: Seen::default(),
@@ -147,6 +150,8 @@ struct Reading<'a, 'scope, 'env> {
     folder: &'a [u8],
     /// The other policies in whose roots it lies.
     ground: &'a Ground,
+    /// Names that are protected in it.
+    reserved: &'a [Reserved],
     /// What was met of their files.
     meeting: Meeting,
     descend: bool,
@@ -302,6 +307,13 @@ impl Reading<'_, '_, '_> {
     fn sort(&mut self, entry: &Entry<'_>) {
         let (name, kind) = (entry.name, entry.kind());
         self.seen.scanned += 1;
+        if is_reserved(self.reserved, name.to_bytes()) {
+            if self.is_looking() {
+                self.seen.left_alone += 1;
+            }
+            self.contents.survivors = true;
+            return;
+        }
         if kind == FileType::Directory {
             return self.sort_folder(name);
         }

@@ -293,10 +293,10 @@ impl<'scope, 'env> Walker<'scope, 'env> {
         if self.entered == MANY {
             self.ctx.start();
         }
-        let ground = self.ground(FileId::from(&meta.identity()));
+        let ground = self.ground(meta.id);
         let read_from = self.read_from();
         let is_above = matches!(read_from, ReadFrom::Below);
-        let mut contents = self.reader.read(&dir, &self.subtree.path, below, &ground, read_from);
+        let mut contents = self.reader.read(&dir, meta.id, &self.subtree.path, below, &ground, read_from);
         // Stopped before that, it is still to be begun there.
         if is_above && !self.ctx.pool.is_over() {
             self.follow(&mut contents.folders);
