@@ -9,10 +9,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{Mode, StatxFlags};
 use rustix::io::Errno;
 
-use super::folder::{OpenRun, RunFolder, file_name};
-use super::{Item, Quarantine, aside};
-use crate::entry::{self, Meta, in_words};
-use crate::{OWN_FOLDER, Store};
+use super::layout::{OpenRun, RunFolder, file_name};
+use super::{Item, Quarantine, move_in};
+use crate::sys::entry::{self, Meta, in_words};
+use crate::tree::{OWN_FOLDER, Tree};
 
 /// For folders that are made again.
 const ORDINARY: Mode = Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
@@ -56,7 +56,7 @@ impl Quarantine<'_> {
     pub fn could_return(&self, item: &Item) -> Returned {
         let Some(path) = &item.path else { return Returned::Conflict(Conflict::NoPath) };
         let Some((folder, last)) = parts(path) else { return Returned::Conflict(Conflict::NoPath) };
-        match reach(self.store, &folder, Folders::Leave) {
+        match reach(self.tree, &folder, Folders::Leave) {
             Err(stopped) => stopped,
             Ok(None) => Returned::Restored,
             Ok(Some(home)) => match Meta::of_entry(&home, &last, StatxFlags::TYPE) {
@@ -70,7 +70,7 @@ impl Quarantine<'_> {
     /// Brings several things of one run back, and says of each what came of it.
     pub fn restore(&self, items: &[&Item], each: &mut dyn FnMut(&Item, Returned)) {
         for same in items.chunk_by(|a, b| (&a.run, &a.policy) == (&b.run, &b.policy)) {
-            match RunFolder::new(&same[0].run, &same[0].policy).open(self.store) {
+            match RunFolder::new(&same[0].run, &same[0].policy).open(self.tree) {
                 Ok(Some(run)) => {
                     for item in same {
                         each(item, self.bring_back(&run, item));
@@ -86,12 +86,12 @@ impl Quarantine<'_> {
     fn bring_back(&self, run: &OpenRun, item: &Item) -> Returned {
         let parts = item.path.as_deref().and_then(parts);
         let Some((folder, last)) = parts else { return Returned::Conflict(Conflict::NoPath) };
-        let home = match reach(self.store, &folder, Folders::Make) {
+        let home = match reach(self.tree, &folder, Folders::Make) {
             Ok(Some(home)) => home,
             Ok(None) => return Returned::Failed(in_words(Errno::NOENT)),
             Err(stopped) => return stopped,
         };
-        match aside::rename_out(run.dir.as_fd(), &file_name(item.number), home.as_fd(), &last) {
+        match move_in::rename_out(run.dir.as_fd(), &file_name(item.number), home.as_fd(), &last) {
             Ok(()) => Returned::Restored,
             Err(Errno::EXIST) => Returned::Conflict(Conflict::Exists),
             Err(Errno::NOENT) => Returned::Gone,
@@ -113,9 +113,9 @@ pub(super) fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
 }
 
 /// Opens the folder that something goes back to; `None` when it is missing and not to be made.
-pub(super) fn reach(store: &Store<'_>, folders: &[CString], missing: Folders) -> Result<Option<OwnedFd>, Returned> {
+pub(super) fn reach(tree: &Tree<'_>, folders: &[CString], missing: Folders) -> Result<Option<OwnedFd>, Returned> {
     let failed = |error| Returned::Failed(in_words(error));
-    let mut dir = store.root.reopen().map_err(failed)?;
+    let mut dir = tree.root.reopen().map_err(failed)?;
     for name in folders {
         if missing == Folders::Make {
             match rustix::fs::mkdirat(&dir, name, ORDINARY) {
@@ -129,7 +129,7 @@ pub(super) fn reach(store: &Store<'_>, folders: &[CString], missing: Folders) ->
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(Returned::Conflict(Conflict::OnTheWay)),
             Err(error) => return Err(failed(error)),
         };
-        if Meta::of(&next).map_err(failed)?.mount != store.root.mount() {
+        if Meta::of(&next).map_err(failed)?.mount != tree.root.mount() {
             return Err(Returned::Conflict(Conflict::OnTheWay));
         }
         dir = next;

@@ -4,7 +4,6 @@
 //! it, put back if anything in it is not as it was judged, and only then emptied, or kept in quarantine.
 
 use std::ffi::{CStr, CString};
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -12,56 +11,47 @@ use cleanup_core::candidate::{Candidate, Class, Identity, Name};
 use cleanup_core::policy::Dispose;
 use cleanup_core::store::{Batch, Fault, Outcome, Seen, Visitor};
 use cleanup_core::verdict::Remove;
-use rustix::fs::{FileType, RawDir, StatxFlags};
+use rustix::fs::{FileType, StatxFlags};
 use rustix::io::Errno;
 
-use crate::entry::{self, FileId, Meta, in_words};
-use crate::leg::Position;
-use crate::look::Look;
-use crate::names::Names;
+use crate::act::remove::Remover;
+use crate::act::tree_sum::{self, Sum};
 use crate::rivals::Meeting;
-use crate::walk::SPARES;
-use crate::whole::{self, Sum};
-use crate::{OWN_FOLDER, Store};
-
-/// Room for what one `getdents64` returns.
-const BUFFER: usize = 64 * 1024;
+use crate::select::claims;
+use crate::select::classify::Look;
+use crate::sys::dir::{self, Buffer};
+use crate::sys::entry::{self, FileId, Meta, in_words};
+use crate::sys::name_buffer::Names;
+use crate::tree::{OWN_FOLDER, Tree};
+use crate::walk::resume::Position;
+use crate::walk::walker::SPARES;
 
 /// Offers every directory directly below the root that the policy names, from where it was stopped. Says where it was
 /// stopped this time.
-pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor, begin: &[Position]) -> Vec<Position> {
+pub(crate) fn offer(tree: &Tree<'_>, remover: &Remover, visitor: &dyn Visitor, begin: &[Position]) -> Vec<Position> {
     let fault = |error: Errno| {
         visitor.fault(Fault { name: Name { folder: b"", last: b"" }, error: &in_words(error) });
     };
-    let dir = match store.root.reopen() {
-        Ok(dir) => dir,
+    let root = match tree.root.reopen() {
+        Ok(root) => root,
         Err(error) => {
             fault(error);
             return Vec::new();
         }
     };
-    let mut names = Names::default();
-    let mut seen = Seen::default();
-    let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
-    let mut entries = RawDir::new(&dir, &mut buffer);
-    while let Some(entry) = entries.next() {
-        match entry {
-            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
-            Ok(entry) => {
-                seen.scanned += 1;
-                let name = Name { folder: b"", last: entry.file_name().to_bytes() };
-                if is_named(store, entry.file_name()).is_some() {
-                    names.push(entry.file_name());
-                } else if entry.file_type() == FileType::Directory && name.last != OWN_FOLDER {
-                    seen.dotfiles += u64::from(store.policy.patterns.leaves_dotfile(name));
-                }
-            }
-            Err(Errno::NOENT) => break,
-            Err(error) => {
-                fault(error);
-                break;
-            }
+    let (mut names, mut seen) = (Names::default(), Seen::default());
+    let read = dir::read(root.as_fd(), 0, &mut Buffer::default(), |entry| {
+        seen.scanned += 1;
+        let name = Name { folder: b"", last: entry.name.to_bytes() };
+        if is_named(tree, entry.name).is_some() {
+            names.push(entry.name);
+        } else if entry.kind() == FileType::Directory && name.last != OWN_FOLDER {
+            seen.dotfiles += u64::from(tree.policy.patterns.leaves_dotfile(name));
         }
+        ControlFlow::<()>::Continue(())
+    });
+    if let Err(error) = read {
+        fault(error);
     }
     visitor.seen(seen);
     // Those behind it were offered before.
@@ -71,7 +61,7 @@ pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor, begin: &[Position]
         }
     }
     while let Some(name) = names.pop() {
-        if offer_one(store, visitor, dir.as_fd(), &name, None).is_break() {
+        if offer_one(tree, remover, visitor, root.as_fd(), &name, None).is_break() {
             let next = names.iter().rev().take(SPARES);
             return next.map(|name| Position::whole(Name { folder: b"", last: name.to_bytes() })).collect();
         }
@@ -82,17 +72,18 @@ pub(crate) fn offer(store: &Store<'_>, visitor: &dyn Visitor, begin: &[Position]
 /// Offers the directory of this name, if the policy names it and there is one; where it has to be a certain one, only
 /// while it is still that.
 pub(crate) fn offer_one(
-    store: &Store<'_>,
+    tree: &Tree<'_>,
+    remover: &Remover,
     visitor: &dyn Visitor,
     root: BorrowedFd<'_>,
     name: &CStr,
     same: Option<&Identity>,
 ) -> ControlFlow<()> {
-    let counted = match look(store, root, name) {
+    let counted = match look(tree, root, name) {
         Looked::Candidate(unit) if same.is_some_and(|same| unit.sum.identity != *same) => {
             Seen { changed: 1, ..Seen::default() }
         }
-        Looked::Candidate(unit) => return visitor.batch(&mut Whole { store, root, unit: &unit }),
+        Looked::Candidate(unit) => return visitor.batch(&mut Whole { tree, remover, root, unit: &unit }),
         Looked::NotNamed => return ControlFlow::Continue(()),
         Looked::LeftAlone => Seen { left_alone: 1, ..Seen::default() },
         Looked::Claimed(Look::Disputed { .. }) => Seen { disputed: 1, ..Seen::default() },
@@ -129,8 +120,8 @@ pub(crate) enum Looked {
 }
 
 /// Looks at one name directly below the root, and at all below it.
-pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Looked {
-    let Some(class) = is_named(store, name) else { return Looked::NotNamed };
+pub(crate) fn look(tree: &Tree<'_>, root: BorrowedFd<'_>, name: &CStr) -> Looked {
+    let Some(class) = is_named(tree, name) else { return Looked::NotNamed };
     let meta = match Meta::of_entry(root, name, entry::ALWAYS) {
         Ok(meta) => meta,
         Err(Errno::NOENT) => return Looked::Vanished,
@@ -139,8 +130,11 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
     if meta.kind() == FileType::RegularFile {
         return Looked::NotNamed;
     }
-    let is_none_of_ours = meta.mount != store.root.mount() || meta.is_mount_point || store.is_spared(&meta.id);
-    if !meta.is_dir() || is_none_of_ours || store.root.is_lost_and_found(name.to_bytes(), &meta) {
+    let is_none_of_ours = meta.mount != tree.root.mount()
+        || meta.is_mount_point
+        || tree.is_protected(&meta.id)
+        || tree.is_protected_name(root, name.to_bytes());
+    if !meta.is_dir() || is_none_of_ours || tree.root.is_lost_and_found(name.to_bytes(), &meta) {
         return Looked::LeftAlone;
     }
     let dir = match entry::open_dir(root, name) {
@@ -148,11 +142,11 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
         Err(Errno::NOENT) => return Looked::Vanished,
         Err(error) => return Looked::Pinned(in_words(error)),
     };
-    let sum = whole::look(store, dir);
-    if let Some((claim, look)) = whole::claimed(store, root, name, sum.is_err()) {
+    let sum = tree_sum::look(tree, dir);
+    if let Some((claim, look)) = claims::claimed(tree, root, name, sum.is_err()) {
         let mut meeting = Meeting::default();
         meeting.note(claim);
-        store.meet(&mut meeting);
+        tree.meet(&mut meeting);
         return Looked::Claimed(look);
     }
     match sum {
@@ -161,15 +155,16 @@ pub(crate) fn look(store: &Store<'_>, root: BorrowedFd<'_>, name: &CStr) -> Look
     }
 }
 
-fn is_named(store: &Store<'_>, name: &CStr) -> Option<Class> {
-    let patterns = &store.policy.patterns;
+fn is_named(tree: &Tree<'_>, name: &CStr) -> Option<Class> {
+    let patterns = &tree.policy.patterns;
     let name = Name { folder: b"", last: name.to_bytes() };
     if name.last == OWN_FOLDER { None } else { patterns.class_of_whole(name) }
 }
 
 /// One directory that was looked at.
 struct Whole<'a> {
-    store: &'a Store<'a>,
+    tree: &'a Tree<'a>,
+    remover: &'a Remover,
     root: BorrowedFd<'a>,
     unit: &'a Unit,
 }
@@ -194,7 +189,7 @@ impl Batch for Whole<'_> {
     fn remove(&mut self, _: usize, why: &Remove) -> Outcome {
         let Unit { name, sum, .. } = self.unit;
         // It leaves its place in one step whatever becomes of it then.
-        let Some(aside) = &self.store.aside else {
+        let Some(move_in) = &self.remover.move_in else {
             return Outcome::Failed("its quarantine was not opened".to_owned());
         };
         let last_look = || match Meta::of_entry(self.root, name, StatxFlags::TYPE | StatxFlags::INO) {
@@ -203,11 +198,11 @@ impl Batch for Whole<'_> {
             Err(Errno::NOENT) => Err(Outcome::Vanished),
             Err(error) => Err(Outcome::Failed(in_words(error))),
         };
-        match aside.take_whole(self.store, self.root, name, sum, why, &last_look) {
+        match move_in.take_whole(self.tree, self.root, name, sum, why, &last_look) {
             Err(outcome) => outcome,
-            Ok(moved) => match self.store.policy.dispose {
+            Ok(moved) => match self.tree.policy.dispose {
                 Dispose::Quarantine(_) => Outcome::Quarantined,
-                Dispose::Delete => aside.delete(self.store, &moved, self.root, name, sum),
+                Dispose::Delete => move_in.delete(self.tree, &moved, self.root, name, sum),
             },
         }
     }

@@ -12,12 +12,12 @@ use cleanup_core::candidate::Escaped;
 use rustix::fs::{AtFlags, Mode, StatxFlags};
 use rustix::io::Errno;
 
-use super::aside::rename_out;
-use super::folder::RunFolder;
+use super::layout::RunFolder;
+use super::move_in::rename_out;
 use super::note::Judged;
-use crate::Store;
-use crate::entry::{self, Meta, in_words};
-use crate::whole;
+use crate::act::tree_sum;
+use crate::sys::entry::{self, Meta, in_words};
+use crate::tree::Tree;
 
 /// How many names are tried beside one that was taken.
 const NAMES: u32 = 100;
@@ -36,14 +36,14 @@ pub(super) enum Found {
 }
 
 /// Looks at what lies in a run's folder under this name.
-pub(super) fn look(store: &Store<'_>, aside: BorrowedFd<'_>, name: &CStr, judged: &Judged) -> Found {
+pub(super) fn look(tree: &Tree<'_>, aside: BorrowedFd<'_>, name: &CStr, judged: &Judged) -> Found {
     let meta = match Meta::of_entry(aside, name, entry::ALWAYS) {
         Ok(meta) => meta,
         Err(Errno::NOENT) => return Found::Gone,
         Err(error) => return Found::Unknown(in_words(error)),
     };
     let identity = meta.identity();
-    if store.root.has_stable_inodes() && identity.inode != judged.inode {
+    if tree.root.has_stable_inodes() && identity.inode != judged.inode {
         return Found::Changed;
     }
     if !meta.is_dir() {
@@ -53,11 +53,11 @@ pub(super) fn look(store: &Store<'_>, aside: BorrowedFd<'_>, name: &CStr, judged
         return if is_same { Found::Same } else { Found::Changed };
     }
     // What is written from here on must be newer than anything in it.
-    if let Err(error) = whole::await_clock(aside, judged.changed) {
+    if let Err(error) = tree_sum::await_clock(aside, judged.changed) {
         return Found::Unknown(error);
     }
     let dir = entry::open_dir(aside, name).map_err(in_words);
-    let sum = match dir.and_then(|dir| whole::look(store, dir)) {
+    let sum = match dir.and_then(|dir| tree_sum::look(tree, dir)) {
         Ok(sum) => sum,
         Err(error) => return Found::Unknown(error),
     };

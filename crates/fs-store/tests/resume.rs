@@ -23,7 +23,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{Place, Position, Store};
-use common::{CREWS, HOUR, file, jobs, policy, run};
+use common::{HOUR, POOLS, file, jobs, policy, run};
 use proptest::prelude::*;
 
 /// Wants to stop after so many candidates, but not before anything was looked at: as `max_runtime` does.
@@ -57,8 +57,8 @@ struct Went {
     next: Vec<Position>,
 }
 
-fn go(policy: &FilePolicy, crew: usize, mode: Mode, most: usize, begin: Vec<Position>) -> Went {
-    let store = Store::open(policy, Vec::new()).unwrap().with_jobs(jobs(crew));
+fn go(policy: &FilePolicy, workers: usize, mode: Mode, most: usize, begin: Vec<Position>) -> Went {
+    let store = Store::open(policy, Vec::new()).unwrap().with_jobs(jobs(workers));
     let budget = Budget { most, ..Budget::default() };
     let leg = store.leg(begin);
     let tally = sweep(&leg, &policy.rule, &run(), mode, &budget);
@@ -70,7 +70,7 @@ fn go(policy: &FilePolicy, crew: usize, mode: Mode, most: usize, begin: Vec<Posi
 /// How often each file was offered in a series of walks that came to its end.
 fn series(
     policy: &FilePolicy,
-    crew: usize,
+    workers: usize,
     most: usize,
     limit: usize,
     mut between: impl FnMut(usize, &[Position]),
@@ -78,9 +78,9 @@ fn series(
     let mut offered = BTreeMap::new();
     let mut begin = Vec::new();
     for number in 0.. {
-        assert!(number < limit, "{crew} workers, {most} at a time: no end after {number} walks; next is {begin:?}");
-        let went = go(policy, crew, Mode::Plan, most, begin);
-        assert_eq!(went.tally.errors, [], "{crew} workers, {most} at a time");
+        assert!(number < limit, "{workers} workers, {most} at a time: no end after {number} walks; next is {begin:?}");
+        let went = go(policy, workers, Mode::Plan, most, begin);
+        assert_eq!(went.tally.errors, [], "{workers} workers, {most} at a time");
         for path in went.offered {
             *offered.entry(path).or_default() += 1;
         }
@@ -208,7 +208,7 @@ proptest! {
         paths in prop::collection::vec(path(), 0..80),
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         most in 0_usize..12,
-        crew in prop::sample::select(&CREWS),
+        workers in prop::sample::select(&POOLS),
     ) {
         grow(root.path(), &paths);
         let policy = FilePolicy { depth, ..policy(root.path()) };
@@ -216,10 +216,10 @@ proptest! {
         all.retain(|path, _| path.split(|byte| *byte == b'/').count() <= depth.0 as usize);
         // Each of them does with a file at least, or with a folder in which there is none.
         let limit = common::tree(root.path()).len() + 2;
-        let offered = series(&policy, crew, most, limit, |_, _| {});
+        let offered = series(&policy, workers, most, limit, |_, _| {});
         prop_assert_eq!(offered.keys().collect::<Vec<_>>(), all.keys().collect::<Vec<_>>());
         // One worker looks at nothing twice.
-        prop_assert!(crew > 1 || offered.values().all(|count| *count == 1), "{:?}", offered);
+        prop_assert!(workers > 1 || offered.values().all(|count| *count == 1), "{:?}", offered);
     }
 
     #[test]
@@ -228,7 +228,7 @@ proptest! {
         paths in prop::collection::vec(path(), 0..80),
         most in 0_usize..12,
         changes in prop::collection::vec(change(), 0..20),
-        crew in prop::sample::select(&CREWS),
+        workers in prop::sample::select(&POOLS),
     ) {
         let outside = tempfile::tempdir().unwrap();
         file(&outside.path().join("victim"), 2 * HOUR);
@@ -236,7 +236,7 @@ proptest! {
         let policy = policy(root.path());
         let mut stayed = files(root.path());
         let limit = (common::tree(root.path()).len() + changes.len() + 2) * (changes.len() + 1);
-        let offered = series(&policy, crew, most, limit, |number, next| {
+        let offered = series(&policy, workers, most, limit, |number, next| {
             if let Some(change) = changes.get(number) {
                 apply(root.path(), outside.path(), &next[0], change);
                 let now = files(root.path());
@@ -254,7 +254,7 @@ proptest! {
         root in place(),
         paths in prop::collection::vec(path(), 0..60),
         most in 0_usize..12,
-        crew in prop::sample::select(&CREWS),
+        workers in prop::sample::select(&POOLS),
     ) {
         grow(root.path(), &paths);
         for path in files(root.path()).keys() {
@@ -266,7 +266,7 @@ proptest! {
         let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
         let mut begin = Vec::new();
         for _ in 0..common::tree(root.path()).len() + 2 {
-            let went = go(&policy, crew, Mode::Apply, most, begin);
+            let went = go(&policy, workers, Mode::Apply, most, begin);
             prop_assert_eq!(went.tally.errors, []);
             begin = went.next;
             if begin.is_empty() {
@@ -353,10 +353,10 @@ fn a_flat_folder_is_gone_on_with_in_its_middle() {
         for depth in [Depth::FLAT, Depth::UNLIMITED] {
             let policy = FilePolicy { depth, ..policy.clone() };
             let all = if depth == Depth::FLAT { 5000 } else { 5001 };
-            for (crew, most) in [(1, 700), (1, 1024), (1, 1100), (2, 700), (8, 1500)] {
-                let offered = series(&policy, crew, most, 5000, |_, next| assert!(next[0].place.is_some()));
-                assert_eq!(offered.len(), all, "{crew} workers in {}", root.path().display());
-                assert!(crew > 1 || offered.values().all(|count| *count == 1), "{}", root.path().display());
+            for (workers, most) in [(1, 700), (1, 1024), (1, 1100), (2, 700), (8, 1500)] {
+                let offered = series(&policy, workers, most, 5000, |_, next| assert!(next[0].place.is_some()));
+                assert_eq!(offered.len(), all, "{workers} workers in {}", root.path().display());
+                assert!(workers > 1 || offered.values().all(|count| *count == 1), "{}", root.path().display());
             }
         }
     }

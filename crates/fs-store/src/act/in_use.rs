@@ -8,15 +8,16 @@
 //! after [`SERVES`] of them.
 
 use std::collections::HashSet;
-use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::candidate::Identity;
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
-use crate::entry::{FileId, Meta};
+use crate::sys::dir;
+use crate::sys::entry::{FileId, Meta};
 
 /// How many removals one look at all processes serves: some thousandths of a second of them.
 const SERVES: u32 = 512;
@@ -164,10 +165,11 @@ fn inode_of_mapping(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(field).ok()?.parse().ok().filter(|inode| *inode != 0)
 }
 
-fn names(dir: impl AsFd) -> Vec<std::ffi::CString> {
-    let Ok(entries) = Dir::read_from(dir) else { return Vec::new() };
-    let named = |entry: rustix::fs::DirEntry| entry.file_name().to_owned();
-    entries.filter_map(Result::ok).map(named).filter(|name| !matches!(name.to_bytes(), b"." | b"..")).collect()
+fn names(dir: &OwnedFd) -> Vec<CString> {
+    let mut names = Vec::new();
+    // What cannot be read any more has ended.
+    let _ = dir::names(dir, |name| names.push(name.to_owned()));
+    names
 }
 
 #[cfg(test)]

@@ -1,16 +1,12 @@
-//! A walk that goes on where an earlier one was stopped.
+//! Where a walk was stopped, for the next one to go on from there.
 //!
-//! A [`Position`] says what was next when a walk was stopped. It never opens anything: the walk reads the names that are
-//! there, as always, and compares them with it. One that makes no sense any more costs another look at what was looked
-//! at before, or leaves something for the walk after this one; it leads nowhere else.
+//! A [`Position`] names what was next. It never opens anything: the next walk reads the names that are there, as always,
+//! and compares them with it. A position that is out of date costs a second look at some entries, or leaves some for the
+//! walk after this one; it cannot lead anywhere else.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::candidate::Name;
-use cleanup_core::store::{FileStore, Visitor};
-
-use crate::Store;
 
 /// What was next when a walk was stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,33 +48,6 @@ impl fmt::Display for Position {
             Some(place) => Name { folder: &self.folder, last: &place.name }.fmt(f),
             None => Name { folder: b"", last: &self.folder }.fmt(f),
         }
-    }
-}
-
-/// A store from where an earlier walk was stopped.
-#[derive(Debug)]
-pub struct Leg<'a> {
-    store: &'a Store<'a>,
-    begin: Vec<Position>,
-    stopped_at: Mutex<Vec<Position>>,
-}
-
-impl<'a> Leg<'a> {
-    pub(crate) fn new(store: &'a Store<'a>, begin: Vec<Position>) -> Self {
-        Self { store, begin, stopped_at: Mutex::default() }
-    }
-
-    /// What was next when the visitor stopped the last walk, the first of it first; the others stand in for it where it
-    /// is gone when somebody goes on. Empty when the walk came to its end.
-    pub fn stopped_at(self) -> Vec<Position> {
-        self.stopped_at.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl FileStore for Leg<'_> {
-    fn offer(&self, visitor: &dyn Visitor) {
-        let stopped_at = self.store.walk(visitor, self.begin.clone());
-        *self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner) = stopped_at;
     }
 }
 

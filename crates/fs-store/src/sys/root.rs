@@ -22,7 +22,7 @@ use cleanup_core::report::Space;
 use rustix::fs::{Access, AtFlags, FlockOperation, Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
-use crate::entry::{self, FileId, Meta, Mount};
+use super::entry::{self, FileId, Meta, Mount};
 
 /// The name of the folder that `fsck` keeps for what it finds.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -249,6 +249,24 @@ impl Root {
         let unreadable = |error| RootError::Unreadable { root: root.clone(), at: root.clone(), error };
         let flags = rustix::fs::fstatvfs(&self.fd).map_err(unreadable)?.f_flag;
         check_access_times(root, flags, policy.rule.max_age.map(MaxAge::get), policy.empty_dirs)
+    }
+
+    /// Whether this is true of it, or of any folder above it. Where those cannot be opened, nobody can tell.
+    pub(crate) fn is_or_lies_in(&self, is_wanted: &dyn Fn(&FileId) -> bool) -> bool {
+        let mut here = self.id;
+        let mut dir = rustix::fs::openat(&self.fd, c".", PATH_ONLY, Mode::empty());
+        while !is_wanted(&here) {
+            let Ok(above) = dir.and_then(|dir| rustix::fs::openat(dir, c"..", PATH_ONLY, Mode::empty())) else {
+                return false;
+            };
+            match Meta::of(&above) {
+                // Above `/` is `/`.
+                Ok(meta) if meta.id != here => here = meta.id,
+                _ => return false,
+            }
+            dir = Ok(above);
+        }
+        true
     }
 
     /// How full its file system is, for unprivileged users.

@@ -7,20 +7,20 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use cleanup_core::candidate::Escaped;
 use cleanup_core::policy::Quarantine as Bounds;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RawDir, StatxFlags, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags, flock};
 use rustix::io::Errno;
 
 use super::note::{self, First, Header, Judged, Mark};
 use super::{Item, QuarantineRun};
-use crate::entry::{self, Meta, in_words};
-use crate::{OWN_FOLDER, Store};
+use crate::sys;
+use crate::sys::entry::{self, Meta, in_words};
+use crate::tree::{OWN_FOLDER, Tree};
 
 const OWN: &CStr = c".cleanup";
 const QUARANTINE: &CStr = c"quarantine";
@@ -87,26 +87,26 @@ pub(super) enum Missing {
     Make,
 }
 
-/// Opens `.cleanup/quarantine` of a store's root; `None` when there is none.
-pub(super) fn quarantine(store: &Store<'_>, missing: Missing) -> Result<Option<OwnedFd>, QuarantineError> {
-    let root = store.root.reopen().map_err(|error| unusable(store, &[], error))?;
-    let Some(own) = open(store, &root, OWN, &[OWN], missing)? else { return Ok(None) };
-    open(store, &own, QUARANTINE, &[OWN, QUARANTINE], missing)
+/// Opens `.cleanup/quarantine` of a root; `None` when there is none.
+pub(super) fn quarantine(tree: &Tree<'_>, missing: Missing) -> Result<Option<OwnedFd>, QuarantineError> {
+    let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
+    let Some(own) = open(tree, &root, OWN, &[OWN], missing)? else { return Ok(None) };
+    open(tree, &own, QUARANTINE, &[OWN, QUARANTINE], missing)
 }
 
 /// Opens a folder of ours. `path` is for messages.
 pub(super) fn open(
-    store: &Store<'_>,
+    tree: &Tree<'_>,
     parent: &impl AsFd,
     name: &CStr,
     path: &[&CStr],
     missing: Missing,
 ) -> Result<Option<OwnedFd>, QuarantineError> {
-    let folder = || shown(store, path);
+    let folder = || shown(tree, path);
     if missing == Missing::Make {
         match rustix::fs::mkdirat(parent, name, PRIVATE) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(unusable(store, path, error)),
+            Err(error) => return Err(unusable(tree, path, error)),
         }
     }
     let dir = match entry::open_dir(parent, name) {
@@ -115,11 +115,11 @@ pub(super) fn open(
         Err(Errno::LOOP | Errno::NOTDIR) => return Err(QuarantineError::NotAFolder { folder: folder() }),
         Err(error) => match Meta::of_entry(parent, name, StatxFlags::UID).map(|meta| meta.uid) {
             Ok(uid) if uid != us() => return Err(QuarantineError::Stranger { folder: folder(), uid }),
-            _ => return Err(unusable(store, path, error)),
+            _ => return Err(unusable(tree, path, error)),
         },
     };
-    let meta = Meta::of(&dir).map_err(|error| unusable(store, path, error))?;
-    if meta.mount != store.root.mount() {
+    let meta = Meta::of(&dir).map_err(|error| unusable(tree, path, error))?;
+    if meta.mount != tree.root.mount() {
         Err(QuarantineError::OtherMount { folder: folder() })
     } else if meta.uid != us() {
         Err(QuarantineError::Stranger { folder: folder(), uid: meta.uid })
@@ -134,8 +134,8 @@ fn us() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-fn shown(store: &Store<'_>, path: &[&CStr]) -> String {
-    let mut bytes = store.policy.root.as_os_str().as_bytes().to_vec();
+fn shown(tree: &Tree<'_>, path: &[&CStr]) -> String {
+    let mut bytes = tree.policy.root.as_os_str().as_bytes().to_vec();
     for name in path {
         bytes.push(b'/');
         bytes.extend_from_slice(name.to_bytes());
@@ -143,8 +143,8 @@ fn shown(store: &Store<'_>, path: &[&CStr]) -> String {
     Escaped(&bytes).to_string()
 }
 
-pub(super) fn unusable(store: &Store<'_>, path: &[&CStr], error: Errno) -> QuarantineError {
-    QuarantineError::Unusable { folder: shown(store, path), error: in_words(error) }
+pub(super) fn unusable(tree: &Tree<'_>, path: &[&CStr], error: Errno) -> QuarantineError {
+    QuarantineError::Unusable { folder: shown(tree, path), error: in_words(error) }
 }
 
 /// The folder of one run of one policy, by name.
@@ -173,20 +173,20 @@ impl RunFolder {
     }
 
     /// Opens it; `None` when it is gone by now.
-    pub(super) fn open(&self, store: &Store<'_>) -> Result<Option<OpenRun>, QuarantineError> {
-        let Some(parent) = quarantine(store, Missing::Leave)? else { return Ok(None) };
+    pub(super) fn open(&self, tree: &Tree<'_>) -> Result<Option<OpenRun>, QuarantineError> {
+        let Some(parent) = quarantine(tree, Missing::Leave)? else { return Ok(None) };
         let path = [OWN, QUARANTINE, &self.name];
-        let Some(dir) = open(store, &parent, &self.name, &path, Missing::Leave)? else { return Ok(None) };
+        let Some(dir) = open(tree, &parent, &self.name, &path, Missing::Leave)? else { return Ok(None) };
         let notes = match rustix::fs::openat(&dir, NOTES, NOTES_FLAGS | OFlags::RDWR, Mode::empty()) {
             Ok(notes) => Some(notes),
             Err(Errno::NOENT) => None,
-            Err(error) => return Err(unusable(store, &path, error)),
+            Err(error) => return Err(unusable(tree, &path, error)),
         };
         let mut run = OpenRun { folder: self.clone(), parent, dir, notes, header: None };
         match run.first() {
             First::Header(header) => run.header = Some(header),
             First::Unknown => {}
-            First::Newer => return Err(QuarantineError::Newer { folder: shown(store, &path) }),
+            First::Newer => return Err(QuarantineError::Newer { folder: shown(tree, &path) }),
         }
         Ok(Some(run))
     }
@@ -194,17 +194,17 @@ impl RunFolder {
     /// Opens it to move files in, and makes what is missing. The notes are locked for as long as they are open.
     pub(super) fn begin(
         &self,
-        store: &Store<'_>,
+        tree: &Tree<'_>,
         header: &Header,
         run: &QuarantineRun,
     ) -> Result<(OwnedFd, OwnedFd), QuarantineError> {
         let path = [OWN, QUARANTINE, &self.name];
-        let fails = |error| unusable(store, &path, error);
+        let fails = |error| unusable(tree, &path, error);
         // Somebody who tidies up may take the folder away between two of these steps, but not once it is locked.
         for _ in 0..TRIES {
             let opened = || {
-                let Some(parent) = quarantine(store, Missing::Make)? else { return Ok(None) };
-                open(store, &parent, &self.name, &path, Missing::Make)
+                let Some(parent) = quarantine(tree, Missing::Make)? else { return Ok(None) };
+                open(tree, &parent, &self.name, &path, Missing::Make)
             };
             let Some(dir) = opened()? else { continue };
             let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
@@ -241,10 +241,10 @@ const NOTES_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags
 const TRIES: u32 = 16;
 
 /// The folders of all runs, the oldest first.
-pub(super) fn runs(store: &Store<'_>, dir: &OwnedFd) -> Result<Vec<RunFolder>, QuarantineError> {
+pub(super) fn runs(tree: &Tree<'_>, quarantine: &OwnedFd) -> Result<Vec<RunFolder>, QuarantineError> {
     let mut folders = Vec::new();
-    let read = names(dir, &mut |name| folders.extend(RunFolder::parse(name)));
-    read.map_err(|error| unusable(store, &[OWN, QUARANTINE], error))?;
+    let read = sys::dir::names(quarantine, |name| folders.extend(RunFolder::parse(name)));
+    read.map_err(|error| unusable(tree, &[OWN, QUARANTINE], error))?;
     folders.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(folders)
 }
@@ -426,25 +426,11 @@ const TAIL: u64 = 64 * 1024;
 /// The numbers of all that lies in a run's folder.
 fn numbers(dir: &OwnedFd) -> Result<HashSet<u64>, Errno> {
     let mut numbers = HashSet::new();
-    names(dir, &mut |name| numbers.extend(name.to_str().ok().and_then(|name| name.parse::<u64>().ok())))?;
+    sys::dir::names(dir, |name| numbers.extend(name.to_str().ok().and_then(|name| name.parse::<u64>().ok())))?;
     Ok(numbers)
 }
 
 /// The name of what has this number.
 pub(super) fn file_name(number: u64) -> CString {
     CString::new(number.to_string()).expect("digits hold no NUL")
-}
-
-/// Calls `each` for every name in a directory, from its beginning.
-fn names(dir: &OwnedFd, each: &mut dyn FnMut(&CStr)) -> Result<(), Errno> {
-    let dir = entry::open_dir(dir, c".")?;
-    let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
-    let mut entries = RawDir::new(dir, &mut buffer);
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            each(entry.file_name());
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a store would make of one path, for explanations: the same steps as the walk, for one name.
+//! What a sweep would make of one path, for explanations: the same steps as the walk, for one name.
 
 use std::ffi::CString;
 use std::fmt;
@@ -10,11 +10,11 @@ use cleanup_core::policy::{Depth, Unit};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::entry::{self, FileId, Meta, in_words, needs};
-use crate::read::NO_STAMP;
-use crate::units::{self, Looked};
-use crate::whole;
-use crate::{OWN_FOLDER, Store};
+use crate::act::tree_sum;
+use crate::select::whole_dirs::{self, Looked};
+use crate::sys::entry::{self, FileId, Meta, in_words, needs};
+use crate::tree::{OWN_FOLDER, Tree};
+use crate::walk::visit::NO_STAMP;
 
 /// What a path below the root is to a policy. `Display` says it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,24 +131,27 @@ impl fmt::Display for Look {
     }
 }
 
-pub(crate) fn look(store: &Store<'_>, path: &[u8]) -> Look {
-    step_by_step(store, path).unwrap_or_else(|stopped| stopped)
+pub(crate) fn classify(tree: &Tree<'_>, path: &[u8]) -> Look {
+    step_by_step(tree, path).unwrap_or_else(|stopped| stopped)
 }
 
-fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
+fn step_by_step(tree: &Tree<'_>, path: &[u8]) -> Result<Look, Look> {
     let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
     let Some((last, folders)) = names.split_last() else { return Ok(Look::Folder) };
-    let patterns = &store.policy.patterns;
+    let patterns = &tree.policy.patterns;
 
-    if store.policy.unit == Unit::Directory {
-        return look_at_unit(store, &folders.join(&b'/'), last, folders.first().copied());
+    if tree.policy.unit == Unit::Directory {
+        return look_at_unit(tree, &folders.join(&b'/'), last, folders.first().copied());
     }
     let folder = folders.join(&b'/');
-    let (dir, ground) = open_folder(store, &folder)?;
+    let (dir, ground) = open_folder(tree, &folder)?;
     let name = Name { folder: &folder, last };
-    let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(store.policy)).map_err(refused)?;
+    let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(tree.policy)).map_err(refused)?;
+    if tree.is_protected_name(&dir, last) {
+        return Ok(Look::Own);
+    }
     if meta.is_dir() {
-        let is_lost_and_found = folders.is_empty() && store.root.is_lost_and_found(last, &meta);
+        let is_lost_and_found = folders.is_empty() && tree.root.is_lost_and_found(last, &meta);
         return Ok(match *last {
             OWN_FOLDER => Look::Own,
             _ if is_lost_and_found => Look::LostAndFound,
@@ -162,19 +165,19 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
         return Ok(Look::Dotfile);
     }
     let Some(class) = patterns.class(name) else { return Ok(Look::NotNamed) };
-    if u32::try_from(folders.len()).is_ok_and(|depth| depth >= store.policy.depth.0) {
-        return Ok(Look::TooDeep(store.policy.depth));
+    if u32::try_from(folders.len()).is_ok_and(|depth| depth >= tree.policy.depth.0) {
+        return Ok(Look::TooDeep(tree.policy.depth));
     }
-    if let Some(claimed) = claimed(store, store.claim(&ground, name)) {
+    if let Some(claimed) = claimed(tree, tree.claim(&ground, name)) {
         return Ok(claimed);
     }
     if !meta.is_plain_file() {
         return Ok(Look::NotRegular(kind_in_words(&meta)));
     }
-    if store.spared.contains(&meta.id) {
+    if tree.is_protected(&meta.id) {
         return Ok(Look::Own);
     }
-    match meta.stamp(store.policy.stamp) {
+    match meta.stamp(tree.policy.stamp) {
         Some(stamp) => {
             let (arrival, identity) = (meta.arrival(), meta.identity());
             Ok(Look::Candidate(Box::new(Found { class, bytes: meta.allocated, stamp, arrival, identity })))
@@ -184,8 +187,8 @@ fn step_by_step(store: &Store<'_>, path: &[u8]) -> Result<Look, Look> {
 }
 
 /// What is said of a file for the sake of another policy.
-pub(crate) fn claimed(store: &Store<'_>, claim: Claim) -> Option<Look> {
-    let name = |policy| store.rivals.as_ref().map(|rivals| rivals.name(policy).to_owned()).unwrap_or_default();
+pub(crate) fn claimed(tree: &Tree<'_>, claim: Claim) -> Option<Look> {
+    let name = |policy| tree.rivals.as_ref().map(|rivals| rivals.name(policy).to_owned()).unwrap_or_default();
     match claim {
         Claim::Own => None,
         Claim::Other { policy, naming } => Some(Look::Others { policy: name(policy), naming }),
@@ -194,32 +197,32 @@ pub(crate) fn claimed(store: &Store<'_>, claim: Claim) -> Option<Look> {
 }
 
 /// What a policy for whole directories makes of a name; `top` is the directory that it lies in.
-fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
+fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
     let name = Name { folder: b"", last: top.unwrap_or(last) };
     if name.last == OWN_FOLDER {
         return Ok(Look::Own);
     }
-    if store.policy.patterns.excludes_folder(name) {
+    if tree.policy.patterns.excludes_folder(name) {
         return Ok(Look::Excluded);
     }
-    if store.policy.patterns.leaves_dotfile(name) {
+    if tree.policy.patterns.leaves_dotfile(name) {
         return Ok(Look::Dotfile);
     }
-    if store.policy.patterns.class_of_whole(name).is_none() {
+    if tree.policy.patterns.class_of_whole(name).is_none() {
         return Ok(Look::NotNamed);
     }
-    if store.root.has_lost_and_found(&c_name(name.last)?) {
+    if tree.root.has_lost_and_found(&c_name(name.last)?) {
         return Ok(Look::LostAndFound);
     }
     if top.is_some() {
-        let ground = open_folder(store, folder).map(|(_, ground)| ground).unwrap_or_default();
-        return Ok(claimed(store, store.claim(&ground, Name { folder, last })).unwrap_or(Look::InUnit));
+        let ground = open_folder(tree, folder).map(|(_, ground)| ground).unwrap_or_default();
+        return Ok(claimed(tree, tree.claim(&ground, Name { folder, last })).unwrap_or(Look::InUnit));
     }
-    let root = store.root.reopen().map_err(refused)?;
+    let root = tree.root.reopen().map_err(refused)?;
     let name = c_name(last)?;
-    Ok(match units::look(store, root.as_fd(), &name) {
-        Looked::Candidate(units::Unit { class, sum, .. }) => {
-            let whole::Sum { bytes, stamp, arrival, identity, .. } = sum;
+    Ok(match whole_dirs::look(tree, root.as_fd(), &name) {
+        Looked::Candidate(whole_dirs::Unit { class, sum, .. }) => {
+            let tree_sum::Sum { bytes, stamp, arrival, identity, .. } = sum;
             Look::Candidate(Box::new(Found { class, bytes, stamp, arrival, identity }))
         }
         Looked::NotNamed => Look::NoDirectory,
@@ -232,38 +235,44 @@ fn look_at_unit(store: &Store<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]
 
 /// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what
 /// the walk would not enter. The empty path is the root. Says whose territory it is as well.
-pub(crate) fn open_folder(store: &Store<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Look> {
-    let mut dir = store.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
-    let mut ground = store.ground();
+pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Look> {
+    if tree.is_all_protected() {
+        return Err(Look::Own);
+    }
+    let mut dir = tree.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
+    let mut ground = tree.ground();
     let mut folder = Vec::new();
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         if name == OWN_FOLDER {
             return Err(Look::Own);
         }
-        if store.policy.patterns.excludes_folder(Name { folder: &folder, last: name }) {
+        if tree.policy.patterns.excludes_folder(Name { folder: &folder, last: name }) {
             return Err(Look::Excluded);
         }
-        if folder.is_empty() && store.root.has_lost_and_found(&c_name(name)?) {
+        if folder.is_empty() && tree.root.has_lost_and_found(&c_name(name)?) {
             return Err(Look::LostAndFound);
         }
-        let (next, id) = enter(store, &dir, name)?;
+        let (next, id) = enter(tree, &dir, name)?;
         dir = next;
-        ground = store.ground_below(&ground, Name { folder: &folder, last: name }, id);
+        ground = tree.ground_below(&ground, Name { folder: &folder, last: name }, id);
         folder = Name { folder: &folder, last: name }.to_bytes();
     }
     Ok((dir, ground))
 }
 
-fn enter(store: &Store<'_>, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileId), Look> {
+fn enter(tree: &Tree<'_>, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileId), Look> {
     let next = entry::open_dir(dir, &c_name(name)?).map_err(|error| match error {
         Errno::LOOP | Errno::NOTDIR => Look::BehindLink,
         error => refused(error),
     })?;
     let meta = Meta::of(&next).map_err(refused)?;
-    if meta.mount != store.root.mount() {
+    if meta.mount != tree.root.mount() {
         return Err(Look::OtherMount);
     }
-    if store.spared.contains(&meta.id) { Err(Look::Own) } else { Ok((next, meta.id)) }
+    if tree.is_protected(&meta.id) || tree.is_protected_name(dir, name) {
+        return Err(Look::Own);
+    }
+    Ok((next, meta.id))
 }
 
 fn refused(error: Errno) -> Look {

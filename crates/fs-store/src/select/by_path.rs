@@ -1,4 +1,4 @@
-//! Some files of a store, by their paths: for deadlines, for what was seen to appear, and for plans.
+//! Some files of a tree, by their paths: for deadlines, for what was seen to appear, and for plans.
 //!
 //! They are offered as the walk would offer them, and removed by the same hand. A path that the walk would not come to
 //! (no pattern names it, it lies behind a link, on another mount, too deep) is passed over without a word, like one that
@@ -17,13 +17,15 @@ use cleanup_core::policy::{EmptyDirs, Unit};
 use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
 use rustix::io::Errno;
 
-use crate::Store;
-use crate::entry::{FileId, Meta, in_words, needs};
-use crate::look::{Look, c_name, open_folder};
-use crate::read::{Looked, look_at};
-use crate::remove::{EmptyDirectory, File, Files};
+use crate::act::remove::{EmptyDirectory, File, Files, Remover};
+use crate::protected::{Reserved, is_reserved};
 use crate::rivals::Meeting;
-use crate::units;
+use crate::select::classify::{Look, c_name, open_folder};
+use crate::select::whole_dirs;
+use crate::sys::entry::{FileId, Meta, in_words, needs};
+use crate::tree::Tree;
+use crate::walk::visit::{Looked, look_at};
+use crate::walk::worker_pool::Jobs;
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
@@ -62,10 +64,12 @@ impl Same {
     }
 }
 
-/// Some files of a store.
+/// Some files of a tree.
 #[derive(Debug)]
 pub struct Picked<'a> {
-    store: &'a Store<'a>,
+    tree: &'a Tree<'a>,
+    remover: &'a Remover,
+    jobs: Jobs,
     /// In order, so that those of one folder lie together.
     files: Vec<Wanted<'a>>,
     /// The deepest first, so that each is empty when its turn comes.
@@ -73,7 +77,7 @@ pub struct Picked<'a> {
 }
 
 impl<'a> Picked<'a> {
-    pub(crate) fn new(store: &'a Store<'a>, wanted: Vec<Wanted<'a>>) -> Self {
+    pub(crate) fn new(tree: &'a Tree<'a>, remover: &'a Remover, jobs: Jobs, wanted: Vec<Wanted<'a>>) -> Self {
         let mut files = Vec::with_capacity(wanted.len());
         let mut directories = Vec::new();
         for wanted in wanted {
@@ -85,7 +89,7 @@ impl<'a> Picked<'a> {
         files.sort_unstable_by_key(|wanted| folder_and_name(wanted.path));
         files.dedup_by_key(|wanted| wanted.path);
         directories.sort_unstable_by_key(|(path, ..)| std::cmp::Reverse(depth(path)));
-        Self { store, files, directories }
+        Self { tree, remover, jobs, files, directories }
     }
 
     /// Offers the files, a batch of one folder at a time, by as many workers as there is use for.
@@ -105,7 +109,7 @@ impl<'a> Picked<'a> {
         };
         let worth = batches.len().min(self.files.len() / WORTH);
         std::thread::scope(|scope| {
-            for _ in 1..worth.min(self.store.jobs.at_once()) {
+            for _ in 1..worth.min(self.jobs.at_once()) {
                 // Where there is no thread to be had, this one does it all.
                 let _ = std::thread::Builder::new().name("worker".to_owned()).spawn_scoped(scope, work);
             }
@@ -116,12 +120,15 @@ impl<'a> Picked<'a> {
 
     /// Offers whole directories directly below the root.
     fn offer_units(&self, visitor: &dyn Visitor) {
-        let Ok(root) = self.store.root.reopen() else { return };
+        let Ok(root) = self.tree.root.reopen() else { return };
+        if self.tree.is_all_protected() {
+            return;
+        }
         for Wanted { path, same } in self.files.iter().filter(|wanted| !wanted.path.contains(&b'/')) {
             visitor.seen(Seen { scanned: 1, ..Seen::default() });
             let Ok(name) = c_name(path) else { continue };
             let wanted = same.as_ref().map(Same::identity);
-            if units::offer_one(self.store, visitor, root.as_fd(), &name, wanted).is_break() {
+            if whole_dirs::offer_one(self.tree, self.remover, visitor, root.as_fd(), &name, wanted).is_break() {
                 return;
             }
         }
@@ -129,7 +136,7 @@ impl<'a> Picked<'a> {
 
     /// Offers files of one folder.
     fn offer_folder(&self, visitor: &dyn Visitor, folder: &[u8], wanted: &[Wanted<'a>]) -> ControlFlow<()> {
-        let policy = self.store.policy;
+        let policy = self.tree.policy;
         if u32::try_from(depth(folder)).is_ok_and(|depth| depth >= policy.depth.0) {
             return ControlFlow::Continue(());
         }
@@ -155,9 +162,9 @@ impl<'a> Picked<'a> {
             Some((c_name(last).ok()?, class, wanted.same))
         };
         let mut counted = Seen { scanned: wanted.len() as u64, ..Seen::default() };
-        let mut meeting = Meeting::default();
+        let (mut meeting, mut left_alone) = (Meeting::default(), 0);
         let mut is_own = |name: &CString| {
-            let claim = self.store.claim(&ground, Name { folder, last: name.to_bytes() });
+            let claim = self.tree.claim(&ground, Name { folder, last: name.to_bytes() });
             match claim {
                 Claim::Own => {}
                 Claim::Other { .. } => counted.owned_by_others += 1,
@@ -166,11 +173,20 @@ impl<'a> Picked<'a> {
             meeting.note(claim);
             claim == Claim::Own
         };
-        let meant: Vec<_> = wanted.iter().filter_map(classed).filter(|(name, ..)| is_own(name)).collect();
-        self.store.meet(&mut meeting);
+        let reserved = if self.tree.protected.has_names() { Meta::of(&dir).ok() } else { None };
+        let reserved = reserved.map_or(&[] as &[Reserved], |meta| self.tree.protected_names_in(&meta.id));
+        let mut is_protected = |name: &CString| {
+            let is_protected = is_reserved(reserved, name.to_bytes());
+            left_alone += u64::from(is_protected);
+            is_protected
+        };
+        let meant: Vec<_> =
+            wanted.iter().filter_map(classed).filter(|(name, ..)| !is_protected(name) && is_own(name)).collect();
+        self.tree.meet(&mut meeting);
+        counted.left_alone += left_alone;
         let mut files = Vec::with_capacity(meant.len());
         for (name, class, same) in &meant {
-            match look_at(self.store, dir.as_fd(), name, *class, asked) {
+            match look_at(self.tree, &self.remover.unnamed, dir.as_fd(), name, *class, asked) {
                 Looked::Candidate(file) if is_same(&file, *same) => files.push(file),
                 Looked::Candidate(_) => counted.changed += 1,
                 Looked::Vanished => counted.vanished += 1,
@@ -185,7 +201,8 @@ impl<'a> Picked<'a> {
             return ControlFlow::Continue(());
         }
         visitor.batch(&mut Files {
-            store: self.store,
+            tree: self.tree,
+            remover: self.remover,
             dir: dir.as_fd(),
             folder,
             needs: asked,
@@ -197,28 +214,28 @@ impl<'a> Picked<'a> {
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {
         let (folder, last) = folder_and_name(path);
-        let policy = self.store.policy;
+        let policy = self.tree.policy;
         if policy.patterns.keeps_folder(Name { folder, last }, policy.rule.archives) {
             return ControlFlow::Continue(());
         }
         let Ok((parent, ground)) = self.open(visitor, folder, [last]) else { return ControlFlow::Continue(()) };
         let Ok(name) = c_name(last) else { return ControlFlow::Continue(()) };
-        if folder.is_empty() && self.store.root.has_lost_and_found(&name) {
+        let is_lost_and_found = folder.is_empty() && self.tree.root.has_lost_and_found(&name);
+        if is_lost_and_found || self.tree.is_protected_name(&parent, last) {
             visitor.seen(Seen { left_alone: 1, ..Seen::default() });
             return ControlFlow::Continue(());
         }
         let found = rustix::fs::openat(&parent, &name, FOLDER, rustix::fs::Mode::empty()).and_then(Meta::of);
         match found {
             Ok(meta)
-                if self.store.is_kept_for_another(&self.store.ground_below(
-                    &ground,
-                    Name { folder, last },
-                    meta.id,
-                )) =>
+                if self.tree.is_kept_for_another(&self.tree.ground_below(&ground, Name { folder, last }, meta.id)) =>
             {
                 return ControlFlow::Continue(());
             }
-            Ok(meta) if meta.id == FileId::from(&identity) && meta.mount == self.store.root.mount() => {}
+            Ok(meta)
+                if meta.id == FileId::from(&identity)
+                    && meta.mount == self.tree.root.mount()
+                    && !self.tree.is_protected(&meta.id) => {}
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return ControlFlow::Continue(()),
             Err(error) => {
                 visitor.fault(Fault { name: Name { folder, last }, error: &in_words(error) });
@@ -238,7 +255,7 @@ impl<'a> Picked<'a> {
         folder: &[u8],
         names: impl IntoIterator<Item = &'n [u8]>,
     ) -> Result<(OwnedFd, Ground), Look> {
-        let opened = open_folder(self.store, folder);
+        let opened = open_folder(self.tree, folder);
         if let Err(Look::Unreadable(error)) = &opened {
             for last in names {
                 visitor.fault(Fault { name: Name { folder, last }, error });
@@ -255,10 +272,10 @@ const FOLDER: rustix::fs::OFlags = rustix::fs::OFlags::PATH
 
 impl FileStore for Picked<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
-        if self.store.policy.unit == Unit::Directory {
+        if self.tree.policy.unit == Unit::Directory {
             return self.offer_units(visitor);
         }
-        if self.offer_files(visitor).is_break() || self.store.policy.empty_dirs == EmptyDirs::Keep {
+        if self.offer_files(visitor).is_break() || self.tree.policy.empty_dirs == EmptyDirs::Keep {
             return;
         }
         for (path, identity, stamp) in &self.directories {

@@ -20,18 +20,19 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, RenameFlags, StatxFlags};
 use rustix::io::Errno;
 
-use super::again::{self, Back};
-use super::folder::{self, Missing, RunFolder, file_name};
+use super::layout::{self, Missing, RunFolder, file_name};
 use super::note::{self, Header, Leaving, Mark};
+use super::settle::{self, Back};
 use super::{QuarantineError, QuarantineRun};
-use crate::Store;
-use crate::entry::{self, Meta, in_words};
-use crate::remove::File;
-use crate::whole::{self, Deleted, Emptying, Newest, Sum};
+use crate::act::delete_tree::{self, DeleteTree, Deleted};
+use crate::act::remove::File;
+use crate::act::tree_sum::{self, Newest, Sum};
+use crate::sys::entry::{self, Meta, in_words};
+use crate::tree::Tree;
 
 /// Where the files of one run go.
 #[derive(Debug)]
-pub(crate) struct Aside {
+pub(crate) struct MoveIn {
     run: Arc<QuarantineRun>,
     now: Moment,
     /// Made with the first file, so that a run that takes nothing leaves nothing.
@@ -54,27 +55,18 @@ pub(crate) struct Moved {
     run: Arc<QuarantineRun>,
 }
 
-impl Store<'_> {
-    /// Moves what it removes into quarantine instead of deleting it, as files of this run. An error says that the
-    /// quarantine belongs to somebody else, or is not what it should be.
-    pub fn into_quarantine(self, run: Arc<QuarantineRun>, now: Moment) -> Result<Self, QuarantineError> {
-        folder::quarantine(&self, Missing::Leave)?;
-        Ok(Self { aside: Some(Aside { run, now, opened: Mutex::default() }), ..self })
+impl MoveIn {
+    /// For the files of this run. An error says that the quarantine belongs to somebody else, or is not what it should
+    /// be. Nothing is made yet.
+    pub(crate) fn new(tree: &Tree<'_>, run: Arc<QuarantineRun>, now: Moment) -> Result<Self, QuarantineError> {
+        layout::quarantine(tree, Missing::Leave)?;
+        Ok(Self { run, now, opened: Mutex::default() })
     }
 
-    /// Lets go of the run's folder in quarantine, until the next file is moved into it.
-    pub fn rest_quarantine(&self) {
-        if let Some(aside) = &self.aside {
-            aside.rest(self);
-        }
-    }
-}
-
-impl Aside {
     /// Moves one file aside. The last look says whether it is still what was judged.
     pub(crate) fn take(
         &self,
-        store: &Store<'_>,
+        tree: &Tree<'_>,
         dir: BorrowedFd<'_>,
         folder: &[u8],
         file: &File<'_>,
@@ -84,8 +76,8 @@ impl Aside {
         let name = Name { folder, last: file.name.to_bytes() };
         let (identity, bytes) = (file.identity, file.bytes);
         let leaving = Leaving { name, identity, fingerprint: None, bytes, why, at: self.now };
-        match self.rename(store, dir, file.name, &leaving, last_look) {
-            Ok(moved) => moved.settle(store, dir, file.name, &file.identity),
+        match self.rename(tree, dir, file.name, &leaving, last_look) {
+            Ok(moved) => moved.settle(tree, dir, file.name, &file.identity),
             Err(outcome) => outcome,
         }
     }
@@ -93,7 +85,7 @@ impl Aside {
     /// Moves a whole directory aside, and looks at all of it there. The last look says whether the name still leads to it.
     pub(crate) fn take_whole(
         &self,
-        store: &Store<'_>,
+        tree: &Tree<'_>,
         root: BorrowedFd<'_>,
         name: &CStr,
         sum: &Sum,
@@ -104,13 +96,13 @@ impl Aside {
         let fingerprint = Some(sum.fingerprint());
         let leaving =
             Leaving { name: name_below, identity: sum.identity, fingerprint, bytes: sum.bytes, why, at: self.now };
-        self.rename(store, root, name, &leaving, last_look)?.settle_whole(store, root, name, sum)
+        self.rename(tree, root, name, &leaving, last_look)?.settle_whole(tree, root, name, sum)
     }
 
     /// Deletes a whole directory for good that was moved aside and looked at. What was written in it since is kept.
     pub(crate) fn delete(
         &self,
-        store: &Store<'_>,
+        tree: &Tree<'_>,
         moved: &Moved,
         root: BorrowedFd<'_>,
         name: &CStr,
@@ -118,7 +110,7 @@ impl Aside {
     ) -> Outcome {
         // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told.
         self.mark(&Mark::Emptying(moved.number));
-        match whole::delete(store, moved.dir.as_fd(), &moved.name(), Emptying::first(Newest::of(sum))) {
+        match delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), DeleteTree::first(Newest::of(sum))) {
             Deleted::All(_) => Outcome::Removed,
             Deleted::Younger { what } => match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Displaced(format!(
@@ -127,11 +119,11 @@ impl Aside {
                 Back::Beside(beside) => Outcome::Displaced(format!(
                     "{what} was written while the directory was deleted, and its name was taken meanwhile; what is left of it lies \
                      beside it as {}",
-                    again::shown(&beside)
+                    settle::shown(&beside)
                 )),
                 Back::Stays(why) => Outcome::Failed(format!(
                     "{what} was written while the directory was deleted, and {why}; what is left of it {}",
-                    moved.stays_in(store)
+                    moved.stays_in(tree)
                 )),
             },
             Deleted::Failed(error) => Outcome::Failed(format!(
@@ -141,10 +133,10 @@ impl Aside {
     }
 
     /// Lets go of the folder; it goes when nothing is left in it.
-    fn rest(&self, store: &Store<'_>) {
+    pub(crate) fn rest(&self, tree: &Tree<'_>) {
         if self.close() {
-            let folder = RunFolder::new(&self.run.id, &store.policy.rule.name);
-            if let Ok(Some(run)) = folder.open(store) {
+            let folder = RunFolder::new(&self.run.id, &tree.policy.rule.name);
+            if let Ok(Some(run)) = folder.open(tree) {
                 run.tidy();
             }
         }
@@ -168,13 +160,13 @@ impl Aside {
     /// Writes the note, looks for the last time, and moves whatever has the name by now.
     pub(super) fn rename(
         &self,
-        store: &Store<'_>,
+        tree: &Tree<'_>,
         dir: BorrowedFd<'_>,
         name: &CStr,
         leaving: &Leaving<'_>,
         last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Result<Moved, Outcome> {
-        let (aside, number) = self.note(store, leaving).map_err(Outcome::Failed)?;
+        let (aside, number) = self.note(tree, leaving).map_err(Outcome::Failed)?;
         // Not before the note: making the folder and writing may take any time.
         last_look()?;
         match rename_in(dir, name, aside.as_fd(), &file_name(number)) {
@@ -185,11 +177,11 @@ impl Aside {
     }
 
     /// Writes the line of one file, whole, and says where the file is to go.
-    fn note(&self, store: &Store<'_>, leaving: &Leaving<'_>) -> Result<(Arc<OwnedFd>, u64), String> {
+    fn note(&self, tree: &Tree<'_>, leaving: &Leaving<'_>) -> Result<(Arc<OwnedFd>, u64), String> {
         let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match &mut *guard {
             Some(opened) => opened,
-            none => none.insert(self.open(store).map_err(|error| error.to_string())?),
+            none => none.insert(self.open(tree).map_err(|error| error.to_string())?),
         };
         opened.buffer.clear();
         let number = self.run.next();
@@ -198,20 +190,20 @@ impl Aside {
         Ok((Arc::clone(&opened.dir), number))
     }
 
-    fn open(&self, store: &Store<'_>) -> Result<Opened, QuarantineError> {
-        let policy = &store.policy.rule.name;
-        let keep_for = match store.policy.dispose {
+    fn open(&self, tree: &Tree<'_>) -> Result<Opened, QuarantineError> {
+        let policy = &tree.policy.rule.name;
+        let keep_for = match tree.policy.dispose {
             Dispose::Quarantine(Bounds { keep_for, .. }) => keep_for,
             Dispose::Delete => std::time::Duration::ZERO,
         };
-        let header = Header::new(&self.run.id, policy, store.policy.root.as_os_str().as_bytes(), self.now, keep_for);
-        let (dir, notes) = RunFolder::new(&self.run.id, policy).begin(store, &header, &self.run)?;
+        let header = Header::new(&self.run.id, policy, tree.policy.root.as_os_str().as_bytes(), self.now, keep_for);
+        let (dir, notes) = RunFolder::new(&self.run.id, policy).begin(tree, &header, &self.run)?;
         Ok(Opened { dir: Arc::new(dir), notes, buffer: Vec::new(), is_torn: false })
     }
 }
 
-/// Lets go of it as [`Aside::rest`] does, but for taking an empty folder away. What is unwound was cut off.
-impl Drop for Aside {
+/// Lets go of it as [`MoveIn::rest`] does, but for taking an empty folder away. What is unwound was cut off.
+impl Drop for MoveIn {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.close();
@@ -247,23 +239,23 @@ impl Moved {
     /// Looks at a whole directory that came, and puts it back when anything in it is not as it was judged.
     pub(super) fn settle_whole(
         self,
-        store: &Store<'_>,
+        tree: &Tree<'_>,
         home: BorrowedFd<'_>,
         name: &CStr,
         judged: &Sum,
     ) -> Result<Self, Outcome> {
         let look = || {
             // What is written from here on must be newer than anything in it.
-            whole::await_clock(self.dir.as_fd(), judged.identity.changed)?;
+            tree_sum::await_clock(self.dir.as_fd(), judged.identity.changed)?;
             let dir = entry::open_dir(&*self.dir, &self.name()).map_err(in_words)?;
-            Ok::<_, String>(whole::look(store, dir)?.is_same(judged))
+            Ok::<_, String>(tree_sum::look(tree, dir)?.is_same(judged))
         };
         match look() {
             Ok(true) => Ok(self),
-            Ok(false) => Err(self.changed(store, home, name, "it changed while it was moved aside")),
+            Ok(false) => Err(self.changed(tree, home, name, "it changed while it was moved aside")),
             Err(error) => {
                 let what = format!("it could not be looked at after it was moved aside ({error})");
-                Err(match self.changed(store, home, name, &what) {
+                Err(match self.changed(tree, home, name, &what) {
                     Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
                     outcome => outcome,
                 })
@@ -272,31 +264,31 @@ impl Moved {
     }
 
     /// Looks at what came, and puts it back when it is not what was judged. The move itself changes `ctime`.
-    pub(super) fn settle(self, store: &Store<'_>, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
+    pub(super) fn settle(self, tree: &Tree<'_>, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
         let is_same = Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS).is_ok_and(|meta| {
             meta.is_plain_file() && Identity { changed: judged.changed, ..meta.identity() } == *judged
         });
         if is_same {
             Outcome::Quarantined
         } else {
-            self.changed(store, home, name, "it changed while it was moved aside")
+            self.changed(tree, home, name, "it changed while it was moved aside")
         }
     }
 
     /// Puts back what is not what was judged, and says what came of it.
-    fn changed(&self, store: &Store<'_>, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
+    fn changed(&self, tree: &Tree<'_>, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
         match self.put_back(home, name) {
             Back::UnderItsName => Outcome::Changed,
             Back::Beside(beside) => Outcome::Displaced(format!(
                 "{what}, and its name was taken meanwhile; it lies beside it as {}",
-                again::shown(&beside)
+                settle::shown(&beside)
             )),
-            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in(store))),
+            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in(tree))),
         }
     }
 
     fn put_back(&self, home: BorrowedFd<'_>, name: &CStr) -> Back {
-        let back = again::put_back(self.dir.as_fd(), &self.name(), home, name);
+        let back = settle::put_back(self.dir.as_fd(), &self.name(), home, name);
         if matches!(back, Back::Stays(_)) {
             self.run.stays(self.number);
         }
@@ -304,9 +296,9 @@ impl Moved {
     }
 
     /// Where it is when it stays.
-    fn stays_in(&self, store: &Store<'_>) -> String {
-        let folder = RunFolder::new(&self.run.id, &store.policy.rule.name);
-        again::stays_in(&folder, self.number)
+    fn stays_in(&self, tree: &Tree<'_>) -> String {
+        let folder = RunFolder::new(&self.run.id, &tree.policy.rule.name);
+        settle::stays_in(&folder, self.number)
     }
 
     fn name(&self) -> CString {
@@ -331,8 +323,8 @@ fn rename_in(dir: BorrowedFd<'_>, name: &CStr, aside: BorrowedFd<'_>, number: &C
 /// Moves something out of a folder that is ours alone, never over anything.
 pub(super) fn rename_out(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::renameat_with(aside, number, home, name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) if again::is_directory(aside, number) => {
-            again::move_directory(aside, number, home, name)
+        Err(Errno::INVAL | Errno::NOSYS) if settle::is_directory(aside, number) => {
+            settle::move_directory(aside, number, home, name)
         }
         Err(Errno::INVAL | Errno::NOSYS) => link_out(aside, number, home, name),
         result => result,

@@ -6,19 +6,19 @@
 //! and a file without a note (the power failed) is kept as of unknown origin. The folder describes itself; nothing else
 //! is needed to bring a file back.
 //!
-//! Nothing is deleted for good that was not looked at after its move and found to be what was judged (`again`). What is
+//! Nothing is deleted for good that was not looked at after its move and found to be what was judged (`settle`). What is
 //! something else, or was written meanwhile, goes back under its name, or beside it, or stays until somebody restores
 //! it.
 //!
 //! The folders belong to the running user alone and are opened by descriptor, a name at a time, never through a link
 //! and never onto another mount: whoever else could write there would choose what is brought back.
 
-mod again;
-mod aside;
-mod back;
-mod expire;
-mod folder;
+mod layout;
+mod move_in;
 mod note;
+mod purge;
+mod restore;
+mod settle;
 #[cfg(test)]
 mod tests;
 
@@ -28,14 +28,14 @@ use std::time::Duration;
 
 use cleanup_core::moment::Moment;
 
-use crate::Store;
+use crate::tree::Tree;
 
-pub use self::back::{Conflict, Returned};
-pub use self::folder::QuarantineError;
+pub use self::layout::QuarantineError;
+pub use self::restore::{Conflict, Returned};
 
-pub(crate) use self::aside::Aside;
+pub(crate) use self::move_in::MoveIn;
 
-use self::folder::{Missing, RunFolder};
+use self::layout::{Missing, RunFolder};
 
 /// One run, as its quarantined files are found again: its id, and the numbers that it has given out. Whoever moves
 /// files aside several times in one run keeps it.
@@ -86,7 +86,7 @@ impl QuarantineRun {
 
 /// What lies in the quarantine of a root, opened for the policies that answer for it.
 pub struct Quarantine<'a> {
-    store: &'a Store<'a>,
+    tree: &'a Tree<'a>,
     folders: Vec<RunFolder>,
 }
 
@@ -114,15 +114,15 @@ pub struct Item {
 /// Why not all of a quarantine can be told: the folder, below the root, and what is wrong with it.
 pub type Unreadable = (Vec<u8>, String);
 
-impl Store<'_> {
-    /// Opens what lies in quarantine below this root; `None` when there is none. `answers` says for which policies, by
-    /// name, the caller answers: several may share a root.
-    pub fn quarantine(&self, answers: &dyn Fn(&str) -> bool) -> Result<Option<Quarantine<'_>>, QuarantineError> {
-        let Some(dir) = folder::quarantine(self, Missing::Leave)? else { return Ok(None) };
-        let mut folders = folder::runs(self, &dir)?;
-        folders.retain(|folder| answers(&folder.policy));
-        Ok((!folders.is_empty()).then_some(Quarantine { store: self, folders }))
-    }
+/// Opens what lies in quarantine below a root, of the policies that the caller answers for.
+pub(crate) fn open<'a>(
+    tree: &'a Tree<'a>,
+    answers: &dyn Fn(&str) -> bool,
+) -> Result<Option<Quarantine<'a>>, QuarantineError> {
+    let Some(dir) = layout::quarantine(tree, Missing::Leave)? else { return Ok(None) };
+    let mut folders = layout::runs(tree, &dir)?;
+    folders.retain(|folder| answers(&folder.policy));
+    Ok((!folders.is_empty()).then_some(Quarantine { tree, folders }))
 }
 
 impl Quarantine<'_> {
@@ -136,7 +136,7 @@ impl Quarantine<'_> {
     pub fn items(&self, wanted: &dyn Fn(&str) -> bool, each: &mut dyn FnMut(Item)) -> Vec<Unreadable> {
         let mut unreadable = Vec::new();
         for folder in self.folders.iter().filter(|folder| wanted(&folder.run)) {
-            let read = folder.open(self.store).and_then(|run| run.map_or(Ok(()), |run| run.items(each)));
+            let read = folder.open(self.tree).and_then(|run| run.map_or(Ok(()), |run| run.items(each)));
             if let Err(error) = read {
                 unreadable.push((folder.path(), error.to_string()));
             }

@@ -19,7 +19,7 @@ use cleanup_core::report::PolicyStatus;
 use cleanup_core::report::{PolicyKind, PolicyReport};
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{Jobs, Store};
-use common::{CREWS, HOUR, file, jobs, now, policy, run, set_modified, sweep_with, tree};
+use common::{HOUR, POOLS, file, jobs, now, policy, run, set_modified, sweep_with, tree};
 
 /// Folders in folders, some with nothing in them, with three due files in each of the others.
 fn grow(root: &Path, width: u32, depth: u32) {
@@ -54,16 +54,16 @@ fn a_directory_comes_after_everything_in_it_whoever_does_what() {
     grow(root.path(), 12, 3);
     let all = tree(root.path()).len();
     let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
-    for crew in [1, 2, 3, 8, 32] {
+    for workers in [1, 2, 3, 8, 32] {
         let order = Order::default();
-        let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(crew));
+        let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(workers));
         sweep(&store, &policy.rule, &run(), Mode::Plan, &order);
         let order = order.0.into_inner().unwrap();
-        assert_eq!(order.len(), all, "{crew} workers");
+        assert_eq!(order.len(), all, "{workers} workers");
         let mut settled = BTreeSet::new();
         for (path, class) in order {
             let folder = path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash]);
-            assert!(folder.is_none_or(|folder| !settled.contains(folder)), "{crew} workers: {path:?} came too late");
+            assert!(folder.is_none_or(|folder| !settled.contains(folder)), "{workers} workers: {path:?} came too late");
             if class == Class::EmptyDirectory {
                 settled.insert(path);
             }
@@ -73,16 +73,16 @@ fn a_directory_comes_after_everything_in_it_whoever_does_what() {
 
 #[test]
 fn workers_leave_nothing_and_take_nothing_else() {
-    for crew in CREWS.map(jobs).into_iter().chain([Jobs::Adaptive]) {
+    for workers in POOLS.map(jobs).into_iter().chain([Jobs::Adaptive]) {
         let root = tempfile::tempdir().unwrap();
         grow(root.path(), 12, 3);
         let young = file(&root.path().join("folder-0/folder-2/folder-1/young"), Duration::ZERO);
         let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
-        let tally = sweep_with(crew, &policy, Mode::Apply);
-        assert_eq!(tally.errors_total, 0, "{crew:?}: {:?}", tally.errors);
+        let tally = sweep_with(workers, &policy, Mode::Apply);
+        assert_eq!(tally.errors_total, 0, "{workers:?}: {:?}", tally.errors);
         let left: Vec<_> = young.strip_prefix(root.path()).unwrap().ancestors().map(Path::to_owned).collect();
         let left: BTreeSet<_> = left.into_iter().filter(|path| path != Path::new("")).collect();
-        assert_eq!(tree(root.path()), left, "{crew:?}");
+        assert_eq!(tree(root.path()), left, "{workers:?}");
     }
 }
 
@@ -115,15 +115,15 @@ impl Observer for StopsAfter {
 
 #[test]
 fn all_workers_end_when_one_is_asked_to() {
-    for crew in [2, 8] {
+    for workers in [2, 8] {
         let root = tempfile::tempdir().unwrap();
         for index in 0..6000 {
             file(&root.path().join(format!("folder-{}/file-{index}", index % 3)), 2 * HOUR);
         }
         let policy = policy(root.path());
-        let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(crew));
+        let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(workers));
         let tally = sweep(&store, &policy.rule, &run(), Mode::Apply, &StopsAfter(AtomicU64::new(0), 500));
-        assert!((500..500 + crew as u64).contains(&tally.counts.removed), "{} with {crew}", tally.counts.removed);
+        assert!((500..500 + workers as u64).contains(&tally.counts.removed), "{} with {workers}", tally.counts.removed);
         let report = PolicyReport::finished("test", PolicyKind::Files, tally);
         assert_eq!(report.status, PolicyStatus::Partial);
     }

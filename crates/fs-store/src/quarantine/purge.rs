@@ -15,14 +15,15 @@ use cleanup_core::report::{ItemError, Tally};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::again::{self, Back, Found};
-use super::back::{Folders, parts, reach};
-use super::folder::{Entry, OpenRun, RunFolder, file_name};
+use super::layout::{Entry, OpenRun, RunFolder, file_name};
 use super::note::{Judged, Mark};
+use super::restore::{Folders, parts, reach};
+use super::settle::{self, Back, Found};
 use super::{Item, Quarantine};
-use crate::Store;
-use crate::entry::{self, Meta, in_words};
-use crate::whole::{self, Deleted, Emptying, Newest};
+use crate::act::delete_tree::{self, DeleteTree, Deleted};
+use crate::act::tree_sum::Newest;
+use crate::sys::entry::{self, Meta, in_words};
+use crate::tree::Tree;
 
 /// One thing in quarantine, as little of it as its deletion needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +86,7 @@ impl Quarantine<'_> {
                 let aged = Aged::new(index, &entry);
                 // What was begun is brought to its end.
                 if entry.is_being_emptied || now > entry.item.at.plus(keep_for(entry.item.keep_for)) {
-                    match purge(self.store, &run, &aged) {
+                    match purge(self.tree, &run, &aged) {
                         Purged::Gone(bytes) => tally.purged(bytes),
                         Purged::Nothing => {}
                         Purged::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
@@ -133,7 +134,7 @@ impl Quarantine<'_> {
     /// Looks at something again; why it is not what was judged, if it is not.
     fn why_not_the_same(&self, run: &OpenRun, aged: &Aged) -> Option<String> {
         let Some(judged) = &aged.judged else { return Some(NO_NOTE.to_owned()) };
-        match again::look(self.store, run.dir.as_fd(), &file_name(aged.number), judged) {
+        match settle::look(self.tree, run.dir.as_fd(), &file_name(aged.number), judged) {
             Found::Same | Found::Gone => None,
             Found::Changed => Some(CHANGED.to_owned()),
             Found::Unknown(error) => Some(error),
@@ -144,21 +145,21 @@ impl Quarantine<'_> {
     fn bring_home(&self, run: &OpenRun, entry: &Entry, why: &str, tally: &mut Tally) -> Option<u64> {
         let Item { number, path, .. } = &entry.item;
         let Some((path, (folders, last))) = path.as_deref().and_then(|path| Some((path, parts(path)?))) else {
-            let stays = again::stays_for_good_in(&run.folder, *number);
+            let stays = settle::stays_for_good_in(&run.folder, *number);
             fail(tally, &path_of(run, &file_name(*number)), format!("{NOT_DELETED}: {why}; it {stays}"));
             return Some(*number);
         };
-        let back = match reach(self.store, &folders, Folders::Leave) {
-            Ok(Some(home)) => again::put_back(run.dir.as_fd(), &file_name(*number), home.as_fd(), &last),
+        let back = match reach(self.tree, &folders, Folders::Leave) {
+            Ok(Some(home)) => settle::put_back(run.dir.as_fd(), &file_name(*number), home.as_fd(), &last),
             Ok(None) | Err(_) => Back::Stays("the folder that it came from is not there any more".to_owned()),
         };
         let (is_back, what) = match back {
             Back::UnderItsName => (true, "it is back in its place".to_owned()),
             Back::Beside(beside) => {
-                let beside = again::shown(&beside);
+                let beside = settle::shown(&beside);
                 (true, format!("its name was taken meanwhile, and it lies beside it as {beside}"))
             }
-            Back::Stays(reason) => (false, format!("{reason}, and it {}", again::stays_in(&run.folder, *number))),
+            Back::Stays(reason) => (false, format!("{reason}, and it {}", settle::stays_in(&run.folder, *number))),
         };
         fail(tally, path, format!("{NOT_DELETED}: {why}; {what}"));
         (!is_back).then_some(*number)
@@ -181,7 +182,7 @@ impl Quarantine<'_> {
                 }
             }
             if let Some((_, run)) = &open {
-                match purge(self.store, run, &aged) {
+                match purge(self.tree, run, &aged) {
                     Purged::Gone(bytes) => tally.purged(bytes),
                     // It is told of, and put back, when its time is over; nothing else has to go for its sake.
                     Purged::Nothing | Purged::NotTheSame(_) => {}
@@ -196,7 +197,7 @@ impl Quarantine<'_> {
     }
 
     fn open(&self, folder: &RunFolder, tally: &mut Tally) -> Option<OpenRun> {
-        folder.open(self.store).unwrap_or_else(|error| {
+        folder.open(self.tree).unwrap_or_else(|error| {
             fail(tally, &folder.path(), error.to_string());
             None
         })
@@ -251,15 +252,15 @@ impl Unsettled {
 }
 
 /// Deletes one thing for good that is still what was judged, a whole directory with all that is in it.
-fn purge(store: &Store<'_>, run: &OpenRun, aged: &Aged) -> Purged {
+fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> Purged {
     let name = file_name(aged.number);
     let Some(judged) = &aged.judged else { return Purged::NotTheSame(NO_NOTE.to_owned()) };
     let newest = Newest { modified: judged.modified, changed: judged.changed };
     let emptying = if aged.is_being_emptied {
-        Emptying::resumed(newest)
+        DeleteTree::resumed(newest)
     } else {
-        match again::look(store, run.dir.as_fd(), &name, judged) {
-            Found::Same => Emptying::first(newest),
+        match settle::look(tree, run.dir.as_fd(), &name, judged) {
+            Found::Same => DeleteTree::first(newest),
             Found::Changed => return Purged::NotTheSame(CHANGED.to_owned()),
             Found::Gone => return Purged::Nothing,
             Found::Unknown(error) => return Purged::NotTheSame(error),
@@ -280,7 +281,7 @@ fn purge(store: &Store<'_>, run: &OpenRun, aged: &Aged) -> Purged {
     if !aged.is_being_emptied {
         run.mark(&Mark::Emptying(aged.number));
     }
-    match whole::delete(store, run.dir.as_fd(), &name, emptying) {
+    match delete_tree::delete(tree, run.dir.as_fd(), &name, emptying) {
         Deleted::All(bytes) => Purged::Gone(bytes),
         Deleted::Younger { what } => Purged::NotTheSame(format!("{what} in it was written while it was deleted")),
         Deleted::Failed(error) => Purged::Failed(error),

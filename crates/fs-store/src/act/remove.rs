@@ -19,13 +19,26 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
-use crate::Store;
-use crate::entry::{FileId, Meta, in_words};
-use crate::in_use::Unused;
+use super::in_use::{Unused, Users};
+use crate::quarantine::MoveIn;
+use crate::sys::entry::{FileId, Meta, in_words};
+use crate::tree::Tree;
+
+/// How what is due is removed.
+#[derive(Debug, Default)]
+pub(crate) struct Remover {
+    /// Who uses what, with `skip_in_use`.
+    pub(crate) users: Option<Users>,
+    /// Where files go instead of being deleted.
+    pub(crate) move_in: Option<MoveIn>,
+    /// Files of which names are gone by our hand.
+    pub(crate) unnamed: Unnamed,
+}
 
 /// Regular files of one directory that the policy names.
 pub(crate) struct Files<'a> {
-    pub(crate) store: &'a Store<'a>,
+    pub(crate) tree: &'a Tree<'a>,
+    pub(crate) remover: &'a Remover,
     /// The directory.
     pub(crate) dir: BorrowedFd<'a>,
     /// Its path below the root.
@@ -45,14 +58,14 @@ impl Files<'_> {
     fn dispose(&self, file: &File<'_>, why: &Remove) -> Result<Outcome, Outcome> {
         // Held until the name is gone.
         let _unused = self.unused(file)?;
-        match (&self.store.policy.dispose, &self.store.aside) {
+        match (&self.tree.policy.dispose, &self.remover.move_in) {
             (Dispose::Delete, _) => {
                 self.look_again(file)?;
                 Ok(unlink(self.dir, file.name, AtFlags::empty()))
             }
-            (Dispose::Quarantine(_), Some(aside)) => {
+            (Dispose::Quarantine(_), Some(move_in)) => {
                 let last_look = || self.look_again(file);
-                Ok(aside.take(self.store, self.dir, self.folder, file, why, &last_look))
+                Ok(move_in.take(self.tree, self.dir, self.folder, file, why, &last_look))
             }
             // Never deleted instead.
             (Dispose::Quarantine(_), None) => Err(Outcome::Failed("its quarantine was not opened".to_owned())),
@@ -61,7 +74,7 @@ impl Files<'_> {
 
     /// Makes sure that nobody is seen to use a file, where the policy asks for that.
     fn unused(&self, file: &File<'_>) -> Result<Option<Unused>, Outcome> {
-        let Some(users) = &self.store.users else { return Ok(None) };
+        let Some(users) = &self.remover.users else { return Ok(None) };
         // Nobody has to be looked for on account of a file that is not the same anyway.
         self.look_again(file)?;
         users.unused(self.dir, file.name, &file.identity).map(Some).ok_or(Outcome::InUse)
@@ -104,7 +117,7 @@ impl Batch for Files<'_> {
         let file = &self.entries[index];
         let outcome = self.dispose(file, why).unwrap_or_else(|stays| stays);
         if outcome.is_gone() {
-            self.store.unnamed.note(file);
+            self.remover.unnamed.note(file);
         }
         self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
         outcome
@@ -253,7 +266,7 @@ mod tests {
             }
             let replaced = due.clone();
             let act = Box::new(move || fs::rename(young, replaced).unwrap());
-            *store.users.as_ref().unwrap().meanwhile.0.lock().unwrap() = Some(act);
+            *store.remover.users.as_ref().unwrap().meanwhile.0.lock().unwrap() = Some(act);
             let run = Run::at(now);
             let tally = if is_planned {
                 sweep(&store.pick(&[b"f1"]), &policy.rule, &run, Mode::Apply, &())

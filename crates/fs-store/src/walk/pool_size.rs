@@ -7,7 +7,7 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use super::Jobs;
+use super::worker_pool::Jobs;
 
 /// How many there are to begin with, at most: more only where calls are slow.
 const FEW: usize = 4;
@@ -23,14 +23,14 @@ const DESCRIPTORS: u64 = 8;
 
 /// The number of workers, and what is known of how it serves.
 #[derive(Clone, Debug)]
-pub(crate) struct Size {
+pub(crate) struct PoolSize {
     now: usize,
     most: usize,
     /// How many there were before there were more, and what a call cost then.
     before: Option<(usize, Duration)>,
 }
 
-impl Size {
+impl PoolSize {
     /// For a process that may open so many descriptors; `None` where there is no limit.
     pub(crate) fn new(jobs: Jobs, cores: usize, descriptors: Option<u64>) -> Self {
         let room = descriptors.and_then(|limit| usize::try_from(limit / DESCRIPTORS).ok()).unwrap_or(usize::MAX).max(1);
@@ -73,7 +73,7 @@ impl Size {
 }
 
 /// The number of processors that this process may use.
-pub(super) fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
@@ -87,15 +87,15 @@ mod tests {
 
     #[test]
     fn a_fast_place_has_as_many_as_there_are_cores_and_few() {
-        let mut size = Size::new(Jobs::Adaptive, 2, Some(1024));
+        let mut size = PoolSize::new(Jobs::Adaptive, 2, Some(1024));
         size.note(micros(18));
         assert_eq!(size.now(), 2);
-        assert_eq!(Size::new(Jobs::Adaptive, 64, None).now(), 4);
+        assert_eq!(PoolSize::new(Jobs::Adaptive, 64, None).now(), 4);
     }
 
     #[test]
     fn a_slow_place_gets_more_as_long_as_they_help() {
-        let mut size = Size::new(Jobs::Adaptive, 2, None);
+        let mut size = PoolSize::new(Jobs::Adaptive, 2, None);
         let sizes = [1000, 1000, 1100, 1200, 1300].map(|cost| {
             size.note(micros(cost));
             size.now()
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn more_that_only_wait_for_each_other_are_taken_back() {
-        let mut size = Size::new(Jobs::Adaptive, 4, None);
+        let mut size = PoolSize::new(Jobs::Adaptive, 4, None);
         size.note(micros(400));
         assert_eq!(size.now(), 8);
         size.note(micros(790));
@@ -117,10 +117,10 @@ mod tests {
     #[test]
     fn a_number_that_was_asked_for_stays_unless_descriptors_are_few() {
         let eight = Jobs::Fixed(NonZero::new(8).unwrap());
-        let mut size = Size::new(eight, 2, Some(1024));
+        let mut size = PoolSize::new(eight, 2, Some(1024));
         size.note(micros(5000));
         assert_eq!(size.now(), 8);
-        assert_eq!(Size::new(eight, 2, Some(20)).now(), 2);
-        assert_eq!(Size::new(Jobs::Adaptive, 2, Some(1)).now(), 1);
+        assert_eq!(PoolSize::new(eight, 2, Some(20)).now(), 2);
+        assert_eq!(PoolSize::new(Jobs::Adaptive, 2, Some(1)).now(), 1);
     }
 }
