@@ -3,9 +3,12 @@
 //! There is no verdict without its reason inside. Reasons are types; their text is made here, once, by `Display`,
 //! and is what `explain` prints.
 
+mod kind;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use self::kind::{KeepKind, KeptCounts};
 use crate::candidate::Stamp;
 use crate::duration::Human;
 use crate::moment::Moment;
