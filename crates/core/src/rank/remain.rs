@@ -48,18 +48,9 @@ impl Pin {
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Kept(KeepKind::Archive) => "archived",
-            Self::Kept(KeepKind::Held) => "held",
-            Self::Kept(KeepKind::Referenced) => "referenced by live sessions",
-            Self::Kept(KeepKind::Future) => "stamped in the future",
-            Self::Kept(KeepKind::Implausible) => "without a plausible time",
-            Self::Kept(KeepKind::Settling) => "younger than min_age",
-            Self::Kept(KeepKind::Newest) => "among the newest",
-            Self::Kept(KeepKind::InUse) => "in use",
-            Self::Kept(KeepKind::Deferred) => "left for the next run",
-            Self::Kept(KeepKind::Disputed) => "disputed with another policy",
             // A limit that is not met asks for everything that was there when the cut was found.
             Self::Kept(KeepKind::WithinLimits) => "new since the sweep began",
+            Self::Kept(kind) => kind.label(),
             Self::Changed => "changed meanwhile",
             Self::Failed => "not removable",
         })

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Keep;
 
 macro_rules! reasons_to_keep {
-    ($($(#[doc = $doc:literal])+ $kind:ident, $key:ident;)+) => {
+    ($($(#[doc = $doc:literal])+ $kind:ident, $key:ident, $label:literal;)+) => {
         /// A kind of reason for which something stays: what the judge decided, or what was found at the last moment.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum KeepKind {
@@ -27,6 +27,13 @@ macro_rules! reasons_to_keep {
             pub fn key(self) -> &'static str {
                 match self {
                     $(Self::$kind => stringify!($key),)+
+                }
+            }
+
+            /// The reason in words, wherever it is shown. Completes "12 of them are …" and "kept: …".
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $label,)+
                 }
             }
         }
@@ -60,27 +67,27 @@ macro_rules! reasons_to_keep {
 
 reasons_to_keep! {
     /// Archives that are not included.
-    Archive, archive;
+    Archive, archive, "archived";
     /// Held or pinned by a person.
-    Held, held;
+    Held, held, "held";
     /// Referenced by a live session.
-    Referenced, referenced;
+    Referenced, referenced, "still referenced";
     /// Stamped in the future.
-    Future, future;
+    Future, future, "stamped in the future";
     /// Rows whose activity is no plausible time: before 2000, or more than ten years ahead.
-    Implausible, implausible;
+    Implausible, implausible, "without a plausible time";
     /// Younger than `min_age`.
-    Settling, settling;
+    Settling, settling, "younger than min_age";
     /// Among the newest N.
-    Newest, newest;
+    Newest, newest, "among the newest";
     /// No older than `max_age`, and over no limit.
-    WithinLimits, within_limits;
+    WithinLimits, within_limits, "within limits";
     /// Open or locked by a process.
-    InUse, in_use;
+    InUse, in_use, "in use";
     /// Due, but left for the next run by a brake.
-    Deferred, deferred;
+    Deferred, deferred, "left for the next run";
     /// Named by another policy with the same root as well: neither may take them.
-    Disputed, disputed;
+    Disputed, disputed, "disputed with another policy";
 }
 
 impl Keep {
