@@ -1,6 +1,5 @@
 //! One run: how far it is, what came of it, or what it would do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -236,21 +235,7 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
 
 /// Why things stay, the most frequent reason first.
 fn kept(counts: &Counts) -> Vec<(&'static str, String)> {
-    let kept = &counts.kept;
-    let reasons = BTreeMap::from([
-        ("archives", kept.archive),
-        ("held", kept.held),
-        ("referenced by a session", kept.referenced),
-        ("stamped in the future", kept.future),
-        ("without a plausible time", kept.implausible),
-        ("settling", kept.settling),
-        ("among the newest", kept.newest),
-        ("young enough", kept.within_limits),
-        ("in use", kept.in_use),
-        ("left for the next run", kept.deferred),
-        ("disputed with another policy", kept.disputed),
-    ]);
-    let mut reasons: Vec<_> = reasons.into_iter().filter(|(_, count)| *count > 0).collect();
+    let mut reasons: Vec<_> = counts.kept.by_kind().filter(|(_, count)| *count > 0).collect();
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    reasons.into_iter().map(|(reason, count)| (reason, words::count(count))).collect()
+    reasons.into_iter().map(|(kind, count)| (kind.label(), words::count(count))).collect()
 }
