@@ -369,6 +369,8 @@ impl AddAssign for Counts {
             bytes_freed,
             purged,
             purged_bytes,
+            restored,
+            restored_bytes,
             kept,
             vanished,
             changed,
@@ -389,6 +391,8 @@ impl AddAssign for Counts {
         self.bytes_freed += bytes_freed;
         self.purged += purged;
         self.purged_bytes += purged_bytes;
+        self.restored += restored;
+        self.restored_bytes += restored_bytes;
         self.kept += kept;
         self.vanished += vanished;
         self.changed += changed;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use cleanup_core::guard::{self, Jump, Reading};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Effect, Limits};
-use cleanup_core::report::{Counts, PolicyKind, PolicyReport, Tally, Trigger};
+use cleanup_core::report::{Counts, PolicyKind, PolicyReport, PolicyStatus, Tally, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode};
 use cleanup_core::verdict::Verdict;
@@ -96,10 +96,10 @@ impl Inner {
             return nothing();
         }
         let mut all = Tally::default();
-        let why = loop {
+        let held = loop {
             match self.remove(tracked, &due) {
                 Ok(tally) => all.add(tally),
-                Err(why) => break Some(why),
+                Err(report) => break Some(*report),
             }
             if due.len() < MOST || all.stopped.is_some() {
                 break None;
@@ -109,18 +109,20 @@ impl Inner {
                 break None;
             }
         };
-        tracked.hold(why.clone());
+        tracked.hold(held.as_ref().and_then(|report| report.message.clone()));
         self.write_history(tracked, When::InTime);
-        match why {
-            Some(why) if all.counts.removed + all.counts.quarantined == 0 => {
-                PolicyReport::held_back(name, PolicyKind::Files, why)
-            }
+        match held {
+            Some(report) if all.counts.removed + all.counts.quarantined == 0 => match report.status {
+                // It is tried again in a minute; what fails for good is the sweeps' to say.
+                PolicyStatus::Failed => PolicyReport { status: PolicyStatus::Held, ..report },
+                _ => report,
+            },
             _ => PolicyReport::finished(name, PolicyKind::Files, all),
         }
     }
 
     /// Removes those of these files that are still due: a run over just them. An error says why nothing is removed now.
-    fn remove(&self, tracked: &Tracked, due: &[Arc<[u8]>]) -> Result<Tally, String> {
+    fn remove(&self, tracked: &Tracked, due: &[Arc<[u8]>]) -> Result<Tally, Box<PolicyReport>> {
         let policy = &tracked.policy;
         let paths: Vec<&[u8]> = due.iter().map(|path| &**path).collect();
         let jump = {
@@ -159,7 +161,7 @@ impl Inner {
         self.note_state(tracked);
         let Some(tally) = result.tally else {
             tracked.end_unused();
-            return Err(result.report.message.unwrap_or_else(|| "held back".to_owned()));
+            return Err(Box::new(result.report));
         };
         self.settle(tracked, due, &done, now);
         if let Some(recording) = &locked(&tracked.sum).recording {
@@ -425,8 +427,6 @@ impl Watcher for Removing<'_> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-
-    use cleanup_core::report::PolicyStatus;
 
     use super::*;
     use crate::Engine;

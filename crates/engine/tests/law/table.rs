@@ -173,43 +173,6 @@ pub(crate) const fn law(gate: Gate) -> Answer {
     }
 }
 
-/// Cells that are not yet as they should be. One that turns right fails the test until it is taken out.
-pub(crate) const KNOWN_RED: &[(Way, &[Gate], Trace)] = &[
-    // Written into the report after the history has its copy.
-    (Way::SweepAll, &[Gate::Open, Gate::MaxRemovals], Trace::AuditFailureInHistory),
-    (Way::SweepNamed, &[Gate::Open, Gate::MaxRemovals], Trace::AuditFailureInHistory),
-    (Way::Pressure, &[Gate::Open, Gate::MaxRemovals], Trace::AuditFailureInHistory),
-    (Way::Http, &[Gate::Open, Gate::MaxRemovals], Trace::AuditFailureInHistory),
-    (
-        Way::PlanApply,
-        &[Gate::Open, Gate::ChangedRule, Gate::ClockLost, Gate::MaxRemovalPercent, Gate::MaxRemovals],
-        Trace::AuditFailureInHistory,
-    ),
-    // Held where a sweep is skipped.
-    (Way::Deadline, &[Gate::RootLock, Gate::ReferencesAway], Trace::Report),
-    // Room is made in the quarantine before most gates are asked, so a held policy deletes for good.
-    (
-        Way::Pressure,
-        &[
-            Gate::ChangedRule,
-            Gate::ClockLost,
-            Gate::LostPromises,
-            Gate::DamagedPromises,
-            Gate::MaxRemovalPercent,
-            Gate::ReferencesAway,
-            Gate::ReferencesFewer,
-            Gate::ReferencesEmpty,
-        ],
-        Trace::AuditOfEnd,
-    ),
-    // A restore is no run yet.
-    (Way::Restore, NOT_REFUSED, Trace::History),
-    (Way::Restore, NOT_REFUSED, Trace::AuditOfFiles),
-    (Way::Restore, NOT_REFUSED, Trace::AuditOfEnd),
-    (Way::Restore, NOT_REFUSED, Trace::AuditFailureInReport),
-    (Way::Restore, NOT_REFUSED, Trace::AuditFailureInHistory),
-];
-
 /// At these a restore goes on.
 const NOT_REFUSED: &[Gate] = &[
     Gate::Open,

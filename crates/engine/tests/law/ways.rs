@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cleanup_core::report::{PolicyReport, Report, Trigger};
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::RestoreOutcome;
 use cleanup_engine::plan::Plan;
+use cleanup_engine::responses::RestoreOutcome;
 use cleanup_engine::track::{Listener, Tracker};
 use cleanup_engine::{Engine, Request, Restore, RestoreError, RestoreRequest, Watcher};
 
@@ -133,7 +133,7 @@ fn deadline(world: &World) -> Ran {
 fn restore(world: &World) -> Ran {
     let request = RestoreRequest { what: Restore::Last, hold: RestoreRequest::HOLD, mode: Mode::Apply };
     let mut told = 0;
-    let mut each = |file: &cleanup_engine::answer::RestoredFile| {
+    let mut each = |file: &cleanup_engine::responses::RestoredFile| {
         told += u64::from(file.outcome == RestoreOutcome::Restored);
     };
     let refused = |error: RestoreError| Ran {
