@@ -55,7 +55,7 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// What needs somebody: the same as notes, messages and errors say, for programs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub findings: Vec<Finding>,
     /// Why this run leaves nothing behind for the next one, when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
