@@ -71,6 +71,19 @@ pub enum Trigger {
     Pressure,
     /// The deadlines of tracked files; such runs are summed up over some minutes.
     Deadline,
+    /// A person or a script that brings files back from quarantine.
+    Restore,
+}
+
+impl Trigger {
+    /// Whether such a run covers everything that its policies name. The deadlines of tracked files do not: what tracking
+    /// cannot see is still to be swept.
+    pub fn is_sweep(self) -> bool {
+        match self {
+            Self::Manual | Self::Schedule | Self::Pressure => true,
+            Self::Deadline | Self::Restore => false,
+        }
+    }
 }
 
 /// The status of a run, the best first.
@@ -244,6 +257,10 @@ pub struct Counts {
     pub purged: u64,
     /// Allocated bytes of those.
     pub purged_bytes: u64,
+    /// Those that came back from quarantine. Only a run that restores has any, and nothing else.
+    pub restored: u64,
+    /// Allocated bytes of those.
+    pub restored_bytes: u64,
     /// Those judged *keep* or spared at the last moment, by reason.
     pub kept: KeptCounts,
     /// Those that somebody else removed first.
@@ -295,6 +312,9 @@ pub struct Totals {
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// Those that came back from quarantine.
+    #[serde(default)]
+    pub restored: u64,
 }
 
 impl Report {
@@ -315,6 +335,7 @@ impl Report {
             totals.quarantined += counts.quarantined;
             totals.bytes_freed += counts.bytes_freed;
             totals.errors += errors_total;
+            totals.restored += counts.restored;
         }
         let status = policies.iter().map(|policy| policy.status.into()).max().unwrap_or(RunStatus::Ok);
         Self {
@@ -348,6 +369,8 @@ impl AddAssign for Counts {
             bytes_freed,
             purged,
             purged_bytes,
+            restored,
+            restored_bytes,
             kept,
             vanished,
             changed,
@@ -368,6 +391,8 @@ impl AddAssign for Counts {
         self.bytes_freed += bytes_freed;
         self.purged += purged;
         self.purged_bytes += purged_bytes;
+        self.restored += restored;
+        self.restored_bytes += restored_bytes;
         self.kept += kept;
         self.vanished += vanished;
         self.changed += changed;

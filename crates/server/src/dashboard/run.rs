@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::candidate::Escaped;
-use cleanup_core::report::{Counts, ItemError, PolicyReport, PolicyStatus, Report};
+use cleanup_core::report::{Counts, ItemError, PolicyReport, PolicyStatus, Report, Trigger};
 use cleanup_core::sweep::Mode;
 
 use super::page::{Fault, Frame, Part, here, html};
@@ -113,6 +113,10 @@ impl RunPage {
         let planned = dry_run.map(Flight::planned).unwrap_or_default();
         let due_bytes: u64 = report.policies.iter().map(|part| part.counts.due_bytes).sum();
         let headline = match (report.dry_run, totals.due, totals.removed + totals.quarantined) {
+            _ if report.trigger == Trigger::Restore => {
+                let bytes = report.policies.iter().map(|part| part.counts.restored_bytes).sum();
+                format!("{} came back, {}", words::number(totals.restored, "item"), words::bytes(bytes))
+            }
             (true, 0, _) => "Nothing would go".to_owned(),
             (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
             (false, _, 0) => "Nothing went".to_owned(),
