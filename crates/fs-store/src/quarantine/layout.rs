@@ -12,14 +12,17 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use cleanup_core::candidate::Escaped;
-use cleanup_core::policy::Quarantine as Bounds;
+use cleanup_core::policy::{Quarantine as Bounds, Unit};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags, flock};
 use rustix::io::Errno;
 
 use super::note::{self, First, Header, Judged, Mark};
+use super::restore::Folders;
 use super::{Item, QuarantineRun};
 use crate::sys;
 use crate::sys::entry::{self, Meta, in_words};
+use crate::sys::rename::{self, Kind};
+use crate::sys::sync::{sync, sync_upwards};
 use crate::tree::{OWN_FOLDER, Tree};
 
 const OWN: &CStr = c".cleanup";
@@ -65,6 +68,15 @@ pub enum QuarantineError {
     /// A later version of this program wrote it.
     #[error("the quarantine {folder} was written by a later version of this program; use that one")]
     Newer {
+        /// The folder.
+        folder: String,
+    },
+    /// Nothing could be brought back from it.
+    #[error(
+        "nothing could be brought back from the quarantine {folder}: this file system can neither refuse to replace \
+         something nor give a file a second name; set `dispose = \"delete\"`, or put the root on another file system"
+    )]
+    NoWayBack {
         /// The folder.
         folder: String,
     },
@@ -198,6 +210,29 @@ impl RunFolder {
         header: &Header,
         run: &QuarantineRun,
     ) -> Result<(OwnedFd, OwnedFd), QuarantineError> {
+        let (dir, notes) = self.make(tree, header, run)?;
+        let path = [OWN, QUARANTINE, &self.name];
+        let fails = |error| unusable(tree, &path, error);
+        // Whatever cannot come back does not leave in the first place.
+        let kind = match tree.policy.unit {
+            Unit::File => Kind::File,
+            Unit::Directory => Kind::Directory,
+        };
+        if !rename::can_come_out(dir.as_fd(), kind).map_err(fails)? {
+            return Err(QuarantineError::NoWayBack { folder: shown(tree, &path) });
+        }
+        // The way to the notes has to be on the disk before anything that they speak of. Another process may have made
+        // a part of it just now, so all of it is synced.
+        sync_upwards(&dir, 3).map_err(fails)?;
+        Ok((dir, notes))
+    }
+
+    fn make(
+        &self,
+        tree: &Tree<'_>,
+        header: &Header,
+        run: &QuarantineRun,
+    ) -> Result<(OwnedFd, OwnedFd), QuarantineError> {
         let path = [OWN, QUARANTINE, &self.name];
         let fails = |error| unusable(tree, &path, error);
         // Somebody who tidies up may take the folder away between two of these steps, but not once it is locked.
@@ -325,6 +360,14 @@ impl OpenRun {
         Ok(())
     }
 
+    /// What is noted of the folders that files came from. Of what cannot be read, nothing is known.
+    pub(super) fn folders(&self) -> Folders {
+        let mut folders = Folders::new();
+        // The later note counts: it was written for the later files.
+        let _ = self.lines(&mut |line| folders.extend(note::folder(line)));
+        folders
+    }
+
     /// Calls `each` for every line of its notes.
     fn lines(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), QuarantineError> {
         let Some(mut notes) = self.reader() else { return Ok(()) };
@@ -395,6 +438,11 @@ impl OpenRun {
             if !numbers(&self.dir).is_ok_and(|numbers| numbers.is_empty()) {
                 return;
             }
+            // What was in it has to be back, or gone, on the disk before its notes are.
+            if sync(&self.dir).is_err() {
+                return;
+            }
+            rename::remove_probes(self.dir.as_fd());
             // Whatever fails leaves an empty folder for the next time.
             let _ = rustix::fs::unlinkat(&self.dir, NOTES, AtFlags::empty());
         }

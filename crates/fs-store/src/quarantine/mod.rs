@@ -33,7 +33,7 @@ use crate::tree::Tree;
 pub use self::layout::QuarantineError;
 pub use self::restore::{Conflict, Returned};
 
-pub(crate) use self::move_in::MoveIn;
+pub(crate) use self::move_in::{MoveIn, Noted};
 
 use self::layout::{Missing, RunFolder};
 
