@@ -215,7 +215,8 @@ fn a_quarantine_that_is_not_ours_alone_is_refused() {
     }
     let error = refused(|own| {
         private(own, 0o700);
-        chown(own, Some(65534), Some(65534)).unwrap();
+        private(&own.join("quarantine"), 0o700);
+        chown(own.join("quarantine"), Some(65534), Some(65534)).unwrap();
     });
     assert!(matches!(error, QuarantineError::Stranger { uid: 65534, .. }), "{error}");
     let mounted = std::cell::RefCell::new(None::<PathBuf>);
@@ -494,5 +495,67 @@ fn a_folder_of_which_there_is_no_note_comes_back_for_the_owner_of_its_file_alone
     assert_eq!(restore(&policy, &items(&policy)).into_values().collect::<Vec<_>>(), [Returned::Restored]);
     for folder in ["a", "a/b"] {
         assert_eq!(access(&root.path().join(folder)), (owner.0, owner.1, 0o700));
+    }
+}
+
+/// The names in a root that are our folders.
+fn own_folders(root: &Path) -> Vec<String> {
+    let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".cleanup-")).collect()
+}
+
+#[test]
+fn a_stranger_who_takes_our_name_holds_nothing_back() {
+    if !is_root() {
+        return;
+    }
+    let squats: [&dyn Fn(&Path); 3] =
+        [&|own| fs::create_dir(own).unwrap(), &|own| fs::write(own, "").unwrap(), &|own| symlink("/etc", own).unwrap()];
+    for squat in squats {
+        let root = tempfile::tempdir().unwrap();
+        let (squatted, guessed) = (root.path().join(".cleanup"), root.path().join(".cleanup-0123456789abcdef"));
+        squat(&squatted);
+        fs::create_dir(&guessed).unwrap();
+        for path in [&squatted, &guessed] {
+            std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
+        }
+        let policy = quarantining(root.path());
+        file(&root.path().join("a"), 2 * HOUR);
+        assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 1);
+        let ours: Vec<_> = own_folders(root.path()).into_iter().filter(|name| !guessed.ends_with(name)).collect();
+        assert_eq!(ours.len(), 1, "{ours:?}");
+        assert_eq!(access(&root.path().join(&ours[0])), (0, 0, 0o700));
+
+        file(&root.path().join("b"), 2 * HOUR);
+        assert_eq!(sweep_into(&policy, "R2").counts.quarantined, 1);
+        assert_eq!(own_folders(root.path()).len(), 2, "the same one is used again");
+        let store = Store::open(&policy, Vec::new()).unwrap();
+        assert_eq!(store.own_folder().as_deref(), Some(ours[0].as_bytes()));
+        assert_eq!(store.look(ours[0].as_bytes()), cleanup_fs_store::Look::Own);
+
+        // It goes on being read when the name is free again, and whatever the policy is by then.
+        fs::remove_dir(&squatted).or_else(|_| fs::remove_file(&squatted)).unwrap();
+        assert_eq!(items(&policy).len(), 2);
+        let later = FilePolicy { dispose: Dispose::Delete, ..policy.clone() };
+        let store = Store::open(&later, Vec::new()).unwrap().with_own_folder(Some(ours[0].as_bytes()));
+        assert!(store.quarantine(&|_| true).unwrap().is_some());
+
+        let returned = restore(&policy, &items(&policy)[..1]);
+        assert_eq!(returned.into_values().collect::<Vec<_>>(), [Returned::Restored]);
+        assert!(root.path().join("a").exists());
+        let now = run().now;
+        assert_eq!(expire(&policy, Some(Quarantine { keep_for: WEEK, max_bytes: None }), now.plus(2 * WEEK)).0, 1);
+        assert_eq!(fs::read_dir(root.path().join(&ours[0]).join("quarantine")).unwrap().count(), 0);
+        assert!(!squatted.exists());
+    }
+}
+
+#[test]
+fn a_remembered_name_is_no_way_out_of_the_root() {
+    let root = tempfile::tempdir().unwrap();
+    let policy = quarantining(root.path());
+    for name in [b"..".as_slice(), b"../x", b".cleanup-x", b"other", b".cleanup-0123456789abcdef/x", b""] {
+        let store = Store::open(&policy, Vec::new()).unwrap().with_own_folder(Some(name));
+        assert_eq!((store.own_folder(), store.quarantine(&|_| true).unwrap().is_none()), (None, true));
     }
 }

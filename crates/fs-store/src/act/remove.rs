@@ -91,7 +91,7 @@ impl<'a> Files<'a> {
                     let noted = move_in.note_files(self.tree, self.folder, [(file, why)]);
                     noted.map_err(Outcome::Failed)?.remove(0)
                 };
-                Ok(move_in.take(self.tree, self.dir, file, noted, &|| self.look_again(file)))
+                Ok(move_in.take(self.dir, file, noted, &|| self.look_again(file)))
             }
             // Never deleted instead.
             (Dispose::Quarantine(_), None) => Err(Outcome::Failed("its quarantine was not opened".to_owned())),

@@ -29,7 +29,7 @@ use cleanup_core::verdict::Remove;
 use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
-use super::layout::{self, Missing, RunFolder, file_name};
+use super::layout::{self, Begun, RunFolder, file_name};
 use super::note::{self, Header, Leaving, Mark};
 use super::settle::{self, Back};
 use super::{QuarantineError, QuarantineRun};
@@ -55,6 +55,7 @@ pub(crate) struct MoveIn {
 
 #[derive(Debug)]
 struct Opened {
+    folder: Arc<RunFolder>,
     dir: Arc<OwnedFd>,
     notes: Arc<OwnedFd>,
     buffer: Vec<u8>,
@@ -69,12 +70,14 @@ struct Opened {
 /// A place in quarantine for something whose note is on the disk.
 #[derive(Debug)]
 pub(crate) struct Noted {
+    folder: Arc<RunFolder>,
     dir: Arc<OwnedFd>,
     number: u64,
 }
 
 /// What has been moved aside.
 pub(crate) struct Moved {
+    folder: Arc<RunFolder>,
     dir: Arc<OwnedFd>,
     number: u64,
     run: Arc<QuarantineRun>,
@@ -84,7 +87,7 @@ impl MoveIn {
     /// For the files of this run. An error says that the quarantine belongs to somebody else, or is not what it should
     /// be. Nothing is made yet.
     pub(crate) fn new(tree: &Tree<'_>, run: Arc<QuarantineRun>, now: Moment) -> Result<Self, QuarantineError> {
-        layout::quarantine(tree, Missing::Leave)?;
+        layout::check(tree)?;
         Ok(Self { run, now, opened: Mutex::default(), broken: OnceLock::new() })
     }
 
@@ -114,14 +117,13 @@ impl MoveIn {
     /// Moves one file aside. The last look says whether it is still what was judged.
     pub(crate) fn take(
         &self,
-        tree: &Tree<'_>,
         dir: BorrowedFd<'_>,
         file: &File<'_>,
         noted: Noted,
         last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Outcome {
         match self.rename(dir, file.name, noted, last_look) {
-            Ok(moved) => moved.settle(tree, dir, file.name, &file.identity),
+            Ok(moved) => moved.settle(dir, file.name, &file.identity),
             Err(outcome) => outcome,
         }
     }
@@ -162,7 +164,7 @@ impl MoveIn {
                     "{error}, and its name was taken meanwhile; it lies beside it as {}",
                     settle::shown(&beside)
                 )),
-                Back::Stays(why) => Outcome::Failed(format!("{error}, and {why}; it {}", moved.stays_in(tree))),
+                Back::Stays(why) => Outcome::Failed(format!("{error}, and {why}; it {}", moved.stays_in())),
             };
         }
         match delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), DeleteTree::first(Newest::of(sum))) {
@@ -178,7 +180,7 @@ impl MoveIn {
                 )),
                 Back::Stays(why) => Outcome::Failed(format!(
                     "{what} was written while the directory was deleted, and {why}; what is left of it {}",
-                    moved.stays_in(tree)
+                    moved.stays_in()
                 )),
             },
             Deleted::Failed(error) => Outcome::Failed(format!(
@@ -189,21 +191,20 @@ impl MoveIn {
 
     /// Lets go of the folder; it goes when nothing is left in it.
     pub(crate) fn rest(&self, tree: &Tree<'_>) {
-        if self.close() {
-            let folder = RunFolder::new(&self.run.id, &tree.policy.rule.name);
-            if let Ok(Some(run)) = folder.open(tree) {
-                run.tidy();
-            }
+        if let Some(folder) = self.close()
+            && let Ok(Some(run)) = folder.open(tree)
+        {
+            run.tidy();
         }
     }
 
-    /// Closes the folder, with a mark that all in it was looked at; whether it was open.
-    fn close(&self) -> bool {
-        let Some(mut opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+    /// Closes the folder, with a mark that all in it was looked at; which it was, if it was open.
+    fn close(&self) -> Option<Arc<RunFolder>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         if let Some(unsettled) = self.run.unsettled() {
             opened.mark(&Mark::Settled(unsettled));
         }
-        true
+        Some(opened.folder)
     }
 
     /// Marks that a directory is being emptied, and has that on the disk.
@@ -230,9 +231,9 @@ impl MoveIn {
     ) -> Result<Moved, Outcome> {
         // Not before the note: making the folder, writing and syncing may take any time.
         last_look()?;
-        let Noted { dir: ours, number } = noted;
+        let Noted { folder, dir: ours, number } = noted;
         match rename_in(dir, name, ours.as_fd(), &file_name(number)) {
-            Ok(()) => Ok(Moved { dir: ours, number, run: Arc::clone(&self.run) }),
+            Ok(()) => Ok(Moved { folder, dir: ours, number, run: Arc::clone(&self.run) }),
             Err(Errno::NOENT) => Err(Outcome::Vanished),
             Err(error) => Err(Outcome::Failed(not_moved(error))),
         }
@@ -255,7 +256,7 @@ impl MoveIn {
                 opened.note_folders(tree, leaving.name.folder);
                 let number = self.run.next();
                 note::write(&mut opened.buffer, number, leaving);
-                places.push(Noted { dir: Arc::clone(&opened.dir), number });
+                places.push(Noted { folder: Arc::clone(&opened.folder), dir: Arc::clone(&opened.dir), number });
             }
             if let Err(error) = opened.write() {
                 // Of some of its folders there may be no note now.
@@ -281,8 +282,9 @@ impl MoveIn {
             Dispose::Delete => std::time::Duration::ZERO,
         };
         let header = Header::new(&self.run.id, policy, tree.policy.root.as_os_str().as_bytes(), self.now, keep_for);
-        let (dir, notes) = RunFolder::new(&self.run.id, policy).begin(tree, &header, &self.run)?;
+        let Begun { folder, dir, notes } = RunFolder::begin(tree, &header, &self.run)?;
         Ok(Opened {
+            folder: Arc::new(folder),
             dir: Arc::new(dir),
             notes: Arc::new(notes),
             buffer: Vec::new(),
@@ -364,10 +366,10 @@ impl Moved {
         };
         match look() {
             Ok(true) => Ok(self),
-            Ok(false) => Err(self.changed(tree, home, name, "it changed while it was moved aside")),
+            Ok(false) => Err(self.changed(home, name, "it changed while it was moved aside")),
             Err(error) => {
                 let what = format!("it could not be looked at after it was moved aside ({error})");
-                Err(match self.changed(tree, home, name, &what) {
+                Err(match self.changed(home, name, &what) {
                     Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
                     outcome => outcome,
                 })
@@ -376,26 +378,22 @@ impl Moved {
     }
 
     /// Looks at what came, and puts it back when it is not what was judged. The move itself changes `ctime`.
-    pub(super) fn settle(self, tree: &Tree<'_>, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
+    pub(super) fn settle(self, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
         let is_same = Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS).is_ok_and(|meta| {
             meta.is_plain_file() && Identity { changed: judged.changed, ..meta.identity() } == *judged
         });
-        if is_same {
-            Outcome::Quarantined
-        } else {
-            self.changed(tree, home, name, "it changed while it was moved aside")
-        }
+        if is_same { Outcome::Quarantined } else { self.changed(home, name, "it changed while it was moved aside") }
     }
 
     /// Puts back what is not what was judged, and says what came of it.
-    fn changed(&self, tree: &Tree<'_>, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
+    fn changed(&self, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
         match self.put_back(home, name) {
             Back::UnderItsName => Outcome::Changed,
             Back::Beside(beside) => Outcome::Displaced(format!(
                 "{what}, and its name was taken meanwhile; it lies beside it as {}",
                 settle::shown(&beside)
             )),
-            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in(tree))),
+            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in())),
         }
     }
 
@@ -408,9 +406,8 @@ impl Moved {
     }
 
     /// Where it is when it stays.
-    fn stays_in(&self, tree: &Tree<'_>) -> String {
-        let folder = RunFolder::new(&self.run.id, &tree.policy.rule.name);
-        settle::stays_in(&folder, self.number)
+    fn stays_in(&self) -> String {
+        settle::stays_in(&self.folder, self.number)
     }
 
     fn name(&self) -> CString {

@@ -19,7 +19,7 @@ use super::{Item, Quarantine};
 use crate::sys::attributes::Attributes;
 use crate::sys::entry::{self, Meta, in_words};
 use crate::sys::rename::rename_out;
-use crate::tree::{OWN_FOLDER, Tree};
+use crate::tree::{Tree, is_own_folder};
 
 /// What came of bringing one thing back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,9 @@ impl Quarantine<'_> {
     /// Brings several things of one run back, and says of each what came of it.
     pub fn restore(&self, items: &[&Item], each: &mut dyn FnMut(&Item, Returned)) {
         for same in items.chunk_by(|a, b| (&a.run, &a.policy) == (&b.run, &b.policy)) {
-            match RunFolder::new(&same[0].run, &same[0].policy).open(self.tree) {
+            let is_wanted = |folder: &&RunFolder| (&folder.run, &folder.policy) == (&same[0].run, &same[0].policy);
+            let opened = self.folders.iter().find(is_wanted).map_or(Ok(None), |folder| folder.open(self.tree));
+            match opened {
                 Ok(Some(run)) => {
                     let folders = run.folders();
                     for item in same {
@@ -121,7 +123,7 @@ impl Quarantine<'_> {
 
 /// The folders and the last name of a path below the root, if it is one.
 pub(super) fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
-    let is_plain = |name: &&[u8]| !matches!(**name, [] | [b'.'] | [b'.', b'.']) && **name != *OWN_FOLDER;
+    let is_plain = |name: &&[u8]| !matches!(**name, [] | [b'.'] | [b'.', b'.']) && !is_own_folder(name);
     let names: Option<Vec<CString>> = path
         .split(|byte| *byte == b'/')
         .map(|name| Some(name).filter(is_plain).and_then(|it| CString::new(it).ok()))

@@ -57,7 +57,7 @@ impl Case {
             Err(outcome) => outcome,
             Ok(moved) => {
                 after(&self.root);
-                moved.settle(&store.tree, dir.as_fd(), c"file", &judged)
+                moved.settle(dir.as_fd(), c"file", &judged)
             }
         }
     }
@@ -254,9 +254,9 @@ fn a_class_is_no_part_of_a_note() {
     };
     let aside = store.remover.move_in.as_ref().unwrap();
     let noted = || aside.note_files(&store.tree, b"", [(&file, &why)]).unwrap().remove(0);
-    let refused = aside.take(&store.tree, dir.as_fd(), &file, noted(), &|| Err(Outcome::Changed));
+    let refused = aside.take(dir.as_fd(), &file, noted(), &|| Err(Outcome::Changed));
     assert_eq!((refused, case.content().as_deref(), case.items().len()), (Outcome::Changed, Some("judged"), 0));
-    let outcome = aside.take(&store.tree, dir.as_fd(), &file, noted(), &|| Ok(()));
+    let outcome = aside.take(dir.as_fd(), &file, noted(), &|| Ok(()));
     assert_eq!(outcome, Outcome::Quarantined);
     assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
 }
