@@ -146,7 +146,9 @@ impl<'a> Batch for Files<'a> {
     }
 
     fn prepare(&mut self, is_due: &dyn Fn(&Candidate<'_>) -> Option<Remove>) {
-        let Some(move_in) = &self.remover.move_in else { return };
+        let (Some(move_in), Dispose::Quarantine(_)) = (&self.remover.move_in, &self.tree.policy.dispose) else {
+            return;
+        };
         let due = |(index, file): (usize, &'a File<'a>)| Some((index, file, is_due(&file.candidate(self.folder))?));
         let due: Vec<_> = self.entries.iter().enumerate().filter_map(due).collect();
         if due.is_empty() {

@@ -3,7 +3,7 @@
 //! A folder that somebody else could write, or a link in its place, is refused and named with the way out. Whoever
 //! moves files into a run's folder holds a lock on its notes, so that nobody takes the folder away under them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -252,8 +252,10 @@ impl RunFolder {
                 continue;
             }
             if run.is_fresh() {
-                // A note for a number that is taken would give what lies there a wrong name.
-                let taken = numbers(&dir).map_err(fails)?.into_iter().max().unwrap_or(0);
+                // Two notes for one number would give what lies there a wrong name; also one of something that was
+                // noted and did not move in the end.
+                let there = numbers(&dir).map_err(fails)?.into_iter().max();
+                let taken = there.max(last_noted(&dir).map_err(fails)?).unwrap_or(0);
                 let is_new = found.st_size == 0 && taken == 0;
                 run.begin_after(taken, if is_new { Some(Vec::new()) } else { settled(&dir) });
             }
@@ -337,9 +339,20 @@ impl OpenRun {
 
     fn read_all(&self, emptying: &HashSet<u64>, each: &mut dyn FnMut(Entry)) -> Result<(), QuarantineError> {
         let mut there = numbers(&self.dir).map_err(|error| self.unusable(in_words(error)))?;
+        // Of a number that was noted twice, the later note counts: what the earlier one speaks of did not move.
+        let mut noted = HashMap::<u64, u32>::new();
+        self.lines(&mut |line| {
+            if let Some(number) = note::number(line).filter(|number| there.contains(number)) {
+                *noted.entry(number).or_default() += 1;
+            }
+        })?;
         let keep_for = self.header.as_ref().map_or(Bounds::KEEP_FOR, Header::keep_for);
         self.lines(&mut |line| {
-            // A note of which there are two was written again after a failure: the file came by the later one.
+            let Some(left) = note::number(line).and_then(|number| noted.get_mut(&number)) else { return };
+            *left -= 1;
+            if *left > 0 {
+                return;
+            }
             if let Some(note) = note::read(line).filter(|note| there.remove(&note.number)) {
                 let item = Item {
                     run: self.folder.run.clone(),
@@ -431,7 +444,7 @@ impl OpenRun {
 
     fn reader(&self) -> Option<BufReader<File>> {
         // Not a duplicate: that would share the place in the file.
-        notes_of(&self.dir).map(|notes| BufReader::with_capacity(128 * 1024, notes))
+        notes_of(&self.dir).map(|notes| BufReader::with_capacity(READ, notes))
     }
 
     fn first(&self) -> First {
@@ -482,6 +495,20 @@ fn settled(dir: &OwnedFd) -> Option<Vec<u64>> {
         Some(Mark::Emptying(_)) | None => None,
     }
 }
+
+/// The highest number of which there is a note.
+fn last_noted(dir: &OwnedFd) -> Result<Option<u64>, Errno> {
+    let Some(notes) = notes_of(dir) else { return Ok(None) };
+    let (mut notes, mut line, mut last) = (BufReader::with_capacity(READ, notes), Vec::new(), None);
+    while notes.read_until(b'\n', &mut line).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? > 0 {
+        last = last.max(note::number(&line));
+        line.clear();
+    }
+    Ok(last)
+}
+
+/// How much of the notes is read at a time.
+const READ: usize = 128 * 1024;
 
 /// How much of the end of the notes is read. A mark that is longer is not understood: then everything is looked at.
 const TAIL: u64 = 64 * 1024;

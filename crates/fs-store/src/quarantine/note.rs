@@ -221,6 +221,12 @@ pub(super) fn write_line(buffer: &mut Vec<u8>, line: &impl Serialize) {
     buffer.push(b'\n');
 }
 
+/// The number in the line of a file, whatever else of it can be read.
+pub(super) fn number(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"{\"n\":")?.split(|byte| *byte == b',').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// Reads the line of a file; `None` when it is none of ours, or was torn.
 pub(super) fn read(line: &[u8]) -> Option<Note> {
     let line: Line<'_> = serde_json::from_slice(line).ok()?;

@@ -786,3 +786,38 @@ fn after_a_failed_sync_no_note_of_the_run_is_relied_on() {
     // The kernel tells of a lost page only once.
     assert_eq!(note(), Err(refused));
 }
+
+#[test]
+fn a_number_that_was_noted_is_not_given_out_again_by_the_same_run() {
+    let case = Case::new();
+    let (store, _dir, judged) = case.looked();
+    let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
+    let why = Remove::Expired {
+        stamp,
+        age: Age::Wall(Duration::from_hours(2)),
+        limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+    };
+    let leaving = |last| {
+        let name = Name { folder: b"", last };
+        Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW }
+    };
+    // Noted, and deferred in the end.
+    let noted = store.remover.move_in.as_ref().unwrap().note(&store.tree, &[leaving(b"x"), leaving(b"y")]).unwrap();
+    drop((noted, store));
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    assert!(case.aside().join("3").exists());
+    assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
+}
+
+#[test]
+fn of_two_notes_for_one_number_the_later_counts() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let notes = case.aside().join("notes.jsonl");
+    let text = fs::read_to_string(&notes).unwrap();
+    let (header, rest) = text.split_once('\n').unwrap();
+    let earlier = rest.lines().next().unwrap().replace("\"file\"", "\"another\"");
+    fs::write(&notes, format!("{header}\n{earlier}\n{rest}")).unwrap();
+    let paths: Vec<_> = case.items().into_iter().map(|item| item.path.unwrap()).collect();
+    assert_eq!(paths, [b"file".to_vec()]);
+}
