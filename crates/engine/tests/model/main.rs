@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "tests may")]
 
 mod clock;
+mod machine;
+mod reference;
