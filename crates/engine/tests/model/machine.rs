@@ -26,6 +26,7 @@ use proptest::test_runner::Config;
 use proptest_state_machine::{StateMachineTest, prop_state_machine};
 use tempfile::TempDir;
 
+use crate::folder;
 use crate::reference::{
     By, KEEP_FOR, Loss, MAX_AGE, MIN_AGE, MINUTE, Model, Name, Outcome, Passing, Setup, Step, TICK, span,
 };
@@ -254,11 +255,6 @@ impl Machine {
         };
         walk(&root).into_iter().filter(|path| !path.is_dir()).filter(is_theirs).map(named).collect()
     }
-}
-
-/// In memory, where that can be had: every promise waits for the disk, and here nobody needs it afterwards.
-fn folder() -> TempDir {
-    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
 fn config(setup: Setup) -> String {
