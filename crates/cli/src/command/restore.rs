@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::{RestoreOutcome, RestoredFile};
+use cleanup_engine::responses::{RestoreOutcome, RestoredFile};
 use cleanup_engine::{Engine, Restore, RestoreError, RestoreRequest};
 use jiff::tz::TimeZone;
 
@@ -54,6 +54,9 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     }
     for problem in &restored.problems {
         console.problem(&Problem::error(problem));
+    }
+    for note in &restored.notes {
+        console.problem(&Problem::warning(note));
     }
     let failed = restored.failed > 0 || !restored.not_found.is_empty() || !restored.problems.is_empty();
     let faults = if failed { vec![Fault::Unfinished] } else { Vec::new() };
