@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cleanup_core::report::{PolicyReport, PolicyStatus, Report};
 use cleanup_core::sweep::Mode;
@@ -35,6 +35,9 @@ const YEAR: Duration = Duration::from_hours(365 * 24);
 
 /// An archive: registered to make sure that the tracker has heard of everything that came before.
 const MARK: &str = "keep-mark.dat";
+
+/// Another one, there for a moment.
+const PROBE: &str = "keep-probe.dat";
 
 /// The engine, and the machine that it runs on.
 struct Machine {
@@ -97,6 +100,26 @@ impl Machine {
     fn start(&mut self) {
         self.engine = Arc::new(self.open());
         self.tracker = self.setup.tracked.then(|| Tracker::start(&self.engine, Arc::clone(&self.said) as _));
+        self.hears();
+    }
+
+    /// Everything was looked at when a tracker has started, and its thread is about to listen. Once it has heard of one
+    /// file, whoever asks it hears of all that has happened.
+    fn hears(&self) {
+        if self.tracker.is_some() {
+            self.arrives(PROBE, "", self.stamp(0));
+            self.wait_until(|| self.tracked(PROBE).is_some());
+            fs::remove_file(self.path(PROBE)).unwrap();
+            self.wait_until(|| self.tracked(PROBE).is_none());
+        }
+    }
+
+    fn wait_until(&self, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "the tracker hears nothing");
+            self.settle();
+        }
     }
 
     /// What the tracker has heard of by now is all that has happened.
