@@ -472,8 +472,14 @@ fn came_of(report: &PolicyReport) -> Outcome {
 }
 
 fn config_of_test() -> Config {
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 16 };
-    Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() }
+    let or = |variable, cases, ours| if std::env::var_os(variable).is_some() { cases } else { ours };
+    let Config { cases, max_shrink_iters, .. } = Config::default();
+    Config {
+        cases: or("PROPTEST_CASES", cases, 16),
+        max_shrink_iters: or("PROPTEST_MAX_SHRINK_ITERS", max_shrink_iters, 2000),
+        failure_persistence: None,
+        ..Config::default()
+    }
 }
 
 prop_state_machine! {

@@ -367,9 +367,15 @@ impl Site {
         self.restart(|_| ());
     }
 
+    /// The image brings files that are as old as it is, and the first that runs is a single sweep.
     fn starts_afresh(&mut self) {
         self.service.tracker = None;
         fs::remove_dir_all(&self.state.folder).unwrap();
+        for number in 0..900 {
+            self.make("exports", &format!("image-{number}.zip"), 60 * DAY);
+        }
+        self.service.engine = Arc::new(Engine::open(Some(&self.path("cleanup.toml"))).unwrap());
+        self.sweep(&HOURLY);
         self.restart(|_| ());
     }
 
