@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use ulid::Ulid;
 
 /// The wall clock, to which the stamps of files are compared.
-pub(crate) fn now() -> Moment {
+pub fn now() -> Moment {
     let now = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => Moment::EPOCH.plus(after),
         Err(before) => Moment::EPOCH.minus(before.duration()),

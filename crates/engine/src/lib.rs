@@ -22,6 +22,7 @@ mod zone;
 
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
+pub use crate::clock::now;
 #[cfg(feature = "test-clock")]
 pub use crate::clock::test_clock::TestClock;
 pub use crate::config_file::{OpenError, Origin};
@@ -31,5 +32,5 @@ pub use crate::quarantine::restore::{Restore, RestoreError, RestoreRequest};
 pub use crate::query::history::{MemoryError, NewHold};
 pub use crate::request::{At, Request, RequestError};
 pub use crate::run::observers::Watcher;
-pub use crate::run::run_id;
+pub use crate::run::record::run_id;
 pub use crate::zone::{UnknownZone, time_zone};

@@ -9,7 +9,6 @@ use cleanup_engine::{Engine, Restore, RestoreError, RestoreRequest};
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global, RestoreArgs};
-use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::document::RestoreDocument;
 use crate::exit::Fault;
@@ -64,7 +63,7 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     if console.format == Format::Json {
         console.out.document(&RestoreDocument { format_version: FORMAT_VERSION, restored, files });
     } else if console.verbosity > Verbosity::Problems {
-        let (now, zone, theme) = (clock::now(), TimeZone::system(), console.out.theme);
+        let (now, zone, theme) = (cleanup_engine::now(), TimeZone::system(), console.out.theme);
         let shown = if console.verbosity.has_paths() { usize::MAX } else { MAX_PATHS };
         let told = |file: &&RestoredFile| match file.outcome {
             RestoreOutcome::Restored => true,

@@ -16,9 +16,9 @@ use crate::engine::Engine;
 use crate::request::{Request, adjusted};
 use crate::run::observers::Watcher;
 use crate::run::params::{Gates, RunParams};
-use crate::run::record::Recording;
+use crate::run::record::{Recording, run_id};
 use crate::run::scope::{Named, Scope};
-use crate::run::{PolicyRun, policy_run, request, run_id};
+use crate::run::{PolicyRun, policy_run, request};
 use crate::state::run_state::{Access, Shared};
 
 /// How many files are dealt with together.

@@ -20,8 +20,7 @@ use crate::clock;
 use crate::engine::Engine;
 use crate::request::Request;
 use crate::run::observers::Watcher;
-use crate::run::record::Recording;
-use crate::run::run_id;
+use crate::run::record::{Recording, run_id};
 use crate::state::run_state::{Access, Shared};
 
 impl Engine {

@@ -23,8 +23,7 @@ use crate::place;
 use crate::quarantine;
 use crate::quarantine::list::{path_of, problem_of, unreadable};
 use crate::responses::{RestoreOutcome, Restored, RestoredFile};
-use crate::run::record::Recording;
-use crate::run::run_id;
+use crate::run::record::{Recording, run_id};
 use crate::setup::Setup;
 use crate::state::run_state::{Access, Busy, RunState, Shared};
 

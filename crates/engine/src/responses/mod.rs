@@ -10,7 +10,7 @@ use cleanup_core::report::{Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::track::ForecastHour;
+use self::track::ForecastHour;
 
 /// What is there now, by policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

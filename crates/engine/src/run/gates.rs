@@ -31,8 +31,9 @@ use cleanup_state::Lock;
 use crate::quarantine;
 use crate::run::observe::FirstDue;
 use crate::run::params::{Gates, RunParams};
+use crate::run::result::{RunResult, disabled};
 use crate::run::scope::{Due, Named, Scope};
-use crate::run::{RunResult, limits, owners, sessions};
+use crate::run::{limits, owners, sessions};
 use crate::setup::Setup;
 use crate::state::run_state::{Busy, RunState, Shared};
 
@@ -312,11 +313,6 @@ fn plan_first(
         let report = PolicyReport { disputed_with: owners::disputed_with(store), ..report };
         Box::new(RunResult::held(report).with_stays(policy, stays, Done::Planned))
     })
-}
-
-/// A policy that the configuration switches off.
-pub(crate) fn disabled(name: &str, kind: PolicyKind) -> PolicyReport {
-    PolicyReport::skipped(name, kind, Skip::Disabled, "disabled in the configuration".to_owned())
 }
 
 fn held(policy: &FilePolicy, why: String) -> Box<PolicyReport> {

@@ -15,18 +15,18 @@ pub(crate) mod params;
 mod recheck;
 pub(crate) mod record;
 pub(crate) mod request;
+mod result;
 mod resume;
 pub(crate) mod scope;
 pub(crate) mod sessions;
 
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{Effect, FilePolicy};
-use cleanup_core::rank::{Cutoffs, Remaining, Stays, Stopped};
+use cleanup_core::rank::{Cutoffs, Remaining, Stopped};
 use cleanup_core::report::{Done, PolicyKind, PolicyReport, Processes, Tally};
 use cleanup_core::store::FileStore;
 use cleanup_core::sweep::{Mode, Observer, sweep};
 use cleanup_fs_store::{RootError, Store, View, Wanted};
-use ulid::Ulid;
 
 use self::due_index::Indexing;
 pub(crate) use self::due_index::passed_by_until;
@@ -35,15 +35,13 @@ use self::observers::PolicyObserver;
 use self::params::{Gates, RunParams};
 use self::recheck::Rechecked;
 use self::record::Ended;
+use self::result::{OBSERVED, RunResult};
 use self::resume::{End, ResumePlan, TimeBudget};
 use self::scope::{Named, Scope};
+use crate::quarantine;
 use crate::setup::Setup;
 use crate::state::run_state::Shared;
 use crate::track::table::Known;
-use crate::{clock, quarantine};
-
-/// What is said of a policy that only observes.
-pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
 
 /// What one run of one policy is about.
 pub(crate) struct PolicyRun<'a, 'b> {
@@ -53,32 +51,6 @@ pub(crate) struct PolicyRun<'a, 'b> {
     pub(crate) scope: Scope<'b>,
     /// What ranking came to, where it was done together with other policies or when a plan was made.
     pub(crate) cutoffs: Option<Cutoffs>,
-}
-
-/// What came of a run.
-pub(crate) struct RunResult {
-    pub(crate) report: PolicyReport,
-    /// What was counted; `None` when a gate held the run back.
-    pub(crate) tally: Option<Tally>,
-    /// What stays, when there are limits and everything was scanned.
-    pub(crate) stays: Option<(Stays, Done)>,
-}
-
-impl RunResult {
-    /// A run that a gate held back.
-    fn held(report: PolicyReport) -> Box<Self> {
-        Box::new(Self { report, tally: None, stays: None })
-    }
-
-    /// Says in the report what stays, and what has become of the policy's own limits by it. Whoever has not seen
-    /// everything says nothing of limits.
-    fn with_stays(mut self, policy: &FilePolicy, stays: Option<Stays>, done: Done) -> Self {
-        if let Some(stays) = stays.filter(|_| !self.report.in_part) {
-            self.report.limits = limits::own(&policy.limits, &stays, done);
-            self.stays = Some((stays, done));
-        }
-        self
-    }
 }
 
 /// Runs one file policy. A gate that holds it back ends it with a report that says why.
@@ -98,7 +70,12 @@ fn run(
     let passed = gates::pass(setup, state, policy, store, &scope, params);
     let Passed { store, run, file_system, locks: _locks } = passed.map_err(|report| RunResult::held(*report))?;
 
-    let mut observer = PolicyObserver::new(setup, policy, params);
+    let mut observer = PolicyObserver {
+        name,
+        audit: setup.audit.as_ref().map(|audit| (audit, policy, params.run_id)),
+        watcher: params.watcher,
+        budget: TimeBudget::default(),
+    };
     let ranked = rank(setup, policy, &store, run, &scope, cutoffs, &observer);
     let run = ranked.map_err(|stopped| RunResult::held(unranked(name, stopped)))?;
     let first = gates::weigh(state, policy, &store, &run, &mut scope, params)?;
@@ -219,12 +196,6 @@ impl Sweep<'_> {
         let store = Rechecked { store, table, registrations: &self.run.registrations };
         sweep(&store, &self.policy.rule, self.run, self.mode, self.observer)
     }
-}
-
-/// A new run's id, a ULID: sorts by time, and two in the same millisecond differ.
-pub fn run_id() -> String {
-    let millis = u64::try_from(clock::now().unix_millis()).unwrap_or(0);
-    Ulid::from_parts(millis, Ulid::generate().random()).to_string()
 }
 
 /// Judges files and changes nothing: for whoever keeps a table of them.

@@ -7,9 +7,7 @@ use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Observer};
 
 use crate::run::audit::Audit;
-use crate::run::params::RunParams;
 use crate::run::resume::TimeBudget;
-use crate::setup::Setup;
 
 /// Watches a run from outside: for lists, progress, events. Called from the engine's threads.
 pub trait Watcher: Sync {
@@ -65,14 +63,6 @@ pub(crate) struct PolicyObserver<'a> {
     pub(crate) watcher: &'a dyn Watcher,
     /// How long it may take (`max_runtime`).
     pub(crate) budget: TimeBudget,
-}
-
-impl<'a> PolicyObserver<'a> {
-    pub(crate) fn new(setup: &'a Setup, policy: &'a FilePolicy, params: &RunParams<'a>) -> Self {
-        let audit = setup.audit.as_ref().map(|audit| (audit, policy, params.run_id));
-        let budget = TimeBudget::default();
-        Self { name: &policy.rule.name, audit, watcher: params.watcher, budget }
-    }
 }
 
 impl Observer for PolicyObserver<'_> {

@@ -9,6 +9,7 @@ use cleanup_core::report::{Counts, PolicyReport, PolicyStatus, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Store;
 use cleanup_state::{BegunRun, RunMark};
+use ulid::Ulid;
 
 use crate::clock;
 use crate::run::audit::Audit;
@@ -17,6 +18,12 @@ use crate::run::scope::Scope;
 use crate::run::{gates, owners};
 use crate::setup::Setup;
 use crate::state::run_state::{Access, Answered, Shared};
+
+/// A new run's id, a ULID: sorts by time, and two in the same millisecond differ.
+pub fn run_id() -> String {
+    let millis = u64::try_from(clock::now().unix_millis()).unwrap_or(0);
+    Ulid::from_parts(millis, Ulid::generate().random()).to_string()
+}
 
 /// A run under way.
 #[derive(Debug)]

@@ -11,9 +11,10 @@ use crate::request::{At, Request, RequestError, adjusted};
 use crate::run::min_free::{self, SharedCutoffs};
 use crate::run::observers::{Asking, Watcher};
 use crate::run::params::{Gates, RunParams};
-use crate::run::record::{self, Recording};
+use crate::run::record::{self, Recording, run_id};
+use crate::run::result::RunResult;
 use crate::run::scope::Scope;
-use crate::run::{PolicyRun, RunResult, limits, policy_run, run_id, sessions};
+use crate::run::{PolicyRun, limits, policy_run, sessions};
 use crate::setup::{Selected, Setup};
 use crate::state::run_state::{Access, Shared};
 

@@ -20,9 +20,8 @@ use futures_util::future::join_all;
 use crate::clock;
 use crate::request::Request;
 use crate::responses::{Finding, PolicyStats, SessionStats, Severity};
-use crate::run::OBSERVED;
-use crate::run::gates::disabled;
 use crate::run::observers::{PolicyObserver, Watcher};
+use crate::run::result::{OBSERVED, disabled};
 use crate::run::resume::TimeBudget;
 
 /// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans. Calls `ended` for each report

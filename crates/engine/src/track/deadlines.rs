@@ -23,9 +23,9 @@ use super::{HOUR, Inner, Tracked};
 use crate::clock;
 use crate::run::observers::Watcher;
 use crate::run::params::{Gates, RunParams};
-use crate::run::record::{self, Recording};
+use crate::run::record::{self, Recording, run_id};
 use crate::run::scope::{Due, Scope};
-use crate::run::{PolicyRun, gates, policy_run, run_id};
+use crate::run::{PolicyRun, gates, policy_run};
 use crate::state::run_state::RunState;
 
 /// How many files are dealt with together; the rest follows at once.
