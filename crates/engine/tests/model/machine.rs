@@ -28,7 +28,7 @@ use tempfile::TempDir;
 
 use crate::folder;
 use crate::reference::{
-    By, KEEP_FOR, Loss, MAX_AGE, MIN_AGE, MINUTE, Model, Name, Outcome, Passing, Setup, Step, TICK, span,
+    By, KEEP_FOR, KEEP_NEWEST, Loss, MAX_AGE, MIN_AGE, MINUTE, Model, Name, Outcome, Passing, Setup, Step, TICK, span,
 };
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -287,6 +287,7 @@ fn config(setup: Setup) -> String {
         key(true, format!("max_age = '{}'", span(MAX_AGE))),
         key(setup.min_age, format!("min_age = '{}'", span(MIN_AGE))),
         key(setup.quarantine, format!("dispose = 'quarantine'\nquarantine_for = '{}'", span(KEEP_FOR))),
+        key(setup.keep_newest, format!("keep_newest = {KEEP_NEWEST}")),
         key(setup.tracked, "track = true".to_owned()),
     ];
     format!(

@@ -19,6 +19,7 @@ pub(crate) const TICK: i64 = 10 * MINUTE;
 
 pub(crate) const MAX_AGE: i64 = 1445 * MINUTE;
 pub(crate) const MIN_AGE: i64 = 65 * MINUTE;
+pub(crate) const KEEP_NEWEST: usize = 2;
 pub(crate) const KEEP_FOR: i64 = 2885 * MINUTE;
 const PLAN_COUNTS_FOR: i64 = 24 * 60 * MINUTE;
 
@@ -37,6 +38,7 @@ pub(crate) struct Setup {
     pub(crate) tracked: bool,
     pub(crate) quarantine: bool,
     pub(crate) min_age: bool,
+    pub(crate) keep_newest: bool,
 }
 
 /// Who does something.
@@ -196,6 +198,23 @@ enum Verdict {
     StaysUntil(Option<i64>),
 }
 
+/// What `keep_newest` comes to.
+#[derive(Clone, Debug)]
+enum Newest {
+    NoRule,
+    All,
+    /// Everything that is newer than this.
+    Behind(i64, Name),
+}
+
+/// Which files were due, in which version.
+#[derive(Clone, Debug)]
+struct Plan {
+    made_at: i64,
+    named: BTreeMap<Name, u64>,
+    newest: Newest,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) setup: Setup,
@@ -212,7 +231,7 @@ pub(crate) struct Model {
     held: BTreeMap<Name, i64>,
     /// Whether promises are lost and nobody has accepted that.
     lost: bool,
-    plan: Option<(i64, BTreeMap<Name, u64>)>,
+    plan: Option<Plan>,
     versions: u64,
 }
 
@@ -234,21 +253,37 @@ impl Model {
         }
     }
 
+    /// From when a file counts, and how old it may become, for what `by` knows.
+    fn lifetime(file: &File, by: By) -> (i64, i64) {
+        match file.registration.filter(|it| by == By::Service || it.on_disk) {
+            Some(Registration { at, ttl: Some(ttl), .. }) if file.mtime <= at + ttl => (at, ttl),
+            Some(Registration { at, ttl: None, .. }) if file.mtime < at => (at, MAX_AGE),
+            _ => (file.mtime, MAX_AGE),
+        }
+    }
+
+    /// Where the newest begin, archives and files from the future left out.
+    fn newest(&self, by: By) -> Newest {
+        if !self.setup.keep_newest {
+            return Newest::NoRule;
+        }
+        let ranked = self.files.iter().filter(|(name, _)| !is_archive(name));
+        let stamps = ranked.map(|(name, file)| (Self::lifetime(file, by).0, *name));
+        let mut stamps: Vec<_> = stamps.filter(|(from, _)| *from <= self.now).collect();
+        stamps.sort_unstable();
+        stamps.iter().rev().nth(KEEP_NEWEST).map_or(Newest::All, |(from, name)| Newest::Behind(*from, name))
+    }
+
     /// The order of judgement, for `now` and what `by` knows.
-    fn judge(&self, name: Name, file: &File, by: By) -> Verdict {
-        if name.starts_with("keep-") {
+    fn judge(&self, name: Name, file: &File, by: By, newest: &Newest) -> Verdict {
+        if is_archive(name) {
             return Verdict::StaysUntil(None);
         }
         let holds = self.held.iter().filter(|(place, _)| name == **place || name.starts_with(&format!("{place}/")));
         if let Some(until) = holds.map(|(_, until)| *until).filter(|until| *until > self.now && !self.lost).max() {
             return Verdict::StaysUntil(Some(until));
         }
-        let registration = file.registration.filter(|it| by == By::Service || it.on_disk);
-        let (from, limit) = match registration {
-            Some(Registration { at, ttl: Some(ttl), .. }) if file.mtime <= at + ttl => (at, ttl),
-            Some(Registration { at, ttl: None, .. }) if file.mtime < at => (at, MAX_AGE),
-            _ => (file.mtime, MAX_AGE),
-        };
+        let (from, limit) = Self::lifetime(file, by);
         if from > self.now {
             return Verdict::StaysUntil(Some(from));
         }
@@ -262,27 +297,35 @@ impl Model {
                 return Verdict::StaysUntil(Some(arrived + MIN_AGE));
             }
         }
+        match newest {
+            Newest::All => return Verdict::StaysUntil(None),
+            Newest::Behind(last, last_name) if (from, name) > (*last, last_name) => return Verdict::StaysUntil(None),
+            Newest::Behind(..) | Newest::NoRule => {}
+        }
         if self.now - from > limit { Verdict::Goes } else { Verdict::StaysUntil(Some(from + limit)) }
     }
 
-    fn is_due(&self, name: Name, by: By) -> bool {
-        self.files.get(name).is_some_and(|file| matches!(self.judge(name, file, by), Verdict::Goes))
+    /// Those of some files that go.
+    fn going(&self, names: impl IntoIterator<Item = Name>, by: By, newest: &Newest) -> Vec<Name> {
+        let goes = |name: &Name| matches!(self.judge(name, &self.files[name], by, newest), Verdict::Goes);
+        names.into_iter().filter(goes).collect()
     }
 
     fn due(&self, by: By) -> Vec<Name> {
-        self.files.keys().copied().filter(|name| self.is_due(name, by)).collect()
+        self.going(self.files.keys().copied(), by, &self.newest(by))
     }
 
     /// The tracker looks at a file: what was written since its registration counts by its stamp alone.
     fn look(&mut self, name: Name) {
         let Some(file) = self.files.get_mut(name) else { return };
         file.registration = file.registration.filter(|it| it.ttl.is_some() || it.at > file.mtime);
-        self.put_row(name);
+        self.put_row(name, &Newest::NoRule);
     }
 
-    fn put_row(&mut self, name: Name) {
+    /// What is among the newest is known only to a run, which looks at all files.
+    fn put_row(&mut self, name: Name, newest: &Newest) {
         let Some(file) = self.files.get(name) else { return };
-        let next = match self.judge(name, file, By::Service) {
+        let next = match self.judge(name, file, By::Service, newest) {
             Verdict::Goes => Some(self.now),
             Verdict::StaysUntil(until) => until,
         };
@@ -347,15 +390,16 @@ impl Model {
         if self.lost {
             return Outcome::Held;
         }
-        let (gone, stay): (Vec<_>, Vec<_>) = come.into_iter().partition(|name| self.is_due(name, By::Service));
-        for name in stay {
-            self.put_row(name);
+        let newest = self.newest(By::Service);
+        let gone = self.going(come.iter().copied(), By::Service, &newest);
+        for name in come.iter().filter(|name| !gone.contains(name)) {
+            self.put_row(name, &newest);
         }
         self.takes(&gone)
     }
 
     fn apply_plan(&mut self) -> Outcome {
-        let (made_at, named) = self.plan.take().expect("there is a plan");
+        let Plan { made_at, named, newest } = self.plan.take().expect("there is a plan");
         if self.now - made_at > PLAN_COUNTS_FOR {
             return Outcome::Refused;
         }
@@ -365,7 +409,7 @@ impl Model {
         }
         let is_same = |name: &Name| self.files.get(name).is_some_and(|file| file.version == named[name]);
         let (same, others): (Vec<Name>, Vec<Name>) = named.keys().partition(|name| is_same(name));
-        let gone: Vec<Name> = same.into_iter().filter(|name| self.is_due(name, By::Service)).collect();
+        let gone = self.going(same, By::Service, &newest);
         match self.takes(&gone) {
             Outcome::Gone { files, purged, .. } => Outcome::Gone { files, purged, changed: others.len() as u64 },
             outcome => outcome,
@@ -495,7 +539,7 @@ impl Model {
             Step::Registered { name, ttl } => {
                 let file = self.files.get_mut(name).expect("it is there");
                 file.registration = Some(Registration { at: self.now, ttl, on_disk: true });
-                self.put_row(name);
+                self.put_row(name, &Newest::NoRule);
             }
             Step::Held { place, ticks, by } => {
                 self.opens_memory();
@@ -529,7 +573,7 @@ impl Model {
             }
             Step::Planned => {
                 let named = self.due(By::Service).into_iter().map(|name| (name, self.files[name].version)).collect();
-                self.plan = Some((self.now, named));
+                self.plan = Some(Plan { made_at: self.now, named, newest: self.newest(By::Service) });
             }
             Step::Applied => return self.apply_plan(),
             Step::Restored { name, hold } => return self.restore(name, hold.map(span)),
@@ -553,6 +597,10 @@ impl Outcome {
     }
 }
 
+fn is_archive(name: Name) -> bool {
+    name.starts_with("keep-")
+}
+
 /// So many ticks, and a half.
 pub(crate) fn span(ticks: i64) -> i64 {
     ticks * TICK + TICK / 2
@@ -563,8 +611,14 @@ impl ReferenceStateMachine for Model {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Self> {
-        let setup = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3));
-        setup.prop_map(|(tracked, quarantine, min_age)| Self::new(Setup { tracked, quarantine, min_age })).boxed()
+        let setup = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.3));
+        let setup = setup.prop_map(|(tracked, quarantine, min_age, keep_newest)| Setup {
+            tracked,
+            quarantine,
+            min_age,
+            keep_newest,
+        });
+        setup.prop_map(Self::new).boxed()
     }
 
     fn transitions(model: &Self) -> BoxedStrategy<Step> {
