@@ -283,7 +283,7 @@ impl Promises {
         let remembered = guard.map(Guard::remembered).unwrap_or_default();
         let Some((bytes, found)) = self.files.load()? else {
             self.read = Some(Found::Missing);
-            self.note_loss(Lost::gone(self.files.promises(), remembered.count), known);
+            self.note_loss(Lost::gone(self.files.promises(), remembered.count), known.as_ref());
             return Ok(());
         };
         let content = line::parse(&bytes).map_err(|flaw| self.files.untrusted(flaw))?;
@@ -293,7 +293,10 @@ impl Promises {
         }
         self.sequence = content.sequence;
         if content.has_gap || self.is_short_of(remembered) {
-            self.note_loss(Some(Lost::shortened(self.files.promises(), self.count(), remembered.count)), known);
+            self.note_loss(
+                Some(Lost::shortened(self.files.promises(), self.count(), remembered.count)),
+                known.as_ref(),
+            );
         }
         self.read = Some(found);
         self.torn = content.repair;
@@ -309,8 +312,8 @@ impl Promises {
     }
 
     /// Says what is lost, unless that was known already.
-    fn note_loss(&mut self, lost: Option<Lost>, known: Option<Lost>) {
-        self.notes.extend(lost.as_ref().filter(|lost| known.as_ref() != Some(*lost)).map(ToString::to_string));
+    fn note_loss(&mut self, lost: Option<Lost>, known: Option<&Lost>) {
+        self.notes.extend(lost.as_ref().filter(|lost| known != Some(*lost)).map(ToString::to_string));
         self.lost = lost;
     }
 
