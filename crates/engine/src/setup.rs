@@ -7,7 +7,7 @@ use cleanup_core::config::Config;
 use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_core::report::PolicyKind;
-use cleanup_fs_store::{FileId, KeptRoot, RootError, Store};
+use cleanup_fs_store::{KeptRoot, Protected, RootError, Store};
 use cleanup_state::BegunPolicy;
 
 use crate::config_file::{self, OpenError, Origin};
@@ -63,16 +63,22 @@ impl Setup {
         state: &RunState,
         kept: Option<&KeptRoot>,
     ) -> Result<Store<'a>, RootError> {
-        let store = Store::open_kept(policy, self.protected(state), kept)?;
+        let store = Store::open_kept(policy, Vec::new(), kept)?.protecting(self.protected(state));
         Ok(store.with_rivals(state.roots(&self.claimants)))
     }
 
     /// The files and folders that no store may touch: even where `include = ["*"]` names them too, the files that say
-    /// what to keep are kept.
-    fn protected(&self, state: &RunState) -> Vec<FileId> {
-        let own = state.own().iter().map(PathBuf::as_path).chain(self.origin.path()).filter_map(FileId::of);
-        let audit = self.audit.iter().flat_map(Audit::files).filter_map(|file| FileId::of(&file));
-        own.chain(audit).collect()
+    /// what to keep are kept. By name as well: a database makes others beside itself, and a log begins anew, while a run
+    /// is on its way.
+    fn protected(&self, state: &RunState) -> Protected {
+        let mut protected = Protected::default();
+        state.protect(&mut protected);
+        let token = self.config.server.token_file.as_deref();
+        let audit = self.audit.as_ref().map(Audit::file);
+        for file in self.origin.path().into_iter().chain(token).chain(audit) {
+            protected.file_family(file);
+        }
+        protected
     }
 
     /// Whether a policy is judged just as the configuration says, and not otherwise for one run.

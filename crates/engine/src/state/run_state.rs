@@ -20,13 +20,13 @@ use cleanup_core::reference::Referenced;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::{Finding, FindingCode, Report};
 use cleanup_core::sweep::Mode;
-use cleanup_fs_store::Roots;
+use cleanup_fs_store::{Protected, Roots};
 use cleanup_state::{
     About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, RunsQuery,
     State, StateError, TrackedChange,
 };
 
-use super::location::{Place, own_files, placed};
+use super::location::{self, Place, placed};
 use crate::clock;
 use crate::config_file::Origin;
 use crate::place;
@@ -95,8 +95,8 @@ pub(crate) struct RunState {
     missing: Option<String>,
     /// Why promises that may have been made cannot be known.
     unreadable: Option<String>,
-    /// The files and the folder that it is kept in.
-    own: Vec<PathBuf>,
+    /// Where it is kept, whether or not it could be opened.
+    own: Option<(PathBuf, Option<PathBuf>)>,
     reading: Reading,
     notes: Vec<(FindingCode, String)>,
     /// Why the promises hold everything back.
@@ -114,7 +114,6 @@ impl RunState {
     pub(crate) fn open(origin: &Origin, config: &Arc<Config>, access: Access) -> Self {
         let by_root = *origin == Origin::BuiltIn;
         let (reading, notes) = (clock::reading(), Vec::new());
-        let own = Vec::new();
         let config = Arc::clone(config);
         let placed = placed(origin, &config.state);
         let mut opened = Self {
@@ -123,7 +122,7 @@ impl RunState {
             state: None,
             missing: None,
             unreadable: None,
-            own,
+            own: None,
             reading,
             notes,
             promises: None,
@@ -137,8 +136,8 @@ impl RunState {
                 opened.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
             }
             Place::At { folder, database } => {
-                opened.own = own_files(&folder, database.as_deref());
                 opened.open_at(&folder, database.as_deref(), access);
+                opened.own = Some((folder, database));
             }
         }
         opened
@@ -174,10 +173,11 @@ impl RunState {
         }
     }
 
-    /// What holds it, whether or not it could be opened: these files are never candidates, this folder is never
-    /// entered, wherever they lie.
-    pub(crate) fn own(&self) -> &[PathBuf] {
-        &self.own
+    /// Protects what holds it: these files are never candidates, these folders are never entered, wherever they lie.
+    pub(crate) fn protect(&self, protected: &mut Protected) {
+        if let Some((folder, database)) = &self.own {
+            location::protect(folder, database.as_deref(), protected);
+        }
     }
 
     /// Begins anew with a memory that is kept open: the clocks are read again, and notes start from nothing.
