@@ -346,7 +346,7 @@ impl Tracked {
         drop(sum);
         // The thread knows by itself when the rest of the sum is to be written.
         if is_first {
-            self.bell.ring();
+            self.waker.wake();
         }
     }
 
