@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::candidate::{Basis, Candidate, Class, Stamp};
-use crate::guard::RunningTime;
+use crate::clock_guard::RunningTime;
 use crate::hold::Holds;
 use crate::moment::Moment;
 use crate::policy::{Archives, Brakes, Policy};
