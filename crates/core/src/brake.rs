@@ -1,6 +1,6 @@
-//! Brakes: when a policy is held back because more would go than anybody can have meant.
+//! Brakes: when a policy is held back because more would go than anyone can have meant.
 //!
-//! They look at what a plan counted, before anything is removed. `--force` goes past them: a person has looked.
+//! They judge the counts of a plan before anything is removed. `--force` skips them: a person has looked.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use crate::rank::FileSystem;
 use crate::report::{Counts, Space};
 use crate::size::HumanBytes;
 
-/// Below this many files no brake of proportion holds: small folders empty themselves all the time.
+/// Up to this many files no brake holds by proportion: small folders become empty all the time.
 pub const HARMLESS: u64 = 100;
 
 /// Why a policy is held back.
@@ -24,7 +24,7 @@ pub enum Brake {
         /// Files that the policy names.
         matched: u64,
     },
-    /// The query of `keep_referenced` answers far fewer names than it did, or none.
+    /// The query of `keep_referenced` returns far fewer names than it did, or none.
     FewerReferences {
         /// How many there were in the last complete run, if one is known.
         before: Option<u64>,
@@ -42,7 +42,7 @@ pub enum Brake {
         /// How much the file system has, in words.
         whole: String,
     },
-    /// The memory has served before, and nothing in it tells what the clock said then: one that jumped cannot be told.
+    /// There were runs before, but their clock readings are lost, so a clock that jumped cannot be noticed.
     UnwitnessedClock {
         /// Files that would go.
         due: u64,
@@ -81,14 +81,14 @@ pub enum Brake {
     },
 }
 
-/// What a run found out beside its plan that the plan's size is judged by.
+/// What a run found out that makes a large plan suspicious.
 #[derive(Clone, Debug, Default)]
 pub struct Suspicions {
-    /// What was changed in the policy since its last run, if there was one and anything was.
+    /// What was changed in the policy since its last run, if anything was.
     pub changes: Option<Changes>,
     /// The names that are still needed have become fewer.
     pub references: Option<FewerReferences>,
-    /// There were runs before, and what the clock said in them is lost.
+    /// There were runs before, but their clock readings are lost.
     pub clock_is_lost: bool,
     /// How many files the last run would have removed, when it only observed.
     pub foreseen: Option<u64>,
@@ -101,8 +101,8 @@ impl Suspicions {
     }
 }
 
-/// The query of `keep_referenced` answers less than half of what it did, or nothing at all: as a new database does, or
-/// one that is being restored.
+/// The query of `keep_referenced` returns less than half of the names that it did, or none at all, as it does on a new
+/// database or one that is being restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FewerReferences {
     before: Option<u64>,
@@ -110,8 +110,8 @@ pub struct FewerReferences {
 }
 
 impl FewerReferences {
-    /// Compares with the last complete run, as far as one is known. That there are none at all was accepted by somebody
-    /// once it is what was there before.
+    /// Compares with the last complete run, if one is known. No names at all are suspicious unless the last complete run
+    /// had none either: then somebody has accepted that.
     pub fn of(before: Option<u64>, now: u64) -> Option<Self> {
         let is_fewer = match before {
             Some(before) => now < before.div_ceil(2),
@@ -120,7 +120,7 @@ impl FewerReferences {
         is_fewer.then_some(Self { before, now })
     }
 
-    /// Judges how many files would go.
+    /// Checks against the number of files that would go.
     pub fn check(self, due: u64) -> Result<(), Brake> {
         let Self { before, now } = self;
         let harmless = if now == 0 { 0 } else { HARMLESS };
@@ -133,7 +133,7 @@ impl FewerReferences {
 pub fn reachable(min_free: &MinFree, file_system: &FileSystem) -> Result<(), Brake> {
     let check = |mark, room: crate::policy::Room, space: Space, shown: &dyn Fn(u64) -> String| {
         let wanted = room.of(space.whole);
-        // Nothing is asked for of a file system without a size by a share of it.
+        // A share of a file system without a size asks for nothing.
         if wanted == 0 || wanted < space.whole {
             return Ok(());
         }
@@ -152,7 +152,7 @@ pub fn reachable(min_free: &MinFree, file_system: &FileSystem) -> Result<(), Bra
 
 /// Judges a plan.
 pub fn check(counts: &Counts, brakes: &Brakes, suspicions: &Suspicions) -> Result<(), Brake> {
-    // What two policies dispute can never go, and makes no share smaller.
+    // Disputed files can never go, so they do not belong to the whole that a share is taken of.
     let (due, matched) = (counts.due, counts.matched.saturating_sub(counts.kept.disputed));
     if let Some(fewer) = suspicions.references {
         fewer.check(due)?;

@@ -12,7 +12,7 @@ use crate::moment::Moment;
 pub struct Candidate<'a> {
     /// Where it is below its root, or which row it is.
     pub name: Name<'a>,
-    /// What kind of thing its name makes it.
+    /// Its class, by its name and type.
     pub class: Class,
     /// Space that its removal would free, in bytes: allocated blocks of a file; 0 for rows.
     pub bytes: u64,
@@ -25,7 +25,7 @@ pub struct Candidate<'a> {
     pub identity: Option<Identity>,
 }
 
-/// Which file a name meant when it was looked at. A write changes size and `mtime`, everything else that can happen to
+/// Which file a name led to when it was looked at. A write changes size and `mtime`, everything else that can happen to
 /// a file changes `ctime`, and a replacement has another inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
@@ -44,8 +44,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether what a name means now is still the file that was looked at. That another of its names is gone since, most
-    /// often by the same sweep, changes its `ctime` and nothing else.
+    /// Whether a name still leads to the file that was looked at. Removing another of its names, most often by the same
+    /// sweep, changes its `ctime` and nothing else.
     pub fn is_still(&self, now: &Self) -> bool {
         let lost_a_name = now.links < self.links;
         *now == *self || (lost_a_name && *now == Self { changed: now.changed, links: now.links, ..*self })
@@ -85,7 +85,7 @@ pub enum Basis {
     Born,
     /// The activity column of a session row.
     LastActivity,
-    /// Somebody told of the file, or the service saw it appear.
+    /// Somebody registered the file, or the service saw it appear.
     Registered,
 }
 
@@ -114,7 +114,7 @@ pub struct Name<'a> {
 }
 
 impl Name<'_> {
-    /// Compares the whole path with another one, byte by byte, without making it.
+    /// Compares the whole path with another one, byte by byte, without allocating it.
     pub fn cmp_path(self, path: &[u8]) -> std::cmp::Ordering {
         let slash: &[u8] = if self.folder.is_empty() { b"" } else { b"/" };
         self.folder.iter().chain(slash).chain(self.last).cmp(path)

@@ -110,7 +110,7 @@ fn items(with_archives: bool) -> Vec<Item> {
         Age::Past(121 * MINUTE),
         Age::Past((7 * 24 * 60 - 1) * MINUTE),
         Age::Past(7 * DAY + MINUTE),
-        // Old, but after 2000: what is earlier is no plausible time of a row.
+        // Old, but after 2000: an earlier time is not plausible for a row.
         Age::Past(20 * 365 * DAY),
     ];
     let names: &[&str] = if with_archives { &["item", "archive"] } else { &["item"] };

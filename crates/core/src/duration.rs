@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// A number without a unit.
@@ -28,7 +28,7 @@ pub enum DurationError {
     Syntax,
 }
 
-/// Parses a duration; zero is one.
+/// Parses a duration; zero is allowed.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() {

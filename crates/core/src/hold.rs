@@ -21,7 +21,7 @@ impl Holds {
         *held = until.max(*held);
     }
 
-    /// Until when this name is held, by itself or by a folder that it lies in.
+    /// Until when this name is held, by its own hold or that of a folder above it.
     pub fn until(&self, name: Name<'_>) -> Option<Moment> {
         if self.0.is_empty() {
             return None;
@@ -31,7 +31,7 @@ impl Holds {
         [b"".as_slice(), &path].into_iter().chain(folders).filter_map(|path| self.0.get(path)).max().copied()
     }
 
-    /// Whether something below this folder is held, so that the folder has to stay as well.
+    /// Whether something below this folder is held, so that the folder must stay as well.
     pub fn below(&self, name: Name<'_>) -> Option<Moment> {
         if self.0.is_empty() {
             return None;

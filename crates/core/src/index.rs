@@ -1,11 +1,11 @@
 //! The due index: what a sweep knows of young files from the sweep before.
 //!
-//! A file that is left alone becomes due at a moment that is known, and being written only makes it younger. So that
-//! moment, remembered by inode and name, lets later sweeps pass the file by until then, without asking the file system
-//! for its facts. An index never says that something is due: whatever it does not know is looked at and judged as ever.
-//! What it cannot know is that a stamp was set back meanwhile; who keeps an index makes it anew now and then.
+//! A file that is not touched becomes due at a known moment, and a write only makes it younger. So later sweeps can skip
+//! the file until that moment, which is remembered by inode and name, without a `stat`. An index never says that
+//! something is due: whatever it does not know is looked at and judged as usual. It cannot notice that a timestamp was
+//! set back meanwhile, so its owner rebuilds it now and then.
 //!
-//! Pure like all of this crate: where an index lies between two sweeps is not decided here.
+//! Like the whole crate it is pure: where an index is stored between two sweeps is decided elsewhere.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -64,8 +64,8 @@ struct Slot {
 }
 
 impl Index {
-    /// An empty one with room for so many entries, 20 bytes each, to be asked at `now`. The seed is that of the entries'
-    /// keys.
+    /// An empty index with room for `capacity` entries of 20 bytes each, to be queried at `now`. The seed is the one that
+    /// the keys of the entries were made with.
     pub fn with_room_for(entries: usize, seed: u64, now: Moment) -> Self {
         let mut slots = Vec::new();
         slots.resize_with(entries + entries / 4 + 1, Slot::default);
@@ -87,8 +87,8 @@ impl Index {
         self.len == 0
     }
 
-    /// Takes an entry in, unless its time has come. Of two with the same key the earlier moment counts. What there is no
-    /// room for is forgotten, which costs a look at that file.
+    /// Adds an entry, unless its moment has passed. Of two entries with the same key the earlier moment counts. An entry
+    /// for which there is no room is dropped, which costs one look at that file.
     pub fn add(&mut self, entry: Entry) {
         let is_young = i64::from(entry.until) > self.now.unix_seconds();
         if !is_young || entry.key == 0 || entry.blocks & RECALLED != 0 {
@@ -114,7 +114,7 @@ impl Index {
         Some(u64::from(blocks & !RECALLED) * BLOCK)
     }
 
-    /// Until when a file is passed by, if it is.
+    /// Until when a file is skipped, if it is.
     pub fn passes_by_until(&self, inode: u64, name: &[u8]) -> Option<Moment> {
         let key = key(self.seed, inode, name);
         let slot = &self.slots[self.find(key)];

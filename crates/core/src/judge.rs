@@ -2,14 +2,14 @@
 //!
 //! Pure and total: no clock, no I/O, no panic, whatever the stamp. The order of the rules is the product's promise
 //! and is written here once (and in `docs/deletion.md` for people): **the first rule that applies wins**, and
-//! everything that protects stands before everything that removes. [`Rule::ORDER`] is that order; [`judge`] stops at the
-//! first rule that applies, [`examine`] asks them all, so that an explanation cannot say anything else than a sweep.
+//! everything that protects stands before everything that removes. [`Rule::ORDER`] is that order. [`judge`] stops at the
+//! first rule that applies and [`examine`] asks them all, so an explanation always agrees with the sweep.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::candidate::{Basis, Candidate, Class, Stamp};
-use crate::guard::RunningTime;
+use crate::clock_guard::RunningTime;
 use crate::hold::Holds;
 use crate::moment::Moment;
 use crate::policy::{Archives, Brakes, Policy};
@@ -31,9 +31,9 @@ pub struct Run {
     pub registrations: Registrations,
     /// Which names are still needed.
     pub referenced: Referenced,
-    /// What limits and `keep_newest` came to.
+    /// The cutoffs that the limits and `keep_newest` lead to.
     pub cutoffs: Cutoffs,
-    /// Where the sweep itself has to stop.
+    /// Where the sweep itself must stop.
     pub brakes: Brakes,
 }
 
@@ -84,7 +84,7 @@ impl Run {
 
     /// Until when a candidate is held. A folder stays as well while something in it is held.
     fn held_until(&self, candidate: &Candidate<'_>) -> Option<Moment> {
-        // Nothing lies below a file, so it need not be asked what this is.
+        // Nothing lies below a file, so the class does not matter here.
         let below = self.holds.below(candidate.name);
         self.holds.until(candidate.name).max(below).filter(|until| *until > self.now)
     }
@@ -128,8 +128,8 @@ pub fn judge(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> Verdict {
     Rule::ORDER.into_iter().find_map(|rule| facts.ask(rule)).unwrap_or_else(|| facts.otherwise())
 }
 
-/// What every rule says of one candidate, in their order; `None` where a rule does not apply. The first that applies is
-/// what [`judge`] decides.
+/// What each rule says about one candidate, in order; `None` where a rule does not apply. The first that applies is what
+/// [`judge`] decides.
 pub fn examine(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> [(Rule, Option<Verdict>); 8] {
     let facts = Facts::new(policy, run, candidate);
     Rule::ORDER.map(|rule| (rule, facts.ask(rule)))
@@ -149,7 +149,7 @@ impl Rule {
     ];
 }
 
-/// The word for it in explanations; where a key sets it, the key.
+/// Its name in explanations: the key that sets it, where there is one.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -211,7 +211,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// When no rule applies: its age is known then, because the future is one of them.
+    /// The verdict when no rule applies. The age is known then: a stamp in the future would have matched a rule.
     fn otherwise(&self) -> Verdict {
         let age = self.age.unwrap_or(Age::Wall(Duration::ZERO));
         Verdict::Keep(Keep::WithinLimits { stamp: self.stamp, age, limit: self.limit })

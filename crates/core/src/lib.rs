@@ -1,16 +1,16 @@
 //! The rule: decides what may go, says why, and drives a sweep over any store.
 //!
-//! Nothing here reads a clock, opens a file or asks the environment: whatever is needed is handed in. `clippy.toml`
+//! Nothing here reads a clock, opens a file or asks the environment: callers pass in what is needed. `clippy.toml`
 //! beside this crate bans the calls. Read in the order of the data: [`config`] becomes a [`policy`]; a [`store`]
 //! offers each [`candidate`]; [`judge`](mod@judge) turns it into a [`verdict`]; [`sweep`](mod@sweep) drives and
-//! counts; the [`report`] is all that anyone prints. Before anything is removed, the [`guard`] doubts the clock and
+//! counts; the [`report`] is all that anyone prints. Before anything is removed, the [`clock_guard`] doubts the clock and
 //! the [`brake`] doubts the policy.
 
 pub mod brake;
 pub mod candidate;
+pub mod clock_guard;
 pub mod config;
 pub mod duration;
-pub mod guard;
 pub mod hold;
 pub mod index;
 pub mod judge;

@@ -1,4 +1,4 @@
-//! Points in time, and what lies between two of them.
+//! Points in time, and the spans between them.
 //!
 //! File systems hand out stamps that no calendar library can hold: `touch -d 2500`, a negative second from a
 //! damaged inode, the largest number of a 64-bit field. Arithmetic here is therefore total: it never panics and

@@ -5,9 +5,9 @@
 //! what an inner policy keeps or excludes is never taken by an outer one, whether or not the inner one runs. Two
 //! policies with the same root that would both take a file dispute it: neither may.
 //!
-//! A policy asks this of the others on its way down from its own root. A [`Ground`] is what it knows of one folder: the
-//! other policies in whose roots that folder lies. Where there are none it is empty, and asking costs nothing. Nothing
-//! here knows where the roots are: whoever walks says which roots a folder is.
+//! A policy asks about the others on its way down from its own root. A [`Ground`] is what it knows about one folder: the
+//! other policies in whose roots that folder lies. It is empty where there are none, and then asking costs nothing. This
+//! module does not know where the roots are: whoever walks the tree says of which policies a folder is the root.
 
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ pub enum Claim {
     Other {
         /// That policy.
         policy: usize,
-        /// What it makes of the file.
+        /// How it names the file.
         naming: Naming,
     },
     /// Another policy with the same root would take it as well.
@@ -63,7 +63,7 @@ pub enum Claim {
 #[derive(Clone, Debug, Default)]
 pub struct Ground(Vec<Standing>);
 
-/// How one of them stands to the folder.
+/// How one of them relates to the folder.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     policy: usize,
@@ -71,7 +71,7 @@ struct Standing {
     root: usize,
     /// How deep the folder's entries lie below that root, from 1.
     depth: u32,
-    /// What is said of the folder with all that is in it.
+    /// How that policy names the folder with all that is in it.
     folder: Option<Naming>,
 }
 
@@ -153,7 +153,7 @@ impl Ground {
 }
 
 impl Standing {
-    /// The same policy, as it stands to a folder in this one.
+    /// The same policy, as it relates to a folder in this one.
     fn below(self, claimant: &Claimant, folder: Name<'_>) -> Self {
         let name = self.seen_from(folder);
         let is_within = self.depth <= claimant.depth.0;
@@ -167,7 +167,7 @@ impl Standing {
         Self { depth: self.depth.saturating_add(1), folder: self.folder.or(named), ..self }
     }
 
-    /// What the policy makes of a file in the folder; `None` where it does not name it.
+    /// How the policy names a file in the folder; `None` where it does not.
     fn names(self, claimant: &Claimant, file: Name<'_>) -> Option<Naming> {
         match claimant.unit {
             Unit::Directory => self.folder,

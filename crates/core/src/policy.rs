@@ -59,7 +59,7 @@ pub struct FilePolicy {
     pub rule: Policy,
     /// An absolute path; what it leads to is checked when it is opened.
     pub root: PathBuf,
-    /// Whether a root that does not exist is nothing to speak of.
+    /// Whether a root that does not exist is normal (`root_may_be_missing`).
     pub root_may_be_missing: bool,
     /// Which names are candidates, and of which class.
     pub patterns: Patterns,
@@ -73,7 +73,7 @@ pub struct FilePolicy {
     pub empty_dirs: EmptyDirs,
     /// By which clock ages count.
     pub age_clock: AgeClock,
-    /// What may lie here at all, whatever its age, and what stays in any case.
+    /// The limits on what may lie here whatever its age, and what stays in any case.
     pub limits: Limits,
     /// What becomes of what is due.
     pub dispose: Dispose,
@@ -81,11 +81,11 @@ pub struct FilePolicy {
     pub in_use: InUse,
     /// Whether a lock on the root means "not now".
     pub root_lock: RootLock,
-    /// Whether what a sweep knows of young files serves the next one.
+    /// Whether a sweep remembers young files for the next one.
     pub indexing: Indexing,
     /// Who says which names are still needed.
     pub references: Option<References>,
-    /// What stops it when more goes than anybody can have meant.
+    /// What stops the policy when more would go than anyone can have meant.
     pub brakes: Brakes,
     /// Whether verdicts are acted on at all.
     pub effect: Effect,
@@ -109,18 +109,18 @@ pub enum Unit {
 /// The keys that limit what may lie below a root. Nothing here is a default: `None` is no limit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// So many of the newest stay, whatever their age.
+    /// This many of the newest stay, whatever their age.
     pub keep_newest: Option<u64>,
-    /// At most so many may lie here; the oldest go first.
+    /// At most this many may lie here; the oldest go first.
     pub max_files: Option<u64>,
-    /// At most so many allocated bytes may lie here; the oldest go first.
+    /// At most this many allocated bytes may lie here; the oldest go first.
     pub max_total_size: Option<u64>,
-    /// So much of the file system is to be free; the oldest go first.
+    /// This much of the file system is to be free; the oldest go first.
     pub min_free: Option<MinFree>,
 }
 
 impl Limits {
-    /// Whether any of them can only be kept by looking at everything first.
+    /// Whether any of them needs a look at all files before the sweep.
     pub fn need_ranking(&self) -> bool {
         *self != Self::default()
     }
@@ -133,12 +133,12 @@ pub struct MinFree {
     pub space: Option<Marks>,
     /// The same for inodes.
     pub inodes: Option<Marks>,
-    /// How dear it is to make these files again, compared with others on the same file system: above 0, 1 by default.
-    /// A file counts as that many times younger.
+    /// Relative cost of recreating these files (> 0, default 1); ages are divided by it when policies compete for
+    /// `min_free`.
     pub weight: f64,
 }
 
-/// Where to begin, and where to stop.
+/// Where freeing space begins, and where it stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Marks {
     /// With less free than this it begins.
@@ -198,7 +198,7 @@ impl Quarantine {
 /// The key `skip_in_use`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InUse {
-    /// It is not asked (the default).
+    /// Open files are removed like others (the default).
     Ignore,
     /// What a process has open, mapped or locked stays.
     Skip,
@@ -207,7 +207,7 @@ pub enum InUse {
 /// The key `honour_flock`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootLock {
-    /// It is not looked for (the default).
+    /// Such a lock is ignored (the default).
     Ignore,
     /// While somebody else has locked the root with `flock`, the policy does not run.
     Honour,
@@ -216,9 +216,9 @@ pub enum RootLock {
 /// The key `index`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Indexing {
-    /// It does, where there are many (the default).
+    /// Young files of a large tree are remembered (the default).
     Remember,
-    /// Every sweep looks at all files.
+    /// Every sweep looks at all files (`index = false`).
     LookAtAll,
 }
 
@@ -227,7 +227,7 @@ pub enum Indexing {
 pub struct References {
     /// The session policy whose database is asked.
     pub sessions: String,
-    /// A query that answers the names to keep, one a row.
+    /// A query that returns the names to keep, one per row.
     pub query: String,
 }
 
@@ -275,7 +275,7 @@ pub enum AgeClock {
     Running,
 }
 
-/// The keys that stop a policy: when more goes than anybody can have meant, or when it takes too long. `None` is off.
+/// The keys that stop a policy when more would go than anyone can have meant, or when it takes too long. `None` is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Brakes {
     /// Files removed in one run; the rest is left for the next.
@@ -284,7 +284,7 @@ pub struct Brakes {
     pub max_removal_percent: Option<u32>,
     /// Removals that fail in a row before the run of this policy ends.
     pub max_consecutive_errors: Option<u32>,
-    /// Time after which a run ends; the next run goes on there.
+    /// Time after which a run ends; the next run continues where it stopped.
     pub max_runtime: Option<Duration>,
 }
 
@@ -304,11 +304,11 @@ pub struct SessionPolicy {
     pub rule: Policy,
     /// The database, or the name of the unset variable that stands for it.
     pub database: Database,
-    /// `table` or `schema.table`, as written; judged by the database's catalog.
+    /// `table` or `schema.table`, as written; checked against the database's catalog.
     pub table: String,
     /// The column that names a session.
     pub id_column: String,
-    /// The column that says when a session was last active.
+    /// The column that holds when a session was last active.
     pub activity_column: String,
     /// The zone of an activity column that has none of its own.
     pub activity_time_zone: Option<String>,
@@ -320,7 +320,7 @@ pub struct SessionPolicy {
     pub lock_timeout: Duration,
     /// How long a statement may run before it is cancelled; `None` is a multiple of the pace's target.
     pub statement_timeout: Option<Duration>,
-    /// How much the application may feel of it.
+    /// How much the application may notice of it.
     pub pace: Pace,
     /// A table that takes the removed rows, in the same statement.
     pub archive_table: Option<String>,

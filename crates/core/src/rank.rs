@@ -1,4 +1,4 @@
-//! Ranks: in which order things go when a limit asks for it.
+//! Ranking: in which order candidates go when a limit requires it.
 //!
 //! The oldest first, ties by name. A limit becomes a [`Cutoff`] before the sweep, so that judging stays one pure call for
 //! each candidate, however many there are. [`newest`], [`own`] and [`space`] find the cutoffs, in passes that remember
@@ -33,7 +33,7 @@ impl Cutoff {
     }
 }
 
-/// What the ranking rules of a policy came to in one run.
+/// The cutoffs of a policy's ranking rules in one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cutoffs {
     /// Everything behind this is among the newest; with the number that `keep_newest` asks for.
@@ -57,7 +57,7 @@ impl Cutoffs {
         self.over.iter().find(|(_, cutoff)| cutoff.covers(at, name)).map(|(limit, _)| *limit)
     }
 
-    /// Among how many newest this is, if it is.
+    /// The number of newest that this is among, if it is.
     pub fn newest(&self, at: Moment, name: Name<'_>) -> Option<u64> {
         let newest = self.newest.as_ref()?;
         let is_older = newest.before.as_ref().is_some_and(|before| before.covers(at, name));

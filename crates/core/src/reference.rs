@@ -2,7 +2,7 @@
 //!
 //! Applications write down names in many ways: the bare name, a path below some folder, a URL. So only components are
 //! compared: a candidate is needed when its last component stands anywhere in an answer. That keeps a namesake in another
-//! folder too; a file too many stays, none too few.
+//! folder too: better one file too many stays than one too few.
 
 use std::collections::HashMap;
 
@@ -17,8 +17,8 @@ pub struct Referenced {
 }
 
 impl Referenced {
-    /// Adds one answer: a name, a path or a URL. What a URL carries behind `?` or `#` counts as well as the name
-    /// without it.
+    /// Adds one answer: a name, a path or a URL. The last component of a URL counts with and without what follows `?` or
+    /// `#`.
     pub fn add(&mut self, answer: &[u8]) {
         let mut parts = answer.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).peekable();
         while let Some(part) = parts.next() {
@@ -34,8 +34,8 @@ impl Referenced {
         }
     }
 
-    /// How many names were answered. One that was answered several times, in whatever form, counts once; an empty
-    /// answer does not count.
+    /// How many names were returned. A name that was returned several times, in whatever form, counts once, and an empty
+    /// answer not at all.
     pub fn distinct(&self) -> u64 {
         self.distinct
     }

@@ -1,4 +1,4 @@
-//! Registrations: files that count from when they were told of, and perhaps for a time of their own.
+//! Registrations: files whose age counts from the moment they were registered, some with a time to live of their own.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Registration {
         if self.ttl.is_some() { self.at } else { self.at.max(stamp) }
     }
 
-    /// Whether this is the one that counts, of two for one path.
+    /// Whether this one counts, of two for the same path.
     pub fn supersedes(self, other: Self) -> bool {
         (self.at, self.ttl.is_some()) >= (other.at, other.ttl.is_some())
     }

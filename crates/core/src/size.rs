@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytesize::ByteSize;
 
-/// A text that is no size.
+/// The text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a size; expected something like `500MB` (powers of 1000), `10GiB` (powers of 1024) or `10M` (as `10MB`)")]
 pub struct SizeError;

@@ -1,4 +1,4 @@
-//! What the sweep asks of a place that holds files.
+//! The interface between the sweep and a place that holds files.
 //!
 //! A store offers what it holds in batches and removes what it is told to; it never judges. It may call its visitor
 //! from several threads at once: a visitor is shared and counts for itself.
@@ -30,7 +30,7 @@ pub trait Visitor: Sync {
     /// Something could not be looked at.
     fn fault(&self, fault: Fault<'_>);
 
-    /// More of the place has been looked at.
+    /// More entries have been scanned.
     fn seen(&self, seen: Seen);
 
     /// Whether to go no further: asked now and then where there may be nothing to offer for a long time.
@@ -52,14 +52,14 @@ pub trait Batch {
     /// The candidate with this index, below [`Batch::len`].
     fn candidate(&self, index: usize) -> Candidate<'_>;
 
-    /// Is told, before the first [`Batch::remove`], which of the candidates are due, and why: `is_due` says so of each. For
-    /// whoever writes something down beforehand, for many at once. Not all of them have to be removed in the end.
+    /// Called before the first [`Batch::remove`]: `is_due` says which of the candidates are due, and why. For stores that
+    /// write notes ahead of removals, many at once. Not all of them need to be removed in the end.
     fn prepare(&mut self, is_due: &dyn Fn(&Candidate<'_>) -> Option<Remove>) {
         let _ = is_due;
     }
 
-    /// Looks at the candidate again and removes it if it is still what was offered. The reason is for what is written
-    /// down beside it, where it can come back.
+    /// Looks at the candidate again and removes it if it is still what was offered. The reason goes into the note, where
+    /// the candidate can be restored.
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome;
 
     /// Notes that the candidate would be removed, and changes nothing: so that what follows from its removal (a
@@ -70,7 +70,7 @@ pub trait Batch {
 /// What came of removing one candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is gone by our hand.
+    /// We removed it.
     Removed,
     /// It was moved aside, and can come back.
     Quarantined,
@@ -78,8 +78,8 @@ pub enum Outcome {
     Vanished,
     /// It is no longer what was judged, and was kept: written, replaced, or (a directory) filled again.
     Changed,
-    /// As [`Outcome::Changed`], but somebody has to know of it: it lies elsewhere, because something else has its name by
-    /// now, or only what was written meanwhile is left of it. The text says which, and where.
+    /// Like [`Outcome::Changed`], but somebody must be told: it now lies elsewhere, because its name has been taken, or only
+    /// what was written meanwhile is left of it. The text says which, and where.
     Displaced(String),
     /// A process has it open, mapped or locked, and it was kept.
     InUse,
@@ -88,7 +88,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether it left its place by our hand.
+    /// Whether we removed it from its place.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Removed | Self::Quarantined)
     }
@@ -103,7 +103,7 @@ pub struct Fault<'a> {
     pub error: &'a str,
 }
 
-/// How much more was looked at since the last call.
+/// How much was scanned since the last call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Directory entries, `.` and `..` left out.

@@ -1,7 +1,7 @@
 //! One sweep of one policy over one store: offer, judge, mode, act, count.
 //!
 //! This is the only place that looks at the mode. A dry run takes the same path as a real one, up to the single
-//! `match` that decides whether the store is asked to act; so it cannot say anything else than a sweep would do.
+//! `match` that decides whether the store is asked to act, so its answer is always what a sweep would do.
 //!
 //! Stores may call in from several threads. Each batch is counted on its own and added to the sum under one short
 //! lock when it is done, so that workers do not wait for each other.
@@ -17,7 +17,7 @@ use crate::report::{ItemError, Tally};
 use crate::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
 use crate::verdict::Verdict;
 
-/// What is said of a sweep that was asked to stop.
+/// The reason given by a sweep that was asked to stop.
 pub const STOPPED: &str = "stopped before its end; what is left is up to the next run";
 
 /// Whether verdicts are acted on.
@@ -46,7 +46,7 @@ pub trait Observer: Sync {
         let _ = seen;
     }
 
-    /// Whether the sweep is to end after the item in hand; what is left is up to the next run.
+    /// Whether the sweep is to end after the current item; the rest is left for the next run.
     fn wants_to_stop(&self) -> bool {
         false
     }
@@ -66,7 +66,7 @@ pub struct Judged<'a> {
     pub outcome: Option<&'a Outcome>,
 }
 
-/// Sweeps everything the store offers and counts what came of it.
+/// Sweeps everything that the store offers, and counts the outcomes.
 pub fn sweep(store: &impl FileStore, policy: &Policy, run: &Run, mode: Mode, observer: &dyn Observer) -> Tally {
     let sweep = Sweep {
         policy,
@@ -92,7 +92,7 @@ struct Sweep<'a> {
     taken: AtomicU64,
     /// Removals that failed in a row, against `max_consecutive_errors`.
     failures: AtomicU32,
-    /// Whether one of the workers has found a reason to end; the others end after the item in hand.
+    /// Whether one of the workers has found a reason to stop; the others stop after their current item.
     is_stopped: AtomicBool,
 }
 
@@ -105,7 +105,7 @@ impl Sweep<'_> {
             && self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err()
     }
 
-    /// What was not removed does not count: or the same few failures would use up every run's share.
+    /// What was not removed does not count, or else the same few failures would use up every run's share.
     fn give_back(&self, candidate: &Candidate<'_>) {
         if self.run.brakes.max_removals.is_some() && candidate.class != Class::EmptyDirectory {
             self.taken.fetch_sub(1, Ordering::Relaxed);

@@ -23,7 +23,7 @@ pub enum Verdict {
     Remove(Remove),
 }
 
-/// Why a candidate stays. The order of the variants is the order of judgement.
+/// Why a candidate stays. The variants are in the order in which the rules are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// A pattern of `archives` names it, and archives are not included.
@@ -33,7 +33,7 @@ pub enum Keep {
         /// Until when.
         until: Moment,
     },
-    /// Somebody said that its name is still needed (`keep_referenced`).
+    /// Its name is still needed (`keep_referenced`).
     Referenced,
     /// Its stamp lies ahead of the clock.
     Future {
@@ -44,7 +44,7 @@ pub enum Keep {
     },
     /// It arrived less than `min_age` ago.
     Settling {
-        /// The newest moment that tells of its arrival.
+        /// The newest moment that shows when it arrived.
         stamp: Stamp,
         /// The age of that.
         age: Age,
@@ -191,8 +191,8 @@ impl Verdict {
         }
     }
 
-    /// The last moment for which this verdict is certain, judged at `now`: when to judge again. `None` when time does
-    /// not change it.
+    /// The last moment for which this verdict, judged at `now`, is certain: when to judge again. `None` when time does not
+    /// change it.
     pub fn holds_until(&self, now: Moment) -> Option<Moment> {
         match self {
             Self::Remove(_) => Some(now),

@@ -6,7 +6,7 @@ pub(crate) mod test_clock;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cleanup_core::guard::Reading;
+use cleanup_core::clock_guard::Reading;
 use cleanup_core::moment::Moment;
 use rustix::time::{ClockId, clock_gettime};
 use ulid::Ulid;

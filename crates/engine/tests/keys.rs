@@ -259,6 +259,8 @@ fn a_key_that_is_changed_alone_holds_the_next_run_or_is_excused() {
     assert_eq!(known.len(), lines.len());
     std::thread::scope(|scope| {
         let tries: Vec<_> = lines.chunks(8).map(|some| scope.spawn(|| some.iter().for_each(check))).collect();
-        tries.into_iter().for_each(|tried| tried.join().unwrap());
+        for tried in tries {
+            tried.join().unwrap();
+        }
     });
 }

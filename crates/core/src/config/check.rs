@@ -1,7 +1,7 @@
-//! Meaning: from the raw types to what the program needs, collecting every error on the way.
+//! Turns the raw types into what the program needs, and collects every error on the way.
 //!
-//! A check that fails adds its error and answers `None`; the others go on. Only when there is no error at all do the
-//! results count, so nothing half checked ever leaves here.
+//! A check that fails adds its error and returns `None`; the others go on. The results count only when no error was
+//! added, so nothing half checked ever leaves this module.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -111,13 +111,13 @@ impl Check<'_> {
             self.refuse(Diagnostic::new(&name.span, title).label(format!("this one has {}", text.chars().count())));
         } else if text.starts_with('-') {
             self.refuse(
-                Diagnostic::new(&name.span, format!("`{shown}` is no name for a policy"))
+                Diagnostic::new(&name.span, format!("`{shown}` is not a valid policy name"))
                     .label("a leading `-` would make it look like an option"),
             );
         } else if !text.chars().all(allowed) {
             let slug: String = text.to_lowercase().chars().map(|c| if allowed(c) { c } else { '-' }).collect();
             self.refuse(
-                Diagnostic::new(&name.span, format!("`{shown}` is no name for a policy"))
+                Diagnostic::new(&name.span, format!("`{shown}` is not a valid policy name"))
                     .label("expected only `a-z`, `0-9`, `_` and `-`")
                     .note("a name becomes part of file names, unit names and metric labels")
                     .help(format!("call it `{}`", slug.trim_start_matches('-'))),
@@ -158,7 +158,7 @@ impl Check<'_> {
         let local = text.strip_prefix("localhost:").map(|port| format!("{}:{port}", Ipv4Addr::LOCALHOST));
         let address = local.as_deref().unwrap_or(text).parse();
         if address.is_err() {
-            let diagnostic = Diagnostic::new(&listen.span, "`listen` is no address to listen on")
+            let diagnostic = Diagnostic::new(&listen.span, "`listen` is not a valid address")
                 .label("expected an IP address and a port, such as `127.0.0.1:8000` or `[::1]:8000`");
             self.refuse(match text.trim_start_matches(':').parse::<u16>() {
                 Ok(port) => diagnostic.help(format!("to be reached from this machine only: `127.0.0.1:{port}`")),
@@ -178,14 +178,14 @@ impl Check<'_> {
             });
         if !valid {
             self.refuse(
-                Diagnostic::new(&host.span, "this is no host name")
+                Diagnostic::new(&host.span, "invalid host name")
                     .label("expected a bare name such as `cleanup.example.org`, without scheme, port or path"),
             );
         }
         valid.then(|| text.to_ascii_lowercase())
     }
 
-    /// `/cleanup/stats` tells of tracked files, so its policy must be a tracked one.
+    /// `/cleanup/stats` reports on tracked files, so its policy must be tracked.
     fn stats_policy(&mut self, name: &At<String>, files: &Named<RawFilePolicy>) {
         if self.structure.lost_keys(&["files", &name.value]) {
             return;
@@ -272,7 +272,7 @@ impl Check<'_> {
         }))
     }
 
-    /// Whether the zone exists only the machine's own database knows; here it must look like one.
+    /// Checks that the name looks like that of a time zone. Only the machine's own database knows whether it exists.
     fn time_zone(&mut self, zone: Option<&At<String>>) -> Option<String> {
         let zone = zone?;
         let part = |part: &str| {
@@ -281,7 +281,7 @@ impl Check<'_> {
         };
         if !zone.value.split('/').all(part) {
             self.refuse(
-                Diagnostic::new(&zone.span, "this is no time zone")
+                Diagnostic::new(&zone.span, "invalid time zone")
                     .label("expected a name of the IANA database, such as `Europe/Berlin` or `UTC`"),
             );
         }
@@ -311,7 +311,8 @@ impl Check<'_> {
         None
     }
 
-    /// Says what a policy lacks, unless it lost a key that may have been just that. Each key comes as an example line.
+    /// Reports the keys that a policy lacks, unless one with an error may have been just that key. Each key comes as an
+    /// example line.
     fn complete(&mut self, kind: &str, name: &At<String>, keys: &[(&str, bool)]) {
         let lines: Vec<&str> = keys.iter().filter(|(_, present)| !present).map(|(line, _)| *line).collect();
         if lines.is_empty() || self.structure.lost_keys(&[kind, &name.value]) {
@@ -357,7 +358,7 @@ fn effect(raw: Option<RawMode>) -> Effect {
     }
 }
 
-/// Whether a path leads to `/`, as far as its text can tell: links are judged when it is opened.
+/// Whether a path leads to `/`, as far as its text tells. Links are followed when it is opened.
 fn is_file_system_root(path: &Path) -> bool {
     let depth = path.components().fold(0_usize, |depth, component| match component {
         Component::Normal(_) => depth + 1,

@@ -53,7 +53,7 @@ pub(super) struct RawAudit {
     /// The file; a relative one is relative to this configuration file. Its folder has to exist.
     #[schemars(extend("examples" = ["/var/log/cleanup/audit.jsonl"]))]
     pub(super) file: Option<At<String>>,
-    /// At this size a new file is begun.
+    /// At this size a new file is started.
     #[schemars(extend("default" = "10MB"))]
     pub(super) max_size: Option<At<Bytes>>,
     /// How many full files are kept beside it: `audit.jsonl.1` is the newest.
@@ -92,7 +92,7 @@ pub(super) struct RawServer {
 pub(super) struct RawFilePolicy {
     /// Folder that holds the files; a relative one is relative to this configuration file.
     pub(super) root: Option<At<String>>,
-    /// The root comes and goes: while it does not exist, nothing is said about it.
+    /// The root comes and goes: while it does not exist, the policy is skipped without a warning.
     #[schemars(extend("default" = false))]
     pub(super) root_may_be_missing: Option<bool>,
     /// Globs of the names that may go. One with a `/` is matched against the path below the root.
@@ -132,16 +132,16 @@ pub(super) struct RawFilePolicy {
     /// What a candidate is: single files, or whole directories.
     #[schemars(extend("default" = "file"))]
     pub(super) unit: Option<At<RawUnit>>,
-    /// Keep the newest so many, whatever their age.
+    /// Keep this many of the newest files, whatever their age.
     pub(super) keep_newest: Option<At<u64>>,
-    /// Keep at most so many files; the oldest go first.
+    /// Keep at most this many files; the oldest go first.
     pub(super) max_files: Option<u64>,
-    /// Keep at most so many bytes; the oldest go first.
+    /// Keep at most this many bytes; the oldest go first.
     pub(super) max_total_size: Option<Bytes>,
-    /// Keep so much of the file system free; the oldest go first.
+    /// Keep this much of the file system free; the oldest files go first.
     pub(super) min_free: Option<At<MinFree>>,
-    /// How dear it is to make these files again, compared with other policies that share the free space of one file
-    /// system: with 2, a file counts as half as old.
+    /// Relative cost of recreating these files: ages are divided by it when several policies compete for the free space
+    /// of one file system.
     #[schemars(extend("default" = 1))]
     pub(super) weight: Option<At<Weight>>,
     /// What becomes of a file that is due.
@@ -158,20 +158,20 @@ pub(super) struct RawFilePolicy {
     /// Do not run while somebody else has locked the root itself with `flock`.
     #[schemars(extend("default" = false))]
     pub(super) honour_flock: Option<bool>,
-    /// Remember of large trees which files are too young, and do not look at these again until they can be due.
+    /// Remember which files of a large tree are too young, and do not look at them again before they can be due.
     #[schemars(extend("default" = true))]
     pub(super) index: Option<bool>,
-    /// Keep files whose names a query answers.
+    /// Keep files whose names a query returns.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) keep_referenced: Option<RawKeepReferenced>,
-    /// Brake: remove at most so many files in one run; the rest is left for the next.
+    /// Brake: remove at most this many files in one run; the rest is left for the next.
     pub(super) max_removals: Option<u64>,
     /// Brake: hold the policy back when one run would remove more than this share of its files, in percent.
     #[schemars(range(min = 1, max = 100))]
     pub(super) max_removal_percent: Option<At<u32>>,
-    /// Brake: stop after so many errors in a row.
+    /// Brake: stop after this many errors in a row.
     pub(super) max_consecutive_errors: Option<u64>,
-    /// Brake: end the run after this time; the next one goes on there.
+    /// Brake: end the run after this time; the next one continues where it stopped.
     pub(super) max_runtime: Option<At<Period>>,
     /// Remove what is due, or only say what would go.
     #[schemars(extend("default" = "enforce"))]
@@ -204,7 +204,7 @@ pub(super) struct RawSessionPolicy {
     pub(super) table: Option<At<String>>,
     /// The column that names a session.
     pub(super) id_column: Option<At<String>>,
-    /// The column that says when a session was last active.
+    /// The column that holds when a session was last active.
     pub(super) activity_column: Option<At<String>>,
     /// Time zone of an activity column that has none of its own.
     #[schemars(extend("examples" = ["UTC"]))]
@@ -221,7 +221,7 @@ pub(super) struct RawSessionPolicy {
     pub(super) lock_timeout: Option<At<Period>>,
     /// How long a statement may run. Default: a multiple of the pace's target.
     pub(super) statement_timeout: Option<At<Period>>,
-    /// How much the application may feel of it.
+    /// How much the application may notice of it.
     #[schemars(extend("default" = "normal"))]
     pub(super) pace: Option<RawPace>,
     /// A table that takes the removed rows, in the same statement.
@@ -246,7 +246,7 @@ pub(super) struct RawSessionPolicy {
 pub(super) struct RawKeepReferenced {
     /// The session policy whose database is asked.
     pub(super) sessions: At<String>,
-    /// A query that answers the names to keep, one a row.
+    /// A query that returns the names to keep, one per row.
     pub(super) query: String,
 }
 
@@ -322,7 +322,7 @@ pub(super) enum RawMode {
     Observe,
 }
 
-/// How much the application may feel of it.
+/// How much the application may notice of it.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Pace")]

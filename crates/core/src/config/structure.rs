@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, did_you_mean, one_of};
 use super::raw::RawConfig;
 use crate::candidate::Escaped;
 
-/// Errors after which reading stops: a file with more is no configuration.
+/// After so many errors reading stops: a file with more is not a configuration at all.
 const ENOUGH: usize = 50;
 
 /// What could be read of a file.
@@ -53,7 +53,7 @@ pub(super) fn read(mut tree: Spanned<DeTable<'_>>, problems: &mut Vec<Diagnostic
     Structure { raw: RawConfig::default(), cut }
 }
 
-/// Says what is wrong with a text that is no TOML.
+/// Says what is wrong with a text that is not TOML.
 pub(super) fn syntax(error: &Error) -> Diagnostic {
     Diagnostic::new(&error.span().unwrap_or_default(), "this is not valid TOML").label(error.message().to_owned())
 }
@@ -179,7 +179,7 @@ impl Misfit {
     }
 }
 
-/// What people write who think of another tool, or of the other kind of policy.
+/// The key that was probably meant by someone who thinks of another tool, or of the other kind of policy.
 fn synonym(path: &[String]) -> Option<&'static str> {
     let (kind, key) = match path {
         [kind, _, key] => (kind.as_str(), key.as_str()),

@@ -151,7 +151,7 @@ macro_rules! written {
                         $parse(text).map($name).map_err(E::custom)
                     }
 
-                    /// Without quotes there is no unit: the parser knows what to say about that.
+                    /// A number without quotes has no unit; the parser of the type says what is wrong with that.
                     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
                         self.visit_str(&number.to_string())
                     }

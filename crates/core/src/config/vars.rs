@@ -115,7 +115,7 @@ enum Failure {
     Unset(String),
     /// A `${` without its `}`.
     Unclosed,
-    /// What stands between `${` and `}` is no name.
+    /// What stands between `${` and `}` is not a name.
     Name(String),
 }
 
@@ -131,7 +131,7 @@ impl Failure {
             Self::Unclosed => Diagnostic::new(span, format!("a variable in `{key}` is not closed"))
                 .label("`${` without a `}`")
                 .help("write `$${` for a literal `${`"),
-            Self::Name(name) => Diagnostic::new(span, format!("`{}` is no variable name", name.escape_debug()))
+            Self::Name(name) => Diagnostic::new(span, format!("`{}` is not a variable name", name.escape_debug()))
                 .label("expected `${NAME}` or `${NAME:-default}`")
                 .note("a name is made of letters, digits and `_`, and does not begin with a digit")
                 .help("write `$${` for a literal `${`"),

@@ -250,7 +250,7 @@ struct Remembered {
 }
 
 impl Remembered {
-    /// `None` for a text that is none of ours.
+    /// `None` for a text that no version of ours has written.
     fn read(text: &str) -> Option<Self> {
         let mut keys: Table = text.parse().ok()?;
         match keys.remove(VERSION_KEY) {

@@ -1,4 +1,4 @@
-//! Finds the cutoffs: goes through what there is, as often as it takes, and remembers little of it.
+//! Finds the cutoffs in several passes over all files, in bounded memory.
 //!
 //! Everything is judged by the rules that stand before the limits, by the same [`judge`] as in the sweep that
 //! follows: what they protect is never counted on, and what goes by age alone is taken off first.
@@ -35,7 +35,7 @@ pub struct Source<'a> {
 /// What one of several policies gives, where they share a file system.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Share {
-    /// Its files, so dear to make again: above 0, and 1 for a policy by itself.
+    /// The policy's files by this relative cost of recreating them: above 0, and 1 for a policy by itself.
     Weighted(f64),
     /// Nothing beyond what goes in any case.
     Nothing,
@@ -51,12 +51,12 @@ impl Source<'_> {
     }
 }
 
-/// The watcher asked for the end before the cutoffs were known: nothing may be removed by halves of them.
+/// The watcher asked to stop before the cutoffs were known. Nothing may be removed by incomplete ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("stopped before its limits were known")]
 pub struct Stopped;
 
-/// How much is to become free on a file system; 0 where there is enough.
+/// How much must become free on a file system; 0 where there is enough.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shortage {
     /// Bytes.
@@ -386,9 +386,9 @@ impl Visitor for Showing<'_, '_> {
         ControlFlow::Continue(())
     }
 
-    /// The sweep that follows comes to it as well, and says so.
+    /// The sweep that follows meets the same item and reports it.
     fn fault(&self, _: Fault<'_>) {}
 
-    /// What is looked at several times is counted once, by the sweep.
+    /// Items are visited several times, and counted once: by the sweep.
     fn seen(&self, _: Seen) {}
 }

@@ -1,6 +1,6 @@
 //! Positions: how far back in the order of age something stands, as one number.
 //!
-//! Policies that share a file system give by weight: what is dear to make again counts as younger. Positions are fine
+//! Policies that share a file system are weighted: what is costly to recreate counts as younger. Positions are fine
 //! enough that two moments, a nanosecond apart, keep their order under any weight; so a cut among positions is a cut
 //! among the moments of each policy.
 

@@ -12,7 +12,7 @@ use super::histogram::{Bucket, Found, Histogram, bytes_of};
 use super::position::Cut;
 use crate::candidate::Name;
 
-/// After so many passes somebody changes names faster than they can be counted.
+/// After this many passes somebody changes names faster than they can be counted.
 const MAX_PASSES: u32 = 100;
 
 /// How much one search remembers one by one.

@@ -1,4 +1,4 @@
-//! What came of a limit: how much is asked for, how much is, and what stands in the way.
+//! The outcome of a limit: what is wanted, what there is, and what stands in the way.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct Limit {
     pub pinned: BTreeMap<String, u64>,
 }
 
-/// Whether the sweep that a limit was looked at by has removed what it judged due.
+/// Whether the sweep that measured a limit has removed what it judged due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// It has.

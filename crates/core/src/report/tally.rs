@@ -59,12 +59,12 @@ impl Tally {
                 counts.quarantined += 1;
                 counts.bytes_freed += candidate.bytes;
             }
-            // A directory that was filled again or is gone is no news.
+            // A directory that was filled again or is gone is not worth reporting.
             (Outcome::Vanished | Outcome::Changed | Outcome::InUse, Class::EmptyDirectory) => {}
             (Outcome::InUse, _) => counts.kept.in_use += 1,
             (Outcome::Vanished, _) => counts.vanished += 1,
             (Outcome::Changed, _) => counts.changed += 1,
-            // Counted like any other that changed; but somebody has to know where it is.
+            // Counted like any other that changed, but somebody must be told where it is.
             (Outcome::Displaced(place), _) => {
                 counts.changed += 1;
                 self.failed(ItemError::new(candidate.name, place.clone()));

@@ -1,6 +1,6 @@
 //! How a run goes: what the runs of one request have in common.
 
-use cleanup_core::guard::Jump;
+use cleanup_core::clock_guard::Jump;
 use cleanup_core::moment::Moment;
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Jobs;

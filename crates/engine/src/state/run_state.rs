@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use cleanup_core::clock_guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::config::Config;
-use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
 use cleanup_core::policy::FilePolicy;
@@ -217,7 +217,7 @@ impl RunState {
     /// Whether the wall clock goes on from where the last run left it.
     pub(crate) fn doubt_clock(&mut self) -> Result<(), Jump> {
         match self.state.as_mut().and_then(State::last_clock) {
-            Some(last) => guard::check(&last, &self.reading),
+            Some(last) => clock_guard::check(&last, &self.reading),
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cleanup_core::guard::{self, Jump, Reading};
+use cleanup_core::clock_guard::{self, Jump, Reading};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Effect, Limits};
 use cleanup_core::report::{Counts, PolicyKind, PolicyReport, PolicyStatus, Tally, Trigger};
@@ -229,13 +229,13 @@ impl Inner {
         let reading = state.reading().clone();
         let mut baseline = locked(&self.clock);
         let jump = match &*baseline {
-            Some(last) => guard::check(last, &reading).err(),
+            Some(last) => clock_guard::check(last, &reading).err(),
             None => state.doubt_clock().err(),
         };
         if let Some(jump) = jump {
             let is_later = |last: &Reading| baseline.as_ref().is_none_or(|base| last.boot > base.boot);
             let believed = state.last_clock().filter(is_later);
-            if believed.is_none_or(|last| guard::check(&last, &reading).is_err()) {
+            if believed.is_none_or(|last| clock_guard::check(&last, &reading).is_err()) {
                 return Err(jump);
             }
         }

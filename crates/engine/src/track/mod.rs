@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cleanup_core::guard::Reading;
+use cleanup_core::clock_guard::Reading;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{FilePolicy, MaxAge, Schedule};
 use cleanup_core::report::{PolicyReport, Report, json_path};

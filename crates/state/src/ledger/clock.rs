@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use cleanup_core::guard::Reading as ClockReading;
+pub use cleanup_core::clock_guard::Reading as ClockReading;
 use cleanup_core::moment::Moment;
 use sqlx::SqliteConnection;
 

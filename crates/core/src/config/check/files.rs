@@ -114,7 +114,7 @@ impl Check<'_> {
         if bad > 0 {
             return None;
         }
-        // Of whole directories only names are compared, and each of them is a folder.
+        // With `unit = "directory"` only names are compared, and all of them are folders, so a final `/` says nothing.
         let text = |pattern: &At<String>| match unit {
             Unit::File => pattern.value.clone(),
             Unit::Directory => pattern.value.trim_end_matches('/').to_owned(),
@@ -151,7 +151,7 @@ impl Check<'_> {
         self.positive("max_age", raw.max_age.as_ref()?, "every file would be older than that").and_then(MaxAge::new)
     }
 
-    /// What does not go together with whole directories.
+    /// Refuses the keys that do not go together with `unit = "directory"`.
     fn unit(&mut self, raw: &RawFilePolicy) -> Unit {
         let span = match &raw.unit {
             Some(At { value: RawUnit::File, .. }) | None => return Unit::File,
@@ -174,7 +174,7 @@ impl Check<'_> {
         Unit::Directory
     }
 
-    /// The limits, and whether anything at all can ever go.
+    /// The limits. Refuses a policy under which nothing could ever go.
     fn limits(&mut self, raw: &RawFilePolicy) -> Limits {
         let asks =
             raw.max_age.is_some() || raw.max_files.is_some() || raw.max_total_size.is_some() || raw.min_free.is_some();
@@ -307,7 +307,7 @@ impl Check<'_> {
             && !(1..=100).contains(&percent.value)
         {
             self.refuse(
-                Diagnostic::new(&percent.span, "`max_removal_percent` is no percentage").label("expected 1 to 100"),
+                Diagnostic::new(&percent.span, "`max_removal_percent` is not a percentage").label("expected 1 to 100"),
             );
         }
         Brakes {
@@ -348,11 +348,11 @@ fn check_pattern(text: &str, list: List, depth: Depth, unit: Unit) -> Result<(),
     }
     match list {
         List::Include => pattern::check_include(text)?,
-        // What protects deeper than anything is looked at has nothing to protect there, and does no harm.
+        // A protecting pattern that reaches deeper than the policy looks does no harm: nothing is removed there.
         List::Exclude | List::Archives => return pattern::check(text),
     }
     let levels = pattern::least_levels(text);
-    // A depth of 0 is an error of its own.
+    // `max_depth = 0` is reported by itself.
     if levels > depth.0.max(1) {
         return Err(PatternError::Never(Never::TooDeep { levels, depth: depth.0 }));
     }

@@ -1,7 +1,7 @@
 //! Checks of `[sessions.NAME]`.
 //!
-//! Table and column names are judged by the database's catalog, not here; the URL is read by the crate that connects.
-//! Here only its scheme is looked at, and nothing of it is ever shown.
+//! Table and column names are checked against the database's catalog later, and the URL is parsed by the crate that
+//! connects. Here only its scheme is looked at, and nothing of it is ever shown.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
 use super::{Check, effect};
 use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy, TimeFormat};
 
-/// The largest first batch: what the pacing itself never exceeds.
+/// The largest first batch. The pacing never goes beyond it either.
 const LARGEST_BATCH: u32 = 20_000;
 
 impl Check<'_> {
@@ -86,12 +86,12 @@ impl Check<'_> {
         None
     }
 
-    /// A name that a database could have: not empty, no NUL. The rest is for its catalog to say.
+    /// A name that a database could have: not empty, without NUL. Whether it exists is for the catalog to say.
     fn identifier(&mut self, key: &str, name: Option<&At<String>>) -> Option<String> {
         let name = name?;
         if name.value.trim().is_empty() || name.value.contains('\0') {
             self.refuse(
-                Diagnostic::new(&name.span, format!("`{key}` is no name")).label("expected a name of the database"),
+                Diagnostic::new(&name.span, format!("`{key}` is not a name")).label("expected a name of the database"),
             );
             return None;
         }

@@ -29,7 +29,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Whether both were certainly taken within one boot. Two that do not know their boot need not share it.
+    /// Whether both were certainly taken within one boot. Readings without a boot id may come from different boots.
     fn is_within_boot_of(&self, other: &Self) -> bool {
         self.boot_id == other.boot_id && !self.boot_id.is_empty()
     }
@@ -101,7 +101,7 @@ impl fmt::Display for Jump {
     }
 }
 
-/// A stretch of wall time in which this machine was asleep or switched off for a while.
+/// A stretch of wall time for part of which this machine was asleep or switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absence {
     /// When the stretch ended.
@@ -124,7 +124,7 @@ pub fn absences(readings: &[Reading]) -> Vec<Absence> {
     readings.windows(2).filter_map(between).collect()
 }
 
-/// From which moment, and less which absences, ages count with `age_clock = "running"`.
+/// What ages with `age_clock = "running"` are computed from: the first known moment, and the absences since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningTime {
     /// The first reading: nothing is known of the time before it, so nothing of it counts.
