@@ -339,7 +339,7 @@ impl Opened {
         if self.is_torn {
             self.buffer.insert(0, b'\n');
         }
-        let written = rustix::io::write(&self.notes, &self.buffer);
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.notes, &self.buffer));
         self.is_torn = written != Ok(self.buffer.len());
         match written {
             Ok(length) if length == self.buffer.len() => Ok(()),

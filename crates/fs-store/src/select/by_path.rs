@@ -29,7 +29,7 @@ use crate::walk::worker_pool::Jobs;
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
 
-/// So many files are worth another worker.
+/// How many files are worth another worker.
 const WORTH: usize = 256;
 
 /// What is asked for.
