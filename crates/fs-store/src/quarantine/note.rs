@@ -113,8 +113,10 @@ struct FolderFacts<'a> {
     path: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
-    uid: u32,
-    gid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
     mode: u32,
     /// By name, in base64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -286,7 +288,7 @@ mod tests {
         fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..300_usize) {
             let mut line = Vec::new();
             write_folder(&mut line, &bytes, &Attributes {
-                uid: 1, gid: 2, mode: 0o755, extended: vec![(c"user.a".to_owned(), bytes.clone())], lacks_acl: false,
+                uid: Some(1), gid: None, mode: 0o755, extended: vec![(c"user.a".to_owned(), bytes.clone())], lacks_acl: false,
             });
             let torn = &line[..cut.min(line.len())];
             for line in [bytes.as_slice(), torn, &[b"{\"n\":".as_slice(), &bytes].concat()] {
@@ -298,7 +300,7 @@ mod tests {
         #[test]
         fn what_is_noted_is_read_again(
             path in prop::collection::vec(1..=u8::MAX, 1..100),
-            numbers in any::<(u64, u64, u64, u32, u32, u32)>(),
+            numbers in any::<(u64, u64, u64, Option<u32>, Option<u32>, u32)>(),
             value in prop::collection::vec(any::<u8>(), 0..100),
             seconds in -1_000_000_000_000..1_000_000_000_000_i64,
         ) {
