@@ -120,7 +120,7 @@ impl<'a> Picked<'a> {
     /// Offers whole directories directly below the root.
     fn offer_units(&self, visitor: &dyn Visitor) {
         let Ok(root) = self.tree.root.reopen() else { return };
-        if self.tree.is_all_protected() {
+        if self.tree.is_all_protected {
             return;
         }
         for Wanted { path, same } in self.files.iter().filter(|wanted| !wanted.path.contains(&b'/')) {
