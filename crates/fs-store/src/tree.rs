@@ -36,6 +36,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) policy: &'a FilePolicy,
     pub(crate) root: Arc<Root>,
     pub(crate) protected: Protected,
+    /// Whether all of it is: the root is, or lies in, a folder of `cleanup` itself.
+    pub(crate) is_all_protected: bool,
     /// The other policies, whose files are not candidates.
     pub(crate) rivals: Option<Rivals>,
     /// What need not be looked at.
@@ -44,15 +46,21 @@ pub(crate) struct Tree<'a> {
     pub(crate) own_folder: Option<CString>,
 }
 
-impl Tree<'_> {
+impl<'a> Tree<'a> {
+    pub(crate) fn new(policy: &'a FilePolicy, root: Arc<Root>, protected: Protected) -> Self {
+        Self { policy, root, protected, is_all_protected: false, rivals: None, index: None, own_folder: None }
+    }
+
     /// Whether a file or folder is protected.
     pub(crate) fn is_protected(&self, id: &FileId) -> bool {
         self.protected.has(id)
     }
 
-    /// Whether all of it is protected: the root is, or lies in, a folder of `cleanup` itself.
-    pub(crate) fn is_all_protected(&self) -> bool {
-        self.protected.has_folders() && self.root.is_or_lies_in(&|folder| self.protected.has_all_below(folder))
+    /// Protects more.
+    pub(crate) fn protect(&mut self, protected: Protected) {
+        self.protected.add(protected);
+        self.is_all_protected =
+            self.protected.has_folders() && self.root.is_or_lies_in(&|folder| self.protected.has_all_below(folder));
     }
 
     /// The names that are protected in a folder.

@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::sys::attributes::Attributes;
+use crate::sys::attributes::{Attributes, Ids};
 use crate::sys::rename::rename_in;
 use crate::sys::sync::sync;
 use cleanup_core::candidate::{Identity, Name};
@@ -65,6 +65,7 @@ struct Opened {
     /// would come back for its owner alone.
     folders: HashSet<u64>,
     hasher: RandomState,
+    ids: Ids,
 }
 
 /// A place in quarantine for something whose note is on the disk.
@@ -291,6 +292,7 @@ impl MoveIn {
             is_torn: false,
             folders: HashSet::new(),
             hasher: RandomState::new(),
+            ids: Ids::here(),
         })
     }
 }
@@ -319,7 +321,7 @@ impl Opened {
             let Ok(next) = entry::open_dir(&dir, &name) else { return };
             dir = next;
             if self.folders.insert(self.hasher.hash_one(path.as_slice()))
-                && let Ok(attributes) = Attributes::of(&dir)
+                && let Ok(attributes) = Attributes::of(&dir, self.ids)
             {
                 note::write_folder(&mut self.buffer, &path, &attributes);
             }
@@ -339,7 +341,7 @@ impl Opened {
         if self.is_torn {
             self.buffer.insert(0, b'\n');
         }
-        let written = rustix::io::write(&self.notes, &self.buffer);
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.notes, &self.buffer));
         self.is_torn = written != Ok(self.buffer.len());
         match written {
             Ok(length) if length == self.buffer.len() => Ok(()),
