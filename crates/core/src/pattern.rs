@@ -1,7 +1,7 @@
-//! Which names a policy means: globs on bytes, archives first.
+//! Which names a policy means: globs, archives first.
 //!
 //! A pattern without `/` is matched against the last component, one with `/` against the whole path below the root.
-//! `*` never crosses a `/`. Beside the glob syntax there are two strict placeholders: `{uuid}` (8-4-4-4-12
+//! It is matched by character, as a shell does it in a UTF-8 locale, and `*`, `?` and sets never stand for a `/`. Beside the glob syntax there are two strict placeholders: `{uuid}` (8-4-4-4-12
 //! hexadecimal digits) and `{timestamp}` (8 to 17 digits). In `exclude` and `archives`, a pattern that ends in `/` means
 //! a folder and all that is in it.
 //!
@@ -16,15 +16,16 @@
 mod glob;
 mod never;
 #[cfg(test)]
+mod oracle;
+mod program;
+mod table;
+#[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
-
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-
+pub use self::glob::SyntaxError;
+use self::glob::Token;
 pub use self::never::Never;
+use self::program::{Dots, Program};
 use crate::candidate::{Class, Name};
 use crate::policy::Archives;
 
@@ -50,7 +51,7 @@ pub enum Dotfiles {
     Match,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// It names nothing.
@@ -66,11 +67,11 @@ pub enum PatternError {
     #[error("{0}")]
     Never(Never),
     /// The glob syntax is wrong.
-    #[error("{0}")]
-    Syntax(String),
-    /// The patterns together are larger than the matcher allows.
-    #[error("the patterns cannot be compiled together: {0}")]
-    TooLarge(String),
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// It has more alternatives than the matcher takes.
+    #[error("it has too many alternatives; write several patterns")]
+    TooLarge,
 }
 
 impl PatternError {
@@ -79,13 +80,9 @@ impl PatternError {
         match self {
             Self::Dots => Some("remove it: `logs/*.log`, not `./logs/*.log`".to_owned()),
             Self::Never(never) => Some(never.help()),
-            Self::Syntax(text) if text.starts_with("unclosed character class") => {
-                Some("write `[[]` to mean the character `[` itself".to_owned())
-            }
-            Self::Syntax(text) if text.starts_with("dangling '\\'") => {
-                Some("write `\\\\` to mean a backslash itself".to_owned())
-            }
-            _ => None,
+            Self::Syntax(SyntaxError::UnclosedClass) => Some("write `[[]` to mean the character `[` itself".to_owned()),
+            Self::Syntax(SyntaxError::DanglingEscape) => Some("write `\\\\` to mean a backslash itself".to_owned()),
+            Self::Empty | Self::Absolute | Self::Syntax(_) | Self::TooLarge => None,
         }
     }
 }
@@ -202,8 +199,8 @@ fn is_hidden(name: Name<'_>) -> bool {
 
 /// Checks one pattern on its own, of whichever list.
 pub fn check(text: &str) -> Result<(), PatternError> {
-    compile(text)?;
-    never::check(text)
+    let tokens = compile(text)?;
+    never::check(text, &tokens)
 }
 
 /// Checks one pattern of `include` on its own: files are candidates, folders are not.
@@ -220,16 +217,11 @@ pub fn least_levels(text: &str) -> u32 {
     never::least_levels(text)
 }
 
+/// A list of patterns.
 #[derive(Clone, Debug)]
 struct Globs {
-    /// Most patterns: compared with the last component. A million names a second cost no more than reading them.
-    plain: Vec<Plain>,
-    /// The others, matched against the last component.
-    names: GlobSet,
-    /// Matched against the path below the root.
-    paths: GlobSet,
-    /// All of them by hand, for names with a leading dot.
-    strict: Vec<Strict>,
+    /// Matched one after the other, those that take the least first.
+    globs: Vec<CompiledGlob>,
     /// Folders that a pattern means with all that is in them.
     folders: Option<Box<Folders>>,
 }
@@ -240,69 +232,53 @@ struct Folders {
     /// The folders themselves.
     themselves: Globs,
     /// What is in them.
-    below: GlobSet,
+    below: Vec<CompiledGlob>,
 }
 
-/// A pattern whose wildcards never stand for a leading dot.
+/// One pattern.
 #[derive(Clone, Debug)]
-struct Strict {
-    program: glob::Program,
+struct CompiledGlob {
+    /// Most patterns: compared with the last component. A million names a second cost no more than reading them.
+    plain: Option<Plain>,
+    program: Program,
     /// Whether it is matched against the whole path.
     is_path: bool,
 }
 
 impl Globs {
     fn new<S: AsRef<str>>(texts: &[S]) -> Result<Self, (usize, PatternError)> {
-        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        let (mut plain, mut strict) = (Vec::new(), Vec::new());
-        let (mut folders, mut below) = (Vec::new(), GlobSetBuilder::new());
+        let (mut globs, mut folders, mut below) = (Vec::new(), Vec::new(), Vec::new());
         for (index, text) in texts.iter().map(AsRef::as_ref).enumerate() {
             let failed = |error| (index, error);
             check(text).map_err(failed)?;
-            if let Some(folder) = text.strip_suffix('/') {
-                // One without another `/` means folders of that name anywhere.
-                let below_it = if folder == "**" || folder.ends_with("/**") {
-                    format!("{folder}/*/**")
-                } else if folder.contains('/') {
-                    format!("{folder}/**")
-                } else {
-                    format!("**/{folder}/**")
-                };
-                below.add(compile(&below_it).map_err(failed)?);
-                strict.push(Strict::new(&below_it));
-                folders.push(folder.to_owned());
+            let Some(folder) = text.strip_suffix('/') else {
+                globs.push(CompiledGlob::new(text).map_err(failed)?);
                 continue;
-            }
-            let glob = compile(text).map_err(failed)?;
-            strict.push(Strict::new(text));
-            if let Some(pattern) = Plain::of(text) {
-                plain.push(pattern);
-            } else if text.contains('/') {
-                paths.add(glob);
+            };
+            // One without another `/` means folders of that name anywhere.
+            let below_it = if folder == "**" || folder.ends_with("/**") {
+                format!("{folder}/*/**")
+            } else if folder.contains('/') {
+                format!("{folder}/**")
             } else {
-                names.add(glob);
-            }
+                format!("**/{folder}/**")
+            };
+            below.push(CompiledGlob::new(&below_it).map_err(failed)?);
+            folders.push(folder.to_owned());
         }
-        let build =
-            |builder: GlobSetBuilder| builder.build().map_err(|error| (0, PatternError::TooLarge(error.to_string())));
-        let folders = if folders.is_empty() {
-            None
-        } else {
-            Some(Box::new(Folders { themselves: Self::new(&folders)?, below: build(below)? }))
-        };
-        Ok(Self { plain, names: build(names)?, paths: build(paths)?, strict, folders })
+        globs.sort_by_key(|glob| glob.plain.is_none());
+        let folders =
+            if folders.is_empty() { None } else { Some(Box::new(Folders { themselves: Self::new(&folders)?, below })) };
+        Ok(Self { globs, folders })
     }
 
     fn matches(&self, name: Name<'_>) -> bool {
-        self.plain.iter().any(|pattern| pattern.matches(name.last))
-            || (!self.names.is_empty() && self.names.is_match(OsStr::from_bytes(name.last)))
-            || (!self.paths.is_empty() && self.paths.is_match(path_of(name)))
-            || self.is_below(name)
+        self.globs.iter().any(|glob| glob.matches(name)) || self.is_below(name)
     }
 
     /// Whether it lies in a folder that is meant with all that is in it.
     fn is_below(&self, name: Name<'_>) -> bool {
-        self.folders.as_ref().is_some_and(|folders| folders.below.is_match(path_of(name)))
+        self.folders.as_ref().is_some_and(|folders| folders.below.iter().any(|glob| glob.matches(name)))
     }
 
     /// Whether it is such a folder itself.
@@ -310,37 +286,48 @@ impl Globs {
         self.folders.as_ref().is_some_and(|folders| folders.themselves.matches(name))
     }
 
+    /// All of them, what is in folders included.
+    fn all(&self) -> impl Iterator<Item = &CompiledGlob> {
+        self.globs.iter().chain(self.folders.iter().flat_map(|folders| &folders.below))
+    }
+
     /// Whether one of them matches a name, and no wildcard of it stands for a leading dot.
     fn names_dots(&self, name: Name<'_>) -> bool {
-        let path = name.to_bytes();
         let is_folder_hidden = is_hidden(Name { folder: name.folder, last: b"" });
-        self.strict.iter().any(|Strict { program, is_path }| {
-            if *is_path {
-                program.matches(&path)
-            } else {
-                // It names no folder, so it does not lead into a hidden one.
-                !is_folder_hidden && program.matches(name.last)
-            }
-        })
+        // One without `/` names no folder, so it does not lead into a hidden one.
+        self.all().any(|glob| (glob.is_path || !is_folder_hidden) && glob.matches_by(name, Dots::Leave))
     }
 
     /// Whether one of them can match something in a folder, and no wildcard of it stands for a leading dot.
     fn leads_into(&self, folder: &[u8]) -> bool {
-        self.strict.iter().any(|Strict { program, is_path }| *is_path && program.leads_into(folder))
+        self.all().any(|glob| glob.is_path && glob.program.leads_into(folder, Dots::Leave))
     }
 }
 
-impl Strict {
-    /// Of a text whose syntax is right.
-    fn new(text: &str) -> Self {
-        let tokens = glob::parse(&expand(text)).unwrap_or_default();
-        Self { program: glob::Program::new(&tokens), is_path: text.contains('/') }
+impl CompiledGlob {
+    fn new(text: &str) -> Result<Self, PatternError> {
+        let tokens = compile(text)?;
+        Ok(Self {
+            plain: Plain::of(text),
+            program: Program::new(&tokens).ok_or(PatternError::TooLarge)?,
+            is_path: text.contains('/'),
+        })
+    }
+
+    fn matches(&self, name: Name<'_>) -> bool {
+        match &self.plain {
+            Some(plain) => plain.matches(name.last),
+            None => self.matches_by(name, Dots::Match),
+        }
+    }
+
+    fn matches_by(&self, name: Name<'_>, dots: Dots) -> bool {
+        let Name { folder, last } = name;
+        let parts: &[&[u8]] = if self.is_path && !folder.is_empty() { &[folder, b"/", last] } else { &[last] };
+        self.program.matches(parts, dots)
     }
 }
 
-fn path_of(name: Name<'_>) -> std::path::PathBuf {
-    Path::new(OsStr::from_bytes(&name.to_bytes())).to_owned()
-}
 /// A pattern that is nothing but texts with `*` between them, any of which may be empty.
 #[derive(Clone, Debug)]
 struct Plain {
@@ -379,7 +366,8 @@ fn find(text: &[u8], rest: &[u8]) -> Option<usize> {
     begins.map(|(at, _)| at).find(|at| rest[at + 1..].starts_with(more))
 }
 
-fn compile(text: &str) -> Result<Glob, PatternError> {
+/// Reads a pattern; an error where its syntax is wrong, or it has the form of a path elsewhere.
+fn compile(text: &str) -> Result<Vec<Token>, PatternError> {
     if text.is_empty() {
         return Err(PatternError::Empty);
     }
@@ -389,22 +377,18 @@ fn compile(text: &str) -> Result<Glob, PatternError> {
     if text.split('/').any(|component| matches!(component, "." | "..")) {
         return Err(PatternError::Dots);
     }
-    GlobBuilder::new(&expand(text))
-        .literal_separator(true)
-        .backslash_escape(true)
-        .empty_alternates(true)
-        .build()
-        .map_err(|error| PatternError::Syntax(error.kind().to_string()))
+    Ok(glob::parse(&expand(text))?)
 }
 
 /// Writes the placeholders out in glob syntax, and `[!]` as the `!` that it means where no set follows.
 fn expand(text: &str) -> String {
     let hex = |digits: usize| "[0-9a-fA-F]".repeat(digits);
     let uuid = [8, 4, 4, 4, 12].map(hex).join("-");
-    let timestamp = (8..=17).map(|digits| "[0-9]".repeat(digits)).collect::<Vec<_>>().join(",");
+    // Eight digits, and up to nine more.
+    let timestamp = "[0-9]".repeat(8) + &"{,[0-9]".repeat(9) + &"}".repeat(9);
     let text = match text.split_once("[!]") {
         Some((before, behind)) if !behind.contains(']') => format!("{before}\\!{behind}"),
         _ => text.to_owned(),
     };
-    text.replace("{uuid}", &uuid).replace("{timestamp}", &format!("{{{timestamp}}}"))
+    text.replace("{uuid}", &uuid).replace("{timestamp}", &timestamp)
 }

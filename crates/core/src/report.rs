@@ -3,6 +3,7 @@
 //! Workers count into a [`Tally`]; a tally becomes a [`PolicyReport`], and those make a [`Report`]. The shape of the
 //! JSON is a contract with scripts: keys are added, never renamed or lost.
 
+mod finding;
 mod limit;
 mod tally;
 
@@ -12,6 +13,7 @@ use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::finding::{Finding, FindingCode, Level};
 pub use self::limit::{Done, Limit, Space};
 pub use self::tally::Tally;
 use crate::candidate::Name;
@@ -52,6 +54,9 @@ pub struct Report {
     /// files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What needs somebody: the same as notes, messages and errors say, for programs.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// Why this run leaves nothing behind for the next one, when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_remembered: Option<String>,
@@ -349,6 +354,7 @@ impl Report {
             policies,
             totals,
             notes: Vec::new(),
+            findings: Vec::new(),
             not_remembered: None,
             new_memory: false,
         }

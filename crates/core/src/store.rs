@@ -52,6 +52,12 @@ pub trait Batch {
     /// The candidate with this index, below [`Batch::len`].
     fn candidate(&self, index: usize) -> Candidate<'_>;
 
+    /// Is told, before the first [`Batch::remove`], which of the candidates are due, and why: `is_due` says so of each. For
+    /// whoever writes something down beforehand, for many at once. Not all of them have to be removed in the end.
+    fn prepare(&mut self, is_due: &dyn Fn(&Candidate<'_>) -> Option<Remove>) {
+        let _ = is_due;
+    }
+
     /// Looks at the candidate again and removes it if it is still what was offered. The reason is for what is written
     /// down beside it, where it can come back.
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome;

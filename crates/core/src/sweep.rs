@@ -138,6 +138,12 @@ impl Sweep<'_> {
 impl Visitor for Sweep<'_> {
     fn batch(&self, batch: &mut dyn Batch) -> ControlFlow<()> {
         let mut tally = Tally::default();
+        if self.mode == Mode::Apply {
+            batch.prepare(&|candidate| match judge(self.policy, self.run, candidate) {
+                Verdict::Remove(why) => Some(why),
+                Verdict::Keep(_) => None,
+            });
+        }
         for index in 0..batch.len() {
             let candidate = batch.candidate(index);
             let verdict = judge(self.policy, self.run, &candidate);

@@ -186,6 +186,7 @@ fn patterns() {
             include("[\n  \"*.svg\",\n  \"[a\",\n  \"/tmp/*\",\n  \"../*\",\n  \"\",\n  \"{a\",\n]"),
             files("archives = [\"a\", \"{b\"]\nexclude = [\"[z-a]\"]"),
             files("exclude = [\"!a.tmp\", \"keep//g\", \"keep/\"]\narchives = [\"*.jpg,*.png\"]"),
+            files("exclude = [\n  \"keep[/]\",\n  \"keep[_/]*\",\n  \"[.]\",\n  'keep\\/',\n  \"[[:digit:]]*\",\n]"),
             include("[\"logs/\"]"),
             include("[\"logs/*.log\"]"),
             include("[\"a/b/*\"]\nrecursive = true\nmax_depth = 2"),

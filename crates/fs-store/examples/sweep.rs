@@ -6,13 +6,15 @@
 use std::error::Error;
 use std::num::NonZero;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use cleanup_core::config::{Config, Source};
 use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Dispose, Unit};
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_fs_store::{Jobs, Store};
+use cleanup_fs_store::{Jobs, QuarantineRun, Store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().collect();
@@ -25,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let run = Run::at(Moment::EPOCH.plus(now));
-    let store = Store::open(policy, Vec::new())?.with_jobs(jobs);
+    let mut store = Store::open(policy, Vec::new())?.with_jobs(jobs);
+    if policy.dispose != Dispose::Delete || policy.unit == Unit::Directory {
+        store = store.into_quarantine(Arc::new(QuarantineRun::new("EXAMPLE".to_owned())), run.now)?;
+    }
     let tally = sweep(&store, &policy.rule, &run, Mode::Apply, &());
     if tally.errors_total > 0 { Err("not everything could be removed".into()) } else { Ok(()) }
 }

@@ -1,5 +1,6 @@
 //! The roof of the crate: a policy's files, with the root opened.
 
+use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cleanup_core::index::Index;
@@ -18,7 +19,7 @@ use crate::select::classify::{self, Look};
 use crate::select::whole_dirs;
 use crate::sys::entry::{FileId, in_words};
 use crate::sys::root::{LockedRoot, Root, RootError, RootLocked};
-use crate::tree::Tree;
+use crate::tree::{Tree, is_own_folder};
 use crate::walk::resume::Position;
 use crate::walk::worker_pool::{self, Jobs};
 
@@ -53,7 +54,14 @@ impl<'a> Store<'a> {
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
         Ok(Self {
-            tree: Tree { policy, root, protected: Protected::new(protected), rivals: None, index: None },
+            tree: Tree {
+                policy,
+                root,
+                protected: Protected::new(protected),
+                rivals: None,
+                index: None,
+                own_folder: None,
+            },
             remover: Remover { users, ..Remover::default() },
             jobs: Jobs::default(),
         })
@@ -84,6 +92,20 @@ impl<'a> Store<'a> {
     pub fn with_index(mut self, index: Option<Arc<Index>>) -> Self {
         self.tree.index = index;
         self
+    }
+
+    /// Looks for its folder in the root (quarantine) under this name as well: the one that [`Self::own_folder`] told an
+    /// earlier store.
+    #[must_use]
+    pub fn with_own_folder(mut self, name: Option<&[u8]>) -> Self {
+        self.tree.own_folder = name.filter(|name| is_own_folder(name)).and_then(|name| CString::new(name).ok());
+        self
+    }
+
+    /// The name of its folder in the root, where that is another one than `.cleanup`, because somebody else has taken that;
+    /// to be remembered.
+    pub fn own_folder(&self) -> Option<Vec<u8>> {
+        quarantine::own_folder(&self.tree)
     }
 
     /// Its root, for a later store to be opened by. As long as it is kept, nobody can unmount what it lies on.

@@ -3,6 +3,7 @@
 //! It knows the facts and nobody who uses them: the walk, the selection, the removal and the quarantine all stand above
 //! it.
 
+use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -19,6 +20,16 @@ use crate::sys::root::Root;
 /// The name of folders that belong to `cleanup` itself (quarantine, state). They are never entered, at any depth.
 pub const OWN_FOLDER: &[u8] = b".cleanup";
 
+/// How the name of such a folder begins where somebody else has taken the ordinary one.
+pub(crate) const OWN_PREFIX: &[u8] = b".cleanup-";
+
+/// Whether a folder of this name belongs to `cleanup` itself: `.cleanup`, or `.cleanup-` and 16 hexadecimal digits.
+pub(crate) fn is_own_folder(name: &[u8]) -> bool {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name == OWN_FOLDER
+        || name.strip_prefix(OWN_PREFIX).is_some_and(|rest| rest.len() == 16 && rest.iter().all(is_digit))
+}
+
 /// A policy's root, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Tree<'a> {
@@ -29,6 +40,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) rivals: Option<Rivals>,
     /// What need not be looked at.
     pub(crate) index: Option<Arc<Index>>,
+    /// The name of our folder in it, as it is remembered.
+    pub(crate) own_folder: Option<CString>,
 }
 
 impl Tree<'_> {

@@ -21,7 +21,7 @@ use crate::Store;
 use crate::select::classify::open_folder;
 use crate::sys::dir::{self, Buffer};
 use crate::sys::entry::in_words;
-use crate::tree::OWN_FOLDER;
+use crate::tree::is_own_folder;
 
 /// What is asked of the kernel: a file that is there or gone, or was written to its end. No reads, no single writes.
 const EVENTS: WatchFlags = WatchFlags::CREATE
@@ -205,7 +205,7 @@ impl Watch {
             // What cannot be read is found by the sweeps.
             let _ = dir::read(dir.as_fd(), 0, &mut buffer, |entry| {
                 let last = entry.name.to_bytes();
-                if last != OWN_FOLDER {
+                if !is_own_folder(last) {
                     let path = Name { folder: &folder, last }.to_bytes();
                     if entry.kind() != FileType::Directory {
                         file(&path);

@@ -215,7 +215,8 @@ fn a_quarantine_that_is_not_ours_alone_is_refused() {
     }
     let error = refused(|own| {
         private(own, 0o700);
-        chown(own, Some(65534), Some(65534)).unwrap();
+        private(&own.join("quarantine"), 0o700);
+        chown(own.join("quarantine"), Some(65534), Some(65534)).unwrap();
     });
     assert!(matches!(error, QuarantineError::Stranger { uid: 65534, .. }), "{error}");
     let mounted = std::cell::RefCell::new(None::<PathBuf>);
@@ -378,4 +379,183 @@ fn quarantine_is_private_and_never_a_candidate() {
     }
     assert_eq!(sweep_into(&policy, "R2").counts.matched, 0);
     assert_eq!(items(&policy).len(), 1);
+}
+
+/// Who may do what in a folder.
+fn access(path: &Path) -> (u32, u32, u32) {
+    let meta = fs::metadata(path).unwrap();
+    (meta.uid(), meta.gid(), meta.mode() & 0o7777)
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("owners are not tested: that needs root");
+    }
+    is_root
+}
+
+#[test]
+fn folders_that_are_gone_come_back_as_they_were() {
+    let root = tempfile::tempdir().unwrap();
+    let (secret, shared) = (root.path().join("secret"), root.path().join("secret/deep/shared"));
+    for number in 0..3 {
+        file(&shared.join(format!("file-{number}")), 2 * HOUR);
+    }
+    file(&secret.join("file"), 2 * HOUR);
+    if is_root() {
+        chown(&secret, Some(1234), Some(2345)).unwrap();
+        chown(&shared, Some(33), Some(44)).unwrap();
+    }
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o2770)).unwrap();
+    let before = [&secret, &secret.join("deep"), &shared].map(|path| access(path));
+
+    let policy = quarantining(root.path());
+    assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 4);
+    fs::remove_dir_all(&secret).unwrap();
+    let returned = restore(&policy, &items(&policy));
+    assert!(returned.values().all(|returned| *returned == Returned::Restored), "{returned:?}");
+    assert_eq!([&secret, &secret.join("deep"), &shared].map(|path| access(path)), before);
+}
+
+/// `user::rwx,user:1234:---,group::r-x,mask::r-x,other::r-x`, as the kernel keeps it.
+const ACL: [u8; 44] = {
+    let mut acl = [0; 44];
+    acl[0] = 2;
+    let entries =
+        [(0x01_u8, 7_u8, u32::MAX), (0x02, 0, 1234), (0x04, 5, u32::MAX), (0x10, 5, u32::MAX), (0x20, 5, u32::MAX)];
+    let mut index = 0;
+    while index < entries.len() {
+        let (tag, permissions, id) = entries[index];
+        let (at, id) = (4 + 8 * index, id.to_le_bytes());
+        acl[at] = tag;
+        acl[at + 2] = permissions;
+        let mut byte = 0;
+        while byte < 4 {
+            acl[at + 4 + byte] = id[byte];
+            byte += 1;
+        }
+        index += 1;
+    }
+    acl
+};
+
+#[test]
+fn folders_come_back_with_their_access_control_lists_and_attributes() {
+    let root = tempfile::tempdir().unwrap();
+    let (with, without) = (root.path().join("with"), root.path().join("without"));
+    for folder in [&with, &without] {
+        file(&folder.join("file"), 2 * HOUR);
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    let is_set = rustix::fs::setxattr(&with, "system.posix_acl_access", &ACL, flags)
+        .and_then(|()| rustix::fs::setxattr(&with, "user.origin", b"\0\xff", flags));
+    if is_set.is_err() {
+        return eprintln!("not tested: this file system knows no access control lists");
+    }
+    let policy = quarantining(root.path());
+    assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 2);
+    for folder in [&with, &without] {
+        fs::remove_dir_all(folder).unwrap();
+    }
+    // What the folder above would have its new folders begin with must not stay.
+    rustix::fs::setxattr(root.path(), "system.posix_acl_default", &ACL, flags).unwrap();
+    restore(&policy, &items(&policy));
+    let value = |path: &Path, name: &str| {
+        let mut buffer = [0; 256];
+        let length = rustix::fs::getxattr(path, name, &mut buffer)?;
+        Ok::<_, rustix::io::Errno>(buffer[..length].to_vec())
+    };
+    assert_eq!(value(&with, "system.posix_acl_access"), Ok(ACL.to_vec()));
+    assert_eq!(value(&with, "user.origin"), Ok(b"\0\xff".to_vec()));
+    for folder in [&with, &without] {
+        assert_eq!(access(folder).2, 0o755);
+        assert_eq!(value(folder, "system.posix_acl_default"), Err(rustix::io::Errno::NODATA));
+    }
+    assert_eq!(value(&without, "system.posix_acl_access"), Err(rustix::io::Errno::NODATA));
+}
+
+#[test]
+fn a_folder_of_which_there_is_no_note_comes_back_for_the_owner_of_its_file_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let path = file(&root.path().join("a/b/file"), 2 * HOUR);
+    let owner = if is_root() { (1234, 2345) } else { (access(&path).0, access(&path).1) };
+    chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+    let policy = quarantining(root.path());
+    sweep_into(&policy, "R1");
+    fs::remove_dir_all(root.path().join("a")).unwrap();
+    // As earlier versions wrote them.
+    let notes = root.path().join(".cleanup/quarantine/R1-test/notes.jsonl");
+    let text = fs::read_to_string(&notes).unwrap();
+    assert_eq!(text.matches("{\"folder\"").count(), 2, "{text}");
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with("{\"folder\"")).collect();
+    fs::write(&notes, lines.join("\n") + "\n").unwrap();
+
+    assert_eq!(restore(&policy, &items(&policy)).into_values().collect::<Vec<_>>(), [Returned::Restored]);
+    for folder in ["a", "a/b"] {
+        assert_eq!(access(&root.path().join(folder)), (owner.0, owner.1, 0o700));
+    }
+}
+
+/// The names in a root that are our folders.
+fn own_folders(root: &Path) -> Vec<String> {
+    let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".cleanup-")).collect()
+}
+
+#[test]
+fn a_stranger_who_takes_our_name_holds_nothing_back() {
+    if !is_root() {
+        return;
+    }
+    let squats: [&dyn Fn(&Path); 3] =
+        [&|own| fs::create_dir(own).unwrap(), &|own| fs::write(own, "").unwrap(), &|own| symlink("/etc", own).unwrap()];
+    for squat in squats {
+        let root = tempfile::tempdir().unwrap();
+        let (squatted, guessed) = (root.path().join(".cleanup"), root.path().join(".cleanup-0123456789abcdef"));
+        squat(&squatted);
+        fs::create_dir(&guessed).unwrap();
+        for path in [&squatted, &guessed] {
+            std::os::unix::fs::lchown(path, Some(65534), Some(65534)).unwrap();
+        }
+        let policy = quarantining(root.path());
+        file(&root.path().join("a"), 2 * HOUR);
+        assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 1);
+        let ours: Vec<_> = own_folders(root.path()).into_iter().filter(|name| !guessed.ends_with(name)).collect();
+        assert_eq!(ours.len(), 1, "{ours:?}");
+        assert_eq!(access(&root.path().join(&ours[0])), (0, 0, 0o700));
+
+        file(&root.path().join("b"), 2 * HOUR);
+        assert_eq!(sweep_into(&policy, "R2").counts.quarantined, 1);
+        assert_eq!(own_folders(root.path()).len(), 2, "the same one is used again");
+        let store = Store::open(&policy, Vec::new()).unwrap();
+        assert_eq!(store.own_folder().as_deref(), Some(ours[0].as_bytes()));
+        assert_eq!(store.look(ours[0].as_bytes()), cleanup_fs_store::Look::Own);
+
+        // It goes on being read when the name is free again, and whatever the policy is by then.
+        fs::remove_dir(&squatted).or_else(|_| fs::remove_file(&squatted)).unwrap();
+        assert_eq!(items(&policy).len(), 2);
+        let later = FilePolicy { dispose: Dispose::Delete, ..policy.clone() };
+        let store = Store::open(&later, Vec::new()).unwrap().with_own_folder(Some(ours[0].as_bytes()));
+        assert!(store.quarantine(&|_| true).unwrap().is_some());
+
+        let returned = restore(&policy, &items(&policy)[..1]);
+        assert_eq!(returned.into_values().collect::<Vec<_>>(), [Returned::Restored]);
+        assert!(root.path().join("a").exists());
+        let now = run().now;
+        assert_eq!(expire(&policy, Some(Quarantine { keep_for: WEEK, max_bytes: None }), now.plus(2 * WEEK)).0, 1);
+        assert_eq!(fs::read_dir(root.path().join(&ours[0]).join("quarantine")).unwrap().count(), 0);
+        assert!(!squatted.exists());
+    }
+}
+
+#[test]
+fn a_remembered_name_is_no_way_out_of_the_root() {
+    let root = tempfile::tempdir().unwrap();
+    let policy = quarantining(root.path());
+    for name in [b"..".as_slice(), b"../x", b".cleanup-x", b"other", b".cleanup-0123456789abcdef/x", b""] {
+        let store = Store::open(&policy, Vec::new()).unwrap().with_own_folder(Some(name));
+        assert_eq!((store.own_folder(), store.quarantine(&|_| true).unwrap().is_none()), (None, true));
+    }
 }

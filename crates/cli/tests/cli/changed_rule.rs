@@ -110,14 +110,24 @@ fn what_the_last_release_remembered_is_compared_and_an_upgrade_alone_holds_nothi
     let first = "root = \"ROOT/out\"\nunit = \"file\"\ninclude = [\"*.tmp\", \"*.bak\"]\nexclude = EXCLUDE\narchives = []\n\
                  include_archives = false\nmax_age = \"60m\"\nmin_age = \"0s\"\nstamp = \"mtime\"\nage_clock = \"wall\"\n\
                  recursive = false\nremove_empty_dirs = false";
-    for (exclude, code) in [("[]", 0), ("[\"x\"]", 4)] {
+    let second = "version = 2\nEXCLUDE_LINE\ninclude = [\"*.tmp\", \"*.bak\"]\nkeep_referenced = { query = \"select svg from s\", \
+                  sessions = \"app\" }\nmax_age = \"1h\"\nroot = \"ROOT/out\"\nskip_in_use = true\n";
+    let first = |exclude: &str| first.replace("EXCLUDE", exclude);
+    let second = |exclude: &str| second.replace("EXCLUDE_LINE", exclude);
+    for (remembered, code) in
+        [(first("[]"), 0), (first("[\"x\"]"), 4), (second(""), 0), (second("exclude = [\"x\"]"), 4)]
+    {
         let world = changed("", &format!("skip_in_use = true\n{REFERENCED}"));
         for number in 0..300 {
             std::fs::remove_file(world.path(format!("out/young-{number}.tmp"))).unwrap();
         }
         let root = std::fs::canonicalize(world.path("")).unwrap();
-        let first = first.replace("ROOT", root.to_str().unwrap()).replace("EXCLUDE", exclude);
-        python(&world, ".cleanup/state.db", &format!("update policies set deciding = '{first}', referenced = null"));
+        let remembered = remembered.replace("ROOT", root.to_str().unwrap());
+        python(
+            &world,
+            ".cleanup/state.db",
+            &format!("update policies set deciding = '{remembered}', referenced = null"),
+        );
         let ran = world.run("");
         ran.exits(code);
         assert_eq!(ran.err.contains("held back: exclude was removed (it was [\"x\"])"), code == 4, "{ran}");

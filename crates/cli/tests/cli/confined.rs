@@ -28,6 +28,8 @@ shift
 cut -d ' ' -f 5 /proc/self/mountinfo | while read -r escaped; do
     mounted=$(printf '%b' "$(printf %s "$escaped" | sed 's/\\/\\0/g')")
     case "$mounted" in /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) continue ;; esac
+    # What another test had mounted may be gone by now.
+    [ -e "$mounted" ] || continue
     printf %s "$writable" | grep -qxF -e "$mounted" || mount -o remount,bind,ro "$mounted"
 done
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs \

@@ -10,6 +10,7 @@ mod config;
 mod confined;
 mod documents;
 mod exit_codes;
+mod findings;
 mod first_steps;
 mod frozen;
 mod import;

@@ -1,8 +1,33 @@
-//! A glob taken apart: for what `globset` cannot be asked.
+//! A glob taken apart: the only reader of its syntax.
 //!
-//! Two questions are answered here: what a pattern can match at all, and whether it matches a name that begins with a
-//! dot without any of its wildcards standing for that dot, as in a shell. The text is read as `globset` reads it, and
-//! whether a pattern matches a name at all is still for `globset` to say.
+//! What a pattern matches, what it can match at all, and what is wrong with it are all answered from these tokens, so
+//! that the answers cannot differ.
+
+/// How deep braces may be nested: more than anybody writes, and no danger to the stack.
+const DEEPEST: usize = 64;
+
+/// What is wrong with the syntax of a glob.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SyntaxError {
+    /// `[a`
+    #[error("unclosed character class; missing `]`")]
+    UnclosedClass,
+    /// `[z-a]`
+    #[error("invalid range; `{0}` > `{1}`")]
+    InvalidRange(char, char),
+    /// `a}`
+    #[error("unopened alternate group; missing `{{` (maybe escape `}}` with `[}}]`?)")]
+    UnopenedAlternates,
+    /// `{a`
+    #[error("unclosed alternate group; missing `}}` (maybe escape `{{` with `[{{]`?)")]
+    UnclosedAlternates,
+    /// `a\`
+    #[error("dangling `\\`")]
+    DanglingEscape,
+    /// `{{{{…`
+    #[error("braces are nested more than {DEEPEST} deep")]
+    TooDeep,
+}
 
 /// One part of a glob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +53,12 @@ pub(super) enum Token {
     Either(Vec<Vec<Token>>),
 }
 
-/// Takes a glob apart; `None` where the syntax is wrong.
-pub(super) fn parse(text: &str) -> Option<Vec<Token>> {
+/// Takes a glob apart.
+pub(super) fn parse(text: &str) -> Result<Vec<Token>, SyntaxError> {
     let mut parser = Parser { rest: text.chars().peekable(), before: None, depth: 0 };
     let tokens = parser.branch()?;
-    parser.rest.next().is_none().then_some(tokens)
+    // Only a `}` ends the outermost branch early.
+    if parser.rest.next().is_none() { Ok(tokens) } else { Err(SyntaxError::UnopenedAlternates) }
 }
 
 struct Parser<'a> {
@@ -51,18 +77,18 @@ impl Parser<'_> {
     }
 
     /// Up to the end, or to the `,` or `}` that ends an alternative.
-    fn branch(&mut self) -> Option<Vec<Token>> {
+    fn branch(&mut self) -> Result<Vec<Token>, SyntaxError> {
         let mut tokens = Vec::new();
         while let Some(&next) = self.rest.peek() {
             match next {
-                ',' | '}' if self.depth > 0 => break,
-                '}' => return None,
+                '}' => break,
+                ',' if self.depth > 0 => break,
                 '*' => self.star(&mut tokens),
                 '[' => tokens.push(self.class()?),
                 '{' => tokens.push(self.either()?),
                 '\\' => {
                     self.next();
-                    tokens.push(Token::Literal(self.next()?));
+                    tokens.push(Token::Literal(self.next().ok_or(SyntaxError::DanglingEscape)?));
                 }
                 '?' => {
                     self.next();
@@ -74,19 +100,22 @@ impl Parser<'_> {
                 }
             }
         }
-        Some(tokens)
+        Ok(tokens)
     }
 
-    fn either(&mut self) -> Option<Token> {
+    fn either(&mut self) -> Result<Token, SyntaxError> {
         self.next();
         self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(SyntaxError::TooDeep);
+        }
         let mut branches = vec![self.branch()?];
         // What ends the last one is its `}`.
-        while self.next()? == ',' {
+        while self.next().ok_or(SyntaxError::UnclosedAlternates)? == ',' {
             branches.push(self.branch()?);
         }
         self.depth -= 1;
-        Some(Token::Either(branches))
+        Ok(Token::Either(branches))
     }
 
     fn star(&mut self, tokens: &mut Vec<Token>) {
@@ -110,27 +139,35 @@ impl Parser<'_> {
         }
     }
 
-    fn class(&mut self) -> Option<Token> {
+    fn class(&mut self) -> Result<Token, SyntaxError> {
         self.next();
         let negated = self.rest.next_if(|next| matches!(next, '!' | '^')).is_some();
         let mut ranges: Vec<(char, char)> = Vec::new();
-        let (mut is_first, mut in_range) = (true, false);
+        // A `-` makes a range with what stands before it, unless that is the end of another range.
+        let (mut is_first, mut may_begin, mut in_range) = (true, false, false);
         loop {
-            match self.next()? {
-                ']' if !is_first => break,
-                '-' if !is_first && !in_range => in_range = true,
-                other if in_range => {
-                    ranges.last_mut()?.1 = other;
-                    in_range = false;
+            let next = self.next().ok_or(SyntaxError::UnclosedClass)?;
+            match (next, ranges.last_mut()) {
+                (']', _) if !is_first => break,
+                ('-', _) if may_begin && !in_range => in_range = true,
+                (_, Some(range)) if in_range => {
+                    if range.0 > next {
+                        return Err(SyntaxError::InvalidRange(range.0, next));
+                    }
+                    range.1 = next;
+                    (may_begin, in_range) = (false, false);
                 }
-                other => ranges.push((other, other)),
+                _ => {
+                    ranges.push((next, next));
+                    may_begin = true;
+                }
             }
             is_first = false;
         }
         if in_range {
             ranges.push(('-', '-'));
         }
-        Some(Token::Class { negated, ranges })
+        Ok(Token::Class { negated, ranges })
     }
 }
 
@@ -172,143 +209,4 @@ pub(super) fn components(branch: &[Token]) -> Vec<&[Token]> {
     }
     components.push(rest);
     components
-}
-
-/// A glob that is run by hand. No wildcard of it stands for a dot at the beginning of a component.
-#[derive(Clone, Debug)]
-pub(super) struct Program {
-    steps: Vec<Step>,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Byte(u8),
-    /// One byte, but no `/`.
-    Other,
-    /// One of these bytes.
-    Class(Box<[bool; 256]>),
-    /// One byte, even `/`.
-    Deep,
-    /// Goes on here and there.
-    Fork(usize),
-    Jump(usize),
-    End,
-}
-
-impl Program {
-    pub(super) fn new(tokens: &[Token]) -> Self {
-        let mut program = Self { steps: Vec::new() };
-        program.add(tokens);
-        program.steps.push(Step::End);
-        program
-    }
-
-    /// Whether it matches all of a path.
-    pub(super) fn matches(&self, path: &[u8]) -> bool {
-        self.run(path).iter().any(|at| matches!(self.steps[*at], Step::End))
-    }
-
-    /// Whether it can match anything in a folder.
-    pub(super) fn leads_into(&self, folder: &[u8]) -> bool {
-        let states = self.run(&[folder, b"/"].concat());
-        states.iter().any(|at| !matches!(self.steps[*at], Step::End))
-    }
-
-    fn add(&mut self, tokens: &[Token]) {
-        for token in tokens {
-            match token {
-                Token::Literal(character) => {
-                    self.steps.extend(character.encode_utf8(&mut [0; 4]).bytes().map(Step::Byte));
-                }
-                Token::Any => self.steps.push(Step::Other),
-                Token::Star => self.repeat(Step::Other),
-                Token::Deep => self.repeat(Step::Deep),
-                Token::Folders => {
-                    let fork = self.hole();
-                    self.repeat(Step::Deep);
-                    self.steps.push(Step::Byte(b'/'));
-                    self.steps[fork] = Step::Fork(self.steps.len());
-                }
-                Token::Class { negated, ranges } => self.steps.push(class(*negated, ranges)),
-                Token::Either(branches) => {
-                    let mut ends = Vec::new();
-                    for branch in branches {
-                        let fork = self.hole();
-                        self.add(branch);
-                        ends.push(self.hole());
-                        self.steps[fork] = Step::Fork(self.steps.len());
-                    }
-                    // Behind the last branch there is none to go on with.
-                    let nothing = self.hole();
-                    self.steps[nothing] = Step::Class(Box::new([false; 256]));
-                    for end in ends {
-                        self.steps[end] = Step::Jump(self.steps.len());
-                    }
-                }
-            }
-        }
-    }
-
-    fn repeat(&mut self, step: Step) {
-        let fork = self.hole();
-        self.steps.extend([step, Step::Jump(fork)]);
-        self.steps[fork] = Step::Fork(self.steps.len());
-    }
-
-    /// Room for a step that is known later.
-    fn hole(&mut self) -> usize {
-        self.steps.push(Step::End);
-        self.steps.len() - 1
-    }
-
-    /// The places at which it may be after a path, all of them at once: so that no pattern takes long.
-    fn run(&self, path: &[u8]) -> Vec<usize> {
-        let mut states = self.closure(vec![0]);
-        let mut begins = true;
-        for byte in path {
-            let is_dot = begins && *byte == b'.';
-            let takes = |at: &usize| match &self.steps[*at] {
-                Step::Byte(own) => own == byte,
-                Step::Other => !is_dot && *byte != b'/',
-                Step::Class(own) => !is_dot && own[usize::from(*byte)],
-                Step::Deep => !is_dot,
-                Step::Fork(_) | Step::Jump(_) | Step::End => false,
-            };
-            states = self.closure(states.iter().filter(|at| takes(at)).map(|at| at + 1).collect());
-            begins = *byte == b'/';
-        }
-        states
-    }
-
-    /// With all places that are reached from there without a byte.
-    fn closure(&self, mut open: Vec<usize>) -> Vec<usize> {
-        let mut is_known = vec![false; self.steps.len()];
-        let mut states = Vec::new();
-        while let Some(at) = open.pop() {
-            if std::mem::replace(&mut is_known[at], true) {
-                continue;
-            }
-            match self.steps[at] {
-                Step::Fork(there) => open.extend([at + 1, there]),
-                Step::Jump(there) => open.push(there),
-                _ => states.push(at),
-            }
-        }
-        states
-    }
-}
-
-fn class(negated: bool, ranges: &[(char, char)]) -> Step {
-    let mut bytes = Box::new([negated; 256]);
-    for (first, last) in ranges {
-        let (first, last) = (u32::from(*first), u32::from(*last));
-        for byte in 0..=u8::MAX {
-            // Bytes that are no ASCII are parts of characters: `globset` compares them one by one.
-            if (first..=last).contains(&u32::from(byte)) || (byte >= 0x80 && last >= 0x80) {
-                bytes[usize::from(byte)] = !negated;
-            }
-        }
-    }
-    bytes[usize::from(b'/')] = false;
-    Step::Class(bytes)
 }

@@ -56,6 +56,13 @@ pub enum Never {
         /// Its name.
         name: String,
     },
+    /// `[/]`: a set that names `/`.
+    SlashInSet {
+        /// Whether it names nothing else.
+        is_alone: bool,
+    },
+    /// `[[:digit:]]`
+    NamedSet,
     /// `^…$`
     Regex,
     /// `@(a|b)`
@@ -92,6 +99,8 @@ impl fmt::Display for Never {
             Self::Placeholder { name } => {
                 write!(f, "`{{{name}}}` is not a placeholder; it matches the text `{name}`")
             }
+            Self::SlashInSet { .. } => f.write_str("a set in brackets never matches `/`"),
+            Self::NamedSet => f.write_str("named sets are not known here; `[:` in brackets stands for its characters"),
             Self::Regex => f.write_str("this looks like a regular expression; `^` and `$` stand for themselves"),
             Self::ExtendedGlob => f.write_str("extended globs are not known here; parentheses stand for themselves"),
             Self::TooDeep { levels, depth: 1 } => {
@@ -118,6 +127,8 @@ impl Never {
             | Self::Home
             | Self::Backslash { .. }
             | Self::Placeholder { .. }
+            | Self::SlashInSet { is_alone: false }
+            | Self::NamedSet
             | Self::Regex
             | Self::ExtendedGlob => true,
             Self::EmptyComponent
@@ -125,6 +136,7 @@ impl Never {
             | Self::Nul
             | Self::TooLong
             | Self::Nothing
+            | Self::SlashInSet { is_alone: true }
             | Self::TooDeep { .. }
             | Self::BelowUnit => false,
         }
@@ -158,6 +170,9 @@ impl Never {
                     "there are `{{uuid}}` and `{{timestamp}}` (8 to 17 digits); for the text itself, write `{name}`"
                 )
             }
+            Self::SlashInSet { is_alone: true } => "write `/` without brackets, between folders".to_owned(),
+            Self::SlashInSet { is_alone: false } => "write alternatives in braces, as in `{/,_}`".to_owned(),
+            Self::NamedSet => "write the characters themselves, as in `[0-9]` or `[a-zA-Z]`".to_owned(),
             Self::Regex => {
                 "write `*` for any text and `?` for one character; if names really begin with `^`, write `\\^`"
                     .to_owned()
@@ -181,7 +196,7 @@ fn shown(separator: char) -> String {
 }
 
 /// Finds out whether a pattern can match, whichever list it stands in. Its syntax is right.
-pub(super) fn check(text: &str) -> Result<(), PatternError> {
+pub(super) fn check(text: &str, tokens: &[Token]) -> Result<(), PatternError> {
     let never = |never: Never| Err(PatternError::Never(never));
     if text.contains('\0') {
         return never(Never::Nul);
@@ -207,6 +222,9 @@ pub(super) fn check(text: &str) -> Result<(), PatternError> {
     if is_extended(text) {
         return never(Never::ExtendedGlob);
     }
+    if names_set(text) {
+        return never(Never::NamedSet);
+    }
     if let Some(several) = several(text) {
         return never(several);
     }
@@ -216,8 +234,12 @@ pub(super) fn check(text: &str) -> Result<(), PatternError> {
     if let Some(name) = wrong_placeholder(text) {
         return never(Never::Placeholder { name });
     }
+    if let Some(ranges) = set_with_slash(tokens) {
+        let is_alone = ranges.iter().all(|range| *range == ('/', '/'));
+        return never(Never::SlashInSet { is_alone });
+    }
     // Where there are too many alternatives to look at, nothing is said of them.
-    let all = parse(&expand(text)).and_then(|tokens| branches(&tokens)).unwrap_or_default();
+    let all = branches(tokens).unwrap_or_default();
     let is_nothing = |branch: &Vec<Token>| branch.is_empty();
     if !all.is_empty() && all.iter().all(is_nothing) {
         return never(Never::Nothing);
@@ -227,7 +249,8 @@ pub(super) fn check(text: &str) -> Result<(), PatternError> {
 
 /// How many components a name has at least that the pattern matches: 1 for names in the root itself.
 pub(super) fn least_levels(text: &str) -> u32 {
-    let all = parse(&expand(text)).and_then(|tokens| branches(&tokens)).unwrap_or_default();
+    let tokens = parse(&expand(text)).unwrap_or_default();
+    let all = branches(&tokens).unwrap_or_default();
     let levels = |branch: &Vec<Token>| u32::try_from(components(branch).len()).unwrap_or(u32::MAX);
     all.iter().filter(|branch| !branch.is_empty()).map(levels).min().unwrap_or(1)
 }
@@ -247,7 +270,7 @@ fn check_branch(text: &str, branch: &[Token]) -> Result<(), PatternError> {
                 _ => return Err(PatternError::Never(Never::EmptyComponent)),
             }
         }
-        if matches!(component, [Token::Literal('.')] | [Token::Literal('.'), Token::Literal('.')]) {
+        if (1..=2).contains(&component.len()) && component.iter().all(|token| only_character(token) == Some('.')) {
             return Err(PatternError::Dots);
         }
         let bytes = |token: &Token| match token {
@@ -260,6 +283,30 @@ fn check_branch(text: &str, branch: &[Token]) -> Result<(), PatternError> {
         }
     }
     Ok(())
+}
+
+/// The one character that can be there.
+fn only_character(token: &Token) -> Option<char> {
+    match token {
+        Token::Literal(character) => Some(*character),
+        Token::Class { negated: false, ranges } => {
+            let (character, last) = *ranges.first()?;
+            let is_one = |range: &(char, char)| *range == (character, character);
+            (character == last && ranges.iter().all(is_one)).then_some(character)
+        }
+        _ => None,
+    }
+}
+
+/// A set that names `/`, and not only in the middle of a range.
+fn set_with_slash(tokens: &[Token]) -> Option<&[(char, char)]> {
+    tokens.iter().find_map(|token| match token {
+        Token::Class { negated: false, ranges } => {
+            ranges.iter().any(|(from, to)| *from == '/' || *to == '/').then_some(ranges.as_slice())
+        }
+        Token::Either(branches) => branches.iter().find_map(|branch| set_with_slash(branch)),
+        _ => None,
+    })
 }
 
 /// `*.jpg,*.png`, `*.jpg *.png`: each part would be a pattern by itself. A name may hold any of these characters, so
@@ -320,12 +367,22 @@ fn needless_escape(text: &str) -> Option<char> {
     while let Some(character) = characters.next() {
         if character == '\\' {
             let escaped = characters.next()?;
-            if escaped.is_alphanumeric() {
+            let ends_in_slash = escaped == '/' && characters.as_str().is_empty();
+            if escaped.is_alphanumeric() || ends_in_slash {
                 return Some(escaped);
             }
         }
     }
     None
+}
+
+/// `[[:digit:]]`, `[_[:alpha:]]`
+fn names_set(text: &str) -> bool {
+    text.match_indices("[:").any(|(at, _)| {
+        let name = text[at + 2..].split_once(":]").map_or("", |(name, _)| name);
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+        is_name && text[..at].contains('[')
+    })
 }
 
 /// `{UUID}`, `{date}`: what looks like a placeholder and is an alternative of one text.

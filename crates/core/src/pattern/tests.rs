@@ -28,19 +28,6 @@ fn placeholders_are_strict() {
     assert_eq!(name("formal_a-b-c-d-e.svg"), None);
 }
 
-proptest! {
-    #[test]
-    fn a_plain_pattern_means_what_its_glob_means(
-        text in "[ab.{,!^-]{0,2}[ab*-]{0,6}[ab.é*-]{0,3}",
-        name in proptest::collection::vec(proptest::sample::select(&b"ab.\xc3\xa9-\n\xff"[..]), 1..12),
-    ) {
-        if let (Some(plain), Ok(glob)) = (Plain::of(&text), compile(&text)) {
-            let glob = glob.compile_matcher().is_match(OsStr::from_bytes(&name));
-            prop_assert_eq!(plain.matches(&name), glob, "{:?} {:?}", text, name);
-        }
-    }
-}
-
 #[test]
 fn a_slash_decides_what_a_pattern_is_matched_against() {
     assert_eq!(class(&["*.svg"], &[], &[], "deep/below/a.svg"), Some(Class::Ordinary));
@@ -132,6 +119,16 @@ fn what_can_never_match_is_an_error_that_says_the_way_out() {
         ("*.@(jpg|png)", "extended globs", "`{a,b}`"),
         ("[a", "unclosed character class", "`[[]`"),
         ("*.tmp\\", "dangling", "a backslash itself"),
+        ("keep\\/", "`\\/` means `/` itself", "write `/` between folders"),
+        ("keep[/]", "never matches `/`", "without brackets"),
+        ("keep[/]*", "never matches `/`", "without brackets"),
+        ("keep[_/]*", "never matches `/`", "`{/,_}`"),
+        ("{a,keep[/]b}", "never matches `/`", "without brackets"),
+        ("[.]", "never occur below a root", "remove it"),
+        ("a/[.][.]/b", "never occur below a root", "remove it"),
+        ("\\./a", "never occur below a root", "remove it"),
+        ("log-[[:digit:]]*", "named sets are not known", "`[0-9]`"),
+        ("[_[:alpha:]]*", "named sets are not known", "`[0-9]`"),
     ];
     for (text, why, help) in table {
         let error = check(text).expect_err(text);
@@ -162,6 +159,8 @@ fn names_that_look_strange_can_be_written_down() {
         ("a\\*b", "a*b"),
         ("it's", "it's"),
         ("[^]]x", "ax"),
+        ("[:]a]", ":a]"),
+        ("a\\/b", "a/b"),
     ] {
         assert_eq!(class(&[pattern], &[], &[], name), Some(Class::Ordinary), "{pattern} {name}");
     }
@@ -279,22 +278,170 @@ fn an_empty_hidden_folder_stays_unless_a_pattern_leads_into_it() {
     assert!(keeps(".cache/*", Dotfiles::Leave, "", ".git"));
 }
 
+/// Patterns of all there is, some of them with letters of two and of three bytes.
+const ANY_PATTERN: &str = "[ab*?/,.äé€-]{0,3}\
+    ([ab*?/ä€]|\\\\[*?ä/]|\\[[!^]?[]ab!.ä€-]{1,4}\\]|\\{[ab,/*?.ä]{0,5}\\}|\\{a\\{b,\\*\\*/é?\\}\\}){0,4}[ab*/ä.]{0,3}";
+
+/// Names of the same letters, of parts of letters, and of bytes that are in none.
+fn any_name() -> impl Strategy<Value = Vec<u8>> {
+    const PIECES: &[&[u8]] = &[
+        b"a",
+        b"b",
+        b".",
+        b"/",
+        b"-",
+        b"]",
+        b"!",
+        b"\xc3\xa4",
+        b"\xc3\xa9",
+        b"\xe2\x82\xac",
+        b"\xff",
+        b"\xc3",
+        b"\xa4",
+        b"\xe2\x82",
+    ];
+    prop::collection::vec(prop::sample::select(PIECES), 0..9).prop_map(|pieces| pieces.concat())
+}
+
+fn name_of(path: &[u8]) -> Name<'_> {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(slash) => Name { folder: &path[..slash], last: &path[slash + 1..] },
+        None => Name { folder: b"", last: path },
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
-    fn a_glob_run_by_hand_means_what_globset_means(
-        text in "[ab*?/{,}.!-]{0,3}([ab*?/]|\\[[ab!.-]{1,3}\\]|\\{[ab,/*]{0,4}\\}){0,4}[ab*/]{0,3}",
+    fn a_pattern_matches_what_the_plainest_reading_of_it_matches(text in ANY_PATTERN, path in any_name()) {
+        let Ok(tokens) = glob::parse(&text) else { return Ok(()) };
+        let program = Program::new(&tokens).unwrap();
+        for dots in [Dots::Match, Dots::Leave] {
+            let expected = oracle::matches(&text, &path, dots);
+            prop_assert_eq!(program.matches(&[&path], dots), expected, "{:?} {:?}", dots, text);
+            prop_assert_eq!(program.matches_by_place(&[&path], dots), expected, "{:?} {:?}", dots, text);
+        }
+        // What it matches in a folder, it leads to.
+        let slash = path.iter().position(|byte| *byte == b'/').filter(|at| at + 1 < path.len());
+        if let Some(slash) = slash.filter(|_| program.matches(&[&path], Dots::Leave)) {
+            prop_assert!(program.leads_into(&path[..slash], Dots::Leave), "{:?}", text);
+        }
+    }
+
+    #[test]
+    fn what_makes_matching_fast_changes_nothing(text in ANY_PATTERN, path in any_name()) {
+        let name = name_of(&path);
+        // In a name, no component is empty.
+        let is_name = !path.split(|byte| *byte == b'/').any(<[u8]>::is_empty);
+        let text = text.trim_matches('/');
+        if let (Ok(glob), true) = (CompiledGlob::new(text), is_name) {
+            let subject = if text.contains('/') { &path } else { name.last };
+            prop_assert_eq!(glob.matches(name), oracle::matches(&expand(text), subject, Dots::Match), "{:?} {:?}", text, glob);
+        }
+    }
+
+    #[test]
+    fn a_plain_pattern_means_what_its_program_means(
+        text in "[ab.,!^-]{0,2}[ab*-]{0,6}[ab.é*-]{0,3}",
+        name in any_name().prop_map(|name| name.into_iter().filter(|byte| *byte != b'/').collect::<Vec<_>>()),
+    ) {
+        if let (Some(plain), Ok(tokens)) = (Plain::of(&text), glob::parse(&text)) {
+            let program = Program::new(&tokens).unwrap();
+            prop_assert_eq!(plain.matches(&name), program.matches(&[&name], Dots::Match), "{:?} {:?}", text, name);
+        }
+    }
+
+    /// Earlier versions matched by `globset`. What is written in ASCII still means the same, but that no set matches `/`.
+    #[test]
+    fn patterns_of_ascii_mean_what_they_did(
+        text in "[ab*?/{,}.!-]{0,3}([ab*?/]|\\[[ab!.]{1,3}\\]|\\{[ab,/*]{0,4}\\}){0,4}[ab*/]{0,3}",
         name in "[ab./-]{1,8}",
     ) {
         // What ends in `/` is read as a folder before anything is compiled.
         let is_path = !text.ends_with('/') && !name.starts_with('/') && !name.ends_with('/') && !name.contains("//");
-        let is_hidden = name.split('/').any(|component| component.starts_with('.'));
-        // `globset` lets a set match `/`.
-        let is_comparable = is_path && !is_hidden && !(text.contains('[') && name.contains('/'));
-        if let (Ok(glob), true) = (compile(&text), is_comparable) {
-            let tokens = glob::parse(&expand(&text));
-            prop_assert!(tokens.is_some(), "{text:?}");
-            let own = glob::Program::new(&tokens.unwrap()).matches(name.as_bytes());
-            prop_assert_eq!(own, glob.compile_matcher().is_match(&name), "{:?} {:?}", text, name);
+        let is_comparable = is_path && !(text.contains('[') && name.contains('/'));
+        let mut builder = globset::GlobBuilder::new(&text);
+        let builder = builder.literal_separator(true).backslash_escape(true).empty_alternates(true);
+        let (theirs, ours) = (builder.build(), glob::parse(&text));
+        prop_assert_eq!(theirs.is_ok(), ours.is_ok(), "{:?}", text);
+        if let (Ok(theirs), Ok(ours), true) = (theirs, ours, is_comparable) {
+            let ours = Program::new(&ours).unwrap().matches(&[name.as_bytes()], Dots::Match);
+            prop_assert_eq!(ours, theirs.compile_matcher().is_match(&name), "{:?} {:?}", text, name);
         }
     }
+}
+
+#[test]
+fn a_wildcard_stands_for_a_character_however_many_bytes_it_has() {
+    for (pattern, name) in [
+        ("Anh?nge.pdf", "Anhänge.pdf"),
+        ("[aä]nderung", "änderung"),
+        ("[ä-ö]", "é"),
+        ("[!a]", "ä"),
+        ("[^€]", "日"),
+        ("?", "€"),
+        ("??", "日本"),
+        ("?", "\u{1f4c4}"),
+        ("*{ä,ö}?", "xä€"),
+        ("x?/y[!z]", "xä/yö"),
+    ] {
+        assert_eq!(class(&[pattern], &[], &[], name), Some(Class::Ordinary), "{pattern} {name}");
+        assert_eq!(class(&["*", "**"], &[pattern], &[], name), None, "{pattern} {name}");
+    }
+    for (pattern, name) in [("??", "ä"), ("[ae-f]", "ä"), ("[ä]", "ö"), ("[!ä]", "ä"), ("[!ä]?", "ö"), ("?", "日本")]
+    {
+        assert_eq!(class(&[pattern], &[], &[], name), None, "{pattern} {name}");
+    }
+}
+
+#[test]
+fn a_byte_that_belongs_to_no_character_counts_as_one() {
+    let class = |pattern: &str, last: &[u8]| {
+        let name = Name { folder: b"", last };
+        Patterns::new(&[pattern], &[], &[]).unwrap().class(name).is_some()
+    };
+    // Half a letter, and one of Latin 1.
+    for (pattern, name) in [
+        ("?", &b"\xc3"[..]),
+        ("???", b"\xe2\x82x"),
+        ("Anh?nge", b"Anh\xe4nge"),
+        ("[!a]", b"\xff"),
+        ("\u{c3}\u{a4}?", b"\xc3\x83\xc2\xa4\xff"),
+    ] {
+        assert!(class(pattern, name), "{pattern} {name:?}");
+    }
+    for (pattern, name) in [("?", &b"\xe2\x82"[..]), ("[a-\u{10ffff}]", b"\xff"), ("\u{ff}", b"\xff")] {
+        assert!(!class(pattern, name), "{pattern} {name:?}");
+    }
+}
+
+#[test]
+fn no_wildcard_and_no_set_stands_for_a_slash() {
+    for pattern in ["x[!a]y", "x[+-9]y", "x?y", "x*y"] {
+        let pattern = format!("{{{pattern},z/z}}");
+        assert_eq!(class(&[&pattern], &[], &[], "x/y"), None, "{pattern}");
+        assert_eq!(class(&[&pattern], &[], &[], "x-y"), Some(Class::Ordinary), "{pattern}");
+    }
+}
+
+#[test]
+fn a_dash_behind_a_range_is_one_of_the_set() {
+    let matches = |pattern: &str, name: &str| class(&[pattern], &[], &[], name).is_some();
+    assert!(matches("[0-9-_]", "-") && matches("[0-9-_]", "_") && matches("[a-]", "-") && matches("[-a]", "-"));
+    assert!(!matches("[0-9-_]", "A") && !matches("[a-c-e]", "d"));
+}
+
+#[test]
+fn a_pattern_of_any_size_is_matched_or_refused() {
+    let names: Vec<String> = (0..3000).map(|number| format!("name-{number}")).collect();
+    let many = format!("{{{}}}.tmp", names.join(","));
+    assert!(
+        class(&[&many], &[], &[], "name-2999.tmp").is_some() && class(&[&many], &[], &[], "name-3000.tmp").is_none()
+    );
+    let stars = "*".repeat(3000) + "a";
+    assert!(class(&[&stars], &[], &[], "bba").is_some());
+    assert!(matches!(check(&"{".repeat(100_000)), Err(PatternError::Syntax(SyntaxError::TooDeep))));
+    let steps = "{,a}".repeat(3000);
+    assert!(matches!(Patterns::new(&["*"], &[steps.as_str()], &[]), Err(("exclude", 0, PatternError::TooLarge))));
 }

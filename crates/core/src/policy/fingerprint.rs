@@ -532,6 +532,56 @@ mod tests {
         assert_eq!(changes.to_string(), "max_age was changed from \"2d\" to \"24h\"");
     }
 
+    /// With all keys set that have a place in it.
+    const ALL_KEYS: &str = "exclude = [\"keep-*\", \"a\"]\narchives = [\"old-*\"]\ninclude_archives = true\ndotfiles = true\n\
+                            min_age = \"90s\"\nstamp = \"newest\"\nage_clock = \"running\"\nrecursive = true\nmax_depth = 3\n\
+                            remove_empty_dirs = true\nkeep_newest = 5\nmax_files = 1000\nmax_total_size = \"5GB\"\n\
+                            min_free = { low = \"10%\", high = \"15%\", inodes = \"5%\" }\nweight = 2.5\nskip_in_use = true\n\
+                            honour_flock = true\nkeep_referenced = { sessions = \"s\", query = \"select 1\" }\n\
+                            [files.deep]\nroot = \"/r/deep\"\ninclude = [\"*.log\"]\nmax_age = \"9d\"\nrecursive = true";
+
+    /// What version 0.1 writes for [`ALL_KEYS`]: never edited, for it lies in folders that cannot be asked.
+    const REMEMBERED: &str = r#"version = 2
+age_clock = "running"
+archives = ["old-*"]
+deeper_policies = ["deep: *.log", "deep/**: *.log"]
+dotfiles = true
+exclude = ["keep-*", "a"]
+honour_flock = true
+include = ["*"]
+include_archives = true
+keep_newest = 5
+keep_referenced = { query = "select 1", sessions = "s" }
+max_age = "24h"
+max_depth = 3
+max_files = 1000
+max_total_size = 5000000000
+min_age = "1m30s"
+min_free = { high = "15%", inodes = "5%", low = "10%" }
+recursive = true
+remove_empty_dirs = true
+root = "/r"
+skip_in_use = true
+stamp = "newest"
+weight = 2.5
+"#;
+
+    /// The same for whole directories.
+    const REMEMBERED_DIRECTORIES: &str =
+        "version = 2\ninclude = [\"*\"]\nmax_age = \"24h\"\nroot = \"/r\"\nunit = \"directory\"\n";
+
+    #[test]
+    fn what_this_version_remembers_is_no_change_for_any_later_one() {
+        assert_eq!(rule(ALL_KEYS).changes_since(REMEMBERED), None);
+        assert_eq!(rule("unit = \"directory\"").changes_since(REMEMBERED_DIRECTORIES), None);
+        let remembered: Table = REMEMBERED.parse().unwrap();
+        for Fact { key, .. } in rule(ALL_KEYS).0.iter().filter(|fact| fact.key != "unit") {
+            let changed = REMEMBERED.lines().filter(|line| !line.starts_with(&format!("{key} ="))).collect::<Vec<_>>();
+            let is_old = remembered.contains_key(*key);
+            assert_eq!(rule(ALL_KEYS).changes_since(&changed.join("\n")).is_some(), is_old, "{key} is compared");
+        }
+    }
+
     #[test]
     fn a_text_that_is_none_of_ours_is_a_change_that_nobody_can_tell() {
         for text in ["", "version = 3\n", "root = \"/r\"\ninclude = [\"[\"]", "nonsense"] {

@@ -40,7 +40,7 @@ pub enum Schedule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CronExpression {
     text: String,
-    parsed: Cron,
+    parsed: Box<Cron>,
 }
 
 /// Why a text is not a cron expression.
@@ -68,7 +68,7 @@ impl CronExpression {
         let never = || CronError("there is no such day: it would never run".to_owned());
         let from = Timestamp::from_second(SEARCH_FROM).map_err(|_| never())?.to_zoned(TimeZone::UTC);
         parsed.find_next_occurrence(&from, true).map_err(|_| never())?;
-        Ok(Self { text: text.to_owned(), parsed })
+        Ok(Self { text: text.to_owned(), parsed: Box::new(parsed) })
     }
 
     /// As the configuration writes it.

@@ -15,10 +15,10 @@ pub(crate) fn disputed_with(store: &Store<'_>) -> Vec<String> {
     store.met().into_iter().filter(|met| met.disputed > 0).map(|met| met.policy).collect()
 }
 
-/// What a report says of files that stay because two policies name them; `None` when there are none.
-pub(crate) fn disputes(report: &PolicyReport) -> Option<String> {
-    let (name, count) = (&report.name, report.counts.kept.disputed);
-    (count > 0).then(|| format!("{name}: {}", dispute(count, &report.disputed_with)))
+/// What is said of files that stay because two policies name them; `None` when there are none.
+pub(crate) fn dispute_of(report: &PolicyReport) -> Option<String> {
+    let count = report.counts.kept.disputed;
+    (count > 0).then(|| dispute(count, &report.disputed_with))
 }
 
 fn dispute(count: u64, with: &[String]) -> String {

@@ -77,6 +77,10 @@ impl Batch for Asked<'_> {
         self.batch.candidate(index)
     }
 
+    fn prepare(&mut self, is_due: &dyn Fn(&Candidate<'_>) -> Option<Remove>) {
+        self.batch.prepare(is_due);
+    }
+
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
         let Asking { known, registrations, .. } = self.asking;
         let name = self.batch.candidate(index).name;

@@ -5,7 +5,7 @@
 
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{Effect, FilePolicy};
-use cleanup_core::report::{Counts, PolicyReport, PolicyStatus, Report};
+use cleanup_core::report::{Counts, FindingCode, PolicyReport, PolicyStatus, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Store;
 use cleanup_state::{BegunRun, RunMark};
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::run::audit::Audit;
 use crate::run::params::{Gates, RunParams};
 use crate::run::scope::Scope;
-use crate::run::{gates, owners};
+use crate::run::{findings, gates, owners};
 use crate::setup::Setup;
 use crate::state::run_state::{Access, Answered, Shared};
 
@@ -68,16 +68,36 @@ impl Recording {
         setup: &Setup,
         state: &Shared,
         policies: Vec<PolicyReport>,
-        mut notes: Vec<String>,
+        notes: Vec<String>,
         clock_trusted: bool,
     ) -> Report {
         let Self { run, access, mark } = self;
         let dry_run = access == Access::Look;
         let mut report = Report::new(run.run_id, run.trigger, dry_run, run.started_at, clock::now(), policies);
-        report.notes.extend(report.policies.iter().filter_map(owners::disputes));
-        report.notes.append(&mut notes);
-        report.notes.extend(setup.audit.as_ref().and_then(Audit::take_failure));
-        state.lock().finish(&mut report, clock_trusted, access);
+        let disputes = report.policies.iter().filter_map(|policy| Some((&policy.name, owners::dispute_of(policy)?)));
+        report.notes.extend(disputes.map(|(name, dispute)| format!("{name}: {dispute}")));
+        let mut noted: Vec<(FindingCode, String)> = Vec::new();
+        noted.extend(notes.into_iter().map(|note| (FindingCode::Memory, note)));
+        noted.extend(setup.audit.as_ref().and_then(Audit::take_failure).map(|note| (FindingCode::Audit, note)));
+        report.notes.extend(noted.iter().map(|(_, note)| note.clone()));
+
+        let mut state = state.lock();
+        noted.extend(state.note_in(&mut report));
+        report.not_remembered = state.missing().map(str::to_owned);
+        noted.extend(report.not_remembered.clone().map(|why| (FindingCode::Memory, why)));
+        report.findings = findings::of_run(&setup.config, &report, noted);
+        report.findings.extend(findings::of_policies(&setup.config, &report));
+        for finding in &mut report.findings {
+            finding.since = state.found_since(finding).unwrap_or(finding.since);
+        }
+        if access == Access::Run {
+            state.record(&report, clock_trusted);
+        }
+        // What went wrong with the history itself is in the report alone.
+        let late = state.note_in(&mut report);
+        report.findings.extend(findings::of_run(&setup.config, &report, late));
+        report.new_memory = access == Access::Run && state.is_new();
+        drop(state);
         // Only now: what is in no history yet is still to be missed.
         mark.into_iter().for_each(RunMark::end);
         report

@@ -18,12 +18,12 @@ use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, MaxAge};
 use cleanup_core::reference::Referenced;
 use cleanup_core::registration::{Registration, Registrations};
-use cleanup_core::report::Report;
+use cleanup_core::report::{Finding, FindingCode, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Roots;
 use cleanup_state::{
-    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, State,
-    StateError, TrackedChange,
+    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, RunsQuery,
+    State, StateError, TrackedChange,
 };
 
 use super::location::{Place, own_files, placed};
@@ -98,7 +98,9 @@ pub(crate) struct RunState {
     /// The files and the folder that it is kept in.
     own: Vec<PathBuf>,
     reading: Reading,
-    notes: Vec<String>,
+    notes: Vec<(FindingCode, String)>,
+    /// Why the promises hold everything back.
+    promises: Option<(FindingCode, String)>,
     /// Whether promises that are lost hold nothing back.
     accepts_loss: bool,
     /// Where the roots of all policies were, and when.
@@ -124,6 +126,7 @@ impl RunState {
             own,
             reading,
             notes,
+            promises: None,
             accepts_loss: false,
             roots: Mutex::default(),
             known: HashMap::new(),
@@ -250,7 +253,7 @@ impl RunState {
             Some(Ok(lock)) => Ok(Some(lock)),
             Some(Err(LockError::Held { .. })) => Err(Busy),
             Some(Err(error)) => {
-                self.notes.push(format!("{} is swept without a lock: {error}", policy.rule.name));
+                self.note(format!("{} is swept without a lock: {error}", policy.rule.name));
                 Ok(None)
             }
         }
@@ -266,19 +269,22 @@ impl RunState {
         if promises.lost().is_some()
             && let Err(error) = promises.accept_loss()
         {
-            self.notes.push(format!("the loss of promises is accepted for this run alone: {error}"));
+            self.note(format!("the loss of promises is accepted for this run alone: {error}"));
         }
     }
 
     /// What is held below a root. An error says why the promises cannot be trusted.
     pub(crate) fn holds(&mut self, root: &Path, now: Moment) -> Result<Holds, String> {
         if let Some(why) = &self.unreadable {
+            self.promises = Some((FindingCode::PromisesDamaged, why.clone()));
             return Err(why.clone());
         }
         let mut holds = Holds::default();
         let Some(state) = &mut self.state else { return Ok(holds) };
-        let promises = state.promises().map_err(|error| error.to_string())?;
+        let promises = state.promises().map_err(|error| error.to_string());
+        let promises = promises.inspect_err(|why| self.promises = Some((FindingCode::PromisesDamaged, why.clone())))?;
         if let Some(lost) = promises.lost().filter(|_| !self.accepts_loss) {
+            self.promises = Some((FindingCode::PromisesLost, lost.to_string()));
             return Err(lost.to_string());
         }
         let mut held = promises.holds(now).peekable();
@@ -452,7 +458,7 @@ impl RunState {
     /// ended when the run is in the history.
     pub(crate) fn begin_run(&mut self, run: &BegunRun) -> Option<RunMark> {
         for interrupted in self.record_interrupted() {
-            self.notes.push(told_of_interrupted(&interrupted));
+            self.notes.push((FindingCode::Interrupted, told_of_interrupted(&interrupted)));
         }
         self.state.as_ref().filter(|_| self.missing.is_none())?.begin_run(run)
     }
@@ -466,7 +472,7 @@ impl RunState {
 
     /// What befell the memory since this was last asked, for whoever keeps it open between runs.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
-        let mut notes = std::mem::take(&mut self.notes);
+        let mut notes: Vec<String> = self.notes.drain(..).map(|(_, note)| note).collect();
         notes.extend(self.state.as_mut().map(State::take_notes).unwrap_or_default());
         notes
     }
@@ -478,11 +484,11 @@ impl RunState {
 
     /// Has the report say something about memory.
     pub(crate) fn note(&mut self, note: String) {
-        self.notes.push(note);
+        self.notes.push((FindingCode::Memory, note));
     }
 
     /// Writes the run into the history.
-    fn record(&mut self, report: &Report, clock_trusted: bool) {
+    pub(crate) fn record(&mut self, report: &Report, clock_trusted: bool) {
         let keep: Duration = self.config.keep_history;
         if let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) {
             state.record_run(report, &self.reading, clock_trusted, keep, report.finished_at);
@@ -528,18 +534,31 @@ impl RunState {
         }
     }
 
-    /// Writes the run into the history, and what befell the memory into the report: what is known by now before that, so
-    /// that it stands in the history too.
-    pub(crate) fn finish(&mut self, report: &mut Report, clock_trusted: bool, access: Access) {
-        let notes = self.take_notes();
-        add_notes(report, notes);
-        if access == Access::Run {
-            self.record(report, clock_trusted);
-        }
-        let notes = self.take_notes();
-        add_notes(report, notes);
-        report.new_memory = access == Access::Run && self.state.as_ref().is_some_and(State::is_new);
-        report.not_remembered = self.missing.clone();
+    /// Says in a report what befell the memory since this was last asked. Why a policy is held back is said there, and
+    /// not once more.
+    pub(crate) fn note_in(&mut self, report: &mut Report) -> Vec<(FindingCode, String)> {
+        let is_said = |note: &str| report.policies.iter().any(|policy| policy.message.as_deref() == Some(note));
+        let memory = self.state.as_mut().map(State::take_notes).unwrap_or_default();
+        let memory = memory.into_iter().map(|note| (FindingCode::Memory, note));
+        let noted: Vec<_> = self.notes.drain(..).chain(memory).filter(|(_, note)| !is_said(note)).collect();
+        report.notes.extend(noted.iter().map(|(_, note)| note.clone()));
+        // What the policies say of it already is no note of the run.
+        self.promises.take().into_iter().chain(noted).collect()
+    }
+
+    /// Since when the runs of a policy, or all runs, have found the same; `None` when the last one did not.
+    pub(crate) fn found_since(&mut self, finding: &Finding) -> Option<Moment> {
+        let state = self.state.as_mut()?;
+        let query = RunsQuery { limit: 1, policy: finding.policy.clone(), ..RunsQuery::default() };
+        let last = state.page_of_runs(&query).pop()?;
+        let report = state.run(&last.id).ok().flatten()?;
+        let is_same = |it: &&Finding| it.code == finding.code && it.policy == finding.policy;
+        report.findings.iter().find(is_same).map(|it| it.since)
+    }
+
+    /// Whether the memory was made just now.
+    pub(crate) fn is_new(&self) -> bool {
+        self.state.as_ref().is_some_and(State::is_new)
     }
 
     /// The memory itself, for what asks it directly. An error says why there is none.
@@ -563,13 +582,6 @@ impl RunState {
         let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
         configured.unwrap_or(policy).fingerprint(&self.config.files)
     }
-}
-
-/// Why a policy is held back is said there, and not once more.
-fn add_notes(report: &mut Report, notes: Vec<String>) {
-    let is_said = |note: &String| report.policies.iter().any(|policy| policy.message.as_ref() == Some(note));
-    let notes: Vec<String> = notes.into_iter().filter(|note| !is_said(note)).collect();
-    report.notes.extend(notes);
 }
 
 /// What is said of a run that never ended.

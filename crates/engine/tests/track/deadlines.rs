@@ -292,8 +292,8 @@ fn what_goes_at_its_deadline_goes_into_the_quarantine_of_the_run_that_tells_of_i
     let world = World::new("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"quarantine\"");
     world.make("a.step", 60 * MINUTE);
     // The first removal is written down at once, the later ones together.
-    world.make("b.step", Duration::from_millis(30 * 60_000 - 1000));
-    world.make("c.step", Duration::from_millis(30 * 60_000 - 1300));
+    world.make("b.step", Duration::from_millis(30 * 60_000 - 5000));
+    world.make("c.step", Duration::from_millis(30 * 60_000 - 5300));
     let tracking = world.track();
     let mut counts = Vec::new();
     while counts.iter().sum::<u64>() < 3 {

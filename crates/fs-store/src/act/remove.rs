@@ -20,7 +20,7 @@ use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::in_use::{Unused, Users};
-use crate::quarantine::MoveIn;
+use crate::quarantine::{MoveIn, Noted};
 use crate::sys::entry::{FileId, Meta, in_words};
 use crate::tree::Tree;
 
@@ -51,11 +51,28 @@ pub(crate) struct Files<'a> {
     pub(crate) gone: usize,
     /// How many of them were asked for.
     pub(crate) asked: Cell<usize>,
+    /// The places in quarantine of those whose notes are on the disk, by their index.
+    pub(crate) noted: HashMap<usize, Noted>,
+    /// Why there are no notes.
+    pub(crate) not_noted: Option<String>,
 }
 
-impl Files<'_> {
+impl<'a> Files<'a> {
+    pub(crate) fn new(
+        tree: &'a Tree<'a>,
+        remover: &'a Remover,
+        dir: BorrowedFd<'a>,
+        folder: &'a [u8],
+        needs: StatxFlags,
+        entries: &'a [File<'a>],
+    ) -> Self {
+        let (gone, asked) = (0, Cell::default());
+        Self { tree, remover, dir, folder, needs, entries, gone, asked, noted: HashMap::new(), not_noted: None }
+    }
+
     /// Does with a file what the policy says, if it is still what was judged.
-    fn dispose(&self, file: &File<'_>, why: &Remove) -> Result<Outcome, Outcome> {
+    fn dispose(&mut self, index: usize, why: &Remove) -> Result<Outcome, Outcome> {
+        let file = &self.entries[index];
         // Held until the name is gone.
         let _unused = self.unused(file)?;
         match (&self.tree.policy.dispose, &self.remover.move_in) {
@@ -64,8 +81,17 @@ impl Files<'_> {
                 Ok(unlink(self.dir, file.name, AtFlags::empty()))
             }
             (Dispose::Quarantine(_), Some(move_in)) => {
-                let last_look = || self.look_again(file);
-                Ok(move_in.take(self.tree, self.dir, self.folder, file, why, &last_look))
+                if let Some(error) = &self.not_noted {
+                    return Err(Outcome::Failed(error.clone()));
+                }
+                let noted = if let Some(noted) = self.noted.remove(&index) {
+                    noted
+                } else {
+                    // Whoever acts did not say so beforehand.
+                    let noted = move_in.note_files(self.tree, self.folder, [(file, why)]);
+                    noted.map_err(Outcome::Failed)?.remove(0)
+                };
+                Ok(move_in.take(self.dir, file, noted, &|| self.look_again(file)))
             }
             // Never deleted instead.
             (Dispose::Quarantine(_), None) => Err(Outcome::Failed("its quarantine was not opened".to_owned())),
@@ -101,23 +127,43 @@ pub(crate) struct File<'a> {
     pub(crate) identity: Identity,
 }
 
-impl Batch for Files<'_> {
+impl File<'_> {
+    fn candidate<'a>(&'a self, folder: &'a [u8]) -> Candidate<'a> {
+        let Self { name, class, bytes, stamp, arrival, identity } = *self;
+        let name = Name { folder, last: name.to_bytes() };
+        Candidate { name, class, bytes, stamp, arrival, identity: Some(identity) }
+    }
+}
+
+impl<'a> Batch for Files<'a> {
     fn len(&self) -> usize {
         self.entries.len()
     }
 
     fn candidate(&self, index: usize) -> Candidate<'_> {
-        let File { name, class, bytes, stamp, arrival, identity } = self.entries[index];
         self.asked.set(self.asked.get().max(index + 1));
-        let name = Name { folder: self.folder, last: name.to_bytes() };
-        Candidate { name, class, bytes, stamp, arrival, identity: Some(identity) }
+        self.entries[index].candidate(self.folder)
+    }
+
+    fn prepare(&mut self, is_due: &dyn Fn(&Candidate<'_>) -> Option<Remove>) {
+        let (Some(move_in), Dispose::Quarantine(_)) = (&self.remover.move_in, &self.tree.policy.dispose) else {
+            return;
+        };
+        let due = |(index, file): (usize, &'a File<'a>)| Some((index, file, is_due(&file.candidate(self.folder))?));
+        let due: Vec<_> = self.entries.iter().enumerate().filter_map(due).collect();
+        if due.is_empty() {
+            return;
+        }
+        match move_in.note_files(self.tree, self.folder, due.iter().map(|(_, file, why)| (*file, why))) {
+            Ok(noted) => self.noted = due.iter().map(|(index, ..)| *index).zip(noted).collect(),
+            Err(error) => self.not_noted = Some(error),
+        }
     }
 
     fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
-        let file = &self.entries[index];
-        let outcome = self.dispose(file, why).unwrap_or_else(|stays| stays);
+        let outcome = self.dispose(index, why).unwrap_or_else(|stays| stays);
         if outcome.is_gone() {
-            self.remover.unnamed.note(file);
+            self.remover.unnamed.note(&self.entries[index]);
         }
         self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
         outcome

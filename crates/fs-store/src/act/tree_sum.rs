@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::protected::is_reserved;
 use crate::sys::entry::{self, FileId, Meta, in_words, needs};
-use crate::tree::{OWN_FOLDER, Tree};
+use crate::tree::{Tree, is_own_folder};
 use crate::walk::descent::{Descent, Step};
 use crate::walk::visit::NO_STAMP;
 
@@ -144,7 +144,7 @@ impl Adding<'_> {
     fn is_ours(&self, folder: Option<&FileId>, name: &CStr, meta: &Meta) -> bool {
         let name = name.to_bytes();
         self.tree.is_protected(&meta.id)
-            || (meta.is_dir() && name == OWN_FOLDER)
+            || (meta.is_dir() && is_own_folder(name))
             || folder.is_some_and(|folder| is_reserved(self.tree.protected_names_in(folder), name))
     }
 }

@@ -3,7 +3,7 @@
 //! A folder that somebody else could write, or a link in its place, is refused and named with the way out. Whoever
 //! moves files into a run's folder holds a lock on its notes, so that nobody takes the folder away under them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -12,17 +12,20 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use cleanup_core::candidate::Escaped;
-use cleanup_core::policy::Quarantine as Bounds;
+use cleanup_core::policy::{Quarantine as Bounds, Unit};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags, flock};
 use rustix::io::Errno;
 
 use super::note::{self, First, Header, Judged, Mark};
+use super::own_folder::{self, OWN, OwnFolder};
+use super::restore::Folders;
 use super::{Item, QuarantineRun};
 use crate::sys;
 use crate::sys::entry::{self, Meta, in_words};
-use crate::tree::{OWN_FOLDER, Tree};
+use crate::sys::rename::{self, Kind};
+use crate::sys::sync::{sync, sync_upwards};
+use crate::tree::Tree;
 
-const OWN: &CStr = c".cleanup";
 const QUARANTINE: &CStr = c"quarantine";
 pub(super) const NOTES: &CStr = c"notes.jsonl";
 
@@ -68,6 +71,15 @@ pub enum QuarantineError {
         /// The folder.
         folder: String,
     },
+    /// Nothing could be brought back from it.
+    #[error(
+        "nothing could be brought back from the quarantine {folder}: this file system can neither refuse to replace \
+         something nor give a file a second name; set `dispose = \"delete\"`, or put the root on another file system"
+    )]
+    NoWayBack {
+        /// The folder.
+        folder: String,
+    },
     /// The system refuses.
     #[error("cannot use the quarantine {folder}: {error}")]
     Unusable {
@@ -87,11 +99,14 @@ pub(super) enum Missing {
     Make,
 }
 
-/// Opens `.cleanup/quarantine` of a root; `None` when there is none.
-pub(super) fn quarantine(tree: &Tree<'_>, missing: Missing) -> Result<Option<OwnedFd>, QuarantineError> {
-    let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
-    let Some(own) = open(tree, &root, OWN, &[OWN], missing)? else { return Ok(None) };
-    open(tree, &own, QUARANTINE, &[OWN, QUARANTINE], missing)
+/// Opens the quarantine in a folder of ours; `None` when there is none.
+fn quarantine(tree: &Tree<'_>, own: &OwnFolder, missing: Missing) -> Result<Option<OwnedFd>, QuarantineError> {
+    open(tree, &own.dir, QUARANTINE, &[&own.name, QUARANTINE], missing)
+}
+
+/// Whether what there is of a quarantine is ours alone.
+pub(super) fn check(tree: &Tree<'_>) -> Result<(), QuarantineError> {
+    own_folder::all(tree)?.iter().try_for_each(|own| quarantine(tree, own, Missing::Leave).map(drop))
 }
 
 /// Opens a folder of ours. `path` is for messages.
@@ -130,7 +145,7 @@ pub(super) fn open(
     }
 }
 
-fn us() -> u32 {
+pub(super) fn us() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -152,30 +167,35 @@ pub(super) fn unusable(tree: &Tree<'_>, path: &[&CStr], error: Errno) -> Quarant
 pub(super) struct RunFolder {
     pub(super) run: String,
     pub(super) policy: String,
+    /// The folder of ours that it lies in.
+    own: CString,
     name: CString,
 }
 
 impl RunFolder {
-    pub(super) fn new(run: &str, policy: &str) -> Self {
+    fn new(own: &CStr, run: &str, policy: &str) -> Self {
         let name = CString::new(format!("{run}-{policy}")).expect("neither ids nor policies hold NUL");
-        Self { run: run.to_owned(), policy: policy.to_owned(), name }
+        Self { run: run.to_owned(), policy: policy.to_owned(), own: own.to_owned(), name }
     }
 
-    fn parse(name: &CStr) -> Option<Self> {
+    fn parse(own: &CStr, name: &CStr) -> Option<Self> {
         let (run, policy) = name.to_str().ok()?.split_once('-')?;
         let is_id = !run.is_empty() && run.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        (is_id && !policy.is_empty()).then(|| Self::new(run, policy))
+        (is_id && !policy.is_empty()).then(|| Self::new(own, run, policy))
     }
 
     /// Its path below the root.
     pub(super) fn path(&self) -> Vec<u8> {
-        [OWN_FOLDER, QUARANTINE.to_bytes(), self.name.to_bytes()].join(&b'/')
+        [self.own.to_bytes(), QUARANTINE.to_bytes(), self.name.to_bytes()].join(&b'/')
     }
 
     /// Opens it; `None` when it is gone by now.
     pub(super) fn open(&self, tree: &Tree<'_>) -> Result<Option<OpenRun>, QuarantineError> {
-        let Some(parent) = quarantine(tree, Missing::Leave)? else { return Ok(None) };
-        let path = [OWN, QUARANTINE, &self.name];
+        let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
+        let Some(dir) = open(tree, &root, &self.own, &[&self.own], Missing::Leave)? else { return Ok(None) };
+        let own = OwnFolder { name: self.own.clone(), dir };
+        let Some(parent) = quarantine(tree, &own, Missing::Leave)? else { return Ok(None) };
+        let path = [&*self.own, QUARANTINE, &self.name];
         let Some(dir) = open(tree, &parent, &self.name, &path, Missing::Leave)? else { return Ok(None) };
         let notes = match rustix::fs::openat(&dir, NOTES, NOTES_FLAGS | OFlags::RDWR, Mode::empty()) {
             Ok(notes) => Some(notes),
@@ -191,22 +211,34 @@ impl RunFolder {
         Ok(Some(run))
     }
 
-    /// Opens it to move files in, and makes what is missing. The notes are locked for as long as they are open.
-    pub(super) fn begin(
-        &self,
-        tree: &Tree<'_>,
-        header: &Header,
-        run: &QuarantineRun,
-    ) -> Result<(OwnedFd, OwnedFd), QuarantineError> {
-        let path = [OWN, QUARANTINE, &self.name];
-        let fails = |error| unusable(tree, &path, error);
+    /// Opens that of a run to move files in, and makes what is missing. The notes are locked for as long as they are open.
+    pub(super) fn begin(tree: &Tree<'_>, header: &Header, run: &QuarantineRun) -> Result<Begun, QuarantineError> {
+        let begun = Self::make(tree, header, run)?;
+        let fails = |error| begun.folder.unusable(tree, error);
+        // Whatever cannot come back does not leave in the first place.
+        let kind = match tree.policy.unit {
+            Unit::File => Kind::File,
+            Unit::Directory => Kind::Directory,
+        };
+        if !rename::can_come_out(begun.dir.as_fd(), kind).map_err(fails)? {
+            return Err(QuarantineError::NoWayBack { folder: begun.folder.shown(tree) });
+        }
+        // The way to the notes has to be on the disk before anything that they speak of. Another process may have made
+        // a part of it just now, so all of it is synced.
+        sync_upwards(&begun.dir, 3).map_err(fails)?;
+        Ok(begun)
+    }
+
+    fn make(tree: &Tree<'_>, header: &Header, run: &QuarantineRun) -> Result<Begun, QuarantineError> {
+        let mut folder = Self::new(OWN, &header.run, &header.policy);
         // Somebody who tidies up may take the folder away between two of these steps, but not once it is locked.
         for _ in 0..TRIES {
-            let opened = || {
-                let Some(parent) = quarantine(tree, Missing::Make)? else { return Ok(None) };
-                open(tree, &parent, &self.name, &path, Missing::Make)
-            };
-            let Some(dir) = opened()? else { continue };
+            let own = own_folder::make(tree)?;
+            folder.own.clone_from(&own.name);
+            let Some(parent) = quarantine(tree, &own, Missing::Make)? else { continue };
+            let path = [&*own.name, QUARANTINE, &folder.name];
+            let fails = |error| unusable(tree, &path, error);
+            let Some(dir) = open(tree, &parent, &folder.name, &path, Missing::Make)? else { continue };
             let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
             let notes = match rustix::fs::openat(&dir, NOTES, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(notes) => notes,
@@ -220,8 +252,10 @@ impl RunFolder {
                 continue;
             }
             if run.is_fresh() {
-                // A note for a number that is taken would give what lies there a wrong name.
-                let taken = numbers(&dir).map_err(fails)?.into_iter().max().unwrap_or(0);
+                // Two notes for one number would give what lies there a wrong name; also one of something that was
+                // noted and did not move in the end.
+                let there = numbers(&dir).map_err(fails)?.into_iter().max();
+                let taken = there.max(last_noted(&dir).map_err(fails)?).unwrap_or(0);
                 let is_new = found.st_size == 0 && taken == 0;
                 run.begin_after(taken, if is_new { Some(Vec::new()) } else { settled(&dir) });
             }
@@ -230,10 +264,25 @@ impl RunFolder {
                 note::write_line(&mut line, header);
                 rustix::io::write(&notes, &line).map_err(fails)?;
             }
-            return Ok((dir, notes));
+            return Ok(Begun { folder, dir, notes });
         }
-        Err(fails(Errno::AGAIN))
+        Err(folder.unusable(tree, Errno::AGAIN))
     }
+
+    fn shown(&self, tree: &Tree<'_>) -> String {
+        shown(tree, &[&self.own, QUARANTINE, &self.name])
+    }
+
+    fn unusable(&self, tree: &Tree<'_>, error: Errno) -> QuarantineError {
+        unusable(tree, &[&self.own, QUARANTINE, &self.name], error)
+    }
+}
+
+/// A run's folder, opened to move files in.
+pub(super) struct Begun {
+    pub(super) folder: RunFolder,
+    pub(super) dir: OwnedFd,
+    pub(super) notes: OwnedFd,
 }
 
 const NOTES_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
@@ -241,11 +290,14 @@ const NOTES_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags
 const TRIES: u32 = 16;
 
 /// The folders of all runs, the oldest first.
-pub(super) fn runs(tree: &Tree<'_>, quarantine: &OwnedFd) -> Result<Vec<RunFolder>, QuarantineError> {
+pub(super) fn runs(tree: &Tree<'_>) -> Result<Vec<RunFolder>, QuarantineError> {
     let mut folders = Vec::new();
-    let read = sys::dir::names(quarantine, |name| folders.extend(RunFolder::parse(name)));
-    read.map_err(|error| unusable(tree, &[OWN, QUARANTINE], error))?;
-    folders.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    for own in own_folder::all(tree)? {
+        let Some(dir) = quarantine(tree, &own, Missing::Leave)? else { continue };
+        let read = sys::dir::names(&dir, |name| folders.extend(RunFolder::parse(&own.name, name)));
+        read.map_err(|error| unusable(tree, &[&own.name, QUARANTINE], error))?;
+    }
+    folders.sort_unstable_by(|a, b| (&a.name, &a.own).cmp(&(&b.name, &b.own)));
     Ok(folders)
 }
 
@@ -287,9 +339,20 @@ impl OpenRun {
 
     fn read_all(&self, emptying: &HashSet<u64>, each: &mut dyn FnMut(Entry)) -> Result<(), QuarantineError> {
         let mut there = numbers(&self.dir).map_err(|error| self.unusable(in_words(error)))?;
+        // Of a number that was noted twice, the later note counts: what the earlier one speaks of did not move.
+        let mut noted = HashMap::<u64, u32>::new();
+        self.lines(&mut |line| {
+            if let Some(number) = note::number(line).filter(|number| there.contains(number)) {
+                *noted.entry(number).or_default() += 1;
+            }
+        })?;
         let keep_for = self.header.as_ref().map_or(Bounds::KEEP_FOR, Header::keep_for);
         self.lines(&mut |line| {
-            // A note of which there are two was written again after a failure: the file came by the later one.
+            let Some(left) = note::number(line).and_then(|number| noted.get_mut(&number)) else { return };
+            *left -= 1;
+            if *left > 0 {
+                return;
+            }
             if let Some(note) = note::read(line).filter(|note| there.remove(&note.number)) {
                 let item = Item {
                     run: self.folder.run.clone(),
@@ -323,6 +386,14 @@ impl OpenRun {
             each(Entry { item, judged: None, is_being_emptied: false });
         }
         Ok(())
+    }
+
+    /// What is noted of the folders that files came from. Of what cannot be read, nothing is known.
+    pub(super) fn folders(&self) -> Folders {
+        let mut folders = Folders::new();
+        // The later note counts: it was written for the later files.
+        let _ = self.lines(&mut |line| folders.extend(note::folder(line)));
+        folders
     }
 
     /// Calls `each` for every line of its notes.
@@ -373,7 +444,7 @@ impl OpenRun {
 
     fn reader(&self) -> Option<BufReader<File>> {
         // Not a duplicate: that would share the place in the file.
-        notes_of(&self.dir).map(|notes| BufReader::with_capacity(128 * 1024, notes))
+        notes_of(&self.dir).map(|notes| BufReader::with_capacity(READ, notes))
     }
 
     fn first(&self) -> First {
@@ -395,6 +466,11 @@ impl OpenRun {
             if !numbers(&self.dir).is_ok_and(|numbers| numbers.is_empty()) {
                 return;
             }
+            // What was in it has to be back, or gone, on the disk before its notes are.
+            if sync(&self.dir).is_err() {
+                return;
+            }
+            rename::remove_probes(self.dir.as_fd());
             // Whatever fails leaves an empty folder for the next time.
             let _ = rustix::fs::unlinkat(&self.dir, NOTES, AtFlags::empty());
         }
@@ -419,6 +495,20 @@ fn settled(dir: &OwnedFd) -> Option<Vec<u64>> {
         Some(Mark::Emptying(_)) | None => None,
     }
 }
+
+/// The highest number of which there is a note.
+fn last_noted(dir: &OwnedFd) -> Result<Option<u64>, Errno> {
+    let Some(notes) = notes_of(dir) else { return Ok(None) };
+    let (mut notes, mut line, mut last) = (BufReader::with_capacity(READ, notes), Vec::new(), None);
+    while notes.read_until(b'\n', &mut line).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? > 0 {
+        last = last.max(note::number(&line));
+        line.clear();
+    }
+    Ok(last)
+}
+
+/// How much of the notes is read at a time.
+const READ: usize = 128 * 1024;
 
 /// How much of the end of the notes is read. A mark that is longer is not understood: then everything is looked at.
 const TAIL: u64 = 64 * 1024;

@@ -1,5 +1,5 @@
 //! The quarantine of a root: what is due is moved aside into `.cleanup/quarantine/` of the root itself, and can come
-//! back.
+//! back. (Where somebody else has that name, the folder has another one: `own_folder`.)
 //!
 //! Each run has a folder there, `RUN-POLICY`, with `notes.jsonl` and the files by number. A note is written before its
 //! file moves, so whatever is killed leaves each file in exactly one place: a note without a file is of no consequence,
@@ -16,6 +16,7 @@
 mod layout;
 mod move_in;
 mod note;
+mod own_folder;
 mod purge;
 mod restore;
 mod settle;
@@ -33,9 +34,9 @@ use crate::tree::Tree;
 pub use self::layout::QuarantineError;
 pub use self::restore::{Conflict, Returned};
 
-pub(crate) use self::move_in::MoveIn;
+pub(crate) use self::move_in::{MoveIn, Noted};
 
-use self::layout::{Missing, RunFolder};
+use self::layout::RunFolder;
 
 /// One run, as its quarantined files are found again: its id, and the numbers that it has given out. Whoever moves
 /// files aside several times in one run keeps it.
@@ -119,10 +120,15 @@ pub(crate) fn open<'a>(
     tree: &'a Tree<'a>,
     answers: &dyn Fn(&str) -> bool,
 ) -> Result<Option<Quarantine<'a>>, QuarantineError> {
-    let Some(dir) = layout::quarantine(tree, Missing::Leave)? else { return Ok(None) };
-    let mut folders = layout::runs(tree, &dir)?;
+    let mut folders = layout::runs(tree)?;
     folders.retain(|folder| answers(&folder.policy));
     Ok((!folders.is_empty()).then_some(Quarantine { tree, folders }))
+}
+
+/// The name of our folder in a root, where it is not the ordinary one.
+pub(crate) fn own_folder(tree: &Tree<'_>) -> Option<Vec<u8>> {
+    let used = own_folder::all(tree).ok()?.into_iter().next()?.name;
+    (*used != *own_folder::OWN).then(|| used.into_bytes())
 }
 
 impl Quarantine<'_> {

@@ -1,26 +1,35 @@
-//! Moves files aside: the note first, then a last look, then the rename, then a look at what came.
+//! Moves files into quarantine: the notes first, then for each file a last look, the rename, and a look at what came.
+//!
+//! The notes of all that is due in a batch are written together and synced once, before the first of its renames. So
+//! there is never a file in quarantine without its note, not even after a power failure; a note without its file is of
+//! no consequence.
 //!
 //! The rename takes whatever has the name at that moment. So it is looked at again *inside* quarantine, where nobody
 //! else can reach it, and put back, never over anything, when it is not what was judged. Nothing is ever copied, and
 //! nothing that cannot be moved is deleted instead.
 //!
-//! When a run lets go of its folder, it marks that everything in it was looked at. Where the mark is missing, it was cut
-//! off, and the next run looks.
+//! When a run lets go of its folder, it marks that everything in it was looked at. Where the mark is missing, the run
+//! was cut off, and the next one looks.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::sys::attributes::Attributes;
+use crate::sys::rename::rename_in;
+use crate::sys::sync::sync;
 use cleanup_core::candidate::{Identity, Name};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Dispose, Quarantine as Bounds};
 use cleanup_core::store::Outcome;
 use cleanup_core::verdict::Remove;
-use rustix::fs::{AtFlags, RenameFlags, StatxFlags};
+use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
-use super::layout::{self, Missing, RunFolder, file_name};
+use super::layout::{self, Begun, RunFolder, file_name};
 use super::note::{self, Header, Leaving, Mark};
 use super::settle::{self, Back};
 use super::{QuarantineError, QuarantineRun};
@@ -30,6 +39,9 @@ use crate::act::tree_sum::{self, Newest, Sum};
 use crate::sys::entry::{self, Meta, in_words};
 use crate::tree::Tree;
 
+/// How many notes are written and synced together.
+const NOTES: usize = 4096;
+
 /// Where the files of one run go.
 #[derive(Debug)]
 pub(crate) struct MoveIn {
@@ -37,19 +49,35 @@ pub(crate) struct MoveIn {
     now: Moment,
     /// Made with the first file, so that a run that takes nothing leaves nothing.
     opened: Mutex<Option<Opened>>,
+    /// Why no more notes can be relied on. After a failed sync nobody knows what is on the disk, whatever later ones say.
+    broken: OnceLock<String>,
 }
 
 #[derive(Debug)]
 struct Opened {
+    folder: Arc<RunFolder>,
     dir: Arc<OwnedFd>,
-    notes: OwnedFd,
+    notes: Arc<OwnedFd>,
     buffer: Vec<u8>,
     /// The last line may not have its end.
     is_torn: bool,
+    /// The folders of which there is a note, by a hash of their paths. Two with one hash cost one of them its note: it
+    /// would come back for its owner alone.
+    folders: HashSet<u64>,
+    hasher: RandomState,
+}
+
+/// A place in quarantine for something whose note is on the disk.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    folder: Arc<RunFolder>,
+    dir: Arc<OwnedFd>,
+    number: u64,
 }
 
 /// What has been moved aside.
 pub(crate) struct Moved {
+    folder: Arc<RunFolder>,
     dir: Arc<OwnedFd>,
     number: u64,
     run: Arc<QuarantineRun>,
@@ -59,25 +87,43 @@ impl MoveIn {
     /// For the files of this run. An error says that the quarantine belongs to somebody else, or is not what it should
     /// be. Nothing is made yet.
     pub(crate) fn new(tree: &Tree<'_>, run: Arc<QuarantineRun>, now: Moment) -> Result<Self, QuarantineError> {
-        layout::quarantine(tree, Missing::Leave)?;
-        Ok(Self { run, now, opened: Mutex::default() })
+        layout::check(tree)?;
+        Ok(Self { run, now, opened: Mutex::default(), broken: OnceLock::new() })
+    }
+
+    /// Writes the notes of files of one folder, and has them on the disk.
+    pub(crate) fn note_files<'f>(
+        &self,
+        tree: &Tree<'_>,
+        folder: &[u8],
+        files: impl IntoIterator<Item = (&'f File<'f>, &'f Remove)>,
+    ) -> Result<Vec<Noted>, String> {
+        let leaving = |(file, why): (&'f File<'f>, &'f Remove)| Leaving {
+            name: Name { folder, last: file.name.to_bytes() },
+            identity: file.identity,
+            fingerprint: None,
+            bytes: file.bytes,
+            why,
+            at: self.now,
+        };
+        let files: Vec<_> = files.into_iter().map(leaving).collect();
+        let mut noted = Vec::with_capacity(files.len());
+        for files in files.chunks(NOTES) {
+            noted.extend(self.note(tree, files)?);
+        }
+        Ok(noted)
     }
 
     /// Moves one file aside. The last look says whether it is still what was judged.
     pub(crate) fn take(
         &self,
-        tree: &Tree<'_>,
         dir: BorrowedFd<'_>,
-        folder: &[u8],
         file: &File<'_>,
-        why: &Remove,
+        noted: Noted,
         last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Outcome {
-        let name = Name { folder, last: file.name.to_bytes() };
-        let (identity, bytes) = (file.identity, file.bytes);
-        let leaving = Leaving { name, identity, fingerprint: None, bytes, why, at: self.now };
-        match self.rename(tree, dir, file.name, &leaving, last_look) {
-            Ok(moved) => moved.settle(tree, dir, file.name, &file.identity),
+        match self.rename(dir, file.name, noted, last_look) {
+            Ok(moved) => moved.settle(dir, file.name, &file.identity),
             Err(outcome) => outcome,
         }
     }
@@ -96,7 +142,8 @@ impl MoveIn {
         let fingerprint = Some(sum.fingerprint());
         let leaving =
             Leaving { name: name_below, identity: sum.identity, fingerprint, bytes: sum.bytes, why, at: self.now };
-        self.rename(tree, root, name, &leaving, last_look)?.settle_whole(tree, root, name, sum)
+        let noted = self.note(tree, &[leaving]).map_err(Outcome::Failed)?.remove(0);
+        self.rename(root, name, noted, last_look)?.settle_whole(tree, root, name, sum)
     }
 
     /// Deletes a whole directory for good that was moved aside and looked at. What was written in it since is kept.
@@ -108,8 +155,18 @@ impl MoveIn {
         name: &CStr,
         sum: &Sum,
     ) -> Outcome {
-        // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told.
-        self.mark(&Mark::Emptying(moved.number));
+        // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told. So
+        // the mark has to be on the disk before the first removal.
+        if let Err(error) = self.mark_emptying(moved.number) {
+            return match moved.put_back(root, name) {
+                Back::UnderItsName => Outcome::Failed(format!("{error}; it is back in its place")),
+                Back::Beside(beside) => Outcome::Displaced(format!(
+                    "{error}, and its name was taken meanwhile; it lies beside it as {}",
+                    settle::shown(&beside)
+                )),
+                Back::Stays(why) => Outcome::Failed(format!("{error}, and {why}; it {}", moved.stays_in())),
+            };
+        }
         match delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), DeleteTree::first(Newest::of(sum))) {
             Deleted::All(_) => Outcome::Removed,
             Deleted::Younger { what } => match moved.put_back(root, name) {
@@ -123,7 +180,7 @@ impl MoveIn {
                 )),
                 Back::Stays(why) => Outcome::Failed(format!(
                     "{what} was written while the directory was deleted, and {why}; what is left of it {}",
-                    moved.stays_in(tree)
+                    moved.stays_in()
                 )),
             },
             Deleted::Failed(error) => Outcome::Failed(format!(
@@ -134,60 +191,88 @@ impl MoveIn {
 
     /// Lets go of the folder; it goes when nothing is left in it.
     pub(crate) fn rest(&self, tree: &Tree<'_>) {
-        if self.close() {
-            let folder = RunFolder::new(&self.run.id, &tree.policy.rule.name);
-            if let Ok(Some(run)) = folder.open(tree) {
-                run.tidy();
-            }
+        if let Some(folder) = self.close()
+            && let Ok(Some(run)) = folder.open(tree)
+        {
+            run.tidy();
         }
     }
 
-    /// Closes the folder, with a mark that all in it was looked at; whether it was open.
-    fn close(&self) -> bool {
-        let Some(mut opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+    /// Closes the folder, with a mark that all in it was looked at; which it was, if it was open.
+    fn close(&self) -> Option<Arc<RunFolder>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         if let Some(unsettled) = self.run.unsettled() {
             opened.mark(&Mark::Settled(unsettled));
         }
-        true
+        Some(opened.folder)
     }
 
-    fn mark(&self, mark: &Mark) {
-        if let Some(opened) = &mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner) {
-            opened.mark(mark);
-        }
+    /// Marks that a directory is being emptied, and has that on the disk.
+    fn mark_emptying(&self, number: u64) -> Result<(), String> {
+        let notes = {
+            let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            // It was opened for the note of this very directory.
+            let Some(opened) = &mut *guard else { return Err(not_noted(Errno::BADF)) };
+            opened.buffer.clear();
+            note::write_line(&mut opened.buffer, &Mark::Emptying(number));
+            opened.write().map_err(not_noted)?;
+            Arc::clone(&opened.notes)
+        };
+        self.sync(&notes)
     }
 
-    /// Writes the note, looks for the last time, and moves whatever has the name by now.
+    /// Looks for the last time, and moves whatever has the name by now.
     pub(super) fn rename(
         &self,
-        tree: &Tree<'_>,
         dir: BorrowedFd<'_>,
         name: &CStr,
-        leaving: &Leaving<'_>,
+        noted: Noted,
         last_look: &dyn Fn() -> Result<(), Outcome>,
     ) -> Result<Moved, Outcome> {
-        let (aside, number) = self.note(tree, leaving).map_err(Outcome::Failed)?;
-        // Not before the note: making the folder and writing may take any time.
+        // Not before the note: making the folder, writing and syncing may take any time.
         last_look()?;
-        match rename_in(dir, name, aside.as_fd(), &file_name(number)) {
-            Ok(()) => Ok(Moved { dir: aside, number, run: Arc::clone(&self.run) }),
+        let Noted { folder, dir: ours, number } = noted;
+        match rename_in(dir, name, ours.as_fd(), &file_name(number)) {
+            Ok(()) => Ok(Moved { folder, dir: ours, number, run: Arc::clone(&self.run) }),
             Err(Errno::NOENT) => Err(Outcome::Vanished),
             Err(error) => Err(Outcome::Failed(not_moved(error))),
         }
     }
 
-    /// Writes the line of one file, whole, and says where the file is to go.
-    fn note(&self, tree: &Tree<'_>, leaving: &Leaving<'_>) -> Result<(Arc<OwnedFd>, u64), String> {
-        let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = match &mut *guard {
-            Some(opened) => opened,
-            none => none.insert(self.open(tree).map_err(|error| error.to_string())?),
+    /// Writes the notes of several things in one piece, has them on the disk, and says where the things are to go.
+    pub(super) fn note(&self, tree: &Tree<'_>, leaving: &[Leaving<'_>]) -> Result<Vec<Noted>, String> {
+        let (places, notes) = {
+            let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(why) = self.broken.get() {
+                return Err(why.clone());
+            }
+            let opened = match &mut *guard {
+                Some(opened) => opened,
+                none => none.insert(self.open(tree).map_err(|error| error.to_string())?),
+            };
+            opened.buffer.clear();
+            let mut places = Vec::with_capacity(leaving.len());
+            for leaving in leaving {
+                opened.note_folders(tree, leaving.name.folder);
+                let number = self.run.next();
+                note::write(&mut opened.buffer, number, leaving);
+                places.push(Noted { folder: Arc::clone(&opened.folder), dir: Arc::clone(&opened.dir), number });
+            }
+            if let Err(error) = opened.write() {
+                // Of some of its folders there may be no note now.
+                opened.folders.clear();
+                return Err(not_noted(error));
+            }
+            (places, Arc::clone(&opened.notes))
         };
-        opened.buffer.clear();
-        let number = self.run.next();
-        note::write(&mut opened.buffer, number, leaving);
-        opened.write().map_err(not_noted)?;
-        Ok((Arc::clone(&opened.dir), number))
+        // Not under the lock: what several workers sync at the same time, the file system writes together.
+        self.sync(&notes)?;
+        Ok(places)
+    }
+
+    fn sync(&self, notes: &OwnedFd) -> Result<(), String> {
+        let synced = sync(notes).map_err(not_noted);
+        synced.inspect_err(|why| drop(self.broken.set(why.clone())))
     }
 
     fn open(&self, tree: &Tree<'_>) -> Result<Opened, QuarantineError> {
@@ -197,8 +282,16 @@ impl MoveIn {
             Dispose::Delete => std::time::Duration::ZERO,
         };
         let header = Header::new(&self.run.id, policy, tree.policy.root.as_os_str().as_bytes(), self.now, keep_for);
-        let (dir, notes) = RunFolder::new(&self.run.id, policy).begin(tree, &header, &self.run)?;
-        Ok(Opened { dir: Arc::new(dir), notes, buffer: Vec::new(), is_torn: false })
+        let Begun { folder, dir, notes } = RunFolder::begin(tree, &header, &self.run)?;
+        Ok(Opened {
+            folder: Arc::new(folder),
+            dir: Arc::new(dir),
+            notes: Arc::new(notes),
+            buffer: Vec::new(),
+            is_torn: false,
+            folders: HashSet::new(),
+            hasher: RandomState::new(),
+        })
     }
 }
 
@@ -212,6 +305,27 @@ impl Drop for MoveIn {
 }
 
 impl Opened {
+    /// Adds the lines of a folder and of those above it to the buffer, as far as there are none yet.
+    fn note_folders(&mut self, tree: &Tree<'_>, folder: &[u8]) {
+        if folder.is_empty() || self.folders.contains(&self.hasher.hash_one(folder)) {
+            return;
+        }
+        // By name from the root, as it would be made again; not by what the walk has open, which may lie elsewhere now.
+        let Ok(mut dir) = tree.root.reopen() else { return };
+        let mut path = Vec::new();
+        for name in folder.split(|byte| *byte == b'/') {
+            path = Name { folder: &path, last: name }.to_bytes();
+            let Ok(name) = CString::new(name) else { return };
+            let Ok(next) = entry::open_dir(&dir, &name) else { return };
+            dir = next;
+            if self.folders.insert(self.hasher.hash_one(path.as_slice()))
+                && let Ok(attributes) = Attributes::of(&dir)
+            {
+                note::write_folder(&mut self.buffer, &path, &attributes);
+            }
+        }
+    }
+
     fn mark(&mut self, mark: &Mark) {
         self.buffer.clear();
         note::write_line(&mut self.buffer, mark);
@@ -252,10 +366,10 @@ impl Moved {
         };
         match look() {
             Ok(true) => Ok(self),
-            Ok(false) => Err(self.changed(tree, home, name, "it changed while it was moved aside")),
+            Ok(false) => Err(self.changed(home, name, "it changed while it was moved aside")),
             Err(error) => {
                 let what = format!("it could not be looked at after it was moved aside ({error})");
-                Err(match self.changed(tree, home, name, &what) {
+                Err(match self.changed(home, name, &what) {
                     Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
                     outcome => outcome,
                 })
@@ -264,26 +378,22 @@ impl Moved {
     }
 
     /// Looks at what came, and puts it back when it is not what was judged. The move itself changes `ctime`.
-    pub(super) fn settle(self, tree: &Tree<'_>, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
+    pub(super) fn settle(self, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
         let is_same = Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS).is_ok_and(|meta| {
             meta.is_plain_file() && Identity { changed: judged.changed, ..meta.identity() } == *judged
         });
-        if is_same {
-            Outcome::Quarantined
-        } else {
-            self.changed(tree, home, name, "it changed while it was moved aside")
-        }
+        if is_same { Outcome::Quarantined } else { self.changed(home, name, "it changed while it was moved aside") }
     }
 
     /// Puts back what is not what was judged, and says what came of it.
-    fn changed(&self, tree: &Tree<'_>, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
+    fn changed(&self, home: BorrowedFd<'_>, name: &CStr, what: &str) -> Outcome {
         match self.put_back(home, name) {
             Back::UnderItsName => Outcome::Changed,
             Back::Beside(beside) => Outcome::Displaced(format!(
                 "{what}, and its name was taken meanwhile; it lies beside it as {}",
                 settle::shown(&beside)
             )),
-            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in(tree))),
+            Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in())),
         }
     }
 
@@ -296,55 +406,13 @@ impl Moved {
     }
 
     /// Where it is when it stays.
-    fn stays_in(&self, tree: &Tree<'_>) -> String {
-        let folder = RunFolder::new(&self.run.id, &tree.policy.rule.name);
-        settle::stays_in(&folder, self.number)
+    fn stays_in(&self) -> String {
+        settle::stays_in(&self.folder, self.number)
     }
 
     fn name(&self) -> CString {
         file_name(self.number)
     }
-}
-
-/// Moves something into a folder that is ours alone, under a name of ours.
-fn rename_in(dir: BorrowedFd<'_>, name: &CStr, aside: BorrowedFd<'_>, number: &CStr) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(dir, name, aside, number, RenameFlags::NOREPLACE) {
-        // Not every file system can refuse to replace. Nobody else makes names in a folder that is ours alone.
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            if rustix::fs::statat(aside, number, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-                return Err(Errno::EXIST);
-            }
-            rustix::fs::renameat(dir, name, aside, number)
-        }
-        result => result,
-    }
-}
-
-/// Moves something out of a folder that is ours alone, never over anything.
-pub(super) fn rename_out(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    match rustix::fs::renameat_with(aside, number, home, name, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) if settle::is_directory(aside, number) => {
-            settle::move_directory(aside, number, home, name)
-        }
-        Err(Errno::INVAL | Errno::NOSYS) => link_out(aside, number, home, name),
-        result => result,
-    }
-}
-
-/// The same where the file system cannot refuse to replace: a second name is never made over a first one. Killed in
-/// between, the file has both names, and is brought back by whoever restores it.
-pub(super) fn link_out(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    match rustix::fs::linkat(aside, number, home, name, AtFlags::empty()) {
-        Ok(()) => {}
-        Err(Errno::EXIST) if is_one_file(aside, number, home, name) => {}
-        Err(error) => return Err(error),
-    }
-    rustix::fs::unlinkat(aside, number, AtFlags::empty())
-}
-
-fn is_one_file(a: BorrowedFd<'_>, first: &CStr, b: BorrowedFd<'_>, second: &CStr) -> bool {
-    let id = |dir, name| Meta::of_entry(dir, name, StatxFlags::BASIC_STATS).map(|meta| meta.id);
-    id(a, first).is_ok_and(|first| id(b, second) == Ok(first))
 }
 
 fn not_moved(error: Errno) -> String {

@@ -1,4 +1,5 @@
-//! `notes.jsonl`: a line that says what the folder is, and one for each file before it moves in.
+//! `notes.jsonl`: a line that says what the folder is, and one for each file before it moves in. Before the first file of
+//! a folder, there is a line for that folder, and for those above it, with what is needed to make them again.
 //!
 //! A mark says later what became of what was moved in: that a directory is being emptied, or that everything was looked
 //! at after its move. Where the last line is no such mark, whoever moved things in was cut off.
@@ -7,6 +8,8 @@
 //! origin, and is not lost by that.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,6 +19,8 @@ use cleanup_core::moment::Moment;
 use cleanup_core::report::json_path;
 use cleanup_core::verdict::Remove;
 use serde::{Deserialize, Serialize};
+
+use crate::sys::attributes::Attributes;
 
 /// The version of the format; a higher one is left alone.
 const VERSION: u32 = 1;
@@ -95,6 +100,65 @@ struct Line<'a> {
     at: Moment,
 }
 
+/// A line for a folder that files come from, before the first of them: it may be gone when they come back.
+#[derive(Serialize, Deserialize)]
+struct FolderLine<'a> {
+    #[serde(borrow)]
+    folder: FolderFacts<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FolderFacts<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    /// By name, in base64.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    xattrs: BTreeMap<String, String>,
+    /// An access control list that could not be noted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lacks_acl: bool,
+}
+
+/// Adds the line of a folder to a buffer.
+pub(super) fn write_folder(buffer: &mut Vec<u8>, path: &[u8], attributes: &Attributes) {
+    let Attributes { uid, gid, mode, ref extended, lacks_acl } = *attributes;
+    let named = |(name, value): &(CString, Vec<u8>)| Some((name.to_str().ok()?.to_owned(), STANDARD.encode(value)));
+    let folder = FolderFacts {
+        path: String::from_utf8_lossy(path),
+        path_bytes: std::str::from_utf8(path).is_err().then(|| STANDARD.encode(path)),
+        uid,
+        gid,
+        mode,
+        xattrs: extended.iter().filter_map(named).collect(),
+        lacks_acl,
+    };
+    write_line(buffer, &FolderLine { folder });
+}
+
+/// Reads the line of a folder; `None` when it is none, or was torn.
+pub(super) fn folder(line: &[u8]) -> Option<(Vec<u8>, Attributes)> {
+    // Most lines are of files.
+    if !line.starts_with(b"{\"folder\"") {
+        return None;
+    }
+    let FolderLine { folder } = serde_json::from_slice(line).ok()?;
+    let path = match folder.path_bytes {
+        Some(exact) => STANDARD.decode(exact).ok()?,
+        None => folder.path.into_owned().into_bytes(),
+    };
+    let mut extended = Vec::with_capacity(folder.xattrs.len());
+    for (name, value) in folder.xattrs {
+        extended.push((CString::new(name).ok()?, STANDARD.decode(value).ok()?));
+    }
+    let (mode, lacks_acl) = (folder.mode & 0o7777, folder.lacks_acl);
+    Some((path, Attributes { uid: folder.uid, gid: folder.gid, mode, extended, lacks_acl }))
+}
+
 /// What a note says, as far as it is needed to list a file and to bring it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
@@ -155,6 +219,12 @@ pub(super) fn write(buffer: &mut Vec<u8>, number: u64, leaving: &Leaving<'_>) {
 pub(super) fn write_line(buffer: &mut Vec<u8>, line: &impl Serialize) {
     serde_json::to_writer(&mut *buffer, line).expect("numbers and texts always have a JSON form");
     buffer.push(b'\n');
+}
+
+/// The number in the line of a file, whatever else of it can be read.
+pub(super) fn number(line: &[u8]) -> Option<u64> {
+    let digits = line.strip_prefix(b"{\"n\":")?.split(|byte| *byte == b',').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Reads the line of a file; `None` when it is none of ours, or was torn.

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::layout::{Entry, OpenRun, RunFolder, file_name};
 use super::note::{Judged, Mark};
-use super::restore::{Folders, parts, reach};
+use super::restore::{MissingFolders, parts, reach};
 use super::settle::{self, Back, Found};
 use super::{Item, Quarantine};
 use crate::act::delete_tree::{self, DeleteTree, Deleted};
@@ -149,7 +149,7 @@ impl Quarantine<'_> {
             fail(tally, &path_of(run, &file_name(*number)), format!("{NOT_DELETED}: {why}; it {stays}"));
             return Some(*number);
         };
-        let back = match reach(self.tree, &folders, Folders::Leave) {
+        let back = match reach(self.tree, &folders, MissingFolders::Leave) {
             Ok(Some(home)) => settle::put_back(run.dir.as_fd(), &file_name(*number), home.as_fd(), &last),
             Ok(None) | Err(_) => Back::Stays("the folder that it came from is not there any more".to_owned()),
         };

@@ -1,21 +1,25 @@
 //! Brings files back: to the name that they had, never over anything, with all that a rename leaves as it is (bytes,
 //! owner, permissions, `mtime`, `atime`).
 //!
-//! A folder on the way that is missing by now is made again. A link on the way, or another mount, is never followed.
+//! A folder on the way that is missing by now is made again, with the owner, the group, the permissions, the access
+//! control lists and the extended attributes that its note has. Nobody gets more than they had: what this user may not
+//! give back is left out, and a folder without such a note is for its owner alone. A link on the way, or another mount,
+//! is never followed.
 
+use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
 
-use rustix::fs::{Mode, StatxFlags};
+use cleanup_core::candidate::Name;
+use rustix::fs::{AtFlags, Mode, StatxFlags};
 use rustix::io::Errno;
 
 use super::layout::{OpenRun, RunFolder, file_name};
-use super::{Item, Quarantine, move_in};
+use super::{Item, Quarantine};
+use crate::sys::attributes::Attributes;
 use crate::sys::entry::{self, Meta, in_words};
-use crate::tree::{OWN_FOLDER, Tree};
-
-/// For folders that are made again.
-const ORDINARY: Mode = Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
+use crate::sys::rename::rename_out;
+use crate::tree::{Tree, is_own_folder};
 
 /// What came of bringing one thing back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +48,17 @@ pub enum Conflict {
     NoPath,
 }
 
+/// What folders were like that may be missing by now, by their paths below the root.
+pub(super) type Folders = HashMap<Vec<u8>, Attributes>;
+
 /// Whether missing folders are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Folders {
-    Make,
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MissingFolders<'a> {
+    /// As they were; what is not known of them is for this owner alone.
+    Make {
+        known: &'a Folders,
+        owner: (u32, u32),
+    },
     Leave,
 }
 
@@ -56,7 +67,7 @@ impl Quarantine<'_> {
     pub fn could_return(&self, item: &Item) -> Returned {
         let Some(path) = &item.path else { return Returned::Conflict(Conflict::NoPath) };
         let Some((folder, last)) = parts(path) else { return Returned::Conflict(Conflict::NoPath) };
-        match reach(self.tree, &folder, Folders::Leave) {
+        match reach(self.tree, &folder, MissingFolders::Leave) {
             Err(stopped) => stopped,
             Ok(None) => Returned::Restored,
             Ok(Some(home)) => match Meta::of_entry(&home, &last, StatxFlags::TYPE) {
@@ -70,10 +81,13 @@ impl Quarantine<'_> {
     /// Brings several things of one run back, and says of each what came of it.
     pub fn restore(&self, items: &[&Item], each: &mut dyn FnMut(&Item, Returned)) {
         for same in items.chunk_by(|a, b| (&a.run, &a.policy) == (&b.run, &b.policy)) {
-            match RunFolder::new(&same[0].run, &same[0].policy).open(self.tree) {
+            let is_wanted = |folder: &&RunFolder| (&folder.run, &folder.policy) == (&same[0].run, &same[0].policy);
+            let opened = self.folders.iter().find(is_wanted).map_or(Ok(None), |folder| folder.open(self.tree));
+            match opened {
                 Ok(Some(run)) => {
+                    let folders = run.folders();
                     for item in same {
-                        each(item, self.bring_back(&run, item));
+                        each(item, self.bring_back(&run, &folders, item));
                     }
                     run.tidy();
                 }
@@ -83,15 +97,22 @@ impl Quarantine<'_> {
         }
     }
 
-    fn bring_back(&self, run: &OpenRun, item: &Item) -> Returned {
+    fn bring_back(&self, run: &OpenRun, known: &Folders, item: &Item) -> Returned {
         let parts = item.path.as_deref().and_then(parts);
         let Some((folder, last)) = parts else { return Returned::Conflict(Conflict::NoPath) };
-        let home = match reach(self.tree, &folder, Folders::Make) {
+        let number = file_name(item.number);
+        let owner = match rustix::fs::statat(&run.dir, &number, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => (found.st_uid, found.st_gid),
+            // No folders are made for what is not there.
+            Err(Errno::NOENT) => return Returned::Gone,
+            Err(error) => return Returned::Failed(in_words(error)),
+        };
+        let home = match reach(self.tree, &folder, MissingFolders::Make { known, owner }) {
             Ok(Some(home)) => home,
             Ok(None) => return Returned::Failed(in_words(Errno::NOENT)),
             Err(stopped) => return stopped,
         };
-        match move_in::rename_out(run.dir.as_fd(), &file_name(item.number), home.as_fd(), &last) {
+        match rename_out(run.dir.as_fd(), &number, home.as_fd(), &last) {
             Ok(()) => Returned::Restored,
             Err(Errno::EXIST) => Returned::Conflict(Conflict::Exists),
             Err(Errno::NOENT) => Returned::Gone,
@@ -102,7 +123,7 @@ impl Quarantine<'_> {
 
 /// The folders and the last name of a path below the root, if it is one.
 pub(super) fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
-    let is_plain = |name: &&[u8]| !matches!(**name, [] | [b'.'] | [b'.', b'.']) && **name != *OWN_FOLDER;
+    let is_plain = |name: &&[u8]| !matches!(**name, [] | [b'.'] | [b'.', b'.']) && !is_own_folder(name);
     let names: Option<Vec<CString>> = path
         .split(|byte| *byte == b'/')
         .map(|name| Some(name).filter(is_plain).and_then(|it| CString::new(it).ok()))
@@ -113,16 +134,25 @@ pub(super) fn parts(path: &[u8]) -> Option<(Vec<CString>, CString)> {
 }
 
 /// Opens the folder that something goes back to; `None` when it is missing and not to be made.
-pub(super) fn reach(tree: &Tree<'_>, folders: &[CString], missing: Folders) -> Result<Option<OwnedFd>, Returned> {
+pub(super) fn reach(
+    tree: &Tree<'_>,
+    folders: &[CString],
+    missing: MissingFolders<'_>,
+) -> Result<Option<OwnedFd>, Returned> {
     let failed = |error| Returned::Failed(in_words(error));
     let mut dir = tree.root.reopen().map_err(failed)?;
+    let mut path = Vec::new();
     for name in folders {
-        if missing == Folders::Make {
-            match rustix::fs::mkdirat(&dir, name, ORDINARY) {
-                Ok(()) | Err(Errno::EXIST) => {}
+        path = Name { folder: &path, last: name.to_bytes() }.to_bytes();
+        let is_made = match missing {
+            MissingFolders::Leave => false,
+            // For its owner alone, until it is as it was.
+            MissingFolders::Make { .. } => match rustix::fs::mkdirat(&dir, name, Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
                 Err(error) => return Err(failed(error)),
-            }
-        }
+            },
+        };
         let next = match entry::open_dir(&dir, name) {
             Ok(next) => next,
             Err(Errno::NOENT) => return Ok(None),
@@ -131,6 +161,12 @@ pub(super) fn reach(tree: &Tree<'_>, folders: &[CString], missing: Folders) -> R
         };
         if Meta::of(&next).map_err(failed)?.mount != tree.root.mount() {
             return Err(Returned::Conflict(Conflict::OnTheWay));
+        }
+        if let MissingFolders::Make { known, owner: (uid, gid) } = missing
+            && is_made
+        {
+            let narrow = || Attributes { uid, gid, mode: 0o700, extended: Vec::new(), lacks_acl: false };
+            known.get(&path).cloned().unwrap_or_else(narrow).give(&next).map_err(failed)?;
         }
         dir = next;
     }

@@ -9,14 +9,13 @@ use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 
 use cleanup_core::candidate::Escaped;
-use rustix::fs::{AtFlags, Mode, StatxFlags};
 use rustix::io::Errno;
 
 use super::layout::RunFolder;
-use super::move_in::rename_out;
 use super::note::Judged;
 use crate::act::tree_sum;
 use crate::sys::entry::{self, Meta, in_words};
+use crate::sys::rename::{is_directory, rename_out};
 use crate::tree::Tree;
 
 /// How many names are tried beside one that was taken.
@@ -106,27 +105,6 @@ pub(super) fn put_back(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_
         }
     }
     taken()
-}
-
-pub(super) fn is_directory(dir: BorrowedFd<'_>, name: &CStr) -> bool {
-    Meta::of_entry(dir, name, StatxFlags::TYPE).is_ok_and(|meta| meta.is_dir())
-}
-
-/// Moves a directory where the file system cannot refuse to replace: into the place of an empty one that was just made
-/// for it. The kernel replaces only a directory that is empty.
-pub(super) fn move_directory(
-    aside: BorrowedFd<'_>,
-    number: &CStr,
-    home: BorrowedFd<'_>,
-    name: &CStr,
-) -> Result<(), Errno> {
-    rustix::fs::mkdirat(home, name, Mode::RWXU)?;
-    rustix::fs::renameat(aside, number, home, name)
-        .inspect_err(|_| {
-            // It goes only if it is still empty.
-            let _ = rustix::fs::unlinkat(home, name, AtFlags::REMOVEDIR);
-        })
-        .map_err(|error| if error == Errno::NOTEMPTY { Errno::EXIST } else { error })
 }
 
 /// What is said of something that stays in quarantine because nobody can answer for its deletion.

@@ -15,13 +15,14 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::Outcome;
 use cleanup_core::verdict::{Age, AgeLimit, Remove};
 
-use super::move_in::{MoveIn, Moved, link_out};
+use super::move_in::{MoveIn, Moved};
 use super::note::Leaving;
-use super::settle::move_directory;
 use super::{Item, QuarantineRun, Returned};
 use crate::Store;
 use crate::act::tree_sum;
 use crate::sys::entry::{self, Meta, needs};
+use crate::sys::rename::{lacking, link_out, move_directory};
+use crate::sys::sync::watched;
 
 const NOW: Moment = Moment::from_unix(2_000_000_000, 0);
 
@@ -56,7 +57,7 @@ impl Case {
             Err(outcome) => outcome,
             Ok(moved) => {
                 after(&self.root);
-                moved.settle(&store.tree, dir.as_fd(), c"file", &judged)
+                moved.settle(dir.as_fd(), c"file", &judged)
             }
         }
     }
@@ -78,7 +79,7 @@ impl Case {
         };
         let name = Name { folder: b"", last: b"file" };
         let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
-        aside.rename(&store.tree, dir.as_fd(), c"file", &leaving, &|| Ok(()))
+        aside.rename(dir.as_fd(), c"file", aside.note(&store.tree, &[leaving]).unwrap().remove(0), &|| Ok(()))
     }
 
     fn aside(&self) -> PathBuf {
@@ -252,9 +253,10 @@ fn a_class_is_no_part_of_a_note() {
         limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
     };
     let aside = store.remover.move_in.as_ref().unwrap();
-    let refused = aside.take(&store.tree, dir.as_fd(), b"", &file, &why, &|| Err(Outcome::Changed));
+    let noted = || aside.note_files(&store.tree, b"", [(&file, &why)]).unwrap().remove(0);
+    let refused = aside.take(dir.as_fd(), &file, noted(), &|| Err(Outcome::Changed));
     assert_eq!((refused, case.content().as_deref(), case.items().len()), (Outcome::Changed, Some("judged"), 0));
-    let outcome = aside.take(&store.tree, dir.as_fd(), b"", &file, &why, &|| Ok(()));
+    let outcome = aside.take(dir.as_fd(), &file, noted(), &|| Ok(()));
     assert_eq!(outcome, Outcome::Quarantined);
     assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
 }
@@ -443,7 +445,8 @@ impl Unit {
         let name = Name { folder: b"", last: b"job" };
         let (identity, fingerprint) = (sum.identity, Some(sum.fingerprint()));
         let leaving = Leaving { name, identity, fingerprint, bytes: sum.bytes, why: &why, at: NOW };
-        let moved = aside.rename(&store.tree, root.as_fd(), c"job", &leaving, &|| Ok(())).unwrap();
+        let noted = aside.note(&store.tree, &[leaving]).unwrap().remove(0);
+        let moved = aside.rename(root.as_fd(), c"job", noted, &|| Ok(())).unwrap();
         (sum, moved)
     }
 
@@ -661,4 +664,160 @@ fn where_a_file_system_cannot_refuse_to_replace_a_directory_takes_the_place_of_a
     assert_eq!(home(c"free"), Ok(()));
     assert_eq!(fs::read_to_string(unit.case.root.join("free/deep/b")).unwrap(), "judged");
     assert!(!unit.aside().exists());
+}
+
+/// Has the file system know less, until it is dropped.
+struct Lacks;
+
+impl Lacks {
+    fn noreplace() -> Self {
+        lacking::NOREPLACE.set(true);
+        Self
+    }
+
+    fn links(self) -> Self {
+        lacking::LINKS.set(true);
+        self
+    }
+}
+
+impl Drop for Lacks {
+    fn drop(&mut self) {
+        lacking::NOREPLACE.set(false);
+        lacking::LINKS.set(false);
+    }
+}
+
+#[test]
+fn where_a_file_system_cannot_refuse_to_replace_all_comes_back_nevertheless() {
+    let _lacks = Lacks::noreplace();
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    fs::write(case.root.join("file"), "another").unwrap();
+    assert_eq!(case.restore(), [Returned::Conflict(super::Conflict::Exists)]);
+    assert_eq!(case.content().as_deref(), Some("another"));
+    fs::remove_file(case.root.join("file")).unwrap();
+    assert_eq!(case.restore(), [Returned::Restored]);
+    assert_eq!((case.content().as_deref(), case.aside().exists()), (Some("judged"), false));
+
+    let unit = Unit::new(kept());
+    unit.killed();
+    fs::create_dir(unit.case.root.join("job")).unwrap();
+    assert_eq!(unit.case.restore(), [Returned::Conflict(super::Conflict::Exists)]);
+    fs::remove_dir(unit.case.root.join("job")).unwrap();
+    assert_eq!(unit.case.restore(), [Returned::Restored]);
+    assert_eq!(fs::read_to_string(unit.case.root.join("job/deep/b")).unwrap(), "judged");
+}
+
+#[test]
+fn what_could_not_come_back_is_not_moved_in_the_first_place() {
+    let _lacks = Lacks::noreplace().links();
+    let case = Case::new();
+    let (store, dir, judged) = case.looked();
+    let move_in = store.remover.move_in.as_ref().unwrap();
+    let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
+    let why = Remove::Expired {
+        stamp,
+        age: Age::Wall(Duration::from_hours(2)),
+        limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+    };
+    let name = Name { folder: b"", last: b"file" };
+    let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
+    let refused = move_in.note(&store.tree, &[leaving]).unwrap_err();
+    assert!(refused.contains("nothing could be brought back from the quarantine"), "{refused}");
+    drop((store, dir));
+    assert_eq!(case.content().as_deref(), Some("judged"));
+    assert_eq!(case.items(), []);
+    // A whole directory needs no second name.
+    let unit = Unit::new(kept());
+    assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Quarantined);
+}
+
+/// A sweep of all files by one worker.
+fn sweep(policy: &FilePolicy) -> Tally {
+    let now = Moment::from_unix(4_000_000_000, 0);
+    let store = Store::open(policy, Vec::new()).unwrap().with_jobs(crate::Jobs::Fixed(std::num::NonZero::<usize>::MIN));
+    let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), now).unwrap();
+    let run = cleanup_core::judge::Run::at(now);
+    cleanup_core::sweep::sweep(&store, &policy.rule, &run, cleanup_core::sweep::Mode::Apply, &())
+}
+
+#[test]
+fn the_notes_of_a_batch_are_synced_once_and_before_its_first_rename() {
+    let case = Case::new();
+    for number in 0..99 {
+        fs::write(case.root.join(format!("file-{number}")), "due").unwrap();
+    }
+    watched::FAILS.set(true);
+    let tally = sweep(&case.policy);
+    watched::FAILS.set(false);
+    assert_eq!((tally.counts.quarantined, tally.errors_total), (0, 100));
+    assert!(tally.errors[0].error.contains("input/output error"), "{:?}", tally.errors);
+    assert!(case.root.join("file-98").exists() && case.items().is_empty());
+
+    let before = watched::CALLS.get();
+    let tally = sweep(&case.policy);
+    assert_eq!((tally.counts.quarantined, tally.errors_total), (100, 0), "{:?}", tally.errors);
+    // The notes, the folder that they lie in, and the three above it.
+    assert_eq!(watched::CALLS.get() - before, 5);
+    assert_eq!(case.items().len(), 100);
+}
+
+#[test]
+fn after_a_failed_sync_no_note_of_the_run_is_relied_on() {
+    let case = Case::new();
+    let (store, _dir, judged) = case.looked();
+    let move_in = store.remover.move_in.as_ref().unwrap();
+    let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
+    let why = Remove::Expired {
+        stamp,
+        age: Age::Wall(Duration::from_hours(2)),
+        limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+    };
+    let name = Name { folder: b"", last: b"file" };
+    let note = || {
+        let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
+        move_in.note(&store.tree, &[leaving]).map(|noted| noted.len())
+    };
+    assert_eq!(note(), Ok(1));
+    watched::FAILS.set(true);
+    let refused = note().unwrap_err();
+    watched::FAILS.set(false);
+    // The kernel tells of a lost page only once.
+    assert_eq!(note(), Err(refused));
+}
+
+#[test]
+fn a_number_that_was_noted_is_not_given_out_again_by_the_same_run() {
+    let case = Case::new();
+    let (store, _dir, judged) = case.looked();
+    let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
+    let why = Remove::Expired {
+        stamp,
+        age: Age::Wall(Duration::from_hours(2)),
+        limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+    };
+    let leaving = |last| {
+        let name = Name { folder: b"", last };
+        Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW }
+    };
+    // Noted, and deferred in the end.
+    let noted = store.remover.move_in.as_ref().unwrap().note(&store.tree, &[leaving(b"x"), leaving(b"y")]).unwrap();
+    drop((noted, store));
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    assert!(case.aside().join("3").exists());
+    assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
+}
+
+#[test]
+fn of_two_notes_for_one_number_the_later_counts() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let notes = case.aside().join("notes.jsonl");
+    let text = fs::read_to_string(&notes).unwrap();
+    let (header, rest) = text.split_once('\n').unwrap();
+    let earlier = rest.lines().next().unwrap().replace("\"file\"", "\"another\"");
+    fs::write(&notes, format!("{header}\n{earlier}\n{rest}")).unwrap();
+    let paths: Vec<_> = case.items().into_iter().map(|item| item.path.unwrap()).collect();
+    assert_eq!(paths, [b"file".to_vec()]);
 }

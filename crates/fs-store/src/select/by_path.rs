@@ -5,7 +5,6 @@
 //! is gone: whoever picks knows which paths it asked for. What was asked for as a certain file and is another one now is
 //! counted as changed, and never offered.
 
-use std::cell::Cell;
 use std::ffi::CString;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -200,16 +199,7 @@ impl<'a> Picked<'a> {
         if files.is_empty() {
             return ControlFlow::Continue(());
         }
-        visitor.batch(&mut Files {
-            tree: self.tree,
-            remover: self.remover,
-            dir: dir.as_fd(),
-            folder,
-            needs: asked,
-            entries: &files,
-            gone: 0,
-            asked: Cell::default(),
-        })
+        visitor.batch(&mut Files::new(self.tree, self.remover, dir.as_fd(), folder, asked, &files))
     }
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::act::tree_sum;
 use crate::select::whole_dirs::{self, Looked};
 use crate::sys::entry::{self, FileId, Meta, in_words, needs};
-use crate::tree::{OWN_FOLDER, Tree};
+use crate::tree::{Tree, is_own_folder};
 use crate::walk::visit::NO_STAMP;
 
 /// What a path below the root is to a policy. `Display` says it in words.
@@ -153,7 +153,7 @@ fn step_by_step(tree: &Tree<'_>, path: &[u8]) -> Result<Look, Look> {
     if meta.is_dir() {
         let is_lost_and_found = folders.is_empty() && tree.root.is_lost_and_found(last, &meta);
         return Ok(match *last {
-            OWN_FOLDER => Look::Own,
+            name if is_own_folder(name) => Look::Own,
             _ if is_lost_and_found => Look::LostAndFound,
             _ => Look::Folder,
         });
@@ -199,7 +199,7 @@ pub(crate) fn claimed(tree: &Tree<'_>, claim: Claim) -> Option<Look> {
 /// What a policy for whole directories makes of a name; `top` is the directory that it lies in.
 fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
     let name = Name { folder: b"", last: top.unwrap_or(last) };
-    if name.last == OWN_FOLDER {
+    if is_own_folder(name.last) {
         return Ok(Look::Own);
     }
     if tree.policy.patterns.excludes_folder(name) {
@@ -243,7 +243,7 @@ pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Grou
     let mut ground = tree.ground();
     let mut folder = Vec::new();
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-        if name == OWN_FOLDER {
+        if is_own_folder(name) {
             return Err(Look::Own);
         }
         if tree.policy.patterns.excludes_folder(Name { folder: &folder, last: name }) {

@@ -22,7 +22,7 @@ use crate::select::classify::Look;
 use crate::sys::dir::{self, Buffer};
 use crate::sys::entry::{self, FileId, Meta, in_words};
 use crate::sys::name_buffer::Names;
-use crate::tree::{OWN_FOLDER, Tree};
+use crate::tree::{Tree, is_own_folder};
 use crate::walk::resume::Position;
 use crate::walk::walker::SPARES;
 
@@ -45,7 +45,7 @@ pub(crate) fn offer(tree: &Tree<'_>, remover: &Remover, visitor: &dyn Visitor, b
         let name = Name { folder: b"", last: entry.name.to_bytes() };
         if is_named(tree, entry.name).is_some() {
             names.push(entry.name);
-        } else if entry.kind() == FileType::Directory && name.last != OWN_FOLDER {
+        } else if entry.kind() == FileType::Directory && !is_own_folder(name.last) {
             seen.dotfiles += u64::from(tree.policy.patterns.leaves_dotfile(name));
         }
         ControlFlow::<()>::Continue(())
@@ -158,7 +158,7 @@ pub(crate) fn look(tree: &Tree<'_>, root: BorrowedFd<'_>, name: &CStr) -> Looked
 fn is_named(tree: &Tree<'_>, name: &CStr) -> Option<Class> {
     let patterns = &tree.policy.patterns;
     let name = Name { folder: b"", last: name.to_bytes() };
-    if name.last == OWN_FOLDER { None } else { patterns.class_of_whole(name) }
+    if is_own_folder(name.last) { None } else { patterns.class_of_whole(name) }
 }
 
 /// One directory that was looked at.

@@ -411,7 +411,7 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> {
 }
 
 impl FileId {
-    /// The identity of an existing file by its path, for [`crate::Store::open`]; `None` when there is none.
+    /// The identity of an existing file by its path, for whoever opens a store; `None` when there is none.
     pub fn of(path: &Path) -> Option<Self> {
         let statx = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), entry::needs_stamp(StampKind::Modified));
         statx.ok().map(|statx| Meta::from(&statx).id)

@@ -23,7 +23,7 @@ use crate::rivals::Meeting;
 use crate::sys::dir::{self, Buffer, Entry};
 use crate::sys::entry::{FileId, in_words};
 use crate::sys::name_buffer::Names;
-use crate::tree::OWN_FOLDER;
+use crate::tree::is_own_folder;
 
 /// How many names are looked at, judged and acted on together. More would only be more to wait for at the end.
 const BATCH: usize = 1024;
@@ -363,7 +363,7 @@ impl Reading<'_, '_, '_> {
         if matches!(self.part, Part::Files) {
             return;
         }
-        if name.to_bytes() == OWN_FOLDER {
+        if is_own_folder(name.to_bytes()) {
             self.leave_alone();
         } else if self.descend && !self.ctx.tree.policy.patterns.excludes_folder(self.named(name)) {
             if self.folder.is_empty() && self.ctx.tree.root.has_lost_and_found(name) {

@@ -1,6 +1,5 @@
 //! Looks at names of one directory and hands those that are candidates to the visitor.
 
-use std::cell::Cell;
 use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
@@ -66,8 +65,7 @@ pub(crate) fn visit(
         visitor.seen(seen);
         let mut calls = classes.len();
         if !files.is_empty() {
-            let mut batch =
-                Files { tree, remover, dir, folder, needs, entries: &files, gone: 0, asked: Cell::default() };
+            let mut batch = Files::new(tree, remover, dir, folder, needs, &files);
             if visitor.batch(&mut batch) == ControlFlow::Break(()) {
                 let asked = batch.asked.get();
                 let next = files.get(asked).zip(places.get(asked));

@@ -123,13 +123,19 @@ impl Check<'_> {
         let dotfiles = if raw.dotfiles == Some(true) { Dotfiles::Match } else { Dotfiles::Leave };
         let compiled = Patterns::new(&texts[0], &texts[1], &texts[2]);
         let compiled = compiled.map(|patterns| patterns.with_dotfiles(dotfiles));
-        compiled.map_err(|(_, _, error)| self.refuse(too_large(include, &error))).ok()
+        let refuse = |(list, index, error): (&str, usize, PatternError)| {
+            let list = names.into_iter().zip(lists).find(|(name, _)| name.key() == list);
+            let span =
+                list.and_then(|(_, patterns)| patterns.get(index)).map_or(&include.span, |pattern| &pattern.span);
+            self.refuse(Diagnostic::new(span, "invalid pattern").label(error.to_string()));
+        };
+        compiled.map_err(refuse).ok()
     }
 
     fn is_bad_pattern(&mut self, pattern: &At<String>, list: List, depth: Depth, unit: Unit) -> bool {
         let Err(error) = check_pattern(&pattern.value, list, depth, unit) else { return false };
         let title = match &error {
-            PatternError::Syntax(_) | PatternError::TooLarge(_) => "invalid pattern",
+            PatternError::Syntax(_) | PatternError::TooLarge => "invalid pattern",
             PatternError::Never(never) if never.is_a_guess() => "this pattern does not mean what it seems to",
             _ => "this pattern can never match",
         };
@@ -322,6 +328,16 @@ enum List {
     Archives,
 }
 
+impl List {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Include => "include",
+            Self::Exclude => "exclude",
+            Self::Archives => "archives",
+        }
+    }
+}
+
 /// Whether a pattern can match anything that this policy looks at.
 fn check_pattern(text: &str, list: List, depth: Depth, unit: Unit) -> Result<(), PatternError> {
     if unit == Unit::Directory {
@@ -357,8 +373,4 @@ fn needs_recursive(span: &std::ops::Range<usize>, key: &str) -> Diagnostic {
     Diagnostic::new(span, format!("`{key}` needs `recursive = true`"))
         .label("without it, only the root's own files are looked at")
         .help("add `recursive = true`, or remove this key")
-}
-
-fn too_large(include: &At<Vec<At<String>>>, error: &PatternError) -> Diagnostic {
-    Diagnostic::new(&include.span, "these patterns are too large").label(error.to_string())
 }

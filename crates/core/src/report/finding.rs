@@ -1,0 +1,94 @@
+//! What needs somebody, in one vocabulary: every face says it with the same code and in the same words.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::moment::Moment;
+
+/// Something that needs somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// What it is, for programs.
+    pub code: FindingCode,
+    /// How bad it is.
+    pub level: Level,
+    /// The policy that it concerns; none where it concerns every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// When it was found first, in UTC: in this run, or in the first of the runs before it that all found it.
+    pub since: Moment,
+    /// What it is, for people: a whole sentence.
+    pub text: String,
+    /// A command that helps, or shows more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingCode {
+    /// Something befell the memory of past runs, or there is none.
+    Memory,
+    /// Promises (holds, times of single files) were given and are gone.
+    PromisesLost,
+    /// The promises cannot be read or believed.
+    PromisesDamaged,
+    /// The audit log lacks lines.
+    Audit,
+    /// A changed configuration was not taken.
+    ReloadRefused,
+    /// The root of a policy does not exist, and is not said to come and go.
+    RootMissing,
+    /// The database of a policy does not answer, or is not named.
+    DatabaseAway,
+    /// A gate holds a policy back.
+    Held,
+    /// A policy could not run.
+    Failed,
+    /// Some items could not be removed.
+    Errors,
+    /// The database refuses to remove some rows.
+    RefusedRows,
+    /// A limit is not met although the policy has run.
+    LimitUnmet,
+    /// A run began, and its process was gone before it ended.
+    Interrupted,
+    /// Two policies with the same root name the same files, so neither takes them.
+    Disputed,
+    /// Somebody else was at it: another sweep, another node, a lock on the root or the table.
+    Busy,
+}
+
+/// How bad a finding is, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// It works, but not as it should, or not now.
+    Warning,
+    /// It does not work until somebody has done something.
+    Error,
+}
+
+impl FindingCode {
+    /// How bad it is.
+    pub fn level(self) -> Level {
+        match self {
+            Self::PromisesLost
+            | Self::PromisesDamaged
+            | Self::Audit
+            | Self::ReloadRefused
+            | Self::RootMissing
+            | Self::Held
+            | Self::Failed => Level::Error,
+            Self::Memory
+            | Self::DatabaseAway
+            | Self::Errors
+            | Self::RefusedRows
+            | Self::LimitUnmet
+            | Self::Interrupted
+            | Self::Disputed
+            | Self::Busy => Level::Warning,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Who may do what in a folder: owner, group, permissions, and its extended attributes, which is where access control
+//! lists are kept.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Mode, XattrFlags};
+use rustix::io::Errno;
+
+/// The lists themselves: who may do what in the folder, and what is made in it begins with.
+const ACLS: [&CStr; 2] = [c"system.posix_acl_access", c"system.posix_acl_default"];
+
+/// How many bytes of extended attributes are remembered of one folder, names and values together.
+const MAX_EXTENDED: usize = 16 * 1024;
+
+/// What the kernel gives at most for one list, or for one value.
+const ROOM: usize = 64 * 1024;
+
+/// Bits of a mode.
+const SET_GROUP: u32 = 0o2000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// The permission bits alone.
+    pub(crate) mode: u32,
+    pub(crate) extended: Vec<(CString, Vec<u8>)>,
+    /// Whether there was an access control list that is not among those.
+    pub(crate) lacks_acl: bool,
+}
+
+impl Attributes {
+    /// Of a folder that is open for reading.
+    pub(crate) fn of(dir: impl AsFd) -> Result<Self, Errno> {
+        let dir = dir.as_fd();
+        let found = rustix::fs::fstat(dir)?;
+        let (extended, lacks_acl) = extended(dir);
+        Ok(Self { uid: found.st_uid, gid: found.st_gid, mode: found.st_mode & 0o7777, extended, lacks_acl })
+    }
+
+    /// Gives them to a folder that was just made, for its owner alone. What this user may not give back is left out, and
+    /// nobody gets more than they had for that: the folder is rather too narrow.
+    pub(crate) fn give(&self, dir: impl AsFd) -> Result<(), Errno> {
+        let dir = dir.as_fd();
+        let own = |uid| std::os::unix::fs::fchown(dir, uid, Some(self.gid));
+        // To be in the group is enough for that.
+        let _ = own(Some(self.uid)).or_else(|_| own(None));
+        for acl in ACLS {
+            // From the folder above.
+            let _ = rustix::fs::fremovexattr(dir, acl);
+        }
+        let mut has_acls = !self.lacks_acl;
+        for (name, value) in &self.extended {
+            let is_set = rustix::fs::fsetxattr(dir, &**name, value, XattrFlags::empty()).is_ok();
+            has_acls &= is_set || !ACLS.contains(&&**name);
+        }
+        let found = rustix::fs::fstat(dir)?;
+        let mode = self.narrowed(found.st_uid == self.uid, found.st_gid == self.gid, has_acls);
+        rustix::fs::fchmod(dir, Mode::from_raw_mode(mode))
+    }
+
+    /// The permissions that give nobody more than they had, where not everything could be given back.
+    fn narrowed(&self, has_owner: bool, has_group: bool, has_acls: bool) -> u32 {
+        let (owner, mut group, mut others) = (self.mode >> 6 & 7, self.mode >> 3 & 7, self.mode & 7);
+        let mut special = self.mode & 0o7000;
+        if !has_acls {
+            // A list may have denied to some what the others had.
+            (group, others) = (0, 0);
+        }
+        if !has_group {
+            // Who was in the group is one of the others now, and those in the new group were.
+            (group, others) = (0, others & group);
+            special &= !SET_GROUP;
+        }
+        if !has_owner {
+            // The owner that it had is in the group now, or one of the others.
+            (group, others) = (group & owner, others & owner);
+        }
+        special | owner << 6 | group << 3 | others
+    }
+}
+
+/// The extended attributes of a folder, and whether an access control list is missing among them.
+fn extended(dir: BorrowedFd<'_>) -> (Vec<(CString, Vec<u8>)>, bool) {
+    let (mut list, mut value) = (vec![0_u8; ROOM], vec![0_u8; ROOM]);
+    let length = match rustix::fs::flistxattr(dir, &mut list) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => 0,
+        Err(_) => return (Vec::new(), true),
+    };
+    let (mut all, mut bytes, mut lacks_acl) = (Vec::new(), 0, false);
+    for name in list[..length].split_inclusive(|byte| *byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        let read = rustix::fs::fgetxattr(dir, name, &mut value);
+        match read {
+            Ok(length) if bytes + name.count_bytes() + length <= MAX_EXTENDED => {
+                bytes += name.count_bytes() + length;
+                all.push((name.to_owned(), value[..length].to_vec()));
+            }
+            _ => lacks_acl |= ACLS.contains(&name),
+        }
+    }
+    (all, lacks_acl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_gets_more_than_they_had() {
+        let narrowed = |mode, owner, group, acls| {
+            let it = Attributes { uid: 1, gid: 1, mode, extended: Vec::new(), lacks_acl: false };
+            it.narrowed(owner, group, acls)
+        };
+        for mode in 0..0o10000 {
+            assert_eq!(narrowed(mode, true, true, true), mode, "what can be given back is");
+        }
+        assert_eq!(narrowed(0o2775, true, false, true), 0o705);
+        assert_eq!(narrowed(0o2770, true, false, true), 0o700);
+        assert_eq!(narrowed(0o0707, true, false, true), 0o700, "the group was kept out");
+        assert_eq!(narrowed(0o0755, true, true, false), 0o700, "a list may have kept somebody out");
+        assert_eq!(narrowed(0o0577, false, true, true), 0o555);
+        assert_eq!(narrowed(0o1777, false, false, true), 0o1707);
+    }
+}
