@@ -263,8 +263,9 @@ impl Site {
                 self.is_as_it_should_be();
                 self.configure(|rules| rules.exports = 60 * HOUR);
             }
-            // The disk on which the state lies is full for most of a day.
+            // The disk on which the state lies is full for most of a day, and a restart does not help.
             (62, 3) => self.state.fill(),
+            (62, 10) => self.restart(|clock| clock.reboot(5 * MINUTE)),
             (62, 22) => self.state.empty(),
             // And what brakes are for: somebody loses a line of the configuration,
             (66, 1) => {
