@@ -154,6 +154,14 @@ impl Ledger {
         counts.removed += rows;
     }
 
+    /// Takes rows back from those that are gone: a trigger put them back, so they are still there.
+    pub(crate) fn put_back(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        for count in [&mut counts.scanned, &mut counts.matched, &mut counts.due, &mut counts.removed] {
+            *count = count.saturating_sub(rows);
+        }
+    }
+
     /// Counts rows that are due and locked by somebody: most likely a user who just came back.
     pub(crate) fn in_use(&mut self, rows: u64) {
         let counts = &mut self.tally.counts;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
+use sqlx::postgres::types::Oid;
 
 use super::catalog::tighter;
 use super::fault::Fault;
@@ -17,6 +18,7 @@ use super::left::{Left, Look};
 use super::millis;
 use super::range::tid;
 use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, statement};
+use super::sql::Statements;
 use crate::obstacle::{Ledger, Stop};
 use crate::pace::{self, Pacer};
 use crate::table::Sql;
@@ -70,6 +72,11 @@ pub(super) struct Batches<'a> {
     pause: Duration,
     /// The places of the rows of this leaf that the database refused to remove.
     refused: Vec<String>,
+    /// The first transaction of ours in which a trigger put rows into this leaf while others were removed. What was
+    /// written since is the next run's: else the same rows would go and come back for ever.
+    since: Option<String>,
+    /// The leaf, where it has a trigger that may do so.
+    watched: Option<Oid>,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
     around: Frame,
@@ -105,6 +112,8 @@ impl<'a> Batches<'a> {
             tries: 0,
             pause: Duration::ZERO,
             refused: Vec::new(),
+            since: None,
+            watched: None,
             hasty,
             around,
             steady,
@@ -120,6 +129,8 @@ impl<'a> Batches<'a> {
     /// Makes ready for a leaf.
     pub(super) fn enter(&mut self, leaf: &Leaf) {
         self.refused.clear();
+        self.since = None;
+        self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
         let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
         self.hasty = Frame::batch(hasty, by_range(leaf));
         self.around = Frame::batch(self.limits, by_range(leaf));
@@ -172,8 +183,11 @@ impl<'a> Batches<'a> {
     ) -> Result<Next, Stop> {
         let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)),
-            Steering::Whole | Steering::None => Work::Plain(bind(&leaf.statements.range)),
+            Steering::Picking => self.apart(leaf, self.last(bind(&leaf.statements.range_pick).bind(i64::MAX))),
+            Steering::Whole | Steering::None => {
+                let bound = self.last(bind(&leaf.statements.range));
+                if leaf.statements.archives { Work::Picked(bound) } else { Work::Plain(bound) }
+            }
         };
         let frame = self.hasty.clone();
         self.run(session, &frame, work, pacer).await
@@ -190,7 +204,7 @@ impl<'a> Batches<'a> {
         let size = i64::from(pacer.size());
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
-            bound.bind(size).bind(self.refused())
+            self.last(bound.bind(size).bind(self.refused()))
         };
         let work = match leaf.steering {
             Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
@@ -211,7 +225,7 @@ impl<'a> Batches<'a> {
         let size = i64::from(pacer.size());
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds());
-            bound.bind(tid(page)).bind(tid(end)).bind(size)
+            self.last(bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
         let work = match leaf.steering {
             Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
@@ -230,22 +244,33 @@ impl<'a> Batches<'a> {
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
         let bound = statement(leaf.statements.listed.statement()).bind(self.idle_seconds()).bind(places.to_vec());
-        let frame = self.listed.clone();
-        self.run(session, &frame, Work::Picked(bound), pacer).await
+        let (frame, work) = (self.listed.clone(), Work::Picked(self.last(bound)));
+        self.run(session, &frame, work, pacer).await
     }
 
     fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
-        Work::Apart { pick, delete: leaf.statements.places.clone(), idle: self.idle_seconds() }
+        let Statements { places: sql, archives, .. } = &leaf.statements;
+        let (sql, idle, since) = (sql.clone(), self.idle_seconds(), self.since.clone());
+        let delete = move |places: Vec<String>| statement(sql.statement()).bind(idle).bind(places).bind(since);
+        Work::Apart { pick, delete: Box::new(delete), archives: *archives }
+    }
+
+    /// The last value of each statement that removes or picks.
+    pub(super) fn last(&self, bound: Bound) -> Bound {
+        bound.bind(self.since.clone())
     }
 
     async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
         tokio::time::sleep(std::mem::take(&mut self.pause)).await;
         let began = Instant::now();
-        match session.batch(frame, self.key, work).await {
+        match session.batch(frame, self.key, work, self.watched).await {
             Ok(done) => {
                 self.pause = pacer.done(began.elapsed());
                 self.tries = 0;
                 self.ledger.removed(done.gone);
+                if self.since.is_none() {
+                    self.since.clone_from(&done.put_back);
+                }
                 self.observer.seen(Seen { scanned: done.picked.unwrap_or(done.gone), ..Seen::default() });
                 Ok(Next::Done(done))
             }
@@ -335,8 +360,16 @@ impl<'a> Batches<'a> {
     ) -> Result<(), Stop> {
         let frame = self.looking(if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
-        let look = Look { frame: &frame, idle, started, aside: &self.refused };
+        let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look(session, &look, leaf, pages).await
+    }
+
+    /// Counts what a trigger has put back, where it has.
+    pub(super) async fn look_back(&mut self, session: &mut Session, left: &mut Left, leaf: &Leaf) -> Result<(), Stop> {
+        let frame = self.looking(by_index(leaf));
+        let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
+        let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
+        left.look_back(session, &look, leaf).await
     }
 }
 

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::session::{Frame, Limits, Session, cell, count, statement};
 use super::{millis, moment};
-use crate::obstacle::{Ledger, Planned, Stop};
+use crate::obstacle::{Ledger, Planned, Stop, plural};
 use crate::{SessionStats, idle_seconds};
 
 /// Up to this size a table is counted for statistics; beyond it the planner is asked.
@@ -40,12 +40,32 @@ pub(super) async fn plan(
             ledger.error(&leaf.facts.name.to_string(), why.clone());
         }
     }
-    for rows in answers {
+    for (leaf, rows) in ground.leaves.iter().zip(answers) {
         for row in &rows {
-            ledger.planned(counted(row)?);
+            planned(leaf, counted(row)?, ledger);
         }
     }
     Ok(())
+}
+
+/// Writes down what there is in a leaf. Only a policy for seeing filters a count; what those for deleting keep is told
+/// apart here as far as it can be.
+fn planned(leaf: &Leaf, rows: Planned, ledger: &mut Ledger) {
+    let (name, due) = (leaf.facts.name.to_string(), rows.due);
+    if !leaf.facts.row_security || due == 0 {
+        ledger.planned(rows);
+    } else if leaf.facts.forbidden.iter().any(|command| command == "delete") {
+        ledger.planned(Planned { due: 0, all: rows.all - due, ..rows });
+        ledger.failed(&name, due, "no policy of row security lets the role delete them");
+    } else {
+        ledger.planned(rows);
+        if leaf.facts.deletes_otherwise {
+            let rows = plural(due, "expired row");
+            ledger.note(format!(
+                "row security of {name} has policies of its own for deleting, so a sweep may take fewer than {rows}"
+            ));
+        }
+    }
 }
 
 /// Counts small tables, and asks the planner about large ones.
@@ -70,6 +90,9 @@ pub(super) async fn stats(
             stats.total_rows += whole(leaf.facts.tuples);
             stats.expired_rows += whole(estimate(session, &ground.look, leaf, idle).await?);
         }
+        if ground.is_refused {
+            stats.expired_rows = 0;
+        }
         if small || leaf.facts.index {
             let asked = vec![
                 statement(leaf.statements.ends.statement()),
@@ -82,7 +105,7 @@ pub(super) async fn stats(
                 let earliest = |a: Option<_>, b: Option<_>| a.into_iter().chain(b).min();
                 stats.oldest = earliest(stats.oldest, cell::<Option<f64>>(ends, 0)?.map(moment));
                 stats.newest = stats.newest.max(cell::<Option<f64>>(ends, 1)?.map(moment));
-                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite());
+                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite() && !ground.is_refused);
                 stats.next_due_at = earliest(stats.next_due_at, next.map(|next| moment(next + idle)));
             }
         }

@@ -8,7 +8,7 @@ use cleanup_core::policy::{SessionPolicy, TimeFormat};
 use sqlx::SqlStr;
 use sqlx::postgres::types::Oid;
 
-use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
+use super::catalog::{self, ArchiveFacts, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
 use super::fault::Fault;
 use super::session::{Frame, Limits, Session, statement};
 use super::sql::{Archive, Number, Reference, Shape, Statements, Times};
@@ -37,6 +37,8 @@ pub(super) struct Ground {
     pub(super) implausible: u64,
     /// What looks wrong, in sentences.
     pub(super) notes: Vec<String>,
+    /// Whether nothing may be removed because most values are no times.
+    pub(super) is_refused: bool,
 }
 
 /// One table that holds rows, with its statements.
@@ -100,7 +102,7 @@ pub(super) async fn inspect(
         about_key(key, &server.role, &mut findings);
     }
     let archive = match &policy.archive_table {
-        Some(archive) => find_archive(session, limits, &table, archive, &mut findings).await?,
+        Some(archive) => find_archive(session, limits, (&table, &server), archive, &mut findings).await?,
         None => None,
     };
     let archive_fires = match &archive {
@@ -130,14 +132,19 @@ pub(super) async fn inspect(
         Leaf { statements: Statements::new(&shape), referenced: holds, steering, hidden: hidden(&facts, &table), facts }
     };
     let leaves: Vec<Leaf> = leaves.into_iter().map(leaf).collect();
-    let mut ground = Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new() };
+    if let (Some(leaf), Some((_, archive)), false) = (leaves.first(), &archive, has_problem(&findings)) {
+        findings.extend(try_archive(session, limits, leaf, archive).await?);
+    }
+    let mut ground =
+        Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new(), is_refused: false };
     ground.notes.extend(clocks.difference());
     // Rows that may not be looked at say nothing.
-    if !findings.iter().any(|finding| finding.severity == Severity::Problem) {
+    if !has_problem(&findings) {
         let column = format!("{}.{activity}", ground.table.name);
         let seen = values::look(session, &ground).await?;
         let unit = if let Times::Number(unit, _) = times { Some(unit) } else { None };
         if let Some(refusal) = seen.values.refusal(&policy.rule.name, &column, unit) {
+            ground.is_refused = true;
             ground.notes.push(refusal.clone());
             findings.push(Finding::problem(refusal));
         } else {
@@ -148,6 +155,10 @@ pub(super) async fn inspect(
         ground.implausible = seen.implausible;
     }
     Ok((Some(ground), findings))
+}
+
+fn has_problem(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Problem)
 }
 
 fn about_server(server: &ServerFacts, findings: &mut Vec<Finding>) {
@@ -327,12 +338,18 @@ fn about_row_security(leaf: &LeafFacts, table: &TableFacts, server: &ServerFacts
         findings.push(Finding { statement, ..Finding::warning(sentence) });
     } else if leaf.row_security {
         let sentence = "row security applies on";
-        findings.push(Finding::warning(match &leaf.forbidden[..] {
-            [] => format!("{sentence} {name}: its policies are a filter, and rows that they hide stay"),
-            forbidden => {
-                format!("{sentence} {name}, and no policy lets the role {} its rows; they stay", forbidden.join(" or "))
-            }
+        let lacks = |command: &str| leaf.forbidden.iter().any(|forbidden| forbidden == command);
+        findings.push(Finding::warning(if lacks("delete") {
+            format!("{sentence} {name}, and no policy lets the role delete its rows; they stay")
+        } else {
+            format!("{sentence} {name}: its policies are a filter, and rows that they hide stay")
         }));
+        if lacks("update") && !lacks("delete") {
+            findings.push(Finding::advice(format!(
+                "no policy of {name} lets the role update its rows, as it takes to lock one: rows beside one that somebody \
+                 has locked stay until the next run"
+            )));
+        }
     }
 }
 
@@ -380,7 +397,7 @@ fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
 async fn find_archive(
     session: &mut Session,
     limits: Limits,
-    table: &TableFacts,
+    (table, server): (&TableFacts, &ServerFacts),
     text: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<(Oid, Archive)>, Fault> {
@@ -398,17 +415,82 @@ async fn find_archive(
         findings.push(Finding::problem(format!("there is no archive_table {name}")).run(statement));
         return Ok(None);
     };
-    if archive.oid == table.oid || matches!(archive.kind, Kind::Other(_)) {
-        findings.push(Finding::problem(format!("{name} cannot be the archive_table: name another table")));
+    let look = Frame::look(limits);
+    let is_below = catalog::is_below(session, &look, table.oid, archive.oid).await?;
+    if is_below || matches!(archive.kind, Kind::Other(_)) {
+        let why = if is_below && archive.oid != table.oid {
+            format!(", because it is a partition or child of {} and would be swept itself", table.name)
+        } else {
+            String::new()
+        };
+        findings.push(Finding::problem(format!("{name} cannot be the archive_table{why}: name another table")));
         return Ok(None);
     }
-    let look = Frame::look(limits);
+    // Rows that are put into a partitioned table may end up in any of its partitions.
+    if archive.kind == Kind::Partitioned && catalog::is_below(session, &look, archive.oid, table.oid).await? {
+        findings.push(Finding::problem(format!(
+            "{name} cannot be the archive_table, because {} is a partition of it: name another table",
+            table.name
+        )));
+        return Ok(None);
+    }
     let ours = catalog::columns(session, &look, table.oid).await?;
     let theirs = catalog::columns(session, &look, archive.oid).await?;
     for column in ours.iter().filter(|column| !theirs.contains(column)) {
         findings.push(Finding::problem(format!("archive_table {name} has no column {column}; add it")));
     }
+    if ours.iter().all(|column| theirs.contains(column)) {
+        about_archive(&archive.name, catalog::archive(session, &look, archive.oid, &ours).await?, server, findings);
+    }
     Ok(Some((archive.oid, Archive { table: archive.name, columns: ours })))
+}
+
+/// What would keep rows out of an archive.
+fn about_archive(name: &TableName, facts: ArchiveFacts, server: &ServerFacts, findings: &mut Vec<Finding>) {
+    if !facts.privileged {
+        let sentence = format!("the role may not insert into the archive_table {name}");
+        let help = grant("grant insert on {table} to {role}", name, server);
+        findings.push(Finding::problem(sentence).run(help));
+    }
+    if facts.insert_rule {
+        let sentence = format!("the archive_table {name} has a rule on insert; what it would do is unknown");
+        findings.push(Finding::problem(sentence));
+    }
+    if facts.row_security && !facts.admitted {
+        let sentence =
+            format!("row security applies on the archive_table {name}, and no policy lets the role insert into it");
+        let help = grant("create policy cleanup on {table} for insert to {role} with check (true)", name, server);
+        findings.push(Finding::problem(sentence).run(help));
+    } else if facts.row_security {
+        findings.push(Finding::warning(format!(
+            "row security applies on the archive_table {name}: rows that its policies do not let in are not removed"
+        )));
+    }
+    if facts.trigger {
+        findings.push(Finding::advice(format!(
+            "the archive_table {name} has a trigger before insert: where it keeps a row out, the sweep fails and the row \
+             stays"
+        )));
+    }
+}
+
+/// Has the server plan what a sweep does, and execute nothing: it finds types that do not fit, and whatever else there is.
+async fn try_archive(
+    session: &mut Session,
+    limits: Limits,
+    leaf: &Leaf,
+    archive: &Archive,
+) -> Result<Option<Finding>, Fault> {
+    let explain =
+        statement(leaf.statements.explain_places.statement()).bind(0.0).bind(Vec::<String>::new()).bind(None::<String>);
+    match session.ask(&Frame::look_up(limits), explain).await {
+        Ok(_) => Ok(None),
+        Err(Fault::Final(reason) | Fault::Refused(reason) | Fault::Missing(reason)) => {
+            let sentence = format!("the archive_table {} cannot take the rows: {reason}", archive.table);
+            Ok(Some(Finding::problem(sentence)))
+        }
+        Err(fault) => Err(fault),
+    }
 }
 
 fn grant(template: &'static str, table: &TableName, server: &ServerFacts) -> String {

@@ -121,7 +121,9 @@ impl Run<'_> {
             return drip::run(session, batches, leaf).await;
         }
         let pages = range::pages(leaf, ground.server.block_bytes);
-        let second = if policy.pace == Pace::OffHours && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES {
+        // What a trigger puts back one connection alone can count.
+        let is_shared = !leaf.facts.own_triggers && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES;
+        let second = if policy.pace == Pace::OffHours && is_shared {
             // A role may have no second connection left; one is enough.
             Session::open(at).await.ok()
         } else {
@@ -250,7 +252,9 @@ async fn choose(session: &mut Session, ground: &Ground, leaf: &Leaf, policy: &Se
     if ground.server.version < TID_RANGES {
         return Ok(Way::Drip);
     }
-    if !leaf.facts.index {
+    // Picking rows locks them, and row security lets nobody lock what no policy lets them update.
+    let may_lock = !leaf.facts.row_security || !leaf.facts.forbidden.iter().any(|command| command == "update");
+    if !leaf.facts.index || !may_lock {
         return Ok(Way::Sweep);
     }
     let expired = count::estimate(session, &ground.look, leaf, crate::idle_seconds(policy)).await?;

@@ -50,6 +50,7 @@ pub(super) async fn run(
             break;
         }
     }
+    batches.look_back(session, &mut left, leaf).await?;
     left.write(leaf, batches.ledger);
     Ok(())
 }
@@ -101,6 +102,7 @@ async fn take_apart(
     loop {
         let tids = statement(leaf.statements.range_tids.statement()).bind(batches.idle_seconds());
         let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batches.refused());
+        let tids = batches.last(tids);
         let listed = batches.list(session, leaf, tids).await?;
         let before = batches.dealt_with();
         apart::run(session, batches, leaf, &listed).await?;

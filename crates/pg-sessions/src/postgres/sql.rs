@@ -5,7 +5,8 @@
 //! touch that is not committed yet. `array(…)` makes the selection run once; as `in (select … limit n)` it may run
 //! again for every outer row, and then deletes more than its limit.
 //!
-//! `$1` is the number of seconds a row may be idle, everywhere.
+//! `$1` is the number of seconds a row may be idle, everywhere. The last value of a statement that removes or picks is a
+//! transaction: what was written since is left out.
 //!
 //! A `DELETE` runs under the role's own `search_path`, because the application's triggers may need it. Somebody may have
 //! put operators, functions or types of the same names on that path, so everything of ours says that it is PostgreSQL's.
@@ -70,7 +71,14 @@ t.{activity} operator(pg_catalog.>=) {year_2000} and t.{activity} operator(pg_ca
 /// Not null, and not `infinity`, which is no mistake: such a session never ends.
 const KNOWN: &str = "t.{activity} operator(pg_catalog.<>) 'infinity'::{type}";
 
-const KNOWN_NUMBER: &str = "t.{activity} is not null";
+const KNOWN_WHOLE: &str = "t.{activity} is not null";
+
+/// As [`KNOWN`]. By its text, because older servers have no `numeric` that is infinite.
+const KNOWN_NUMBER: &str = "t.{activity}::pg_catalog.text operator(pg_catalog.<>) 'Infinity'";
+
+/// What stands for "never" or "not yet" says nothing about the unit of the others.
+const SENTINEL: &str =
+    "t.{activity}::pg_catalog.text operator(pg_catalog.=) any (array['0', '-1', '-Infinity', 'NaN'])";
 
 const FUTURE: &str = "t.{activity} operator(pg_catalog.>) {now}";
 
@@ -94,7 +102,7 @@ t.{activity} operator(pg_catalog.>) (({at} at time zone {zone}) operator(pg_cata
 and t.{activity} operator(pg_catalog.<) 'infinity'::{type} \
 and (t.{activity} at time zone {zone}) operator(pg_catalog.>) {at}";
 
-const NUMBER_LATE: &str = "t.{activity} operator(pg_catalog.>) {at}";
+const NUMBER_LATE: &str = "t.{activity} operator(pg_catalog.>) {at} and {known}";
 
 /// A row that a foreign key without an action refers to cannot go; it is passed by.
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
@@ -121,7 +129,7 @@ const DRIP: &str = "\
 with picked as materialized (
   select t.ctid, t.{activity} as stamp from only {table} as t
   where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
-    and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
+    and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
   order by t.{activity} limit $3
   for update of t skip locked),
 gone as (
@@ -129,20 +137,20 @@ gone as (
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
 select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone),
-  (select pg_catalog.to_json(pg_catalog.max(stamp)) operator(pg_catalog.#>>) '{}' from picked)";
+  (select pg_catalog.to_json(pg_catalog.max(stamp)) operator(pg_catalog.#>>) '{}' from picked), {archived_rows}";
 
 /// The rows that the batch of the same values would take, in its order.
 const DRIP_TIDS: &str = "\
 select t.ctid::pg_catalog.text from only {table} as t
 where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
-  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
+  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
 order by t.{activity} limit $3";
 
 /// The same rows, locked, with their stamps, for a `DELETE` of their places that follows in the same transaction.
 const DRIP_PICK: &str = "\
 select t.ctid::pg_catalog.text, pg_catalog.to_json(t.{activity}) operator(pg_catalog.#>>) '{}' from only {table} as t
 where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
-  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
+  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
 order by t.{activity} limit $3
 for update of t skip locked";
 
@@ -151,35 +159,36 @@ for update of t skip locked";
 const RANGE: &str = "\
 delete from only {table} as t
 where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}";
+  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}";
 
 const RANGE_ARCHIVED: &str = "\
 with gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
-  returning {returned})
-insert into {archive} ({columns}) select {columns} from gone";
+    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}
+  returning {returned}){archived}
+select null::pg_catalog.int8, (select pg_catalog.count(*) from gone), null::pg_catalog.text, {archived_rows}";
 
 /// A range in which somebody holds a lock, again, without waiting; or one that takes too long, in pieces. `$4` rows.
 const RANGE_AROUND_LOCKS: &str = "\
 with picked as materialized (
   select t.ctid from only {table} as t
   where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
+    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}
   limit $4
   for update of t skip locked),
 gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
-select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
+select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text,
+  {archived_rows}";
 
 /// The same rows, locked, for a `DELETE` of their places that follows in the same transaction.
 const RANGE_PICK: &str = "\
 select t.ctid::pg_catalog.text, null::pg_catalog.text from only {table} as t
 where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
+  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}
 limit $4
 for update of t skip locked";
 
@@ -188,34 +197,53 @@ const RANGE_TIDS: &str = "\
 select t.ctid::pg_catalog.text from only {table} as t
 where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
   and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<>) all ($5::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+  and t.ctid operator(pg_catalog.<>) all ($5::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}
 limit $4";
 
 /// Some rows by their places, `$2`. A row that was touched in the meantime has another place.
 const LISTED: &str = "\
 with picked as materialized (
   select t.ctid from only {table} as t
-  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}
   for update of t skip locked),
 gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
-select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
+select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text,
+  {archived_rows}";
 
 /// Rows that were picked in the same transaction, by their places, `$2`.
 const PLACES: &str = "\
 delete from only {table} as t
-where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}";
+where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}";
 
 const PLACES_ARCHIVED: &str = "\
 with gone as (
   delete from only {table} as t
-  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
-  returning {returned})
-insert into {archive} ({columns}) select {columns} from gone";
+  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}
+  returning {returned}){archived}
+select null::pg_catalog.int8, (select pg_catalog.count(*) from gone), null::pg_catalog.text, {archived_rows}";
 
-const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {columns} from gone)";
+/// A row that a trigger of the archive keeps out is not returned, so `kept` counts what has really arrived.
+const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {columns} from gone returning 1)";
+
+const ARCHIVED_ROWS: &str = "(select pg_catalog.count(*) from kept)";
+
+/// Whether the archive can take the rows at all: the server checks types, rules and privileges, and nothing is executed.
+const EXPLAIN: &str = "explain {statement}";
+
+/// Leaves out what was written since a transaction of ours in which a trigger put rows back, `{since}`: they would go
+/// round in circles. By the distance of the two numbers; a row that is frozen long since may be a negative one away.
+const NOT_SINCE: &str = " \
+and ({since}::pg_catalog.text is null or not {written})";
+
+const WRITTEN_SINCE: &str = "\
+(pg_catalog.age(t.xmin) operator(pg_catalog.>=) 0
+  and pg_catalog.age(t.xmin) operator(pg_catalog.<=) pg_catalog.age({since}::pg_catalog.text::pg_catalog.xid))";
+
+/// What was due when the run began, `$2`, and was written since `$3`.
+const PUT_BACK: &str = "select pg_catalog.count(*) from only {table} as t where {age} and {written}{range}";
 
 const ESTIMATE: &str = "explain select 1 from only {table} as t where {age}";
 
@@ -228,11 +256,18 @@ select pg_catalog.count(*), pg_catalog.count(*) filter (where {age}{spared}),
   pg_catalog.count(*) filter (where {known} and not ({plausible}))
 from only {table} as t";
 
-/// Of some pages, the same in each run as long as the table has not grown: values, plausible ones, and those that would
-/// be plausible in each unit of a number. `$1` percent.
+/// Of some pages, the same in each run as long as the table has not grown: values, plausible ones, those that stand for
+/// none, and those that would be plausible in each unit of a number. `$1` percent.
 const SAMPLE: &str = "\
-select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}), {as_unit}
+select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}),
+  pg_catalog.count(*) filter (where {sentinel}), {as_unit}
 from only {table} as t tablesample pg_catalog.system ($1::pg_catalog.float4) repeatable (0)";
+
+/// The same of the newest values, for a table whose pages are nearly all empty. `$1` rows.
+const NEWEST_SAMPLE: &str = "\
+select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}),
+  pg_catalog.count(*) filter (where {sentinel}), {as_unit}
+from (select t.{activity} from only {table} as t where t.{activity} is not null order by t.{activity} desc limit $1) as t";
 
 const AS_UNIT: &str = "pg_catalog.count(*) filter (where {plausible})";
 
@@ -247,14 +282,14 @@ select (select pg_catalog.count(*) from (select 1 from only {table} as t where {
 const LEFT: &str = "\
 select pg_catalog.count(*), pg_catalog.count(*) filter (where referred)
 from (select not (true{spared}) as referred from only {table} as t
-  where {age} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}
+  where {age} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}{since}
   limit $3) as t";
 
 /// Of those, the ones that nobody has locked and nothing refers to. Rolled back: it locks rows to find out.
 const LEFT_UNLOCKED: &str = "\
 select pg_catalog.count(*)
 from (select 1 from only {table} as t
-  where {age}{spared} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}
+  where {age}{spared} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}{since}
   limit $3
   for update of t skip locked) as t";
 
@@ -335,13 +370,18 @@ pub(super) struct Statements {
     pub(super) drip_pick: Sql,
     pub(super) range_pick: Sql,
     pub(super) places: Sql,
+    /// Whether removed rows are archived. Statements that remove then answer a row that counts both.
+    pub(super) archives: bool,
+    pub(super) explain_places: Sql,
     pub(super) drip_tids: Sql,
     pub(super) range_tids: Sql,
     pub(super) listed: Sql,
     pub(super) estimate: Sql,
     pub(super) count: Sql,
     pub(super) sample: Sql,
+    pub(super) newest_sample: Sql,
     pub(super) margins: Sql,
+    pub(super) put_back: Sql,
     pub(super) left: Sql,
     pub(super) left_unlocked: Sql,
     pub(super) left_in_range: Sql,
@@ -360,12 +400,15 @@ impl Statements {
         let (plausible, plausible_then) = (times.plausible(activity, &now), times.plausible(activity, &shifted));
         let future = times.future(activity, &shifted);
         let (known, as_unit) = (times.known(activity), times.as_units(activity, &now));
+        let sentinel = times.sentinel(activity);
         let (early, late) = (times.early(activity), times.late(activity, &now));
         let oldest = times.seconds(&Sql::new("pg_catalog.min(t.{activity})", &[("activity", activity)]));
         let newest = times.seconds(&Sql::new("pg_catalog.max(t.{activity})", &[("activity", activity)]));
         let column_type = Sql::new(times.name(), &[]);
         let spared = shape.spared();
         let (columns, archived) = shape.archived();
+        let archived_rows =
+            Sql::new(if shape.archive.is_some() { ARCHIVED_ROWS } else { "null::pg_catalog.int8" }, &[]);
         let returned = if shape.archive.is_some() { columns.clone() } else { Sql::new("1", &[]) };
         let nowhere = Sql::EMPTY;
         let archive: &dyn Part = shape.archive.map_or(&nowhere, |archive| &archive.table);
@@ -373,16 +416,22 @@ impl Statements {
         let member = shape.member();
         let all_spared = Sql::joined([&spared as &dyn Part, &member], "");
         let in_range = Sql::joined([&Sql::new(IN_RANGE, &[]) as &dyn Part, &member], "");
-        let fill_all = |template, age: &Sql, spared: &Sql, range: &Sql, plausible: &Sql| {
+        let fill_all = |template, age: &Sql, spared: &Sql, range: &Sql, plausible: &Sql, since: &'static str| {
+            let since = Sql::new(since, &[]);
+            let written = Sql::new(WRITTEN_SINCE, &[("since", &since)]);
+            let since = Sql::new(NOT_SINCE, &[("since", &since), ("written", &written)]);
             Sql::new(
                 template,
                 &[
+                    ("since", &since),
+                    ("written", &written),
                     ("table", shape.table),
                     ("activity", shape.activity),
                     ("age", age),
                     ("future", &future),
                     ("plausible", plausible),
                     ("known", &known),
+                    ("sentinel", &sentinel),
                     ("as_unit", &as_unit),
                     ("early", &early),
                     ("late", &late),
@@ -394,32 +443,40 @@ impl Statements {
                     ("columns", &columns),
                     ("archive", archive),
                     ("archived", &archived),
+                    ("archived_rows", &archived_rows),
                     ("range", range),
                 ],
             )
         };
-        let fill = |template, age: &Sql| fill_all(template, age, &all_spared, &nowhere, &plausible);
+        let fill = |template, age: &Sql| fill_all(template, age, &all_spared, &nowhere, &plausible, "null");
+        // With the place of the last value: the transaction since when rows are left out.
+        let take = |template, since| fill_all(template, &age, &all_spared, &nowhere, &plausible, since);
         // Here what is spared is told apart from what is none of ours.
-        let look = |template, age: &Sql, range: &Sql| fill_all(template, age, &spared, range, &plausible);
+        let look = |template, range: &Sql, since| fill_all(template, &age_at_start, &spared, range, &plausible, since);
+        let places = take(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, "$3");
         Self {
+            archives: shape.archive.is_some(),
+            explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
-            drip: fill(DRIP, &age),
-            range: fill(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, &age),
-            range_around_locks: fill(RANGE_AROUND_LOCKS, &age),
-            drip_pick: fill(DRIP_PICK, &age),
-            range_pick: fill(RANGE_PICK, &age),
-            places: fill(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, &age),
-            drip_tids: fill(DRIP_TIDS, &age),
-            range_tids: fill(RANGE_TIDS, &age),
-            listed: fill(LISTED, &age),
+            drip: take(DRIP, "$5"),
+            range: take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, "$4"),
+            range_around_locks: take(RANGE_AROUND_LOCKS, "$5"),
+            drip_pick: take(DRIP_PICK, "$5"),
+            range_pick: take(RANGE_PICK, "$5"),
+            places,
+            drip_tids: take(DRIP_TIDS, "$5"),
+            range_tids: take(RANGE_TIDS, "$6"),
+            listed: take(LISTED, "$3"),
             estimate: fill(ESTIMATE, &age),
-            count: fill_all(COUNT, &age, &spared, &nowhere, &plausible_then),
+            count: fill_all(COUNT, &age, &spared, &nowhere, &plausible_then, "null"),
             sample: fill(SAMPLE, &age),
+            newest_sample: fill(NEWEST_SAMPLE, &age),
             margins: fill(MARGINS, &age),
-            left: look(LEFT, &age_at_start, &member),
-            left_unlocked: look(LEFT_UNLOCKED, &age_at_start, &member),
-            left_in_range: look(LEFT, &age_at_start, &in_range),
-            left_unlocked_in_range: look(LEFT_UNLOCKED, &age_at_start, &in_range),
+            put_back: look(PUT_BACK, &member, "$3"),
+            left: look(LEFT, &member, "$5"),
+            left_unlocked: look(LEFT_UNLOCKED, &member, "$5"),
+            left_in_range: look(LEFT, &in_range, "$7"),
+            left_unlocked_in_range: look(LEFT_UNLOCKED, &in_range, "$7"),
             ends: fill(ENDS, &age),
             next: fill(NEXT, &age),
         }
@@ -447,9 +504,8 @@ impl Times {
     /// Idle for more than `$1` seconds as of a moment, and a plausible time.
     fn age(&self, activity: &Identifier, now: &Sql) -> Sql {
         let cutoff = Sql::new(BEFORE_NOW, &[("now", now)]);
-        let has_fractions = !matches!(self, Self::Number(_, Number::Whole));
         let is_in_days = matches!(self, Self::Number(Unit::JulianDays, _));
-        let number = if is_in_days && has_fractions { DAYS_AGE } else { NUMBER_AGE };
+        let number = if is_in_days && !self.is_whole() { DAYS_AGE } else { NUMBER_AGE };
         self.fill([AGE, LOCAL_AGE, number], activity, now, &cutoff)
     }
 
@@ -473,7 +529,16 @@ impl Times {
     }
 
     fn known(&self, activity: &Identifier) -> Sql {
-        self.fill([KNOWN, KNOWN, KNOWN_NUMBER], activity, &Sql::EMPTY, &Sql::EMPTY)
+        let number = if self.is_whole() { KNOWN_WHOLE } else { KNOWN_NUMBER };
+        self.fill([KNOWN, KNOWN, number], activity, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    fn sentinel(&self, activity: &Identifier) -> Sql {
+        self.fill(["false", "false", SENTINEL], activity, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Number(_, Number::Whole))
     }
 
     /// Counts of what would be plausible in each unit; only numbers have any.
@@ -543,7 +608,10 @@ impl Times {
                 let year_2000 = Sql::new(unit.year_2000(), &[]);
                 let year_2000 = Sql::new("{value}::{type}", &[("value", &year_2000), ("type", &column_type)]);
                 let at = self.comparable(at);
-                Sql::new(number, &[activity, ("at", &at), ("year_2000", &year_2000), ("type", &column_type)])
+                let known = Sql::new(if self.is_whole() { KNOWN_WHOLE } else { KNOWN_NUMBER }, &[activity]);
+                let parts: [(&str, &dyn Part); 5] =
+                    [activity, ("at", &at), ("year_2000", &year_2000), ("type", &column_type), ("known", &known)];
+                Sql::new(number, &parts)
             }
         }
     }

@@ -40,10 +40,13 @@ pub(super) struct Ground {
     pub(super) rowid: bool,
     /// Whether something could keep rows: triggers, other tables' foreign keys.
     pub(super) keepers: bool,
+    pub(super) triggers: bool,
     /// Rows that have no plausible time.
     pub(super) implausible: u64,
     /// What looks wrong, in sentences.
     pub(super) notes: Vec<String>,
+    /// Whether nothing may be removed because most values are no times.
+    pub(super) is_refused: bool,
 }
 
 struct Column {
@@ -109,7 +112,9 @@ pub(super) async fn inspect(
     let (values, newest) = looked.values(form);
     let mut notes = Vec::new();
     let unit = if let Form::Number(unit) = form { Some(unit) } else { None };
-    if let Some(refusal) = values.refusal(&policy.rule.name, &column, unit) {
+    let refusal = values.refusal(&policy.rule.name, &column, unit);
+    let is_refused = refusal.is_some();
+    if let Some(refusal) = refusal {
         notes.push(refusal.clone());
         findings.push(Finding::problem(refusal));
     } else {
@@ -153,7 +158,8 @@ pub(super) async fn inspect(
     let statements = Statements::new(&shape);
     let keepers = triggers || !references.is_empty();
     let implausible = values.implausible();
-    let ground = Ground { statements, index, rowid: rowid.is_some(), keepers, implausible, notes, name };
+    let rowid = rowid.is_some();
+    let ground = Ground { statements, index, rowid, keepers, triggers, implausible, notes, is_refused, name };
     Ok((Some(ground), findings))
 }
 
@@ -213,6 +219,7 @@ struct Looked {
     known: u64,
     text: u64,
     numbers: u64,
+    sentinels: u64,
     /// As text, and by [`Unit::ALL`].
     plausible: [u64; 5],
     /// Of those the newest, in seconds since 1970.
@@ -226,6 +233,7 @@ async fn look_at_values(session: &mut Session, table: &TableName, activity: &Ide
         known: count(&row, 0)?.saturating_sub(count(&row, 1)?),
         text: count(&row, 2)?,
         numbers: count(&row, 3)?,
+        sentinels: count(&row, 14)?,
         plausible: [0; 5],
         newest: [None; 5],
     };
@@ -277,7 +285,9 @@ impl Looked {
         };
         let [_, as_unit @ ..] = self.plausible;
         // Other units would not help with text, of which there are none.
-        (Values { known: self.known, plausible: self.plausible[place], as_unit }, self.newest[place])
+        let plausible = self.plausible[place];
+        let values = Values { known: self.known, sentinels: self.sentinels, plausible, as_unit, estimated: false };
+        (values, self.newest[place])
     }
 }
 

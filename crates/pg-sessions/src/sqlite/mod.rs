@@ -45,9 +45,19 @@ pub(crate) async fn sweep(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     ledger.implausible(ground.implausible);
     let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
+    // Only a trigger can put rows back.
+    let due = if ground.triggers { Some(count_due(&mut session, &ground, &beginning).await?) } else { None };
     let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
-    let mut run =
-        Run { session: &mut session, policy, ground: &ground, observer, ledger, tries: 0, aside: NO_KEYS.to_owned() };
+    let mut run = Run {
+        session: &mut session,
+        policy,
+        ground: &ground,
+        observer,
+        ledger,
+        tries: 0,
+        aside: NO_KEYS.to_owned(),
+        due: due.unwrap_or(u64::MAX),
+    };
     match way {
         Way::Sweep if ground.rowid => run.windows().await?,
         Way::Drip | Way::Sweep => run.drip().await?,
@@ -58,11 +68,24 @@ pub(crate) async fn sweep(
         ledger.referenced(count(&row, 2)?);
         if !ledger.is_over() {
             let kept = count(&row, 1)?.saturating_sub(ledger.refused_rows());
+            let gone = ledger.tally.counts.removed;
+            // A row may have gone more than once.
+            let more = due.map_or(0, |due| (gone + kept + ledger.refused_rows()).saturating_sub(due).min(gone));
+            let back = more.min(kept);
+            ledger.put_back(more);
+            ledger.failed(&ground.name.to_string(), back, "a trigger puts them back");
+            let kept = kept - back;
             ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
         }
     }
     session.close().await;
     Ok(())
+}
+
+/// How many rows are due and not referred to.
+async fn count_due(session: &mut Session, ground: &Ground, cutoff: &str) -> Result<u64, Fault> {
+    let counting = statement(ground.statements.count.statement()).bind(cutoff.to_owned()).bind(cutoff.to_owned());
+    count(&session.one(counting).await?, 1)
 }
 
 /// Counts what a sweep would take, exactly; `ahead` seconds from now.
@@ -106,12 +129,12 @@ pub(crate) async fn stats(file: &Path, policy: &SessionPolicy, clock: &Clock) ->
     let moment = |index| Ok::<_, Fault>(cell::<Option<f64>>(ends, index)?.map(moment));
     Ok(SessionStats {
         total_rows: count(counts, 0)?,
-        expired_rows: count(counts, 1)?,
+        expired_rows: if ground.is_refused { 0 } else { count(counts, 1)? },
         implausible_rows: count(counts, 4)?,
         estimated: false,
         oldest: moment(0)?,
         newest: moment(1)?,
-        next_due_at: moment(2)?.map(|next| next.plus(Duration::from_secs_f64(idle))),
+        next_due_at: moment(2)?.filter(|_| !ground.is_refused).map(|next| next.plus(Duration::from_secs_f64(idle))),
         notes: ground.notes,
     })
 }
@@ -182,6 +205,8 @@ struct Run<'a> {
     tries: u32,
     /// Keys of rows that the database refused to remove, as a JSON array: they are only ever handed back to it.
     aside: String,
+    /// So many rows were due at the beginning, where a trigger may put rows back; what is due later is the next run's.
+    due: u64,
 }
 
 /// What came of a batch.
@@ -217,7 +242,7 @@ impl Run<'_> {
             }
             let Some(done) = self.tried(result).await? else { continue };
             self.count(&done, pacer.done(began.elapsed())).await;
-            if done.picked < u64::from(size) {
+            if done.picked < u64::from(size) || self.ledger.tally.counts.removed >= self.due {
                 return Ok(());
             }
             let mark = done.mark.unwrap_or_else(|| watermark.clone());
@@ -233,10 +258,14 @@ impl Run<'_> {
     async fn windows(&mut self) -> Result<(), Stop> {
         let mut pacer = self.pacer();
         let mut before = i64::MIN;
+        // Rows that come meanwhile are the next run's; a trigger may put back each one that goes.
+        let last = self.session.one(statement(self.ground.statements.last.statement())).await?;
+        let Some(end) = cell::<Option<i64>>(&last, 0)? else { return Ok(()) };
         while !self.is_over() {
             let began = Instant::now();
             let window =
                 statement(self.ground.statements.window.statement()).bind(before).bind(i64::from(pacer.size()));
+            let window = window.bind(end);
             let row = self.session.one(window).await?;
             let Some(last) = cell::<Option<i64>>(&row, 1)? else { return Ok(()) };
             let result = window_batch(self.session, self.policy, self.ground, before, last).await;

@@ -76,13 +76,19 @@ const SAME_KEY: &str = "t.{ours} = r.{theirs}";
 /// Which forms the column holds: all, nulls, text, numbers; those that are plausible times, as text and in each unit;
 /// and of those the newest, in seconds since 1970. The limit keeps each value from being computed again for each count.
 const FORMS: &str = "\
-select count(*), count(*) filter (where v is null), count(jd), count(n), {counts}, {newest}
+select count(*), count(*) filter (where v is null), count(jd), count(n), {counts}, {newest}, {sentinels}
 from (select t.{activity} as v, case when {text} then julianday(t.{activity}) end as jd,
   case when {number} then t.{activity} end as n from {table} as t limit -1)";
 
 const COUNTED: &str = "count(*) filter (where {value} between {year_2000} and {now} + {ten_years})";
 
 const NEWEST: &str = "max({value}) filter (where {value} between {year_2000} and {now} + {ten_years})";
+
+/// 0 and −1 stand for "never", and what is infinite for no end: they say nothing about the unit of the others.
+const SENTINELS: &str = "count(*) filter (where n in (0, -1) or abs(n) > 1e300)";
+
+/// The largest key there is.
+const LAST: &str = "select max(t.{key}) from {table} as t";
 
 /// `?2` watermark, `?3` rows, `?4` keys of rows to pass by, as a JSON array.
 const PICK: &str = "\
@@ -112,9 +118,10 @@ t.{key} in (select value from json_each(?2) where key >= ?3 and key < ?4) and {a
 /// Another array with one element more: the one of `?2` at `?3`.
 const WITH_KEY: &str = "select json_insert(?1, '$[#]', (select value from json_each(?2) where key = ?3))";
 
-/// `?1` the key before, `?2` rows: where a window ends.
+/// `?1` the key before, `?2` rows, `?3` the last key: where a window ends.
 const WINDOW: &str = "\
-select count(*), max(k) from (select t.{key} as k from {table} as t where t.{key} > ?1 order by t.{key} limit ?2)";
+select count(*), max(k)
+from (select t.{key} as k from {table} as t where t.{key} > ?1 and t.{key} <= ?3 order by t.{key} limit ?2)";
 
 /// `?2` the key before, `?3` the last one.
 const IN_WINDOW: &str = "t.{key} > ?2 and t.{key} <= ?3 and {age}{spared}";
@@ -174,6 +181,7 @@ pub(super) struct Statements {
     pub(super) window_keys: Sql,
     pub(super) delete_listed: Sql,
     pub(super) archive_listed: Option<Sql>,
+    pub(super) last: Sql,
     pub(super) window: Sql,
     pub(super) any_in_window: Sql,
     pub(super) delete_window: Sql,
@@ -193,7 +201,9 @@ pub(super) fn forms(table: &TableName, activity: &Identifier) -> Sql {
     };
     let counts = of_all(&|form| form.in_forms(COUNTED));
     let newest = of_all(&|form| form.in_seconds(&form.in_forms(NEWEST)));
-    let parts: [(&str, &dyn Part); 6] = [
+    let sentinels = Sql::new(SENTINELS, &[]);
+    let parts: [(&str, &dyn Part); 7] = [
+        ("sentinels", &sentinels),
         ("table", table),
         ("activity", activity),
         ("text", &text),
@@ -376,6 +386,7 @@ impl Statements {
             window_keys: fill(WINDOW_KEYS, &window),
             delete_listed: fill(DELETE, &listed),
             archive_listed: archive(&listed),
+            last: fill(LAST, &Sql::EMPTY),
             window: fill(WINDOW, &Sql::EMPTY),
             any_in_window: fill(EXISTS, &window),
             delete_window: fill(DELETE, &window),

@@ -8,6 +8,7 @@
 mod support;
 
 mod application;
+mod archives;
 mod clocks;
 mod conformance;
 mod faults;
@@ -15,8 +16,11 @@ mod names;
 mod partitions;
 mod planner;
 mod pooler;
+mod putting_back;
 mod races;
 mod references;
 mod refusals;
+mod row_security;
+mod sampling;
 mod sqlite;
 mod urls;
