@@ -17,8 +17,7 @@ use super::inspect::{Ground, Leaf, Steering};
 use super::left::{Left, Look};
 use super::millis;
 use super::range::tid;
-use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, statement};
-use super::sql::Statements;
+use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, count, statement};
 use crate::obstacle::{Ledger, Stop};
 use crate::pace::{self, Pacer};
 use crate::table::Sql;
@@ -165,6 +164,11 @@ impl<'a> Batches<'a> {
         Pacer::new(self.policy.pace, self.target, *pace::ROWS.end(), pace::ROWS)
     }
 
+    /// As many rows as the next batch may have.
+    pub(super) fn size(&self, pacer: &Pacer) -> u32 {
+        self.ledger.fitting(pacer.size())
+    }
+
     pub(super) fn idle_seconds(&self) -> f64 {
         crate::idle_seconds(self.policy)
     }
@@ -183,9 +187,9 @@ impl<'a> Batches<'a> {
     ) -> Result<Next, Stop> {
         let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, self.last(bind(&leaf.statements.range_pick).bind(i64::MAX))),
+            Steering::Picking => self.apart(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX))),
             Steering::Whole | Steering::None => {
-                let bound = self.last(bind(&leaf.statements.range));
+                let bound = self.last(leaf, bind(&leaf.statements.range));
                 if leaf.statements.archives { Work::Picked(bound) } else { Work::Plain(bound) }
             }
         };
@@ -201,10 +205,10 @@ impl<'a> Batches<'a> {
         watermark: &str,
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(pacer.size());
+        let size = i64::from(self.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
-            self.last(bound.bind(size).bind(self.refused()))
+            self.last(leaf, bound.bind(size).bind(self.refused()))
         };
         let work = match leaf.steering {
             Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
@@ -222,10 +226,10 @@ impl<'a> Batches<'a> {
         (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(pacer.size());
+        let size = i64::from(self.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds());
-            self.last(bound.bind(tid(page)).bind(tid(end)).bind(size))
+            self.last(leaf, bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
         let work = match leaf.steering {
             Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
@@ -244,20 +248,23 @@ impl<'a> Batches<'a> {
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
         let bound = statement(leaf.statements.listed.statement()).bind(self.idle_seconds()).bind(places.to_vec());
-        let (frame, work) = (self.listed.clone(), Work::Picked(self.last(bound)));
+        let (frame, work) = (self.listed.clone(), Work::Picked(self.last(leaf, bound)));
         self.run(session, &frame, work, pacer).await
     }
 
     fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
-        let Statements { places: sql, archives, .. } = &leaf.statements;
-        let (sql, idle, since) = (sql.clone(), self.idle_seconds(), self.since.clone());
-        let delete = move |places: Vec<String>| statement(sql.statement()).bind(idle).bind(places).bind(since);
-        Work::Apart { pick, delete: Box::new(delete), archives: *archives }
+        let (statements, idle, since) = (leaf.statements.clone(), self.idle_seconds(), self.since.clone());
+        let archives = statements.archives;
+        let delete = move |places: Vec<String>| {
+            let bound = statement(statements.places.statement()).bind(idle).bind(places).bind(since);
+            statements.with_values(bound)
+        };
+        Work::Apart { pick, delete: Box::new(delete), archives }
     }
 
-    /// The last value of each statement that removes or picks.
-    pub(super) fn last(&self, bound: Bound) -> Bound {
-        bound.bind(self.since.clone())
+    /// The last values of each statement that removes or picks.
+    pub(super) fn last(&self, leaf: &Leaf, bound: Bound) -> Bound {
+        leaf.statements.with_values(bound.bind(self.since.clone()))
     }
 
     async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
@@ -326,6 +333,7 @@ impl<'a> Batches<'a> {
         if self.observer.wants_to_stop() {
             self.ledger.stop();
         }
+        self.ledger.stop_when_late();
         self.ledger.is_over()
     }
 
@@ -362,6 +370,23 @@ impl<'a> Batches<'a> {
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look(session, &look, leaf, pages).await
+    }
+
+    /// Counts what is due and left for the next run, because no more may go in this one.
+    pub(super) async fn look_deferred(&mut self, session: &mut Session, leaf: &Leaf) -> Result<(), Stop> {
+        let frame = self.looking(by_index(leaf));
+        let counting = statement(leaf.statements.left.statement()).bind(self.idle_seconds());
+        let counting = counting.bind(self.ground.server.now_text.clone()).bind(i64::MAX);
+        let counting = leaf.statements.with_values(counting.bind(self.refused.clone()).bind(None::<String>));
+        match session.ask_one(&frame, counting).await {
+            Ok(row) => self.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
+            Err(fault @ Fault::Away(_)) => return Err(fault.into()),
+            Err(_) => {
+                let note = format!("max_removals is reached; what is left in {} was not counted", leaf.facts.name);
+                self.ledger.note(note);
+            }
+        }
+        Ok(())
     }
 
     /// Counts what a trigger has put back, where it has.

@@ -38,7 +38,10 @@ where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid";
 
 const COLUMN: &str = "\
 select a.attnotnull, case t.typtype when 'd' then t.typbasetype else t.oid end::regtype::text,
-  format_type(a.atttypid, a.atttypmod)
+  format_type(a.atttypid, a.atttypmod),
+  exists (select 1 from pg_type b where b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end and b.typtype = 'e'),
+  array(select e.enumlabel::text from pg_enum e
+    where e.enumtypid = case t.typtype when 'd' then t.typbasetype else t.oid end order by e.enumsortorder)
 from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped";
 
@@ -67,8 +70,10 @@ select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
     and g.tgtype & 11 = 11),
   exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '4'),
   exists (select 1 from pg_index x join pg_class ic on ic.oid = x.indexrelid join pg_am m on m.oid = ic.relam
-    join pg_attribute a on a.attrelid = c.oid and a.attname = $2
-    where x.indrelid = c.oid and x.indkey[0] = a.attnum and x.indisvalid and x.indpred is null and m.amname = 'btree'),
+    where x.indrelid = c.oid and x.indisvalid and x.indpred is null and m.amname = 'btree' and case cardinality($2::text[])
+      when 1 then x.indkey[0] = (select a.attnum from pg_attribute a where a.attrelid = c.oid and a.attname = ($2::text[])[1])
+      else x.indkey[0] = 0 and pg_get_indexdef(x.indexrelid, 1, true) = (select 'COALESCE(' || string_agg(quote_ident(u.name), ', '
+        order by u.place) || ')' from unnest($2::text[]) with ordinality u (name, place)) end),
   exists (select 1 from pg_trigger g where g.tgrelid = c.oid and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
   array(select v.command from (values ('r', 'select'), ('w', 'update'), ('d', 'delete')) v (code, command)
     where not exists (select 1 from pg_policy p where p.polrelid = c.oid and p.polpermissive
@@ -200,6 +205,9 @@ pub(super) struct ColumnFacts {
     /// The type, of a domain the one below it.
     pub(super) base_type: String,
     pub(super) shown_type: String,
+    pub(super) is_enum: bool,
+    /// The values of an enum.
+    pub(super) labels: Vec<String>,
 }
 
 /// One table that holds rows: the policy's own, or a partition of it.
@@ -361,7 +369,13 @@ pub(super) async fn column(
     let bound = statement(SqlStr::from_static(COLUMN)).bind(table).bind(column.as_str().to_owned());
     let rows = session.ask(frame, bound).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(ColumnFacts { not_null: cell(row, 0)?, base_type: cell(row, 1)?, shown_type: cell(row, 2)? }))
+    Ok(Some(ColumnFacts {
+        not_null: cell(row, 0)?,
+        base_type: cell(row, 1)?,
+        shown_type: cell(row, 2)?,
+        is_enum: cell(row, 3)?,
+        labels: cell(row, 4)?,
+    }))
 }
 
 /// All columns that can be written, in their order.
@@ -374,9 +388,10 @@ pub(super) async fn leaves(
     session: &mut Session,
     frame: &Frame,
     table: Oid,
-    activity: &Identifier,
+    stamp: &[Identifier],
 ) -> Result<Vec<LeafFacts>, Fault> {
-    let bound = statement(SqlStr::from_static(LEAVES)).bind(table).bind(activity.as_str().to_owned());
+    let columns: Vec<String> = stamp.iter().map(|column| column.as_str().to_owned()).collect();
+    let bound = statement(SqlStr::from_static(LEAVES)).bind(table).bind(columns);
     let rows = session.ask(frame, bound).await?;
     rows.iter()
         .map(|row| {
@@ -453,6 +468,7 @@ pub(super) fn tighter(role_ms: u64, ours: std::time::Duration) -> std::time::Dur
 }
 
 /// The policy's column names, parsed.
-pub(super) fn column_names(policy: &SessionPolicy) -> Result<(Identifier, Identifier), crate::table::NameError> {
-    Ok((Identifier::parse(&policy.id_column)?, Identifier::parse(&policy.activity_column)?))
+pub(super) fn column_names(policy: &SessionPolicy) -> Result<(Identifier, Vec<Identifier>), crate::table::NameError> {
+    let stamp = policy.stamp.columns().iter().map(|column| Identifier::parse(column)).collect::<Result<_, _>>()?;
+    Ok((Identifier::parse(&policy.id_column)?, stamp))
 }

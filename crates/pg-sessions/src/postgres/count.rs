@@ -15,7 +15,9 @@ const COUNTED_BYTES: u64 = 64 << 20;
 
 /// The planner's figure for expired rows: the first line of `explain` ends in `(cost=… rows=… width=…)`.
 pub(super) async fn estimate(session: &mut Session, look: &Frame, leaf: &Leaf, idle: f64) -> Result<f64, Fault> {
-    let row = session.ask_one(look, statement(leaf.statements.estimate.statement()).bind(idle)).await?;
+    let row = session
+        .ask_one(look, leaf.statements.with_values(statement(leaf.statements.estimate.statement()).bind(idle)))
+        .await?;
     let line: String = cell(&row, 0)?;
     let rows = line.rsplit_once("rows=").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
     rows.ok_or_else(|| Fault::Final("explain answers without an estimate".to_owned()))
@@ -30,10 +32,10 @@ pub(super) async fn plan(
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
     let frame = unhurried(policy, ground);
-    let statements = ground
-        .leaves
-        .iter()
-        .map(|leaf| statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead));
+    let statements = ground.leaves.iter().map(|leaf| {
+        let counting = statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead);
+        leaf.statements.with_values(counting)
+    });
     let answers = session.look(&frame, statements.collect()).await.map_err(too_slow)?;
     for leaf in &ground.leaves {
         if let Some(why) = &leaf.hidden {
@@ -82,6 +84,7 @@ pub(super) async fn stats(
         let small = leaf.facts.bytes <= COUNTED_BYTES;
         if small || leaf.facts.tuples < 0.0 {
             let counting = statement(leaf.statements.count.statement()).bind(idle).bind(0.0);
+            let counting = leaf.statements.with_values(counting);
             let rows = counted(&session.ask_one(&frame, counting).await.map_err(too_slow)?)?;
             stats.total_rows += rows.all;
             stats.expired_rows += rows.due;
@@ -95,8 +98,8 @@ pub(super) async fn stats(
         }
         if small || leaf.facts.index {
             let asked = vec![
-                statement(leaf.statements.ends.statement()),
-                statement(leaf.statements.next.statement()).bind(idle),
+                leaf.statements.with_values(statement(leaf.statements.ends.statement())),
+                leaf.statements.with_values(statement(leaf.statements.next.statement()).bind(idle)),
             ];
             let answers = session.look(&frame, asked).await.map_err(too_slow)?;
             if let [ends, next] = &answers[..]

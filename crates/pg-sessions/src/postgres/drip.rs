@@ -20,7 +20,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
     let mut watermark = leaf.statements.beginning.to_owned();
     let (mut gone, mut stalled) = (0, 0);
     while !batches.is_over() {
-        let size = pacer.size();
+        let size = batches.size(&pacer);
         match batches.drip(session, leaf, &watermark, &mut pacer).await? {
             Next::Done(done) => {
                 gone += done.gone;
@@ -38,7 +38,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
             Next::Refused(reason) => {
                 let tids = statement(tids.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
                 let tids = tids.bind(i64::from(size)).bind(batches.refused());
-                let tids = batches.last(tids);
+                let tids = batches.last(leaf, tids);
                 let listed = batches.list(session, leaf, tids).await?;
                 let before = batches.dealt_with();
                 apart::run(session, batches, leaf, &listed).await?;

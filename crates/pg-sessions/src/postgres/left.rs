@@ -53,6 +53,7 @@ impl Left {
         let Some(since) = look.since else { return Ok(()) };
         let counting = statement(leaf.statements.put_back.statement()).bind(look.idle);
         let counting = counting.bind(look.started.to_owned()).bind(since.to_owned());
+        let counting = leaf.statements.with_values(counting);
         match session.ask_one(look.frame, counting).await {
             Ok(row) => self.back = count(&row, 0)?,
             Err(fault @ (Fault::Away(_) | Fault::Missing(_))) => return Err(fault.into()),
@@ -80,11 +81,11 @@ impl Left {
                 .bind(look.started.to_owned())
                 .bind(AT_MOST)
                 .bind(look.aside.to_vec());
-            match pages {
+            let bound = match pages {
                 Some((page, end)) => bound.bind(tid(page)).bind(tid(end)),
                 None => bound,
-            }
-            .bind(look.since.map(ToOwned::to_owned))
+            };
+            leaf.statements.with_values(bound.bind(look.since.map(ToOwned::to_owned)))
         };
         let row = match session.ask_one(look.frame, bind(all)).await {
             Ok(row) => row,

@@ -6,8 +6,10 @@
 //! batch is a transaction of one `DELETE` that carries the age test itself. Nothing is remembered between runs.
 
 mod apart;
+mod archive;
 mod batch;
 mod catalog;
+mod columns;
 mod count;
 mod drip;
 mod fault;
@@ -88,6 +90,11 @@ pub(crate) async fn sweep(
             Err(stop) => return Err(stop),
         }
     }
+    if batches.ledger.room() == 0 {
+        for leaf in &ground.leaves {
+            batches.look_deferred(&mut session, leaf).await?;
+        }
+    }
     say_what_went(&mut session, &ground, batches.ledger).await?;
     session.close().await;
     locked.map_or(Ok(()), Err)
@@ -121,8 +128,9 @@ impl Run<'_> {
             return drip::run(session, batches, leaf).await;
         }
         let pages = range::pages(leaf, ground.server.block_bytes);
-        // What a trigger puts back one connection alone can count.
-        let is_shared = !leaf.facts.own_triggers && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES;
+        // One connection alone can tell what a trigger puts back, and when enough has gone.
+        let is_alone = leaf.facts.own_triggers || batches.ledger.is_limited();
+        let is_shared = !is_alone && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES;
         let second = if policy.pace == Pace::OffHours && is_shared {
             // A role may have no second connection left; one is enough.
             Session::open(at).await.ok()

@@ -66,7 +66,12 @@ async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, seen: &mut
         seen.at_least = true;
         return Ok(());
     }
-    let row = session.ask_one(&ground.look, statement(leaf.statements.margins.statement()).bind(AT_MOST)).await?;
+    let row = session
+        .ask_one(
+            &ground.look,
+            leaf.statements.with_values(statement(leaf.statements.margins.statement()).bind(AT_MOST)),
+        )
+        .await?;
     let (early, late) = (count(&row, 0)?, count(&row, 1)?);
     seen.implausible += early + late;
     seen.at_least |= [early, late].iter().any(|rows| i64::try_from(*rows) == Ok(AT_MOST));

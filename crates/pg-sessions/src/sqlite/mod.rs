@@ -9,6 +9,7 @@ mod apart;
 mod inspect;
 mod session;
 mod sql;
+mod zone;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
+use sqlx::sqlite::SqliteRow;
 
 use self::inspect::Ground;
 use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement, text};
@@ -62,8 +64,12 @@ pub(crate) async fn sweep(
         Way::Sweep if ground.rowid => run.windows().await?,
         Way::Drip | Way::Sweep => run.drip().await?,
     }
+    if ledger.room() == 0 {
+        ledger.deferred(count_due(&mut session, &ground, &beginning).await?);
+    }
     if ground.keepers {
         let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
+        let counting = ground.statements.with_values(counting);
         let row = session.one(counting).await?;
         ledger.referenced(count(&row, 2)?);
         if !ledger.is_over() {
@@ -85,6 +91,7 @@ pub(crate) async fn sweep(
 /// How many rows are due and not referred to.
 async fn count_due(session: &mut Session, ground: &Ground, cutoff: &str) -> Result<u64, Fault> {
     let counting = statement(ground.statements.count.statement()).bind(cutoff.to_owned()).bind(cutoff.to_owned());
+    let counting = ground.statements.with_values(counting);
     count(&session.one(counting).await?, 1)
 }
 
@@ -100,7 +107,8 @@ pub(crate) async fn plan(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let cutoff = ground.now(&mut session, ahead - idle_seconds(policy)).await?;
     let now = ground.now(&mut session, ahead).await?;
-    let row = session.one(statement(ground.statements.count.statement()).bind(cutoff).bind(now)).await?;
+    let counting = statement(ground.statements.count.statement()).bind(cutoff).bind(now);
+    let row = session.one(ground.statements.with_values(counting)).await?;
     ledger.planned(Planned {
         all: count(&row, 0)?,
         due: count(&row, 1)?,
@@ -122,7 +130,8 @@ pub(crate) async fn stats(file: &Path, policy: &SessionPolicy, clock: &Clock) ->
     let idle = idle_seconds(policy);
     let cutoff = ground.now(&mut session, -idle).await?;
     let now = ground.now(&mut session, 0.0).await?;
-    let bind = |sql: &Sql| statement(sql.statement()).bind(cutoff.clone()).bind(now.clone());
+    let bind =
+        |sql: &Sql| ground.statements.with_values(statement(sql.statement()).bind(cutoff.clone()).bind(now.clone()));
     let rows = session.snapshot(vec![bind(&ground.statements.count), bind(&ground.statements.ends)]).await?;
     session.close().await;
     let [counts, ends] = &rows[..] else { return Err(Stop::Failed("an empty answer".to_owned())) };
@@ -181,7 +190,12 @@ async fn stand(
 impl Ground {
     /// The database's clock, so many seconds from now, in the form of the column.
     async fn now(&self, session: &mut Session, seconds: f64) -> Result<String, Fault> {
-        cell(&session.one(cutoff(&self.statements.cutoff, seconds)).await?, 0)
+        self.bound(&session.one(cutoff(&self.statements.cutoff, seconds)).await?)
+    }
+
+    /// The answer, as statements want it.
+    fn bound(&self, row: &SqliteRow) -> Result<String, Fault> {
+        Ok(self.wall_clock.both(cell(row, 0)?))
     }
 }
 
@@ -224,7 +238,7 @@ impl Run<'_> {
         let mut watermark = "-9e18".to_owned();
         let mut stalled = 0;
         while !self.is_over() {
-            let size = pacer.size();
+            let size = self.ledger.fitting(pacer.size());
             let began = Instant::now();
             let values = Values { watermark: &watermark, size, aside: &self.aside };
             let result = drip_batch(self.session, self.policy, self.ground, &values).await;
@@ -263,8 +277,9 @@ impl Run<'_> {
         let Some(end) = cell::<Option<i64>>(&last, 0)? else { return Ok(()) };
         while !self.is_over() {
             let began = Instant::now();
-            let window =
-                statement(self.ground.statements.window.statement()).bind(before).bind(i64::from(pacer.size()));
+            let window = statement(self.ground.statements.window.statement())
+                .bind(before)
+                .bind(i64::from(self.ledger.fitting(pacer.size())));
             let window = window.bind(end);
             let row = self.session.one(window).await?;
             let Some(last) = cell::<Option<i64>>(&row, 1)? else { return Ok(()) };
@@ -273,6 +288,7 @@ impl Run<'_> {
                 let cutoff = self.ground.now(self.session, -idle_seconds(self.policy)).await?;
                 let keys =
                     statement(self.ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
+                let keys = self.ground.statements.with_values(keys);
                 let keys: String = cell(&self.session.one(keys).await?, 0)?;
                 self.take_apart(&keys).await?;
                 if self.ledger.is_over() {
@@ -293,6 +309,7 @@ impl Run<'_> {
         if self.observer.wants_to_stop() {
             self.ledger.stop();
         }
+        self.ledger.stop_when_late();
         self.ledger.is_over()
     }
 
@@ -334,15 +351,15 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn bind(&self, sql: &Sql, cutoff: &str) -> Bound {
+    fn bind(&self, ground: &Ground, sql: &Sql, cutoff: &str) -> Bound {
         let bound = statement(sql.statement()).bind(cutoff.to_owned()).bind(self.watermark.to_owned());
-        bound.bind(i64::from(self.size)).bind(self.aside.to_owned())
+        ground.statements.with_values(bound.bind(i64::from(self.size)).bind(self.aside.to_owned()))
     }
 
     /// The keys of the rows that the batch would take.
     async fn keys(&self, session: &mut Session, policy: &SessionPolicy, ground: &Ground) -> Result<String, Fault> {
         let cutoff = ground.now(session, -idle_seconds(policy)).await?;
-        cell(&session.one(self.bind(&ground.statements.picked_keys, &cutoff)).await?, 0)
+        cell(&session.one(self.bind(ground, &ground.statements.picked_keys, &cutoff)).await?, 0)
     }
 }
 
@@ -355,8 +372,8 @@ async fn drip_batch(
     let statements = &ground.statements;
     let mut batch = session.batch().await?;
     let done = async {
-        let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?, 0)?;
-        let bind = |sql: &Sql| values.bind(sql, &cutoff);
+        let cutoff = ground.bound(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?)?;
+        let bind = |sql: &Sql| values.bind(ground, sql, &cutoff);
         let row = batch.one(bind(&statements.pick)).await?;
         let (picked, mark) = (count(&row, 0)?, cell(&row, 1)?);
         let archive = statements.archive_picked.as_ref().map(bind);
@@ -376,14 +393,16 @@ async fn window_batch(
 ) -> Result<u64, Fault> {
     let statements = &ground.statements;
     let seconds = -idle_seconds(policy);
-    let bind = |sql: &Sql, cutoff: &str| statement(sql.statement()).bind(cutoff.to_owned()).bind(before).bind(last);
+    let bind = |sql: &Sql, cutoff: &str| {
+        statements.with_values(statement(sql.statement()).bind(cutoff.to_owned()).bind(before).bind(last))
+    };
     let first = ground.now(session, seconds).await?;
     if cell::<i64>(&session.one(bind(&statements.any_in_window, &first)).await?, 0)? == 0 {
         return Ok(0);
     }
     let mut batch = session.batch().await?;
     let gone = async {
-        let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, seconds)).await?, 0)?;
+        let cutoff = ground.bound(&batch.one(cutoff(&statements.cutoff, seconds)).await?)?;
         let archive = statements.archive_window.as_ref().map(|sql| bind(sql, &cutoff));
         remove(&mut batch, archive, bind(&statements.delete_window, &cutoff)).await
     };

@@ -9,8 +9,11 @@ mod support;
 
 mod application;
 mod archives;
+mod brakes;
 mod clocks;
+mod conditions;
 mod conformance;
+mod expiry;
 mod faults;
 mod names;
 mod partitions;
@@ -24,3 +27,4 @@ mod row_security;
 mod sampling;
 mod sqlite;
 mod urls;
+mod zones;
