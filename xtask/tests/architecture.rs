@@ -121,6 +121,155 @@ fn nothing_lies_at_the_top_without_a_reason() {
     assert!(unexplained.is_empty(), "at the top of the repository without a reason: {unexplained:?}");
 }
 
+/// What files of the engine must not name, and why: the file or folder, what it must not name, the reason.
+const ENGINE_RULES: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["setup.rs", "state/", "run/", "quarantine/mod.rs", "request.rs", "responses/"],
+        &["crate::engine", "crate::plan", "crate::query", "crate::Engine"],
+        "whatever runs a policy is given `Setup`; `Engine` lies above it",
+    ),
+    (
+        &["track/", "plan/", "query/", "quarantine/"],
+        &["cleanup_core::sweep::sweep", "sweep::{sweep", ", sweep}", "brake::check"],
+        "everything that is removed goes through `run::policy_run`, with its gates and its traces",
+    ),
+    (
+        &["track/", "plan/", "query/", "quarantine/", "engine.rs"],
+        &["crate::run::audit", "record_run", "remember_policy"],
+        "traces are left by `run::record`",
+    ),
+];
+
+#[test]
+fn the_engine_keeps_its_walls() {
+    let mut broken = Vec::new();
+    for (path, text) in sources("engine") {
+        for (places, names, why) in ENGINE_RULES {
+            if places.iter().any(|place| path == *place || (place.ends_with('/') && path.starts_with(place))) {
+                let named = names.iter().filter(|name| uses(&text).iter().any(|line| line.contains(**name)));
+                broken.extend(named.map(|name| format!("{path} names {name}: {why}")));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Files of one room may share what their `mod.rs` holds; beyond that, nobody uses who uses him.
+#[test]
+fn no_files_of_the_engine_use_each_other_in_a_circle() {
+    let sources = sources("engine");
+    let files: BTreeSet<&str> = sources.iter().map(|(path, _)| path.as_str()).collect();
+    let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (path, text) in &sources {
+        let room = path.strip_suffix("mod.rs").or_else(|| Some(&path[..=path.rfind('/')?])).unwrap_or("");
+        let mut known = BTreeSet::new();
+        for name in uses(text).iter().flat_map(|line| names(line)) {
+            let (base, rest) = match name.split_once("::") {
+                Some(("crate", rest)) => ("", rest.to_owned()),
+                Some(("self" | "super", rest)) => (room, rest.to_owned()),
+                _ => continue,
+            };
+            known.extend(file_of(&files, base, &rest));
+        }
+        // What a room's own `mod.rs` holds is everybody's in it.
+        known.retain(|other| {
+            *other != path && !(other.ends_with("mod.rs") && path.starts_with(other.trim_end_matches("mod.rs")))
+        });
+        arrows.insert(path, known);
+    }
+    // Whoever uses nobody that is left is taken away; what cannot be taken away is a circle.
+    while let Some(done) = arrows.iter().find(|(_, uses)| uses.is_empty()).map(|(path, _)| *path) {
+        arrows.remove(done);
+        arrows.values_mut().for_each(|uses| uses.retain(|used| *used != done));
+    }
+    assert!(arrows.is_empty(), "in a circle, or using one: {arrows:#?}");
+}
+
+#[test]
+fn one_clock_tells_the_time() {
+    let clocks = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
+    let mut found = Vec::new();
+    for package in ["cli", "engine", "fs-store", "pg-sessions", "server", "state", "units"] {
+        for (path, text) in sources(package) {
+            // Tests may ask for the time of their own files.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let is_named = clocks.iter().any(|clock| code.contains(clock)) && !path.ends_with("tests.rs");
+            found.extend(is_named.then(|| format!("{package}/{path}")));
+        }
+    }
+    assert_eq!(found, ["engine/clock.rs"], "everybody else is handed `now`, or asks `cleanup_engine::now`");
+}
+
+/// The source files of a package, by path below its `src`, in the order of their paths.
+fn sources(package: &str) -> Vec<(String, String)> {
+    let src = top().join("crates").join(package).join("src");
+    let mut folders = vec![src.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned(), text));
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 5, "{package} has moved");
+    found
+}
+
+/// The `use` declarations of a file, each on a line, those of its tests left out.
+fn uses(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let mut found = Vec::new();
+    let mut open: Option<String> = None;
+    for line in code.lines() {
+        let begins = ["use ", "pub use ", "pub(crate) use ", "pub(super) use "].iter().any(|it| line.starts_with(it));
+        if begins || open.is_some() {
+            let whole = open.take().unwrap_or_default() + line.trim();
+            if line.ends_with(';') { found.push(whole) } else { open = Some(whole) }
+        }
+    }
+    found
+}
+
+/// The paths of one `use` declaration: `use a::{b, c::{self, d}};` names `a::b`, `a::c`, `a::c::d`.
+fn names(line: &str) -> Vec<String> {
+    let path = line.trim_end_matches(';').split_once("use ").map_or("", |(_, path)| path);
+    let mut found = Vec::new();
+    let mut prefix: Vec<String> = Vec::new();
+    let mut word = String::new();
+    for letter in path.chars().chain([',']) {
+        match letter {
+            '{' => prefix.push(std::mem::take(&mut word)),
+            ',' | '}' => {
+                if !word.trim().is_empty() {
+                    found.push(prefix.concat() + word.trim());
+                }
+                word.clear();
+                if letter == '}' {
+                    prefix.pop();
+                }
+            }
+            ' ' => {}
+            _ => word.push(letter),
+        }
+    }
+    found
+}
+
+/// The file that a path below a room leads to.
+fn file_of<'a>(files: &BTreeSet<&'a str>, room: &str, path: &str) -> Option<&'a str> {
+    let parts: Vec<&str> = path.split("::").collect();
+    (1..=parts.len()).rev().find_map(|length| {
+        let module = room.to_owned() + &parts[..length].join("/");
+        [format!("{module}.rs"), format!("{module}/mod.rs")].iter().find_map(|file| files.get(file.as_str()).copied())
+    })
+}
+
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

@@ -4,8 +4,8 @@
 
 use cleanup_core::config::{Origin, Setting};
 use cleanup_core::report::Report;
-use cleanup_engine::answer::{Explanation, Restored, RestoredFile};
 use cleanup_engine::plan::PlanSummary;
+use cleanup_engine::responses::{Explanation, Restored, RestoredFile};
 use serde::Serialize;
 
 use crate::import::{ImportedPolicy, Note};
@@ -115,7 +115,7 @@ impl From<&Setting> for EffectiveValue {
 mod tests {
     use std::path::PathBuf;
 
-    use cleanup_engine::answer::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
+    use cleanup_engine::responses::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
 

@@ -5,7 +5,6 @@
 //! output (a closed pipe, a full disk) reaches the work; output that is lost on a full disk ends with exit code 1.
 
 mod args;
-mod clock;
 mod command;
 mod console;
 mod document;

@@ -67,6 +67,13 @@ pub enum Brake {
         /// Files that the policy names.
         matched: u64,
     },
+    /// The policy was observed before, and far more would go than the last observation foresaw.
+    MoreThanForeseen {
+        /// Files that the last observation would have removed.
+        foreseen: u64,
+        /// Files that would go.
+        due: u64,
+    },
     /// The root lies on another file system than in the last run.
     OtherFileSystem {
         /// The root.
@@ -83,12 +90,14 @@ pub struct Suspicions {
     pub references: Option<FewerReferences>,
     /// There were runs before, and what the clock said in them is lost.
     pub clock_is_lost: bool,
+    /// How many files the last run would have removed, when it only observed.
+    pub foreseen: Option<u64>,
 }
 
 impl Suspicions {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_none() && self.references.is_none() && !self.clock_is_lost
+        self.changes.is_none() && self.references.is_none() && !self.clock_is_lost && self.foreseen.is_none()
     }
 }
 
@@ -163,6 +172,9 @@ pub fn check(counts: &Counts, brakes: &Brakes, suspicions: &Suspicions) -> Resul
     if suspicions.clock_is_lost && beyond(50) {
         return Err(Brake::UnwitnessedClock { due, matched });
     }
+    if let Some(foreseen) = suspicions.foreseen.filter(|foreseen| due > foreseen.saturating_mul(2)) {
+        return Err(Brake::MoreThanForeseen { foreseen, due });
+    }
     match brakes.max_removal_percent {
         Some(percent) if beyond(percent) => Err(Brake::TooLargeAShare { percent, due, matched }),
         _ => Ok(()),
@@ -212,6 +224,11 @@ impl fmt::Display for Brake {
                 "held back: {due} of {matched} files would go, more than max_removal_percent = {percent}; \
                  if that is meant, run once with --force"
             ),
+            Self::MoreThanForeseen { foreseen, due } => write!(
+                f,
+                "held back: the last run, which only observed, would have removed {foreseen} files, and now {due} would \
+                 go; look at them with a dry run, and run once with --force if that is meant"
+            ),
             Self::OtherFileSystem { root } => write!(
                 f,
                 "held back: {root} lies on another file system than in the last run, as if something had been \
@@ -229,11 +246,7 @@ mod tests {
         let counts = Counts { matched, due, ..Counts::default() };
         let brakes = Brakes { max_removal_percent: percent, ..Brakes::default() };
         let changes = Changes { others: vec!["max_age was changed".to_owned()], ..Changes::default() };
-        check(
-            &counts,
-            &brakes,
-            &Suspicions { changes: is_changed.then_some(changes), references: None, clock_is_lost: false },
-        )
+        check(&counts, &brakes, &Suspicions { changes: is_changed.then_some(changes), ..Suspicions::default() })
     }
 
     #[test]
@@ -241,11 +254,7 @@ mod tests {
         let loosened = |due| {
             let counts = Counts { matched: 1_000_000, due, ..Counts::default() };
             let changes = Changes { loosened: vec!["exclude was removed".to_owned()], others: vec!["x".to_owned()] };
-            check(
-                &counts,
-                &Brakes::default(),
-                &Suspicions { changes: Some(changes), references: None, clock_is_lost: false },
-            )
+            check(&counts, &Brakes::default(), &Suspicions { changes: Some(changes), ..Suspicions::default() })
         };
         assert_eq!(loosened(100), Ok(()), "few files");
         let held = loosened(101).unwrap_err().to_string();
@@ -260,6 +269,20 @@ mod tests {
         };
         assert_eq!((lost(100, 100), lost(101, 202)), (Ok(()), Ok(())));
         assert!(matches!(lost(101, 201), Err(Brake::UnwitnessedClock { due: 101, matched: 201 })));
+    }
+
+    #[test]
+    fn what_was_observed_before_is_held_when_far_more_would_go() {
+        let held = |foreseen, due| {
+            let counts = Counts { matched: 1_000_000, due, ..Counts::default() };
+            let suspicions = Suspicions { foreseen: Some(foreseen), ..Suspicions::default() };
+            check(&counts, &Brakes::default(), &suspicions).is_err()
+        };
+        assert!(!held(0, 100), "few files");
+        assert!(held(0, 101));
+        assert!(!held(100, 200), "twice is not more than twice");
+        assert!(held(100, 201));
+        assert!(!held(u64::MAX, u64::MAX), "no overflow");
     }
 
     #[test]

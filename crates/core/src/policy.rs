@@ -5,12 +5,14 @@
 
 mod fingerprint;
 mod rows;
+mod schedule;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::fingerprint::{Changes, Fingerprint};
 pub use self::rows::{Condition, RowStamp, Scalar, Test};
+pub use self::schedule::{CronError, CronExpression, Schedule};
 use crate::pattern::Patterns;
 
 /// The rule: how long something may stay. Shared by every kind of store.
@@ -398,23 +400,4 @@ pub enum Pace {
     Normal,
     /// 100 ms a batch, no pauses: nobody is there.
     OffHours,
-}
-
-/// When a policy runs by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Schedule {
-    /// The key `every`: the time between two runs, positive.
-    Every(Duration),
-    /// The key `cron`: five fields, checked, in local time or `time_zone`.
-    Cron(String),
-}
-
-/// `every 30m`, `cron 0 * * * *`.
-impl std::fmt::Display for Schedule {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Every(span) => write!(f, "every {}", crate::duration::Human(*span)),
-            Self::Cron(fields) => write!(f, "cron {fields}"),
-        }
-    }
 }

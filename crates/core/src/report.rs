@@ -6,7 +6,7 @@
 mod limit;
 mod tally;
 
-use std::ops::Not;
+use std::ops::{AddAssign, Not};
 
 use base64::Engine as _;
 use schemars::JsonSchema;
@@ -16,6 +16,7 @@ pub use self::limit::{Done, Limit, Space};
 pub use self::tally::Tally;
 use crate::candidate::Name;
 use crate::moment::Moment;
+pub use crate::verdict::KeptCounts;
 
 /// The version of the JSON shape, raised when a key changes its meaning.
 pub const FORMAT_VERSION: u32 = 1;
@@ -70,6 +71,19 @@ pub enum Trigger {
     Pressure,
     /// The deadlines of tracked files; such runs are summed up over some minutes.
     Deadline,
+    /// A person or a script that brings files back from quarantine.
+    Restore,
+}
+
+impl Trigger {
+    /// Whether such a run covers everything that its policies name. The deadlines of tracked files do not: what tracking
+    /// cannot see is still to be swept.
+    pub fn is_sweep(self) -> bool {
+        match self {
+            Self::Manual | Self::Schedule | Self::Pressure => true,
+            Self::Deadline | Self::Restore => false,
+        }
+    }
 }
 
 /// The status of a run, the best first.
@@ -243,6 +257,10 @@ pub struct Counts {
     pub purged: u64,
     /// Allocated bytes of those.
     pub purged_bytes: u64,
+    /// Those that came back from quarantine. Only a run that restores has any, and nothing else.
+    pub restored: u64,
+    /// Allocated bytes of those.
+    pub restored_bytes: u64,
     /// Those judged *keep* or spared at the last moment, by reason.
     pub kept: KeptCounts,
     /// Those that somebody else removed first.
@@ -267,35 +285,6 @@ pub struct Counts {
     pub dirs_due: u64,
     /// Empty directories removed.
     pub dirs_removed: u64,
-}
-
-/// Those that stay, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct KeptCounts {
-    /// Archives that are not included.
-    pub archive: u64,
-    /// Held or pinned by a person.
-    pub held: u64,
-    /// Referenced by a live session.
-    pub referenced: u64,
-    /// Stamped in the future.
-    pub future: u64,
-    /// Rows whose activity is no plausible time: before 2000, or more than ten years ahead.
-    pub implausible: u64,
-    /// Younger than `min_age`.
-    pub settling: u64,
-    /// Among the newest N.
-    pub newest: u64,
-    /// No older than `max_age`, and over no limit.
-    pub within_limits: u64,
-    /// Open or locked by a process.
-    pub in_use: u64,
-    /// Due, but left for the next run by a brake.
-    pub deferred: u64,
-    /// Named by another policy with the same root as well: neither may take them.
-    #[serde(default)]
-    pub disputed: u64,
 }
 
 /// One item that could not be looked at or removed.
@@ -323,6 +312,9 @@ pub struct Totals {
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// Those that came back from quarantine.
+    #[serde(default)]
+    pub restored: u64,
 }
 
 impl Report {
@@ -343,6 +335,7 @@ impl Report {
             totals.quarantined += counts.quarantined;
             totals.bytes_freed += counts.bytes_freed;
             totals.errors += errors_total;
+            totals.restored += counts.restored;
         }
         let status = policies.iter().map(|policy| policy.status.into()).max().unwrap_or(RunStatus::Ok);
         Self {
@@ -359,6 +352,56 @@ impl Report {
             not_remembered: None,
             new_memory: false,
         }
+    }
+}
+
+/// Takes the other apart without `..`, so that a new count does not compile until it is added here as well.
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            scanned,
+            matched,
+            matched_bytes,
+            due,
+            due_bytes,
+            removed,
+            quarantined,
+            bytes_freed,
+            purged,
+            purged_bytes,
+            restored,
+            restored_bytes,
+            kept,
+            vanished,
+            changed,
+            left_alone,
+            owned_by_others,
+            indexed,
+            dotfiles,
+            dirs_due,
+            dirs_removed,
+        } = other;
+        self.scanned += scanned;
+        self.matched += matched;
+        self.matched_bytes += matched_bytes;
+        self.due += due;
+        self.due_bytes += due_bytes;
+        self.removed += removed;
+        self.quarantined += quarantined;
+        self.bytes_freed += bytes_freed;
+        self.purged += purged;
+        self.purged_bytes += purged_bytes;
+        self.restored += restored;
+        self.restored_bytes += restored_bytes;
+        self.kept += kept;
+        self.vanished += vanished;
+        self.changed += changed;
+        self.left_alone += left_alone;
+        self.owned_by_others += owned_by_others;
+        self.indexed += indexed;
+        self.dotfiles += dotfiles;
+        self.dirs_due += dirs_due;
+        self.dirs_removed += dirs_removed;
     }
 }
 

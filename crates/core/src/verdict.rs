@@ -3,9 +3,12 @@
 //! There is no verdict without its reason inside. Reasons are types; their text is made here, once, by `Display`,
 //! and is what `explain` prints.
 
+mod kind;
+
 use std::fmt;
 use std::time::Duration;
 
+pub use self::kind::{KeepKind, KeptCounts};
 use crate::candidate::Stamp;
 use crate::duration::Human;
 use crate::moment::Moment;
@@ -228,12 +231,14 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// The label of its kind, and what is known of this one.
 impl fmt::Display for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = self.kind().label();
         match self {
-            Self::Archive => f.write_str("an archive; kept unless archives are included"),
-            Self::Held { until } => write!(f, "held until {until}"),
-            Self::Referenced => f.write_str("its name is still needed, says the query of keep_referenced"),
+            Self::Archive => write!(f, "{label}; kept unless archives are included"),
+            Self::Held { until } => write!(f, "{label} until {until}"),
+            Self::Referenced => write!(f, "{label}: the query of keep_referenced names it"),
             Self::Future { stamp, by } => {
                 write!(
                     f,
@@ -244,9 +249,9 @@ impl fmt::Display for Keep {
                 )
             }
             Self::Settling { stamp, age, min_age } => {
-                write!(f, "{} {age}, younger than min_age {}", stamp.basis, Human(*min_age))
+                write!(f, "{} {age}, {label} {}", stamp.basis, Human(*min_age))
             }
-            Self::Newest { of } => write!(f, "among the newest (keep_newest = {of})"),
+            Self::Newest { of } => write!(f, "{label} (keep_newest = {of})"),
             Self::WithinLimits { stamp, age, limit: Some(limit) } => {
                 write!(f, "{} {age}, within {limit}", stamp.basis)
             }

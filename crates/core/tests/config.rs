@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cleanup_core::config::{Config, ConfigError, DEFAULT, Origin, Source, State, TokenFor};
-use cleanup_core::policy::{Archives, Database, Depth, EmptyDirs, Pace, Schedule, StampKind, TimeFormat};
+use cleanup_core::policy::{
+    Archives, CronExpression, Database, Depth, EmptyDirs, Pace, Schedule, StampKind, TimeFormat,
+};
 use proptest::prelude::*;
 
 const FILES: &str = "[files.a]\nroot = \"out\"\ninclude = [\"*.svg\"]\nmax_age = \"1h\"\n";
@@ -125,7 +127,7 @@ fn every_built_key_of_a_file_policy_has_its_effect() {
     assert_eq!(policy.stamp, StampKind::Newest);
     assert_eq!(policy.depth, Depth(3));
     assert_eq!(policy.empty_dirs, EmptyDirs::Judge);
-    assert_eq!(policy.schedule, Some(Schedule::Cron("0 3 * * sun".to_owned())));
+    assert_eq!(policy.schedule, Some(Schedule::Cron(CronExpression::parse("0 3 * * sun").unwrap())));
     assert!(policy.track && !policy.enabled);
     assert_eq!(config.time_zone.as_deref(), Some("Europe/Berlin"));
 }

@@ -1,5 +1,8 @@
 //! The one clock. Nobody else in the workspace asks what time it is; everybody below is handed `now`.
 
+#[cfg(feature = "test-clock")]
+pub(crate) mod test_clock;
+
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,23 +12,34 @@ use rustix::time::{ClockId, clock_gettime};
 use ulid::Ulid;
 
 /// The wall clock, to which the stamps of files are compared.
-pub(crate) fn now() -> Moment {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
+pub fn now() -> Moment {
+    let now = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => Moment::EPOCH.plus(after),
         Err(before) => Moment::EPOCH.minus(before.duration()),
-    }
+    };
+    #[cfg(feature = "test-clock")]
+    let now = test_clock::shift().wall(now);
+    now
 }
 
 /// All clocks at once, for the guard.
 pub(crate) fn reading() -> Reading {
-    Reading { wall: now(), boot: boot(), running: since_boot(ClockId::Monotonic), boot_id: boot_id().to_owned() }
+    let running = since_boot(ClockId::Monotonic);
+    #[cfg(feature = "test-clock")]
+    let running = test_clock::shift().running(running);
+    Reading { wall: now(), boot: boot(), running, boot_id: boot_id() }
 }
 
 /// Which boot this is, as the kernel names it. No process outlives its boot, so it is asked once; where the kernel does
 /// not tell, a name for this process alone says as much of its own readings, and nothing of others.
-fn boot_id() -> &'static str {
+fn boot_id() -> String {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
-    BOOT_ID.get_or_init(|| named(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().as_deref()))
+    let id = BOOT_ID.get_or_init(|| named(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().as_deref()));
+    #[cfg(feature = "test-clock")]
+    if let Some(other) = test_clock::shift().boot_id() {
+        return other;
+    }
+    id.clone()
 }
 
 fn named(told: Option<&str>) -> String {
@@ -35,7 +49,10 @@ fn named(told: Option<&str>) -> String {
 
 /// The time since this boot, time asleep included: the clock that cannot be set.
 pub(crate) fn boot() -> Duration {
-    since_boot(ClockId::Boottime)
+    let boot = since_boot(ClockId::Boottime);
+    #[cfg(feature = "test-clock")]
+    let boot = test_clock::shift().boot(boot);
+    boot
 }
 
 /// Which mount namespace this process is in, as the kernel names it.

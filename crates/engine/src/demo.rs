@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{clock, rows};
+use crate::clock;
+use crate::run::sessions;
 
 /// Why there is no database to show.
 #[derive(Debug, thiserror::Error)]
@@ -18,5 +19,5 @@ pub enum DemoError {
 
 /// Makes a SQLite file with the application's session table and a row for each id, idle for that long.
 pub fn sessions(file: &Path, sessions: &[(&str, Duration)]) -> Result<(), DemoError> {
-    Ok(rows::block_on(cleanup_pg_sessions::demo::create(file, sessions, clock::now()))??)
+    Ok(sessions::block_on(cleanup_pg_sessions::demo::create(file, sessions, clock::now()))??)
 }

@@ -3,39 +3,34 @@
 //! The engine opens what the configuration names, reads the clock, and lets core drive. Faces (command line, server)
 //! see this crate and core, never a store. Calls block; a caller on an async runtime puts them on a blocking thread.
 
-pub mod answer;
-mod audit;
 mod clock;
+mod config_file;
 pub mod demo;
 mod engine;
-mod explain;
-mod files;
-mod index;
-mod limits;
-mod memory;
 mod mount;
-mod onward;
-mod open;
-mod owners;
-mod past;
 mod place;
 pub mod plan;
-mod pressure;
 mod quarantine;
-mod quarantined;
+mod query;
 mod request;
-mod restore;
-mod rows;
+pub mod responses;
+mod run;
+mod setup;
+mod state;
 pub mod track;
-mod watch;
 mod zone;
 
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
-pub use crate::engine::{Engine, Watcher, run_id};
+pub use crate::clock::now;
+#[cfg(feature = "test-clock")]
+pub use crate::clock::test_clock::TestClock;
+pub use crate::config_file::{OpenError, Origin};
+pub use crate::engine::Engine;
 pub use crate::mount::records_access_times;
-pub use crate::open::{OpenError, Origin};
-pub use crate::past::{MemoryError, NewHold};
+pub use crate::quarantine::restore::{Restore, RestoreError, RestoreRequest};
+pub use crate::query::history::{MemoryError, NewHold};
 pub use crate::request::{At, Request, RequestError};
-pub use crate::restore::{Restore, RestoreError, RestoreRequest};
+pub use crate::run::observers::Watcher;
+pub use crate::run::record::run_id;
 pub use crate::zone::{UnknownZone, time_zone};

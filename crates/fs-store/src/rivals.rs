@@ -16,8 +16,8 @@ use cleanup_core::candidate::Name;
 use cleanup_core::owner::{Claim, Claimant, Ground};
 use cleanup_core::policy::FilePolicy;
 
-use crate::FileId;
-use crate::root::Root;
+use crate::sys::entry::FileId;
+use crate::sys::root::Root;
 
 /// The roots of all policies of a configuration, as they are now. Resolved once, and shared by the stores of one run.
 #[derive(Debug)]

@@ -8,17 +8,20 @@
 
 use std::collections::HashMap;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
 use cleanup_core::candidate::Name;
+use rustix::fs::FileType;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
-use rustix::fs::{FileType, RawDir};
 use rustix::io::Errno;
 
-use crate::entry::in_words;
-use crate::look::open_folder;
-use crate::{OWN_FOLDER, Store};
+use crate::Store;
+use crate::select::classify::open_folder;
+use crate::sys::dir::{self, Buffer};
+use crate::sys::entry::in_words;
+use crate::tree::OWN_FOLDER;
 
 /// What is asked of the kernel: a file that is there or gone, or was written to its end. No reads, no single writes.
 const EVENTS: WatchFlags = WatchFlags::CREATE
@@ -103,7 +106,7 @@ impl Watch {
     /// Begins to watch everything that the walk would come to. What appears while this runs is either hinted at
     /// afterwards, or was there before: whoever looks at everything once now misses nothing.
     pub fn open(store: &Store<'_>) -> Result<Self, WatchError> {
-        if let Some((_, name)) = SILENT.iter().find(|(magic, _)| store.root.is_on(*magic)) {
+        if let Some((_, name)) = SILENT.iter().find(|(magic, _)| store.tree.root.is_on(*magic)) {
             return Err(WatchError::Silent(name));
         }
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(|error| match error {
@@ -195,24 +198,23 @@ impl Watch {
 
     fn add_below(&mut self, store: &Store<'_>, folder: &[u8], file: &mut dyn FnMut(&[u8])) -> Result<(), WatchError> {
         let mut folders = vec![folder.to_owned()];
-        let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
+        let mut buffer = Buffer::default();
         while let Some(folder) = folders.pop() {
-            let Ok((dir, _)) = open_folder(store, &folder) else { continue };
+            let Ok((dir, _)) = open_folder(&store.tree, &folder) else { continue };
             let (descend, mut below) = (has_depth(store, &folder, 1), Vec::new());
-            let mut entries = RawDir::new(dir, &mut buffer);
-            while let Some(Ok(entry)) = entries.next() {
-                let last = entry.file_name().to_bytes();
-                if matches!(last, b"." | b".." | OWN_FOLDER) {
-                    continue;
+            // What cannot be read is found by the sweeps.
+            let _ = dir::read(dir.as_fd(), 0, &mut buffer, |entry| {
+                let last = entry.name.to_bytes();
+                if last != OWN_FOLDER {
+                    let path = Name { folder: &folder, last }.to_bytes();
+                    if entry.kind() != FileType::Directory {
+                        file(&path);
+                    } else if descend {
+                        below.push(path);
+                    }
                 }
-                let path = Name { folder: &folder, last }.to_bytes();
-                if entry.file_type() != FileType::Directory {
-                    file(&path);
-                }
-                if descend && matches!(entry.file_type(), FileType::Directory | FileType::Unknown) {
-                    below.push(path);
-                }
-            }
+                ControlFlow::<()>::Continue(())
+            });
             for path in below {
                 self.add(store, &path)?;
                 folders.push(path);
@@ -223,7 +225,7 @@ impl Watch {
 
     /// Watches one folder, by its descriptor. One that is not entered, or is gone, is passed over.
     fn add(&mut self, store: &Store<'_>, folder: &[u8]) -> Result<(), WatchError> {
-        let Ok((dir, _)) = open_folder(store, folder) else { return Ok(()) };
+        let Ok((dir, _)) = open_folder(&store.tree, folder) else { return Ok(()) };
         let path = format!("/proc/self/fd/{}", dir.as_raw_fd());
         match inotify::add_watch(&self.inotify, path, EVENTS) {
             Ok(watch) => {
@@ -252,7 +254,7 @@ fn drop_below(inotify: &OwnedFd, folders: &mut HashMap<i32, Vec<u8>>, folder: &[
 /// Whether files so many levels below this folder can be candidates.
 fn has_depth(store: &Store<'_>, folder: &[u8], below: usize) -> bool {
     let depth = folder.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
-    u32::try_from(depth + below).is_ok_and(|depth| depth < store.policy.depth.0)
+    u32::try_from(depth + below).is_ok_and(|depth| depth < store.tree.policy.depth.0)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use cleanup_core::policy::{FilePolicy, StampKind};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::Store;
-use common::{CREWS, HOUR, file, jobs, policy, set_modified, tree};
+use common::{HOUR, POOLS, file, jobs, policy, set_modified, tree};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -39,16 +39,16 @@ impl Observer for Noting {
 struct World {
     folder: TempDir,
     policy: FilePolicy,
-    crew: usize,
+    workers: usize,
     now: u64,
     entries: Vec<Entry>,
 }
 
 impl World {
-    fn new(crew: usize) -> Self {
+    fn new(workers: usize) -> Self {
         let folder = TempDir::new().unwrap();
         let policy = policy(folder.path());
-        Self { folder, policy, crew, now: 2_000_000_000, entries: Vec::new() }
+        Self { folder, policy, workers, now: 2_000_000_000, entries: Vec::new() }
     }
 
     fn path(&self, name: u8) -> PathBuf {
@@ -84,7 +84,7 @@ impl World {
         let index = Arc::new(index);
         let before = tree(self.folder.path());
         let noting = Noting::default();
-        let store = Store::open(&self.policy, Vec::new()).unwrap().with_jobs(jobs(self.crew));
+        let store = Store::open(&self.policy, Vec::new()).unwrap().with_jobs(jobs(self.workers));
         let store = store.with_index(Some(Arc::clone(&index)));
         let tally = sweep(&store, &self.policy.rule, &Run::at(now), Mode::Apply, &noting);
         self.entries = noting.0.into_inner().unwrap();
@@ -132,9 +132,9 @@ proptest! {
     #[test]
     fn an_index_takes_nothing_more_and_leaves_only_what_was_set_back(
         steps in proptest::collection::vec(step(), 1..60),
-        crew in proptest::sample::select(&CREWS[..]),
+        workers in proptest::sample::select(&POOLS[..]),
     ) {
-        let mut world = World::new(crew);
+        let mut world = World::new(workers);
         // Last names, because another file may get the inode and the name of one that is gone.
         let mut set_back: BTreeSet<PathBuf> = BTreeSet::new();
         let last = |path: &Path| PathBuf::from(path.file_name().unwrap());
@@ -208,8 +208,8 @@ proptest! {
 
 #[test]
 fn a_second_sweep_looks_at_what_is_new_and_counts_as_the_first_one() {
-    for crew in CREWS {
-        let mut world = World::new(crew);
+    for workers in POOLS {
+        let mut world = World::new(workers);
         for number in 0..3_000 {
             file(&world.folder.path().join(format!("x/{}/{number}", number % 7)), HOUR / 2);
         }

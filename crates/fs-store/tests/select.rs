@@ -21,7 +21,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{Keep, Verdict};
 use cleanup_fs_store::{Look, Store};
-use common::{CREWS, HOUR, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
+use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
 struct Folder(tempfile::TempDir);
@@ -144,7 +144,7 @@ proptest! {
         entries in prop::collection::vec(entry(), 0..40),
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         include_archives in any::<bool>(),
-        crew in prop::sample::select(&CREWS),
+        workers in prop::sample::select(&POOLS),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let victim = file(&outside.path().join("victim.svg"), 100 * HOUR);
@@ -156,9 +156,9 @@ proptest! {
 
         let before = tree(root.path());
         let due = oracle(&policy);
-        let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
+        let planned = sweep_with(jobs(workers), &policy, Mode::Plan);
         prop_assert_eq!(&tree(root.path()), &before, "a plan changes nothing");
-        let swept = sweep_with(jobs(crew), &policy, Mode::Apply);
+        let swept = sweep_with(jobs(workers), &policy, Mode::Apply);
 
         let expected: BTreeSet<PathBuf> = before.difference(&due).cloned().collect();
         prop_assert_eq!(tree(root.path()), expected);
@@ -173,7 +173,7 @@ proptest! {
     #[test]
     fn a_plan_foretells_the_empty_directories(
         entries in prop::collection::vec(entry(), 0..40),
-        crew in prop::sample::select(&CREWS),
+        workers in prop::sample::select(&POOLS),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         grow(root.path(), outside.path(), &entries);
@@ -181,8 +181,8 @@ proptest! {
 
         let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
         policy.patterns = policy.patterns.with_dotfiles(Dotfiles::Match);
-        let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
-        let swept = sweep_with(jobs(crew), &policy, Mode::Apply);
+        let planned = sweep_with(jobs(workers), &policy, Mode::Plan);
+        let swept = sweep_with(jobs(workers), &policy, Mode::Apply);
         prop_assert_eq!(planned.counts.dirs_due, swept.counts.dirs_removed);
         let emptied = walkdir::WalkDir::new(root.path()).min_depth(1).into_iter().filter(|entry| {
             let entry = entry.as_ref().unwrap();
@@ -246,21 +246,21 @@ fn every_stamp_has_its_own_meaning() {
 
 #[test]
 fn more_names_than_one_batch_holds_are_all_swept() {
-    for crew in CREWS {
+    for workers in POOLS {
         let root = tempfile::tempdir().unwrap();
         for index in 0..20_000 {
             let path = root.path().join(format!("file-{index}"));
             File::create(&path).unwrap();
             set_modified(&path, now() - if index % 2 == 0 { 2 * HOUR } else { HOUR / 2 });
         }
-        let tally = sweep_with(jobs(crew), &policy(root.path()), Mode::Apply);
-        assert_eq!((tally.counts.scanned, tally.counts.removed), (20_000, 10_000), "{crew} workers");
-        assert_eq!(tree(root.path()).len(), 10_000, "{crew} workers");
+        let tally = sweep_with(jobs(workers), &policy(root.path()), Mode::Apply);
+        assert_eq!((tally.counts.scanned, tally.counts.removed), (20_000, 10_000), "{workers} workers");
+        assert_eq!(tree(root.path()).len(), 10_000, "{workers} workers");
     }
 }
 
 /// What is left of a tree in which a dot begins some names, and how many files were left for that reason.
-fn left_of_dotfiles(include: &[&str], dotfiles: Dotfiles, crew: usize) -> (Vec<String>, u64) {
+fn left_of_dotfiles(include: &[&str], dotfiles: Dotfiles, workers: usize) -> (Vec<String>, u64) {
     let root = tempfile::tempdir().unwrap();
     for path in ["a", ".gitkeep", ".git/config", ".cache-1/x", "sub/.env", "sub/b", "other/c", ".x.keep"] {
         file(&root.path().join(path), 2 * HOUR);
@@ -268,8 +268,8 @@ fn left_of_dotfiles(include: &[&str], dotfiles: Dotfiles, crew: usize) -> (Vec<S
     fs::create_dir(root.path().join(".empty")).unwrap();
     let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
     policy.patterns = Patterns::new(include, &[], &["*.keep"]).unwrap().with_dotfiles(dotfiles);
-    let planned = sweep_with(jobs(crew), &policy, Mode::Plan);
-    let tally = sweep_with(jobs(crew), &policy, Mode::Apply);
+    let planned = sweep_with(jobs(workers), &policy, Mode::Plan);
+    let tally = sweep_with(jobs(workers), &policy, Mode::Apply);
     assert_eq!(tally.errors_total, 0);
     assert_eq!((planned.counts.due, planned.counts.dotfiles), (tally.counts.removed, tally.counts.dotfiles));
     let left = tree(root.path()).into_iter().map(|path| path.to_str().unwrap().to_owned()).collect();
@@ -278,14 +278,14 @@ fn left_of_dotfiles(include: &[&str], dotfiles: Dotfiles, crew: usize) -> (Vec<S
 
 #[test]
 fn wildcards_leave_dotfiles_and_hidden_folders_and_count_them() {
-    for crew in CREWS {
+    for workers in POOLS {
         let all = [".cache-1", ".cache-1/x", ".empty", ".git", ".git/config", ".gitkeep", ".x.keep", "sub", "sub/.env"];
-        assert_eq!(left_of_dotfiles(&["*"], Dotfiles::Leave, crew), (all.map(str::to_owned).to_vec(), 5));
-        assert_eq!(left_of_dotfiles(&["**"], Dotfiles::Leave, crew), (all.map(str::to_owned).to_vec(), 5));
-        let named = left_of_dotfiles(&["*", ".cache-*/*", ".gitk*"], Dotfiles::Leave, crew);
+        assert_eq!(left_of_dotfiles(&["*"], Dotfiles::Leave, workers), (all.map(str::to_owned).to_vec(), 5));
+        assert_eq!(left_of_dotfiles(&["**"], Dotfiles::Leave, workers), (all.map(str::to_owned).to_vec(), 5));
+        let named = left_of_dotfiles(&["*", ".cache-*/*", ".gitk*"], Dotfiles::Leave, workers);
         let expected = [".empty", ".git", ".git/config", ".x.keep", "sub", "sub/.env"];
         assert_eq!(named, (expected.map(str::to_owned).to_vec(), 3), "a pattern that names the dot");
-        assert_eq!(left_of_dotfiles(&["*"], Dotfiles::Match, crew), (vec![".x.keep".to_owned()], 0));
+        assert_eq!(left_of_dotfiles(&["*"], Dotfiles::Match, workers), (vec![".x.keep".to_owned()], 0));
     }
 }
 

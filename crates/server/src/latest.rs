@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
 use cleanup_engine::LastSweep;
-use cleanup_engine::answer::LastRun as Remembered;
+use cleanup_engine::responses::LastRun as Remembered;
 use schemars::JsonSchema;
 use serde::Serialize;
 

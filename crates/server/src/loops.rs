@@ -8,7 +8,7 @@ use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::Schedule;
 use cleanup_engine::Engine;
-use cleanup_engine::answer::LastRun;
+use cleanup_engine::responses::LastRun;
 use cleanup_engine::track::Tracker;
 use jiff::tz::TimeZone;
 use tokio::sync::{Notify, mpsc, oneshot};

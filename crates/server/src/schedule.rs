@@ -13,9 +13,8 @@
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::Schedule;
+use cleanup_core::policy::{CronExpression, Schedule};
 use croner::Cron;
-use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
@@ -79,7 +78,7 @@ pub fn next_run(
     let started_at = started_at.min(now);
     let next = match schedule {
         Schedule::Every(interval) => next_by_interval(*interval, last_run, started_at, spread),
-        Schedule::Cron(fields) => next_by_cron(fields, zone, last_run, started_at, spread),
+        Schedule::Cron(expression) => next_by_cron(expression, zone, last_run, started_at, spread),
     };
     next.max(now)
 }
@@ -94,28 +93,34 @@ fn next_by_interval(interval: Duration, last_run: Option<Moment>, started_at: Mo
     }
 }
 
-fn next_by_cron(fields: &str, zone: &TimeZone, last_run: Option<Moment>, started_at: Moment, spread: Spread) -> Moment {
-    let Some(due) = next_occurrence(fields, zone, last_run.unwrap_or(started_at)) else {
+fn next_by_cron(
+    expression: &CronExpression,
+    zone: &TimeZone,
+    last_run: Option<Moment>,
+    started_at: Moment,
+    spread: Spread,
+) -> Moment {
+    let Some(due) = next_occurrence(expression, zone, last_run.unwrap_or(started_at)) else {
         return NEVER;
     };
     due.max(started_at).plus(spread.within(MAX_SPREAD_CRON))
 }
 
 /// The first moment strictly after `after` at which cron would run the job; `None` when there is none.
-fn next_occurrence(fields: &str, zone: &TimeZone, after: Moment) -> Option<Moment> {
-    let cron = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build().parse(fields).ok()?;
+fn next_occurrence(expression: &CronExpression, zone: &TimeZone, after: Moment) -> Option<Moment> {
+    let cron = expression.parsed();
     let after = Timestamp::new(after.unix_seconds(), 0).ok()?;
-    let next = if follows_the_wall(fields) {
+    let next = if follows_the_wall(expression) {
         cron.find_next_occurrence(&after.to_zoned(zone.clone()), false).ok()?
     } else {
-        next_of_calendar(&cron, zone, after)?
+        next_of_calendar(cron, zone, after)?
     };
     Some(next.timestamp().into())
 }
 
 /// Whether Vixie's cron would take this for a wildcard job, which it runs whenever the wall clock matches.
-fn follows_the_wall(fields: &str) -> bool {
-    fields.split_whitespace().take(2).any(|field| field.starts_with('*'))
+fn follows_the_wall(expression: &CronExpression) -> bool {
+    expression.text().split_whitespace().take(2).any(|field| field.starts_with('*'))
 }
 
 /// Looks through a calendar in which every day has 24 hours, and then asks the zone when that was: a skipped time is

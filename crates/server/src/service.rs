@@ -272,10 +272,7 @@ pub(crate) fn stats_policy(config: &Config) -> Option<&FilePolicy> {
     }
 }
 
-/// The wall clock.
-pub(crate) fn now() -> Moment {
-    jiff::Timestamp::now().into()
-}
+pub(crate) use cleanup_engine::now;
 
 impl From<SweepError> for Problem {
     fn from(error: SweepError) -> Self {

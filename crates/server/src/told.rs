@@ -39,7 +39,7 @@ impl Told {
         let source = match (report.dry_run, report.trigger) {
             (true, _) => Source::DryRun,
             (false, Trigger::Deadline) => Source::Deadlines,
-            (false, Trigger::Manual | Trigger::Schedule | Trigger::Pressure) => Source::Sweep,
+            (false, Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Restore) => Source::Sweep,
         };
         let mut notes = report.notes.clone();
         notes.extend(report.not_remembered.clone());

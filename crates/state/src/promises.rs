@@ -208,9 +208,7 @@ impl Promises {
 
     /// Reads the file, if it is not as it was when it was last read.
     pub(crate) fn refresh(&mut self) -> Result<(), PromisesError> {
-        if let Some(read) = self.read
-            && read == self.files.look()?
-        {
+        if self.is_current()? {
             return Ok(());
         }
         let guard = match self.access {
@@ -248,6 +246,12 @@ impl Promises {
         }
     }
 
+    /// Whether the file is as it was when it was read. Where lines are lost, that does not suffice: the folder may have been
+    /// lost since, and with it the number that told of them.
+    fn is_current(&self) -> Result<bool, PromisesError> {
+        Ok(self.lost.is_none() && self.read == Some(self.files.look()?))
+    }
+
     fn guard(&self) -> Result<Guard, PromisesError> {
         match self.access {
             Access::Keep => self.files.guard(),
@@ -260,7 +264,7 @@ impl Promises {
 
     /// Makes sure that the file is known as it is now, and may be appended to.
     fn read(&mut self, guard: &Guard) -> Result<(), PromisesError> {
-        if self.read != Some(self.files.look()?) {
+        if !self.is_current()? {
             self.take_in(Some(guard))?;
         }
         self.mend()
@@ -275,11 +279,11 @@ impl Promises {
         self.ttls.clear();
         self.lines = 0;
         self.sequence = 0;
-        self.lost = None;
+        let known = self.lost.take();
         let remembered = guard.map(Guard::remembered).unwrap_or_default();
         let Some((bytes, found)) = self.files.load()? else {
             self.read = Some(Found::Missing);
-            self.note_loss(Lost::gone(self.files.promises(), remembered.count));
+            self.note_loss(Lost::gone(self.files.promises(), remembered.count), known);
             return Ok(());
         };
         let content = line::parse(&bytes).map_err(|flaw| self.files.untrusted(flaw))?;
@@ -289,7 +293,7 @@ impl Promises {
         }
         self.sequence = content.sequence;
         if content.has_gap || self.is_short_of(remembered) {
-            self.note_loss(Some(Lost::shortened(self.files.promises(), self.count(), remembered.count)));
+            self.note_loss(Some(Lost::shortened(self.files.promises(), self.count(), remembered.count)), known);
         }
         self.read = Some(found);
         self.torn = content.repair;
@@ -304,8 +308,9 @@ impl Promises {
         }
     }
 
-    fn note_loss(&mut self, lost: Option<Lost>) {
-        self.notes.extend(lost.as_ref().map(ToString::to_string));
+    /// Says what is lost, unless that was known already.
+    fn note_loss(&mut self, lost: Option<Lost>, known: Option<Lost>) {
+        self.notes.extend(lost.as_ref().filter(|lost| known.as_ref() != Some(*lost)).map(ToString::to_string));
         self.lost = lost;
     }
 

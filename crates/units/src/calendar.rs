@@ -22,8 +22,8 @@ const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 /// The settings of `[Timer]` that say when, one a line.
 pub(crate) fn timer(schedule: &Schedule, time_zone: Option<&str>) -> Result<String, String> {
     let (when, delay) = match schedule {
-        Schedule::Cron(text) => {
-            let expression = Expression::parse(text)?;
+        Schedule::Cron(cron) => {
+            let expression = Expression::of(cron)?;
             let delay = Duration::from_secs(expression.shortest_gap() / 10).min(LONGEST_DELAY_OF_CRON);
             (on_calendar(&lines(&expression, time_zone)), delay)
         }
@@ -109,10 +109,12 @@ pub(crate) fn time_span(span: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use cleanup_core::policy::CronExpression;
+
     use super::*;
 
     fn cron(text: &str, zone: Option<&str>) -> Vec<String> {
-        lines(&Expression::parse(text).unwrap(), zone)
+        lines(&Expression::of(&CronExpression::parse(text).unwrap()).unwrap(), zone)
     }
 
     #[test]

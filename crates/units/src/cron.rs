@@ -49,7 +49,7 @@ pub(crate) fn render(site: &Site, rendered: &mut Rendered) {
 /// The five fields of each line that a schedule takes; the error says why cron cannot run it.
 pub(crate) fn fields(schedule: &Schedule) -> Result<Vec<String>, String> {
     match schedule {
-        Schedule::Cron(text) => Ok(Expression::parse(text)?.crontab().into_iter().collect()),
+        Schedule::Cron(cron) => Ok(Expression::of(cron)?.crontab().into_iter().collect()),
         Schedule::Every(span) => {
             Expression::every(*span).and_then(|times| times.iter().map(Expression::crontab).collect()).ok_or_else(
                 || format!("`{schedule}` is no whole number of minutes that divides a day; a systemd timer can do it"),

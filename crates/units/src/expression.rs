@@ -1,18 +1,16 @@
 //! A schedule as sets of numbers: what `cron` and `every` come to, before any scheduler's syntax.
 //!
-//! The five fields of cron are read as cron itself reads them. Every syntax is then written from the sets and not from
+//! The configuration has parsed the five fields of cron. Every syntax is then written from the sets and not from
 //! the text, because schedulers disagree on the text: whether Sunday may be 7, or a step stand behind a single number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use cleanup_core::policy::CronExpression;
+
 const DAY: u64 = 24 * 60 * 60;
 const WEEK: u64 = 7 * DAY;
-
-/// The names that may stand for numbers, from the lowest number on.
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Numbers of one field, each a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +27,10 @@ impl Set {
 
     fn full(low: u8, high: u8) -> Self {
         (low..=high).fold(Self::empty(low, high), Self::with)
+    }
+
+    fn of(numbers: &[u8], low: u8, high: u8) -> Self {
+        numbers.iter().copied().fold(Self::empty(low, high), Self::with)
     }
 
     fn with(self, number: u8) -> Self {
@@ -111,20 +113,13 @@ pub(crate) enum Days {
 }
 
 impl Expression {
-    /// Reads five fields of cron. The error says what is wrong with which of them.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let fields: Vec<&str> = text.split_whitespace().collect();
-        let &[minutes, hours, days, months, weekdays] = fields.as_slice() else {
-            return Err(format!("expected five fields, found {}", fields.len()));
-        };
-        let read = |what: &str, field, low, high, names| {
-            field_of(field, low, high, names).ok_or_else(|| format!("`{field}` is no {what}"))
-        };
-        let of_month = read("day of the month", days, 1, 31, &[])?;
-        let of_week = read("day of the week", weekdays, 0, 7, &WEEKDAYS)?;
-        // 7 is Sunday as well as 0.
-        let sunday = u64::from(of_week.bits & 1 << 7 != 0);
-        let of_week = Set { bits: of_week.bits & 0x7f | sunday, low: 0, high: 6 };
+    /// What an expression of the configuration names; an error where programs read it differently.
+    pub(crate) fn of(cron: &CronExpression) -> Result<Self, String> {
+        let [minutes, hours, of_month, months, of_week] = cron.numbers();
+        let (of_month, of_week) = (Set::of(&of_month, 1, 31), Set::of(&of_week, 0, 6));
+        // Which field of days counts depends on how it is written.
+        let mut fields = cron.text().split_whitespace().skip(2);
+        let (days, weekdays) = (fields.next().unwrap_or("*"), fields.nth(1).unwrap_or("*"));
         let days = match (days == "*", weekdays == "*") {
             (true, true) => Days::Every,
             (false, true) => Days::OfMonth(of_month),
@@ -142,10 +137,10 @@ impl Expression {
         };
         Ok(Self {
             seconds: Set::empty(0, 59).with(0),
-            minutes: read("minute", minutes, 0, 59, &[])?,
-            hours: read("hour", hours, 0, 23, &[])?,
+            minutes: Set::of(&minutes, 0, 59),
+            hours: Set::of(&hours, 0, 23),
             days,
-            months: read("month", months, 1, 12, &MONTHS)?,
+            months: Set::of(&months, 1, 12),
         })
     }
 
@@ -202,36 +197,6 @@ impl Expression {
         };
         Some(format!("{} {} {days} {} {weekdays}", field(self.minutes), field(self.hours), field(self.months)))
     }
-}
-
-/// One field: a list of numbers, ranges and steps.
-fn field_of(text: &str, low: u8, high: u8, names: &[&str]) -> Option<Set> {
-    let number = |text: &str| {
-        let name = names.iter().position(|name| text.eq_ignore_ascii_case(name));
-        let number = match name {
-            Some(at) => low + u8::try_from(at).ok()?,
-            None if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok()?,
-            None => return None,
-        };
-        (low..=high).contains(&number).then_some(number)
-    };
-    let mut set = Set::empty(low, high);
-    for item in text.split(',') {
-        let (range, step) = item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
-        let (from, to) = match range.split_once('-') {
-            _ if range == "*" => (low, high),
-            Some((from, to)) => (number(from)?, number(to)?),
-            // A step behind a single number means nothing to cron.
-            None if step.is_some() => return None,
-            None => (number(range)?, number(range)?),
-        };
-        let step: u8 = step.map_or(Some(1), |step| step.parse().ok().filter(|step| *step > 0))?;
-        if from > to {
-            return None;
-        }
-        set = (from..=to).step_by(step.into()).fold(set, Set::with);
-    }
-    Some(set)
 }
 
 /// Hours, minutes and seconds that together are exactly these times of day, few of them.
@@ -299,7 +264,8 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> Result<String, String> {
-        Expression::parse(text).map(|expression| expression.crontab().unwrap())
+        let cron = CronExpression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        Expression::of(&cron).map(|expression| expression.crontab().unwrap())
     }
 
     #[test]
@@ -325,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_programs_read_differently_is_refused() {
-        for text in ["0 0 */2 * 1", "0 0 1 * */2", "0 0 *,5 * 1", "5/10 * * * *", "0 0 * * 6-1", "60 * * * *", "x"] {
+        for text in ["0 0 */2 * 1", "0 0 1 * */2"] {
             canonical(text).expect_err(text);
         }
     }

@@ -138,8 +138,8 @@ impl Site {
                 about: name.to_owned(),
                 what: "it has neither `every` nor `cron`, so nothing runs it by itself".to_owned(),
             }),
-            Some(Schedule::Cron(text)) => {
-                Expression::parse(text).map_err(|why| refusal(&format!("`cron` of {name}"), why))?;
+            Some(Schedule::Cron(cron)) => {
+                Expression::of(cron).map_err(|why| refusal(&format!("`cron` of {name}"), why))?;
             }
             Some(Schedule::Every(_)) => {}
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cleanup_core::report::FORMAT_VERSION;
-use cleanup_engine::answer::{Check, Finding, Severity};
+use cleanup_engine::responses::{Check, Finding, Severity};
 use cleanup_engine::{Engine, OpenError};
 
 use crate::args::{Format, Global};

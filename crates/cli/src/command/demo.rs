@@ -14,7 +14,6 @@ use cleanup_core::sweep::Mode;
 use cleanup_engine::Engine;
 
 use self::tree::{ENTRIES, SESSIONS};
-use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
@@ -77,7 +76,7 @@ fn show_tree(console: &mut Console) {
 }
 
 fn explain(engine: &Engine, paths: &[&Path], places: &Places<'_>, console: &mut Console) {
-    let (now, theme) = (clock::now(), console.out.theme);
+    let (now, theme) = (cleanup_engine::now(), console.out.theme);
     for path in paths {
         let explanation = engine.explain(path);
         // Without dates: they would differ at every run.

@@ -6,7 +6,6 @@ use cleanup_core::report::FORMAT_VERSION;
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global};
-use crate::clock;
 use crate::console::Console;
 use crate::document::Explanations;
 use crate::exit::Fault;
@@ -22,7 +21,7 @@ pub(super) fn run(global: &Global, paths: &[PathBuf], console: &mut Console) -> 
         return Ok(Vec::new());
     }
     let places = Places::from_here(engine.config());
-    let (now, zone, theme) = (clock::now(), TimeZone::system(), console.out.theme);
+    let (now, zone, theme) = (cleanup_engine::now(), TimeZone::system(), console.out.theme);
     for path in paths {
         let explanation = engine.explain(path);
         console.out.write(Explained {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global};
-use crate::clock;
 use crate::console::Console;
 use crate::exit::Fault;
 use crate::failure::Failure;
@@ -22,7 +21,7 @@ pub(super) fn all(global: &Global, limit: usize, console: &mut Console) -> Resul
         console.out.print("No run is remembered.");
     } else {
         let (zone, theme) = (TimeZone::system(), console.out.theme);
-        console.out.write(HistoryTable { history: &history, now: clock::now(), zone: &zone, theme: &theme });
+        console.out.write(HistoryTable { history: &history, now: cleanup_engine::now(), zone: &zone, theme: &theme });
     }
     for note in &history.notes {
         console.problem(&Problem::warning(note));

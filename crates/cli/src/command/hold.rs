@@ -5,7 +5,6 @@ use cleanup_engine::Engine;
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global, HoldArgs};
-use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
@@ -28,7 +27,7 @@ pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Re
                 let about = format!("a sweep that began before is running, and may still take {shown}");
                 console.problem(&Problem::warning(about));
             }
-            format!("{shown} is held until {}", When { at: held.until, now: clock::now(), zone: &zone })
+            format!("{shown} is held until {}", When { at: held.until, now: cleanup_engine::now(), zone: &zone })
         } else if engine.release(path)? {
             format!("{shown} is no longer held")
         } else {
@@ -55,7 +54,7 @@ fn list(engine: &Engine, zone: &TimeZone, console: &mut Console) -> Result<(), F
     }
     for hold in &holds.holds {
         let path = exact(&hold.path, hold.path_bytes.as_deref());
-        let until = When { at: hold.until, now: clock::now(), zone };
+        let until = When { at: hold.until, now: cleanup_engine::now(), zone };
         console.out.print(format_args!("{}  until {until}", Escaped(&path)));
     }
     Ok(())

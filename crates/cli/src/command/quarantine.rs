@@ -5,7 +5,6 @@ use jiff::tz::TimeZone;
 
 use super::stream::Stream;
 use crate::args::{Format, Global};
-use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
@@ -17,7 +16,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
     let engine = super::open(global)?;
     let places = Places::from_here(engine.config());
     let (format, with_reason) = (console.format, console.verbosity.has_paths());
-    let (now, theme) = (clock::now(), console.out.theme);
+    let (now, theme) = (cleanup_engine::now(), console.out.theme);
     let mut stream = Stream::new(&mut console.out, format);
     let all = engine.quarantined(policies, &mut |file| {
         let line = QuarantineLine { file, places: &places, now, theme: &theme, with_reason };

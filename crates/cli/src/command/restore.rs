@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::{RestoreOutcome, RestoredFile};
+use cleanup_engine::responses::{RestoreOutcome, RestoredFile};
 use cleanup_engine::{Engine, Restore, RestoreError, RestoreRequest};
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global, RestoreArgs};
-use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::document::RestoreDocument;
 use crate::exit::Fault;
@@ -55,13 +54,16 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     for problem in &restored.problems {
         console.problem(&Problem::error(problem));
     }
+    for note in &restored.notes {
+        console.problem(&Problem::warning(note));
+    }
     let failed = restored.failed > 0 || !restored.not_found.is_empty() || !restored.problems.is_empty();
     let faults = if failed { vec![Fault::Unfinished] } else { Vec::new() };
 
     if console.format == Format::Json {
         console.out.document(&RestoreDocument { format_version: FORMAT_VERSION, restored, files });
     } else if console.verbosity > Verbosity::Problems {
-        let (now, zone, theme) = (clock::now(), TimeZone::system(), console.out.theme);
+        let (now, zone, theme) = (cleanup_engine::now(), TimeZone::system(), console.out.theme);
         let shown = if console.verbosity.has_paths() { usize::MAX } else { MAX_PATHS };
         let told = |file: &&RestoredFile| match file.outcome {
             RestoreOutcome::Restored => true,

@@ -5,7 +5,6 @@ use cleanup_engine::Origin;
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global};
-use crate::clock;
 use crate::console::{Console, Verbosity};
 use crate::exit::{Fault, status_fault};
 use crate::failure::Failure;
@@ -24,7 +23,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
         let zone = TimeZone::system();
         let details = console.verbosity.has_paths().then_some(Details { places: &places, zone: &zone });
         let theme = console.out.theme;
-        console.out.write(StatsTable { stats: &stats, now: clock::now(), theme: &theme, details });
+        console.out.write(StatsTable { stats: &stats, now: cleanup_engine::now(), theme: &theme, details });
         if console.verbosity >= Verbosity::Blocks {
             let glyphs = Glyphs::of_locale(|name| std::env::var(name).ok());
             console.out.write(Picture { stats: &stats, theme: &theme, glyphs, zone: &zone });

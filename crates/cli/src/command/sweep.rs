@@ -9,7 +9,7 @@ use cleanup_core::candidate::{Candidate, Class};
 use cleanup_core::report::{PolicyReport, Report, Skip};
 use cleanup_core::store::{Outcome, Seen};
 use cleanup_core::sweep::{Judged, Mode};
-use cleanup_core::verdict::Verdict;
+use cleanup_core::verdict::{KeepKind, Verdict};
 use cleanup_engine::{Engine, Origin, Request, RequestError, Watcher};
 
 use crate::args::{Format, Global, PolicyAge, SweepFlags};
@@ -248,7 +248,7 @@ fn stream_line(judged: &Judged<'_>, path: &str, theme: &Theme) -> String {
         (Some(Outcome::Quarantined), _) => (goes, "aside"),
         (Some(Outcome::Vanished), _) => (warning, "gone"),
         (Some(Outcome::Changed | Outcome::Displaced(_)), _) => (warning, "changed"),
-        (Some(Outcome::InUse), _) => (stays, "in use"),
+        (Some(Outcome::InUse), _) => (stays, KeepKind::InUse.label()),
         (Some(Outcome::Failed(_)), _) => (error, "failed"),
         (None, Verdict::Remove(_)) => (goes, "due"),
         (None, Verdict::Keep(_)) => (stays, "keep"),

@@ -7,6 +7,7 @@ use cleanup_core::candidate::{Escaped, Name};
 use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyReport, PolicyStatus, Processes};
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
+use cleanup_core::verdict::KeepKind;
 
 use super::limits::LimitLine;
 use super::place::{Places, exact, harmless};
@@ -186,28 +187,16 @@ pub(crate) fn planned_line(planned: &Planned, theme: &Theme) -> String {
 }
 
 fn kept(f: &mut fmt::Formatter<'_>, kept: &KeptCounts) -> fmt::Result {
-    let reasons = [
-        (kept.archive, if kept.archive == 1 { "archive" } else { "archives" }),
-        (kept.held, "held"),
-        (kept.referenced, "referenced by live sessions"),
-        (kept.future, "stamped in the future"),
-        (kept.implausible, "without a plausible time"),
-        (kept.settling, "younger than min_age"),
-        (kept.newest, "among the newest"),
-        (kept.within_limits, "within limits"),
-        (kept.in_use, "in use"),
-        (kept.deferred, "left for the next run"),
-        (kept.disputed, "disputed with another policy"),
-    ];
-    let total: u64 = reasons.iter().map(|(count, _)| count).sum();
+    let total = kept.total();
     if total == 0 {
         return Ok(());
     }
-    let given: Vec<(u64, &str)> = reasons.into_iter().filter(|(count, _)| *count > 0).collect();
-    if let [(_, reason)] = given.as_slice() {
-        return writeln!(f, "  kept {}: {reason}", Count(total));
+    let given: Vec<(KeepKind, u64)> = kept.by_kind().filter(|(_, count)| *count > 0).collect();
+    if let [(kind, _)] = given.as_slice() {
+        return writeln!(f, "  kept {}: {}", Count(total), kind.label());
     }
-    let parts: Vec<String> = given.into_iter().map(|(count, reason)| format!("{} {reason}", Count(count))).collect();
+    let parts: Vec<String> =
+        given.into_iter().map(|(kind, count)| format!("{} {}", Count(count), kind.label())).collect();
     writeln!(f, "  kept {}: {}", Count(total), parts.join(", "))
 }
 
@@ -274,7 +263,7 @@ mod tests {
         temp-svgs  files in storage/temp_svgs older than 1h
           removed 9 of 2,000 files, 1.5 MB
           removed 1 empty folder
-          kept 1,015: 1 archive, 2 held, 3 referenced by live sessions, 4 stamped in the future, 5 without a plausible time, 1,000 among the newest
+          kept 1,015: 1 archived, 2 held, 3 still referenced, 4 stamped in the future, 5 without a plausible time, 1,000 among the newest
           1 gone before they could be looked at or removed
           1 changed meanwhile and kept
           5 never touched (links, devices, other mounts, files of cleanup itself)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cleanup_engine::answer::{Check, Finding, Severity};
+use cleanup_engine::responses::{Check, Finding, Severity};
 
 use super::{Number, Theme};
 

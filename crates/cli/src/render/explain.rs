@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use cleanup_core::moment::Moment;
-use cleanup_engine::answer::{Answer, AnswerVerdict, Explanation, RuleAnswer};
+use cleanup_engine::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer};
 use jiff::tz::TimeZone;
 
 use super::Theme;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::RunStatus;
+use cleanup_core::report::{RunStatus, Trigger};
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::{History, PastRun};
+use cleanup_engine::responses::{History, PastRun};
 use jiff::tz::TimeZone;
 
 use super::when::{When, age};
@@ -33,6 +33,8 @@ impl fmt::Display for HistoryTable<'_> {
                 bytes_freed,
                 errors,
                 due,
+                trigger,
+                restored,
                 skipped,
                 root_missing,
                 ..
@@ -55,7 +57,12 @@ impl fmt::Display for HistoryTable<'_> {
             };
             let took = age(finished_at.since(*started_at).unwrap_or_default());
             write!(f, "{name}{run_id}{name:#}  {at}  took {took}  {style}{status}{style:#}")?;
-            write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
+            match trigger {
+                Trigger::Restore => write!(f, "  restored {}", Count(*restored))?,
+                Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Deadline => {
+                    write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
+                }
+            }
             if *quarantined > 0 {
                 write!(f, "  {} in quarantine", Count(*quarantined))?;
             }

@@ -6,7 +6,7 @@ use cleanup_core::candidate::Escaped;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::Limit;
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::FileStats;
+use cleanup_engine::responses::FileStats;
 
 use super::place::exact;
 use super::when::age;
@@ -113,7 +113,7 @@ impl fmt::Display for Bar {
 mod tests {
     use std::time::Duration;
 
-    use cleanup_engine::answer::NextToGo;
+    use cleanup_engine::responses::NextToGo;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::Listed;
+use cleanup_engine::responses::Listed;
 
 use super::Theme;
 use super::place::{Places, exact};

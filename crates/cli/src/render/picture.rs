@@ -9,7 +9,7 @@ use std::time::Duration;
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::{FileStats, Stats};
+use cleanup_engine::responses::{FileStats, Stats};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -189,7 +189,7 @@ impl Picture<'_> {
 #[cfg(test)]
 mod tests {
     use cleanup_core::report::{PolicyKind, PolicyStatus};
-    use cleanup_engine::answer::{AgeBand, PolicyStats};
+    use cleanup_engine::responses::{AgeBand, PolicyStats};
     use cleanup_engine::track::ForecastHour;
 
     use super::*;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::{QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};
+use cleanup_engine::responses::{QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};
 use jiff::tz::TimeZone;
 
 use super::place::{Places, exact, harmless};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::size::HumanBytes;
-use cleanup_engine::answer::{PolicyStats, Stats};
+use cleanup_engine::responses::{PolicyStats, Stats};
 use jiff::tz::TimeZone;
 
 use super::limits::LimitsBelow;
@@ -154,7 +154,7 @@ mod tests {
     use std::time::Duration;
 
     use cleanup_core::report::{PolicyKind, PolicyStatus};
-    use cleanup_engine::answer::{FileStats, SessionStats};
+    use cleanup_engine::responses::{FileStats, SessionStats};
 
     use super::*;
 

@@ -28,13 +28,13 @@ fn every_path_is_shown_with_its_reason_under_v() {
     let (paths, block) = plan.is_fine().split_once("out  files").unwrap();
     insta::assert_snapshot!(sorted(paths), @"
     due      out/old.tmp  last modified 40d ago, older than max_age 30d
-    keep     out/keep-me.tmp  an archive; kept unless archives are included
+    keep     out/keep-me.tmp  archived; kept unless archives are included
     keep     out/young.tmp  last modified 3d ago, within max_age 30d
     ");
     insta::assert_snapshot!(block, @"
      in out older than 30d
       would remove 1 of 3 files, 4.1 kB
-      kept 2: 1 archive, 1 within limits
+      kept 2: 1 archived, 1 within limits
 
     Dry run: would remove 1 file, 4.1 kB; nothing was deleted.
     ");

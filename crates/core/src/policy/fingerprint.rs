@@ -136,26 +136,26 @@ impl FilePolicy {
         let (shorter, other) = (Role::Protects(Measure::Span), Role::Protects(Measure::Whole));
         let facts = [
             ("root", Some(Value::String(root.to_string_lossy().into_owned())), decides),
-            ("unit", word(*unit, Unit::File, "directory"), decides),
+            ("unit", word(unit_name(*unit)), decides),
             ("include", list(include), decides),
             ("exclude", list(exclude), fewer),
             ("archives", list(archived), fewer),
-            ("include_archives", switch(*archives == Archives::Judge), permits),
-            ("dotfiles", switch(patterns.dotfiles() == Dotfiles::Match), permits),
+            ("include_archives", switch(judges_archives(*archives)), permits),
+            ("dotfiles", switch(matches_dotfiles(patterns.dotfiles())), permits),
             ("max_age", max_age.map(|age| span(MaxAge::get(age))), decides),
             ("min_age", Some(*min_age).filter(|age| !age.is_zero()).map(span), shorter),
-            ("stamp", word(*stamp, StampKind::Modified, stamp_name(*stamp)), decides),
-            ("age_clock", word(*age_clock, AgeClock::Wall, "running"), decides),
+            ("stamp", word(stamp_name(*stamp)), decides),
+            ("age_clock", word(age_clock_name(*age_clock)), decides),
             ("recursive", switch(is_recursive), decides),
             ("max_depth", max_depth.map(number), decides),
-            ("remove_empty_dirs", switch(*empty_dirs == EmptyDirs::Judge), decides),
+            ("remove_empty_dirs", switch(removes_empty_dirs(*empty_dirs)), decides),
             ("keep_newest", keep_newest.map(number), smaller),
             ("max_files", max_files.map(number), decides),
             ("max_total_size", max_total_size.map(number), decides),
             ("min_free", min_free.as_ref().map(marks), decides),
             ("weight", weight.map(Value::Float), decides),
-            ("skip_in_use", switch(*in_use == InUse::Skip), other),
-            ("honour_flock", switch(*root_lock == RootLock::Honour), other),
+            ("skip_in_use", switch(skips_in_use(*in_use)), other),
+            ("honour_flock", switch(honours_flock(*root_lock)), other),
             ("keep_referenced", references.as_ref().map(referenced), other),
             ("deeper_policies", list(&self.named_deeper(all)), fewer),
         ];
@@ -389,8 +389,8 @@ fn switch(is_on: bool) -> Option<Value> {
     is_on.then_some(Value::Boolean(true))
 }
 
-fn word<T: PartialEq + Copy>(value: T, default: T, word: &str) -> Option<Value> {
-    (value != default).then(|| Value::String(word.to_owned()))
+fn word(word: Option<&str>) -> Option<Value> {
+    Some(Value::String(word?.to_owned()))
 }
 
 fn number(number: u64) -> Value {
@@ -404,13 +404,65 @@ fn span(span: Duration) -> Value {
     Value::String(if is_exact { shown } else { format!("{}s{}ns", span.as_secs(), span.subsec_nanos()) })
 }
 
-fn stamp_name(stamp: StampKind) -> &'static str {
+// As the configuration writes it; nothing where it is the default. A new value of a key is asked for here: it cannot pass
+// for another one.
+
+fn unit_name(unit: Unit) -> Option<&'static str> {
+    match unit {
+        Unit::File => None,
+        Unit::Directory => Some("directory"),
+    }
+}
+
+fn stamp_name(stamp: StampKind) -> Option<&'static str> {
     match stamp {
-        StampKind::Modified => "mtime",
-        StampKind::Changed => "ctime",
-        StampKind::Accessed => "atime",
-        StampKind::Born => "btime",
-        StampKind::Newest => "newest",
+        StampKind::Modified => None,
+        StampKind::Changed => Some("ctime"),
+        StampKind::Accessed => Some("atime"),
+        StampKind::Born => Some("btime"),
+        StampKind::Newest => Some("newest"),
+    }
+}
+
+fn age_clock_name(clock: AgeClock) -> Option<&'static str> {
+    match clock {
+        AgeClock::Wall => None,
+        AgeClock::Running => Some("running"),
+    }
+}
+
+fn judges_archives(archives: Archives) -> bool {
+    match archives {
+        Archives::Keep => false,
+        Archives::Judge => true,
+    }
+}
+
+fn matches_dotfiles(dotfiles: Dotfiles) -> bool {
+    match dotfiles {
+        Dotfiles::Leave => false,
+        Dotfiles::Match => true,
+    }
+}
+
+fn removes_empty_dirs(dirs: EmptyDirs) -> bool {
+    match dirs {
+        EmptyDirs::Keep => false,
+        EmptyDirs::Judge => true,
+    }
+}
+
+fn skips_in_use(in_use: InUse) -> bool {
+    match in_use {
+        InUse::Ignore => false,
+        InUse::Skip => true,
+    }
+}
+
+fn honours_flock(lock: RootLock) -> bool {
+    match lock {
+        RootLock::Ignore => false,
+        RootLock::Honour => true,
     }
 }
 

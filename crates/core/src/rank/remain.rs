@@ -11,73 +11,36 @@ use super::links::several_names;
 use crate::candidate::{Candidate, Class};
 use crate::store::{Outcome, Seen};
 use crate::sweep::{Judged, Observer};
-use crate::verdict::{Keep, Verdict};
+use crate::verdict::{KeepKind, Verdict};
 
 /// How many files with several names are remembered.
 const MOST: usize = 200_000;
 
-/// What keeps a file, the strongest reason first.
+/// What keeps a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pin {
-    /// It is an archive.
-    Archive,
-    /// Somebody asked to keep it.
-    Held,
-    /// Its name is still needed.
-    Referenced,
-    /// Its stamp lies ahead of the clock.
-    Future,
-    /// It is younger than `min_age`.
-    Settling,
-    /// It is among the newest.
-    Newest,
-    /// A process has it open.
-    InUse,
-    /// A brake leaves it for the next run.
-    Deferred,
+    /// A reason to keep it.
+    Kept(KeepKind),
     /// It was changed between judging and removing.
     Changed,
     /// It could not be removed.
     Failed,
-    /// Nothing: it was not asked for when the cut was found.
-    Nothing,
 }
 
 impl Pin {
     /// The key in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Archive => "archive",
-            Self::Held => "held",
-            Self::Referenced => "referenced",
-            Self::Future => "future",
-            Self::Settling => "settling",
-            Self::Newest => "newest",
-            Self::InUse => "in_use",
-            Self::Deferred => "deferred",
+            Self::Kept(kind) => kind.key(),
             Self::Changed => "changed",
             Self::Failed => "failed",
-            Self::Nothing => "within_limits",
         }
     }
 
-    const ALL: [Self; 11] = [
-        Self::Archive,
-        Self::Held,
-        Self::Referenced,
-        Self::Future,
-        Self::Settling,
-        Self::Newest,
-        Self::InUse,
-        Self::Deferred,
-        Self::Changed,
-        Self::Failed,
-        Self::Nothing,
-    ];
-
     /// The reason with this key in a report.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|pin| pin.name() == name)
+        let kept = KeepKind::ALL.iter().copied().map(Self::Kept);
+        kept.chain([Self::Changed, Self::Failed]).find(|pin| pin.name() == name)
     }
 }
 
@@ -85,17 +48,11 @@ impl Pin {
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Archive => "archived",
-            Self::Held => "held",
-            Self::Referenced => "referenced by live sessions",
-            Self::Future => "stamped in the future",
-            Self::Settling => "younger than min_age",
-            Self::Newest => "among the newest",
-            Self::InUse => "in use",
-            Self::Deferred => "left for the next run",
+            // A limit that is not met asks for everything that was there when the cut was found.
+            Self::Kept(KeepKind::WithinLimits) => "new since the sweep began",
+            Self::Kept(kind) => kind.label(),
             Self::Changed => "changed meanwhile",
             Self::Failed => "not removable",
-            Self::Nothing => "new since the sweep began",
         })
     }
 }
@@ -185,18 +142,10 @@ impl<'a> Remaining<'a> {
 /// What keeps something after this; `None` when it is gone, or would be.
 fn pin(verdict: &Verdict, outcome: Option<&Outcome>) -> Option<Pin> {
     match (verdict, outcome) {
-        (Verdict::Keep(keep), _) => Some(match keep {
-            Keep::Archive => Pin::Archive,
-            Keep::Held { .. } => Pin::Held,
-            Keep::Referenced => Pin::Referenced,
-            Keep::Future { .. } => Pin::Future,
-            Keep::Settling { .. } => Pin::Settling,
-            Keep::Newest { .. } => Pin::Newest,
-            Keep::WithinLimits { .. } => Pin::Nothing,
-        }),
+        (Verdict::Keep(keep), _) => Some(Pin::Kept(keep.kind())),
         (Verdict::Remove(_), None | Some(Outcome::Removed | Outcome::Quarantined | Outcome::Vanished)) => None,
         (Verdict::Remove(_), Some(Outcome::Changed | Outcome::Displaced(_))) => Some(Pin::Changed),
-        (Verdict::Remove(_), Some(Outcome::InUse)) => Some(Pin::InUse),
+        (Verdict::Remove(_), Some(Outcome::InUse)) => Some(Pin::Kept(KeepKind::InUse)),
         (Verdict::Remove(_), Some(Outcome::Failed(_))) => Some(Pin::Failed),
     }
 }
@@ -208,7 +157,7 @@ impl Observer for Remaining<'_> {
     }
 
     fn deferred(&self, candidate: &Candidate<'_>) {
-        self.note(candidate, Some(Pin::Deferred));
+        self.note(candidate, Some(Pin::Kept(KeepKind::Deferred)));
         self.inner.deferred(candidate);
     }
 

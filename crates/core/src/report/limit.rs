@@ -137,10 +137,15 @@ fn by_reason(stays: &Stays, of: impl Fn(&Amount) -> u64) -> BTreeMap<String, u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::KeepKind;
 
     fn stays() -> Stays {
         let amount = |files, bytes| Amount { files, bytes };
-        let kept = [(Pin::Archive, amount(3, 3_000_000)), (Pin::Settling, amount(2, 2_000_000))].into();
+        let kept = [
+            (Pin::Kept(KeepKind::Archive), amount(3, 3_000_000)),
+            (Pin::Kept(KeepKind::Settling), amount(2, 2_000_000)),
+        ]
+        .into();
         Stays { found: amount(10, 10_000_000), kept }
     }
 

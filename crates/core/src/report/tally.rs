@@ -3,7 +3,7 @@
 use super::{Counts, ItemError, MAX_ERRORS};
 use crate::candidate::{Candidate, Class};
 use crate::store::{Outcome, Seen};
-use crate::verdict::{Keep, Verdict};
+use crate::verdict::Verdict;
 
 /// What one worker has counted so far. Adding tallies in any order gives the same counts, and the same errors.
 #[derive(Clone, Debug, Default)]
@@ -33,17 +33,7 @@ impl Tally {
                 counts.due += 1;
                 counts.due_bytes += candidate.bytes;
             }
-            Verdict::Keep(keep) => {
-                *match keep {
-                    Keep::Archive => &mut counts.kept.archive,
-                    Keep::Held { .. } => &mut counts.kept.held,
-                    Keep::Referenced => &mut counts.kept.referenced,
-                    Keep::Future { .. } => &mut counts.kept.future,
-                    Keep::Settling { .. } => &mut counts.kept.settling,
-                    Keep::Newest { .. } => &mut counts.kept.newest,
-                    Keep::WithinLimits { .. } => &mut counts.kept.within_limits,
-                } += 1;
-            }
+            Verdict::Keep(keep) => counts.kept[keep.kind()] += 1,
         }
     }
 
@@ -122,37 +112,7 @@ impl Tally {
 
     /// Adds what another worker counted.
     pub fn add(&mut self, other: Self) {
-        let (a, b) = (&mut self.counts, other.counts);
-        a.scanned += b.scanned;
-        a.matched += b.matched;
-        a.matched_bytes += b.matched_bytes;
-        a.due += b.due;
-        a.due_bytes += b.due_bytes;
-        a.removed += b.removed;
-        a.quarantined += b.quarantined;
-        a.bytes_freed += b.bytes_freed;
-        a.purged += b.purged;
-        a.purged_bytes += b.purged_bytes;
-        a.vanished += b.vanished;
-        a.changed += b.changed;
-        a.left_alone += b.left_alone;
-        a.owned_by_others += b.owned_by_others;
-        a.indexed += b.indexed;
-        a.dotfiles += b.dotfiles;
-        a.dirs_due += b.dirs_due;
-        a.dirs_removed += b.dirs_removed;
-        let (a, b) = (&mut a.kept, b.kept);
-        a.archive += b.archive;
-        a.held += b.held;
-        a.referenced += b.referenced;
-        a.future += b.future;
-        a.implausible += b.implausible;
-        a.settling += b.settling;
-        a.newest += b.newest;
-        a.within_limits += b.within_limits;
-        a.in_use += b.in_use;
-        a.deferred += b.deferred;
-        a.disputed += b.disputed;
+        self.counts += other.counts;
         self.errors_total += other.errors_total;
         self.stopped = self.stopped.take().or(other.stopped);
         self.errors.extend(other.errors);

@@ -6,25 +6,23 @@ use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{PolicyKind, PolicyStatus, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Same;
-use cleanup_state::{BegunPolicy, BegunRun, RunMark};
+use cleanup_state::{BegunPolicy, BegunRun};
 
-use super::line::{Entry, Exact, Line};
+use super::format::{Entry, Exact, Line};
 use super::read::Lines;
 use super::{Plan, PlanError};
 use crate::clock;
-use crate::engine::{self, Engine, Turn, Watcher};
-use crate::files::{Doubts, Extent};
-use crate::memory::Use;
+use crate::engine::Engine;
 use crate::request::{Request, adjusted};
+use crate::run::observers::Watcher;
+use crate::run::params::{Gates, RunParams};
+use crate::run::record::{Recording, run_id};
+use crate::run::scope::{Named, Scope};
+use crate::run::{PolicyRun, policy_run, request};
+use crate::state::run_state::{Access, Shared};
 
 /// How many files are dealt with together.
 const CHUNK: usize = 8192;
-
-/// Something that a plan names.
-pub(crate) struct Named {
-    pub(crate) path: Vec<u8>,
-    pub(crate) same: Same,
-}
 
 impl Engine {
     /// Whether a plan counts here and now.
@@ -50,48 +48,51 @@ impl Engine {
             jobs: request.jobs,
             ..Request::default()
         };
-        let id = request.run_id.clone().unwrap_or_else(engine::run_id);
-        let mut memory = self.memory(Use::Run);
-        let jump = memory.doubt_clock().err();
-        let clock_is_lost = memory.is_without_clock();
-        let started_at = clock::now();
+        let setup = &self.setup;
+        let mut state = setup.state(Access::Run);
+        let jump = state.doubt_clock().err();
+        let clock_trusted = jump.is_none() && !state.is_without_clock();
+        let state = Shared::from(state);
         let begun = |name: &String| BegunPolicy { name: name.clone(), kind: PolicyKind::Files };
-        let mark = memory.begin_run(&BegunRun {
-            run_id: id.clone(),
+        let run = BegunRun {
+            run_id: request.run_id.clone().unwrap_or_else(run_id),
             trigger: request.trigger,
-            started_at,
+            started_at: clock::now(),
             policies: request.policies.iter().map(begun).collect(),
-        });
+        };
+        let recording = Recording::begin(&state, Mode::Apply, run);
+        let params = RunParams {
+            mode: Mode::Apply,
+            gates: Gates::Reviewed,
+            jump: jump.as_ref(),
+            at: None,
+            run_id: recording.id(),
+            jobs: request.jobs(),
+            watcher,
+        };
         let mut reports = Vec::new();
         let mut chunks = Chunks { lines: plan.lines(), next: None, failure: None };
         while let Some((name, cutoffs)) = chunks.section() {
-            let Some(policy) = self.config.files.iter().find(|policy| policy.rule.name == name) else { break };
-            let turn = Turn {
-                mode: Mode::Apply,
-                doubts: Doubts::Reviewed(jump.as_ref()),
-                at: None,
-                run_id: &id,
-                jobs: request.jobs(),
-                watcher,
-            };
+            let Some(policy) = self.config().files.iter().find(|policy| policy.rule.name == name) else { break };
             watcher.begins(&name);
-            let extent = Extent::Planned(&mut chunks);
-            let mut report = self.run_one(&adjusted(policy, &request), turn, extent, Some(cutoffs), &mut memory).report;
-            watcher.ends(&report);
+            let policy = &adjusted(policy, &request);
+            let store = setup.store(policy, &state.lock()).map(|store| store.with_jobs(params.jobs));
+            let scope = Scope::Planned(&mut chunks);
+            let mut report =
+                policy_run(setup, &state, PolicyRun { policy, store, scope, cutoffs: Some(cutoffs) }, &params).report;
             chunks.pass_over();
             if let Some(error) = &chunks.failure {
                 report.status = PolicyStatus::Failed;
                 report.message = Some(format!("stopped: {error}"));
             }
+            request::ended(setup, &recording, watcher, &report);
             reports.push(report);
         }
         if let (Some(error), true) = (chunks.failure.take(), reports.is_empty()) {
-            mark.into_iter().for_each(RunMark::end);
+            recording.drop_unused();
             return Err(error);
         }
-        let report = self.sum_up(&request, id, started_at, reports, memory, jump.is_none() && !clock_is_lost);
-        mark.into_iter().for_each(RunMark::end);
-        Ok(report)
+        Ok(recording.end(setup, &state, reports, Vec::new(), clock_trusted))
     }
 }
 

@@ -9,7 +9,7 @@ use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
-use super::line::{End, FORMAT, Header, Line};
+use super::format::{End, FORMAT, Header, Line};
 use super::{PlanError, PlanSummary, fingerprint, hex};
 
 /// The longest line: a path has at most 4,096 bytes, six times as long in escapes, and once more in base64.

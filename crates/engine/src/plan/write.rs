@@ -10,14 +10,18 @@ use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::{PolicyReport, Report};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode};
+use cleanup_state::BegunRun;
 use sha2::{Digest as _, Sha256};
 
-use super::line::{End, Entry, Exact, FORMAT, Header, Line, Section};
+use super::format::{End, Entry, Exact, FORMAT, Header, Line, Section};
 use super::{PlanError, PlanSummary, fingerprint, hex};
-use crate::engine::{Engine, Watcher, run_id};
-use crate::memory::Use;
+use crate::RequestError;
+use crate::clock;
+use crate::engine::Engine;
 use crate::request::Request;
-use crate::{RequestError, clock};
+use crate::run::observers::Watcher;
+use crate::run::record::{Recording, run_id};
+use crate::state::run_state::{Access, Shared};
 
 impl Engine {
     /// Plans, and writes every verdict to remove into `out`, a line each. Policies that only observe are in no plan:
@@ -53,7 +57,10 @@ impl Engine {
         writing.add(&Line::Plan(header.clone()));
         let report = if request.policies.is_empty() {
             // By a request that names none, all would be meant.
-            self.sum_up(&request, run_id(), created_at, Vec::new(), self.memory(Use::Look), true)
+            let run =
+                BegunRun { run_id: run_id(), trigger: request.trigger, started_at: created_at, policies: Vec::new() };
+            let state = Shared::from(self.setup.state(Access::Look));
+            Recording::begin(&state, Mode::Plan, run).end(&self.setup, &state, Vec::new(), Vec::new(), true)
         } else {
             self.sweep(&request, &writing)?
         };
@@ -69,7 +76,7 @@ impl Engine {
         if let Some(name) = names.iter().find(|name| config.sessions.iter().any(|policy| policy.rule.name == **name)) {
             return Err(PlanError::Sessions { name: name.clone() });
         }
-        let selected = self.select(names)?.files;
+        let selected = self.setup.select(names)?.files;
         let acts = selected.into_iter().filter(|policy| policy.enabled && policy.effect == Effect::Enforce);
         Ok(acts.map(|policy| policy.rule.name.clone()).collect())
     }

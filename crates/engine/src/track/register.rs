@@ -13,10 +13,10 @@ use cleanup_core::registration;
 use cleanup_fs_store::Look;
 use cleanup_state::TrackedChange;
 
-use super::answer::{RegisterError, Registration};
 use super::table::locked;
 use super::{Inner, Tracked};
 use crate::clock;
+use crate::responses::track::{RegisterError, Registration};
 
 /// The longest path below a root that can be registered, in bytes: what the kernel takes.
 const MAX_PATH: usize = 4096;
@@ -32,7 +32,7 @@ impl Inner {
         ttl: Option<Duration>,
     ) -> Result<Registration, RegisterError> {
         let Some(tracked) = self.find(policy) else {
-            let is_known = self.engine.config.rules().any(|rule| rule.name == policy);
+            let is_known = self.engine.config().rules().any(|rule| rule.name == policy);
             let why = if is_known { RegisterError::NotTracked } else { RegisterError::UnknownPolicy };
             return Err(why(policy.to_owned()));
         };
@@ -79,8 +79,8 @@ impl Inner {
 
     /// Writes down that a file has a time of its own.
     fn promise(&self, tracked: &Tracked, path: &[u8], at: Moment, until: Moment) -> Result<(), String> {
-        let mut memory = locked(&self.memory);
-        let Some(promises) = memory.promises()? else { return Ok(()) };
+        let mut state = self.state.lock();
+        let Some(promises) = state.promises()? else { return Ok(()) };
         promises.give_ttl(&tracked.absolute(path), until, at).map_err(|error| error.to_string())
     }
 
@@ -95,7 +95,7 @@ impl Inner {
             return Ok(());
         }
         let paths: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
-        locked(&self.memory).forget_ttls(&paths, clock::now())
+        self.state.lock().forget_ttls(&paths, clock::now())
     }
 
     /// Writes down since when files count, where their stamps do not tell. What cannot be written now is kept for the
@@ -106,17 +106,17 @@ impl Inner {
         if pending.is_empty() {
             return;
         }
-        let mut memory = locked(&self.memory);
-        memory.begin();
-        if memory.remember_tracked(&pending) {
+        let mut state = self.state.lock();
+        state.begin();
+        if state.remember_tracked(&pending) {
             pending.clear();
         } else {
             // More than this is not kept for a database that stays away.
             pending.truncate(MAX_PENDING);
         }
-        memory.rest();
-        let notes = memory.take_notes();
-        drop((memory, pending));
+        state.rest();
+        let notes = state.take_notes();
+        drop((state, pending));
         self.note(tracked, notes);
     }
 }

@@ -12,8 +12,6 @@ use cleanup_core::policy::FilePolicy;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::verdict::{Keep, Verdict};
 
-use super::heed::Known;
-
 /// All files of one policy that its patterns name.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -233,6 +231,29 @@ impl Table {
     fn registrations(&self) -> Registrations {
         let registered = |(path, entry): (&Arc<[u8]>, &Entry)| Some((path.to_vec(), entry.registration?));
         self.files.iter().filter_map(registered).collect()
+    }
+}
+
+/// Hears what a sweep has taken out of a table.
+pub(crate) trait Keeper: std::fmt::Debug + Send + Sync {
+    /// These files went, and `before` was the earliest moment in the table before.
+    fn swept(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>);
+}
+
+/// The table of one policy, and who keeps it true.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) table: Arc<Mutex<Table>>,
+    /// `None` where whoever removes tells the table.
+    pub(crate) keeper: Option<Arc<dyn Keeper>>,
+}
+
+impl Known {
+    /// Says what a sweep took out of the table, and which moment was the earliest before.
+    pub(crate) fn tell(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| !gone.is_empty()) {
+            keeper.swept(gone, before);
+        }
     }
 }
 

@@ -9,15 +9,14 @@ use std::time::Duration;
 use cleanup_core::candidate::Name;
 use cleanup_fs_store::{Look, RootError, Watch, WatchError};
 
-use super::due::When;
-use super::heed::Known;
-use super::news::{Fate, News, Step};
-use super::pace::{Pace, rested};
-use super::sight::As;
-use super::table::locked;
+use super::deadlines::When;
+use super::debounce::{Pace, rested};
+use super::events::{Fate, News, Step};
+use super::scan::{As, SweptBy};
+use super::table::{Known, locked};
 use super::{Absent, Inner, Kept, Tracked, Watching};
 use crate::clock;
-use crate::files::missing_root;
+use crate::run::gates::missing_root;
 
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -137,7 +136,7 @@ impl Inner {
         let expected = if policy.root_may_be_missing { Absent::Expected } else { Absent::Unexpected };
         let absent = if matches!(error, RootError::Missing { .. }) { expected } else { Absent::No };
         let why = match absent {
-            Absent::Unexpected => missing_root(policy, error, &mut locked(&self.memory)),
+            Absent::Unexpected => missing_root(policy, error, &mut self.state.lock()),
             Absent::Expected | Absent::No => None,
         };
         Watching::Missing { why: why.unwrap_or_else(|| error.to_string()), absent }
@@ -146,7 +145,9 @@ impl Inner {
     fn announce(self: &Arc<Self>, index: usize, is_ready: &mut bool, ready: &mpsc::Sender<()>) {
         if !std::mem::replace(is_ready, true) {
             let tracked = &self.policies[index];
-            self.engine.tables.add(tracked.name(), Known::kept_by(self, index));
+            let keeper = SweptBy { inner: Arc::downgrade(self), index };
+            let known = Known { table: Arc::clone(&tracked.table), keeper: Some(Arc::new(keeper)) };
+            self.engine.setup.tables.add(tracked.name(), known);
             // Nobody waits any more when tracking was stopped meanwhile.
             let _ = ready.send(());
         }

@@ -15,13 +15,13 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::Outcome;
 use cleanup_core::verdict::{Age, AgeLimit, Remove};
 
-use super::again::move_directory;
-use super::aside::{Aside, Moved, link_out};
+use super::move_in::{MoveIn, Moved, link_out};
 use super::note::Leaving;
+use super::settle::move_directory;
 use super::{Item, QuarantineRun, Returned};
 use crate::Store;
-use crate::entry::{self, Meta, needs};
-use crate::whole;
+use crate::act::tree_sum;
+use crate::sys::entry::{self, Meta, needs};
 
 const NOW: Moment = Moment::from_unix(2_000_000_000, 0);
 
@@ -56,7 +56,7 @@ impl Case {
             Err(outcome) => outcome,
             Ok(moved) => {
                 after(&self.root);
-                moved.settle(&store, dir.as_fd(), c"file", &judged)
+                moved.settle(&store.tree, dir.as_fd(), c"file", &judged)
             }
         }
     }
@@ -64,13 +64,13 @@ impl Case {
     fn looked(&self) -> (Store<'_>, std::os::fd::OwnedFd, Identity) {
         let store = Store::open(&self.policy, Vec::new()).unwrap();
         let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
-        let dir = store.root.reopen().unwrap();
+        let dir = store.tree.root.reopen().unwrap();
         let judged = Meta::of_entry(&dir, c"file", needs(&self.policy)).unwrap().identity();
         (store, dir, judged)
     }
 
     fn rename(store: &Store<'_>, dir: &std::os::fd::OwnedFd, judged: Identity) -> Result<Moved, Outcome> {
-        let aside: &Aside = store.aside.as_ref().unwrap();
+        let aside: &MoveIn = store.remover.move_in.as_ref().unwrap();
         let why = Remove::Expired {
             stamp: Stamp { at: judged.modified, basis: Basis::Modified },
             age: Age::Wall(Duration::from_hours(2)),
@@ -78,7 +78,7 @@ impl Case {
         };
         let name = Name { folder: b"", last: b"file" };
         let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
-        aside.rename(store, dir.as_fd(), c"file", &leaving, &|| Ok(()))
+        aside.rename(&store.tree, dir.as_fd(), c"file", &leaving, &|| Ok(()))
     }
 
     fn aside(&self) -> PathBuf {
@@ -202,7 +202,7 @@ fn where_a_file_system_cannot_refuse_to_replace_a_second_name_is_made_instead() 
     let case = Case::new();
     assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
     let home = Store::open(&case.policy, Vec::new()).unwrap();
-    let home = home.root.reopen().unwrap();
+    let home = home.tree.root.reopen().unwrap();
     let aside = fs::File::open(case.aside()).unwrap();
     fs::write(case.root.join("file"), "another").unwrap();
     let refused = link_out(aside.as_fd(), c"1", home.as_fd(), c"file");
@@ -238,17 +238,23 @@ fn a_class_is_no_part_of_a_note() {
     let case = Case::new();
     let (store, dir, judged) = case.looked();
     let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
-    let file =
-        crate::remove::File { name: c"file", class: Class::Archive, bytes: 0, stamp, arrival: stamp, identity: judged };
+    let file = crate::act::remove::File {
+        name: c"file",
+        class: Class::Archive,
+        bytes: 0,
+        stamp,
+        arrival: stamp,
+        identity: judged,
+    };
     let why = Remove::Expired {
         stamp,
         age: Age::Wall(Duration::from_hours(2)),
         limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
     };
-    let aside = store.aside.as_ref().unwrap();
-    let refused = aside.take(&store, dir.as_fd(), b"", &file, &why, &|| Err(Outcome::Changed));
+    let aside = store.remover.move_in.as_ref().unwrap();
+    let refused = aside.take(&store.tree, dir.as_fd(), b"", &file, &why, &|| Err(Outcome::Changed));
     assert_eq!((refused, case.content().as_deref(), case.items().len()), (Outcome::Changed, Some("judged"), 0));
-    let outcome = aside.take(&store, dir.as_fd(), b"", &file, &why, &|| Ok(()));
+    let outcome = aside.take(&store.tree, dir.as_fd(), b"", &file, &why, &|| Ok(()));
     assert_eq!(outcome, Outcome::Quarantined);
     assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()));
 }
@@ -412,23 +418,23 @@ impl Unit {
         let policy = &self.case.policy;
         let store = Store::open(policy, Vec::new()).unwrap();
         let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
-        let aside: &Aside = store.aside.as_ref().unwrap();
-        let root = store.root.reopen().unwrap();
+        let aside: &MoveIn = store.remover.move_in.as_ref().unwrap();
+        let root = store.tree.root.reopen().unwrap();
         let (sum, moved) = Self::renamed(&store, aside);
         between(&self.case.root);
-        match moved.settle_whole(&store, root.as_fd(), c"job", &sum) {
+        match moved.settle_whole(&store.tree, root.as_fd(), c"job", &sum) {
             Err(outcome) => outcome,
             Ok(_) if policy.dispose != Dispose::Delete => Outcome::Quarantined,
             Ok(moved) => {
                 meanwhile(&self.case.root);
-                aside.delete(&store, &moved, root.as_fd(), c"job", &sum)
+                aside.delete(&store.tree, &moved, root.as_fd(), c"job", &sum)
             }
         }
     }
 
-    fn renamed(store: &Store<'_>, aside: &Aside) -> (whole::Sum, Moved) {
-        let root = store.root.reopen().unwrap();
-        let sum = whole::look(store, entry::open_dir(&root, c"job").unwrap()).unwrap();
+    fn renamed(store: &Store<'_>, aside: &MoveIn) -> (tree_sum::Sum, Moved) {
+        let root = store.tree.root.reopen().unwrap();
+        let sum = tree_sum::look(&store.tree, entry::open_dir(&root, c"job").unwrap()).unwrap();
         let why = Remove::Expired {
             stamp: sum.stamp,
             age: Age::Wall(Duration::from_hours(2)),
@@ -437,7 +443,7 @@ impl Unit {
         let name = Name { folder: b"", last: b"job" };
         let (identity, fingerprint) = (sum.identity, Some(sum.fingerprint()));
         let leaving = Leaving { name, identity, fingerprint, bytes: sum.bytes, why: &why, at: NOW };
-        let moved = aside.rename(store, root.as_fd(), c"job", &leaving, &|| Ok(())).unwrap();
+        let moved = aside.rename(&store.tree, root.as_fd(), c"job", &leaving, &|| Ok(())).unwrap();
         (sum, moved)
     }
 
@@ -445,7 +451,7 @@ impl Unit {
     fn killed(&self) {
         let store = Store::open(&self.case.policy, Vec::new()).unwrap();
         let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
-        Self::renamed(&store, store.aside.as_ref().unwrap());
+        Self::renamed(&store, store.remover.move_in.as_ref().unwrap());
         drop(store);
         self.case.unmark();
     }

@@ -82,7 +82,7 @@ pub fn plan(policy: &FilePolicy) -> Tally {
 }
 
 /// One, as many as most machines have at least, and more than most trees have work for.
-pub const CREWS: [usize; 3] = [1, 2, 8];
+pub const POOLS: [usize; 3] = [1, 2, 8];
 
 pub fn jobs(number: usize) -> Jobs {
     Jobs::Fixed(NonZero::new(number).unwrap())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::responses::PastRun;
 use cleanup_engine::{Engine, TrendPoint};
 
 use super::charts::{self, Chart, Series, Subject, Unit};

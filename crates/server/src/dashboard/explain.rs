@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use cleanup_engine::answer::{AnswerVerdict, Explanation, RuleAnswer};
+use cleanup_engine::responses::{AnswerVerdict, Explanation, RuleAnswer};
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, html};
@@ -70,7 +70,7 @@ pub(crate) fn answers(explanation: &Explanation, here: &Here) -> Vec<AnswerLine>
         AnswerVerdict::Quarantined => Status { word: "lies in quarantine", class: "warn" },
         AnswerVerdict::Unknown => Status { word: "is not known", class: "warn" },
     };
-    let line = |answer: &cleanup_engine::answer::Answer| AnswerLine {
+    let line = |answer: &cleanup_engine::responses::Answer| AnswerLine {
         policy: answer.policy.clone(),
         verdict: verdict(answer.verdict),
         reason: words::message(&answer.reason),

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use cleanup_core::duration::Human;
-use cleanup_engine::answer::HeldPath;
+use cleanup_engine::responses::HeldPath;
 use cleanup_engine::track::{FilesQuery, TrackedFile};
 use serde::Deserialize;
 

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::responses::PastRun;
 use cleanup_engine::track::{ForecastHour, TrackedFile};
 use serde::Deserialize;
 
@@ -401,6 +401,7 @@ mod tests {
             quarantined: 0,
             bytes_freed: 12_288,
             errors: 1,
+            restored: 0,
             policies: vec!["models".to_owned()],
             skipped: Vec::new(),
             root_missing: Vec::new(),

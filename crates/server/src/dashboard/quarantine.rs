@@ -11,7 +11,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use base64::Engine as _;
 use cleanup_core::moment::Moment;
-use cleanup_engine::answer::{Quarantined, QuarantinedFile, QuarantinedPolicy};
+use cleanup_engine::responses::{Quarantined, QuarantinedFile, QuarantinedPolicy};
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, page_or_fault};

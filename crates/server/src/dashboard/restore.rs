@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::{RestoreOutcome, Restored, RestoredFile};
+use cleanup_engine::responses::{RestoreOutcome, Restored, RestoredFile};
 use cleanup_engine::{Restore, RestoreRequest};
 use serde::Deserialize;
 

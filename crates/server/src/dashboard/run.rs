@@ -1,6 +1,5 @@
 //! One run: how far it is, what came of it, or what it would do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::candidate::Escaped;
-use cleanup_core::report::{Counts, ItemError, PolicyReport, PolicyStatus, Report};
+use cleanup_core::report::{Counts, ItemError, PolicyReport, PolicyStatus, Report, Trigger};
 use cleanup_core::sweep::Mode;
 
 use super::page::{Fault, Frame, Part, here, html};
@@ -114,6 +113,10 @@ impl RunPage {
         let planned = dry_run.map(Flight::planned).unwrap_or_default();
         let due_bytes: u64 = report.policies.iter().map(|part| part.counts.due_bytes).sum();
         let headline = match (report.dry_run, totals.due, totals.removed + totals.quarantined) {
+            _ if report.trigger == Trigger::Restore => {
+                let bytes = report.policies.iter().map(|part| part.counts.restored_bytes).sum();
+                format!("{} came back, {}", words::number(totals.restored, "item"), words::bytes(bytes))
+            }
             (true, 0, _) => "Nothing would go".to_owned(),
             (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
             (false, _, 0) => "Nothing went".to_owned(),
@@ -232,21 +235,7 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
 
 /// Why things stay, the most frequent reason first.
 fn kept(counts: &Counts) -> Vec<(&'static str, String)> {
-    let kept = &counts.kept;
-    let reasons = BTreeMap::from([
-        ("archives", kept.archive),
-        ("held", kept.held),
-        ("referenced by a session", kept.referenced),
-        ("stamped in the future", kept.future),
-        ("without a plausible time", kept.implausible),
-        ("settling", kept.settling),
-        ("among the newest", kept.newest),
-        ("young enough", kept.within_limits),
-        ("in use", kept.in_use),
-        ("left for the next run", kept.deferred),
-        ("disputed with another policy", kept.disputed),
-    ]);
-    let mut reasons: Vec<_> = reasons.into_iter().filter(|(_, count)| *count > 0).collect();
+    let mut reasons: Vec<_> = counts.kept.by_kind().filter(|(_, count)| *count > 0).collect();
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    reasons.into_iter().map(|(reason, count)| (reason, words::count(count))).collect()
+    reasons.into_iter().map(|(kind, count)| (kind.label(), words::count(count))).collect()
 }

@@ -7,10 +7,10 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use cleanup_core::report::RunStatus;
+use cleanup_core::report::{RunStatus, Trigger};
 use cleanup_core::sweep::Mode;
 use cleanup_engine::RunsQuery;
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::responses::PastRun;
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, page_or_fault};
@@ -82,7 +82,12 @@ impl RunLine {
                 many => words::number(many as u64, "policy"),
             },
             due: words::count(run.due),
-            removed: words::count(run.removed),
+            removed: match run.trigger {
+                Trigger::Restore => format!("{} restored", words::count(run.restored)),
+                Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Deadline => {
+                    words::count(run.removed)
+                }
+            },
             quarantined: (run.quarantined > 0).then(|| words::count(run.quarantined)),
             freed: words::bytes(run.bytes_freed),
             errors: run.errors,

@@ -169,6 +169,7 @@ pub(crate) fn trigger(of: Trigger) -> &'static str {
         Trigger::Schedule => "by schedule",
         Trigger::Pressure => "because a limit was exceeded",
         Trigger::Deadline => "at deadlines",
+        Trigger::Restore => "by a restore",
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use cleanup_engine::answer::Explanation;
+use cleanup_engine::responses::Explanation;
 use serde::Deserialize;
 use utoipa::IntoParams;
 

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use cleanup_core::duration::Human;
 use cleanup_core::report::FORMAT_VERSION;
-use cleanup_engine::answer::{HeldPath, Holds};
+use cleanup_engine::responses::{HeldPath, Holds};
 use cleanup_engine::track::{FilesPage, FilesQuery, RegisterError, Registration, TrackedFile};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use cleanup_core::report::Report;
-use cleanup_engine::answer::{Explanation, Holds};
 use cleanup_engine::plan::PlanSummary;
+use cleanup_engine::responses::{Explanation, Holds};
 use cleanup_engine::track::FilesPage;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};

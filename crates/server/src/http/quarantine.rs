@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::{Quarantined, QuarantinedFile, Restored, RestoredFile};
+use cleanup_engine::responses::{Quarantined, QuarantinedFile, Restored, RestoredFile};
 use cleanup_engine::{RequestError, Restore, RestoreError, RestoreRequest};
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use cleanup_core::config::State as Memory;
 use cleanup_core::report::{Report, RunStatus};
 use cleanup_core::sweep::Mode;
-use cleanup_engine::answer::PastRun;
+use cleanup_engine::responses::PastRun;
 use cleanup_engine::{self as engine, Engine, MemoryError};
 use serde::Deserialize;
 use utoipa::IntoParams;

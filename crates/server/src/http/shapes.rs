@@ -4,7 +4,7 @@
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyKind, PolicyReport, Trigger};
-use cleanup_engine::answer::{PastRun, QuarantinedFile, QuarantinedPolicy, Restored, RestoredFile};
+use cleanup_engine::responses::{PastRun, QuarantinedFile, QuarantinedPolicy, Restored, RestoredFile};
 use cleanup_engine::track::{ForecastHour, TrackedPolicy};
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -12,10 +12,14 @@ fn every(interval: Duration, last_run: Option<Moment>, started_at: Moment, now: 
     next_run(&Schedule::Every(interval), &TimeZone::UTC, last_run, started_at, now, spread)
 }
 
+fn cron(fields: &str) -> Schedule {
+    Schedule::Cron(CronExpression::parse(fields).unwrap())
+}
+
 /// The runs of a job without spread, each at the moment that was named for it, in the zone's own time.
 fn runs(fields: &str, zone: &str, from: &str, count: usize) -> Vec<String> {
     let zone = time_zone(Some(zone)).unwrap();
-    let schedule = Schedule::Cron(fields.to_owned());
+    let schedule = cron(fields);
     let mut now = at(from);
     let shown = |moment: Moment| {
         let zoned = Timestamp::from_second(moment.unix_seconds()).unwrap().to_zoned(zone.clone());
@@ -64,7 +68,7 @@ fn a_clock_set_back_means_neither_silence_nor_a_storm() {
     let now = at("2026-01-02T03:00:00Z");
     let future = now.plus(9000 * HOUR);
     assert_eq!(every(HOUR, Some(future), future, now, LAST), now.plus(HOUR));
-    let nightly = Schedule::Cron("0 4 * * *".into());
+    let nightly = cron("0 4 * * *");
     assert_eq!(next_run(&nightly, &TimeZone::UTC, Some(future), future, now, Spread::NONE), now.plus(HOUR));
 }
 
@@ -80,9 +84,7 @@ fn a_clock_set_ahead_means_one_run() {
 fn the_ends_of_time_are_survived() {
     let (first, last) = (Moment::from_unix(i64::MIN, 0), Moment::from_unix(i64::MAX, u32::MAX));
     for moment in [first, last, Moment::EPOCH] {
-        for schedule in
-            [Schedule::Every(Duration::MAX), Schedule::Every(Duration::ZERO), Schedule::Cron("* * * * *".into())]
-        {
+        for schedule in [Schedule::Every(Duration::MAX), Schedule::Every(Duration::ZERO), cron("* * * * *")] {
             let next = next_run(&schedule, &TimeZone::UTC, Some(moment), moment, moment, LAST);
             assert!(next >= moment, "{schedule} {moment}");
         }
@@ -105,7 +107,7 @@ fn turns_are_stable_and_lie_apart() {
 
 #[test]
 fn cron_waits_at_most_half_a_minute_and_keeps_to_its_minutes() {
-    let schedule = Schedule::Cron("* * * * *".into());
+    let schedule = cron("* * * * *");
     let start = at("2026-01-02T03:04:05Z");
     let mut now = start;
     for minute in 5..65 {
@@ -117,7 +119,7 @@ fn cron_waits_at_most_half_a_minute_and_keeps_to_its_minutes() {
 
 #[test]
 fn missed_cron_runs_are_made_up_once_and_unknown_ones_are_not() {
-    let nightly = Schedule::Cron("0 3 * * *".into());
+    let nightly = cron("0 3 * * *");
     let start = at("2026-01-12T10:00:00Z");
     let next = |last_run, now| next_run(&nightly, &TimeZone::UTC, last_run, start, now, Spread::NONE);
     assert_eq!(next(Some(at("2026-01-02T03:00:00Z")), start), start);

@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod guards;
 mod health;
+mod law;
 mod metrics;
 mod openapi;
 mod plans;

@@ -107,7 +107,8 @@ impl World {
         world
     }
 
-    async fn open(folder: Arc<TempDir>, peer: Peer) -> Self {
+    /// A service on a folder that has its configuration, not started yet.
+    pub(crate) async fn open(folder: Arc<TempDir>, peer: Peer) -> Self {
         let engine = Arc::new(Engine::open(Some(&folder.path().join("cleanup.toml"))).unwrap());
         let access = Access::read(engine.config()).unwrap();
         let stop = CancellationToken::new();

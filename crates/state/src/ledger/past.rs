@@ -21,7 +21,7 @@ macro_rules! page {
     ($from:literal, $where:literal) => {
         concat!(
             "select id, started_by, started_at, finished_at, runs.status, runs.due, runs.removed, quarantined, \
-             runs.bytes_freed, errors, (select json_group_array(p.policy) from run_policies p \
+             runs.bytes_freed, errors, restored, (select json_group_array(p.policy) from run_policies p \
              where p.sequence = runs.sequence), case when exists (select 1 from run_policies p \
              where p.sequence = runs.sequence and p.status = 'skipped') and json_valid(report) then \
              (select json_group_array(value ->> 'name') from json_each(report, '$.policies') \
@@ -126,7 +126,7 @@ pub(super) async fn insert(
             .bind(now.unix_seconds())
             .bind(name(&report.status))
             .bind(name(&policy.status))
-            .bind(report.trigger != Trigger::Deadline)
+            .bind(report.trigger.is_sweep())
             .bind(signed(counts.due))
             .bind(signed(counts.removed + counts.quarantined))
             .bind(signed(counts.bytes_freed))
@@ -143,8 +143,8 @@ pub(super) async fn insert(
 fn looked_at_everything(trigger: Trigger, policy: &PolicyReport) -> bool {
     match policy.status {
         _ if policy.in_part => false,
-        PolicyStatus::Ok | PolicyStatus::Partial => trigger != Trigger::Deadline,
-        PolicyStatus::Held => trigger != Trigger::Deadline && policy.counts.scanned > 0,
+        PolicyStatus::Ok | PolicyStatus::Partial => trigger.is_sweep(),
+        PolicyStatus::Held => trigger.is_sweep() && policy.counts.scanned > 0,
         PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted => false,
     }
 }
@@ -209,7 +209,7 @@ impl Ledger {
 
 /// A [`Row`] and the names of policies, as JSON: all, those that something was in the way of, those whose root was
 /// missing.
-type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, String, Option<String>, String);
+type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, i64, String, Option<String>, String);
 
 fn of_page(page: PageRow) -> Option<RunSummary> {
     let (
@@ -223,11 +223,12 @@ fn of_page(page: PageRow) -> Option<RunSummary> {
         quarantined,
         bytes,
         errors,
+        restored,
         policies,
         skipped,
         missing,
     ) = page;
-    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors);
+    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored);
     let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
     Some(RunSummary {
         policies: names(&policies),

@@ -5,9 +5,9 @@ use super::Ledger;
 use super::runs::{signed, unsigned};
 
 const SELECT: &str =
-    "select deciding, root, file_system, boot_id, mount_namespace, referenced from policies where name = ?1";
-const REPLACE: &str = "insert or replace into policies (name, deciding, root, file_system, boot_id, mount_namespace, referenced) \
-     values (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    "select deciding, root, file_system, boot_id, mount_namespace, referenced, foreseen from policies where name = ?1";
+const REPLACE: &str = "insert or replace into policies (name, deciding, root, file_system, boot_id, mount_namespace, referenced, foreseen) \
+     values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 /// What a policy looked like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,20 +24,23 @@ pub struct PolicyMemory {
     pub mount_namespace: Option<String>,
     /// How many names `keep_referenced` answered in the last complete run.
     pub referenced: Option<u64>,
+    /// How many files the last run would have removed, when it only observed.
+    pub foreseen: Option<u64>,
 }
 
 impl Ledger {
     pub(crate) fn policy_memory(&mut self, name: &str) -> Option<PolicyMemory> {
-        type Row = (String, String, Option<String>, String, Option<String>, Option<i64>);
+        type Row = (String, String, Option<String>, String, Option<String>, Option<i64>, Option<i64>);
         let row: Option<Row> =
             self.run(&async |connection| sqlx::query_as(SELECT).bind(name).fetch_optional(connection).await).flatten();
-        row.map(|(deciding, root, file_system, boot_id, mount_namespace, referenced)| PolicyMemory {
+        row.map(|(deciding, root, file_system, boot_id, mount_namespace, referenced, foreseen)| PolicyMemory {
             deciding,
             root,
             file_system,
             boot_id,
             mount_namespace,
             referenced: referenced.map(unsigned),
+            foreseen: foreseen.map(unsigned),
         })
     }
 
@@ -51,6 +54,7 @@ impl Ledger {
                 .bind(&memory.boot_id)
                 .bind(&memory.mount_namespace)
                 .bind(memory.referenced.map(signed))
+                .bind(memory.foreseen.map(signed))
                 .execute(connection)
                 .await
         });

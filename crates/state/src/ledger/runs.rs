@@ -20,8 +20,8 @@ const MAX_MATCHES: i64 = 5;
 /// With its rows in other tables: a `replace` would leave those behind.
 const FORGET: &str = "delete from runs where id = ?1";
 const INSERT: &str = "insert into runs (id, started_by, started_at, finished_at, recorded_seconds, status, \
-                      due, removed, quarantined, bytes_freed, errors, report) \
-                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                      due, removed, quarantined, bytes_freed, errors, report, restored) \
+                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const PRUNE_OLD: &str = "delete from runs where recorded_seconds < ?1 and sequence < (select max(sequence) from runs)";
 const PRUNE_MANY: &str = "delete from runs where sequence <= \
                           (select sequence from runs order by sequence desc limit 1 offset ?1)";
@@ -57,6 +57,9 @@ pub struct RunSummary {
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
+    /// Items brought back from quarantine.
+    #[serde(default)]
+    pub restored: u64,
     /// The policies that had a part in it, by name.
     pub policies: Vec<String>,
     /// Those of them that something was in the way of: a lock, another node, a database that was away.
@@ -79,7 +82,7 @@ pub struct LastRun {
 }
 
 /// What a list takes of a run.
-pub(super) type Row = (String, String, String, String, String, i64, i64, i64, i64, i64);
+pub(super) type Row = (String, String, String, String, String, i64, i64, i64, i64, i64, i64);
 
 /// Several runs begin so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,7 +155,7 @@ impl Ledger {
 
 /// `None` when the row is not as we write it: it is left out.
 pub(super) fn summary(
-    (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors): Row,
+    (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors, restored): Row,
 ) -> Option<RunSummary> {
     Some(RunSummary {
         id,
@@ -165,6 +168,7 @@ pub(super) fn summary(
         quarantined: unsigned(quarantined),
         bytes_freed: unsigned(bytes_freed),
         errors: unsigned(errors),
+        restored: unsigned(restored),
         policies: Vec::new(),
         skipped: Vec::new(),
         root_missing: Vec::new(),
@@ -192,14 +196,15 @@ async fn insert(
         .bind(signed(totals.bytes_freed))
         .bind(signed(totals.errors))
         .bind(text)
+        .bind(signed(totals.restored))
         .execute(&mut *connection)
         .await?;
     past::insert(connection, report, inserted.last_insert_rowid(), now).await
 }
 
-/// The deadlines of tracked files are no runs of a policy: what tracking cannot see is still to be swept.
+/// When a policy was last swept.
 async fn remember_last(connection: &mut SqliteConnection, report: &Report) -> Result<(), sqlx::Error> {
-    if report.dry_run || report.trigger == Trigger::Deadline {
+    if report.dry_run || !report.trigger.is_sweep() {
         return Ok(());
     }
     // One that was interrupted is to be made up for like one that never was.

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("history", include_str!("../../migrations/0003_history.sql")),
     ("stops", include_str!("../../migrations/0004_stops.sql")),
     ("findings", include_str!("../../migrations/0005_findings.sql")),
+    ("foreseen", include_str!("../../migrations/0006_foreseen.sql")),
 ];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \

@@ -88,6 +88,7 @@ fn a_policy_is_remembered_as_it_was_last() {
     let (_parent, folder) = folder();
     let memory = |deciding: &str| PolicyMemory {
         referenced: (deciding == "b").then_some(7),
+        foreseen: None,
         deciding: deciding.to_owned(),
         root: "/srv/out".to_owned(),
         file_system: Some("1:2".to_owned()),

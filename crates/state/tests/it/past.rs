@@ -116,7 +116,8 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
     sql(
         &folder.join("state.db"),
         "drop table stops; drop table positions; drop trigger forget_run; drop table run_policies; \
-         drop index runs_by_status; alter table policies drop column referenced; pragma user_version = 2; \
+         drop index runs_by_status; alter table policies drop column referenced; \
+         alter table policies drop column foreseen; alter table runs drop column restored; pragma user_version = 2; \
          insert into runs select 9, 'x', started_by, started_at, finished_at, recorded_seconds, status, due, removed, \
          quarantined, bytes_freed, errors, 'no report' from runs where id = '01';",
     );
@@ -145,6 +146,7 @@ fn a_missing_root_is_remembered_with_its_run_and_older_runs_have_none() {
         boot_id: String::new(),
         mount_namespace: None,
         referenced: Some(7),
+        foreseen: None,
     };
     state.remember_policy("b", &memory);
     assert_eq!(state.runs(1)[0].root_missing, ["a"]);
@@ -153,8 +155,8 @@ fn a_missing_root_is_remembered_with_its_run_and_older_runs_have_none() {
     // As the version before left it.
     sql(
         &folder.join("state.db"),
-        "alter table policies drop column referenced; alter table run_policies drop column root_missing; \
-         pragma user_version = 4;",
+        "alter table policies drop column foreseen; alter table policies drop column referenced; \
+         alter table run_policies drop column root_missing; alter table runs drop column restored; pragma user_version = 4;",
     );
     let mut state = State::open(&folder, None).unwrap();
     assert_eq!(state.policy_memory("b"), Some(cleanup_state::PolicyMemory { referenced: None, ..memory }));

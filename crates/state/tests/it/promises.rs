@@ -281,6 +281,21 @@ fn a_loss_stays_known_when_little_is_promised_by_now_and_the_file_is_lost_again(
 }
 
 #[test]
+fn a_loss_ends_with_the_folder_that_knew_of_it_for_whoever_keeps_it_open_too() {
+    let (_parent, folder, _) = three_lines();
+    let mut kept_open = State::open(&folder, None).unwrap();
+    fs::remove_file(folder.join("promises.jsonl")).unwrap();
+    for _ in 0..2 {
+        assert!(kept_open.promises().unwrap().lost().is_some());
+    }
+    assert_eq!(kept_open.take_notes().len(), 1, "said once");
+    fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(lost_in(&folder), None, "a new memory begins");
+    kept_open.promises().unwrap().hold(b"/a", at(100), at(0)).unwrap();
+    assert_eq!((lost_in(&folder), held_in(&folder).unwrap().len()), (None, 1));
+}
+
+#[test]
 fn where_nothing_was_promised_nothing_is_lost() {
     let (_parent, folder) = folder();
     let mut state = State::open(&folder, None).unwrap();

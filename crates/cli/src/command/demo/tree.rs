@@ -4,6 +4,8 @@ use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use cleanup_core::moment::Moment;
+
 use anyhow::Context as _;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::duration::Human;
@@ -138,7 +140,7 @@ pub(super) fn build(here: &Path) -> anyhow::Result<PathBuf> {
 /// Makes everything that is still there exactly as old as it is said to be, so that no slow machine tells another
 /// story.
 pub(super) fn age(here: &Path) -> anyhow::Result<()> {
-    let now = SystemTime::now();
+    let now = SystemTime::UNIX_EPOCH + cleanup_engine::now().since(Moment::EPOCH).unwrap_or_default();
     for entry in ENTRIES.iter().filter(|entry| matches!(entry.kind, Kind::File)) {
         let Ok(file) = File::options().write(true).open(entry.path(here)) else { continue };
         let modified = now - Duration::from_secs(entry.minutes * 60);

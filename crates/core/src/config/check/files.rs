@@ -52,10 +52,9 @@ impl Check<'_> {
             stamp: raw.stamp.map_or(StampKind::Modified, stamp),
             depth,
             empty_dirs,
-            age_clock: if matches!(raw.age_clock, Some(RawAgeClock::Running)) {
-                AgeClock::Running
-            } else {
-                AgeClock::Wall
+            age_clock: match raw.age_clock {
+                Some(RawAgeClock::Running) => AgeClock::Running,
+                Some(RawAgeClock::Wall) | None => AgeClock::Wall,
             },
             limits,
             dispose,
@@ -148,8 +147,9 @@ impl Check<'_> {
 
     /// What does not go together with whole directories.
     fn unit(&mut self, raw: &RawFilePolicy) -> Unit {
-        let Some(unit) = raw.unit.as_ref().filter(|unit| matches!(unit.value, RawUnit::Directory)) else {
-            return Unit::File;
+        let span = match &raw.unit {
+            Some(At { value: RawUnit::File, .. }) | None => return Unit::File,
+            Some(At { value: RawUnit::Directory, span }) => span,
         };
         let others = [
             ("recursive", raw.recursive == Some(true), "all that is in a directory goes with it"),
@@ -160,7 +160,7 @@ impl Check<'_> {
         ];
         for (key, _, why) in others.into_iter().filter(|(_, is_given, _)| *is_given) {
             self.refuse(
-                Diagnostic::new(&unit.span, format!("`unit = \"directory\"` and `{key}` do not go together"))
+                Diagnostic::new(span, format!("`unit = \"directory\"` and `{key}` do not go together"))
                     .label(why)
                     .help(format!("remove `{key}`")),
             );
@@ -221,21 +221,29 @@ impl Check<'_> {
     }
 
     fn dispose(&mut self, raw: &RawFilePolicy) -> Dispose {
-        if !matches!(raw.dispose, Some(RawDispose::Quarantine)) {
-            let given = [
-                ("quarantine_for", raw.quarantine_for.as_ref().map(|key| &key.span)),
-                ("quarantine_max_size", raw.quarantine_max_size.as_ref().map(|key| &key.span)),
-            ];
-            for (key, span) in given {
-                let Some(span) = span else { continue };
-                self.refuse(
-                    Diagnostic::new(span, format!("`{key}` needs `dispose = \"quarantine\"`"))
-                        .label("nothing is moved aside without it")
-                        .help("add `dispose = \"quarantine\"`, or remove this key"),
-                );
-            }
-            return Dispose::Delete;
+        match raw.dispose {
+            Some(RawDispose::Delete) | None => self.delete(raw),
+            Some(RawDispose::Quarantine) => self.quarantine(raw),
         }
+    }
+
+    fn delete(&mut self, raw: &RawFilePolicy) -> Dispose {
+        let given = [
+            ("quarantine_for", raw.quarantine_for.as_ref().map(|key| &key.span)),
+            ("quarantine_max_size", raw.quarantine_max_size.as_ref().map(|key| &key.span)),
+        ];
+        for (key, span) in given {
+            let Some(span) = span else { continue };
+            self.refuse(
+                Diagnostic::new(span, format!("`{key}` needs `dispose = \"quarantine\"`"))
+                    .label("nothing is moved aside without it")
+                    .help("add `dispose = \"quarantine\"`, or remove this key"),
+            );
+        }
+        Dispose::Delete
+    }
+
+    fn quarantine(&mut self, raw: &RawFilePolicy) -> Dispose {
         let keep_for = match &raw.quarantine_for {
             None => Quarantine::KEEP_FOR,
             Some(given) => self

@@ -1,0 +1,98 @@
+//! Whether every policy could run: `config check`.
+
+use std::fs::File;
+use std::io::Read as _;
+
+use cleanup_core::config::SHORTEST_TOKEN;
+use cleanup_core::policy::FilePolicy;
+use cleanup_core::report::FORMAT_VERSION;
+use cleanup_fs_store::RootError;
+use cleanup_pg_sessions::Obstacle;
+
+use crate::engine::Engine;
+use crate::quarantine;
+use crate::responses::{Check, Finding, Severity};
+use crate::run::{gates, limits, owners, sessions};
+use crate::state::run_state::{Access, RunState};
+
+/// More than any token needs, in bytes.
+const LONGEST_TOKEN: u64 = 4096;
+
+impl Engine {
+    /// Looks whether every policy could run, and changes nothing.
+    pub fn check(&self) -> Check {
+        let mut state = self.setup.state(Access::Look);
+        let files: Vec<Finding> =
+            self.config().files.iter().filter_map(|policy| self.check_files(policy, &mut state)).collect();
+        let overlaps = self.config().files.iter().flat_map(|policy| self.check_overlaps(policy, &state));
+        let sessions: Vec<_> = self.config().sessions.iter().collect();
+        let zone = crate::zone::time_zone(self.config().time_zone.as_deref()).err().map(|error| Finding {
+            policy: "all".to_owned(),
+            severity: Severity::Error,
+            message: error.to_string(),
+            remedy: Some("ls /usr/share/zoneinfo".to_owned()),
+        });
+        let findings: Vec<Finding> = zone
+            .into_iter()
+            .chain(files)
+            .chain(overlaps)
+            .chain(sessions::check(&sessions, &self.setup.folder))
+            .chain(self.check_token())
+            .collect();
+        let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+        let config = self.origin().to_string();
+        Check { format_version: FORMAT_VERSION, config, status, findings }
+    }
+
+    /// A token that can be guessed. One that cannot be read here, because it is the service's alone, is for the service to
+    /// judge when it starts.
+    fn check_token(&self) -> Option<Finding> {
+        let path = self.config().server.token_file.as_ref().filter(|path| path.is_file())?;
+        let mut text = String::new();
+        File::open(path).ok()?.take(LONGEST_TOKEN).read_to_string(&mut text).ok()?;
+        (1..SHORTEST_TOKEN).contains(&text.trim().len()).then(|| Finding {
+            policy: "[server]".to_owned(),
+            severity: Severity::Warning,
+            message: format!(
+                "the token in {} is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it \
+                 is refused",
+                path.display()
+            ),
+            remedy: Some(format!("head -c 32 /dev/urandom | base64 > {}", path.display())),
+        })
+    }
+
+    fn check_files(&self, policy: &FilePolicy, state: &mut RunState) -> Option<Finding> {
+        let finding =
+            |severity, message, remedy| Some(Finding { policy: policy.rule.name.clone(), severity, message, remedy });
+        let root = policy.root.display();
+        match self.setup.store(policy, state).and_then(gates::recording) {
+            Err(error @ RootError::Missing { .. }) => {
+                finding(Severity::Error, gates::missing_root(policy, &error, state)?, Some(format!("mkdir -p {root}")))
+            }
+            Err(error) => finding(Severity::Error, error.to_string(), None),
+            Ok(store) => match store.may_remove() {
+                Ok(()) => {
+                    if let Some(why) = quarantine::check(&store, policy) {
+                        return finding(Severity::Error, why, None);
+                    }
+                    if let Err(brake) = limits::reachable(&store, policy) {
+                        return finding(Severity::Error, brake.to_string(), None);
+                    }
+                    let unknown = sessions::referenced(policy, &self.setup.config, &self.setup.folder).err()?;
+                    let severity = match &unknown {
+                        Obstacle::Skipped { .. } => Severity::Warning,
+                        Obstacle::Held(_) | Obstacle::Failed(_) => Severity::Error,
+                    };
+                    finding(severity, unknown.to_string(), None)
+                }
+                Err(why) => finding(Severity::Error, format!("files in {root} cannot be removed: {why}"), None),
+            },
+        }
+    }
+
+    fn check_overlaps(&self, policy: &FilePolicy, state: &RunState) -> Vec<Finding> {
+        // Why a root cannot be opened is said elsewhere.
+        self.setup.store(policy, state).map(|store| owners::check(policy, &store)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,231 @@
+//! The state as people ask for it: past runs, and what is held.
+
+use std::path::Path;
+
+use cleanup_core::moment::Moment;
+use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
+use cleanup_state::{LastSweep, RunSummary, RunsQuery, State, TrendPoint};
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::place;
+use crate::responses::{HeldPath, History, Holds, LastRun, PastRun};
+use crate::state::run_state::{Access, told_of_interrupted};
+
+/// Why the state has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryError {
+    /// There is none, or it cannot be written.
+    #[error("{0}")]
+    None(String),
+    /// The promises cannot be read or written.
+    #[error("{0}")]
+    Promises(String),
+    /// No run begins like this.
+    #[error("there is no run {0:?}; `cleanup history` lists them")]
+    NoSuchRun(String),
+    /// Several runs begin like this.
+    #[error("several runs begin with {prefix:?}: {}", candidates.join(", "))]
+    AmbiguousRun {
+        /// What was asked for.
+        prefix: String,
+        /// Some that begin so.
+        candidates: Vec<String>,
+    },
+    /// The path has no folder that could be found.
+    #[error("{0}")]
+    Path(String),
+}
+
+/// What came of holding a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewHold {
+    /// Until when it is held.
+    pub until: Moment,
+    /// The file policies that it concerns; none when the path lies below no root and above none.
+    pub policies: Vec<String>,
+    /// Whether one of them is being swept right now, by a sweep that does not know of the hold yet.
+    pub is_being_swept: bool,
+}
+
+/// Whether the path lies below the root or above it, by any spelling.
+fn concerns(path: &Path, root: &Path) -> bool {
+    place::spellings(root).iter().any(|root| path.starts_with(root) || root.starts_with(path))
+}
+
+impl Engine {
+    /// The newest runs, the newest first.
+    pub fn history(&self, limit: usize) -> Result<History, MemoryError> {
+        self.past_runs(&RunsQuery { limit, ..RunsQuery::default() })
+    }
+
+    /// Some of the past runs, the newest first.
+    pub fn past_runs(&self, query: &RunsQuery) -> Result<History, MemoryError> {
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
+        // Those that no later run has taken into the history yet, before all others.
+        let is_asked_for = |run: &RunSummary| {
+            query.before.is_none()
+                && query.status.is_none_or(|status| status == run.status)
+                && query.policy.as_ref().is_none_or(|policy| run.policies.contains(policy))
+        };
+        let interrupted = state.interrupted().into_iter().rev().map(|run| summary(&run.interrupted()));
+        let mut runs: Vec<PastRun> = interrupted.filter(is_asked_for).map(past_run).collect();
+        runs.extend(state.page_of_runs(query).into_iter().map(past_run));
+        runs.truncate(query.limit);
+        Ok(History { format_version: FORMAT_VERSION, runs, notes: state.take_notes() })
+    }
+
+    /// What came of each policy in each of so many stretches of time since `since`.
+    pub fn trend(&self, since: Moment, stretch_seconds: u32, stretches: u32) -> Result<Vec<TrendPoint>, MemoryError> {
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
+        Ok(state.trend(since, stretch_seconds, stretches))
+    }
+
+    /// What came of each policy's last sweep, by whichever program. As with [`Engine::last_runs`], nothing is known of
+    /// the built-in default's.
+    pub fn last_sweeps(&self) -> Vec<LastSweep> {
+        if self.setup.origin.path().is_none() {
+            return Vec::new();
+        }
+        let mut run_state = self.setup.state(Access::Look);
+        run_state.state().map(State::last_sweeps).unwrap_or_default()
+    }
+
+    /// Takes runs into the history that began and never ended, and says of each what is known.
+    pub fn record_interrupted(&self) -> Vec<String> {
+        let mut run_state = self.setup.state(Access::Run);
+        run_state.record_interrupted().iter().map(told_of_interrupted).collect()
+    }
+
+    /// When each policy last ran, as far as it is remembered. The built-in default means other folders each time, so
+    /// of its policies nothing is known.
+    pub fn last_runs(&self) -> Vec<LastRun> {
+        if self.setup.origin.path().is_none() {
+            return Vec::new();
+        }
+        let mut run_state = self.setup.state(Access::Look);
+        let runs = run_state.state().map(State::last_runs).unwrap_or_default();
+        let last = |run: cleanup_state::LastRun| LastRun {
+            policy: run.policy,
+            started_at: run.started_at,
+            succeeded_at: run.succeeded_at,
+        };
+        runs.into_iter().map(last).collect()
+    }
+
+    /// The report of the one run whose id begins like this.
+    pub fn past_run(&self, prefix: &str) -> Result<Report, MemoryError> {
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
+        let found = state.run(prefix).map_err(|ambiguous| MemoryError::AmbiguousRun {
+            prefix: ambiguous.prefix,
+            candidates: ambiguous.matches,
+        })?;
+        let interrupted = || state.interrupted().into_iter().find(|run| is_prefix(prefix, &run.run_id));
+        let found = found.or_else(|| Some(interrupted()?.interrupted()));
+        found.ok_or_else(|| MemoryError::NoSuchRun(prefix.to_owned()))
+    }
+
+    /// Everything that is held now.
+    pub fn holds(&self) -> Result<Holds, MemoryError> {
+        let mut run_state = self.setup.state(Access::Look);
+        let state = run_state.state().map_err(MemoryError::None)?;
+        let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
+        let held = |hold: &cleanup_state::Hold| {
+            let (path, path_bytes) = json_path(&hold.path);
+            HeldPath { path, path_bytes, until: hold.until, made_at: hold.made_at }
+        };
+        let holds = promises.holds(clock::now()).map(held).collect();
+        Ok(Holds { format_version: FORMAT_VERSION, holds })
+    }
+
+    /// Keeps a path, and everything below it, so long from now, whatever its age. The path need not exist yet.
+    pub fn hold(&self, path: &Path, span: std::time::Duration) -> Result<NewHold, MemoryError> {
+        let path = absolute(path)?;
+        let mut run_state = self.setup.state(Access::Run);
+        let state = run_state.state().map_err(MemoryError::None)?;
+        let now = clock::now();
+        let until = now.plus(span);
+        let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
+        promises.hold(&path, until, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
+
+        let path = place::path_of(&path);
+        let concerned = self.config().files.iter().filter(|policy| concerns(&path, &policy.root));
+        let policies: Vec<_> =
+            concerned.map(|policy| (policy.rule.name.clone(), run_state.lock(policy).is_err())).collect();
+        Ok(NewHold {
+            until,
+            is_being_swept: policies.iter().any(|(_, busy)| *busy),
+            policies: policies.into_iter().map(|(name, _)| name).collect(),
+        })
+    }
+
+    /// Until when this very path is held, as far as that can be read.
+    pub fn held_until(&self, path: &Path) -> Option<Moment> {
+        let path = absolute(path).ok()?;
+        let mut run_state = self.setup.state(Access::Look);
+        let promises = run_state.state().ok()?.promises().ok()?;
+        promises.holds(clock::now()).find(|hold| hold.path == path).map(|hold| hold.until)
+    }
+
+    /// Takes a hold back. `false` when there was none on this very path.
+    pub fn release(&self, path: &Path) -> Result<bool, MemoryError> {
+        let path = absolute(path)?;
+        let mut run_state = self.setup.state(Access::Run);
+        let state = run_state.state().map_err(MemoryError::None)?;
+        let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
+        promises.release(&path, clock::now()).map_err(|error| MemoryError::Promises(error.to_string()))
+    }
+}
+
+fn absolute(path: &Path) -> Result<Vec<u8>, MemoryError> {
+    let error = |error| MemoryError::Path(format!("{}: {error}", path.display()));
+    let absolute = place::really(path).map_err(error)?;
+    Ok(absolute.into_os_string().into_encoded_bytes())
+}
+
+fn is_prefix(prefix: &str, id: &str) -> bool {
+    id.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// A run that is in no history yet, as the history would have it.
+fn summary(report: &Report) -> RunSummary {
+    let Report { run_id, trigger, started_at, finished_at, status, totals, policies, .. } = report;
+    RunSummary {
+        id: run_id.clone(),
+        trigger: *trigger,
+        started_at: *started_at,
+        finished_at: *finished_at,
+        status: *status,
+        due: totals.due,
+        removed: totals.removed,
+        quarantined: totals.quarantined,
+        bytes_freed: totals.bytes_freed,
+        errors: totals.errors,
+        restored: totals.restored,
+        policies: policies.iter().map(|policy| policy.name.clone()).collect(),
+        skipped: Vec::new(),
+        root_missing: Vec::new(),
+    }
+}
+
+fn past_run(summary: RunSummary) -> PastRun {
+    PastRun {
+        run_id: summary.id,
+        trigger: summary.trigger,
+        started_at: summary.started_at,
+        finished_at: summary.finished_at,
+        status: summary.status,
+        due: summary.due,
+        removed: summary.removed,
+        quarantined: summary.quarantined,
+        bytes_freed: summary.bytes_freed,
+        errors: summary.errors,
+        restored: summary.restored,
+        policies: summary.policies,
+        skipped: summary.skipped,
+        root_missing: summary.root_missing,
+    }
+}

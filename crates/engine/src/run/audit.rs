@@ -1,0 +1,246 @@
+//! The audit log: a line of JSON for everything that left its place, written before the next one goes.
+//!
+//! Each line is one `write` on a file opened for appending, so that threads and processes need not wait for each other
+//! and no line is ever torn. A log that cannot be written does not stop the sweep: the report says so.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use cleanup_core::candidate::Candidate;
+use cleanup_core::config::Audit as Configured;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::FilePolicy;
+use cleanup_core::report::{PolicyKind, PolicyReport, json_path};
+use cleanup_core::store::Outcome;
+use cleanup_core::sweep::Judged;
+use cleanup_core::verdict::Verdict;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use crate::clock;
+
+/// The log of one engine.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    configured: Configured,
+    open: RwLock<Option<File>>,
+    /// Why the last line could not be written.
+    failure: Mutex<Option<String>>,
+}
+
+/// One line. Rows have no name in it: a session's id is a secret.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Moment,
+    run: &'a str,
+    policy: &'a str,
+    action: Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    /// How many, where a line speaks of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Removed,
+    Quarantined,
+    /// Deleted for good from quarantine.
+    Purged,
+    /// Brought back from quarantine.
+    Restored,
+}
+
+impl Audit {
+    pub(crate) fn new(configured: Configured) -> Self {
+        Self { configured, open: RwLock::default(), failure: Mutex::default() }
+    }
+
+    /// The files that it is made of, full ones included.
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        (0..=self.configured.keep).map(|number| numbered(&self.configured.file, number))
+    }
+
+    /// Writes down what came of one file, if it left its place.
+    pub(crate) fn judged(&self, policy: &FilePolicy, run: &str, judged: &Judged<'_>) {
+        let action = match judged.outcome {
+            Some(Outcome::Removed) => Action::Removed,
+            Some(Outcome::Quarantined) => Action::Quarantined,
+            _ => return,
+        };
+        let Judged { candidate: Candidate { name, bytes, identity, .. }, verdict, .. } = judged;
+        let (path, path_bytes) = json_path(&absolute(policy, &name.to_bytes()));
+        let reason = match verdict {
+            Verdict::Remove(remove) => remove.to_string(),
+            Verdict::Keep(keep) => keep.to_string(),
+        };
+        self.add(&Line {
+            path: Some(path),
+            path_bytes,
+            inode: identity.map(|identity| identity.inode),
+            reason: Some(reason),
+            bytes: *bytes,
+            ..Line::new(run, &policy.rule.name, action)
+        });
+    }
+
+    /// Writes down that one file came back from quarantine.
+    pub(crate) fn restored(&self, run: &str, policy: &FilePolicy, path: &[u8], bytes: u64) {
+        let (path, path_bytes) = json_path(&absolute(policy, path));
+        let line = Line::new(run, &policy.rule.name, Action::Restored);
+        self.add(&Line { path: Some(path), path_bytes, bytes, ..line });
+    }
+
+    /// Writes down what a policy has done without naming each (rows, and what went from quarantine for good), and how much
+    /// came back.
+    pub(crate) fn ended(&self, run: &str, report: &PolicyReport) {
+        let counts = &report.counts;
+        if report.kind == PolicyKind::Sessions && counts.removed > 0 {
+            self.add(&Line { count: Some(counts.removed), ..Line::new(run, &report.name, Action::Removed) });
+        }
+        if counts.purged > 0 {
+            let (count, bytes) = (Some(counts.purged), counts.purged_bytes);
+            self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Purged) });
+        }
+        if counts.restored > 0 {
+            let (count, bytes) = (Some(counts.restored), counts.restored_bytes);
+            self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Restored) });
+        }
+    }
+
+    /// Why lines are missing, said once.
+    pub(crate) fn take_failure(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let file = cleanup_core::candidate::Escaped(self.configured.file.as_os_str().as_encoded_bytes());
+        Some(format!("the audit log {file} lacks lines: {failure}"))
+    }
+
+    fn add(&self, line: &Line<'_>) {
+        if let Err(error) = self.write(line) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+    }
+
+    fn write(&self, line: &Line<'_>) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        if !self.is_open() {
+            self.turn()?;
+        }
+        let is_full = {
+            let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+            let mut out = open.as_ref().ok_or_else(|| io::Error::other("it is not open"))?;
+            out.write_all(&text)?;
+            out.metadata()?.len() >= self.configured.max_bytes
+        };
+        if is_full { self.turn() } else { Ok(()) }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Opens the log, and begins a new one when it is full.
+    fn turn(&self) -> io::Result<()> {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let Configured { file: path, max_bytes, keep } = &self.configured;
+        let file = append(path)?;
+        if file.metadata()?.len() >= *max_bytes {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // Another process is at the same, or somebody who may read the log keeps it from being turned over: it
+                // grows until the next line.
+                Err(Errno::WOULDBLOCK) => {
+                    *open = Some(file);
+                    return Ok(());
+                }
+                result => result?,
+            }
+            // Whoever comes second finds another file under the name.
+            let is_same = path.symlink_metadata().is_ok_and(|found| {
+                file.metadata().is_ok_and(|ours| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
+            });
+            if is_same {
+                for number in (0..*keep).rev() {
+                    match std::fs::rename(numbered(path, number), numbered(path, number + 1)) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                        _ => {}
+                    }
+                }
+            }
+            *open = Some(append(path)?);
+        } else {
+            *open = Some(file);
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(run: &'a str, policy: &'a str, action: Action) -> Self {
+        Self {
+            at: clock::now(),
+            run,
+            policy,
+            action,
+            path: None,
+            path_bytes: None,
+            count: None,
+            bytes: 0,
+            inode: None,
+            reason: None,
+        }
+    }
+}
+
+/// Opens the log, and makes it if it is missing. It may lie in a folder that others write: a link is not followed, the
+/// other end of a FIFO is not waited for, and a file that another user could read our lines from is not written.
+fn append(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => io::Error::other("it is a symbolic link, which is not followed"),
+        // What a FIFO or a socket says that nobody reads.
+        Some(Errno::NXIO) => io::Error::other(NO_FILE),
+        _ => error,
+    })?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other(NO_FILE));
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if found.uid() != 0 && found.uid() != us {
+        let uid = found.uid();
+        return Err(io::Error::other(format!("it belongs to another user (uid {uid}); move it away, or chown it")));
+    }
+    Ok(file)
+}
+
+const NO_FILE: &str = "it is not a regular file; move it away";
+
+/// A path below the root of a policy, in full.
+fn absolute(policy: &FilePolicy, path: &[u8]) -> Vec<u8> {
+    [policy.root.as_os_str().as_encoded_bytes(), path].join(&b'/')
+}
+
+/// `audit.jsonl`, `audit.jsonl.1`, …
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 0 {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}

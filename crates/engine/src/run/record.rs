@@ -1,0 +1,156 @@
+//! Every trace that a run leaves: the mark that it began, audit lines, what the next run compares with, the history and
+//! the reading of the clocks that goes with it, and what went wrong with any of these.
+//!
+//! Every way into a removal leaves them through here: sweeps, plans that are carried out, deadlines, restores.
+
+use cleanup_core::judge::Run;
+use cleanup_core::policy::{Effect, FilePolicy};
+use cleanup_core::report::{Counts, PolicyReport, PolicyStatus, Report};
+use cleanup_core::sweep::Mode;
+use cleanup_fs_store::Store;
+use cleanup_state::{BegunRun, RunMark};
+use ulid::Ulid;
+
+use crate::clock;
+use crate::run::audit::Audit;
+use crate::run::params::{Gates, RunParams};
+use crate::run::scope::Scope;
+use crate::run::{gates, owners};
+use crate::setup::Setup;
+use crate::state::run_state::{Access, Answered, Shared};
+
+/// A new run's id, a ULID: sorts by time, and two in the same millisecond differ.
+pub fn run_id() -> String {
+    let millis = u64::try_from(clock::now().unix_millis()).unwrap_or(0);
+    Ulid::from_parts(millis, Ulid::generate().random()).to_string()
+}
+
+/// A run under way.
+#[derive(Debug)]
+#[must_use = "a run that is not ended is missed: the next one says that it was interrupted"]
+pub(crate) struct Recording {
+    run: BegunRun,
+    access: Access,
+    /// Tells of the run should it never end.
+    mark: Option<RunMark>,
+}
+
+impl Recording {
+    /// Writes down that a run begins, and takes runs into the history that began before and never ended. A plan leaves
+    /// nothing behind.
+    pub(crate) fn begin(state: &Shared, mode: Mode, run: BegunRun) -> Self {
+        let access = Access::of(mode);
+        let mark = (mode == Mode::Apply).then(|| state.lock().begin_run(&run)).flatten();
+        Self { run, access, mark }
+    }
+
+    /// The id that the report has.
+    pub(crate) fn id(&self) -> &str {
+        &self.run.run_id
+    }
+
+    /// Writes down what a policy has done without naming each item.
+    pub(crate) fn policy_ended(&self, setup: &Setup, report: &PolicyReport) {
+        if let (Some(audit), Access::Run) = (&setup.audit, self.access) {
+            audit.ended(self.id(), report);
+        }
+    }
+
+    /// Ends the run without a report: nothing came of it.
+    pub(crate) fn drop_unused(self) {
+        self.mark.into_iter().for_each(RunMark::end);
+    }
+
+    /// Sums up, and leaves behind what is to be remembered. Whatever went wrong until here stands in the history too;
+    /// what goes wrong with the history itself, in the report alone.
+    pub(crate) fn end(
+        self,
+        setup: &Setup,
+        state: &Shared,
+        policies: Vec<PolicyReport>,
+        mut notes: Vec<String>,
+        clock_trusted: bool,
+    ) -> Report {
+        let Self { run, access, mark } = self;
+        let dry_run = access == Access::Look;
+        let mut report = Report::new(run.run_id, run.trigger, dry_run, run.started_at, clock::now(), policies);
+        report.notes.extend(report.policies.iter().filter_map(owners::disputes));
+        report.notes.append(&mut notes);
+        report.notes.extend(setup.audit.as_ref().and_then(Audit::take_failure));
+        state.lock().finish(&mut report, clock_trusted, access);
+        // Only now: what is in no history yet is still to be missed.
+        mark.into_iter().for_each(RunMark::end);
+        report
+    }
+}
+
+/// Whether a sweep is a witness of the clock. Where there is no other one, it is only if every file policy has come to
+/// its end with nothing that held it back: a run that was about few files would have the next one believe it about all
+/// others.
+pub(crate) fn witnesses_clock(setup: &Setup, reports: &[PolicyReport]) -> bool {
+    let has_passed = |policy: &FilePolicy| {
+        reports.iter().any(|report| {
+            let is_done = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) && !report.in_part;
+            report.name == policy.rule.name && is_done
+        })
+    };
+    setup.config.files.iter().all(has_passed)
+}
+
+/// What a run of one policy came to, for what the next one compares with.
+pub(crate) struct Ended<'a> {
+    pub(crate) policy: &'a FilePolicy,
+    pub(crate) run: &'a Run,
+    pub(crate) file_system: Option<String>,
+    /// Whether all files were covered.
+    pub(crate) is_whole: bool,
+    /// How many files were due.
+    pub(crate) due: u64,
+}
+
+/// Leaves behind what the next run of the policy compares with.
+pub(crate) fn compare_next(setup: &Setup, state: &Shared, ended: Ended<'_>, scope: &Scope<'_>, params: &RunParams<'_>) {
+    let Ended { policy, run, file_system, is_whole, due } = ended;
+    if params.mode == Mode::Plan {
+        return;
+    }
+    let accepts_rule = match scope {
+        Scope::Paths(due) => gates::accepts_rule(state, policy, due),
+        // What a person wanted to be different for one run was not weighed as the rule has it.
+        Scope::All | Scope::Resume | Scope::Planned(_) => setup.is_configured(policy),
+    };
+    if !accepts_rule {
+        return;
+    }
+    let answered = match scope {
+        Scope::Paths(_) => Answered::ForSome(run.referenced.distinct()),
+        Scope::All | Scope::Resume | Scope::Planned(_) => {
+            // Where few were due nothing was held, and still the next run has to compare with what there was before.
+            let is_forced = params.gates == Gates::Forced;
+            let is_doubted = !is_forced && state.lock().fewer_references(policy, &run.referenced).is_some();
+            if is_forced || (is_whole && !is_doubted) {
+                Answered::ByAll(run.referenced.distinct())
+            } else {
+                Answered::Unasked
+            }
+        }
+    };
+    let foreseen = (policy.effect == Effect::Observe).then_some(due);
+    state.lock().remember(policy, file_system, answered, foreseen);
+}
+
+/// The same, of a tracked policy whose files were all looked at when tracking began. What limits ask for is only known to
+/// a sweep: until then a changed rule stays a changed one.
+pub(crate) fn compare_next_start(
+    state: &Shared,
+    policy: &FilePolicy,
+    store: &Store<'_>,
+    counts: &Counts,
+    counts_all: bool,
+) {
+    let mut state = state.lock();
+    if counts_all || state.changes(policy).is_none() {
+        let foreseen = (policy.effect == Effect::Observe).then_some(counts.due);
+        state.remember(policy, store.file_system(), Answered::Unasked, foreseen);
+    }
+}

@@ -1,0 +1,57 @@
+//! Where the memory of a configuration lies, and what it consists of.
+
+use std::path::{Path, PathBuf};
+
+use cleanup_core::config::State as Configured;
+
+use crate::config_file::Origin;
+use crate::place;
+
+/// Where a configuration's memory is.
+pub(super) enum Place {
+    Nowhere,
+    Unknown,
+    At { folder: PathBuf, database: Option<PathBuf> },
+}
+
+/// It belongs to the configuration, not to whoever happens to call.
+pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
+    let at = |folder: PathBuf| Place::At { folder, database: None };
+    match configured {
+        Configured::None => return Place::Nowhere,
+        Configured::Sqlite(file) => {
+            let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+            return Place::At { folder, database: Some(file.clone()) };
+        }
+        Configured::Default => {}
+    }
+    // systemd may name several folders; the first is ours.
+    if let Some(folders) = place::variable("STATE_DIRECTORY") {
+        let first = folders.as_os_str().as_encoded_bytes().split(|byte| *byte == b':').next().unwrap_or_default();
+        return at(place::path_of(first));
+    }
+    match origin.path().map(place::folder_of) {
+        Some(Ok(folder)) if folder.starts_with("/etc") => at(PathBuf::from("/var/lib/cleanup")),
+        Some(Ok(folder)) => at(folder.join(".cleanup")),
+        Some(Err(_)) => Place::Unknown,
+        None => {
+            let home = || Some(place::variable("HOME")?.join(".local/state"));
+            match place::variable("XDG_STATE_HOME").or_else(home) {
+                Some(folder) => at(folder.join("cleanup")),
+                None => Place::Unknown,
+            }
+        }
+    }
+}
+
+/// Everything that a memory in this folder consists of.
+pub(super) fn own_files(folder: &Path, database: Option<&Path>) -> Vec<PathBuf> {
+    let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
+    let beside = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
+        let mut name = database.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let named = ["promises.jsonl", "promises.jsonl.new", "locks", "index", "running"].map(|name| folder.join(name));
+    beside.into_iter().chain(named).collect()
+}

@@ -1,0 +1,47 @@
+//! Where the last run of a policy was stopped, in the terms of the store that goes on there.
+
+use cleanup_core::policy::FilePolicy;
+use cleanup_fs_store::{FileId, Place, Position};
+use cleanup_state::{Stop, StoppedAt};
+
+use super::run_state::RunState;
+
+impl RunState {
+    /// Where a run of a policy goes on; nowhere where the last one came to its end, where the rule is another one now,
+    /// and where another folder is in the root's place.
+    pub(crate) fn stopped_at(&mut self, policy: &FilePolicy, root: FileId) -> Vec<Position> {
+        if policy.brakes.max_runtime.is_none() {
+            return Vec::new();
+        }
+        let (key, rule) = (self.key(policy), self.rule(policy));
+        let stop = self.state.as_mut().and_then(|state| state.stop(&key));
+        let stop = stop.filter(|stop| stop.rule == rule && stop.root == shown(root));
+        let position = |StoppedAt { folder, entry }| Position {
+            folder,
+            place: entry.map(|(name, cookie)| Place { name, cookie }),
+        };
+        stop.map(|stop| stop.next.into_iter().map(position).collect()).unwrap_or_default()
+    }
+
+    /// Leaves behind where a run of a policy was stopped, or that it came to its end. Says whether that succeeded.
+    pub(crate) fn remember_stop(&mut self, policy: &FilePolicy, root: FileId, next: &[Position]) -> bool {
+        let (key, rule) = (self.key(policy), self.rule(policy));
+        let stopped_at = |Position { folder, place }: &Position| StoppedAt {
+            folder: folder.clone(),
+            entry: place.as_ref().map(|place| (place.name.clone(), place.cookie)),
+        };
+        let stop = Stop { rule, root: shown(root), next: next.iter().map(stopped_at).collect() };
+        let stop = Some(&stop).filter(|stop| !stop.next.is_empty());
+        self.state.as_mut().is_some_and(|state| state.remember_stop(&key, stop))
+    }
+
+    /// What decides, with what the request wanted to be different.
+    fn rule(&self, policy: &FilePolicy) -> String {
+        format!("{}\n{:?}", self.fingerprint(policy), policy.rule)
+    }
+}
+
+fn shown(root: FileId) -> String {
+    let (major, minor) = root.device();
+    format!("{major}:{minor} {}", root.inode())
+}

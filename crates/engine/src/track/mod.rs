@@ -1,0 +1,542 @@
+//! Tracked files: who learns of new ones, when each is due, and their removal at that moment.
+//!
+//! A policy with `track = true` has a table of its files in memory, kept true by a thread that listens to the kernel
+//! and looks at whatever it hints at. Looking is a plan over just those files, by the same store and the same judge as
+//! a sweep; removing is a sweep over just those that are due. So tracking can be late, never wrong.
+//!
+//! What the disk tells is not remembered elsewhere: after a restart everything is looked at again, and only what was
+//! registered later than its stamps say is known from the database, and what was given a time of its own from the
+//! promises.
+
+mod deadlines;
+mod debounce;
+mod events;
+mod register;
+mod scan;
+pub(crate) mod table;
+mod waker;
+mod watcher;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cleanup_core::guard::Reading;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{FilePolicy, MaxAge, Schedule};
+use cleanup_core::report::{PolicyReport, Report, json_path};
+use cleanup_fs_store::{FileId, KeptRoot, Store};
+use cleanup_state::TrackedChange;
+
+pub(crate) use self::table::locked;
+pub use crate::responses::track::{
+    Absent, FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
+};
+
+use self::deadlines::Sum;
+use self::table::{Entry, Next, Table};
+use self::waker::Bell;
+use self::watcher::Listening;
+use crate::clock;
+use crate::engine::Engine;
+use crate::place;
+use crate::state::run_state::{Access, Shared};
+
+/// How many files are tracked at most, over all policies: some hundred bytes of memory each.
+pub const MAX_FILES: usize = 2_000_000;
+
+/// How many rows of a table are looked through without letting anybody else at it.
+const AT_A_TIME: usize = 1_000;
+
+/// Notes of which the next report of a policy can speak.
+const MAX_NOTES: usize = 100;
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Hears of what tracking does. Called from its threads; whoever listens must not keep them.
+pub trait Listener: Send + Sync {
+    /// A file was learned of or told of. Not called for those that were there before.
+    fn registered(&self, policy: &str, path: &[u8]) {
+        let _ = (policy, path);
+    }
+
+    /// A file was removed at its deadline, so much after it.
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+        let _ = (policy, path, bytes, lateness);
+    }
+
+    /// The next deadline of a policy is another one now.
+    fn deadlines_changed(&self, policy: &str) {
+        let _ = policy;
+    }
+
+    /// New files are learned of in another way now.
+    fn watching_changed(&self, policy: &str, watching: &Watching) {
+        let _ = (policy, watching);
+    }
+
+    /// Something befell the memory while there was no run that could say so; with the policy whose files were looked at,
+    /// where it was one. The same may be told again and again.
+    fn noted(&self, policy: Option<&str>, notes: &[String]) {
+        let _ = (policy, notes);
+    }
+
+    /// Removals of the last minutes, summed up as a run.
+    fn ran(&self, report: &Report) {
+        let _ = report;
+    }
+}
+
+/// Hears nothing.
+impl Listener for () {}
+
+/// Tracks the files of all policies that ask for it, until it is stopped or dropped.
+pub struct Tracker {
+    inner: Arc<Inner>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Inner {
+    engine: Arc<Engine>,
+    listener: Arc<dyn Listener>,
+    state: Shared,
+    /// What the clocks said when they were last believed.
+    clock: Mutex<Option<Reading>>,
+    policies: Vec<Tracked>,
+    max_files: usize,
+    /// Over all policies.
+    files: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+/// Whether a root stays open between looks. When things are quiet it does not: nothing could be mounted or unmounted
+/// there, and of a root that is removed the kernel tells when nobody has it open.
+#[derive(Debug, Default)]
+enum Kept {
+    #[default]
+    Not,
+    /// From the next time on.
+    Soon,
+    Root(KeptRoot),
+}
+
+/// One tracked policy.
+struct Tracked {
+    policy: FilePolicy,
+    table: Arc<Mutex<Table>>,
+    watching: Mutex<Watching>,
+    /// Which folder the root was when everything in it was last looked at.
+    root: Mutex<Option<FileId>>,
+    /// The root itself, while much happens in it.
+    kept: Mutex<Kept>,
+    /// What the kernel tells.
+    listening: Mutex<Listening>,
+    /// Wakes the thread that watches.
+    bell: Bell,
+    /// Why deadlines are not kept at the moment.
+    held: Mutex<Option<String>>,
+    /// What was removed since it was last written into the history.
+    sum: Mutex<Sum>,
+    /// Changes that the database could not take yet.
+    pending: Mutex<Vec<TrackedChange>>,
+    /// What befell the memory since the last removals were written into the history.
+    notes: Mutex<BTreeSet<String>>,
+    /// Whether the last look at everything has seen, and taken in, everything.
+    sees_all: AtomicBool,
+}
+
+impl Tracker {
+    /// Begins to track. Blocks until everything was looked at once.
+    pub fn start(engine: &Arc<Engine>, listener: Arc<dyn Listener>) -> Self {
+        Self::start_with(engine, listener, MAX_FILES)
+    }
+
+    /// As [`Tracker::start`], with another number for [`MAX_FILES`].
+    pub fn start_with(engine: &Arc<Engine>, listener: Arc<dyn Listener>, max_files: usize) -> Self {
+        let is_tracked = |policy: &&FilePolicy| policy.track && policy.enabled;
+        let policies = engine.config().files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
+        let mut state = engine.setup.state(Access::Run);
+        // A clock that jumps before anything is due has to be compared with something as well.
+        let believed = state.doubt_clock().is_ok().then(|| state.reading().clone());
+        state.rest();
+        let mut notes = state.take_notes();
+        notes.extend(state.missing().map(str::to_owned));
+        if !notes.is_empty() {
+            listener.noted(None, &notes);
+        }
+        let inner = Arc::new(Inner {
+            state: state.into(),
+            clock: Mutex::new(believed),
+            engine: Arc::clone(engine),
+            listener,
+            policies,
+            max_files,
+            files: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let (ready, is_ready) = mpsc::channel();
+        let mut threads = Vec::new();
+        for index in 0..inner.policies.len() {
+            let (worker, ready) = (Arc::clone(&inner), ready.clone());
+            let name = format!("track-{}", inner.policies[index].name());
+            let spawned = std::thread::Builder::new().name(name).spawn(move || worker.watch(index, &ready));
+            match spawned {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    let why = format!("no thread can be had to watch it: {error}");
+                    *locked(&inner.policies[index].watching) = Watching::Missing { why, absent: Absent::No };
+                }
+            }
+        }
+        drop(ready);
+        // Each thread says so once, or ends.
+        for () in is_ready.iter().take(threads.len()) {}
+        Self { inner, threads: Mutex::new(threads) }
+    }
+
+    /// What is known of all tracked policies, in the order of the configuration.
+    pub fn policies(&self) -> Vec<TrackedPolicy> {
+        self.inner.policies.iter().map(Tracked::answer).collect()
+    }
+
+    /// What is known of one; `None` when it is not tracked.
+    pub fn policy(&self, name: &str) -> Option<TrackedPolicy> {
+        self.inner.find(name).map(Tracked::answer)
+    }
+
+    /// Some of the tracked files.
+    pub fn files(&self, query: &FilesQuery) -> FilesPage {
+        let after = query.after.as_deref().and_then(path_of_id);
+        let mut page = FilesPage { files: Vec::new(), next: None };
+        let mut skipping = after.as_ref().map(|(policy, _)| policy.as_str());
+        for tracked in &self.inner.policies {
+            let wanted = query.policy.as_ref().is_none_or(|name| name == tracked.name());
+            let start = after.as_ref().filter(|(policy, _)| policy == tracked.name()).map(|(_, path)| path.as_slice());
+            if skipping == Some(tracked.name()) {
+                skipping = None;
+            }
+            if !wanted || skipping.is_some() {
+                continue;
+            }
+            let is_in = |part: &String, path: &[u8]| String::from_utf8_lossy(path).contains(part.as_str());
+            let named = |path: &[u8]| query.contains.as_ref().is_none_or(|part| is_in(part, path));
+            for (path, entry) in tracked.rows_after(start).filter(|(path, _)| named(path)) {
+                if page.files.len() == query.limit {
+                    page.next = page.files.last().map(|file| file.id.clone());
+                    return page;
+                }
+                page.files.push(tracked.file(&path, &entry));
+            }
+        }
+        page
+    }
+
+    /// The tracked file with this id.
+    pub fn file(&self, id: &str) -> Option<TrackedFile> {
+        let (tracked, path) = self.inner.find_file(id)?;
+        let table = locked(&tracked.table);
+        table.get(&path).map(|entry| tracked.file(&path, entry))
+    }
+
+    /// Takes in a file that somebody tells of: it counts from now, or has a time of its own. When this returns, a time
+    /// of its own is a promise on the disk.
+    pub fn register(&self, policy: &str, path: &[u8], ttl: Option<Duration>) -> Result<Registration, RegisterError> {
+        self.inner.register(policy, path, ttl)
+    }
+
+    /// Takes back a registration and the time that came with it: from now on the file counts by its own stamps.
+    /// `false` when there is no such file. Never removes anything by itself.
+    pub fn forget(&self, id: &str) -> Result<bool, String> {
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(false) };
+        let Some(entry) = locked(&tracked.table).get(&path).copied() else { return Ok(false) };
+        let gone: Vec<Arc<[u8]>> = vec![path.as_slice().into()];
+        self.inner.forget_promises(tracked, &gone)?;
+        locked(&tracked.table).put(&path, Entry { registration: None, told: false, ..entry });
+        self.inner.remember(tracked, vec![tracked.change(&path, None)]);
+        self.inner.look_at(tracked, &[&path]);
+        Ok(true)
+    }
+
+    /// Keeps a file so long from now, whatever its age, but no longer than `max`. A hold that runs longer already is never
+    /// cut short by one that asks for more than `max`. `None` when there is no such file.
+    pub fn hold_at_most(&self, id: &str, span: Duration, max: Duration) -> Result<Option<Moment>, String> {
+        if span <= max {
+            return self.hold(id, span);
+        }
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let left = self.inner.engine.held_until(&absolute).and_then(|until| until.since(clock::now()));
+        self.hold(id, left.unwrap_or_default().max(max).min(span))
+    }
+
+    /// Keeps a file so long from now, whatever its age. `None` when there is no such file.
+    pub fn hold(&self, id: &str, span: Duration) -> Result<Option<Moment>, String> {
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let held = self.inner.engine.hold(&absolute, span).map_err(|error| error.to_string())?;
+        self.inner.look_at(tracked, &[&path]);
+        Ok(Some(held.until))
+    }
+
+    /// Takes back a hold. `None` when there is no such file, `false` when it was not held by its own path.
+    pub fn release(&self, id: &str) -> Result<Option<bool>, String> {
+        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
+        let absolute = tracked.policy.root.join(place::path_of(&path));
+        let released = self.inner.engine.release(&absolute).map_err(|error| error.to_string())?;
+        self.inner.look_at(tracked, &[&path]);
+        Ok(Some(released))
+    }
+
+    /// When the next file of a policy is to be looked at.
+    pub fn next_deadline(&self, policy: &str) -> Option<Moment> {
+        let tracked = self.inner.find(policy)?;
+        let keeps = tracked.policy.effect == cleanup_core::policy::Effect::Enforce;
+        locked(&tracked.table).earliest().filter(|_| keeps)
+    }
+
+    /// Removes the files whose moment has come, and says what came of them; `None` for a policy that is not tracked.
+    /// Blocks.
+    pub fn remove_due(&self, policy: &str) -> Option<PolicyReport> {
+        self.inner.find(policy).map(|tracked| self.inner.remove_due(tracked))
+    }
+
+    /// Looks at all files of a policy again, soon.
+    pub fn rescan(&self, policy: &str) {
+        if let Some(tracked) = self.inner.find(policy) {
+            tracked.bell.ask_for_rescan();
+        }
+    }
+
+    /// How much comes due in each of the next hours; `None` for a policy that is not tracked.
+    pub fn forecast(&self, policy: &str, hours: u32) -> Option<Vec<ForecastHour>> {
+        let tracked = self.inner.find(policy)?;
+        let table = locked(&tracked.table);
+        // Hours end with a whole minute: so much is summed up already, however many files there are.
+        let now = clock::now();
+        let minute = Moment::from_unix(now.unix_seconds().div_euclid(60) * 60, 0);
+        let hour = |number: u32| {
+            let (from, to) = (minute.plus(HOUR * number), minute.plus(HOUR * (number + 1)));
+            // What is overdue comes first of all.
+            let (files, bytes) = table.due_between(if number == 0 { Moment::EPOCH } else { from }, to);
+            ForecastHour { from: from.max(now), files, bytes }
+        };
+        Some((0..hours).map(hour).collect())
+    }
+
+    /// The files that are due next over all policies, the earliest first; for those that only observe, too.
+    pub fn next_files(&self, most: usize) -> Vec<TrackedFile> {
+        let mut next = Vec::new();
+        for tracked in &self.inner.policies {
+            let table = locked(&tracked.table);
+            next.extend(table.earliest_files(most).map(|(path, entry)| tracked.file(path, entry)));
+        }
+        next.sort_by_key(|file| file.due_at);
+        next.truncate(most);
+        next
+    }
+
+    /// How many files of a policy are due now, and their allocated bytes; `None` for a policy that is not tracked.
+    pub fn due_now(&self, policy: &str) -> Option<(u64, u64)> {
+        let tracked = self.inner.find(policy)?;
+        Some(locked(&tracked.table).due_between(Moment::EPOCH, clock::now()))
+    }
+
+    /// Lets looks and removals end after the item in hand, without waiting for that; [`Tracker::stop`] is to follow.
+    pub fn stop_soon(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        for tracked in &self.inner.policies {
+            tracked.bell.ring();
+        }
+    }
+
+    /// Ends it: what was removed is written into the history, the threads are gone when this returns.
+    pub fn stop(&self) {
+        self.stop_soon();
+        for thread in std::mem::take(&mut *locked(&self.threads)) {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+        for tracked in &self.inner.policies {
+            self.inner.write_history(tracked, deadlines::When::Now);
+        }
+        self.inner.engine.setup.tables.clear();
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    fn find(&self, policy: &str) -> Option<&Tracked> {
+        self.policies.iter().find(|tracked| tracked.name() == policy)
+    }
+
+    fn find_file(&self, id: &str) -> Option<(&Tracked, Vec<u8>)> {
+        let (policy, path) = path_of_id(id)?;
+        Some((self.find(&policy)?, path))
+    }
+
+    /// Tells what befell the memory, at once and with the next report of the policy.
+    fn note(&self, tracked: &Tracked, notes: Vec<String>) {
+        if !notes.is_empty() {
+            self.listener.noted(Some(tracked.name()), &notes);
+            let mut kept = locked(&tracked.notes);
+            kept.extend(notes);
+            while kept.len() > MAX_NOTES {
+                kept.pop_last();
+            }
+        }
+    }
+
+    fn store<'a>(&self, tracked: &'a Tracked) -> Result<Store<'a>, cleanup_fs_store::RootError> {
+        let mut kept = locked(&tracked.kept);
+        let root = if let Kept::Root(root) = &*kept { Some(root) } else { None };
+        let store = self.engine.setup.store_kept(&tracked.policy, &self.state.lock(), root);
+        if !matches!(*kept, Kept::Not) {
+            *kept = store.as_ref().map_or(Kept::Soon, |store| Kept::Root(store.kept_root()));
+        }
+        store
+    }
+}
+
+impl Tracked {
+    fn new(policy: FilePolicy) -> Self {
+        Self {
+            listening: Mutex::new(Listening::new(policy.rule.max_age.map_or(HOUR, MaxAge::get))),
+            policy,
+            table: Arc::default(),
+            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned(), absent: Absent::No }),
+            root: Mutex::default(),
+            kept: Mutex::default(),
+            bell: Bell::new(),
+            held: Mutex::default(),
+            sum: Mutex::default(),
+            pending: Mutex::default(),
+            notes: Mutex::default(),
+            sees_all: AtomicBool::new(false),
+        }
+    }
+
+    fn name(&self) -> &str {
+        &self.policy.rule.name
+    }
+
+    /// The key `every`, where the policy has it.
+    fn every(&self) -> Option<Duration> {
+        match &self.policy.schedule {
+            Some(Schedule::Every(every)) => Some(*every),
+            Some(Schedule::Cron(_)) | None => None,
+        }
+    }
+
+    /// The absolute path by which a file's promises are known.
+    fn absolute(&self, path: &[u8]) -> Vec<u8> {
+        let root = place::really(&self.policy.root).unwrap_or_else(|_| self.policy.root.clone());
+        root.join(place::path_of(path)).into_os_string().into_encoded_bytes()
+    }
+
+    /// The rows after a path, in their order. Few are taken out at a time: a search through all of them, which may find
+    /// nothing, keeps nobody else waiting.
+    fn rows_after(&self, path: Option<&[u8]>) -> impl Iterator<Item = (Arc<[u8]>, Entry)> {
+        let mut last: Option<Arc<[u8]>> = path.map(Arc::from);
+        std::iter::from_fn(move || {
+            let rows: Vec<_> = {
+                let table = locked(&self.table);
+                let rows = table.after(last.as_deref()).take(AT_A_TIME);
+                rows.map(|(path, entry)| (Arc::clone(path), *entry)).collect()
+            };
+            last = Some(Arc::clone(&rows.last()?.0));
+            Some(rows)
+        })
+        .flatten()
+    }
+
+    fn change(&self, path: &[u8], registered_at: Option<Moment>) -> TrackedChange {
+        TrackedChange { policy: self.name().to_owned(), path: path.to_owned(), registered_at }
+    }
+
+    fn answer(&self) -> TrackedPolicy {
+        let table = locked(&self.table);
+        TrackedPolicy {
+            policy: self.name().to_owned(),
+            total_files: table.len() as u64,
+            tracked_files: table.with_deadline() as u64,
+            total_bytes: table.bytes(),
+            next_deadline: table.earliest(),
+            watching: locked(&self.watching).clone(),
+            held: locked(&self.held).clone(),
+        }
+    }
+
+    fn file(&self, path: &[u8], entry: &Entry) -> TrackedFile {
+        let (shown, path_bytes) = json_path(path);
+        let ttl = entry.registration.and_then(|registration| registration.ttl);
+        TrackedFile {
+            id: id_of(self.name(), path),
+            policy: self.name().to_owned(),
+            path: shown,
+            path_bytes,
+            bytes: entry.bytes,
+            stamp: entry.stamp,
+            ttl_seconds: ttl.map(|ttl| ttl.get().as_secs_f64()),
+            due_at: match entry.next {
+                Next::Due(at) => Some(at),
+                Next::Held(_) | Next::Look(_) | Next::Never => None,
+            },
+            held_until: match entry.next {
+                Next::Held(until) => Some(until),
+                Next::Due(_) | Next::Look(_) | Next::Never => None,
+            },
+        }
+    }
+}
+
+/// A policy's name never has a dot in it.
+fn id_of(policy: &str, path: &[u8]) -> String {
+    format!("{policy}.{}", URL_SAFE_NO_PAD.encode(path))
+}
+
+fn path_of_id(id: &str) -> Option<(String, Vec<u8>)> {
+    let (policy, path) = id.split_once('.')?;
+    Some((policy.to_owned(), URL_SAFE_NO_PAD.decode(path).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_through_all_rows_keeps_nobody_else_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("cleanup.toml");
+        let text = "[files.a]\nroot = \"a\"\ninclude = [\"*\"]\nmax_age = \"30m\"\ntrack = true\n";
+        std::fs::write(&config, text).unwrap();
+        let engine = Engine::open(Some(&config)).unwrap();
+        let tracked = Tracked::new(engine.config().files[0].clone());
+        let row =
+            Entry { bytes: 0, stamp: Moment::EPOCH, registration: None, next: Next::Never, told: false, round: 0 };
+        let path = |number: usize| format!("{number:05}").into_bytes();
+        (0..=2 * AT_A_TIME).for_each(|number| locked(&tracked.table).put(&path(number), row));
+        // While one looks through them, another takes some out and puts others in.
+        let mut seen = Vec::new();
+        for (number, (row_path, row)) in tracked.rows_after(None).enumerate() {
+            locked(&tracked.table).forget(&row_path);
+            if number == 0 {
+                locked(&tracked.table).put(&path(99_999), row);
+            }
+            seen.push(row_path.to_vec());
+        }
+        let expected: Vec<_> = (0..=2 * AT_A_TIME).chain([99_999]).map(path).collect();
+        assert_eq!(seen, expected);
+        assert_eq!(tracked.rows_after(None).count(), 0);
+        locked(&tracked.table).put(&path(7), row);
+        assert_eq!((tracked.rows_after(Some(&path(6))).count(), tracked.rows_after(Some(&path(7))).count()), (1, 0));
+    }
+}

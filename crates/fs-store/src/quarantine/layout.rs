@@ -1,0 +1,436 @@
+//! The folders: `.cleanup/quarantine/RUN-POLICY` below the root, opened, checked, made, read.
+//!
+//! A folder that somebody else could write, or a link in its place, is refused and named with the way out. Whoever
+//! moves files into a run's folder holds a lock on its notes, so that nobody takes the folder away under them.
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+
+use cleanup_core::candidate::Escaped;
+use cleanup_core::policy::Quarantine as Bounds;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, StatxFlags, flock};
+use rustix::io::Errno;
+
+use super::note::{self, First, Header, Judged, Mark};
+use super::{Item, QuarantineRun};
+use crate::sys;
+use crate::sys::entry::{self, Meta, in_words};
+use crate::tree::{OWN_FOLDER, Tree};
+
+const OWN: &CStr = c".cleanup";
+const QUARANTINE: &CStr = c"quarantine";
+pub(super) const NOTES: &CStr = c"notes.jsonl";
+
+/// For its owner alone.
+const PRIVATE: Mode = Mode::RWXU;
+
+/// Why a quarantine cannot be used. Each names the folder and the way out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuarantineError {
+    /// It belongs to another user.
+    #[error("the quarantine {folder} belongs to another user (uid {uid}); run this as that user, or move it away")]
+    Stranger {
+        /// The folder.
+        folder: String,
+        /// Its owner.
+        uid: u32,
+    },
+    /// Others may enter or write it.
+    #[error(
+        "others may use the quarantine {folder} (mode {mode:04o}), and could change what comes back; chmod 700 {folder}"
+    )]
+    Open {
+        /// The folder.
+        folder: String,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A link, a file or something else is in its place.
+    #[error("the quarantine {folder} is not a folder; move it away")]
+    NotAFolder {
+        /// The path.
+        folder: String,
+    },
+    /// Something is mounted there.
+    #[error("the quarantine {folder} lies on another mount than its root; unmount it")]
+    OtherMount {
+        /// The folder.
+        folder: String,
+    },
+    /// A later version of this program wrote it.
+    #[error("the quarantine {folder} was written by a later version of this program; use that one")]
+    Newer {
+        /// The folder.
+        folder: String,
+    },
+    /// The system refuses.
+    #[error("cannot use the quarantine {folder}: {error}")]
+    Unusable {
+        /// The folder.
+        folder: String,
+        /// Why, in words.
+        error: String,
+    },
+}
+
+/// What to do where a folder is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// Nothing.
+    Leave,
+    /// Make it.
+    Make,
+}
+
+/// Opens `.cleanup/quarantine` of a root; `None` when there is none.
+pub(super) fn quarantine(tree: &Tree<'_>, missing: Missing) -> Result<Option<OwnedFd>, QuarantineError> {
+    let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
+    let Some(own) = open(tree, &root, OWN, &[OWN], missing)? else { return Ok(None) };
+    open(tree, &own, QUARANTINE, &[OWN, QUARANTINE], missing)
+}
+
+/// Opens a folder of ours. `path` is for messages.
+pub(super) fn open(
+    tree: &Tree<'_>,
+    parent: &impl AsFd,
+    name: &CStr,
+    path: &[&CStr],
+    missing: Missing,
+) -> Result<Option<OwnedFd>, QuarantineError> {
+    let folder = || shown(tree, path);
+    if missing == Missing::Make {
+        match rustix::fs::mkdirat(parent, name, PRIVATE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(unusable(tree, path, error)),
+        }
+    }
+    let dir = match entry::open_dir(parent, name) {
+        Ok(dir) => dir,
+        Err(Errno::NOENT) if missing == Missing::Leave => return Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(QuarantineError::NotAFolder { folder: folder() }),
+        Err(error) => match Meta::of_entry(parent, name, StatxFlags::UID).map(|meta| meta.uid) {
+            Ok(uid) if uid != us() => return Err(QuarantineError::Stranger { folder: folder(), uid }),
+            _ => return Err(unusable(tree, path, error)),
+        },
+    };
+    let meta = Meta::of(&dir).map_err(|error| unusable(tree, path, error))?;
+    if meta.mount != tree.root.mount() {
+        Err(QuarantineError::OtherMount { folder: folder() })
+    } else if meta.uid != us() {
+        Err(QuarantineError::Stranger { folder: folder(), uid: meta.uid })
+    } else if meta.permissions & 0o077 != 0 {
+        Err(QuarantineError::Open { folder: folder(), mode: meta.permissions })
+    } else {
+        Ok(Some(dir))
+    }
+}
+
+fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn shown(tree: &Tree<'_>, path: &[&CStr]) -> String {
+    let mut bytes = tree.policy.root.as_os_str().as_bytes().to_vec();
+    for name in path {
+        bytes.push(b'/');
+        bytes.extend_from_slice(name.to_bytes());
+    }
+    Escaped(&bytes).to_string()
+}
+
+pub(super) fn unusable(tree: &Tree<'_>, path: &[&CStr], error: Errno) -> QuarantineError {
+    QuarantineError::Unusable { folder: shown(tree, path), error: in_words(error) }
+}
+
+/// The folder of one run of one policy, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RunFolder {
+    pub(super) run: String,
+    pub(super) policy: String,
+    name: CString,
+}
+
+impl RunFolder {
+    pub(super) fn new(run: &str, policy: &str) -> Self {
+        let name = CString::new(format!("{run}-{policy}")).expect("neither ids nor policies hold NUL");
+        Self { run: run.to_owned(), policy: policy.to_owned(), name }
+    }
+
+    fn parse(name: &CStr) -> Option<Self> {
+        let (run, policy) = name.to_str().ok()?.split_once('-')?;
+        let is_id = !run.is_empty() && run.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_id && !policy.is_empty()).then(|| Self::new(run, policy))
+    }
+
+    /// Its path below the root.
+    pub(super) fn path(&self) -> Vec<u8> {
+        [OWN_FOLDER, QUARANTINE.to_bytes(), self.name.to_bytes()].join(&b'/')
+    }
+
+    /// Opens it; `None` when it is gone by now.
+    pub(super) fn open(&self, tree: &Tree<'_>) -> Result<Option<OpenRun>, QuarantineError> {
+        let Some(parent) = quarantine(tree, Missing::Leave)? else { return Ok(None) };
+        let path = [OWN, QUARANTINE, &self.name];
+        let Some(dir) = open(tree, &parent, &self.name, &path, Missing::Leave)? else { return Ok(None) };
+        let notes = match rustix::fs::openat(&dir, NOTES, NOTES_FLAGS | OFlags::RDWR, Mode::empty()) {
+            Ok(notes) => Some(notes),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(unusable(tree, &path, error)),
+        };
+        let mut run = OpenRun { folder: self.clone(), parent, dir, notes, header: None };
+        match run.first() {
+            First::Header(header) => run.header = Some(header),
+            First::Unknown => {}
+            First::Newer => return Err(QuarantineError::Newer { folder: shown(tree, &path) }),
+        }
+        Ok(Some(run))
+    }
+
+    /// Opens it to move files in, and makes what is missing. The notes are locked for as long as they are open.
+    pub(super) fn begin(
+        &self,
+        tree: &Tree<'_>,
+        header: &Header,
+        run: &QuarantineRun,
+    ) -> Result<(OwnedFd, OwnedFd), QuarantineError> {
+        let path = [OWN, QUARANTINE, &self.name];
+        let fails = |error| unusable(tree, &path, error);
+        // Somebody who tidies up may take the folder away between two of these steps, but not once it is locked.
+        for _ in 0..TRIES {
+            let opened = || {
+                let Some(parent) = quarantine(tree, Missing::Make)? else { return Ok(None) };
+                open(tree, &parent, &self.name, &path, Missing::Make)
+            };
+            let Some(dir) = opened()? else { continue };
+            let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE;
+            let notes = match rustix::fs::openat(&dir, NOTES, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(notes) => notes,
+                Err(Errno::NOENT) => continue,
+                Err(error) => return Err(fails(error)),
+            };
+            // Where there are no locks, nobody tidies up either.
+            let _ = flock(&notes, FlockOperation::LockShared);
+            let found = rustix::fs::fstat(&notes).map_err(fails)?;
+            if found.st_nlink == 0 {
+                continue;
+            }
+            if run.is_fresh() {
+                // A note for a number that is taken would give what lies there a wrong name.
+                let taken = numbers(&dir).map_err(fails)?.into_iter().max().unwrap_or(0);
+                let is_new = found.st_size == 0 && taken == 0;
+                run.begin_after(taken, if is_new { Some(Vec::new()) } else { settled(&dir) });
+            }
+            if found.st_size == 0 {
+                let mut line = Vec::new();
+                note::write_line(&mut line, header);
+                rustix::io::write(&notes, &line).map_err(fails)?;
+            }
+            return Ok((dir, notes));
+        }
+        Err(fails(Errno::AGAIN))
+    }
+}
+
+const NOTES_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+const TRIES: u32 = 16;
+
+/// The folders of all runs, the oldest first.
+pub(super) fn runs(tree: &Tree<'_>, quarantine: &OwnedFd) -> Result<Vec<RunFolder>, QuarantineError> {
+    let mut folders = Vec::new();
+    let read = sys::dir::names(quarantine, |name| folders.extend(RunFolder::parse(name)));
+    read.map_err(|error| unusable(tree, &[OWN, QUARANTINE], error))?;
+    folders.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(folders)
+}
+
+/// One run's folder while it is read or emptied.
+pub(super) struct OpenRun {
+    pub(super) folder: RunFolder,
+    parent: OwnedFd,
+    pub(super) dir: OwnedFd,
+    notes: Option<OwnedFd>,
+    /// `None` when it was lost.
+    pub(super) header: Option<Header>,
+}
+
+/// One thing in a run's folder.
+pub(super) struct Entry {
+    pub(super) item: Item,
+    /// What was judged; `None` when its note was lost.
+    pub(super) judged: Option<Judged>,
+    /// It was looked at after its move, and is being emptied since.
+    pub(super) is_being_emptied: bool,
+}
+
+impl OpenRun {
+    /// Calls `each` for all that lies in it, in the order in which it was moved; what has no note comes last.
+    pub(super) fn items(&self, each: &mut dyn FnMut(Item)) -> Result<(), QuarantineError> {
+        self.read_all(&HashSet::new(), &mut |entry| each(entry.item))
+    }
+
+    /// As [`Self::items`], with what is known of each.
+    pub(super) fn entries(&self, each: &mut dyn FnMut(Entry)) -> Result<(), QuarantineError> {
+        let mut emptying = HashSet::new();
+        self.lines(&mut |line| {
+            if let Some(Mark::Emptying(number)) = note::mark(line) {
+                emptying.insert(number);
+            }
+        })?;
+        self.read_all(&emptying, each)
+    }
+
+    fn read_all(&self, emptying: &HashSet<u64>, each: &mut dyn FnMut(Entry)) -> Result<(), QuarantineError> {
+        let mut there = numbers(&self.dir).map_err(|error| self.unusable(in_words(error)))?;
+        let keep_for = self.header.as_ref().map_or(Bounds::KEEP_FOR, Header::keep_for);
+        self.lines(&mut |line| {
+            // A note of which there are two was written again after a failure: the file came by the later one.
+            if let Some(note) = note::read(line).filter(|note| there.remove(&note.number)) {
+                let item = Item {
+                    run: self.folder.run.clone(),
+                    policy: self.folder.policy.clone(),
+                    number: note.number,
+                    path: Some(note.path),
+                    bytes: note.bytes,
+                    at: note.at,
+                    keep_for,
+                    reason: Some(note.why),
+                };
+                let is_being_emptied = emptying.contains(&item.number);
+                each(Entry { item, judged: Some(note.judged), is_being_emptied });
+            }
+        })?;
+        let mut unknown: Vec<u64> = there.into_iter().collect();
+        unknown.sort_unstable();
+        for number in unknown {
+            let Ok(meta) = Meta::of_entry(&self.dir, &file_name(number), entry::ALWAYS) else { continue };
+            let item = Item {
+                run: self.folder.run.clone(),
+                policy: self.folder.policy.clone(),
+                number,
+                path: None,
+                bytes: meta.allocated,
+                // The move itself set it, and nobody can set it back.
+                at: meta.identity().changed,
+                keep_for,
+                reason: None,
+            };
+            each(Entry { item, judged: None, is_being_emptied: false });
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every line of its notes.
+    fn lines(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), QuarantineError> {
+        let Some(mut notes) = self.reader() else { return Ok(()) };
+        let mut line = Vec::new();
+        while notes.read_until(b'\n', &mut line).map_err(|error| self.unusable(error.to_string()))? > 0 {
+            each(&line);
+            line.clear();
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, error: String) -> QuarantineError {
+        QuarantineError::Unusable { folder: Escaped(&self.folder.path()).to_string(), error }
+    }
+
+    /// What is not what was judged, and could not go back, by number; `None` when not everything was looked at after its
+    /// move, as far as is known.
+    pub(super) fn settled(&self) -> Option<Vec<u64>> {
+        settled(&self.dir)
+    }
+
+    /// Whether somebody may be moving files into it just now.
+    pub(super) fn is_busy(&self) -> bool {
+        let Some(notes) = &self.notes else { return false };
+        let is_busy = flock(notes, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
+        if !is_busy {
+            // Whoever comes next has to wait for nothing.
+            let _ = flock(notes, FlockOperation::Unlock);
+        }
+        is_busy
+    }
+
+    /// Adds a mark to its notes. What cannot be written costs another look later, and nothing else.
+    pub(super) fn mark(&self, mark: &Mark) {
+        let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND;
+        let written = rustix::fs::openat(&self.dir, NOTES, flags, Mode::empty()).and_then(|notes| {
+            // The last line may not have its end; an empty one is passed over.
+            let mut line = vec![b'\n'];
+            note::write_line(&mut line, mark);
+            rustix::io::write(&notes, &line)
+        });
+        if let Err(error) = written {
+            tracing::debug!("a quarantine could not be marked: {}", in_words(error));
+        }
+    }
+
+    fn reader(&self) -> Option<BufReader<File>> {
+        // Not a duplicate: that would share the place in the file.
+        notes_of(&self.dir).map(|notes| BufReader::with_capacity(128 * 1024, notes))
+    }
+
+    fn first(&self) -> First {
+        let mut line = Vec::new();
+        let read = self.reader().map(|mut notes| notes.read_until(b'\n', &mut line));
+        if matches!(read, Some(Ok(_))) { note::first(&line) } else { First::Unknown }
+    }
+
+    /// Takes the folder away when nothing is left in it and nobody moves files into it.
+    pub(super) fn tidy(self) {
+        if !numbers(&self.dir).is_ok_and(|numbers| numbers.is_empty()) {
+            return;
+        }
+        if let Some(notes) = &self.notes {
+            if flock(notes, FlockOperation::NonBlockingLockExclusive).is_err() {
+                return;
+            }
+            // Asked again under the lock: somebody may have had it meanwhile.
+            if !numbers(&self.dir).is_ok_and(|numbers| numbers.is_empty()) {
+                return;
+            }
+            // Whatever fails leaves an empty folder for the next time.
+            let _ = rustix::fs::unlinkat(&self.dir, NOTES, AtFlags::empty());
+        }
+        let _ = rustix::fs::unlinkat(&self.parent, &self.folder.name, AtFlags::REMOVEDIR);
+    }
+}
+
+fn notes_of(dir: &OwnedFd) -> Option<File> {
+    rustix::fs::openat(dir, NOTES, NOTES_FLAGS | OFlags::RDONLY, Mode::empty()).ok().map(File::from)
+}
+
+/// What the last line of the notes says, if it is such a mark.
+fn settled(dir: &OwnedFd) -> Option<Vec<u64>> {
+    let notes = notes_of(dir)?;
+    let length = notes.metadata().ok()?.len();
+    let read = length.min(TAIL);
+    let mut tail = vec![0; usize::try_from(read).ok()?];
+    notes.read_exact_at(&mut tail, length - read).ok()?;
+    let line = tail.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    match note::mark(line) {
+        Some(Mark::Settled(numbers)) => Some(numbers),
+        Some(Mark::Emptying(_)) | None => None,
+    }
+}
+
+/// How much of the end of the notes is read. A mark that is longer is not understood: then everything is looked at.
+const TAIL: u64 = 64 * 1024;
+
+/// The numbers of all that lies in a run's folder.
+fn numbers(dir: &OwnedFd) -> Result<HashSet<u64>, Errno> {
+    let mut numbers = HashSet::new();
+    sys::dir::names(dir, |name| numbers.extend(name.to_str().ok().and_then(|name| name.parse::<u64>().ok())))?;
+    Ok(numbers)
+}
+
+/// The name of what has this number.
+pub(super) fn file_name(number: u64) -> CString {
+    CString::new(number.to_string()).expect("digits hold no NUL")
+}
