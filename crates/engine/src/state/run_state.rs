@@ -15,7 +15,7 @@ use cleanup_core::guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
-use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, MaxAge};
+use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, MaxAge, SessionPolicy};
 use cleanup_core::reference::Referenced;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::report::Report;
@@ -341,6 +341,31 @@ impl RunState {
         self.fingerprint(policy).changes_since(&before.deciding)
     }
 
+    /// The same of a policy for rows.
+    pub(crate) fn row_changes(&mut self, policy: &SessionPolicy) -> Option<Changes> {
+        let before = self.state.as_mut()?.policy_memory(&row_key(policy))?;
+        policy.fingerprint().changes_since(&before.deciding)
+    }
+
+    /// Leaves behind the rule of a policy for rows, for the next run.
+    pub(crate) fn remember_rows(&mut self, policy: &SessionPolicy) {
+        let (key, deciding) = (row_key(policy), policy.fingerprint().to_string());
+        let Some(state) = self.state.as_mut() else { return };
+        if state.policy_memory(&key).is_some_and(|before| before.deciding == deciding) {
+            return;
+        }
+        let memory = PolicyMemory {
+            deciding,
+            root: String::new(),
+            file_system: None,
+            boot_id: String::new(),
+            mount_namespace: None,
+            referenced: None,
+            foreseen: None,
+        };
+        state.remember_policy(&key, &memory);
+    }
+
     /// Whether the query of `keep_referenced` answered far fewer names than in the last complete run, or none.
     pub(crate) fn fewer_references(&mut self, policy: &FilePolicy, referenced: &Referenced) -> Option<FewerReferences> {
         policy.references.as_ref()?;
@@ -563,6 +588,11 @@ impl RunState {
         let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
         configured.unwrap_or(policy).fingerprint(&self.config.files)
     }
+}
+
+/// The name by which a policy for rows is remembered: no policy for files can be called so.
+fn row_key(policy: &SessionPolicy) -> String {
+    format!("sessions/{}", policy.rule.name)
 }
 
 /// Why a policy is held back is said there, and not once more.

@@ -15,6 +15,7 @@ mod conditions;
 mod conformance;
 mod expiry;
 mod faults;
+mod frameworks;
 mod names;
 mod partitions;
 mod planner;
