@@ -74,7 +74,7 @@ fn sweep_all(
     let ended = |report: &PolicyReport| ended(setup, recording, params.watcher, report);
     std::thread::scope(|scope| {
         let sweep_rows =
-            || sessions::sweep(&selected.sessions, &setup.folder, request, params.at, params.watcher, &ended);
+            || sessions::sweep(&selected.sessions, (setup, state), request, params.at, params.watcher, &ended);
         let rows = (!selected.sessions.is_empty())
             .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
         let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();

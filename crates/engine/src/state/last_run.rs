@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cleanup_core::brake::{FewerReferences, Suspicions};
-use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint};
+use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, SessionPolicy};
 use cleanup_core::reference::Referenced;
 use cleanup_state::PolicyMemory;
 
@@ -18,6 +18,31 @@ impl RunState {
     pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<Changes> {
         let before = self.before(policy)?;
         self.fingerprint(policy).changes_since(&before.deciding)
+    }
+
+    /// The same of a policy for rows.
+    pub(crate) fn row_changes(&mut self, policy: &SessionPolicy) -> Option<Changes> {
+        let before = self.state.as_mut()?.policy_memory(&row_key(policy))?;
+        policy.fingerprint().changes_since(&before.deciding)
+    }
+
+    /// Leaves behind the rule of a policy for rows, for the next run.
+    pub(crate) fn remember_rows(&mut self, policy: &SessionPolicy) {
+        let (key, deciding) = (row_key(policy), policy.fingerprint().to_string());
+        let Some(state) = self.state.as_mut() else { return };
+        if state.policy_memory(&key).is_some_and(|before| before.deciding == deciding) {
+            return;
+        }
+        let memory = PolicyMemory {
+            deciding,
+            root: String::new(),
+            file_system: None,
+            boot_id: String::new(),
+            mount_namespace: None,
+            referenced: None,
+            foreseen: None,
+        };
+        state.remember_policy(&key, &memory);
     }
 
     /// Whether the query of `keep_referenced` answered far fewer names than in the last complete run, or none.
@@ -115,4 +140,9 @@ impl RunState {
         let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
         configured.unwrap_or(policy).fingerprint(&self.config.files)
     }
+}
+
+/// The name by which a policy for rows is remembered: no policy for files can be called so.
+fn row_key(policy: &SessionPolicy) -> String {
+    format!("sessions/{}", policy.rule.name)
 }
