@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cleanup_core::config::Config;
 use cleanup_core::owner::Claimant;
@@ -29,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) tables: Tables,
     /// The log of single removals.
     pub(crate) audit: Option<Audit>,
+    /// Whether the memory was begun anew, and no run has said so yet: whoever opens it first need not be a run.
+    is_new: AtomicBool,
 }
 
 /// The policies that a request names, in the order of the configuration.
@@ -43,12 +46,29 @@ impl Setup {
         let (origin, config, folder) = config_file::open(named)?;
         let audit = config.audit.clone().map(Audit::new);
         let claimants = config.files.iter().map(Claimant::from).collect();
-        Ok(Self { origin, config: Arc::new(config), claimants, folder, tables: Tables::default(), audit })
+        Ok(Self {
+            origin,
+            config: Arc::new(config),
+            claimants,
+            folder,
+            tables: Tables::default(),
+            audit,
+            is_new: AtomicBool::new(false),
+        })
     }
 
     /// Opens what is remembered between runs.
     pub(crate) fn state(&self, access: Access) -> RunState {
-        RunState::open(&self.origin, &self.config, access)
+        let state = RunState::open(&self.origin, &self.config, access);
+        if access == Access::Run && state.is_new() {
+            self.is_new.store(true, Ordering::Relaxed);
+        }
+        state
+    }
+
+    /// Whether the memory was begun anew since this was last asked.
+    pub(crate) fn takes_new_memory(&self) -> bool {
+        self.is_new.swap(false, Ordering::Relaxed)
     }
 
     /// Opens the root of a policy.

@@ -1,6 +1,6 @@
 //! What one run remembers of the runs before it, and leaves behind for the next one.
 //!
-//! RunState is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
+//! Memory is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
 //! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
 //! files that they may concern stay.
 
@@ -217,9 +217,28 @@ impl RunState {
     /// Whether the wall clock goes on from where the last run left it.
     pub(crate) fn doubt_clock(&mut self) -> Result<(), Jump> {
         match self.state.as_mut().and_then(State::last_clock) {
-            Some(last) => clock_guard::check(&last, &self.reading),
+            Some(last) => clock_guard::check(&last, &self.reading).or_else(|jump| self.allow_correction(jump)),
             None => Ok(()),
         }
+    }
+
+    /// A clock that was wrong for a while and is set right holds nothing back.
+    pub(crate) fn allow_correction(&mut self, jump: Jump) -> Result<(), Jump> {
+        let believed = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
+        if clock_guard::is_correction(&jump, &believed, &self.reading) { Ok(()) } else { Err(jump) }
+    }
+
+    /// Has the clock that a service starts by witnessed, if it can be believed: one that jumps before the first run has to
+    /// be compared with something of this boot. Returns whether it can.
+    pub(crate) fn witness_clock(&mut self) -> bool {
+        let is_believed = self.doubt_clock().is_ok();
+        if is_believed
+            && !self.is_without_clock()
+            && let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none())
+        {
+            state.witness_clock(&self.reading);
+        }
+        is_believed
     }
 
     /// Whether this is a memory that has served before, and nothing in it says what the clocks said then: so a clock that

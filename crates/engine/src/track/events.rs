@@ -43,7 +43,7 @@ impl Events {
             Hint::Appeared(path) => self.file(path, |change| (change.appeared, change.is_gone) = (true, false)),
             Hint::Written(path) => self.file(path, |change| change.is_gone = false),
             Hint::Gone(path) => {
-                self.file(path, |change| *change = NameChange { was_gone: true, appeared: false, is_gone: true })
+                self.file(path, |change| *change = NameChange { was_gone: true, appeared: false, is_gone: true });
             }
         }
     }

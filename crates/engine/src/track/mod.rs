@@ -161,7 +161,7 @@ impl Tracker {
         let policies = engine.config().files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
         let mut state = engine.setup.state(Access::Run);
         // A clock that jumps before anything is due has to be compared with something as well.
-        let believed = state.doubt_clock().is_ok().then(|| state.reading().clone());
+        let believed = state.witness_clock().then(|| state.reading().clone());
         state.rest();
         let mut notes = state.take_notes();
         notes.extend(state.missing().map(str::to_owned));
@@ -488,10 +488,10 @@ impl Tracked {
             ttl_seconds: ttl.map(|ttl| ttl.get().as_secs_f64()),
             due_at: match entry.next {
                 Next::Due(at) => Some(at),
-                Next::Held(_) | Next::Look(_) | Next::Never => None,
+                Next::Held { .. } | Next::Look(_) | Next::Never => None,
             },
             held_until: match entry.next {
-                Next::Held(until) => Some(until),
+                Next::Held { until, .. } => Some(until),
                 Next::Due(_) | Next::Look(_) | Next::Never => None,
             },
         }

@@ -259,7 +259,8 @@ impl Observer for Scan<'_> {
             (Discovery::Appeared(_), before) if known.is_none() || has_appeared => {
                 // Written a moment ago: its stamp says the same, and the disk remembers it.
                 let noticed = candidate.stamp.at.plus(NOTICED) >= now;
-                if noticed { before } else { Some(Registration { at: now, ttl: None }) }
+                // A time of its own that is over was another file's.
+                if noticed { before.filter(|it| it.ttl.is_none()) } else { Some(Registration { at: now, ttl: None }) }
             }
             // Its stamp was set back, as whoever copies a file does at the end: it counts from when it was noticed.
             (Discovery::Appeared(_), None) => {
