@@ -821,3 +821,42 @@ fn of_two_notes_for_one_number_the_later_counts() {
     let paths: Vec<_> = case.items().into_iter().map(|item| item.path.unwrap()).collect();
     assert_eq!(paths, [b"file".to_vec()]);
 }
+
+#[test]
+fn a_directory_is_emptied_only_when_that_is_on_the_disk() {
+    for is_taken in [false, true] {
+        let unit = Unit::new(Dispose::Delete);
+        let outcome = unit.moves(
+            |_| {},
+            |root| {
+                if is_taken {
+                    fs::create_dir(root.join("job")).unwrap();
+                }
+                watched::FAILS.set(true);
+            },
+        );
+        watched::FAILS.set(false);
+        let home = if is_taken { unit.beside(1) } else { unit.case.root.join("job") };
+        match outcome {
+            Outcome::Failed(why) if !is_taken => assert!(why.ends_with("it is back in its place"), "{why}"),
+            Outcome::Displaced(why) if is_taken => assert!(why.ends_with("job.kept-by-cleanup-1"), "{why}"),
+            outcome => panic!("{outcome:?}"),
+        }
+        assert_eq!(fs::read_to_string(home.join("deep/b")).unwrap(), "judged");
+        assert_eq!(fs::read_to_string(home.join("deep/c")).unwrap(), "judged");
+    }
+}
+
+#[test]
+fn notes_stay_until_what_they_speak_of_is_back_on_the_disk() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    watched::FAILS.set(true);
+    let returned = case.restore();
+    watched::FAILS.set(false);
+    assert_eq!((returned.as_slice(), case.content().as_deref()), ([Returned::Restored].as_slice(), Some("judged")));
+    assert!(case.aside().join("notes.jsonl").exists());
+    let before = watched::CALLS.get();
+    case.expire(NOW.plus(WEEK + SECOND));
+    assert_eq!((watched::CALLS.get() - before, case.aside().exists()), (1, false), "a later sweep takes them away");
+}
