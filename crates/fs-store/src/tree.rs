@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cleanup_core::candidate::{Class, Name};
 use cleanup_core::index::Index;
@@ -44,11 +44,22 @@ pub(crate) struct Tree<'a> {
     pub(crate) index: Option<Arc<Index>>,
     /// The name of our folder in it, as it is remembered.
     pub(crate) own_folder: Option<CString>,
+    /// Other names that it may have, once they have been looked for.
+    pub(crate) own_names: Mutex<Option<Vec<CString>>>,
 }
 
 impl<'a> Tree<'a> {
     pub(crate) fn new(policy: &'a FilePolicy, root: Arc<Root>, protected: Protected) -> Self {
-        Self { policy, root, protected, is_all_protected: false, rivals: None, index: None, own_folder: None }
+        Self {
+            policy,
+            root,
+            protected,
+            is_all_protected: false,
+            rivals: None,
+            index: None,
+            own_folder: None,
+            own_names: Mutex::default(),
+        }
     }
 
     /// Whether a file or folder is protected.
