@@ -93,10 +93,11 @@ impl Setup {
     fn protected(&self, state: &RunState) -> Protected {
         let mut protected = Protected::default();
         state.protect(&mut protected);
-        let token = self.config.server.token_file.as_deref();
-        let audit = self.audit.as_ref().map(Audit::file);
-        for file in self.origin.path().into_iter().chain(token).chain(audit) {
-            protected.file_family(file);
+        for file in self.origin.path().into_iter().chain(self.config.server.token_file.as_deref()) {
+            protected.path(file);
+        }
+        if let Some(audit) = &self.audit {
+            protected.file_family(audit.file());
         }
         protected
     }
