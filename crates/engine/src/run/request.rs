@@ -72,9 +72,12 @@ fn sweep_all(
     recording: &Recording,
 ) -> Vec<PolicyReport> {
     let ended = |report: &PolicyReport| ended(setup, recording, params.watcher, report);
-    std::thread::scope(|scope| {
-        let sweep_rows =
-            || sessions::sweep(&selected.sessions, (setup, state), request, params.at, params.watcher, &ended);
+    let changes = sessions::changes(&selected.sessions, state, request);
+    let reports = std::thread::scope(|scope| {
+        let sweep_rows = || {
+            let (policies, folder) = (&selected.sessions, &setup.folder);
+            sessions::sweep(policies, folder, &changes, request, params.at, params.watcher, &ended)
+        };
         let rows = (!selected.sessions.is_empty())
             .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
         let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();
@@ -86,7 +89,11 @@ fn sweep_all(
             Some(Err(_)) => sweep_rows(),
         });
         reports
-    })
+    });
+    if params.mode == Mode::Apply {
+        sessions::remember(&selected.sessions, &reports, state);
+    }
+    reports
 }
 
 /// One policy has ended, and its report is final.

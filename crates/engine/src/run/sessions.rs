@@ -24,32 +24,46 @@ use crate::responses::{Finding, PolicyStats, SessionStats, Severity};
 use crate::run::observers::{PolicyObserver, Watcher};
 use crate::run::result::{OBSERVED, disabled};
 use crate::run::resume::TimeBudget;
-use crate::setup::Setup;
 use crate::state::run_state::Shared;
+
+/// What was changed in each rule since its last run. Asked before anything runs: the memory waits for a database of its
+/// own, and is not shared out while files are observed.
+pub(crate) fn changes(policies: &[&SessionPolicy], state: &Shared, request: &Request) -> Vec<Option<Changes>> {
+    let mut state = state.lock();
+    policies.iter().map(|policy| if request.force { None } else { state.row_changes(policy) }).collect()
+}
+
+/// Leaves behind the rules of those that have run, for the next run.
+pub(crate) fn remember(policies: &[&SessionPolicy], reports: &[PolicyReport], state: &Shared) {
+    for policy in policies.iter().filter(|policy| policy.enabled && policy.effect == Effect::Enforce) {
+        let is_done = |report: &&PolicyReport| matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial);
+        if reports.iter().filter(is_done).any(|report| report.name == policy.rule.name) {
+            state.lock().remember_rows(policy);
+        }
+    }
+}
 
 /// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans. Calls `ended` for each report
 /// as soon as it is there.
 pub(crate) fn sweep(
     policies: &[&SessionPolicy],
-    (setup, state): (&Setup, &Shared),
+    base: &Path,
+    changes: &[Option<Changes>],
     request: &Request,
     at: Option<Moment>,
     watcher: &dyn Watcher,
     ended: &(dyn Fn(&PolicyReport) + Sync),
 ) -> Vec<PolicyReport> {
-    let (mode, base) = (request.mode, setup.folder.as_path());
+    let mode = request.mode;
     let wall = || {
         let wall = Wall::from(clock::now());
         if request.force { wall.unheeded() } else { wall }
     };
-    // The memory waits for its own database, which is not to be done where these are waited for.
-    let changes: Vec<Option<Changes>> =
-        policies.iter().map(|policy| if request.force { None } else { state.lock().row_changes(policy) }).collect();
     let changes_of = |policy: &SessionPolicy| {
         let place = policies.iter().position(|other| other.rule.name == policy.rule.name);
         place.and_then(|place| changes.get(place)?.clone())
     };
-    let reports = for_all(
+    for_all(
         policies,
         async |policy| {
             let name = policy.rule.name.as_str();
@@ -80,14 +94,7 @@ pub(crate) fn sweep(
             report
         },
         failed,
-    );
-    for (policy, report) in policies.iter().zip(&reports) {
-        let has_run = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) && policy.enabled;
-        if has_run && mode == Mode::Apply && policy.effect == Effect::Enforce {
-            state.lock().remember_rows(policy);
-        }
-    }
-    reports
+    )
 }
 
 /// Counts what would go, where there is a reason to, and holds the policy back if that is more than anybody can have

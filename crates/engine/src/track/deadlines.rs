@@ -296,7 +296,8 @@ impl Inner {
         let clock_trusted = {
             let mut state = self.state.lock();
             state.begin();
-            !state.is_without_clock()
+            // A clock that has jumped since is not to become what the next run compares with.
+            !state.is_without_clock() && self.doubt_clock(&mut state).is_ok()
         };
         let report = recording.end(&self.engine.setup, &self.state, vec![policy], notes, clock_trusted);
         self.state.lock().rest();
