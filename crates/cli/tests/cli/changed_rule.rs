@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::world::{DAY, MINUTE, World};
+use crate::world::{DAY, HOUR, MINUTE, World};
 
 const RULE: &str = "[files.out]\nroot = \"out\"\ninclude = [\"*.tmp\", \"*.bak\"]\nmax_age = \"1h\"\n";
 const SESSIONS: &str = "[sessions.app]\nurl = 'sqlite:///app.db'\ntable = 's'\nid_column = 'id'\n\
@@ -132,4 +132,32 @@ fn what_the_last_release_remembered_is_compared_and_an_upgrade_alone_holds_nothi
         ran.exits(code);
         assert_eq!(ran.err.contains("held back: exclude was removed (it was [\"x\"])"), code == 4, "{ran}");
     }
+}
+
+#[test]
+fn who_has_observed_is_held_when_far_more_would_go_than_was_foreseen() {
+    let world = World::with_policy("mode = \"observe\"");
+    let files = |from: u32, to: u32| (from..to).for_each(|number| world.file(format!("out/{number}.tmp"), 2 * HOUR));
+    let enforce = |effect: &str| {
+        let text = std::fs::read_to_string(world.path("cleanup.toml")).unwrap();
+        let text = text.replace("\"observe\"", effect).replace("\"enforce\"", effect);
+        world.write("cleanup.toml", &text);
+    };
+    files(0, 60);
+    world.run("").exits(0);
+    files(60, 121);
+    enforce("\"enforce\"");
+    let held = world.run("");
+    held.exits(4);
+    assert!(held.err.contains("which only observed, would have removed 60 files, and now 121 would go"), "{held}");
+    assert_eq!(world.run("--dry-run").code, 4, "a dry run says so as well");
+    assert_eq!(world.left("out").len(), 121);
+
+    // Observed once more, it is what was foreseen; so it is by a plan that somebody has read.
+    enforce("\"observe\"");
+    world.run("").exits(0);
+    enforce("\"enforce\"");
+    assert_eq!(world.run("").is_fine(), "Removed 121 files, freed 495.6 kB.\n");
+    files(0, 300);
+    assert_eq!(world.run("").is_fine(), "Removed 300 files, freed 1.2 MB.\n", "from then on it enforces");
 }
