@@ -180,7 +180,9 @@ fn no_files_of_the_engine_use_each_other_in_a_circle() {
     // Whoever uses nobody that is left is taken away; what cannot be taken away is a circle.
     while let Some(done) = arrows.iter().find(|(_, uses)| uses.is_empty()).map(|(path, _)| *path) {
         arrows.remove(done);
-        arrows.values_mut().for_each(|uses| uses.retain(|used| *used != done));
+        for uses in arrows.values_mut() {
+            uses.retain(|used| *used != done);
+        }
     }
     assert!(arrows.is_empty(), "in a circle, or using one: {arrows:#?}");
 }

@@ -1,8 +1,9 @@
 //! Whether the wall clock can be believed.
 //!
 //! A clock that jumps a year ahead makes every file a year older. So each run leaves a [`Reading`] of three clocks
-//! behind, and the next one compares: within one boot, wall time and boot time must have gone on alike; over a
-//! reboot, wall time must not lie before the last run. Time asleep counts as boot time, so a suspended night is no
+//! behind, and the next one compares: within one boot, wall time must not have run ahead of boot time; over a reboot as
+//! within one, it must not lie before the last run. A clock that was set back and has passed the last run since is
+//! believed again: by such a clock files are younger than they are, never older. Time asleep counts as boot time, so a suspended night is no
 //! jump. A reading that is not believed never becomes what the next one is compared with.
 
 use std::fmt;
@@ -76,13 +77,24 @@ pub fn check(last: &Reading, now: &Reading) -> Result<(), Jump> {
         if let Some(by) = went(expected, after) {
             return Err(Jump::Ahead { by, last: before, now: after });
         }
-        if let Some(by) = went(after, expected) {
+        if let Some(by) = went(after, expected).filter(|_| after < before) {
             return Err(Jump::Back { by, last: before, now: after });
         }
     } else if let Some(by) = went(after, before) {
         return Err(Jump::BeforeLastRun { by, last: before, now: after });
     }
     Ok(())
+}
+
+/// How far ahead a clock may be set and still be taken for one that was wrong before and is set right.
+const CORRECTION: Duration = Duration::from_hours(24);
+
+/// Whether a clock that ran ahead only undoes an earlier set-back: it says what it would say had it gone on from a run of
+/// this boot that was believed, and it is ahead by no more than a day. So an hour that was set back by mistake and forth
+/// again holds nothing.
+pub fn is_correction(jump: &Jump, believed: &[Reading], now: &Reading) -> bool {
+    let agrees = |reading: &Reading| reading.is_within_boot_of(now) && check(reading, now).is_ok();
+    matches!(jump, Jump::Ahead { by, .. } if *by <= CORRECTION) && believed.iter().any(agrees)
 }
 
 impl fmt::Display for Jump {
@@ -167,7 +179,22 @@ mod tests {
         assert_eq!(check(&last, &reading(8760, 10 + 8760, "a")), Ok(()), "a year later, and a year has passed");
         assert!(matches!(check(&last, &reading(8761, 11, "a")), Err(Jump::Ahead { .. })));
         assert!(matches!(check(&last, &reading(-17_520, 11, "a")), Err(Jump::Back { .. })));
-        assert!(matches!(check(&last, &reading(0, 11, "a")), Err(Jump::Back { by, .. }) if by == HOUR));
+        assert!(matches!(check(&last, &reading(-1, 11, "a")), Err(Jump::Back { by, .. }) if by == HOUR * 2));
+        assert_eq!(check(&last, &reading(0, 11, "a")), Ok(()), "set back, and past the last run again");
+    }
+
+    #[test]
+    fn an_hour_that_is_set_back_and_forth_is_a_correction_and_a_year_is_none() {
+        let right = reading(0, 10, "a");
+        let behind = reading(1, 12, "a");
+        let (again, year) = (reading(3, 13, "a"), reading(8760, 13, "a"));
+        let jump = check(&behind, &again).unwrap_err();
+        assert!(is_correction(&jump, &[right.clone(), behind.clone()], &again));
+        assert!(!is_correction(&jump, std::slice::from_ref(&behind), &again), "nobody ever believed that");
+        let other_boot = Reading { boot_id: "b".to_owned(), ..right.clone() };
+        assert!(!is_correction(&jump, &[other_boot], &again));
+        let jump = check(&behind, &year).unwrap_err();
+        assert!(!is_correction(&jump, &[reading(8757, 10, "a")], &year), "not by so much");
     }
 
     #[test]

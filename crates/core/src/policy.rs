@@ -4,12 +4,14 @@
 //! [`SessionPolicy`]. All of them come out of `config`, which has checked them: nothing is left to check here.
 
 mod fingerprint;
+mod rows;
 mod schedule;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::fingerprint::{Changes, Fingerprint};
+pub use self::rows::{Condition, RowStamp, Scalar, Test};
 pub use self::schedule::{CronError, CronExpression, Schedule};
 use crate::pattern::Patterns;
 
@@ -19,7 +21,7 @@ pub struct Policy {
     /// The name in `[files.NAME]` or `[sessions.NAME]`.
     pub name: String,
     /// Age beyond which an unprotected candidate may go, measured from its stamp; `None` where only limits ask for
-    /// something to go. Rules for rows always have one.
+    /// something to go, and for rows that say themselves when they end.
     pub max_age: Option<MaxAge>,
     /// Time from its arrival for which a candidate is never taken, by whatever rule.
     pub min_age: Duration,
@@ -300,7 +302,7 @@ pub enum Effect {
 /// A rule for session rows in one table.
 #[derive(Clone, Debug)]
 pub struct SessionPolicy {
-    /// The rule; its `max_age` is the key `max_idle`.
+    /// The rule; its `max_age` is the key `max_idle`, `None` where rows say themselves when they end.
     pub rule: Policy,
     /// The database, or the name of the unset variable that stands for it.
     pub database: Database,
@@ -308,11 +310,13 @@ pub struct SessionPolicy {
     pub table: String,
     /// The column that names a session.
     pub id_column: String,
-    /// The column that holds when a session was last active.
-    pub activity_column: String,
-    /// The zone of an activity column that has none of its own.
+    /// Which column says when a session is due.
+    pub stamp: RowStamp,
+    /// What a row must be for the policy to be about it, as the key `where` says; all of them.
+    pub conditions: Vec<Condition>,
+    /// The zone of times that have none of their own.
     pub activity_time_zone: Option<String>,
-    /// How the activity column holds time; `None` is what its values are: timestamps, Unix seconds, ISO 8601.
+    /// How that column holds time; `None` is what its values are: timestamps, Unix seconds, ISO 8601.
     pub time_format: Option<TimeFormat>,
     /// Rows in the first batch; the size then follows the observed latency.
     pub batch_size: u32,
@@ -324,6 +328,8 @@ pub struct SessionPolicy {
     pub pace: Pace,
     /// A table that takes the removed rows, in the same statement.
     pub archive_table: Option<String>,
+    /// What stops it when more goes than anybody can have meant.
+    pub brakes: Brakes,
     /// Whether rows are removed at all, or only counted.
     pub effect: Effect,
     /// When the service or a rendered unit runs it.

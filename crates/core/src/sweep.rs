@@ -1,7 +1,7 @@
 //! One sweep of one policy over one store: offer, judge, mode, act, count.
 //!
-//! This is the only place that looks at the mode. A dry run takes the same path as a real one, up to the single
-//! `match` that decides whether the store is asked to act, so its answer is always what a sweep would do.
+//! This is the only place that looks at the mode. A dry run takes the same path as a real one; the mode alone decides
+//! whether the store is told what is due and asked to act, so a dry run cannot say anything else than a sweep would do.
 //!
 //! Stores may call in from several threads. Each batch is counted on its own and added to the sum under one short
 //! lock when it is done, so that workers do not wait for each other.

@@ -157,7 +157,7 @@ fn every_built_key_of_a_session_policy_has_its_effect() {
     let policy = &config.sessions[0];
     assert_eq!(policy.database, Database::Url("postgresql+asyncpg://app:hunter2@db/app".to_owned()));
     assert_eq!(policy.table, "app.tutor_sessions");
-    assert_eq!((policy.id_column.as_str(), policy.activity_column.as_str()), ("session_id", "last_activity"));
+    assert_eq!((policy.id_column.as_str(), policy.stamp.columns()), ("session_id", &["last_activity".to_owned()][..]));
     assert_eq!(policy.activity_time_zone.as_deref(), Some("UTC"));
     assert_eq!(policy.time_format, Some(TimeFormat::Milliseconds));
     assert_eq!(policy.rule.max_age.unwrap().get(), Duration::from_hours(2));

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cleanup_core::config::Config;
 use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_core::report::PolicyKind;
-use cleanup_fs_store::{FileId, KeptRoot, RootError, Store};
+use cleanup_fs_store::{KeptRoot, Protected, RootError, Store};
 use cleanup_state::BegunPolicy;
 
 use crate::config_file::{self, OpenError, Origin};
@@ -29,6 +30,8 @@ pub(crate) struct Setup {
     pub(crate) tables: Tables,
     /// The log of single removals.
     pub(crate) audit: Option<Audit>,
+    /// Whether the memory was begun anew, and no run has said so yet: whoever opens it first need not be a run.
+    is_new: AtomicBool,
 }
 
 /// The policies that a request names, in the order of the configuration.
@@ -43,12 +46,29 @@ impl Setup {
         let (origin, config, folder) = config_file::open(named)?;
         let audit = config.audit.clone().map(Audit::new);
         let claimants = config.files.iter().map(Claimant::from).collect();
-        Ok(Self { origin, config: Arc::new(config), claimants, folder, tables: Tables::default(), audit })
+        Ok(Self {
+            origin,
+            config: Arc::new(config),
+            claimants,
+            folder,
+            tables: Tables::default(),
+            audit,
+            is_new: AtomicBool::new(false),
+        })
     }
 
     /// Opens what is remembered between runs.
     pub(crate) fn state(&self, access: Access) -> RunState {
-        RunState::open(&self.origin, &self.config, access)
+        let state = RunState::open(&self.origin, &self.config, access);
+        if access == Access::Run && state.is_new() {
+            self.is_new.store(true, Ordering::Relaxed);
+        }
+        state
+    }
+
+    /// Whether the memory was begun anew since this was last asked.
+    pub(crate) fn takes_new_memory(&self) -> bool {
+        self.is_new.swap(false, Ordering::Relaxed)
     }
 
     /// Opens the root of a policy.
@@ -63,16 +83,23 @@ impl Setup {
         state: &RunState,
         kept: Option<&KeptRoot>,
     ) -> Result<Store<'a>, RootError> {
-        let store = Store::open_kept(policy, self.protected(state), kept)?;
+        let store = Store::open_kept(policy, Vec::new(), kept)?.protecting(self.protected(state));
         Ok(store.with_rivals(state.roots(&self.claimants)))
     }
 
     /// The files and folders that no store may touch: even where `include = ["*"]` names them too, the files that say
-    /// what to keep are kept.
-    fn protected(&self, state: &RunState) -> Vec<FileId> {
-        let own = state.own().iter().map(PathBuf::as_path).chain(self.origin.path()).filter_map(FileId::of);
-        let audit = self.audit.iter().flat_map(Audit::files).filter_map(|file| FileId::of(&file));
-        own.chain(audit).collect()
+    /// what to keep are kept. By name as well: a database makes others beside itself, and a log begins anew, while a run
+    /// is on its way.
+    fn protected(&self, state: &RunState) -> Protected {
+        let mut protected = Protected::default();
+        state.protect(&mut protected);
+        for file in self.origin.path().into_iter().chain(self.config.server.token_file.as_deref()) {
+            protected.path(file);
+        }
+        if let Some(audit) = &self.audit {
+            protected.file_family(audit.file());
+        }
+        protected
     }
 
     /// Whether a policy is judged just as the configuration says, and not otherwise for one run.

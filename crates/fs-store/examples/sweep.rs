@@ -32,5 +32,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         store = store.into_quarantine(Arc::new(QuarantineRun::new("EXAMPLE".to_owned())), run.now)?;
     }
     let tally = sweep(&store, &policy.rule, &run, Mode::Apply, &());
-    if tally.errors_total > 0 { Err("not everything could be removed".into()) } else { Ok(()) }
+    if tally.errors_total > 0 { Err(format!("{:?}", tally.errors).into()) } else { Ok(()) }
 }

@@ -4,9 +4,10 @@
 //! name: no path is ever joined for a system call, no link is followed, and no other mount is entered. So nothing that
 //! somebody does to the tree meanwhile can lead out of it.
 //!
-//! From the ground up: `sys` is the kernel's calls; `tree` is a policy's opened root with all that is protected in it;
-//! `walk` goes through it, `select` finds single files or whole directories; `act` removes what was judged due, and
-//! `quarantine` moves it aside and brings it back. [`Store`] is the roof over all of that.
+//! From the ground up: `sys` is the kernel's calls; `tree` is a policy's opened root, with what is `protected` in it and
+//! what its `rivals`, the other policies, claim of it; `walk` goes through it, `select` finds single files or whole
+//! directories; `act` removes what was judged due, and `quarantine` moves it aside and brings it back. [`Store`] is the
+//! roof over all of that.
 //!
 //! The store offers and acts; it never judges, and it never asks what time it is.
 

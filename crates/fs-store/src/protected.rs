@@ -36,14 +36,19 @@ impl Protected {
         Self { files: files.into_iter().collect(), ..Self::default() }
     }
 
-    /// Protects a folder and everything below it, whether it is there yet or not.
-    pub fn folder(&mut self, path: &Path) {
-        if let Some(id) = FileId::of(path) {
-            self.files.insert(id);
-            self.folders.push(id);
-        }
+    /// Protects a file, or a folder with everything below it, whether it is there yet or not: under this name and no
+    /// other.
+    pub fn path(&mut self, path: &Path) {
+        self.files.extend(FileId::of(path));
         // Another one may be made in its place.
         self.reserve(path, Reserved::Name);
+    }
+
+    /// As [`Self::path`], for a folder that belongs to `cleanup` alone: a root that is this folder, or lies in it, is left
+    /// alone as a whole. Not for a folder of somebody else's in which there are only some files of ours.
+    pub fn folder(&mut self, path: &Path) {
+        self.path(path);
+        self.folders.extend(FileId::of(path));
     }
 
     /// Protects a file, and whatever else has a name in the same folder that continues its name after a dot, a hyphen or

@@ -54,14 +54,7 @@ impl<'a> Store<'a> {
         };
         let users = (policy.in_use == InUse::Skip).then(Users::default);
         Ok(Self {
-            tree: Tree {
-                policy,
-                root,
-                protected: Protected::new(protected),
-                rivals: None,
-                index: None,
-                own_folder: None,
-            },
+            tree: Tree::new(policy, root, Protected::new(protected)),
             remover: Remover { users, ..Remover::default() },
             jobs: Jobs::default(),
         })
@@ -70,7 +63,7 @@ impl<'a> Store<'a> {
     /// Protects these as well.
     #[must_use]
     pub fn protecting(mut self, protected: Protected) -> Self {
-        self.tree.protected.add(protected);
+        self.tree.protect(protected);
         self
     }
 
@@ -211,7 +204,7 @@ impl<'a> Store<'a> {
 
     /// Offers everything, from where an earlier walk was stopped. Says where this one was.
     fn walk(&self, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
-        if self.tree.is_all_protected() {
+        if self.tree.is_all_protected {
             visitor.seen(Seen { left_alone: 1, ..Seen::default() });
             return Vec::new();
         }

@@ -5,7 +5,7 @@
 
 use std::ffi::CString;
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cleanup_core::candidate::{Class, Name};
 use cleanup_core::index::Index;
@@ -36,23 +36,42 @@ pub(crate) struct Tree<'a> {
     pub(crate) policy: &'a FilePolicy,
     pub(crate) root: Arc<Root>,
     pub(crate) protected: Protected,
+    /// Whether all of it is: the root is, or lies in, a folder of `cleanup` itself.
+    pub(crate) is_all_protected: bool,
     /// The other policies, whose files are not candidates.
     pub(crate) rivals: Option<Rivals>,
     /// What need not be looked at.
     pub(crate) index: Option<Arc<Index>>,
     /// The name of our folder in it, as it is remembered.
     pub(crate) own_folder: Option<CString>,
+    /// Other names that it may have, once they have been looked for.
+    pub(crate) own_names: Mutex<Option<Vec<CString>>>,
 }
 
-impl Tree<'_> {
+impl<'a> Tree<'a> {
+    pub(crate) fn new(policy: &'a FilePolicy, root: Arc<Root>, protected: Protected) -> Self {
+        Self {
+            policy,
+            root,
+            protected,
+            is_all_protected: false,
+            rivals: None,
+            index: None,
+            own_folder: None,
+            own_names: Mutex::default(),
+        }
+    }
+
     /// Whether a file or folder is protected.
     pub(crate) fn is_protected(&self, id: &FileId) -> bool {
         self.protected.has(id)
     }
 
-    /// Whether all of it is protected: the root is, or lies in, a folder of `cleanup` itself.
-    pub(crate) fn is_all_protected(&self) -> bool {
-        self.protected.has_folders() && self.root.is_or_lies_in(&|folder| self.protected.has_all_below(folder))
+    /// Protects more.
+    pub(crate) fn protect(&mut self, protected: Protected) {
+        self.protected.add(protected);
+        self.is_all_protected =
+            self.protected.has_folders() && self.root.is_or_lies_in(&|folder| self.protected.has_all_below(folder));
     }
 
     /// The names that are protected in a folder.

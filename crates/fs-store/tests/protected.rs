@@ -140,6 +140,24 @@ fn a_root_in_a_folder_of_ours_is_left_alone() {
 }
 
 #[test]
+fn some_files_of_ours_in_a_root_protect_nothing_else_there() {
+    let root = tempfile::tempdir().unwrap();
+    let mut protected = Protected::default();
+    protected.file_family(&root.path().join("state.db"));
+    for name in ["promises.jsonl", "locks", "index"] {
+        protected.path(&root.path().join(name));
+    }
+    for path in ["state.db", "state.db-wal", "promises.jsonl", "locks/p", "index"] {
+        file(&root.path().join(path), 2 * HOUR);
+    }
+    for path in ["index.html", "locksmith", "other/index", "a"] {
+        file(&root.path().join(path), 2 * HOUR);
+    }
+    let tally = swept(&policy(root.path()), protected, 1);
+    assert_eq!((tally.counts.removed, tally.counts.left_alone), (4, 5));
+}
+
+#[test]
 fn what_was_protected_before_still_is() {
     let root = tempfile::tempdir().unwrap();
     let kept = file(&root.path().join("kept"), 2 * HOUR);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cleanup_core::policy::{Archives, Database, Effect, MaxAge, Pace, Policy, SessionPolicy};
+use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Policy, RowStamp, SessionPolicy};
 use cleanup_pg_sessions::Way;
 use cleanup_test_postgres::{Cluster, Server};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -378,7 +378,8 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
         database: Database::Url(url.to_owned()),
         table: "tutor_sessions".to_owned(),
         id_column: "session_id".to_owned(),
-        activity_column: "last_activity".to_owned(),
+        stamp: RowStamp::Activity(vec!["last_activity".to_owned()]),
+        conditions: Vec::new(),
         activity_time_zone: None,
         time_format: None,
         batch_size: 500,
@@ -386,6 +387,7 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
         statement_timeout: None,
         pace,
         archive_table: None,
+        brakes: Brakes::default(),
         effect: Effect::Enforce,
         schedule: None,
         enabled: true,

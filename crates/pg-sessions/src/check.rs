@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::policy::{MaxAge, RowStamp, SessionPolicy};
 
 use crate::obstacle::Obstacle;
 
@@ -87,7 +87,11 @@ impl From<Obstacle> for Finding {
 /// How far clocks may lie apart before a sweep is held back, and activity ahead of the database's clock before it is
 /// said: the larger of five minutes and a tenth of the limit.
 pub(crate) fn tolerance(policy: &SessionPolicy) -> Duration {
-    policy.rule.max_age.map_or(LEAST_TOLERANCE, |limit| LEAST_TOLERANCE.max(limit.get() / 10))
+    let limit = match &policy.stamp {
+        RowStamp::Expiry { grace, .. } => *grace,
+        RowStamp::Activity(_) => policy.rule.max_age.map_or(Duration::ZERO, MaxAge::get),
+    };
+    LEAST_TOLERANCE.max(limit / 10)
 }
 
 /// The database's clock beside this machine's, of which one may be wrong.
@@ -148,7 +152,8 @@ impl Clocks {
 
 /// Says that somebody writes activity that has not happened yet by the database's clock.
 ///
-/// Not where the limit is so short that the column must hold the end of each session, which of course lies ahead.
+/// Not where the column holds the end of each session, which of course lies ahead: because it says so, or because the limit
+/// is so short that it must.
 pub(crate) fn newest_ahead(
     newest: Option<Moment>,
     now: Moment,
@@ -156,7 +161,8 @@ pub(crate) fn newest_ahead(
     column: &str,
 ) -> Option<String> {
     let tolerance = tolerance(policy);
-    let holds_ends = policy.rule.max_age.is_some_and(|limit| limit.get() <= LEAST_TOLERANCE);
+    let holds_ends = matches!(policy.stamp, RowStamp::Expiry { .. })
+        || policy.rule.max_age.is_some_and(|limit| limit.get() <= LEAST_TOLERANCE);
     let ahead = newest?.since(now).filter(|ahead| *ahead > tolerance && !holds_ends)?;
     Some(format!(
         "the newest {column} lies {} ahead of the database's clock: an application writes by another clock, and what it \

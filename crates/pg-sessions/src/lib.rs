@@ -26,7 +26,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Database, SessionPolicy};
+use cleanup_core::policy::{Database, RowStamp, SessionPolicy};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::sweep::{Mode, Observer};
 
@@ -193,7 +193,10 @@ enum Job {
 
 async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer: &dyn Observer) -> PolicyReport {
     let clock = Clock::new(wall);
-    let mut ledger = Ledger::default();
+    let mut ledger = match job {
+        Job::Plan { .. } => Ledger::default(),
+        Job::Apply { .. } => Ledger::within(&policy.brakes),
+    };
     let result = match target(policy, base) {
         Err(obstacle) => Err(obstacle),
         Ok(target) => {
@@ -226,8 +229,11 @@ fn target(policy: &SessionPolicy, base: &Path) -> Result<Target, Obstacle> {
 /// The longest idle time that can be told apart from "for ever": a cutoff must still be a date of both databases.
 const LONGEST_IDLE: Duration = Duration::from_secs(1900 * 365 * 86_400);
 
-/// The seconds a row may be idle: beyond `max_age` it goes, below `min_age` it never does.
+/// The seconds by which the stamp of a row may lie back: the time that it may be idle, or the grace after its end.
 fn idle_seconds(policy: &SessionPolicy) -> f64 {
+    if let RowStamp::Expiry { grace, .. } = &policy.stamp {
+        return (*grace).min(LONGEST_IDLE).as_secs_f64();
+    }
     policy
         .rule
         .max_age

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::duration::Human;
+use cleanup_core::policy::{Brakes, SessionPolicy};
 use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Skip, Tally};
 use cleanup_core::sweep::STOPPED;
 
@@ -129,9 +131,44 @@ pub(crate) struct Ledger {
     /// How many in the whole run, counted by all of its connections.
     refused_total: Arc<AtomicU64>,
     notes: Vec<String>,
+    /// The key `max_removals`.
+    most: Option<u64>,
+    /// When the key `max_runtime` ends the run, and how long it is.
+    until: Option<(Instant, Duration)>,
+    /// Whether a batch was done: a run gets somewhere, however little time it has.
+    has_begun: bool,
 }
 
 impl Ledger {
+    /// Books of a run that removes, within the policy's brakes.
+    pub(crate) fn within(brakes: &Brakes) -> Self {
+        let until = brakes.max_runtime.and_then(|time| Some((Instant::now().checked_add(time)?, time)));
+        Self { most: brakes.max_removals, until, ..Self::default() }
+    }
+
+    /// How many rows may still go.
+    pub(crate) fn room(&self) -> u64 {
+        self.most.map_or(u64::MAX, |most| most.saturating_sub(self.tally.counts.removed))
+    }
+
+    /// Whether the number of rows that may go is limited.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.most.is_some()
+    }
+
+    /// As many rows as a batch may have.
+    pub(crate) fn fitting(&self, size: u32) -> u32 {
+        u32::try_from(self.room()).unwrap_or(u32::MAX).min(size).max(1)
+    }
+
+    /// Counts rows that are due and left for the next run.
+    pub(crate) fn deferred(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        counts.scanned += rows;
+        counts.matched += rows;
+        counts.kept.deferred += rows;
+    }
+
     /// Counts all rows of a table, by what would become of them.
     pub(crate) fn planned(&mut self, rows: Planned) {
         let Planned { all, due, referenced, future, implausible } = rows;
@@ -147,11 +184,20 @@ impl Ledger {
 
     /// Counts rows that were due and are gone.
     pub(crate) fn removed(&mut self, rows: u64) {
+        self.has_begun = true;
         let counts = &mut self.tally.counts;
         counts.scanned += rows;
         counts.matched += rows;
         counts.due += rows;
         counts.removed += rows;
+    }
+
+    /// Takes rows back from those that are gone: a trigger put them back, so they are still there.
+    pub(crate) fn put_back(&mut self, rows: u64) {
+        let counts = &mut self.tally.counts;
+        for count in [&mut counts.scanned, &mut counts.matched, &mut counts.due, &mut counts.removed] {
+            *count = count.saturating_sub(rows);
+        }
     }
 
     /// Counts rows that are due and locked by somebody: most likely a user who just came back.
@@ -213,14 +259,26 @@ impl Ledger {
         self.tally.stopped = Some(STOPPED.to_owned());
     }
 
+    /// Notes that the run has taken as long as it may.
+    pub(crate) fn stop_when_late(&mut self) {
+        if self.has_begun
+            && let Some((until, time)) = self.until
+            && Instant::now() >= until
+        {
+            let time = Human(time);
+            self.tally.stopped =
+                Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
+        }
+    }
+
     /// Whether the run is to end before all rows were tried.
     pub(crate) fn is_over(&self) -> bool {
-        self.enough_refused() || self.tally.stopped.is_some()
+        self.enough_refused() || self.tally.stopped.is_some() || self.room() == 0
     }
 
     /// Books for another connection of the same run, to be added to these at its end.
     pub(crate) fn beside(&self) -> Self {
-        Self { refused_total: self.refused_total.clone(), ..Self::default() }
+        Self { refused_total: self.refused_total.clone(), until: self.until, ..Self::default() }
     }
 
     /// Adds the books of another connection of the same run.
@@ -273,6 +331,12 @@ impl Ledger {
         };
         let message = (!self.notes.is_empty()).then(|| self.notes.join("; "));
         let report = PolicyReport::finished(name, PolicyKind::Sessions, self.tally);
+        // What is left for the next run the report says itself.
+        let deferred = report.message.clone().filter(|_| report.counts.kept.deferred > 0);
+        let message = match (message, deferred) {
+            (Some(message), Some(deferred)) => Some(format!("{message}; {deferred}")),
+            (message, deferred) => message.or(deferred),
+        };
         PolicyReport { status: status.unwrap_or(report.status), message, skipped, ..report }
     }
 }

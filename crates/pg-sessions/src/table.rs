@@ -186,6 +186,19 @@ impl Sql {
         Self(sql)
     }
 
+    /// The value of a row that tells whether it is due: of one column itself, so that an index serves, of several the
+    /// first that is not null.
+    pub(crate) fn stamp(columns: &[Identifier]) -> Self {
+        let columns: Vec<Self> = columns.iter().map(|column| Self::new("t.{column}", &[("column", column)])).collect();
+        match &columns[..] {
+            [column] => column.clone(),
+            columns => {
+                let columns = Self::joined(columns.iter().map(|column| column as &dyn Part), ", ");
+                Self::new("coalesce({columns})", &[("columns", &columns)])
+            }
+        }
+    }
+
     /// Nothing at all.
     pub(crate) const EMPTY: Self = Self(String::new());
 

@@ -87,10 +87,14 @@ impl Unit {
 pub(crate) struct Values {
     /// Those that are neither null nor `infinity`.
     pub(crate) known: u64,
+    /// Of those the ones that stand for "never": 0, −1, no number. They say nothing about the unit of the others.
+    pub(crate) sentinels: u64,
     /// Those that are plausible times as the column is read.
     pub(crate) plausible: u64,
     /// Those of a column of numbers that would be plausible, by [`Unit::ALL`].
     pub(crate) as_unit: [u64; 4],
+    /// Whether the numbers were extrapolated from a sample.
+    pub(crate) estimated: bool,
 }
 
 impl Values {
@@ -99,8 +103,29 @@ impl Values {
         self.known.saturating_sub(self.plausible)
     }
 
+    /// As many as there would be in a table that is `factor` times the sample, so that each part of a table counts by
+    /// its size.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "an estimate, and float casts saturate"
+    )]
+    pub(crate) fn scaled(self, factor: f64) -> Self {
+        let scale = |count: u64| (count as f64 * factor).round() as u64;
+        Self {
+            known: scale(self.known),
+            sentinels: scale(self.sentinels),
+            plausible: scale(self.plausible),
+            as_unit: self.as_unit.map(scale),
+            estimated: self.estimated || factor > 1.0,
+        }
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.known += other.known;
+        self.sentinels += other.sentinels;
+        self.estimated |= other.estimated;
         self.plausible += other.plausible;
         for (sum, more) in self.as_unit.iter_mut().zip(other.as_unit) {
             *sum += more;
@@ -109,16 +134,20 @@ impl Values {
 
     /// Why nothing may be removed by this column: most of its values are no times. With the line that would help, where
     /// one does, to be written into the section of the policy of this name.
+    ///
+    /// `None` for what is no number: a timestamp is never read wrongly, so what is implausible there stays by itself.
     pub(crate) fn refusal(&self, policy: &str, column: &str, unit: Option<Unit>) -> Option<String> {
-        let most = |count: u64| count * 2 > self.known;
-        if !most(self.implausible()) {
+        let read = unit?.words();
+        let telling = self.known.saturating_sub(self.sentinels);
+        let most = |count: u64| count.saturating_mul(2) > telling;
+        let count = telling.saturating_sub(self.plausible);
+        if !most(count) {
             return None;
         }
-        let read = unit.map_or_else(String::new, |unit| format!(", read as {},", unit.words()));
-        let values = plural(self.known, "value");
-        let count = self.implausible();
+        let values = plural(telling, "value");
+        let about = if self.estimated { "about " } else { "" };
         let sentence = format!(
-            "{count} of {values} of {column}{read} are no plausible time (before 2000, or more than ten years ahead), so \
+            "{about}{count} of {values} of {column}, read as {read}, are no plausible time (before 2000, or more than ten years ahead), so \
              nothing is removed"
         );
         let better = Unit::ALL.into_iter().zip(self.as_unit).find(|(_, plausible)| most(*plausible));
@@ -188,7 +217,12 @@ mod tests {
 
     #[test]
     fn more_than_half_decides() {
-        let values = |known, plausible, millis| Values { known, plausible, as_unit: [plausible, millis, 0, 0] };
+        let values = |known, plausible, millis| Values {
+            known,
+            plausible,
+            as_unit: [plausible, millis, 0, 0],
+            ..Values::default()
+        };
         let refusal = |values: Values| values.refusal("tutor-sessions", "t.at", Some(Unit::Seconds));
         assert_eq!(refusal(values(0, 0, 0)), None);
         assert_eq!(refusal(values(4, 2, 2)), None, "half is not most");
@@ -203,5 +237,22 @@ mod tests {
         );
         let message = refusal(values(5, 1, 2)).unwrap();
         assert!(message.ends_with("no time_format fits them, so name another activity_column"), "{message}");
+        assert_eq!(values(5, 1, 2).refusal("tutor-sessions", "t.at", None), None, "a timestamp is what it is");
+        let sentinels = |sentinels| refusal(Values { sentinels, ..values(5, 1, 0) });
+        assert_eq!(sentinels(3), None, "one is a time and one is not");
+        assert!(sentinels(2).unwrap().starts_with("2 of 3 values"));
+    }
+
+    #[test]
+    fn a_part_counts_by_its_size() {
+        let millis = |count| Values { known: count, as_unit: [0, count, 0, 0], ..Values::default() };
+        let seconds = Values { known: 100, plausible: 100, as_unit: [100, 0, 0, 0], ..Values::default() };
+        let mut sum = seconds.scaled(50.0);
+        (0..9).for_each(|_| sum.add(millis(100)));
+        assert_eq!(sum.refusal("p", "t.at", Some(Unit::Seconds)), None);
+        let mut sum = seconds;
+        (0..9).for_each(|_| sum.add(millis(100).scaled(2.0)));
+        let refusal = sum.refusal("p", "t.at", Some(Unit::Seconds)).unwrap();
+        assert!(refusal.starts_with("about 1800 of 1900 values"), "{refusal}");
     }
 }

@@ -102,6 +102,10 @@ impl Block<'_> {
             Mode::Apply => ("removed", counts.removed, counts.bytes_freed),
         };
         match (taken, counts.matched) {
+            (0, 0) if counts.restored > 0 => {
+                let (files, bytes) = (Number(counts.restored, noun), HumanBytes(counts.restored_bytes));
+                writeln!(f, "  {goes}restored {files}{goes:#}, {bytes}")?;
+            }
             (0, 0) => writeln!(f, "  no {noun} matches")?,
             (0, _) if counts.due == 0 => writeln!(f, "  nothing is due")?,
             (0, _) => writeln!(f, "  nothing was removed")?,

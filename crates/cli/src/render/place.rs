@@ -9,7 +9,7 @@ use base64::Engine as _;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::config::Config;
 use cleanup_core::duration::Human;
-use cleanup_core::policy::{MaxAge, Unit};
+use cleanup_core::policy::{MaxAge, RowStamp, Unit};
 
 use crate::args::PolicyAge;
 
@@ -75,16 +75,27 @@ impl<'a> Places<'a> {
             return About::Files { what, root: self.shown(&file.root), older_than: age(file.rule.max_age) };
         }
         if let Some(session) = self.config.sessions.iter().find(|session| session.rule.name == policy) {
-            return About::Sessions { table: &session.table, idle_for: age(session.rule.max_age) };
+            let due = match &session.stamp {
+                RowStamp::Activity(_) => age(session.rule.max_age).map(Due::Idle),
+                RowStamp::Expiry { grace, .. } => Some(Due::Expired((!grace.is_zero()).then_some(Human(*grace)))),
+            };
+            return About::Sessions { table: &session.table, due };
         }
         About::Unknown
     }
 }
 
+/// When a session is due.
+pub(crate) enum Due {
+    Idle(Human),
+    /// Since when, if not at once.
+    Expired(Option<Human>),
+}
+
 /// What a policy is about.
 pub(crate) enum About<'a> {
     Files { what: &'static str, root: String, older_than: Option<Human> },
-    Sessions { table: &'a str, idle_for: Option<Human> },
+    Sessions { table: &'a str, due: Option<Due> },
     Unknown,
 }
 
@@ -93,9 +104,14 @@ impl fmt::Display for About<'_> {
         match self {
             Self::Files { what, root, older_than: Some(age) } => write!(f, "{what} in {root} older than {age}"),
             Self::Files { what, root, older_than: None } => write!(f, "{what} in {root} beyond its limits"),
-            Self::Sessions { table, idle_for } => {
+            Self::Sessions { table, due } => {
                 write!(f, "sessions in table {}", Escaped(table.as_bytes()))?;
-                idle_for.as_ref().map_or(Ok(()), |idle| write!(f, " idle for more than {idle}"))
+                match due {
+                    Some(Due::Idle(idle)) => write!(f, " idle for more than {idle}"),
+                    Some(Due::Expired(None)) => f.write_str(" that have expired"),
+                    Some(Due::Expired(Some(grace))) => write!(f, " that expired more than {grace} ago"),
+                    None => Ok(()),
+                }
             }
             Self::Unknown => Ok(()),
         }

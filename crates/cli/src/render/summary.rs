@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report};
+use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, Trigger};
 use cleanup_core::size::HumanBytes;
 
 use super::Number;
@@ -59,6 +59,10 @@ impl Summary<'_> {
         let totals = self.0.totals;
         let removed = self.things(|policy| policy.counts.removed, |policy| policy.counts.dirs_removed);
         let quarantined = self.things(|policy| policy.counts.quarantined, |_| 0);
+        if self.0.trigger == Trigger::Restore {
+            let bytes = HumanBytes(self.sum(|policy| policy.counts.restored_bytes));
+            return write!(f, "Restored {}, {bytes}", Number(totals.restored, "file"));
+        }
         match (removed, quarantined) {
             (None, None) if totals.due == 0 && !self.has_held() => f.write_str("Nothing was due")?,
             (None, None) => f.write_str("Nothing was removed")?,
@@ -106,6 +110,9 @@ impl fmt::Display for Summary<'_> {
         match (report.totals.errors, report.dry_run) {
             (0, _) => {}
             (errors, true) => write!(f, "; {} could not be looked at", Number(errors, "item"))?,
+            (errors, false) if report.trigger == Trigger::Restore => {
+                write!(f, "; {} could not come back", Number(errors, "item"))?;
+            }
             (errors, false) => write!(f, "; {} could not be removed", Number(errors, "item"))?,
         }
         if failed > 0 {

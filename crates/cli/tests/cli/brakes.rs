@@ -391,6 +391,73 @@ fn a_database_whose_clock_is_hours_off_holds_its_sessions() {
     assert_eq!(rows(), "0");
 }
 
+/// Rows have the same brakes as files: a rule that was changed, a share, a number.
+#[test]
+fn rows_are_held_by_a_changed_rule_and_by_a_share() {
+    let world = World::new();
+    let rule = "[sessions.tutors]\nurl = \"sqlite:///sessions.db\"\ntable = \"s\"\nid_column = \"id\"\n\
+                activity_column = \"at\"\nmax_idle = \"20h\"\n";
+    world.write("cleanup.toml", rule);
+    let database = world.path("sessions.db");
+    let sql = "create table s (id text primary key, at integer, kind text);
+               with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
+               insert into s select i, unixepoch() - 36000, 'keep' from n;
+               insert into s values ('old', unixepoch() - 360000, null), ('young', unixepoch(), null)";
+    let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+    assert!(Command::new("python3").args(["-c", python]).arg(&database).arg(sql).status().unwrap().success());
+    assert_eq!(world.run("").is_fine(), "Removed 1 session.\n");
+
+    let shorter = rule.replace("20h", "2h");
+    world.write("cleanup.toml", &shorter);
+    for line in ["", "--dry-run"] {
+        let held = world.run(line);
+        held.exits(4);
+        let said = "tutors: held back: max_idle was changed from \"20h\" to \"2h\" since the last run, and now 300 of 301 rows \
+                    would go; if that is meant, run once with --force";
+        assert!(held.err.contains(said), "{held}");
+    }
+    let policy = &world.run("--json").json()["policies"][0];
+    assert_eq!((&policy["status"], &policy["due"], &policy["removed"]), (&"held".into(), &300.into(), &0.into()));
+
+    // What limits a run is no part of the rule, and a smaller number needs no look.
+    world.write("cleanup.toml", &format!("{rule}max_removals = 7\npace = \"strict\"\n"));
+    assert_eq!(world.run("").is_fine(), "");
+    world.write("cleanup.toml", &format!("{rule}where = {{ kind = {{ not = \"keep\" }} }}\n"));
+    world.run("").is_fine();
+    world.write("cleanup.toml", &shorter);
+    let held = world.run("");
+    held.exits(4);
+    assert!(held.err.contains("where was removed (it was {"), "{held}");
+
+    world.write("cleanup.toml", &format!("{shorter}max_removals = 40\n"));
+    let forced = world.run("--force");
+    assert_eq!(forced.is_fine().lines().next(), Some("Removed 40 sessions."), "{forced}");
+    assert_eq!(world.run("").is_fine().lines().next(), Some("Removed 40 sessions."), "what was accepted is accepted");
+    world.write("cleanup.toml", &format!("{shorter}max_removal_percent = 50\n"));
+    let held = world.run("");
+    held.exits(4);
+    assert!(held.err.contains("220 of 221 rows would go, more than max_removal_percent = 50"), "{held}");
+    assert_eq!(world.run("--force").is_fine(), "Removed 220 sessions.\n");
+}
+
+#[test]
+fn sessions_that_say_when_they_end_are_told_of_so() {
+    let world = World::new();
+    world.write(
+        "cleanup.toml",
+        "[sessions.django]\nurl = \"sqlite:///sessions.db\"\ntable = \"s\"\nid_column = \"id\"\n\
+         expires_column = \"ends\"\n",
+    );
+    let sql = "create table s (id text primary key, ends datetime);
+               insert into s values ('a', '2020-01-01 00:00:00'), ('b', datetime('now', '+1 day'))";
+    let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+    let database = world.path("sessions.db");
+    assert!(Command::new("python3").args(["-c", python]).arg(&database).arg(sql).status().unwrap().success());
+    let stats = world.run("stats -v");
+    assert!(stats.out.contains("sessions in table s that have expired"), "{stats}");
+    assert_eq!(world.run("").is_fine(), "Removed 1 session.\n");
+}
+
 #[test]
 fn values_that_are_no_times_are_said_by_every_face() {
     let world = World::new();

@@ -263,3 +263,21 @@ fn a_memory_below_a_root_is_never_swept() {
     assert_eq!(world.run("hold --list").is_fine().lines().count(), 1);
     assert!(world.path("store/locks/all").exists() && world.path("store/state.db").exists());
 }
+
+#[test]
+fn what_appears_beside_our_own_files_while_a_run_is_on_its_way_is_ours_too() {
+    let world = World::new();
+    let config = "[files.all]\nroot = \".\"\ninclude = [\"*\"]\nrecursive = true\ndotfiles = true\nmax_age = \"1h\"\n\
+                  [audit]\nfile = \"audit.jsonl\"\n[state]\nurl = \"sqlite:data/memory.db\"\n";
+    for name in
+        ["data/mine.txt", "data/memory.db-journal", "data/promises.jsonl.new", "data/locks/all", "audit.jsonl.3"]
+    {
+        world.file(name, 48 * HOUR);
+    }
+    world.write("cleanup.toml", config);
+    let file = fs::File::options().write(true).open(world.path("cleanup.toml")).unwrap();
+    file.set_modified(std::time::SystemTime::now() - 48 * HOUR).unwrap();
+    let listed = world.run("list --json").json();
+    let paths: Vec<&str> = listed["files"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["data/mine.txt"]);
+}

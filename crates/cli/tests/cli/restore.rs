@@ -54,6 +54,23 @@ fn the_last_run_is_undone_and_the_next_sweep_leaves_it_alone() {
 }
 
 #[test]
+fn a_restore_is_a_run_with_a_place_in_the_history() {
+    let world = swept("", &["a.tmp", "b.tmp"]);
+    let restored = world.run("restore out/a.tmp --json").json();
+    let id = restored["restore_run_id"].as_str().unwrap();
+    let line = world.run("history --limit 1");
+    assert!(line.is_fine().starts_with(id) && line.out.contains("ok  restored 1"), "{line}");
+    let shown = world.run(&format!("history {id}"));
+    assert!(shown.is_fine().contains("restored 1 file, 4.1 kB"), "{shown}");
+    assert!(shown.out.ends_with("Restored 1 file, 4.1 kB.\n"), "{shown}");
+    // What is in its way is an error of that run.
+    world.file("out/b.tmp", HOUR);
+    world.run("restore out/b.tmp").exits(3);
+    let runs = world.run("history --json").json();
+    assert_eq!(runs["runs"][0]["run_id"], id, "nothing was tried, so that is no run");
+}
+
+#[test]
 fn it_needs_no_database() {
     let world = swept("", &["a.tmp"]);
     fs::remove_dir_all(world.path(".cleanup")).unwrap();

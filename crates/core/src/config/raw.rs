@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{At, Bytes, MinFree, Named, Period, Switch, Weight, optional_table};
+use super::values::{At, Bytes, Columns, Conditions, MinFree, Named, Period, Switch, Weight, optional_table};
 
 /// What is temporary, for how long, and what must never be touched.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -194,7 +194,13 @@ pub(super) struct RawFilePolicy {
 #[serde(deny_unknown_fields)]
 #[schemars(
     rename = "SessionPolicy",
-    extend("required" = ["url", "table", "id_column", "activity_column", "max_idle"])
+    extend(
+        "required" = ["url", "table", "id_column"],
+        "oneOf" = [
+            { "required": ["activity_column", "max_idle"], "properties": { "grace": false } },
+            { "required": ["expires_column"], "properties": { "activity_column": false, "max_idle": false } },
+        ]
+    )
 )]
 pub(super) struct RawSessionPolicy {
     /// The database, usually `"${DATABASE_URL}"`; where that variable is unset, the policy is skipped.
@@ -204,12 +210,22 @@ pub(super) struct RawSessionPolicy {
     pub(super) table: Option<At<String>>,
     /// The column that names a session.
     pub(super) id_column: Option<At<String>>,
-    /// The column that holds when a session was last active.
-    pub(super) activity_column: Option<At<String>>,
-    /// Time zone of an activity column that has none of its own.
+    /// The column that says when a session was last active; of several, the first that is not null. Not together with
+    /// `expires_column`.
+    pub(super) activity_column: Option<At<Columns>>,
+    /// The column that says when a session ends. Not together with `activity_column`.
+    pub(super) expires_column: Option<At<String>>,
+    /// How long a session stays after its end.
+    #[schemars(extend("default" = "0s"))]
+    pub(super) grace: Option<At<Period>>,
+    /// Which rows the policy is about: columns and the values that they must have.
+    #[serde(rename = "where")]
+    #[schemars(extend("examples" = [{ "status": ["done", "failed"], "kind": { "not": ["keep"] } }]))]
+    pub(super) conditions: Option<Conditions>,
+    /// Time zone of a column that has none of its own.
     #[schemars(extend("examples" = ["UTC"]))]
     pub(super) activity_time_zone: Option<At<String>>,
-    /// How the activity column holds time. Default: what its values are, of numbers Unix seconds.
+    /// How that column holds time. Default: what its values are, of numbers Unix seconds.
     pub(super) time_format: Option<RawTimeFormat>,
     /// Time without activity after which a session goes.
     pub(super) max_idle: Option<At<Period>>,
@@ -226,6 +242,13 @@ pub(super) struct RawSessionPolicy {
     pub(super) pace: Option<RawPace>,
     /// A table that takes the removed rows, in the same statement.
     pub(super) archive_table: Option<At<String>>,
+    /// Brake: remove at most so many rows in one run; the rest is left for the next.
+    pub(super) max_removals: Option<u64>,
+    /// Brake: hold the policy back when one run would remove more than this share of the rows.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) max_removal_percent: Option<At<u32>>,
+    /// Brake: end the run after this time; the next one goes on.
+    pub(super) max_runtime: Option<At<Period>>,
     /// Remove what is due, or only say what would go.
     #[schemars(extend("default" = "enforce"))]
     pub(super) mode: Option<RawMode>,

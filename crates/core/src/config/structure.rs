@@ -197,6 +197,8 @@ fn synonym(path: &[String]) -> Option<&'static str> {
         ("files" | "sessions", "interval" | "schedule") => "every",
         ("sessions", "max_age" | "ttl" | "idle" | "timeout") => "max_idle",
         ("sessions", "database" | "database_url" | "dsn") => "url",
+        ("sessions", "expiry_column" | "expires" | "expires_at") => "expires_column",
+        ("sessions", "activity_columns") => "activity_column",
         _ => return None,
     })
 }

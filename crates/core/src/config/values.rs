@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor, value::MapAccessDeserializer};
 use serde_spanned::Spanned;
 
 use crate::duration::{self, DurationError};
+use crate::policy::{Scalar, Test};
 use crate::size;
 
 /// A value and its place in the file, in bytes.
@@ -370,5 +371,218 @@ impl JsonSchema for Weight {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "number", "exclusiveMinimum": 0 })
+    }
+}
+
+/// The name of a column, or of several.
+#[derive(Clone, Debug)]
+pub(super) struct Columns(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Columns;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a column such as `\"last_activity\"`, or a list of columns")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Columns(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut columns = Vec::new();
+                while let Some(column) = items.next_element()? {
+                    columns.push(column);
+                }
+                Ok(Columns(columns))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for Columns {
+    fn schema_name() -> Cow<'static, str> {
+        "Columns".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+        ]})
+    }
+}
+
+/// Columns, and what is asked of each, in the order of the file.
+#[derive(Clone, Debug)]
+pub(super) struct Conditions(pub(super) Vec<(At<String>, Test)>);
+
+impl<'de> Deserialize<'de> for Conditions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tables;
+
+        impl<'de> Visitor<'de> for Tables {
+            type Value = Conditions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of columns, such as `{ status = [\"done\"] }`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut conditions = Vec::new();
+                while let Some((column, Asked(test))) = map.next_entry::<At<String>, Asked>()? {
+                    conditions.push((column, test));
+                }
+                conditions.sort_by_key(|(column, _)| column.span.start);
+                Ok(Conditions(conditions))
+            }
+        }
+
+        deserializer.deserialize_map(Tables)
+    }
+}
+
+impl JsonSchema for Conditions {
+    fn schema_name() -> Cow<'static, str> {
+        "Conditions".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = json_schema!({ "type": ["string", "integer", "boolean"] });
+        let values = json_schema!({ "type": "array", "items": value, "minItems": 1 });
+        json_schema!({
+            "type": "object",
+            "additionalProperties": { "anyOf": [value, values, generator.subschema_for::<Not>()] },
+        })
+    }
+}
+
+/// What is asked of a column: a value, several, or a table.
+struct Asked(Test);
+
+/// What a column must not be.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Not")]
+struct Not {
+    /// Whether the column has to be null, or must not be.
+    null: Option<bool>,
+    /// Values that it must not have. Rows in which it is null stay.
+    not: Option<OneOrMore>,
+}
+
+/// A value, or a list of values.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(Value),
+    More(Vec<Value>),
+}
+
+impl JsonSchema for OneOrMore {
+    fn schema_name() -> Cow<'static, str> {
+        "OneOrMore".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": ["string", "integer", "boolean"] },
+            { "type": "array", "items": { "type": ["string", "integer", "boolean"] }, "minItems": 1 },
+        ]})
+    }
+}
+
+/// A value to compare with.
+struct Value(Scalar);
+
+const A_VALUE: &str = "a string, a whole number, `true` or `false`";
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl Visitor<'_> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(A_VALUE)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Value(Scalar::Text(text.to_owned())))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Value(Scalar::Integer(number)))
+            }
+
+            fn visit_bool<E: Error>(self, is_true: bool) -> Result<Self::Value, E> {
+                Ok(Value(Scalar::Boolean(is_true)))
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
+
+impl<'de> Deserialize<'de> for Asked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Asked;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value, a list of values, `{ not = [\"keep\"] }` or `{ null = true }`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Asked(Test::OneOf(vec![Scalar::Text(text.to_owned())])))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Asked(Test::OneOf(vec![Scalar::Integer(number)])))
+            }
+
+            fn visit_bool<E: Error>(self, is_true: bool) -> Result<Self::Value, E> {
+                Ok(Asked(Test::OneOf(vec![Scalar::Boolean(is_true)])))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(Value(value)) = items.next_element()? {
+                    values.push(value);
+                }
+                Ok(Asked(Test::OneOf(values)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let values = |values: OneOrMore| match values {
+                    OneOrMore::One(Value(value)) => vec![value],
+                    OneOrMore::More(values) => values.into_iter().map(|Value(value)| value).collect(),
+                };
+                match Not::deserialize(MapAccessDeserializer::new(map))? {
+                    Not { null: Some(is_null), not: None } => Ok(Asked(Test::Null(is_null))),
+                    Not { null: None, not: Some(not) } => Ok(Asked(Test::NoneOf(values(not)))),
+                    _ => Err(A::Error::custom("unclear: write either `null` or `not`")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Any)
     }
 }

@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 use super::{
     AgeClock, Archives, Depth, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Policy, References, Room,
-    RootLock, StampKind, Unit,
+    RootLock, RowStamp, Scalar, SessionPolicy, StampKind, Test, Unit,
 };
 use crate::duration::{self, Human};
 use crate::pattern::Dotfiles;
@@ -183,6 +183,80 @@ impl FilePolicy {
             })
         });
         named.collect()
+    }
+}
+
+impl SessionPolicy {
+    /// The rule for rows: every key that has a say in which of them go.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let Self {
+            // It is what the rule is remembered by. The other two have no key for rows.
+            rule: Policy { name: _, max_age, min_age: _, archives: _ },
+            // Another database is another place for the same rule: a password that changes must not hold anything back,
+            // and nothing of a URL may be written down.
+            database: _,
+            table,
+            // It names a session where one is explained, and decides nothing.
+            id_column: _,
+            stamp,
+            conditions,
+            activity_time_zone,
+            time_format,
+            // How fast it goes.
+            batch_size: _,
+            lock_timeout: _,
+            statement_timeout: _,
+            pace: _,
+            // What becomes of what is due is another question than what is.
+            archive_table: _,
+            // They limit the damage of a rule, and are no part of it.
+            brakes: _,
+            // Whoever has observed long enough and lets the rule act has changed nothing about it.
+            effect: _,
+            // When it runs, and whether.
+            schedule: _,
+            enabled: _,
+        } = self;
+        let (activity, expires, grace) = match stamp {
+            RowStamp::Activity(columns) => (list(columns), None, None),
+            RowStamp::Expiry { column, grace } => {
+                (None, Some(Value::String(column.clone())), Some(*grace).filter(|grace| !grace.is_zero()))
+            }
+        };
+        // In the order of names: what is asked of a row has none.
+        let asked = conditions.iter().map(|condition| (condition.column.clone(), asked(&condition.test)));
+        let asked: Table = asked.collect();
+        let decides = Role::Decides;
+        let facts = [
+            ("table", Some(Value::String(table.clone())), decides),
+            // Which of several comes first has a meaning, and a list has none.
+            ("activity_column", activity.map(|columns| Value::String(columns.to_string())), decides),
+            ("expires_column", expires, decides),
+            ("max_idle", max_age.map(|age| span(MaxAge::get(age))), decides),
+            ("grace", grace.map(span), Role::Protects(Measure::Span)),
+            ("where", (!asked.is_empty()).then_some(Value::Table(asked)), Role::Protects(Measure::Whole)),
+            ("activity_time_zone", activity_time_zone.clone().map(Value::String), decides),
+            ("time_format", time_format.map(|format| Value::String(format.key().to_owned())), decides),
+        ];
+        Fingerprint(facts.map(|(key, value, role)| Fact { key, value, role }).into())
+    }
+}
+
+/// What is asked of a column.
+fn asked(asked: &Test) -> Value {
+    let values = |values: &[Scalar]| {
+        let value = |value: &Scalar| match value {
+            Scalar::Text(text) => Value::String(text.clone()),
+            Scalar::Integer(number) => Value::Integer(*number),
+            Scalar::Boolean(is_true) => Value::Boolean(*is_true),
+        };
+        Value::Array(values.iter().map(value).collect())
+    };
+    let table = |key: &str, value| Value::Table(std::iter::once((key.to_owned(), value)).collect());
+    match asked {
+        Test::OneOf(list) => values(list),
+        Test::NoneOf(list) => table("not", values(list)),
+        Test::Null(is_null) => table("null", Value::Boolean(*is_null)),
     }
 }
 
@@ -616,5 +690,66 @@ weight = 2.5
             let is_in = facts.iter().any(|fact| fact.key == key);
             assert!(is_in != excused.contains(&key.as_str()), "{key}");
         }
+    }
+
+    fn rows(keys: &str) -> SessionPolicy {
+        let text = format!("[sessions.s]\nurl = \"sqlite:////s\"\ntable = \"t\"\nid_column = \"i\"\n{keys}\n");
+        let source = Source { name: "", text: &text, folder: Path::new("/") };
+        Config::load(&source, &|_| None).unwrap_or_else(|error| panic!("{error}")).sessions.remove(0)
+    }
+
+    #[test]
+    fn every_key_of_a_session_policy_is_in_the_rule_or_is_excused() {
+        let excused = [
+            "archive_table",
+            "batch_size",
+            "cron",
+            "enabled",
+            "every",
+            "id_column",
+            "lock_timeout",
+            "max_removal_percent",
+            "max_removals",
+            "max_runtime",
+            "mode",
+            "pace",
+            "statement_timeout",
+            "url",
+        ];
+        let schema = crate::config::schema();
+        let keys = schema["$defs"]["SessionPolicy"]["properties"].as_object().unwrap();
+        let facts = rows("activity_column = \"a\"\nmax_idle = \"1h\"").fingerprint().0;
+        for key in keys.keys() {
+            let is_in = facts.iter().any(|fact| fact.key == key);
+            assert!(is_in != excused.contains(&key.as_str()), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_rule_for_rows_is_remembered_and_compared() {
+        let idle = "activity_column = \"a\"\nmax_idle = \"1h\"";
+        let asked =
+            format!("{idle}\nwhere = {{ s = [\"x\", 1, true], k = {{ not = \"keep\" }}, u = {{ null = true }} }}");
+        let changes = |before: &str, after: &str| {
+            let remembered = rows(before).fingerprint().to_string();
+            let changes = rows(after).fingerprint().changes_since(&remembered);
+            changes.map(|changes| (changes.loosened.len(), changes.others.len()))
+        };
+        for same in [idle, &asked, "expires_column = \"e\"", "expires_column = \"e\"\ngrace = \"90s\""] {
+            assert_eq!(changes(same, same), None, "{same}");
+        }
+        assert_eq!(changes(idle, &format!("{idle}\nmax_removals = 7\npace = \"strict\"")), None);
+        assert_eq!(changes(idle, &idle.replace("1h", "2h")), Some((0, 1)));
+        assert_eq!(changes(idle, &idle.replace("\"a\"", "[\"a\", \"b\"]")), Some((0, 1)));
+        assert_eq!(
+            changes(&idle.replace("\"a\"", "[\"b\", \"a\"]"), &idle.replace("\"a\"", "[\"a\", \"b\"]")),
+            Some((0, 1)),
+            "which comes first has a meaning"
+        );
+        assert_eq!(changes(idle, "expires_column = \"a\""), Some((0, 3)));
+        assert_eq!(changes(idle, &format!("{idle}\ntime_format = \"julian\"")), Some((0, 1)));
+        assert_eq!(changes(idle, &asked), Some((0, 1)), "what is about fewer rows loosens nothing");
+        assert_eq!(changes(&asked, idle), Some((1, 0)), "what was kept by it is not any more");
+        assert_eq!(changes(&asked, &asked.replace("keep", "kept")), Some((1, 0)));
     }
 }

@@ -42,9 +42,9 @@ impl Engine {
         let shared = self.look_at_space(&selected, &state);
         let files = selected.files.into_iter().map(|policy| {
             let now = clock::now();
-            let stats = FileStatsWatcher::new(policy, now);
-            let report = request::look(setup, &state, policy, now, &shared, &stats);
-            stats.finish(report)
+            let watcher = FileStatsWatcher::new(policy, now);
+            let report = request::look(setup, &state, policy, now, &shared, &watcher);
+            watcher.finish(report)
         });
         let policies = files.chain(sessions::stats(&selected.sessions, &setup.folder)).collect();
         Ok(Stats { format_version: FORMAT_VERSION, policies })

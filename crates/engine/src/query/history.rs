@@ -96,6 +96,7 @@ impl Engine {
     /// Takes runs into the history that began and never ended, and says of each what is known.
     pub fn record_interrupted(&self) -> Vec<String> {
         let mut run_state = self.setup.state(Access::Run);
+        run_state.witness_clock();
         run_state.record_interrupted().iter().map(told_of_interrupted).collect()
     }
 

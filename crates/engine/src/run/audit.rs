@@ -69,9 +69,9 @@ impl Audit {
         Self { configured, open: RwLock::default(), failure: Mutex::default() }
     }
 
-    /// The files that it is made of, full ones included.
-    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        (0..=self.configured.keep).map(|number| numbered(&self.configured.file, number))
+    /// Its file; full ones lie beside it, under names that continue this one.
+    pub(crate) fn file(&self) -> &Path {
+        &self.configured.file
     }
 
     /// Writes down what came of one file, if it left its place.

@@ -21,7 +21,8 @@ use cleanup_state::{About, IndexWriter, Remembered};
 
 use crate::state::run_state::RunState;
 
-/// For so long sweeps build upon one look at all files. Whatever set a stamp back is noticed after this.
+/// Maximum age of an index. After it every file is looked at again, so a timestamp that was set back is noticed within
+/// 24 h.
 const LOOK_AT_ALL_EVERY: Duration = Duration::from_hours(24);
 
 /// The index of one sweep.

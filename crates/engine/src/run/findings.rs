@@ -26,7 +26,8 @@ pub(crate) fn of_policies(config: &Config, report: &Report) -> Vec<Finding> {
 fn of_policy(report: &PolicyReport) -> Vec<(FindingCode, String)> {
     let message = || report.message.clone().unwrap_or_default();
     let status = match (report.status, report.skipped) {
-        (PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Interrupted, _) => None,
+        (PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Interrupted, _)
+        | (PolicyStatus::Skipped, Some(Skip::Disabled) | None) => None,
         (PolicyStatus::Held, _) => Some(FindingCode::Held),
         (PolicyStatus::Failed, _) => Some(FindingCode::Failed),
         (PolicyStatus::Skipped, Some(Skip::NoRoot)) => report.root_missing.then_some(FindingCode::RootMissing),
@@ -34,7 +35,6 @@ fn of_policy(report: &PolicyReport) -> Vec<(FindingCode, String)> {
         (PolicyStatus::Skipped, Some(Skip::Locked | Skip::Busy | Skip::AnotherNode | Skip::RootLocked)) => {
             Some(FindingCode::Busy)
         }
-        (PolicyStatus::Skipped, Some(Skip::Disabled) | None) => None,
     };
     let unmet: Vec<String> = report.limits.iter().filter(|limit| !limit.met).map(ToString::to_string).collect();
     let has_acted = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial);

@@ -32,6 +32,7 @@ use cleanup_fs_store::{RootError, Store, View, Wanted};
 use self::due_index::Indexing;
 pub(crate) use self::due_index::passed_by_until;
 use self::gates::Passed;
+use self::observe::Past;
 use self::observers::PolicyObserver;
 use self::params::{Gates, RunParams};
 use self::recheck::Rechecked;
@@ -93,9 +94,9 @@ fn run(
     let store = store.with_index(indexing.as_ref().and_then(Indexing::known));
     let walk = store.leg(resume.begin.clone());
 
-    let (mut tally, observed) = match (&mut scope, policy.effect) {
+    let (mut tally, past) = match (&mut scope, policy.effect) {
         // A policy that only observes is in no plan, and keeps no deadlines.
-        (Scope::Planned(_) | Scope::Paths(_), Effect::Observe) => (Tally::default(), None),
+        (Scope::Planned(_) | Scope::Paths(_), Effect::Observe) => (Tally::default(), Past::Unknown),
         (Scope::All | Scope::Resume, Effect::Observe) if params.mode == Mode::Apply => {
             observe::observe(&store, policy, &run, state, watching)
         }
@@ -103,7 +104,7 @@ fn run(
             let noting = indexing.as_ref().map(|indexing| indexing.noting(watching));
             let observer = noting.as_ref().map_or(watching, |noting| noting);
             let sweep = Sweep { setup, policy, store: &store, run: &run, mode: params.mode, observer };
-            (sweep.over(scope, first, &walk), None)
+            (sweep.over(scope, first, &walk), Past::Unknown)
         }
     };
     let was_stopped = tally.stopped.is_some();
@@ -116,8 +117,14 @@ fn run(
         in_part: was_stopped || !covers_all,
         processes: store.in_use_view().map(|View { processes, hidden, .. }| Processes { seen: processes, hidden }),
         disputed_with: owners::disputed_with(&store),
-        message: observed.as_ref().map(|_| OBSERVED.to_owned()).or(report.message),
-        observed: observed.flatten(),
+        message: match &past {
+            Past::Compared(_) => Some(OBSERVED.to_owned()),
+            Past::Unknown => report.message,
+        },
+        observed: match past {
+            Past::Compared(numbers) => numbers,
+            Past::Unknown => None,
+        },
         ..report
     };
     let end = if was_stopped { End::of_stopped(&report, &observer.budget) } else { End::Whole };

@@ -13,6 +13,14 @@ use cleanup_state::Observation;
 
 use crate::state::run_state::Shared;
 
+/// What is known of the run before.
+pub(super) enum Past {
+    /// Nothing is remembered, or nothing was observed.
+    Unknown,
+    /// What became of what it foresaw; no numbers where there was none.
+    Compared(Option<Observed>),
+}
+
 /// Does everything but remove, and says what became of what the last run foresaw: nothing where there is no memory, and
 /// no numbers where there was no such run.
 pub(super) fn observe(
@@ -21,15 +29,15 @@ pub(super) fn observe(
     run: &Run,
     state: &Shared,
     observer: &dyn Observer,
-) -> (Tally, Option<Option<Observed>>) {
+) -> (Tally, Past) {
     let mut state = state.lock();
     let Some(observation) = state.observe(policy) else {
-        return (sweep(store, &policy.rule, run, Mode::Plan, observer), None);
+        return (sweep(store, &policy.rule, run, Mode::Plan, observer), Past::Unknown);
     };
     let noting = Noting { observation: Mutex::new(observation), observer };
     let tally = sweep(store, &policy.rule, run, Mode::Plan, &noting);
     let last = noting.observation.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
-    (tally, Some(last.map(in_report)))
+    (tally, Past::Compared(last.map(in_report)))
 }
 
 fn in_report(observed: cleanup_state::Observed) -> Observed {

@@ -76,16 +76,16 @@ impl Recording {
         let mut report = Report::new(run.run_id, run.trigger, dry_run, run.started_at, clock::now(), policies);
         let disputes = report.policies.iter().filter_map(|policy| Some((&policy.name, owners::dispute_of(policy)?)));
         report.notes.extend(disputes.map(|(name, dispute)| format!("{name}: {dispute}")));
-        let mut noted: Vec<(FindingCode, String)> = Vec::new();
-        noted.extend(notes.into_iter().map(|note| (FindingCode::Memory, note)));
-        noted.extend(setup.audit.as_ref().and_then(Audit::take_failure).map(|note| (FindingCode::Audit, note)));
-        report.notes.extend(noted.iter().map(|(_, note)| note.clone()));
+        let mut said: Vec<(FindingCode, String)> = Vec::new();
+        said.extend(notes.into_iter().map(|note| (FindingCode::Memory, note)));
+        said.extend(setup.audit.as_ref().and_then(Audit::take_failure).map(|note| (FindingCode::Audit, note)));
+        report.notes.extend(said.iter().map(|(_, note)| note.clone()));
 
         let mut state = state.lock();
-        noted.extend(state.note_in(&mut report));
+        said.extend(state.note_in(&mut report));
         report.not_remembered = state.missing().map(str::to_owned);
-        noted.extend(report.not_remembered.clone().map(|why| (FindingCode::Memory, why)));
-        report.findings = findings::of_run(&setup.config, &report, noted);
+        said.extend(report.not_remembered.clone().map(|why| (FindingCode::Memory, why)));
+        report.findings = findings::of_run(&setup.config, &report, said);
         report.findings.extend(findings::of_policies(&setup.config, &report));
         for finding in &mut report.findings {
             finding.since = state.found_since(finding).unwrap_or(finding.since);
@@ -96,7 +96,7 @@ impl Recording {
         // What went wrong with the history itself is in the report alone.
         let late = state.note_in(&mut report);
         report.findings.extend(findings::of_run(&setup.config, &report, late));
-        report.new_memory = access == Access::Run && state.is_new();
+        report.new_memory = access == Access::Run && setup.takes_new_memory();
         drop(state);
         // Only now: what is in no history yet is still to be missed.
         mark.into_iter().for_each(RunMark::end);

@@ -74,7 +74,7 @@ fn sweep_all(
     let ended = |report: &PolicyReport| ended(setup, recording, params.watcher, report);
     std::thread::scope(|scope| {
         let sweep_rows =
-            || sessions::sweep(&selected.sessions, &setup.folder, request, params.at, params.watcher, &ended);
+            || sessions::sweep(&selected.sessions, (setup, state), request, params.at, params.watcher, &ended);
         let rows = (!selected.sessions.is_empty())
             .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
         let policies: Vec<FilePolicy> = selected.files.iter().map(|policy| adjusted(policy, request)).collect();
@@ -107,13 +107,13 @@ fn sweep_files(
     params: &RunParams<'_>,
     ended: &(dyn Fn(&PolicyReport) + Sync),
 ) -> Vec<PolicyReport> {
-    let cutoffs = || match params.doubt_of_clock() {
-        Some(_) => SharedCutoffs::default(),
-        // Who stopped it here stops each policy as well.
-        None => {
-            let now = params.at.unwrap_or_else(|| state.lock().now());
-            min_free::shared_cutoffs(setup, state, policies.iter(), now, &Asking(params.watcher)).unwrap_or_default()
+    let cutoffs = || {
+        if params.doubt_of_clock().is_some() {
+            return SharedCutoffs::default();
         }
+        let now = params.at.unwrap_or_else(|| state.lock().now());
+        // Who stopped it here stops each policy as well.
+        min_free::shared_cutoffs(setup, state, policies.iter(), now, &Asking(params.watcher)).unwrap_or_default()
     };
     let mut shared = cutoffs();
     let mut purged = min_free::purge(setup, state, policies, &shared, params);

@@ -17,7 +17,7 @@ pub(crate) enum Scope<'a> {
     /// Those that a plan names, a chunk at a time.
     Planned(&'a mut dyn Iterator<Item = Vec<Named>>),
     /// Those whose moment has come, of a policy that is tracked.
-    Paths(Due<'a>),
+    Paths(&'a Due<'a>),
 }
 
 /// A file that a plan names.

@@ -8,9 +8,10 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 
+use cleanup_core::brake::{self, Brake, Suspicions};
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Effect, FilePolicy, References, SessionPolicy};
+use cleanup_core::policy::{Changes, Effect, FilePolicy, References, SessionPolicy};
 use cleanup_core::reference::Referenced;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
@@ -23,23 +24,32 @@ use crate::responses::{Finding, PolicyStats, SessionStats, Severity};
 use crate::run::observers::{PolicyObserver, Watcher};
 use crate::run::result::{OBSERVED, disabled};
 use crate::run::resume::TimeBudget;
+use crate::setup::Setup;
+use crate::state::run_state::Shared;
 
 /// Sweeps all of them, or plans to, as the request says; `at` is another time, for plans. Calls `ended` for each report
 /// as soon as it is there.
 pub(crate) fn sweep(
     policies: &[&SessionPolicy],
-    base: &Path,
+    (setup, state): (&Setup, &Shared),
     request: &Request,
     at: Option<Moment>,
     watcher: &dyn Watcher,
     ended: &(dyn Fn(&PolicyReport) + Sync),
 ) -> Vec<PolicyReport> {
-    let mode = request.mode;
+    let (mode, base) = (request.mode, setup.folder.as_path());
     let wall = || {
         let wall = Wall::from(clock::now());
         if request.force { wall.unheeded() } else { wall }
     };
-    for_all(
+    // The memory waits for its own database, which is not to be done where these are waited for.
+    let changes: Vec<Option<Changes>> =
+        policies.iter().map(|policy| if request.force { None } else { state.lock().row_changes(policy) }).collect();
+    let changes_of = |policy: &SessionPolicy| {
+        let place = policies.iter().position(|other| other.rule.name == policy.rule.name);
+        place.and_then(|place| changes.get(place)?.clone())
+    };
+    let reports = for_all(
         policies,
         async |policy| {
             let name = policy.rule.name.as_str();
@@ -50,17 +60,79 @@ pub(crate) fn sweep(
                     let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, wall(), &()).await;
                     observed(plan)
                 }
-                (Mode::Plan, Some(at)) => cleanup_pg_sessions::plan_at(policy, base, wall(), at).await,
-                _ => {
-                    let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
-                    cleanup_pg_sessions::sweep(policy, base, mode, wall(), &observer).await
+                (Mode::Plan, at) => {
+                    let plan = match at {
+                        Some(at) => cleanup_pg_sessions::plan_at(policy, base, wall(), at).await,
+                        None => cleanup_pg_sessions::sweep(policy, base, mode, wall(), &()).await,
+                    };
+                    weighed(policy, plan, request, changes_of(policy))
+                }
+                (Mode::Apply, _) => {
+                    if let Some(held) = plan_first(policy, base, request, changes_of(policy), wall()).await {
+                        held
+                    } else {
+                        let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
+                        cleanup_pg_sessions::sweep(policy, base, mode, wall(), &observer).await
+                    }
                 }
             };
             ended(&report);
             report
         },
         failed,
-    )
+    );
+    for (policy, report) in policies.iter().zip(&reports) {
+        let has_run = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) && policy.enabled;
+        if has_run && mode == Mode::Apply && policy.effect == Effect::Enforce {
+            state.lock().remember_rows(policy);
+        }
+    }
+    reports
+}
+
+/// Counts what would go, where there is a reason to, and holds the policy back if that is more than anybody can have
+/// meant. Nothing where it may run.
+async fn plan_first(
+    policy: &SessionPolicy,
+    base: &Path,
+    request: &Request,
+    changes: Option<Changes>,
+    wall: Wall,
+) -> Option<PolicyReport> {
+    let is_suspect = policy.brakes.max_removal_percent.is_some() || changes.is_some();
+    if request.force || !is_suspect {
+        return None;
+    }
+    let plan = cleanup_pg_sessions::sweep(policy, base, Mode::Plan, wall, &()).await;
+    // A database that is away, or a table that cannot be swept, is met again.
+    Some(weighed(policy, plan, request, changes)).filter(|report| report.status == PolicyStatus::Held)
+}
+
+/// A plan, held back if it takes more than anybody can have meant.
+fn weighed(policy: &SessionPolicy, plan: PolicyReport, request: &Request, changes: Option<Changes>) -> PolicyReport {
+    if request.force || !matches!(plan.status, PolicyStatus::Ok | PolicyStatus::Partial) {
+        return plan;
+    }
+    let suspicions = Suspicions { changes, ..Suspicions::default() };
+    match brake::check(&plan.counts, &policy.brakes, &suspicions) {
+        Ok(()) => plan,
+        Err(brake) => plan.held(of_rows(&brake), Vec::new()),
+    }
+}
+
+/// What holds rows back, in words: a brake speaks of files.
+fn of_rows(brake: &Brake) -> String {
+    match brake {
+        Brake::ChangedRule { changes, due, matched } | Brake::LoosenedProtection { changes, due, matched } => format!(
+            "held back: {changes} since the last run, and now {due} of {matched} rows would go; if that is meant, run \
+             once with --force"
+        ),
+        Brake::TooLargeAShare { percent, due, matched } => format!(
+            "held back: {due} of {matched} rows would go, more than max_removal_percent = {percent}; if that is meant, \
+             run once with --force"
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// What is in their tables now.

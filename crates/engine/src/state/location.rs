@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cleanup_core::config::State as Configured;
+use cleanup_fs_store::Protected;
 
 use crate::config_file::Origin;
 use crate::place;
@@ -44,14 +45,12 @@ pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
     }
 }
 
-/// Everything that a memory in this folder consists of.
-pub(super) fn own_files(folder: &Path, database: Option<&Path>) -> Vec<PathBuf> {
+/// Protects everything that a memory in this folder consists of, also what is not there yet.
+pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Protected) {
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
-    let beside = ["", "-wal", "-shm", "-journal", ".lock"].map(|suffix| {
-        let mut name = database.clone().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    });
-    let named = ["promises.jsonl", "promises.jsonl.new", "locks", "index", "running"].map(|name| folder.join(name));
-    beside.into_iter().chain(named).collect()
+    protected.file_family(&database);
+    protected.file_family(&folder.join("promises.jsonl"));
+    for name in ["locks", "index", "running"] {
+        protected.folder(&folder.join(name));
+    }
 }

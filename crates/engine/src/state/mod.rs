@@ -1,5 +1,7 @@
 //! What runs remember, and where it lies.
 
+mod last_run;
 mod location;
+mod promises;
 pub(crate) mod run_state;
 mod stop_points;

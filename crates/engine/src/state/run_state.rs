@@ -1,6 +1,6 @@
 //! What one run remembers of the runs before it, and leaves behind for the next one.
 //!
-//! RunState is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
+//! Memory is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
 //! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
 //! files that they may concern stay.
 
@@ -9,27 +9,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use cleanup_core::brake::{FewerReferences, Suspicions};
 use cleanup_core::clock_guard::{self, Jump, Reading, RunningTime};
 use cleanup_core::config::Config;
-use cleanup_core::hold::Holds;
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
-use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, MaxAge};
-use cleanup_core::reference::Referenced;
-use cleanup_core::registration::{Registration, Registrations};
+use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{Finding, FindingCode, Report};
 use cleanup_core::sweep::Mode;
-use cleanup_fs_store::Roots;
+use cleanup_fs_store::{Protected, Roots};
 use cleanup_state::{
-    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Promises, Remembered, RunMark, RunsQuery,
-    State, StateError, TrackedChange,
+    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Remembered, RunMark, RunsQuery, State,
+    StateError,
 };
 
-use super::location::{Place, own_files, placed};
+use super::location::{self, Place, placed};
 use crate::clock;
 use crate::config_file::Origin;
-use crate::place;
 
 /// For so long it is believed where the roots of all policies are. Roots are asked for by every policy of a run, and
 /// to look at all of them each time would take as long as there are policies, squared.
@@ -64,9 +59,6 @@ pub(crate) enum Answered {
     Unasked,
 }
 
-/// How long what the last run of a policy has left behind is not read again.
-const FRESH: Duration = Duration::from_mins(1);
-
 /// What all stages of a run share. It is locked for the length of one question: a tracker promises files while it
 /// removes others.
 #[derive(Debug)]
@@ -87,26 +79,26 @@ impl Shared {
 /// The memory for the length of one run.
 #[derive(Debug)]
 pub(crate) struct RunState {
-    config: Arc<Config>,
+    pub(super) config: Arc<Config>,
     /// The built-in default means another root in every folder; its policies are remembered by root.
     by_root: bool,
     pub(super) state: Option<State>,
     /// Why nothing is remembered, unless that is what the configuration asks for.
-    missing: Option<String>,
+    pub(super) missing: Option<String>,
     /// Why promises that may have been made cannot be known.
-    unreadable: Option<String>,
-    /// The files and the folder that it is kept in.
-    own: Vec<PathBuf>,
-    reading: Reading,
+    pub(super) unreadable: Option<String>,
+    /// Where it is kept, whether or not it could be opened.
+    own: Option<(PathBuf, Option<PathBuf>)>,
+    pub(super) reading: Reading,
     notes: Vec<(FindingCode, String)>,
     /// Why the promises hold everything back.
-    promises: Option<(FindingCode, String)>,
+    pub(super) promises: Option<(FindingCode, String)>,
     /// Whether promises that are lost hold nothing back.
-    accepts_loss: bool,
+    pub(super) accepts_loss: bool,
     /// Where the roots of all policies were, and when.
     roots: Mutex<Option<(Duration, Arc<Roots>)>>,
     /// What the last runs have left behind, by policy, and when that was read.
-    known: HashMap<String, (Duration, Option<PolicyMemory>)>,
+    pub(super) known: HashMap<String, (Duration, Option<PolicyMemory>)>,
 }
 
 impl RunState {
@@ -114,7 +106,6 @@ impl RunState {
     pub(crate) fn open(origin: &Origin, config: &Arc<Config>, access: Access) -> Self {
         let by_root = *origin == Origin::BuiltIn;
         let (reading, notes) = (clock::reading(), Vec::new());
-        let own = Vec::new();
         let config = Arc::clone(config);
         let placed = placed(origin, &config.state);
         let mut opened = Self {
@@ -123,7 +114,7 @@ impl RunState {
             state: None,
             missing: None,
             unreadable: None,
-            own,
+            own: None,
             reading,
             notes,
             promises: None,
@@ -137,8 +128,8 @@ impl RunState {
                 opened.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
             }
             Place::At { folder, database } => {
-                opened.own = own_files(&folder, database.as_deref());
                 opened.open_at(&folder, database.as_deref(), access);
+                opened.own = Some((folder, database));
             }
         }
         opened
@@ -174,10 +165,11 @@ impl RunState {
         }
     }
 
-    /// What holds it, whether or not it could be opened: these files are never candidates, this folder is never
-    /// entered, wherever they lie.
-    pub(crate) fn own(&self) -> &[PathBuf] {
-        &self.own
+    /// Protects what holds it: these files are never candidates, these folders are never entered, wherever they lie.
+    pub(crate) fn protect(&self, protected: &mut Protected) {
+        if let Some((folder, database)) = &self.own {
+            location::protect(folder, database.as_deref(), protected);
+        }
     }
 
     /// Begins anew with a memory that is kept open: the clocks are read again, and notes start from nothing.
@@ -225,9 +217,28 @@ impl RunState {
     /// Whether the wall clock goes on from where the last run left it.
     pub(crate) fn doubt_clock(&mut self) -> Result<(), Jump> {
         match self.state.as_mut().and_then(State::last_clock) {
-            Some(last) => clock_guard::check(&last, &self.reading),
+            Some(last) => clock_guard::check(&last, &self.reading).or_else(|jump| self.allow_correction(jump)),
             None => Ok(()),
         }
+    }
+
+    /// A clock that was wrong for a while and is set right holds nothing back.
+    pub(crate) fn allow_correction(&mut self, jump: Jump) -> Result<(), Jump> {
+        let believed = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
+        if clock_guard::is_correction(&jump, &believed, &self.reading) { Ok(()) } else { Err(jump) }
+    }
+
+    /// Has the clock that a service starts by witnessed, if it can be believed: one that jumps before the first run has to
+    /// be compared with something of this boot. Returns whether it can.
+    pub(crate) fn witness_clock(&mut self) -> bool {
+        let is_believed = self.doubt_clock().is_ok();
+        if is_believed
+            && !self.is_without_clock()
+            && let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none())
+        {
+            state.witness_clock(&self.reading);
+        }
+        is_believed
     }
 
     /// Whether this is a memory that has served before, and nothing in it says what the clocks said then: so a clock that
@@ -255,184 +266,6 @@ impl RunState {
             Some(Err(error)) => {
                 self.note(format!("{} is swept without a lock: {error}", policy.rule.name));
                 Ok(None)
-            }
-        }
-    }
-
-    /// A person has looked (`--force`), so promises that are lost hold nothing back any more. Damaged ones still do: those
-    /// can be read again once somebody has mended the file.
-    pub(crate) fn accept_lost_promises(&mut self, access: Access) {
-        self.accepts_loss = true;
-        let Some(state) = self.state.as_mut().filter(|_| access == Access::Run) else { return };
-        // One that cannot be read holds the policies back, and says why there.
-        let Ok(promises) = state.promises() else { return };
-        if promises.lost().is_some()
-            && let Err(error) = promises.accept_loss()
-        {
-            self.note(format!("the loss of promises is accepted for this run alone: {error}"));
-        }
-    }
-
-    /// What is held below a root. An error says why the promises cannot be trusted.
-    pub(crate) fn holds(&mut self, root: &Path, now: Moment) -> Result<Holds, String> {
-        if let Some(why) = &self.unreadable {
-            self.promises = Some((FindingCode::PromisesDamaged, why.clone()));
-            return Err(why.clone());
-        }
-        let mut holds = Holds::default();
-        let Some(state) = &mut self.state else { return Ok(holds) };
-        let promises = state.promises().map_err(|error| error.to_string());
-        let promises = promises.inspect_err(|why| self.promises = Some((FindingCode::PromisesDamaged, why.clone())))?;
-        if let Some(lost) = promises.lost().filter(|_| !self.accepts_loss) {
-            self.promises = Some((FindingCode::PromisesLost, lost.to_string()));
-            return Err(lost.to_string());
-        }
-        let mut held = promises.holds(now).peekable();
-        // To find out where a root really is takes a call for each part of its path: only where something is held.
-        let roots = if held.peek().is_some() { place::spellings(root) } else { Vec::new() };
-        for hold in held {
-            // Every reading of either path counts: a hold too many keeps a file, one too few loses it.
-            for path in place::spellings(&place::path_of(&hold.path)) {
-                for root in &roots {
-                    if root.starts_with(&path) {
-                        holds.add(Vec::new(), hold.until);
-                    } else if let Ok(below) = path.strip_prefix(root) {
-                        holds.add(below.as_os_str().as_encoded_bytes().to_owned(), hold.until);
-                    }
-                }
-            }
-        }
-        Ok(holds)
-    }
-
-    /// What counts from its registration below a root. Promises that cannot be read are [`RunState::holds`]'s to report.
-    pub(crate) fn registrations(&mut self, policy: &FilePolicy) -> Registrations {
-        let key = self.key(policy);
-        let Some(state) = &mut self.state else { return Registrations::default() };
-        let tracked = if policy.track { state.tracked(&key) } else { Vec::new() };
-        let mut all: Registrations =
-            tracked.into_iter().map(|(path, at)| (path, Registration { at, ttl: None })).collect();
-        for (path, registration) in ttls_below(state, &policy.root) {
-            all.add(path, registration);
-        }
-        all
-    }
-
-    /// Adds the times that were given to some files of a policy, by whichever policy. An error says why they are unknown.
-    pub(crate) fn add_ttls(
-        &mut self,
-        policy: &FilePolicy,
-        paths: &[&[u8]],
-        registrations: &mut Registrations,
-    ) -> Result<(), String> {
-        let Some(state) = &mut self.state else { return Ok(()) };
-        let promises = state.promises().map_err(|error| error.to_string())?;
-        if promises.ttls().next().is_none() {
-            return Ok(());
-        }
-        for root in place::spellings(&policy.root) {
-            for path in paths {
-                let absolute = root.join(place::path_of(path)).into_os_string().into_encoded_bytes();
-                if let Some(registration) = promises.ttl(&absolute).and_then(registration_of) {
-                    registrations.add(path.to_vec(), registration);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What was changed in the rule of a policy since its last run; `None` when nothing was, or when it never ran.
-    pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<Changes> {
-        let before = self.before(policy)?;
-        self.fingerprint(policy).changes_since(&before.deciding)
-    }
-
-    /// Whether the query of `keep_referenced` answered far fewer names than in the last complete run, or none.
-    pub(crate) fn fewer_references(&mut self, policy: &FilePolicy, referenced: &Referenced) -> Option<FewerReferences> {
-        policy.references.as_ref()?;
-        let before = self.before(policy).and_then(|before| before.referenced);
-        FewerReferences::of(before, referenced.distinct())
-    }
-
-    /// What is known of a policy whose root is missing: whether an earlier run has seen this root.
-    pub(crate) fn has_seen_root(&mut self, policy: &FilePolicy) -> bool {
-        self.before(policy).is_some_and(|before| before.root == policy.root.to_string_lossy())
-    }
-
-    /// Whether the root lies on another file system than in the last run, as far as that can be compared: within one
-    /// boot and one mount namespace.
-    pub(crate) fn is_elsewhere(&mut self, policy: &FilePolicy, file_system: Option<&str>) -> bool {
-        let Some(before) = self.before(policy) else { return false };
-        let comparable = before.boot_id == self.reading.boot_id
-            && !before.boot_id.is_empty()
-            && before.root == policy.root.to_string_lossy()
-            && before.mount_namespace.is_some()
-            && before.mount_namespace == clock::mount_namespace();
-        let (before, now) = (before.file_system.as_deref(), file_system);
-        comparable && before.is_some() && now.is_some() && before != now
-    }
-
-    /// Leaves behind what the next run of the policy compares with; `foreseen` is how much an observing run would have
-    /// taken.
-    pub(crate) fn remember(
-        &mut self,
-        policy: &FilePolicy,
-        file_system: Option<String>,
-        answered: Answered,
-        foreseen: Option<u64>,
-    ) {
-        let before = self.before(policy);
-        let known = before.as_ref().and_then(|before| before.referenced);
-        let referenced = match answered {
-            _ if policy.references.is_none() => None,
-            Answered::ByAll(referenced) => Some(referenced),
-            Answered::ForSome(referenced) => known.max(Some(referenced)),
-            Answered::Unasked => known,
-        };
-        let memory = PolicyMemory {
-            deciding: self.fingerprint(policy).to_string(),
-            root: policy.root.to_string_lossy().into_owned(),
-            file_system,
-            boot_id: self.reading.boot_id.clone(),
-            mount_namespace: clock::mount_namespace(),
-            referenced,
-            foreseen,
-        };
-        let key = self.key(policy);
-        if let Some(state) = self.state.as_mut().filter(|_| before.as_ref() != Some(&memory)) {
-            state.remember_policy(&key, &memory);
-            self.known.remove(&key);
-        }
-    }
-
-    /// What makes a run look at how much goes before it takes anything.
-    pub(crate) fn suspicions(&mut self, policy: &FilePolicy, referenced: Option<&Referenced>) -> Suspicions {
-        Suspicions {
-            changes: self.changes(policy),
-            references: referenced.and_then(|referenced| self.fewer_references(policy, referenced)),
-            clock_is_lost: self.is_without_clock(),
-            foreseen: self
-                .before(policy)
-                .and_then(|before| before.foreseen)
-                .filter(|_| policy.effect == Effect::Enforce),
-        }
-    }
-
-    /// Reads anew what the last run of a policy has left behind.
-    pub(crate) fn ask_anew(&mut self, policy: &FilePolicy) {
-        let key = self.key(policy);
-        self.known.remove(&key);
-    }
-
-    /// What the last run of a policy has left behind.
-    fn before(&mut self, policy: &FilePolicy) -> Option<PolicyMemory> {
-        let (key, now) = (self.key(policy), clock::boot());
-        match self.known.get(&key) {
-            Some((at, before)) if now < *at + FRESH => before.clone(),
-            _ => {
-                let before = self.state.as_mut()?.policy_memory(&key);
-                self.known.insert(key, (now, before.clone()));
-                before
             }
         }
     }
@@ -500,40 +333,6 @@ impl RunState {
         self.state.as_mut().and_then(State::last_clock)
     }
 
-    /// The promises, to be added to; `None` when the configuration wants no memory. An error says why none can be made.
-    pub(crate) fn promises(&mut self) -> Result<Option<&mut Promises>, String> {
-        match (&mut self.state, &self.missing) {
-            (None, None) => Ok(None),
-            (_, Some(missing)) => Err(missing.clone()),
-            (Some(state), None) => state.promises().map(Some).map_err(|error| error.to_string()),
-        }
-    }
-
-    /// Takes back the times of files, where they had any. Without promises there is nothing to take back.
-    pub(crate) fn forget_ttls(&mut self, paths: &[&[u8]], now: Moment) -> Result<(), String> {
-        let Some(state) = &mut self.state else { return Ok(()) };
-        let forgotten = state.promises().and_then(|promises| promises.forget_ttls(paths, now));
-        forgotten.map_err(|error| error.to_string())
-    }
-
-    /// Takes back the times that were given to files, as far as they have not been given others since.
-    pub(crate) fn forget_ttls_given(&mut self, given: &[(Vec<u8>, Registration)], now: Moment) -> Result<(), String> {
-        let Some(state) = &mut self.state else { return Ok(()) };
-        let promises = state.promises().map_err(|error| error.to_string())?;
-        let is_same = |path: &[u8], given: &Registration| promises.ttl(path).is_some_and(|ttl| ttl.made_at == given.at);
-        let same = given.iter().filter(|(path, given)| is_same(path, given));
-        let paths: Vec<&[u8]> = same.map(|(path, _)| path.as_slice()).collect();
-        promises.forget_ttls(&paths, now).map_err(|error| error.to_string())
-    }
-
-    /// Remembers since when tracked files count. Says whether that succeeded, or is not wanted.
-    pub(crate) fn remember_tracked(&mut self, changes: &[TrackedChange]) -> bool {
-        match &mut self.state {
-            None => self.missing.is_none(),
-            Some(state) => state.remember_tracked(changes),
-        }
-    }
-
     /// Says in a report what befell the memory since this was last asked. Why a policy is held back is said there, and
     /// not once more.
     pub(crate) fn note_in(&mut self, report: &mut Report) -> Vec<(FindingCode, String)> {
@@ -576,12 +375,6 @@ impl RunState {
             name.clone()
         }
     }
-
-    /// The rule as the configuration has it: what somebody wants to be different for one run is meant.
-    pub(super) fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
-        let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
-        configured.unwrap_or(policy).fingerprint(&self.config.files)
-    }
 }
 
 /// What is said of a run that never ended.
@@ -593,26 +386,6 @@ pub(crate) fn told_of_interrupted(run: &BegunRun) -> String {
          what it removed is not known",
         policies.join(", ")
     )
-}
-
-/// The times that were given to files below a root, by path below it.
-fn ttls_below(state: &mut State, root: &Path) -> Vec<(Vec<u8>, Registration)> {
-    let Ok(promises) = state.promises() else { return Vec::new() };
-    if promises.ttls().next().is_none() {
-        return Vec::new();
-    }
-    let roots: Vec<Vec<u8>> =
-        place::spellings(root).into_iter().map(|root| root.into_os_string().into_encoded_bytes()).collect();
-    let below = |ttl: &cleanup_state::Ttl| {
-        let path = roots.iter().find_map(|root| ttl.path.strip_prefix(root.as_slice())?.strip_prefix(b"/"))?;
-        Some((path.to_owned(), registration_of(ttl)?))
-    };
-    promises.ttls().filter_map(below).collect()
-}
-
-fn registration_of(ttl: &cleanup_state::Ttl) -> Option<Registration> {
-    let span = MaxAge::new(ttl.until.since(ttl.made_at)?)?;
-    Some(Registration { at: ttl.made_at, ttl: Some(span) })
 }
 
 /// Another sweep of the same policy holds the lock.

@@ -133,17 +133,17 @@ impl Inner {
             self.doubt_clock(&mut state).err()
         };
         let run_id = self.begin_run(tracked);
-        let scope = Scope::Paths(Due {
+        let due_now = Due {
             paths: &paths,
             registrations: Self::registrations(tracked, &paths),
             table: Known { table: Arc::clone(&tracked.table), keeper: None },
             // However little is dealt with now.
-            counts: self.counts(tracked, (due.len() < MOST).then_some(due.len())),
+            counts: Self::counts(tracked, (due.len() < MOST).then_some(due.len())),
             counts_all: tracked.knows_all_that_is_due(),
             max_removals: tracked.left_to_remove(),
             quarantine: tracked.quarantine_run(),
             purges: tracked.is_to_expire(),
-        });
+        };
         let removing = Removing { inner: self, tracked, now: clock::now(), done: Mutex::default() };
         let params = RunParams {
             mode: Mode::Apply,
@@ -154,7 +154,7 @@ impl Inner {
             jobs: Jobs::default(),
             watcher: &removing,
         };
-        let task = PolicyRun { policy, store: self.store(tracked), scope, cutoffs: None };
+        let task = PolicyRun { policy, store: self.store(tracked), scope: Scope::Paths(&due_now), cutoffs: None };
         let result = policy_run(&self.engine.setup, &self.state, task, &params);
         let now = removing.now;
         let done = removing.done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -172,7 +172,7 @@ impl Inner {
     }
 
     /// What a plan over all files would count, for the gates.
-    fn counts(&self, tracked: &Tracked, due: Option<usize>) -> Counts {
+    fn counts(tracked: &Tracked, due: Option<usize>) -> Counts {
         let table = locked(&tracked.table);
         let due = due.unwrap_or_else(|| table.overdue(clock::now()));
         Counts { matched: table.len() as u64, due: due as u64, ..Counts::default() }
@@ -206,7 +206,7 @@ impl Inner {
     /// said before anything is due, and what it is now is known to the next start.
     pub(super) fn doubt_at_first(&self, tracked: &Tracked, store: &Store<'_>) {
         let policy = &tracked.policy;
-        let counts = self.counts(tracked, None);
+        let counts = Self::counts(tracked, None);
         let jump = {
             let mut state = self.state.lock();
             self.doubt_clock(&mut state).err()
@@ -232,7 +232,7 @@ impl Inner {
             Some(last) => clock_guard::check(last, &reading).err(),
             None => state.doubt_clock().err(),
         };
-        if let Some(jump) = jump {
+        if let Some(jump) = jump.and_then(|jump| state.allow_correction(jump).err()) {
             let is_later = |last: &Reading| baseline.as_ref().is_none_or(|base| last.boot > base.boot);
             let believed = state.last_clock().filter(is_later);
             if believed.is_none_or(|last| clock_guard::check(&last, &reading).is_err()) {
@@ -346,7 +346,7 @@ impl Tracked {
         drop(sum);
         // The thread knows by itself when the rest of the sum is to be written.
         if is_first {
-            self.bell.ring();
+            self.waker.wake();
         }
     }
 

@@ -1,11 +1,11 @@
-//! How soon to look at what happens: at once when things are quiet, later and later while it goes on.
+//! How soon to scan what the kernel tells of: at once when things are quiet, up to a second later in a stream of events.
 //!
 //! A look costs the same for one file as for many, and the time of a file that is noticed late counts from its stamp all
 //! the same. Pure: whoever looks says what time it is, by the clock that cannot be set.
 
 use std::time::Duration;
 
-/// What happens within this time is looked at together.
+/// Events within this time are handled together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
 /// The longest time between something happening and a look at it.
@@ -14,27 +14,27 @@ const LATEST: Duration = Duration::from_secs(1);
 /// After such a time without anything it is quiet again.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A look may come so much later as this part of the time for which things have been happening.
+/// A scan may be delayed by this fraction of the time for which events have been coming.
 const PART: u32 = 8;
 
-/// From then on it is cheaper to look every now and then than to be woken.
+/// From this delay on it is cheaper to scan periodically than to be woken for each event.
 const STREAM: Duration = Duration::from_millis(100);
 
-/// After a look at everything, so many times its length pass before the next that was forced by lost events.
+/// After a full scan, at least this many times its duration pass before lost events force the next one.
 const REST: u32 = 10;
 
-/// The shortest such time.
+/// Shortest pause between two full scans.
 const SHORTEST_REST: Duration = Duration::from_millis(100);
 
-/// The pace at which one policy is looked at.
+/// Debounces the events of one policy.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct Debounce {
     latest: Duration,
     /// When things began to happen, and when something last did; `None` before anything has.
     happening: Option<(Duration, Duration)>,
 }
 
-impl Pace {
+impl Debounce {
     /// For files that live at least so long: what lives shortly must not be noticed late.
     pub(super) fn new(shortest_life: Duration) -> Self {
         Self { latest: LATEST.min(shortest_life / PART).max(TOGETHER), happening: None }
@@ -74,29 +74,29 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const HOUR: Duration = Duration::from_hours(1);
 
-    /// Something happens every so often, for so long; the last look and the pace then.
-    fn happening(mut pace: Pace, every: Duration, time: Duration) -> (Pace, Duration) {
+    /// Something happens every so often, for so long; the last look and the debounce then.
+    fn happening(mut debounce: Debounce, every: Duration, time: Duration) -> (Debounce, Duration) {
         let mut now = HOUR;
         while now < HOUR + time {
             now += every;
-            pace.note(now);
+            debounce.note(now);
         }
-        (pace, now)
+        (debounce, now)
     }
 
     #[test]
     fn a_single_file_is_looked_at_at_once() {
-        let pace = Pace::new(HOUR);
-        assert_eq!((pace.together(HOUR), pace.is_stream(HOUR)), (TOGETHER, false));
-        let (pace, now) = happening(pace, 1500 * MS, HOUR);
-        assert_eq!((pace.together(now), pace.is_stream(now)), (TOGETHER, false), "however long that goes on");
+        let debounce = Debounce::new(HOUR);
+        assert_eq!((debounce.together(HOUR), debounce.is_stream(HOUR)), (TOGETHER, false));
+        let (debounce, now) = happening(debounce, 1500 * MS, HOUR);
+        assert_eq!((debounce.together(now), debounce.is_stream(now)), (TOGETHER, false), "however long that goes on");
     }
 
     #[test]
     fn the_longer_a_stream_goes_on_the_rarer_the_looks_up_to_a_second() {
         let at = |time| {
-            let (pace, now) = happening(Pace::new(HOUR), 50 * MS, time);
-            (pace.together(now), pace.is_stream(now))
+            let (debounce, now) = happening(Debounce::new(HOUR), 50 * MS, time);
+            (debounce.together(now), debounce.is_stream(now))
         };
         assert_eq!(at(50 * MS), (TOGETHER, false));
         assert_eq!(at(800 * MS), (750 * MS / PART, false));
@@ -106,18 +106,18 @@ mod tests {
 
     #[test]
     fn a_second_without_anything_ends_a_stream() {
-        let (pace, now) = happening(Pace::new(HOUR), 50 * MS, HOUR);
+        let (debounce, now) = happening(Debounce::new(HOUR), 50 * MS, HOUR);
         let later = now + 999 * MS;
-        assert_eq!((pace.is_stream(later), pace.is_stream(later + MS)), (true, false));
-        assert_eq!(pace.together(later + MS), TOGETHER);
+        assert_eq!((debounce.is_stream(later), debounce.is_stream(later + MS)), (true, false));
+        assert_eq!(debounce.together(later + MS), TOGETHER);
     }
 
     #[test]
     fn files_that_live_shortly_are_noticed_soon() {
-        let (pace, now) = happening(Pace::new(Duration::from_secs(1)), 50 * MS, HOUR);
-        assert_eq!((pace.together(now), pace.is_stream(now)), (Duration::from_secs(1) / PART, true));
-        let (pace, now) = happening(Pace::new(MS), 50 * MS, HOUR);
-        assert_eq!(pace.together(now), TOGETHER);
+        let (debounce, now) = happening(Debounce::new(Duration::from_secs(1)), 50 * MS, HOUR);
+        assert_eq!((debounce.together(now), debounce.is_stream(now)), (Duration::from_secs(1) / PART, true));
+        let (debounce, now) = happening(Debounce::new(MS), 50 * MS, HOUR);
+        assert_eq!(debounce.together(now), TOGETHER);
     }
 
     #[test]

@@ -6,14 +6,14 @@ use cleanup_fs_store::Hint;
 
 /// What happened to files, in the order in which it matters.
 pub(super) enum Step {
-    Files(BTreeMap<Vec<u8>, Fate>),
+    Files(BTreeMap<Vec<u8>, NameChange>),
     Folder(Vec<u8>),
     FolderGone(Vec<u8>),
 }
 
 /// What happened to one name.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fate {
+pub(super) struct NameChange {
     /// Another file had this name before.
     pub(super) was_gone: bool,
     pub(super) appeared: bool,
@@ -22,13 +22,13 @@ pub(super) struct Fate {
 
 /// All that was told since the last look.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct Events {
     pub(super) steps: Vec<Step>,
     pub(super) anything: bool,
     pub(super) root_gone: bool,
 }
 
-impl News {
+impl Events {
     /// Whether nothing was told.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty() && !self.anything && !self.root_gone
@@ -40,21 +40,23 @@ impl News {
             Hint::RootGone => self.root_gone = true,
             Hint::Folder(path) => self.steps.push(Step::Folder(path.to_owned())),
             Hint::FolderGone(path) => self.steps.push(Step::FolderGone(path.to_owned())),
-            Hint::Appeared(path) => self.file(path, |fate| (fate.appeared, fate.is_gone) = (true, false)),
-            Hint::Written(path) => self.file(path, |fate| fate.is_gone = false),
-            Hint::Gone(path) => self.file(path, |fate| *fate = Fate { was_gone: true, appeared: false, is_gone: true }),
+            Hint::Appeared(path) => self.file(path, |change| (change.appeared, change.is_gone) = (true, false)),
+            Hint::Written(path) => self.file(path, |change| change.is_gone = false),
+            Hint::Gone(path) => {
+                self.file(path, |change| *change = NameChange { was_gone: true, appeared: false, is_gone: true });
+            }
         }
     }
 
-    fn file(&mut self, path: &[u8], change: impl FnOnce(&mut Fate)) {
+    fn file(&mut self, path: &[u8], apply: impl FnOnce(&mut NameChange)) {
         if !matches!(self.steps.last(), Some(Step::Files(_))) {
             self.steps.push(Step::Files(BTreeMap::new()));
         }
         if let Some(Step::Files(files)) = self.steps.last_mut() {
-            if let Some(fate) = files.get_mut(path) {
-                change(fate);
+            if let Some(change) = files.get_mut(path) {
+                apply(change);
             } else {
-                change(files.entry(path.to_owned()).or_default());
+                apply(files.entry(path.to_owned()).or_default());
             }
         }
     }

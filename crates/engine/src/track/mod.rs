@@ -39,7 +39,7 @@ pub use crate::responses::track::{
 
 use self::deadlines::Sum;
 use self::table::{Entry, Next, Table};
-use self::waker::Bell;
+use self::waker::Waker;
 use self::watcher::Listening;
 use crate::clock;
 use crate::engine::Engine;
@@ -136,7 +136,7 @@ struct Tracked {
     /// What the kernel tells.
     listening: Mutex<Listening>,
     /// Wakes the thread that watches.
-    bell: Bell,
+    waker: Waker,
     /// Why deadlines are not kept at the moment.
     held: Mutex<Option<String>>,
     /// What was removed since it was last written into the history.
@@ -161,7 +161,7 @@ impl Tracker {
         let policies = engine.config().files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
         let mut state = engine.setup.state(Access::Run);
         // A clock that jumps before anything is due has to be compared with something as well.
-        let believed = state.doubt_clock().is_ok().then(|| state.reading().clone());
+        let believed = state.witness_clock().then(|| state.reading().clone());
         state.rest();
         let mut notes = state.take_notes();
         notes.extend(state.missing().map(str::to_owned));
@@ -257,7 +257,7 @@ impl Tracker {
         self.inner.forget_promises(tracked, &gone)?;
         locked(&tracked.table).put(&path, Entry { registration: None, told: false, ..entry });
         self.inner.remember(tracked, vec![tracked.change(&path, None)]);
-        self.inner.look_at(tracked, &[&path]);
+        self.inner.scan(tracked, &[&path]);
         Ok(true)
     }
 
@@ -278,7 +278,7 @@ impl Tracker {
         let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
         let absolute = tracked.policy.root.join(place::path_of(&path));
         let held = self.inner.engine.hold(&absolute, span).map_err(|error| error.to_string())?;
-        self.inner.look_at(tracked, &[&path]);
+        self.inner.scan(tracked, &[&path]);
         Ok(Some(held.until))
     }
 
@@ -287,7 +287,7 @@ impl Tracker {
         let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
         let absolute = tracked.policy.root.join(place::path_of(&path));
         let released = self.inner.engine.release(&absolute).map_err(|error| error.to_string())?;
-        self.inner.look_at(tracked, &[&path]);
+        self.inner.scan(tracked, &[&path]);
         Ok(Some(released))
     }
 
@@ -307,7 +307,7 @@ impl Tracker {
     /// Looks at all files of a policy again, soon.
     pub fn rescan(&self, policy: &str) {
         if let Some(tracked) = self.inner.find(policy) {
-            tracked.bell.ask_for_rescan();
+            tracked.waker.ask_for_rescan();
         }
     }
 
@@ -349,7 +349,7 @@ impl Tracker {
     pub fn stop_soon(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
         for tracked in &self.inner.policies {
-            tracked.bell.ring();
+            tracked.waker.wake();
         }
     }
 
@@ -415,7 +415,7 @@ impl Tracked {
             watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned(), absent: Absent::No }),
             root: Mutex::default(),
             kept: Mutex::default(),
-            bell: Bell::new(),
+            waker: Waker::new(),
             held: Mutex::default(),
             sum: Mutex::default(),
             pending: Mutex::default(),
@@ -488,10 +488,10 @@ impl Tracked {
             ttl_seconds: ttl.map(|ttl| ttl.get().as_secs_f64()),
             due_at: match entry.next {
                 Next::Due(at) => Some(at),
-                Next::Held(_) | Next::Look(_) | Next::Never => None,
+                Next::Held { .. } | Next::Look(_) | Next::Never => None,
             },
             held_until: match entry.next {
-                Next::Held(until) => Some(until),
+                Next::Held { until, .. } => Some(until),
                 Next::Due(_) | Next::Look(_) | Next::Never => None,
             },
         }

@@ -69,7 +69,7 @@ impl Inner {
         }
         .map_err(RegisterError::Unavailable)?;
         let registration = registration::Registration { at, ttl };
-        self.look_at_registered(tracked, &store, path, registration);
+        self.scan_registered(tracked, &store, path, registration);
 
         let Some(entry) = locked(&tracked.table).get(path).copied() else {
             return Err(RegisterError::Refused(Look::Missing.to_string()));

@@ -1,4 +1,4 @@
-//! Takes in what is seen of files: a plan over some of them or all, whose verdicts become rows of the table.
+//! Scans files, some or all of them: a plan whose verdicts become rows of the table.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -19,13 +19,13 @@ use super::table::{Entry, Keeper, Next, locked};
 use super::{Inner, Tracked};
 use crate::{clock, run};
 
-/// A file that was written so shortly before it was noticed was noticed when it was written.
+/// A file whose stamp is no older than this when it is noticed counts from its stamp: it was just written.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// What the files that are looked at are to us.
+/// How a scan came upon the files that it sees.
 #[derive(Clone, Debug)]
-pub(super) enum As {
-    /// They were there before us: they count by their stamps, or by what is remembered of them.
+pub(super) enum Discovery {
+    /// They were there before tracking began: they count by their stamps, or by what is remembered of them.
     Found,
     /// Those that are not known yet have appeared since the last look; these paths have in any case.
     Appeared(BTreeSet<Vec<u8>>),
@@ -49,11 +49,11 @@ impl Keeper for SweptBy {
 }
 
 /// Takes verdicts into the table.
-struct Sight<'a> {
+struct Scan<'a> {
     inner: &'a Inner,
     tracked: &'a Tracked,
     run: &'a Run,
-    kind: &'a As,
+    kind: &'a Discovery,
     seen: Mutex<Seen>,
     /// The run, with the registration of a single file in it.
     single: Mutex<Run>,
@@ -92,35 +92,35 @@ impl Inner {
     }
 
     /// Looks at some files that are known.
-    pub(super) fn look_at(&self, tracked: &Tracked, paths: &[&[u8]]) {
-        self.look_at_as(tracked, paths, &As::Found);
+    pub(super) fn scan(&self, tracked: &Tracked, paths: &[&[u8]]) {
+        self.scan_as(tracked, paths, &Discovery::Found);
     }
 
-    pub(super) fn look_at_as(&self, tracked: &Tracked, paths: &[&[u8]], kind: &As) {
+    pub(super) fn scan_as(&self, tracked: &Tracked, paths: &[&[u8]], kind: &Discovery) {
         let Ok(store) = self.store(tracked) else { return };
         let registrations = Self::registrations(tracked, paths);
         self.take_in(tracked, &store.pick(paths), registrations, kind);
     }
 
     /// Looks at a file that somebody tells of.
-    pub(super) fn look_at_registered(
+    pub(super) fn scan_registered(
         &self,
         tracked: &Tracked,
         store: &Store<'_>,
         path: &[u8],
         registration: Registration,
     ) {
-        let kind = As::Told(path.to_owned(), registration);
+        let kind = Discovery::Told(path.to_owned(), registration);
         let registrations = [(path.to_owned(), registration)].into_iter().collect();
         self.take_in(tracked, &store.pick(&[path]), registrations, &kind);
     }
 
     /// Looks at everything. Files that were known and are not there any more are forgotten, unless something could not
     /// be looked at.
-    pub(super) fn look_at_all(&self, tracked: &Tracked, store: &Store<'_>, kind: &As) {
+    pub(super) fn scan_all(&self, tracked: &Tracked, store: &Store<'_>, kind: &Discovery) {
         let registrations = match kind {
-            As::Found => self.state.lock().registrations(&tracked.policy),
-            As::Appeared(_) | As::Told(..) => {
+            Discovery::Found => self.state.lock().registrations(&tracked.policy),
+            Discovery::Appeared(_) | Discovery::Told(..) => {
                 let table = locked(&tracked.table);
                 let known = table.after(None);
                 known.filter_map(|(path, entry)| Some((path.to_vec(), entry.registration?))).collect()
@@ -195,21 +195,27 @@ impl Inner {
     }
 
     /// Plans over the files of a store and takes in what is seen. `false` when not everything could be seen.
-    fn take_in(&self, tracked: &Tracked, store: &impl FileStore, registrations: Registrations, kind: &As) -> bool {
+    fn take_in(
+        &self,
+        tracked: &Tracked,
+        store: &impl FileStore,
+        registrations: Registrations,
+        kind: &Discovery,
+    ) -> bool {
         let mut run = match self.run(tracked, registrations.clone()) {
             Ok(run) => run,
             // Nothing will be removed as long as that lasts; what is there is worth knowing all the same.
             Err(_) => Run { registrations, ..Run::at(clock::now()) },
         };
-        if let As::Told(_, registration) = kind {
+        if let Discovery::Told(_, registration) = kind {
             // It was rounded up to the millisecond, and is not from the future for that.
             run.now = run.now.max(registration.at);
         }
         let before = locked(&tracked.table).earliest();
         let single = Run { registrations: Registrations::default(), ..run.clone() };
-        let sight = Sight { inner: self, tracked, run: &run, kind, seen: Mutex::default(), single: Mutex::new(single) };
-        let tally = run::look(store, &tracked.policy, &run, &sight);
-        let seen = std::mem::take(&mut *locked(&sight.seen));
+        let scan = Scan { inner: self, tracked, run: &run, kind, seen: Mutex::default(), single: Mutex::new(single) };
+        let tally = run::look(store, &tracked.policy, &run, &scan);
+        let seen = std::mem::take(&mut *locked(&scan.seen));
         self.remember(tracked, seen.changes);
         if seen.too_many {
             tracked.sees_all.store(false, Ordering::SeqCst);
@@ -225,7 +231,7 @@ impl Inner {
     }
 }
 
-impl Observer for Sight<'_> {
+impl Observer for Scan<'_> {
     fn judged(&self, judged: &Judged<'_>) {
         let candidate = &judged.candidate;
         if candidate.class == Class::EmptyDirectory {
@@ -240,23 +246,24 @@ impl Observer for Sight<'_> {
             return;
         }
 
-        let told = matches!(self.kind, As::Told(told, _) if *told == path);
+        let told = matches!(self.kind, Discovery::Told(told, _) if *told == path);
         let judged_by = self.run.registrations.get(candidate.name);
         // What was registered since this look began counts: what it began with may be minutes old.
         let before = known.map_or(judged_by.filter(|_| !told), |known| known.registration);
-        let has_appeared = matches!(self.kind, As::Appeared(appeared) if appeared.contains(&path));
+        let has_appeared = matches!(self.kind, Discovery::Appeared(appeared) if appeared.contains(&path));
         // What has the name of a file whose time is over is another file.
         let holds = |ttl: MaxAge, at: Moment| !has_appeared || at.plus(ttl.get()) >= now;
         let registration = match (self.kind, before) {
-            (As::Told(_, registration), _) if told => Some(*registration),
+            (Discovery::Told(_, registration), _) if told => Some(*registration),
             (_, Some(Registration { at, ttl: Some(ttl) })) if holds(ttl, at) => before,
-            (As::Appeared(_), before) if known.is_none() || has_appeared => {
+            (Discovery::Appeared(_), before) if known.is_none() || has_appeared => {
                 // Written a moment ago: its stamp says the same, and the disk remembers it.
                 let noticed = candidate.stamp.at.plus(NOTICED) >= now;
-                if noticed { before } else { Some(Registration { at: now, ttl: None }) }
+                // A time of its own that is over was another file's.
+                if noticed { before.filter(|it| it.ttl.is_none()) } else { Some(Registration { at: now, ttl: None }) }
             }
             // Its stamp was set back, as whoever copies a file does at the end: it counts from when it was noticed.
-            (As::Appeared(_), None) => {
+            (Discovery::Appeared(_), None) => {
                 let noticed = known.filter(|known| candidate.stamp.at < known.stamp);
                 noticed.map(|known| Registration { at: known.stamp.min(now), ttl: None })
             }
@@ -288,7 +295,7 @@ impl Observer for Sight<'_> {
         drop(table);
         if known.is_none() {
             self.inner.files.fetch_add(1, Ordering::Relaxed);
-            if !matches!(self.kind, As::Found) {
+            if !matches!(self.kind, Discovery::Found) {
                 self.inner.listener.registered(self.tracked.name(), &path);
             }
         }

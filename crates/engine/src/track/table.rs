@@ -6,11 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::verdict::{Keep, Verdict};
+
+/// How long a hold is taken for granted: another process may take it back, and nothing tells of that.
+const HELD_FOR: Duration = Duration::from_hours(1);
 
 /// All files of one policy that its patterns name.
 #[derive(Debug, Default)]
@@ -51,8 +55,8 @@ struct Sum {
 pub(crate) enum Next {
     /// It is due then.
     Due(Moment),
-    /// It is held until then.
-    Held(Moment),
+    /// It is held until then, and looked at in between: somebody may have taken the hold back.
+    Held { until: Moment, again: Moment },
     /// Something else keeps it until then.
     Look(Moment),
     /// Time does not change what becomes of it: an archive.
@@ -64,7 +68,9 @@ impl Next {
     pub(crate) fn of(verdict: &Verdict, now: Moment) -> Self {
         match (verdict, verdict.holds_until(now)) {
             (_, None) => Self::Never,
-            (Verdict::Keep(Keep::Held { .. }), Some(at)) => Self::Held(at),
+            (Verdict::Keep(Keep::Held { .. }), Some(until)) => {
+                Self::Held { until, again: until.min(now.plus(HELD_FOR)) }
+            }
             (Verdict::Keep(Keep::Future { .. } | Keep::Settling { .. }), Some(at)) => Self::Look(at),
             (_, Some(at)) => Self::Due(at),
         }
@@ -72,7 +78,7 @@ impl Next {
 
     pub(crate) fn at(self) -> Option<Moment> {
         match self {
-            Self::Due(at) | Self::Held(at) | Self::Look(at) => Some(at),
+            Self::Due(at) | Self::Held { again: at, .. } | Self::Look(at) => Some(at),
             Self::Never => None,
         }
     }

@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-/// How often a thread looks whose bell cannot ring.
+/// How often a thread looks by itself when it has no eventfd to be woken by.
 const WITHOUT: Duration = Duration::from_secs(10);
 
 /// Wakes a thread that waits.
-pub(super) struct Bell {
+pub(super) struct Waker {
     /// Without one (no descriptor is to be had) the thread looks every now and then.
     fd: Option<OwnedFd>,
     /// Whether everything is to be looked at again.
     pub(super) rescan: AtomicBool,
 }
 
-impl Bell {
+impl Waker {
     pub(super) fn new() -> Self {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
         Self { fd, rescan: AtomicBool::new(false) }
     }
 
-    pub(super) fn ring(&self) {
+    pub(super) fn wake(&self) {
         if let Some(fd) = &self.fd {
-            // It fails when it has rung very often without being heard: then it rings already.
+            // It fails only when the counter is full: then the thread is about to wake anyway.
             let _ = rustix::io::write(fd, &1_u64.to_ne_bytes());
         }
     }
 
     pub(super) fn ask_for_rescan(&self) {
         self.rescan.store(true, Ordering::SeqCst);
-        self.ring();
+        self.wake();
     }
 
-    /// Waits until it rings, something can be read, or the time is over.
+    /// Waits until it is woken, something can be read, or the time is over.
     pub(super) fn wait(&self, other: Option<BorrowedFd<'_>>, most: Option<Duration>) {
         let most = if self.fd.is_none() { Some(most.unwrap_or(WITHOUT).min(WITHOUT)) } else { most };
         let timeout = most.map(|most| Timespec {

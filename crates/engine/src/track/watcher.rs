@@ -10,9 +10,9 @@ use cleanup_core::candidate::Name;
 use cleanup_fs_store::{Look, RootError, Watch, WatchError};
 
 use super::deadlines::When;
-use super::debounce::{Pace, rested};
-use super::events::{Fate, News, Step};
-use super::scan::{As, SweptBy};
+use super::debounce::{Debounce, rested};
+use super::events::{Events, NameChange, Step};
+use super::scan::{Discovery, SweptBy};
 use super::table::{Known, locked};
 use super::{Absent, Inner, Kept, Tracked, Watching};
 use crate::clock;
@@ -32,7 +32,7 @@ const RESCAN: Duration = Duration::from_mins(5);
 pub(super) struct Listening {
     /// `None` while nothing tells.
     watch: Option<Watch>,
-    pace: Pace,
+    debounce: Debounce,
     /// Events were lost: the earliest moment for a look at everything.
     lost: Option<Duration>,
     /// When the last look at everything makes room for the next that is forced.
@@ -43,8 +43,8 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) fn new(shortest_life: Duration) -> Self {
-        let pace = Pace::new(shortest_life);
-        Self { watch: None, pace, lost: None, rested: Duration::ZERO, heard: None }
+        let debounce = Debounce::new(shortest_life);
+        Self { watch: None, debounce, lost: None, rested: Duration::ZERO, heard: None }
     }
 }
 
@@ -71,11 +71,11 @@ impl Inner {
                     self.lose(tracked);
                     tracked.set_watching(self, self.missing(tracked, &error));
                     self.announce(index, &mut is_ready, ready);
-                    tracked.bell.wait(None, Some(RETRY));
+                    tracked.waker.wait(None, Some(RETRY));
                     true
                 }
                 Ok(store) => {
-                    tracked.bell.rescan.store(false, Ordering::SeqCst);
+                    tracked.waker.rescan.store(false, Ordering::SeqCst);
                     // Something was mounted over the root, or not mounted: another folder has other files, and what is
                     // promised of the first one's stays promised.
                     let root = store.root_id();
@@ -92,11 +92,11 @@ impl Inner {
                         self.lose(tracked);
                         tracked.set_watching(self, Watching::Missing { why: error.to_string(), absent: Absent::No });
                         self.announce(index, &mut is_ready, ready);
-                        tracked.bell.wait(None, Some(ONCE_MORE));
+                        tracked.waker.wait(None, Some(ONCE_MORE));
                         is_first = true;
                         continue;
                     }
-                    let kind = if is_anew { As::Found } else { As::Appeared(BTreeSet::new()) };
+                    let kind = if is_anew { Discovery::Found } else { Discovery::Appeared(BTreeSet::new()) };
                     tracked.set_watching(
                         self,
                         match &watch {
@@ -105,7 +105,7 @@ impl Inner {
                         },
                     );
                     let begun = clock::boot();
-                    self.look_at_all(tracked, &store, &kind);
+                    self.scan_all(tracked, &store, &kind);
                     if is_first {
                         self.doubt_at_first(tracked, &store);
                     }
@@ -164,22 +164,22 @@ impl Inner {
     }
 
     fn listen_to(&self, tracked: &Tracked, readable: &impl AsFd) -> Heard {
-        // Asked before each wait: whichever wait hears the bell has silenced it.
+        // Asked before each wait: whichever wait is woken has used the wake-up up.
         while !self.is_stopping() {
-            let (pace, lost) = {
+            let (debounce, lost) = {
                 let listening = locked(&tracked.listening);
-                (listening.pace, listening.lost)
+                (listening.debounce, listening.lost)
             };
-            let is_stream = pace.is_stream(clock::boot());
+            let is_stream = debounce.is_stream(clock::boot());
             tracked.keep_root(if is_stream { Kept::Soon } else { Kept::Not });
             if !is_stream {
                 let now = clock::boot();
                 let until_history = locked(&tracked.sum).until_written(now);
                 let until_rested = lost.map(|at| at.saturating_sub(now));
-                tracked.bell.wait(Some(readable.as_fd()), until_history.into_iter().chain(until_rested).min());
+                tracked.waker.wait(Some(readable.as_fd()), until_history.into_iter().chain(until_rested).min());
             }
             self.write_history(tracked, When::InTime);
-            tracked.bell.wait(None, Some(pace.together(clock::boot())));
+            tracked.waker.wait(None, Some(debounce.together(clock::boot())));
             self.catch_up(tracked);
             let (heard, lost) = {
                 let listening = locked(&tracked.listening);
@@ -188,7 +188,7 @@ impl Inner {
             if let Some(heard) = heard {
                 return heard;
             }
-            if lost.is_some_and(|at| at <= clock::boot()) || tracked.bell.rescan.swap(false, Ordering::SeqCst) {
+            if lost.is_some_and(|at| at <= clock::boot()) || tracked.waker.rescan.swap(false, Ordering::SeqCst) {
                 return Heard::LookAgain;
             }
         }
@@ -200,50 +200,50 @@ impl Inner {
     /// take back what is promised after.
     pub(super) fn catch_up(&self, tracked: &Tracked) {
         let mut listening = locked(&tracked.listening);
-        let Listening { watch: Some(watch), pace, lost, rested, heard } = &mut *listening else { return };
+        let Listening { watch: Some(watch), debounce, lost, rested, heard } = &mut *listening else { return };
         if heard.is_some() {
             return;
         }
-        let mut news = News::default();
-        let read = watch.read(|hint| news.take(hint));
-        if !news.is_empty() {
-            pace.note(clock::boot());
+        let mut events = Events::default();
+        let read = watch.read(|hint| events.take(hint));
+        if !events.is_empty() {
+            debounce.note(clock::boot());
         }
         *heard = match read {
             Err(error) => {
                 tracing::warn!(policy = tracked.name(), "{error}");
                 Some(Heard::LookAgain)
             }
-            Ok(()) if news.root_gone => Some(Heard::OpenAgain),
+            Ok(()) if events.root_gone => Some(Heard::OpenAgain),
             Ok(()) => {
-                if news.anything && lost.is_none() {
+                if events.anything && lost.is_none() {
                     tracing::warn!(
                         policy = tracked.name(),
                         "more happened than the kernel could tell; looking at everything again"
                     );
                     *lost = Some(*rested);
                 }
-                let mut steps = news.steps.into_iter();
+                let mut steps = events.steps.into_iter();
                 steps.any(|step| self.follow(tracked, watch, step).is_err()).then_some(Heard::LookAgain)
             }
         };
         if heard.is_some() {
             // It is for the thread that watches.
-            tracked.bell.ring();
+            tracked.waker.wake();
         }
     }
 
-    /// Waits until it is time to look at everything again, or somebody asks for that. The bell alone, which rings at
+    /// Waits until it is time to look at everything again, or somebody asks for that. A wake-up alone, which comes with
     /// every removal, is no reason to go through a large tree.
     fn pause(&self, tracked: &Tracked, interval: Duration) {
         let over = clock::boot() + interval;
-        while !self.is_stopping() && !tracked.bell.rescan.load(Ordering::SeqCst) {
+        while !self.is_stopping() && !tracked.waker.rescan.load(Ordering::SeqCst) {
             let now = clock::boot();
             if now >= over {
                 return;
             }
             let until_history = locked(&tracked.sum).until_written(now).unwrap_or(interval);
-            tracked.bell.wait(None, Some(over.saturating_sub(now).min(until_history)));
+            tracked.waker.wait(None, Some(over.saturating_sub(now).min(until_history)));
             self.write_history(tracked, When::InTime);
         }
     }
@@ -258,7 +258,7 @@ impl Inner {
             }
             Step::Folder(folder) => {
                 let Ok(store) = self.store(tracked) else { return Ok(()) };
-                let mut found = News::default();
+                let mut found = Events::default();
                 let added = watch.add_tree(&store, &folder, |hint| found.take(hint));
                 drop(store);
                 for step in found.steps {
@@ -272,14 +272,14 @@ impl Inner {
         Ok(())
     }
 
-    fn follow_files(&self, tracked: &Tracked, files: &BTreeMap<Vec<u8>, Fate>) {
-        let gone = files.iter().filter(|(_, fate)| fate.was_gone);
+    fn follow_files(&self, tracked: &Tracked, files: &BTreeMap<Vec<u8>, NameChange>) {
+        let gone = files.iter().filter(|(_, change)| change.was_gone);
         self.forget_gone(tracked, gone.map(|(path, _)| path.as_slice().into()).collect());
         let there: Vec<&[u8]> =
-            files.iter().filter(|(_, fate)| !fate.is_gone).map(|(path, _)| path.as_slice()).collect();
+            files.iter().filter(|(_, change)| !change.is_gone).map(|(path, _)| path.as_slice()).collect();
         if !there.is_empty() {
-            let appeared = files.iter().filter(|(_, fate)| fate.appeared).map(|(path, _)| path.clone()).collect();
-            self.look_at_as(tracked, &there, &As::Appeared(appeared));
+            let appeared = files.iter().filter(|(_, change)| change.appeared).map(|(path, _)| path.clone()).collect();
+            self.scan_as(tracked, &there, &Discovery::Appeared(appeared));
         }
     }
 
@@ -367,18 +367,18 @@ mod tests {
         let promise = |at| {
             let store = inner.store(&tracked).unwrap();
             let registration = cleanup_core::registration::Registration { at, ttl };
-            inner.look_at_registered(&tracked, &store, b"x/file", registration);
+            inner.scan_registered(&tracked, &store, b"x/file", registration);
         };
         let is_promised = || {
             let registration = locked(&tracked.table).get(b"x/file").and_then(|entry| entry.registration);
             registration.is_some_and(|it| it.ttl.is_some())
         };
-        let news = || [(b"x/file".to_vec(), Fate { was_gone: true, appeared: true, is_gone: false })].into();
+        let events = || [(b"x/file".to_vec(), NameChange { was_gone: true, appeared: true, is_gone: false })].into();
 
         // Given after the file was last changed, and before.
         for (at, stays) in [(at, true), (cleanup_core::moment::Moment::EPOCH, false)] {
             promise(at);
-            inner.follow_files(&tracked, &news());
+            inner.follow_files(&tracked, &events());
             assert_eq!(is_promised(), stays, "a file");
             promise(at);
             let below = locked(&tracked.table).below(b"x");
@@ -387,7 +387,7 @@ mod tests {
         }
         promise(at);
         std::fs::remove_file(path).unwrap();
-        inner.follow_files(&tracked, &news());
+        inner.follow_files(&tracked, &events());
         assert!(!is_promised(), "it is really gone");
     }
 
@@ -399,14 +399,14 @@ mod tests {
         std::fs::write(&config, text).unwrap();
         let service = Tracker::start(&Arc::new(Engine::open(Some(&config)).unwrap()), Arc::new(()));
         let inner = &service.inner;
-        // Of its own: the tracker's hears the bell itself.
+        // Of its own: the thread of the tracker would be woken itself.
         let tracked = Tracked::new(inner.policies[0].policy.clone());
         let interval = Duration::from_millis(50);
         let begun = clock::boot();
-        tracked.bell.ring();
+        tracked.waker.wake();
         inner.pause(&tracked, interval);
         assert!(clock::boot() >= begun + interval);
-        tracked.bell.ask_for_rescan();
+        tracked.waker.ask_for_rescan();
         inner.pause(&tracked, Duration::from_hours(24));
     }
 }

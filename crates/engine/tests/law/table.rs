@@ -252,9 +252,9 @@ const OF_DEADLINES: &[Exception] = &[
         why: "it is tried again every minute; `held`, the log and /readyz say so, and no entry a minute",
     },
     Exception {
-        at: At::Closed,
+        at: At::Gates(&[Gate::ClockJump, Gate::ClockLost]),
         instead: Instead::LeavesNothing(Trace::Clock),
-        why: "what is in no history witnesses no clock; the tracker keeps its own reading",
+        why: "a service witnesses the clock that it starts by, but none that is doubted",
     },
     Exception {
         at: At::Gates(&[

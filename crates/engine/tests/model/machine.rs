@@ -389,7 +389,8 @@ impl StateMachineTest for Machine {
             }
             Step::Sweep { by, force } => {
                 let report = machine.sweep(by, force);
-                assert_eq!(report.new_memory, model.begins_anew, "that nothing is known any more is said");
+                // A service may have found that out before, when it started, and says it now.
+                assert!(report.new_memory || !model.begins_anew, "that nothing is known any more is said");
                 outcome = came_of(&report.policies[0]);
             }
             Step::Deadlines => {

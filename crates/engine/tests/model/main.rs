@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests may")]
 
 mod clock;
+mod faults;
 mod machine;
 mod ninety_days;
 mod reference;

@@ -234,8 +234,9 @@ impl Site {
             }
             (21, 1) => self.configure(|rules| rules.uploads = Some("enforce")),
             // It is winter time, and somebody helps the clock along.
-            (24, 8) => self.wrong_clock(|clock| clock.set_back(HOUR)),
-            (24, 13) => self.right_clock(|clock| clock.set_ahead(HOUR)),
+            // By a clock that is behind nothing is due too early; when it is set right, nothing is held for that.
+            (24, 8) => self.clock.set_back(HOUR),
+            (24, 13) => self.clock.set_ahead(HOUR),
             (85, 8) => self.wrong_clock(|clock| clock.set_ahead(HOUR)),
             (85, 11) => self.right_clock(|clock| clock.set_back(HOUR)),
             // A backup: of the state on the day that it is made, of files three days later.
@@ -263,8 +264,9 @@ impl Site {
                 self.is_as_it_should_be();
                 self.configure(|rules| rules.exports = 60 * HOUR);
             }
-            // The disk on which the state lies is full for most of a day.
+            // The disk on which the state lies is full for most of a day, and a restart does not help.
             (62, 3) => self.state.fill(),
+            (62, 10) => self.restart(|clock| clock.reboot(5 * MINUTE)),
             (62, 22) => self.state.empty(),
             // And what brakes are for: somebody loses a line of the configuration,
             (66, 1) => {

@@ -32,6 +32,7 @@ const PLACES: [&str; 4] = ["a.dat", "b.dat", "sub/c.dat", "sub"];
 pub(crate) type Name = &'static str;
 
 /// What one case is about.
+#[allow(clippy::struct_excessive_bools, reason = "each is tried with and without every other")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// Whether the service runs, with a tracker.

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use crate::sys::dir;
 use crate::sys::entry::{FileId, Meta};
 
-/// How many removals one look at all processes serves: some thousandths of a second of them.
+/// How many removals one look at all processes is good for. They take some milliseconds.
 const SERVES: u32 = 512;
 
 /// How much could be seen.

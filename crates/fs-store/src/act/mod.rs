@@ -1,4 +1,4 @@
-//! What is done with what was judged due.
+//! Removes what was judged due: single files, empty directories, and whole directories that lie in quarantine.
 
 pub(crate) mod delete_tree;
 pub(crate) mod in_use;

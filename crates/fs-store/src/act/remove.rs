@@ -55,6 +55,8 @@ pub(crate) struct Files<'a> {
     pub(crate) noted: HashMap<usize, Noted>,
     /// Why there are no notes.
     pub(crate) not_noted: Option<String>,
+    /// Whether notes were synced.
+    pub(crate) has_waited: bool,
 }
 
 impl<'a> Files<'a> {
@@ -67,7 +69,19 @@ impl<'a> Files<'a> {
         entries: &'a [File<'a>],
     ) -> Self {
         let (gone, asked) = (0, Cell::default());
-        Self { tree, remover, dir, folder, needs, entries, gone, asked, noted: HashMap::new(), not_noted: None }
+        Self {
+            tree,
+            remover,
+            dir,
+            folder,
+            needs,
+            entries,
+            gone,
+            asked,
+            noted: HashMap::new(),
+            not_noted: None,
+            has_waited: false,
+        }
     }
 
     /// Does with a file what the policy says, if it is still what was judged.
@@ -154,6 +168,7 @@ impl<'a> Batch for Files<'a> {
         if due.is_empty() {
             return;
         }
+        self.has_waited = true;
         match move_in.note_files(self.tree, self.folder, due.iter().map(|(_, file, why)| (*file, why))) {
             Ok(noted) => self.noted = due.iter().map(|(index, ..)| *index).zip(noted).collect(),
             Err(error) => self.not_noted = Some(error),

@@ -349,7 +349,7 @@ impl OpenRun {
         let keep_for = self.header.as_ref().map_or(Bounds::KEEP_FOR, Header::keep_for);
         self.lines(&mut |line| {
             let Some(left) = note::number(line).and_then(|number| noted.get_mut(&number)) else { return };
-            *left -= 1;
+            *left = left.saturating_sub(1);
             if *left > 0 {
                 return;
             }

@@ -16,11 +16,9 @@ use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::sys::attributes::Attributes;
-use crate::sys::rename::rename_in;
-use crate::sys::sync::sync;
 use cleanup_core::candidate::{Identity, Name};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Dispose, Quarantine as Bounds};
@@ -36,7 +34,10 @@ use super::{QuarantineError, QuarantineRun};
 use crate::act::delete_tree::{self, DeleteTree, Deleted};
 use crate::act::remove::File;
 use crate::act::tree_sum::{self, Newest, Sum};
+use crate::sys::attributes::{Attributes, Ids};
 use crate::sys::entry::{self, Meta, in_words};
+use crate::sys::rename::rename_in;
+use crate::sys::sync::sync;
 use crate::tree::Tree;
 
 /// How many notes are written and synced together.
@@ -49,15 +50,27 @@ pub(crate) struct MoveIn {
     now: Moment,
     /// Made with the first file, so that a run that takes nothing leaves nothing.
     opened: Mutex<Option<Opened>>,
-    /// Why no more notes can be relied on. After a failed sync nobody knows what is on the disk, whatever later ones say.
+    /// Why no more notes can be relied on. After a failed sync nobody knows what is on the disk, and the kernel tells of
+    /// it only once.
     broken: OnceLock<String>,
+}
+
+/// The file of the notes, and how far it is on the disk.
+#[derive(Debug)]
+struct Notes {
+    file: OwnedFd,
+    /// How many times something was written whole.
+    written: AtomicU64,
+    /// How many of those are known to be on the disk. The lock is held during a sync: whoever comes meanwhile waits for it,
+    /// and may find that the one after it, which writes for all that wait, was enough for them too.
+    synced: Mutex<u64>,
 }
 
 #[derive(Debug)]
 struct Opened {
     folder: Arc<RunFolder>,
     dir: Arc<OwnedFd>,
-    notes: Arc<OwnedFd>,
+    notes: Arc<Notes>,
     buffer: Vec<u8>,
     /// The last line may not have its end.
     is_torn: bool,
@@ -65,6 +78,7 @@ struct Opened {
     /// would come back for its owner alone.
     folders: HashSet<u64>,
     hasher: RandomState,
+    ids: Ids,
 }
 
 /// A place in quarantine for something whose note is on the disk.
@@ -209,16 +223,16 @@ impl MoveIn {
 
     /// Marks that a directory is being emptied, and has that on the disk.
     fn mark_emptying(&self, number: u64) -> Result<(), String> {
-        let notes = {
+        let (notes, written) = {
             let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             // It was opened for the note of this very directory.
             let Some(opened) = &mut *guard else { return Err(not_noted(Errno::BADF)) };
             opened.buffer.clear();
             note::write_line(&mut opened.buffer, &Mark::Emptying(number));
-            opened.write().map_err(not_noted)?;
-            Arc::clone(&opened.notes)
+            let written = opened.write().map_err(not_noted)?;
+            (Arc::clone(&opened.notes), written)
         };
-        self.sync(&notes)
+        self.sync(&notes, written)
     }
 
     /// Looks for the last time, and moves whatever has the name by now.
@@ -241,7 +255,7 @@ impl MoveIn {
 
     /// Writes the notes of several things in one piece, has them on the disk, and says where the things are to go.
     pub(super) fn note(&self, tree: &Tree<'_>, leaving: &[Leaving<'_>]) -> Result<Vec<Noted>, String> {
-        let (places, notes) = {
+        let (places, notes, written) = {
             let mut guard = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(why) = self.broken.get() {
                 return Err(why.clone());
@@ -258,21 +272,36 @@ impl MoveIn {
                 note::write(&mut opened.buffer, number, leaving);
                 places.push(Noted { folder: Arc::clone(&opened.folder), dir: Arc::clone(&opened.dir), number });
             }
-            if let Err(error) = opened.write() {
+            let written = opened.write().map_err(|error| {
                 // Of some of its folders there may be no note now.
                 opened.folders.clear();
-                return Err(not_noted(error));
-            }
-            (places, Arc::clone(&opened.notes))
+                not_noted(error)
+            })?;
+            (places, Arc::clone(&opened.notes), written)
         };
-        // Not under the lock: what several workers sync at the same time, the file system writes together.
-        self.sync(&notes)?;
+        // Not under the lock, so that others write meanwhile what the next sync is for.
+        self.sync(&notes, written)?;
         Ok(places)
     }
 
-    fn sync(&self, notes: &OwnedFd) -> Result<(), String> {
-        let synced = sync(notes).map_err(not_noted);
-        synced.inspect_err(|why| drop(self.broken.set(why.clone())))
+    /// Waits until so many writes are on the disk.
+    fn sync(&self, notes: &Notes, written: u64) -> Result<(), String> {
+        let mut synced = notes.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock, under which it is set: nobody goes on who was told of success after a failure.
+        if let Some(why) = self.broken.get() {
+            return Err(why.clone());
+        }
+        if *synced >= written {
+            return Ok(());
+        }
+        // All that was counted had been written before: `Acquire` here and `Release` there keep that order.
+        let all = notes.written.load(Ordering::Acquire);
+        if let Err(error) = sync(&notes.file) {
+            let why = not_noted(error);
+            return Err(self.broken.get_or_init(|| why).clone());
+        }
+        *synced = all;
+        Ok(())
     }
 
     fn open(&self, tree: &Tree<'_>) -> Result<Opened, QuarantineError> {
@@ -286,11 +315,12 @@ impl MoveIn {
         Ok(Opened {
             folder: Arc::new(folder),
             dir: Arc::new(dir),
-            notes: Arc::new(notes),
+            notes: Arc::new(Notes { file: notes, written: AtomicU64::new(0), synced: Mutex::new(0) }),
             buffer: Vec::new(),
             is_torn: false,
             folders: HashSet::new(),
             hasher: RandomState::new(),
+            ids: Ids::here(),
         })
     }
 }
@@ -319,7 +349,7 @@ impl Opened {
             let Ok(next) = entry::open_dir(&dir, &name) else { return };
             dir = next;
             if self.folders.insert(self.hasher.hash_one(path.as_slice()))
-                && let Ok(attributes) = Attributes::of(&dir)
+                && let Ok(attributes) = Attributes::of(&dir, self.ids)
             {
                 note::write_folder(&mut self.buffer, &path, &attributes);
             }
@@ -334,15 +364,15 @@ impl Opened {
         }
     }
 
-    /// Writes the line in the buffer, in one piece.
-    fn write(&mut self) -> Result<(), Errno> {
+    /// Writes what is in the buffer, in one piece. How many times that was done by now.
+    fn write(&mut self) -> Result<u64, Errno> {
         if self.is_torn {
             self.buffer.insert(0, b'\n');
         }
-        let written = rustix::io::write(&self.notes, &self.buffer);
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.notes.file, &self.buffer));
         self.is_torn = written != Ok(self.buffer.len());
         match written {
-            Ok(length) if length == self.buffer.len() => Ok(()),
+            Ok(length) if length == self.buffer.len() => Ok(self.notes.written.fetch_add(1, Ordering::Release) + 1),
             Ok(_) => Err(Errno::NOSPC),
             Err(error) => Err(error),
         }

@@ -113,8 +113,10 @@ struct FolderFacts<'a> {
     path: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
-    uid: u32,
-    gid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
     mode: u32,
     /// By name, in base64.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -260,4 +262,67 @@ pub(super) fn mark(line: &[u8]) -> Option<Mark> {
     // Most lines are of files.
     let is_mark = line.starts_with(b"{\"emptying\"") || line.starts_with(b"{\"settled\"");
     if is_mark { serde_json::from_slice(line).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cleanup_core::candidate::{Basis, Stamp};
+    use cleanup_core::policy::MaxAge;
+    use cleanup_core::verdict::{Age, AgeLimit};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn due(at: Moment) -> Remove {
+        Remove::Expired {
+            stamp: Stamp { at, basis: Basis::Modified },
+            age: Age::Wall(Duration::from_hours(2)),
+            limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange_to_be_read(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..300_usize) {
+            let mut line = Vec::new();
+            write_folder(&mut line, &bytes, &Attributes {
+                uid: Some(1), gid: None, mode: 0o755, extended: vec![(c"user.a".to_owned(), bytes.clone())], lacks_acl: false,
+            });
+            let torn = &line[..cut.min(line.len())];
+            for line in [bytes.as_slice(), torn, &[b"{\"n\":".as_slice(), &bytes].concat()] {
+                let _ = (first(line), read(line), folder(line), mark(line), number(line));
+            }
+            prop_assert!(cut >= line.len() || folder(torn).is_none() || torn.ends_with(b"}"), "a torn line is none");
+        }
+
+        #[test]
+        fn what_is_noted_is_read_again(
+            path in prop::collection::vec(1..=u8::MAX, 1..100),
+            numbers in any::<(u64, u64, u64, Option<u32>, Option<u32>, u32)>(),
+            value in prop::collection::vec(any::<u8>(), 0..100),
+            seconds in -1_000_000_000_000..1_000_000_000_000_i64,
+        ) {
+            let (n, inode, size, uid, gid, mode) = numbers;
+            let at = Moment::from_unix(seconds, 123_456_789);
+            let identity = Identity { device: (8, 1), inode, size, modified: at, changed: at, links: 1 };
+            let name = Name { folder: b"", last: &path };
+            let mut line = Vec::new();
+            let fingerprint = (n % 2 == 0).then_some(inode);
+            write(&mut line, n, &Leaving { name, identity, fingerprint, bytes: size, why: &due(at), at: Moment::EPOCH });
+            let note = read(&line).unwrap();
+            prop_assert_eq!((note.number, number(&line), &note.path, note.bytes), (n, Some(n), &path, size));
+            let judged = Judged { inode, size, modified: at, changed: at, fingerprint };
+            prop_assert_eq!(note.judged, judged);
+            prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
+
+            let attributes =
+                Attributes { uid, gid, mode: mode & 0o7777, extended: vec![(c"user.a".to_owned(), value)], lacks_acl: true };
+            let mut line = Vec::new();
+            write_folder(&mut line, &path, &attributes);
+            prop_assert_eq!(folder(&line), Some((path, attributes)));
+            prop_assert!(read(&line).is_none() && number(&line).is_none(), "and earlier versions pass it over");
+        }
+    }
 }

@@ -10,6 +10,7 @@
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
 
 use cleanup_core::policy::{Dispose, FilePolicy, Unit};
 use rustix::fs::StatxFlags;
@@ -50,7 +51,10 @@ pub(super) fn make(tree: &Tree<'_>) -> Result<OwnFolder, QuarantineError> {
         let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
         let name = if is_strangers(&root, OWN) { random_name() } else { OWN.to_owned() };
         match open(tree, &root, &name, &[&name], Missing::Make) {
-            Ok(Some(dir)) => return Ok(OwnFolder { name, dir }),
+            Ok(Some(dir)) => {
+                *tree.own_names.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                return Ok(OwnFolder { name, dir });
+            }
             Err(error) if tries >= TRIES => return Err(error),
             // Somebody took the name just now, or took the folder away.
             Ok(None) | Err(_) => {}
@@ -73,17 +77,28 @@ fn other_names(tree: &Tree<'_>, root: &OwnedFd, is_needed: bool) -> Result<Vec<C
     let mut names: Vec<CString> = tree.own_folder.iter().cloned().collect();
     // Of a policy that never moved anything aside, nothing is looked for unless somebody has the ordinary name.
     if is_needed && (moves_aside(tree.policy) || is_strangers(root, OWN)) {
-        let read = dir::names(root, |name| {
-            if name != OWN && is_own_folder(name.to_bytes()) {
-                names.push(name.to_owned());
-            }
-        });
-        read.map_err(|error| unusable(tree, &[], error))?;
+        names.extend(look_for_names(tree, root)?);
     }
     names.retain(|name| **name != *OWN && is_own_folder(name.to_bytes()));
     names.sort_unstable();
     names.dedup();
     Ok(names)
+}
+
+/// The names in a root that a folder of ours may have. They are looked for once: a root may have millions of others.
+fn look_for_names(tree: &Tree<'_>, root: &OwnedFd) -> Result<Vec<CString>, QuarantineError> {
+    let mut known = tree.own_names.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(names) = &*known {
+        return Ok(names.clone());
+    }
+    let mut names = Vec::new();
+    let read = dir::names(root, |name| {
+        if is_own_folder(name.to_bytes()) {
+            names.push(name.to_owned());
+        }
+    });
+    read.map_err(|error| unusable(tree, &[], error))?;
+    Ok(known.insert(names).clone())
 }
 
 fn moves_aside(policy: &FilePolicy) -> bool {

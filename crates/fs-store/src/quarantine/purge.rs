@@ -1,5 +1,5 @@
-//! Deletes for good what has been in quarantine long enough, or is too much; and looks at what an earlier run was cut off
-//! before it had looked at it.
+//! Deletes for good what has been in quarantine long enough, or is too much; and looks at what an earlier run moved in and
+//! did not get to look at.
 //!
 //! Whatever is deleted is looked at first, by what its note says: what is not what was judged goes back instead, or stays,
 //! and is told of in every run. So does what has no note. The oldest goes first, and each is counted as what it gave
@@ -204,7 +204,7 @@ impl Quarantine<'_> {
     }
 }
 
-/// What of a run's folder is to be looked at, whatever its age.
+/// Which things in a run's folder have to be looked at, however young they are.
 enum Unsettled {
     /// Everything: whoever moved it in was cut off before it had looked at all of it.
     All,

@@ -165,7 +165,8 @@ pub(super) fn reach(
         if let MissingFolders::Make { known, owner: (uid, gid) } = missing
             && is_made
         {
-            let narrow = || Attributes { uid, gid, mode: 0o700, extended: Vec::new(), lacks_acl: false };
+            let narrow =
+                || Attributes { uid: Some(uid), gid: Some(gid), mode: 0o700, extended: Vec::new(), lacks_acl: false };
             known.get(&path).cloned().unwrap_or_else(narrow).give(&next).map_err(failed)?;
         }
         dir = next;

@@ -35,8 +35,8 @@ pub(super) enum Found {
 }
 
 /// Looks at what lies in a run's folder under this name.
-pub(super) fn look(tree: &Tree<'_>, aside: BorrowedFd<'_>, name: &CStr, judged: &Judged) -> Found {
-    let meta = match Meta::of_entry(aside, name, entry::ALWAYS) {
+pub(super) fn look(tree: &Tree<'_>, ours: BorrowedFd<'_>, name: &CStr, judged: &Judged) -> Found {
+    let meta = match Meta::of_entry(ours, name, entry::ALWAYS) {
         Ok(meta) => meta,
         Err(Errno::NOENT) => return Found::Gone,
         Err(error) => return Found::Unknown(in_words(error)),
@@ -52,10 +52,10 @@ pub(super) fn look(tree: &Tree<'_>, aside: BorrowedFd<'_>, name: &CStr, judged: 
         return if is_same { Found::Same } else { Found::Changed };
     }
     // What is written from here on must be newer than anything in it.
-    if let Err(error) = tree_sum::await_clock(aside, judged.changed) {
+    if let Err(error) = tree_sum::await_clock(ours, judged.changed) {
         return Found::Unknown(error);
     }
-    let dir = entry::open_dir(aside, name).map_err(in_words);
+    let dir = entry::open_dir(ours, name).map_err(in_words);
     let sum = match dir.and_then(|dir| tree_sum::look(tree, dir)) {
         Ok(sum) => sum,
         Err(error) => return Found::Unknown(error),
@@ -79,21 +79,21 @@ pub(super) enum Back {
 }
 
 /// Puts something back, never over anything: under its name, or, a directory whose name was taken, beside it.
-pub(super) fn put_back(aside: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Back {
-    match rename_out(aside, number, home, name) {
+pub(super) fn put_back(ours: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>, name: &CStr) -> Back {
+    match rename_out(ours, number, home, name) {
         Ok(()) => return Back::UnderItsName,
         Err(Errno::EXIST) => {}
         Err(error) => return Back::Stays(format!("it could not be put back ({})", in_words(error))),
     }
     let taken = || Back::Stays("its name was taken meanwhile".to_owned());
     // A single file is less than what whoever took its name has put there; a directory may hold anything.
-    if !is_directory(aside, number) {
+    if !is_directory(ours, number) {
         return taken();
     }
     for attempt in 1..=NAMES {
         let beside = [name.to_bytes(), format!(".kept-by-cleanup-{attempt}").as_bytes()].concat();
         let beside = CString::new(beside).expect("neither part holds NUL");
-        match rename_out(aside, number, home, &beside) {
+        match rename_out(ours, number, home, &beside) {
             Ok(()) => return Back::Beside(beside),
             Err(Errno::EXIST) => {}
             Err(error) => {

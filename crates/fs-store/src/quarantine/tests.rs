@@ -821,3 +821,73 @@ fn of_two_notes_for_one_number_the_later_counts() {
     let paths: Vec<_> = case.items().into_iter().map(|item| item.path.unwrap()).collect();
     assert_eq!(paths, [b"file".to_vec()]);
 }
+
+#[test]
+fn a_directory_is_emptied_only_when_that_is_on_the_disk() {
+    for is_taken in [false, true] {
+        let unit = Unit::new(Dispose::Delete);
+        let outcome = unit.moves(
+            |_| {},
+            |root| {
+                if is_taken {
+                    fs::create_dir(root.join("job")).unwrap();
+                }
+                watched::FAILS.set(true);
+            },
+        );
+        watched::FAILS.set(false);
+        let home = if is_taken { unit.beside(1) } else { unit.case.root.join("job") };
+        match outcome {
+            Outcome::Failed(why) if !is_taken => assert!(why.ends_with("it is back in its place"), "{why}"),
+            Outcome::Displaced(why) if is_taken => assert!(why.ends_with("job.kept-by-cleanup-1"), "{why}"),
+            outcome => panic!("{outcome:?}"),
+        }
+        assert_eq!(fs::read_to_string(home.join("deep/b")).unwrap(), "judged");
+        assert_eq!(fs::read_to_string(home.join("deep/c")).unwrap(), "judged");
+    }
+}
+
+#[test]
+fn notes_stay_until_what_they_speak_of_is_back_on_the_disk() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    watched::FAILS.set(true);
+    let returned = case.restore();
+    watched::FAILS.set(false);
+    assert_eq!((returned.as_slice(), case.content().as_deref()), ([Returned::Restored].as_slice(), Some("judged")));
+    assert!(case.aside().join("notes.jsonl").exists());
+    let before = watched::CALLS.get();
+    case.expire(NOW.plus(WEEK + SECOND));
+    assert_eq!((watched::CALLS.get() - before, case.aside().exists()), (1, false), "a later sweep takes them away");
+}
+
+#[test]
+fn notes_of_several_workers_are_all_on_the_disk_before_any_of_them_goes_on() {
+    let case = Case::new();
+    let (store, _dir, judged) = case.looked();
+    let move_in = store.remover.move_in.as_ref().unwrap();
+    let stamp = Stamp { at: judged.modified, basis: Basis::Modified };
+    let why = Remove::Expired {
+        stamp,
+        age: Age::Wall(Duration::from_hours(2)),
+        limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
+    };
+    let note = || {
+        let name = Name { folder: b"", last: b"file" };
+        let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
+        move_in.note(&store.tree, &[leaving]).unwrap();
+    };
+    note();
+    // Each counts its own.
+    let syncs: u32 = std::thread::scope(|scope| {
+        let worker = || {
+            (0..50).for_each(|_| note());
+            watched::CALLS.get()
+        };
+        let workers: Vec<_> = (0..8).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+    });
+    assert!(syncs > 0, "nobody goes on by what was synced before");
+    let notes = fs::read_to_string(case.aside().join("notes.jsonl")).unwrap();
+    assert_eq!(notes.lines().filter(|line| line.starts_with("{\"n\":")).count(), 401);
+}

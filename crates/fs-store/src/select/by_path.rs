@@ -29,7 +29,7 @@ use crate::walk::worker_pool::Jobs;
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
 
-/// So many files are worth another worker.
+/// How many files are worth another worker.
 const WORTH: usize = 256;
 
 /// What is asked for.
@@ -120,7 +120,7 @@ impl<'a> Picked<'a> {
     /// Offers whole directories directly below the root.
     fn offer_units(&self, visitor: &dyn Visitor) {
         let Ok(root) = self.tree.root.reopen() else { return };
-        if self.tree.is_all_protected() {
+        if self.tree.is_all_protected {
             return;
         }
         for Wanted { path, same } in self.files.iter().filter(|wanted| !wanted.path.contains(&b'/')) {

@@ -236,7 +236,7 @@ fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>)
 /// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what
 /// the walk would not enter. The empty path is the root. Says whose territory it is as well.
 pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Look> {
-    if tree.is_all_protected() {
+    if tree.is_all_protected {
         return Err(Look::Own);
     }
     let mut dir = tree.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;

@@ -21,8 +21,10 @@ const SET_GROUP: u32 = 0o2000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attributes {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+    /// `None` where this process cannot tell; see [`Ids`].
+    pub(crate) uid: Option<u32>,
+    /// Likewise.
+    pub(crate) gid: Option<u32>,
     /// The permission bits alone.
     pub(crate) mode: u32,
     pub(crate) extended: Vec<(CString, Vec<u8>)>,
@@ -32,20 +34,26 @@ pub(crate) struct Attributes {
 
 impl Attributes {
     /// Of a folder that is open for reading.
-    pub(crate) fn of(dir: impl AsFd) -> Result<Self, Errno> {
+    pub(crate) fn of(dir: impl AsFd, ids: Ids) -> Result<Self, Errno> {
         let dir = dir.as_fd();
         let found = rustix::fs::fstat(dir)?;
         let (extended, lacks_acl) = extended(dir);
-        Ok(Self { uid: found.st_uid, gid: found.st_gid, mode: found.st_mode & 0o7777, extended, lacks_acl })
+        Ok(Self {
+            uid: ids.told(found.st_uid),
+            gid: ids.told(found.st_gid),
+            mode: found.st_mode & 0o7777,
+            extended,
+            lacks_acl,
+        })
     }
 
     /// Gives them to a folder that was just made, for its owner alone. What this user may not give back is left out, and
     /// nobody gets more than they had for that: the folder is rather too narrow.
     pub(crate) fn give(&self, dir: impl AsFd) -> Result<(), Errno> {
         let dir = dir.as_fd();
-        let own = |uid| std::os::unix::fs::fchown(dir, uid, Some(self.gid));
+        let own = |uid| std::os::unix::fs::fchown(dir, uid, self.gid);
         // To be in the group is enough for that.
-        let _ = own(Some(self.uid)).or_else(|_| own(None));
+        let _ = own(self.uid).or_else(|_| own(None));
         for acl in ACLS {
             // From the folder above.
             let _ = rustix::fs::fremovexattr(dir, acl);
@@ -56,8 +64,12 @@ impl Attributes {
             has_acls &= is_set || !ACLS.contains(&&**name);
         }
         let found = rustix::fs::fstat(dir)?;
-        let mode = self.narrowed(found.st_uid == self.uid, found.st_gid == self.gid, has_acls);
-        rustix::fs::fchmod(dir, Mode::from_raw_mode(mode))
+        let mode = self.narrowed(self.uid == Some(found.st_uid), self.gid == Some(found.st_gid), has_acls);
+        let give = |mode| rustix::fs::fchmod(dir, Mode::from_raw_mode(mode));
+        // A unit of systemd may be forbidden to set the special bits. On a file system without permissions the mount says
+        // who may do what, and it said so before.
+        let _ = give(mode).or_else(|_| give(mode & 0o777));
+        Ok(())
     }
 
     /// The permissions that give nobody more than they had, where not everything could be given back.
@@ -78,6 +90,33 @@ impl Attributes {
             (group, others) = (group & owner, others & owner);
         }
         special | owner << 6 | group << 3 | others
+    }
+}
+
+/// Which numbers of users and groups this process can tell. In a user namespace (`PrivateUsers=` in a unit of systemd)
+/// most others look like `nobody`, and would belong to `nobody` if they were given back outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    /// All.
+    All,
+    /// All but that of `nobody`.
+    Mapped,
+}
+
+impl Ids {
+    /// What the kernel shows of users and groups that are not in the namespace.
+    const OVERFLOW: u32 = 65534;
+
+    /// Of this process.
+    pub(crate) fn here() -> Self {
+        let is_whole = |map: &str| {
+            std::fs::read_to_string(map).is_ok_and(|text| text.split_whitespace().eq(["0", "0", "4294967295"]))
+        };
+        if is_whole("/proc/self/uid_map") && is_whole("/proc/self/gid_map") { Self::All } else { Self::Mapped }
+    }
+
+    fn told(self, id: u32) -> Option<u32> {
+        (self == Self::All || id != Self::OVERFLOW).then_some(id)
     }
 }
 
@@ -109,9 +148,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn in_a_user_namespace_nobody_is_somebody_else() {
+        assert_eq!((Ids::All.told(65534), Ids::Mapped.told(65534), Ids::Mapped.told(0)), (Some(65534), None, Some(0)));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made");
+        std::fs::create_dir(&path).unwrap();
+        let dir = std::fs::File::open(&path).unwrap();
+        let unknown = Attributes { uid: None, gid: None, mode: 0o2775, extended: Vec::new(), lacks_acl: false };
+        unknown.give(&dir).unwrap();
+        assert_eq!(rustix::fs::fstat(&dir).unwrap().st_mode & 0o7777, 0o705, "whose group it was is not known");
+    }
+
+    #[test]
     fn nobody_gets_more_than_they_had() {
         let narrowed = |mode, owner, group, acls| {
-            let it = Attributes { uid: 1, gid: 1, mode, extended: Vec::new(), lacks_acl: false };
+            let it = Attributes { uid: Some(1), gid: Some(1), mode, extended: Vec::new(), lacks_acl: false };
             it.narrowed(owner, group, acls)
         };
         for mode in 0..0o10000 {

@@ -15,7 +15,7 @@ pub(crate) fn sync(file: impl AsFd) -> Result<(), Errno> {
             return Err(Errno::IO);
         }
     }
-    match rustix::fs::fdatasync(file) {
+    match rustix::io::retry_on_intr(|| rustix::fs::fdatasync(&file)) {
         // A file system that knows no such thing for directories writes them at once, or has no disk.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         result => result,

@@ -28,33 +28,34 @@ use crate::tree::is_own_folder;
 /// How many names are looked at, judged and acted on together. More would only be more to wait for at the end.
 const BATCH: usize = 1024;
 
-/// Where somebody has nothing to do, so many are worth handing over.
+/// How many names are worth handing over while other workers are idle.
 const FEW: usize = 64;
 
-/// After so many names that no pattern means, somebody is told of them.
+/// Names that no pattern matches are reported in steps of this many, so that a walk through a large directory shows that
+/// it goes on, and can be stopped.
 const PASSED_OVER: u64 = 8192;
 
 /// What one directory turned out to hold.
 pub(crate) struct Contents {
     /// Directories to be walked.
     pub(crate) folders: Names,
-    /// Whether anything stays in it, walked directories left aside.
+    /// Whether anything stays in it, apart from the directories that are to be walked.
     pub(crate) survivors: bool,
-    /// What was left when it was stopped.
+    /// What is left of it, if the walk was stopped.
     pub(crate) remainder: Option<Remainder>,
 }
 
-/// With which of its entries a directory is begun.
+/// Where reading a directory begins.
 pub(crate) enum ReadFrom {
-    /// With its first.
+    /// At its first entry.
     Anew,
-    /// An earlier walk did what comes before this one, but for its folders.
+    /// At this entry: an earlier walk has dealt with the files before it, but with none of its folders.
     At(Place),
-    /// An earlier walk did all but some of its folders.
+    /// An earlier walk has dealt with everything but some of its folders.
     Below,
 }
 
-/// What was left of a directory when it was stopped.
+/// What is left of a directory when the walk was stopped while it was read.
 pub(crate) struct Remainder {
     /// What the reader itself would have looked at next; `None` when it came to the end.
     place: Option<Place>,
@@ -160,9 +161,9 @@ struct Reading<'a, 'scope, 'env> {
     classes: Vec<Class>,
     /// Where each of the names is, as [`Place::cookie`] has it.
     cookies: Vec<u64>,
-    /// What was handed to other workers, and the folder as they know it.
+    /// The batches that were handed to other workers, and the path of the folder for them.
     handed: Option<(Arc<BatchGroup>, Arc<[u8]>)>,
-    /// Where the visitor has stopped.
+    /// The first entry that the visitor did not get to, when it stopped the walk.
     broken_at: Option<Place>,
     part: Part,
     contents: Contents,
@@ -196,7 +197,7 @@ impl Reading<'_, '_, '_> {
         }
     }
 
-    /// Reads what an earlier walk has left. Whether it came to the end.
+    /// Reads what an earlier walk has left. Whether it got to the end.
     fn from(&mut self, place: &Place, buffer: &mut Buffer) -> bool {
         let cookie = place.cookie;
         if !self.descend && self.is_at(place, buffer) {

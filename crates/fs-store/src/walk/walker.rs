@@ -33,10 +33,10 @@ pub(crate) const OPEN: usize = 16;
 /// How many folders that come next stand in for the one that was next when the walk was stopped, in each directory.
 pub(crate) const SPARES: usize = 3;
 
-/// A path that is longer than this stands in for none.
+/// A folder below one with a longer path than this is not kept as a stand-in.
 const LONG: usize = 4096;
 
-/// After so many directories it is no small tree, and others come in.
+/// From so many directories on the tree is not a small one, and other workers join.
 const MANY: u32 = 64;
 
 /// A worker that walks.
@@ -44,7 +44,7 @@ pub(crate) struct Walker<'scope, 'env> {
     ctx: WorkerCtx<'scope, 'env>,
     reader: DirReader<'scope, 'env>,
     subtree: Subtree,
-    /// Where it is still to be begun.
+    /// Where the walk is to begin, as long as it has not got there.
     begin: Vec<Position>,
     /// Directories entered.
     entered: u32,
@@ -88,7 +88,7 @@ pub(crate) struct DirFrame {
     remainder: Option<Remainder>,
     /// Whether anything stays in it.
     pub(crate) survivors: bool,
-    /// Of folders of it that were handed over.
+    /// The folders of it that were handed over.
     pending: Option<Arc<Pending>>,
 }
 

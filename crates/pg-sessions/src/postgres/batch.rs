@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
+use sqlx::postgres::types::Oid;
 
 use super::catalog::tighter;
 use super::fault::Fault;
@@ -16,7 +17,7 @@ use super::inspect::{Ground, Leaf, Steering};
 use super::left::{Left, Look};
 use super::millis;
 use super::range::tid;
-use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, statement};
+use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, count, statement};
 use crate::obstacle::{Ledger, Stop};
 use crate::pace::{self, Pacer};
 use crate::table::Sql;
@@ -70,6 +71,11 @@ pub(super) struct Batches<'a> {
     pause: Duration,
     /// The places of the rows of this leaf that the database refused to remove.
     refused: Vec<String>,
+    /// The first transaction of ours in which a trigger put rows into this leaf while others were removed. What was
+    /// written since is the next run's: else the same rows would go and come back for ever.
+    since: Option<String>,
+    /// The leaf, where it has a trigger that may do so.
+    watched: Option<Oid>,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
     around: Frame,
@@ -105,6 +111,8 @@ impl<'a> Batches<'a> {
             tries: 0,
             pause: Duration::ZERO,
             refused: Vec::new(),
+            since: None,
+            watched: None,
             hasty,
             around,
             steady,
@@ -120,6 +128,8 @@ impl<'a> Batches<'a> {
     /// Makes ready for a leaf.
     pub(super) fn enter(&mut self, leaf: &Leaf) {
         self.refused.clear();
+        self.since = None;
+        self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
         let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
         self.hasty = Frame::batch(hasty, by_range(leaf));
         self.around = Frame::batch(self.limits, by_range(leaf));
@@ -154,6 +164,11 @@ impl<'a> Batches<'a> {
         Pacer::new(self.policy.pace, self.target, *pace::ROWS.end(), pace::ROWS)
     }
 
+    /// As many rows as the next batch may have.
+    pub(super) fn size(&self, pacer: &Pacer) -> u32 {
+        self.ledger.fitting(pacer.size())
+    }
+
     pub(super) fn idle_seconds(&self) -> f64 {
         crate::idle_seconds(self.policy)
     }
@@ -172,8 +187,11 @@ impl<'a> Batches<'a> {
     ) -> Result<Next, Stop> {
         let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)),
-            Steering::Whole | Steering::None => Work::Plain(bind(&leaf.statements.range)),
+            Steering::Picking => self.apart(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX))),
+            Steering::Whole | Steering::None => {
+                let bound = self.last(leaf, bind(&leaf.statements.range));
+                if leaf.statements.archives { Work::Picked(bound) } else { Work::Plain(bound) }
+            }
         };
         let frame = self.hasty.clone();
         self.run(session, &frame, work, pacer).await
@@ -187,10 +205,10 @@ impl<'a> Batches<'a> {
         watermark: &str,
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(pacer.size());
+        let size = i64::from(self.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
-            bound.bind(size).bind(self.refused())
+            self.last(leaf, bound.bind(size).bind(self.refused()))
         };
         let work = match leaf.steering {
             Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
@@ -208,10 +226,10 @@ impl<'a> Batches<'a> {
         (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(pacer.size());
+        let size = i64::from(self.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds());
-            bound.bind(tid(page)).bind(tid(end)).bind(size)
+            self.last(leaf, bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
         let work = match leaf.steering {
             Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
@@ -230,22 +248,36 @@ impl<'a> Batches<'a> {
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
         let bound = statement(leaf.statements.listed.statement()).bind(self.idle_seconds()).bind(places.to_vec());
-        let frame = self.listed.clone();
-        self.run(session, &frame, Work::Picked(bound), pacer).await
+        let (frame, work) = (self.listed.clone(), Work::Picked(self.last(leaf, bound)));
+        self.run(session, &frame, work, pacer).await
     }
 
     fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
-        Work::Apart { pick, delete: leaf.statements.places.clone(), idle: self.idle_seconds() }
+        let (statements, idle, since) = (leaf.statements.clone(), self.idle_seconds(), self.since.clone());
+        let archives = statements.archives;
+        let delete = move |places: Vec<String>| {
+            let bound = statement(statements.places.statement()).bind(idle).bind(places).bind(since);
+            statements.with_values(bound)
+        };
+        Work::Apart { pick, delete: Box::new(delete), archives }
+    }
+
+    /// The last values of each statement that removes or picks.
+    pub(super) fn last(&self, leaf: &Leaf, bound: Bound) -> Bound {
+        leaf.statements.with_values(bound.bind(self.since.clone()))
     }
 
     async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
         tokio::time::sleep(std::mem::take(&mut self.pause)).await;
         let began = Instant::now();
-        match session.batch(frame, self.key, work).await {
+        match session.batch(frame, self.key, work, self.watched).await {
             Ok(done) => {
                 self.pause = pacer.done(began.elapsed());
                 self.tries = 0;
                 self.ledger.removed(done.gone);
+                if self.since.is_none() {
+                    self.since.clone_from(&done.put_back);
+                }
                 self.observer.seen(Seen { scanned: done.picked.unwrap_or(done.gone), ..Seen::default() });
                 Ok(Next::Done(done))
             }
@@ -301,6 +333,7 @@ impl<'a> Batches<'a> {
         if self.observer.wants_to_stop() {
             self.ledger.stop();
         }
+        self.ledger.stop_when_late();
         self.ledger.is_over()
     }
 
@@ -335,8 +368,33 @@ impl<'a> Batches<'a> {
     ) -> Result<(), Stop> {
         let frame = self.looking(if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
-        let look = Look { frame: &frame, idle, started, aside: &self.refused };
+        let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look(session, &look, leaf, pages).await
+    }
+
+    /// Counts what is due and left for the next run, because no more may go in this one.
+    pub(super) async fn look_deferred(&mut self, session: &mut Session, leaf: &Leaf) -> Result<(), Stop> {
+        let frame = self.looking(by_index(leaf));
+        let counting = statement(leaf.statements.left.statement()).bind(self.idle_seconds());
+        let counting = counting.bind(self.ground.server.now_text.clone()).bind(i64::MAX);
+        let counting = leaf.statements.with_values(counting.bind(self.refused.clone()).bind(None::<String>));
+        match session.ask_one(&frame, counting).await {
+            Ok(row) => self.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
+            Err(fault @ Fault::Away(_)) => return Err(fault.into()),
+            Err(_) => {
+                let note = format!("max_removals is reached; what is left in {} was not counted", leaf.facts.name);
+                self.ledger.note(note);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what a trigger has put back, where it has.
+    pub(super) async fn look_back(&mut self, session: &mut Session, left: &mut Left, leaf: &Leaf) -> Result<(), Stop> {
+        let frame = self.looking(by_index(leaf));
+        let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
+        let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
+        left.look_back(session, &look, leaf).await
     }
 }
 

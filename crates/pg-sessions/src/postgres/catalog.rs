@@ -38,7 +38,10 @@ where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid";
 
 const COLUMN: &str = "\
 select a.attnotnull, case t.typtype when 'd' then t.typbasetype else t.oid end::regtype::text,
-  format_type(a.atttypid, a.atttypmod)
+  format_type(a.atttypid, a.atttypmod),
+  exists (select 1 from pg_type b where b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end and b.typtype = 'e'),
+  array(select e.enumlabel::text from pg_enum e
+    where e.enumtypid = case t.typtype when 'd' then t.typbasetype else t.oid end order by e.enumsortorder)
 from pg_attribute a join pg_type t on t.oid = a.atttypid
 where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped";
 
@@ -52,7 +55,12 @@ const LEAVES: &str = "\
 with recursive tree as (
   select $1::oid as relid
   union
-  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid),
+rules as (
+  select p.polrelid as relid, p.polcmd::text as command, row(p.polpermissive, pg_get_expr(p.polqual, p.polrelid))::text as quals
+  from pg_policy p join tree on tree.relid = p.polrelid
+  where exists (select 1 from unnest(p.polroles) r (role)
+    where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))
 select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
   greatest(c.reltuples, -1)::float8, coalesce(pg_relation_size(c.oid), 0),
   coalesce(has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'delete')
@@ -62,13 +70,20 @@ select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
     and g.tgtype & 11 = 11),
   exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '4'),
   exists (select 1 from pg_index x join pg_class ic on ic.oid = x.indexrelid join pg_am m on m.oid = ic.relam
-    join pg_attribute a on a.attrelid = c.oid and a.attname = $2
-    where x.indrelid = c.oid and x.indkey[0] = a.attnum and x.indisvalid and x.indpred is null and m.amname = 'btree'),
+    where x.indrelid = c.oid and x.indisvalid and x.indpred is null and m.amname = 'btree' and case cardinality($2::text[])
+      when 1 then x.indkey[0] = (select a.attnum from pg_attribute a where a.attrelid = c.oid and a.attname = ($2::text[])[1])
+      else x.indkey[0] = 0 and pg_get_indexdef(x.indexrelid, 1, true) = (select 'COALESCE(' || string_agg(quote_ident(u.name), ', '
+        order by u.place) || ')' from unnest($2::text[]) with ordinality u (name, place)) end),
   exists (select 1 from pg_trigger g where g.tgrelid = c.oid and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
   array(select v.command from (values ('r', 'select'), ('w', 'update'), ('d', 'delete')) v (code, command)
     where not exists (select 1 from pg_policy p where p.polrelid = c.oid and p.polpermissive
       and p.polcmd::text in (v.code, '*') and exists (select 1 from unnest(p.polroles) r (role)
-        where case r.role when 0 then true else pg_has_role(r.role, 'usage') end)))
+        where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))),
+  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
+    and g.tgtype & 8 = 8),
+  (select array_agg(p.quals order by p.quals) from rules p where p.relid = c.oid and p.command in ('r', '*'))
+    is distinct from
+    (select array_agg(p.quals order by p.quals) from rules p where p.relid = c.oid and p.command in ('d', '*'))
 from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c.relnamespace
 where c.relkind <> 'p' and (c.relkind <> 'r' or pg_relation_size(c.oid) is not null)
 order by c.oid";
@@ -92,6 +107,28 @@ with recursive tree as (
 select exists (select 1 from pg_trigger g join tree on tree.relid = g.tgrelid
     where g.tgenabled <> 'D' and g.tgtype & 4 = 4)
   or exists (select 1 from tree where row_security_active(tree.relid))";
+
+/// Whether a table belongs to the tree below another one.
+const IS_BELOW: &str = "\
+with recursive tree as (
+  select $1::oid as relid
+  union
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
+select exists (select 1 from tree where tree.relid = $2)";
+
+/// What may keep rows out of an archive: privileges on its columns, a rule, a trigger before the row, row security, and
+/// the lack of a policy that lets anything in.
+const ARCHIVE: &str = "\
+select has_table_privilege(c.oid, 'insert')
+    or (select bool_and(has_column_privilege(c.oid, name, 'insert')) from unnest($2::text[]) u (name)),
+  exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '3'),
+  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
+    and g.tgtype & 7 = 7),
+  row_security_active(c.oid),
+  exists (select 1 from pg_policy p where p.polrelid = c.oid and p.polpermissive and p.polcmd::text in ('a', '*')
+    and exists (select 1 from unnest(p.polroles) r (role)
+      where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))
+from pg_class c where c.oid = $1";
 
 /// Foreign keys of other tables that point to one of these; of a partitioned one, the parent's alone.
 const REFERENCES: &str = "\
@@ -168,6 +205,9 @@ pub(super) struct ColumnFacts {
     /// The type, of a domain the one below it.
     pub(super) base_type: String,
     pub(super) shown_type: String,
+    pub(super) is_enum: bool,
+    /// The values of an enum.
+    pub(super) labels: Vec<String>,
 }
 
 /// One table that holds rows: the policy's own, or a partition of it.
@@ -190,6 +230,22 @@ pub(super) struct LeafFacts {
     pub(super) fires: bool,
     /// Of select, update and delete, what no policy of row security lets the role do; means nothing without row security.
     pub(super) forbidden: Vec<String>,
+    /// Whether the application has a trigger of its own on delete, of any kind: it may put rows back.
+    pub(super) own_triggers: bool,
+    /// Whether policies of row security for deleting are others than those for seeing.
+    pub(super) deletes_otherwise: bool,
+}
+
+/// What the catalog says of an archive.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "answers of the catalog, each to a question of its own")]
+pub(super) struct ArchiveFacts {
+    pub(super) privileged: bool,
+    pub(super) insert_rule: bool,
+    pub(super) trigger: bool,
+    pub(super) row_security: bool,
+    /// Whether any policy of row security lets the role insert; means nothing without row security.
+    pub(super) admitted: bool,
 }
 
 /// What has become of a table that was there when the run began.
@@ -282,6 +338,28 @@ pub(super) async fn fires_on_insert(session: &mut Session, frame: &Frame, table:
     cell(&session.ask_one(frame, statement(SqlStr::from_static(FIRES_ON_INSERT)).bind(table)).await?, 0)
 }
 
+/// Whether `table` is `root` or belongs to the tree below it.
+pub(super) async fn is_below(session: &mut Session, frame: &Frame, root: Oid, table: Oid) -> Result<bool, Fault> {
+    cell(&session.ask_one(frame, statement(SqlStr::from_static(IS_BELOW)).bind(root).bind(table)).await?, 0)
+}
+
+pub(super) async fn archive(
+    session: &mut Session,
+    frame: &Frame,
+    table: Oid,
+    columns: &[Identifier],
+) -> Result<ArchiveFacts, Fault> {
+    let names: Vec<String> = columns.iter().map(|column| column.as_str().to_owned()).collect();
+    let row = session.ask_one(frame, statement(SqlStr::from_static(ARCHIVE)).bind(table).bind(names)).await?;
+    Ok(ArchiveFacts {
+        privileged: cell(&row, 0)?,
+        insert_rule: cell(&row, 1)?,
+        trigger: cell(&row, 2)?,
+        row_security: cell(&row, 3)?,
+        admitted: cell(&row, 4)?,
+    })
+}
+
 pub(super) async fn column(
     session: &mut Session,
     frame: &Frame,
@@ -291,7 +369,13 @@ pub(super) async fn column(
     let bound = statement(SqlStr::from_static(COLUMN)).bind(table).bind(column.as_str().to_owned());
     let rows = session.ask(frame, bound).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(ColumnFacts { not_null: cell(row, 0)?, base_type: cell(row, 1)?, shown_type: cell(row, 2)? }))
+    Ok(Some(ColumnFacts {
+        not_null: cell(row, 0)?,
+        base_type: cell(row, 1)?,
+        shown_type: cell(row, 2)?,
+        is_enum: cell(row, 3)?,
+        labels: cell(row, 4)?,
+    }))
 }
 
 /// All columns that can be written, in their order.
@@ -304,9 +388,10 @@ pub(super) async fn leaves(
     session: &mut Session,
     frame: &Frame,
     table: Oid,
-    activity: &Identifier,
+    stamp: &[Identifier],
 ) -> Result<Vec<LeafFacts>, Fault> {
-    let bound = statement(SqlStr::from_static(LEAVES)).bind(table).bind(activity.as_str().to_owned());
+    let columns: Vec<String> = stamp.iter().map(|column| column.as_str().to_owned()).collect();
+    let bound = statement(SqlStr::from_static(LEAVES)).bind(table).bind(columns);
     let rows = session.ask(frame, bound).await?;
     rows.iter()
         .map(|row| {
@@ -323,6 +408,8 @@ pub(super) async fn leaves(
                 index: cell(row, 10)?,
                 fires: cell(row, 11)?,
                 forbidden: cell(row, 12)?,
+                own_triggers: cell(row, 13)?,
+                deletes_otherwise: cell(row, 14)?,
             })
         })
         .collect()
@@ -381,6 +468,7 @@ pub(super) fn tighter(role_ms: u64, ours: std::time::Duration) -> std::time::Dur
 }
 
 /// The policy's column names, parsed.
-pub(super) fn column_names(policy: &SessionPolicy) -> Result<(Identifier, Identifier), crate::table::NameError> {
-    Ok((Identifier::parse(&policy.id_column)?, Identifier::parse(&policy.activity_column)?))
+pub(super) fn column_names(policy: &SessionPolicy) -> Result<(Identifier, Vec<Identifier>), crate::table::NameError> {
+    let stamp = policy.stamp.columns().iter().map(|column| Identifier::parse(column)).collect::<Result<_, _>>()?;
+    Ok((Identifier::parse(&policy.id_column)?, stamp))
 }

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::session::{Frame, Limits, Session, cell, count, statement};
 use super::{millis, moment};
-use crate::obstacle::{Ledger, Planned, Stop};
+use crate::obstacle::{Ledger, Planned, Stop, plural};
 use crate::{SessionStats, idle_seconds};
 
 /// Up to this size a table is counted for statistics; beyond it the planner is asked.
@@ -15,7 +15,9 @@ const COUNTED_BYTES: u64 = 64 << 20;
 
 /// The planner's figure for expired rows: the first line of `explain` ends in `(cost=… rows=… width=…)`.
 pub(super) async fn estimate(session: &mut Session, look: &Frame, leaf: &Leaf, idle: f64) -> Result<f64, Fault> {
-    let row = session.ask_one(look, statement(leaf.statements.estimate.statement()).bind(idle)).await?;
+    let row = session
+        .ask_one(look, leaf.statements.with_values(statement(leaf.statements.estimate.statement()).bind(idle)))
+        .await?;
     let line: String = cell(&row, 0)?;
     let rows = line.rsplit_once("rows=").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
     rows.ok_or_else(|| Fault::Final("explain answers without an estimate".to_owned()))
@@ -30,22 +32,42 @@ pub(super) async fn plan(
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
     let frame = unhurried(policy, ground);
-    let statements = ground
-        .leaves
-        .iter()
-        .map(|leaf| statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead));
+    let statements = ground.leaves.iter().map(|leaf| {
+        let counting = statement(leaf.statements.count.statement()).bind(idle_seconds(policy) - ahead).bind(ahead);
+        leaf.statements.with_values(counting)
+    });
     let answers = session.look(&frame, statements.collect()).await.map_err(too_slow)?;
     for leaf in &ground.leaves {
         if let Some(why) = &leaf.hidden {
             ledger.error(&leaf.facts.name.to_string(), why.clone());
         }
     }
-    for rows in answers {
+    for (leaf, rows) in ground.leaves.iter().zip(answers) {
         for row in &rows {
-            ledger.planned(counted(row)?);
+            planned(leaf, counted(row)?, ledger);
         }
     }
     Ok(())
+}
+
+/// Writes down what there is in a leaf. Only a policy for seeing filters a count; what those for deleting keep is told
+/// apart here as far as it can be.
+fn planned(leaf: &Leaf, rows: Planned, ledger: &mut Ledger) {
+    let (name, due) = (leaf.facts.name.to_string(), rows.due);
+    if !leaf.facts.row_security || due == 0 {
+        ledger.planned(rows);
+    } else if leaf.facts.forbidden.iter().any(|command| command == "delete") {
+        ledger.planned(Planned { due: 0, all: rows.all - due, ..rows });
+        ledger.failed(&name, due, "no policy of row security lets the role delete them");
+    } else {
+        ledger.planned(rows);
+        if leaf.facts.deletes_otherwise {
+            let rows = plural(due, "expired row");
+            ledger.note(format!(
+                "row security of {name} has policies of its own for deleting, so a sweep may take fewer than {rows}"
+            ));
+        }
+    }
 }
 
 /// Counts small tables, and asks the planner about large ones.
@@ -62,6 +84,7 @@ pub(super) async fn stats(
         let small = leaf.facts.bytes <= COUNTED_BYTES;
         if small || leaf.facts.tuples < 0.0 {
             let counting = statement(leaf.statements.count.statement()).bind(idle).bind(0.0);
+            let counting = leaf.statements.with_values(counting);
             let rows = counted(&session.ask_one(&frame, counting).await.map_err(too_slow)?)?;
             stats.total_rows += rows.all;
             stats.expired_rows += rows.due;
@@ -70,10 +93,13 @@ pub(super) async fn stats(
             stats.total_rows += whole(leaf.facts.tuples);
             stats.expired_rows += whole(estimate(session, &ground.look, leaf, idle).await?);
         }
+        if ground.is_refused {
+            stats.expired_rows = 0;
+        }
         if small || leaf.facts.index {
             let asked = vec![
-                statement(leaf.statements.ends.statement()),
-                statement(leaf.statements.next.statement()).bind(idle),
+                leaf.statements.with_values(statement(leaf.statements.ends.statement())),
+                leaf.statements.with_values(statement(leaf.statements.next.statement()).bind(idle)),
             ];
             let answers = session.look(&frame, asked).await.map_err(too_slow)?;
             if let [ends, next] = &answers[..]
@@ -82,7 +108,7 @@ pub(super) async fn stats(
                 let earliest = |a: Option<_>, b: Option<_>| a.into_iter().chain(b).min();
                 stats.oldest = earliest(stats.oldest, cell::<Option<f64>>(ends, 0)?.map(moment));
                 stats.newest = stats.newest.max(cell::<Option<f64>>(ends, 1)?.map(moment));
-                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite());
+                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite() && !ground.is_refused);
                 stats.next_due_at = earliest(stats.next_due_at, next.map(|next| moment(next + idle)));
             }
         }

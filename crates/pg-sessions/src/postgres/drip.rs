@@ -1,7 +1,8 @@
 //! The drip: in the order of the index, oldest first, locked rows passed by, a watermark ahead of dead rows.
 //!
 //! It ends with the first batch that picks fewer rows than it asked for. It cannot go round in circles: every batch
-//! removes a row, or passes one by, or moves the watermark on, or asks for more than the one before.
+//! removes a row for good, or passes one by, or moves the watermark on, or asks for more than the one before; and what a
+//! trigger puts back is left alone.
 
 use super::apart;
 use super::batch::{Batches, Next};
@@ -19,7 +20,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
     let mut watermark = leaf.statements.beginning.to_owned();
     let (mut gone, mut stalled) = (0, 0);
     while !batches.is_over() {
-        let size = pacer.size();
+        let size = batches.size(&pacer);
         match batches.drip(session, leaf, &watermark, &mut pacer).await? {
             Next::Done(done) => {
                 gone += done.gone;
@@ -37,6 +38,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
             Next::Refused(reason) => {
                 let tids = statement(tids.clone()).bind(batches.idle_seconds()).bind(watermark.clone());
                 let tids = tids.bind(i64::from(size)).bind(batches.refused());
+                let tids = batches.last(leaf, tids);
                 let listed = batches.list(session, leaf, tids).await?;
                 let before = batches.dealt_with();
                 apart::run(session, batches, leaf, &listed).await?;
@@ -57,6 +59,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
         }
     }
     let mut left = Left::default();
+    batches.look_back(session, &mut left, leaf).await?;
     if Left::possible(leaf) || gone <= TOO_MANY_TO_LOOK {
         batches.look_left(session, &mut left, leaf, None).await?;
     }

@@ -52,6 +52,8 @@ fn server(error: &PgDatabaseError) -> Fault {
         "57014" => Fault::Cancelled,
         "40P01" | "40001" => Fault::Conflict(said(error)),
         "25006" => Fault::Final("the database is read-only".to_owned()),
+        // An archive's policy has something against a row.
+        "42501" if error.message().starts_with("new row violates row-level security") => Fault::Refused(said(error)),
         // `row_security = off` of the role: it wants an error where a policy would filter.
         "42501" if error.message().contains("row-level security") => Fault::Final(said(error)),
         "42501" => Fault::Final(format!("{}; the role needs select, update and delete on the table", said(error))),

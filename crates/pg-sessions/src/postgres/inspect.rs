@@ -4,19 +4,17 @@
 
 use std::time::Duration;
 
-use cleanup_core::policy::{SessionPolicy, TimeFormat};
-use sqlx::SqlStr;
-use sqlx::postgres::types::Oid;
+use cleanup_core::policy::SessionPolicy;
 
 use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
+use super::columns::Searched;
 use super::fault::Fault;
-use super::session::{Frame, Limits, Session, statement};
-use super::sql::{Archive, Number, Reference, Shape, Statements, Times};
-use super::values;
+use super::session::{Frame, Limits, Session};
+use super::sql::{Reference, Shape, Statements, Times};
+use super::{archive, columns, values};
 use crate::Clock;
 use crate::check::{Clocks, Finding, Severity, tolerance};
-use crate::table::{Identifier, Part, Sql, TableName, Zone};
-use crate::time::Unit;
+use crate::table::{Identifier, Part, Sql, TableName};
 
 /// What a look at the catalog may take, whatever the role's own limit: it must come to an end to say anything.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -37,6 +35,8 @@ pub(super) struct Ground {
     pub(super) implausible: u64,
     /// What looks wrong, in sentences.
     pub(super) notes: Vec<String>,
+    /// Whether nothing may be removed because most values are no times.
+    pub(super) is_refused: bool,
 }
 
 /// One table that holds rows, with its statements.
@@ -79,28 +79,31 @@ pub(super) async fn inspect(
     if server.version < OLDEST {
         return Ok((None, findings));
     }
-    let Ok((name, (id, activity))) = TableName::parse(&policy.table)
+    let key = policy.stamp.key();
+    let Ok((name, (id, columns))) = TableName::parse(&policy.table)
         .and_then(|name| Ok((name, catalog::column_names(policy)?)))
-        .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or activity_column: {error}"))))
+        .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or {key}: {error}"))))
     else {
         return Ok((None, findings));
     };
     let Some(table) = find_table(session, limits, &name, &mut findings).await? else { return Ok((None, findings)) };
-    let Some(times) = find_columns(session, &look, policy, &table, (&id, &activity), &mut findings).await? else {
+    let searched = Searched { policy, table: &table, look: &look };
+    let Some(times) = columns::find_times(session, &searched, (&id, &columns), &mut findings).await? else {
         return Ok((None, findings));
     };
+    let asked = columns::find_asked(session, &searched, &mut findings).await?;
 
-    let leaves = catalog::leaves(session, &look, table.oid, &activity).await?;
+    let leaves = catalog::leaves(session, &look, table.oid, &columns).await?;
     let keys = catalog::keys(session, &look, leaves.iter().map(|leaf| leaf.oid).collect()).await?;
     for leaf in &leaves {
-        about_leaf(leaf, &server, &activity, &mut findings);
+        about_leaf(leaf, &server, &columns, &mut findings);
         about_row_security(leaf, &table, &server, &mut findings);
     }
     for key in &keys {
         about_key(key, &server.role, &mut findings);
     }
     let archive = match &policy.archive_table {
-        Some(archive) => find_archive(session, limits, &table, archive, &mut findings).await?,
+        Some(archive) => archive::find(session, limits, (&table, &server), archive, &mut findings).await?,
         None => None,
     };
     let archive_fires = match &archive {
@@ -108,12 +111,14 @@ pub(super) async fn inspect(
         None => false,
     };
 
+    let stamp = Sql::stamp(&columns);
     let leaf = |facts: LeafFacts| {
         let holding = keys.iter().filter(|key| key.leaf == facts.oid && !key.acts);
         let references: Vec<Reference> = holding.map(|key| key.reference.clone()).collect();
         let shape = Shape {
             table: &facts.name,
-            activity: &activity,
+            stamp: &stamp,
+            asked: &asked,
             times: &times,
             references: &references,
             archive: archive.as_ref().map(|(_, archive)| archive),
@@ -130,14 +135,19 @@ pub(super) async fn inspect(
         Leaf { statements: Statements::new(&shape), referenced: holds, steering, hidden: hidden(&facts, &table), facts }
     };
     let leaves: Vec<Leaf> = leaves.into_iter().map(leaf).collect();
-    let mut ground = Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new() };
+    if let (Some(leaf), Some((_, archive)), false) = (leaves.first(), &archive, has_problem(&findings)) {
+        findings.extend(archive::attempt(session, limits, leaf, archive).await?);
+    }
+    let mut ground =
+        Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new(), is_refused: false };
     ground.notes.extend(clocks.difference());
     // Rows that may not be looked at say nothing.
-    if !findings.iter().any(|finding| finding.severity == Severity::Problem) {
-        let column = format!("{}.{activity}", ground.table.name);
+    if !has_problem(&findings) {
+        let column = format!("{}.{}", ground.table.name, named(&columns));
         let seen = values::look(session, &ground).await?;
         let unit = if let Times::Number(unit, _) = times { Some(unit) } else { None };
         if let Some(refusal) = seen.values.refusal(&policy.rule.name, &column, unit) {
+            ground.is_refused = true;
             ground.notes.push(refusal.clone());
             findings.push(Finding::problem(refusal));
         } else {
@@ -148,6 +158,21 @@ pub(super) async fn inspect(
         ground.implausible = seen.implausible;
     }
     Ok((Some(ground), findings))
+}
+
+/// A column, or what of several is looked at, as people read it.
+pub(super) fn named(columns: &[Identifier]) -> String {
+    match columns {
+        [column] => column.to_string(),
+        columns => {
+            let names: Vec<String> = columns.iter().map(ToString::to_string).collect();
+            format!("coalesce({})", names.join(", "))
+        }
+    }
+}
+
+fn has_problem(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Problem)
 }
 
 fn about_server(server: &ServerFacts, findings: &mut Vec<Finding>) {
@@ -187,100 +212,7 @@ async fn find_table(
     Ok(None)
 }
 
-/// How the activity column holds time; `None` when it cannot be used.
-async fn find_columns(
-    session: &mut Session,
-    look: &Frame,
-    policy: &SessionPolicy,
-    table: &TableFacts,
-    (id, activity): (&Identifier, &Identifier),
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Times>, Fault> {
-    let name = &table.name;
-    if catalog::column(session, look, table.oid, id).await?.is_none() {
-        findings.push(Finding::problem(format!("{name} has no column {id} (id_column)")));
-        return Ok(None);
-    }
-    let Some(column) = catalog::column(session, look, table.oid, activity).await? else {
-        findings.push(Finding::problem(format!("{name} has no column {activity} (activity_column)")));
-        return Ok(None);
-    };
-    if !column.not_null {
-        findings.push(Finding::advice(format!("{name}.{activity} may be null; such rows always stay")));
-    }
-    let number = match column.base_type.as_str() {
-        "integer" | "bigint" => Some(Number::Whole),
-        "double precision" => Some(Number::Float),
-        "numeric" => Some(Number::Numeric),
-        _ => None,
-    };
-    if let Some(number) = number {
-        return Ok(numbers(policy, number, &format!("{name}.{activity} is of type {}", column.shown_type), findings));
-    }
-    if let Some(format) = policy.time_format
-        && format != TimeFormat::Timestamp
-    {
-        let sentence = format!(
-            "{name}.{activity} is of type {}, which time_format = \"{}\" does not fit; leave time_format out",
-            column.shown_type,
-            format.key()
-        );
-        findings.push(Finding::problem(sentence));
-        return Ok(None);
-    }
-    match (column.base_type.as_str(), &policy.activity_time_zone) {
-        ("timestamp with time zone", None) => Ok(Some(Times::Absolute)),
-        ("timestamp with time zone", Some(_)) => {
-            let sentence = format!("{name}.{activity} has a time zone of its own; activity_time_zone is not needed");
-            findings.push(Finding::advice(sentence));
-            Ok(Some(Times::Absolute))
-        }
-        ("timestamp without time zone", Some(text)) => {
-            let zone = Zone::parse(text);
-            let bound = statement(SqlStr::from_static("select (now() at time zone $1)::text")).bind(text.clone());
-            if zone.is_some() && matches!(session.ask(look, bound).await, Ok(_) | Err(Fault::Away(_))) {
-                return Ok(zone.map(Times::Local));
-            }
-            findings.push(Finding::problem("activity_time_zone is no zone that the database knows".to_owned()));
-            Ok(None)
-        }
-        ("timestamp without time zone", None) => {
-            let sentence = format!(
-                "{name}.{activity} is a timestamp without time zone; set activity_time_zone to the zone that the \
-                 application writes, such as \"UTC\""
-            );
-            findings.push(Finding::problem(sentence));
-            Ok(None)
-        }
-        _ => {
-            let sentence = format!(
-                "{name}.{activity} is of type {}, and has to be a timestamp, integer, bigint, double precision or numeric; \
-                 name a column that is (one that holds when a session ends will do, with max_idle = \"1s\"), or add a stored \
-                 generated column of such a type",
-                column.shown_type
-            );
-            findings.push(Finding::problem(sentence));
-            Ok(None)
-        }
-    }
-}
-
-/// A column of numbers, which count Unix seconds unless the configuration says otherwise.
-fn numbers(policy: &SessionPolicy, number: Number, column: &str, findings: &mut Vec<Finding>) -> Option<Times> {
-    if policy.activity_time_zone.is_some() {
-        findings.push(Finding::advice(format!("{column}: numbers have no time zone; leave activity_time_zone out")));
-    }
-    let format = policy.time_format.unwrap_or(TimeFormat::Seconds);
-    let unit = Unit::of(format);
-    if unit.is_none() {
-        let sentence =
-            format!("{column}, which time_format = \"{}\" does not fit; leave time_format out", format.key());
-        findings.push(Finding::problem(sentence));
-    }
-    unit.map(|unit| Times::Number(unit, number))
-}
-
-fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, findings: &mut Vec<Finding>) {
+fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, columns: &[Identifier], findings: &mut Vec<Finding>) {
     let name = &leaf.name;
     if !leaf.is_table {
         findings.push(Finding::problem(format!("{name} is no table of this server; its rows cannot be removed")));
@@ -301,16 +233,22 @@ fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, activity: &Identifier, fin
         findings.push(Finding::advice(format!("{name} has a trigger before delete; rows that it keeps stay")));
     }
     if !leaf.index {
-        let parts: [(&str, &dyn Part); 2] = [("table", name), ("column", activity)];
-        let statement = Sql::new("create index concurrently on {table} ({column})", &parts).shown();
+        let led_by = named(columns);
+        let expression = Sql::joined(columns.iter().map(|column| column as &dyn Part), ", ");
+        let parts: [(&str, &dyn Part); 2] = [("table", name), ("column", &expression)];
+        let template = match columns {
+            [_] => "create index concurrently on {table} ({column})",
+            _ => "create index concurrently on {table} ((coalesce({column})))",
+        };
+        let statement = Sql::new(template, &parts).shown();
         findings.push(if server.version >= 140_000 {
             let sentence = format!(
-                "no index of {name} is led by {activity}: sweeps read the whole table in physical order, which needs \
+                "no index of {name} is led by {led_by}: sweeps read the whole table in physical order, which needs \
                  none; an index helps when the table is large and few rows expire, and costs at every touch"
             );
             Finding::advice(sentence).run(statement)
         } else {
-            Finding::warning(format!("no index of {name} is led by {activity}: every batch is slow")).run(statement)
+            Finding::warning(format!("no index of {name} is led by {led_by}: every batch is slow")).run(statement)
         });
     }
 }
@@ -327,12 +265,18 @@ fn about_row_security(leaf: &LeafFacts, table: &TableFacts, server: &ServerFacts
         findings.push(Finding { statement, ..Finding::warning(sentence) });
     } else if leaf.row_security {
         let sentence = "row security applies on";
-        findings.push(Finding::warning(match &leaf.forbidden[..] {
-            [] => format!("{sentence} {name}: its policies are a filter, and rows that they hide stay"),
-            forbidden => {
-                format!("{sentence} {name}, and no policy lets the role {} its rows; they stay", forbidden.join(" or "))
-            }
+        let lacks = |command: &str| leaf.forbidden.iter().any(|forbidden| forbidden == command);
+        findings.push(Finding::warning(if lacks("delete") {
+            format!("{sentence} {name}, and no policy lets the role delete its rows; they stay")
+        } else {
+            format!("{sentence} {name}: its policies are a filter, and rows that they hide stay")
         }));
+        if lacks("update") && !lacks("delete") {
+            findings.push(Finding::advice(format!(
+                "no policy of {name} lets the role update its rows, as it takes to lock one: rows beside one that somebody \
+                 has locked stay until the next run"
+            )));
+        }
     }
 }
 
@@ -377,41 +321,7 @@ fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-async fn find_archive(
-    session: &mut Session,
-    limits: Limits,
-    table: &TableFacts,
-    text: &str,
-    findings: &mut Vec<Finding>,
-) -> Result<Option<(Oid, Archive)>, Fault> {
-    let name = match TableName::parse(text) {
-        Ok(name) => name,
-        Err(error) => {
-            findings.push(Finding::problem(format!("archive_table: {error}")));
-            return Ok(None);
-        }
-    };
-    let found = catalog::table(session, &Frame::look_up(limits), &name).await?;
-    let Some(archive) = found else {
-        let parts: [(&str, &dyn Part); 2] = [("archive", &name), ("table", &table.name)];
-        let statement = Sql::new("create table {archive} (like {table})", &parts).shown();
-        findings.push(Finding::problem(format!("there is no archive_table {name}")).run(statement));
-        return Ok(None);
-    };
-    if archive.oid == table.oid || matches!(archive.kind, Kind::Other(_)) {
-        findings.push(Finding::problem(format!("{name} cannot be the archive_table: name another table")));
-        return Ok(None);
-    }
-    let look = Frame::look(limits);
-    let ours = catalog::columns(session, &look, table.oid).await?;
-    let theirs = catalog::columns(session, &look, archive.oid).await?;
-    for column in ours.iter().filter(|column| !theirs.contains(column)) {
-        findings.push(Finding::problem(format!("archive_table {name} has no column {column}; add it")));
-    }
-    Ok(Some((archive.oid, Archive { table: archive.name, columns: ours })))
-}
-
-fn grant(template: &'static str, table: &TableName, server: &ServerFacts) -> String {
+pub(super) fn grant(template: &'static str, table: &TableName, server: &ServerFacts) -> String {
     match Identifier::new(server.role.clone()) {
         Ok(role) => Sql::new(template, &[("table", table), ("role", &role)]).shown(),
         Err(_) => String::new(),

@@ -26,6 +26,8 @@ pub(super) struct Left {
     locked: u64,
     capped: bool,
     uncounted: bool,
+    /// Those that a trigger has put back.
+    back: u64,
 }
 
 /// How to count in a run: what is older than `idle` seconds as of the moment when the run began.
@@ -35,12 +37,29 @@ pub(super) struct Look<'a> {
     pub(super) started: &'a str,
     /// Rows that are counted already.
     pub(super) aside: &'a [String],
+    /// What was written since this transaction is counted as put back.
+    pub(super) since: Option<&'a str>,
 }
 
 impl Left {
     /// Whether the database itself may keep rows of this leaf.
     pub(super) fn possible(leaf: &Leaf) -> bool {
         leaf.referenced || leaf.facts.triggers || leaf.facts.row_security
+    }
+
+    /// Counts the rows that a trigger has put back since a transaction of ours; they may be anywhere. They were counted
+    /// as gone, and some again as left behind.
+    pub(super) async fn look_back(&mut self, session: &mut Session, look: &Look<'_>, leaf: &Leaf) -> Result<(), Stop> {
+        let Some(since) = look.since else { return Ok(()) };
+        let counting = statement(leaf.statements.put_back.statement()).bind(look.idle);
+        let counting = counting.bind(look.started.to_owned()).bind(since.to_owned());
+        let counting = leaf.statements.with_values(counting);
+        match session.ask_one(look.frame, counting).await {
+            Ok(row) => self.back = count(&row, 0)?,
+            Err(fault @ (Fault::Away(_) | Fault::Missing(_))) => return Err(fault.into()),
+            Err(_) => self.uncounted = true,
+        }
+        Ok(())
     }
 
     /// Counts in a range of pages, or everywhere.
@@ -62,10 +81,11 @@ impl Left {
                 .bind(look.started.to_owned())
                 .bind(AT_MOST)
                 .bind(look.aside.to_vec());
-            match pages {
+            let bound = match pages {
                 Some((page, end)) => bound.bind(tid(page)).bind(tid(end)),
                 None => bound,
-            }
+            };
+            leaf.statements.with_values(bound.bind(look.since.map(ToOwned::to_owned)))
         };
         let row = match session.ask_one(look.frame, bind(all)).await {
             Ok(row) => row,
@@ -100,6 +120,8 @@ impl Left {
     /// Writes it down, once for a leaf.
     pub(super) fn write(self, leaf: &Leaf, ledger: &mut Ledger) {
         let name = leaf.facts.name.to_string();
+        ledger.put_back(self.back);
+        ledger.failed(&name, self.back, "a trigger puts them back");
         ledger.referenced(self.referred);
         if ledger.is_over() {
             // Most of what is left was not even tried.

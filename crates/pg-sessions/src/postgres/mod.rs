@@ -6,8 +6,10 @@
 //! batch is a transaction of one `DELETE` that carries the age test itself. Nothing is remembered between runs.
 
 mod apart;
+mod archive;
 mod batch;
 mod catalog;
+mod columns;
 mod count;
 mod drip;
 mod fault;
@@ -88,6 +90,11 @@ pub(crate) async fn sweep(
             Err(stop) => return Err(stop),
         }
     }
+    if batches.ledger.room() == 0 {
+        for leaf in &ground.leaves {
+            batches.look_deferred(&mut session, leaf).await?;
+        }
+    }
     say_what_went(&mut session, &ground, batches.ledger).await?;
     session.close().await;
     locked.map_or(Ok(()), Err)
@@ -121,7 +128,10 @@ impl Run<'_> {
             return drip::run(session, batches, leaf).await;
         }
         let pages = range::pages(leaf, ground.server.block_bytes);
-        let second = if policy.pace == Pace::OffHours && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES {
+        // One connection alone can tell what a trigger puts back, and when enough has gone.
+        let is_alone = leaf.facts.own_triggers || batches.ledger.is_limited();
+        let is_shared = !is_alone && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES;
+        let second = if policy.pace == Pace::OffHours && is_shared {
             // A role may have no second connection left; one is enough.
             Session::open(at).await.ok()
         } else {
@@ -250,7 +260,9 @@ async fn choose(session: &mut Session, ground: &Ground, leaf: &Leaf, policy: &Se
     if ground.server.version < TID_RANGES {
         return Ok(Way::Drip);
     }
-    if !leaf.facts.index {
+    // Picking rows locks them, and row security lets nobody lock what no policy lets them update.
+    let may_lock = !leaf.facts.row_security || !leaf.facts.forbidden.iter().any(|command| command == "update");
+    if !leaf.facts.index || !may_lock {
         return Ok(Way::Sweep);
     }
     let expired = count::estimate(session, &ground.look, leaf, crate::idle_seconds(policy)).await?;

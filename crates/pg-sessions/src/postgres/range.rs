@@ -25,6 +25,15 @@ pub(super) async fn run(
     let mut page = part.start;
     while page < part.end {
         let end = (page + u64::from(pacer.size())).min(part.end);
+        if batches.ledger.is_limited() {
+            // Only where rows are picked it is known how many will go.
+            around_locks(session, batches, leaf, page, end).await?;
+            page = end;
+            if batches.is_over() {
+                break;
+            }
+            continue;
+        }
         match batches.range(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(_) => {
                 // Where rows are picked first, those that somebody has locked were passed by.
@@ -50,6 +59,7 @@ pub(super) async fn run(
             break;
         }
     }
+    batches.look_back(session, &mut left, leaf).await?;
     left.write(leaf, batches.ledger);
     Ok(())
 }
@@ -69,11 +79,11 @@ async fn around_locks(
 ) -> Result<(), Stop> {
     let mut pacer = batches.whole_range();
     loop {
-        let size = pacer.size();
+        let size = batches.size(&pacer);
         match batches.around(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(done) => {
                 let picked = done.picked.unwrap_or_default();
-                if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) {
+                if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) || batches.is_over() {
                     return Ok(());
                 }
             }
@@ -97,10 +107,11 @@ async fn take_apart(
     page: u64,
     end: u64,
 ) -> Result<(), Stop> {
-    let most = i64::from(*pace::ROWS.end());
     loop {
+        let most = i64::from(batches.ledger.fitting(*pace::ROWS.end()));
         let tids = statement(leaf.statements.range_tids.statement()).bind(batches.idle_seconds());
         let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batches.refused());
+        let tids = batches.last(leaf, tids);
         let listed = batches.list(session, leaf, tids).await?;
         let before = batches.dealt_with();
         apart::run(session, batches, leaf, &listed).await?;

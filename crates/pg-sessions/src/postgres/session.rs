@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
@@ -59,6 +60,11 @@ const WITHOUT_JIT: &str = "; set local jit = off";
 const UNSTEERED: &str = "\
 set local enable_seqscan to default; set local enable_sort to default; set local enable_indexscan to default; \
 set local enable_indexonlyscan to default; set local enable_bitmapscan to default";
+
+/// A row holds the number of the transaction that wrote it in 32 bits.
+const INSERTED: &str = "\
+select pg_catalog.pg_stat_get_xact_tuples_inserted($1),
+  (pg_catalog.txid_current_if_assigned() operator(pg_catalog.%) 4294967296)::pg_catalog.text";
 
 /// How a transaction begins, and how long a statement in it may take.
 #[derive(Clone, Debug)]
@@ -178,9 +184,16 @@ impl Session {
         }
     }
 
-    /// One transaction, one `DELETE`, one batch. With a key it runs only when no other node is at it. The rows are
+    /// One transaction, one `DELETE`, one batch. Of a `watched` table it is told whether the batch put rows into it, as a
+    /// trigger of the application may do. With a key it runs only when no other node is at it. The rows are
     /// only handed out after the commit was acknowledged: what is not acknowledged counts as not done.
-    pub(super) async fn batch(&mut self, frame: &Frame, key: i64, work: Work) -> Result<Done, Fault> {
+    pub(super) async fn batch(
+        &mut self,
+        frame: &Frame,
+        key: i64,
+        work: Work,
+        watched: Option<Oid>,
+    ) -> Result<Done, Fault> {
         let deadline = match work {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
             Work::Apart { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
@@ -193,31 +206,45 @@ impl Session {
                 transaction.rollback().await?;
                 return Err(Fault::AnotherNode);
             }
+            let inserted_before = match watched {
+                Some(table) => inserted(&mut transaction, table).await?.0,
+                None => 0,
+            };
             let done = match work {
                 Work::Plain(bound) => {
-                    Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), picked: None, mark: None }
+                    Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), ..Done::default() }
                 }
-                Work::Picked(bound) => {
-                    let row = bound.fetch_one(&mut *transaction).await?;
-                    Done { picked: Some(count(&row, 0)?), gone: count(&row, 1)?, mark: cell(&row, 2)? }
-                }
-                Work::Apart { pick, delete, idle } => {
+                Work::Picked(bound) => removed(&bound.fetch_one(&mut *transaction).await?)?,
+                Work::Apart { pick, delete, archives } => {
                     let rows = pick.fetch_all(&mut *transaction).await?;
                     let places = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
                     let mark = rows.last().map(|row| cell(row, 1)).transpose()?.flatten();
-                    let picked = places.len() as u64;
+                    let picked = Some(places.len() as u64);
                     let gone = if places.is_empty() {
                         0
                     } else {
                         transaction.execute(SqlStr::from_static(UNSTEERED)).await?;
-                        let delete = statement(delete.statement()).bind(idle).bind(places);
-                        delete.execute(&mut *transaction).await?.rows_affected()
+                        let delete = delete(places);
+                        if archives {
+                            removed(&delete.fetch_one(&mut *transaction).await?)?.gone
+                        } else {
+                            delete.execute(&mut *transaction).await?.rows_affected()
+                        }
                     };
-                    Done { picked: Some(picked), gone, mark }
+                    Done { picked, gone, mark, put_back: None }
                 }
             };
+            let put_back = match watched {
+                Some(table) if done.gone > 0 => {
+                    // What is deferred to the commit counts too.
+                    transaction.execute(SqlStr::from_static("set constraints all immediate")).await?;
+                    let (inserted, transaction) = inserted(&mut transaction, table).await?;
+                    transaction.filter(|_| inserted > inserted_before)
+                }
+                _ => None,
+            };
             transaction.commit().await?;
-            Ok(done)
+            Ok(Done { put_back, ..done })
         })
         .await
     }
@@ -286,15 +313,42 @@ pub(super) enum Work {
     /// began with. Then `delete` removes those rows with the switches taken back, because what it sets in motion
     /// (triggers, foreign keys that act) is planned under them as well. Where nothing is picked nothing is deleted, so
     /// that no trigger of the statement fires for nothing.
-    Apart { pick: Bound, delete: Sql, idle: f64 },
+    Apart { pick: Bound, delete: Box<dyn FnOnce(Vec<String>) -> Bound + Send>, archives: bool },
+}
+
+/// What a statement came to that says so itself: rows picked, gone, the newest stamp, and rows that arrived in the
+/// archive. A row that is gone and did not arrive there is lost, so the batch must be rolled back.
+fn removed(row: &PgRow) -> Result<Done, Fault> {
+    let (gone, archived) = (count(row, 1)?, cell::<Option<i64>>(row, 3)?);
+    match archived.map(|archived| u64::try_from(archived).unwrap_or(0)) {
+        Some(archived) if archived != gone => Err(Fault::Final(format!(
+            "the archive_table takes {archived} of {gone} rows, because a trigger of it keeps the others out or puts them \
+             elsewhere; the batch was rolled back, so they all stay"
+        ))),
+        _ => Ok(Done {
+            picked: cell::<Option<i64>>(row, 0)?.map(i64::unsigned_abs),
+            gone,
+            mark: cell(row, 2)?,
+            put_back: None,
+        }),
+    }
+}
+
+/// How many rows this connection has put into a table, as far as the server has not passed the number on yet: only the
+/// difference of two answers within one transaction says anything. And the transaction's number, when it has one.
+async fn inserted(transaction: &mut PgConnection, table: Oid) -> Result<(u64, Option<String>), Fault> {
+    let row = statement(SqlStr::from_static(INSERTED)).bind(table).fetch_one(transaction).await?;
+    Ok((count(&row, 0)?, cell(&row, 1)?))
 }
 
 /// What a batch came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Done {
     pub(super) picked: Option<u64>,
     pub(super) gone: u64,
     pub(super) mark: Option<String>,
+    /// The number of its transaction, when a trigger put rows into the table while others were removed.
+    pub(super) put_back: Option<String>,
 }
 
 /// A value of a row, by its place.

@@ -5,41 +5,45 @@
 //! touch that is not committed yet. `array(…)` makes the selection run once; as `in (select … limit n)` it may run
 //! again for every outer row, and then deletes more than its limit.
 //!
-//! `$1` is the number of seconds a row may be idle, everywhere.
+//! `$1` is the number of seconds a row may be idle, everywhere that ages matter; the very last value are the texts that the
+//! key `where` compares with, where there are any. Before it stands, where a statement removes or picks, a
+//! transaction: what was written since is left out.
 //!
 //! A `DELETE` runs under the role's own `search_path`, because the application's triggers may need it. Somebody may have
 //! put operators, functions or types of the same names on that path, so everything of ours says that it is PostgreSQL's.
 
+use cleanup_core::policy::{Scalar, Test};
+
+use super::session::Bound;
 use crate::table::{Identifier, Operator, Part, Sql, TableName, Zone};
 use crate::time::Unit;
 
 /// The age of a `timestamptz`: the database's clock on both sides, in seconds, so that no time zone comes in. What lies
 /// before the year 2000 is no time of a session, and never old.
 const AGE: &str = "\
-t.{activity} operator(pg_catalog.<) {at} \
-and t.{activity} operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
+{stamp} operator(pg_catalog.<) {at} \
+and {stamp} operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
 /// The age of a `timestamp`. The comparison that counts is the second one: of two moments that share a wall-clock
 /// time when summer time ends, PostgreSQL takes the later, so a row is at worst kept an hour longer. Comparing wall-clock
 /// times would take live sessions an hour early that night. The first one is there for an index, with room to spare.
 const LOCAL_AGE: &str = "\
-t.{activity} operator(pg_catalog.<) (({at} \
+{stamp} operator(pg_catalog.<) (({at} \
   at time zone {zone}) operator(pg_catalog.+) interval '1 day') \
-and t.{activity} operator(pg_catalog.>=) '1999-12-30 00:00:00'::pg_catalog.timestamp \
-and (t.{activity} at time zone {zone}) operator(pg_catalog.<) \
+and {stamp} operator(pg_catalog.>=) '1999-12-30 00:00:00'::pg_catalog.timestamp \
+and ({stamp} at time zone {zone}) operator(pg_catalog.<) \
   {at} \
-and (t.{activity} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
+and ({stamp} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
 /// The age of a number: the cutoff is put into its unit and type, so that the bare column can be compared by an index.
-const NUMBER_AGE: &str =
-    "t.{activity} operator(pg_catalog.<) {at} and t.{activity} operator(pg_catalog.>=) {year_2000}";
+const NUMBER_AGE: &str = "{stamp} operator(pg_catalog.<) {at} and {stamp} operator(pg_catalog.>=) {year_2000}";
 
 /// As [`NUMBER_AGE`], for days with fractions. A whole number may stand for any moment of its day, so all of that day has
 /// to be older.
 const DAYS_AGE: &str = "\
-t.{activity} operator(pg_catalog.<) {at} and t.{activity} operator(pg_catalog.>=) {year_2000} \
-and (t.{activity} operator(pg_catalog.<>) pg_catalog.floor(t.{activity}) \
-  or t.{activity} operator(pg_catalog.<=) ({at} operator(pg_catalog.-) 1::{type}))";
+{stamp} operator(pg_catalog.<) {at} and {stamp} operator(pg_catalog.>=) {year_2000} \
+and ({stamp} operator(pg_catalog.<>) pg_catalog.floor({stamp}) \
+  or {stamp} operator(pg_catalog.<=) ({at} operator(pg_catalog.-) 1::{type}))";
 
 /// Seconds since 1970 in the unit of a column of numbers. Whole numbers are rounded down: a row is at worst kept longer.
 const SCALED: &str = "(extract(epoch from {at})::pg_catalog.float8 operator(pg_catalog.*) {scale}::pg_catalog.float8)";
@@ -55,46 +59,52 @@ const SHIFTED_NOW: &str = "(pg_catalog.now() operator(pg_catalog.+) pg_catalog.m
 const TEN_YEARS_ON: &str = "({now} operator(pg_catalog.+) pg_catalog.make_interval(hours => 87660))";
 
 const PLAUSIBLE: &str = "\
-t.{activity} operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz \
-and t.{activity} operator(pg_catalog.<=) {at}";
+{stamp} operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz \
+and {stamp} operator(pg_catalog.<=) {at}";
 
 const LOCAL_PLAUSIBLE: &str = "\
-t.{activity} operator(pg_catalog.>=) '1999-12-30 00:00:00'::pg_catalog.timestamp \
-and t.{activity} operator(pg_catalog.<=) (({at} at time zone {zone}) operator(pg_catalog.+) interval '1 day') \
-and (t.{activity} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz \
-and (t.{activity} at time zone {zone}) operator(pg_catalog.<=) {at}";
+{stamp} operator(pg_catalog.>=) '1999-12-30 00:00:00'::pg_catalog.timestamp \
+and {stamp} operator(pg_catalog.<=) (({at} at time zone {zone}) operator(pg_catalog.+) interval '1 day') \
+and ({stamp} at time zone {zone}) operator(pg_catalog.>=) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz \
+and ({stamp} at time zone {zone}) operator(pg_catalog.<=) {at}";
 
 const NUMBER_PLAUSIBLE: &str = "\
-t.{activity} operator(pg_catalog.>=) {year_2000} and t.{activity} operator(pg_catalog.<=) {at}";
+{stamp} operator(pg_catalog.>=) {year_2000} and {stamp} operator(pg_catalog.<=) {at}";
 
 /// Not null, and not `infinity`, which is no mistake: such a session never ends.
-const KNOWN: &str = "t.{activity} operator(pg_catalog.<>) 'infinity'::{type}";
+const KNOWN: &str = "{stamp} operator(pg_catalog.<>) 'infinity'::{type}";
 
-const KNOWN_NUMBER: &str = "t.{activity} is not null";
+const KNOWN_WHOLE: &str = "{stamp} is not null";
 
-const FUTURE: &str = "t.{activity} operator(pg_catalog.>) {now}";
+/// As [`KNOWN`]. By its text, because older servers have no `numeric` that is infinite.
+const KNOWN_NUMBER: &str = "{stamp}::pg_catalog.text operator(pg_catalog.<>) 'Infinity'";
 
-const LOCAL_FUTURE: &str = "(t.{activity} at time zone {zone}) operator(pg_catalog.>) {now}";
+/// What stands for "never" or "not yet" says nothing about the unit of the others.
+const SENTINEL: &str = "{stamp}::pg_catalog.text operator(pg_catalog.=) any (array['0', '-1', '-Infinity', 'NaN'])";
 
-const NUMBER_FUTURE: &str = "t.{activity} operator(pg_catalog.>) {at}";
+const FUTURE: &str = "{stamp} operator(pg_catalog.>) {now}";
 
-const EARLY: &str = "t.{activity} operator(pg_catalog.<) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
+const LOCAL_FUTURE: &str = "({stamp} at time zone {zone}) operator(pg_catalog.>) {now}";
+
+const NUMBER_FUTURE: &str = "{stamp} operator(pg_catalog.>) {at}";
+
+const EARLY: &str = "{stamp} operator(pg_catalog.<) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
 const LOCAL_EARLY: &str = "\
-t.{activity} operator(pg_catalog.<) '2000-01-03 00:00:00'::pg_catalog.timestamp \
-and (t.{activity} at time zone {zone}) operator(pg_catalog.<) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
+{stamp} operator(pg_catalog.<) '2000-01-03 00:00:00'::pg_catalog.timestamp \
+and ({stamp} at time zone {zone}) operator(pg_catalog.<) '2000-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
-const NUMBER_EARLY: &str = "t.{activity} operator(pg_catalog.<) {year_2000}";
+const NUMBER_EARLY: &str = "{stamp} operator(pg_catalog.<) {year_2000}";
 
 const LATE: &str = "\
-t.{activity} operator(pg_catalog.>) {at} and t.{activity} operator(pg_catalog.<) 'infinity'::{type}";
+{stamp} operator(pg_catalog.>) {at} and {stamp} operator(pg_catalog.<) 'infinity'::{type}";
 
 const LOCAL_LATE: &str = "\
-t.{activity} operator(pg_catalog.>) (({at} at time zone {zone}) operator(pg_catalog.-) interval '1 day') \
-and t.{activity} operator(pg_catalog.<) 'infinity'::{type} \
-and (t.{activity} at time zone {zone}) operator(pg_catalog.>) {at}";
+{stamp} operator(pg_catalog.>) (({at} at time zone {zone}) operator(pg_catalog.-) interval '1 day') \
+and {stamp} operator(pg_catalog.<) 'infinity'::{type} \
+and ({stamp} at time zone {zone}) operator(pg_catalog.>) {at}";
 
-const NUMBER_LATE: &str = "t.{activity} operator(pg_catalog.>) {at}";
+const NUMBER_LATE: &str = "{stamp} operator(pg_catalog.>) {at} and {known}";
 
 /// A row that a foreign key without an action refers to cannot go; it is passed by.
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
@@ -119,31 +129,31 @@ const SAME_KEY: &str = "t.{ours}{our_cast} operator({schema}.{operator}) r.{thei
 /// passed by. It travels as text because `-infinity` has no other form.
 const DRIP: &str = "\
 with picked as materialized (
-  select t.ctid, t.{activity} as stamp from only {table} as t
-  where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
-    and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
-  order by t.{activity} limit $3
+  select t.ctid, {stamp} as stamp from only {table} as t
+  where {age} and {stamp} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
+    and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
+  order by {stamp} limit $3
   for update of t skip locked),
 gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
 select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone),
-  (select pg_catalog.to_json(pg_catalog.max(stamp)) operator(pg_catalog.#>>) '{}' from picked)";
+  (select pg_catalog.to_json(pg_catalog.max(stamp)) operator(pg_catalog.#>>) '{}' from picked), {archived_rows}";
 
 /// The rows that the batch of the same values would take, in its order.
 const DRIP_TIDS: &str = "\
 select t.ctid::pg_catalog.text from only {table} as t
-where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
-  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
-order by t.{activity} limit $3";
+where {age} and {stamp} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
+  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
+order by {stamp} limit $3";
 
 /// The same rows, locked, with their stamps, for a `DELETE` of their places that follows in the same transaction.
 const DRIP_PICK: &str = "\
-select t.ctid::pg_catalog.text, pg_catalog.to_json(t.{activity}) operator(pg_catalog.#>>) '{}' from only {table} as t
-where {age} and t.{activity} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
-  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}
-order by t.{activity} limit $3
+select t.ctid::pg_catalog.text, pg_catalog.to_json({stamp}) operator(pg_catalog.#>>) '{}' from only {table} as t
+where {age} and {stamp} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
+  and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
+order by {stamp} limit $3
 for update of t skip locked";
 
 /// All of a range of pages. `$2` first, `$3` end, as text. Waits for locked rows, so it runs under a short
@@ -151,35 +161,36 @@ for update of t skip locked";
 const RANGE: &str = "\
 delete from only {table} as t
 where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}";
+  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}";
 
 const RANGE_ARCHIVED: &str = "\
 with gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
-  returning {returned})
-insert into {archive} ({columns}) select {columns} from gone";
+    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}
+  returning {returned}){archived}
+select null::pg_catalog.int8, (select pg_catalog.count(*) from gone), null::pg_catalog.text, {archived_rows}";
 
 /// A range in which somebody holds a lock, again, without waiting; or one that takes too long, in pieces. `$4` rows.
 const RANGE_AROUND_LOCKS: &str = "\
 with picked as materialized (
   select t.ctid from only {table} as t
   where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
+    and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}
   limit $4
   for update of t skip locked),
 gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
-select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
+select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text,
+  {archived_rows}";
 
 /// The same rows, locked, for a `DELETE` of their places that follows in the same transaction.
 const RANGE_PICK: &str = "\
 select t.ctid::pg_catalog.text, null::pg_catalog.text from only {table} as t
 where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}
+  and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid and {age}{spared}{since}
 limit $4
 for update of t skip locked";
 
@@ -188,34 +199,53 @@ const RANGE_TIDS: &str = "\
 select t.ctid::pg_catalog.text from only {table} as t
 where t.ctid operator(pg_catalog.>=) $2::pg_catalog.text::pg_catalog.tid
   and t.ctid operator(pg_catalog.<) $3::pg_catalog.text::pg_catalog.tid
-  and t.ctid operator(pg_catalog.<>) all ($5::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+  and t.ctid operator(pg_catalog.<>) all ($5::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}
 limit $4";
 
 /// Some rows by their places, `$2`. A row that was touched in the meantime has another place.
 const LISTED: &str = "\
 with picked as materialized (
   select t.ctid from only {table} as t
-  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
+  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}
   for update of t skip locked),
 gone as (
   delete from only {table} as t
   where t.ctid operator(pg_catalog.=) any (array(select ctid from picked)) and {age}{spared}
   returning {returned}){archived}
-select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text";
+select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) from gone), null::pg_catalog.text,
+  {archived_rows}";
 
 /// Rows that were picked in the same transaction, by their places, `$2`.
 const PLACES: &str = "\
 delete from only {table} as t
-where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}";
+where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}";
 
 const PLACES_ARCHIVED: &str = "\
 with gone as (
   delete from only {table} as t
-  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}
-  returning {returned})
-insert into {archive} ({columns}) select {columns} from gone";
+  where t.ctid operator(pg_catalog.=) any ($2::pg_catalog.text[]::pg_catalog.tid[]) and {age}{spared}{since}
+  returning {returned}){archived}
+select null::pg_catalog.int8, (select pg_catalog.count(*) from gone), null::pg_catalog.text, {archived_rows}";
 
-const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {columns} from gone)";
+/// A row that a trigger of the archive keeps out is not returned, so `kept` counts what has really arrived.
+const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {columns} from gone returning 1)";
+
+const ARCHIVED_ROWS: &str = "(select pg_catalog.count(*) from kept)";
+
+/// Whether the archive can take the rows at all: the server checks types, rules and privileges, and nothing is executed.
+const EXPLAIN: &str = "explain {statement}";
+
+/// Leaves out what was written since a transaction of ours in which a trigger put rows back, `{since}`: they would go
+/// round in circles. By the distance of the two numbers; a row that is frozen long since may be a negative one away.
+const NOT_SINCE: &str = " \
+and ({since}::pg_catalog.text is null or not {written})";
+
+const WRITTEN_SINCE: &str = "\
+(pg_catalog.age(t.xmin) operator(pg_catalog.>=) 0
+  and pg_catalog.age(t.xmin) operator(pg_catalog.<=) pg_catalog.age({since}::pg_catalog.text::pg_catalog.xid))";
+
+/// What was due when the run began, `$2`, and was written since `$3`.
+const PUT_BACK: &str = "select pg_catalog.count(*) from only {table} as t where {age} and {written}{range}";
 
 const ESTIMATE: &str = "explain select 1 from only {table} as t where {age}";
 
@@ -226,35 +256,42 @@ select pg_catalog.count(*), pg_catalog.count(*) filter (where {age}{spared}),
   pg_catalog.count(*) filter (where {age} and not (true{spared})),
   pg_catalog.count(*) filter (where {future} and ({plausible} or not ({known}))),
   pg_catalog.count(*) filter (where {known} and not ({plausible}))
-from only {table} as t";
+from only {table} as t where true{asked}";
 
-/// Of some pages, the same in each run as long as the table has not grown: values, plausible ones, and those that would
-/// be plausible in each unit of a number. `$1` percent.
+/// Of some pages, the same in each run as long as the table has not grown: values, plausible ones, those that stand for
+/// none, and those that would be plausible in each unit of a number. `$1` percent.
 const SAMPLE: &str = "\
-select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}), {as_unit}
+select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}),
+  pg_catalog.count(*) filter (where {sentinel}), {as_unit}
 from only {table} as t tablesample pg_catalog.system ($1::pg_catalog.float4) repeatable (0)";
+
+/// The same of the newest values, for a table whose pages are nearly all empty. `$1` rows.
+const NEWEST_SAMPLE: &str = "\
+select pg_catalog.count(*) filter (where {known}), pg_catalog.count(*) filter (where {known} and {plausible}),
+  pg_catalog.count(*) filter (where {sentinel}), {as_unit}
+from (select t.* from only {table} as t where {stamp} is not null order by {stamp} desc limit $1) as t";
 
 const AS_UNIT: &str = "pg_catalog.count(*) filter (where {plausible})";
 
 /// Values before and after what is plausible, `$1` of each at most, and the newest that is plausible.
 const MARGINS: &str = "\
-select (select pg_catalog.count(*) from (select 1 from only {table} as t where {early} limit $1) as early),
-  (select pg_catalog.count(*) from (select 1 from only {table} as t where {late} limit $1) as late),
-  (select {newest} from only {table} as t where {plausible})";
+select (select pg_catalog.count(*) from (select 1 from only {table} as t where {early}{asked} limit $1) as early),
+  (select pg_catalog.count(*) from (select 1 from only {table} as t where {late}{asked} limit $1) as late),
+  (select {newest} from only {table} as t where {plausible}{asked})";
 
 /// What was due when the run began and is still there, rows aside that are counted already. `$2` that moment, `$3` the
 /// most to count, `$4` the rows to pass by; a range by `$5`, `$6`.
 const LEFT: &str = "\
 select pg_catalog.count(*), pg_catalog.count(*) filter (where referred)
 from (select not (true{spared}) as referred from only {table} as t
-  where {age} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}
+  where {age} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}{since}
   limit $3) as t";
 
 /// Of those, the ones that nobody has locked and nothing refers to. Rolled back: it locks rows to find out.
 const LEFT_UNLOCKED: &str = "\
 select pg_catalog.count(*)
 from (select 1 from only {table} as t
-  where {age}{spared} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}
+  where {age}{spared} and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){range}{since}
   limit $3
   for update of t skip locked) as t";
 
@@ -263,12 +300,27 @@ and t.ctid operator(pg_catalog.>=) $5::pg_catalog.text::pg_catalog.tid
   and t.ctid operator(pg_catalog.<) $6::pg_catalog.text::pg_catalog.tid";
 
 /// The oldest and the newest, in seconds since 1970.
-const ENDS: &str = "select {oldest}, {newest} from only {table} as t where {plausible}";
+const ENDS: &str = "select {oldest}, {newest} from only {table} as t where {plausible}{asked}";
 
 /// The first that is not due yet.
-const NEXT: &str = "select {oldest} from only {table} as t where {plausible} and not ({age})";
+const NEXT: &str = "select {oldest} from only {table} as t where {plausible}{asked} and not ({age})";
 
-/// How the activity column holds time.
+/// One entry of the key `where`. The values are some of those in the text array that is bound last.
+const ONE_OF: &str = " \
+and t.{column}::{as} operator(pg_catalog.=) any ((({values}::pg_catalog.text[])[{first}:{last}])::{as}[])";
+
+/// Null is not among the values, but nobody knows what it would be: the comparison is null, and the row stays.
+const NONE_OF: &str = " \
+and t.{column}::{as} operator(pg_catalog.<>) all ((({values}::pg_catalog.text[])[{first}:{last}])::{as}[])";
+
+const IS_NULL: &str = " and t.{column} is null";
+
+const IS_NOT_NULL: &str = " and t.{column} is not null";
+
+/// Whether the values of a condition can be compared at all.
+const TRY_VALUES: &str = "select pg_catalog.count(*) from pg_catalog.unnest($1::pg_catalog.text[]::{as}[])";
+
+/// How the stamp holds time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Times {
     /// `timestamptz`.
@@ -286,10 +338,91 @@ pub(super) enum Number {
     Numeric,
 }
 
+/// An entry of the key `where`, and how its column is compared.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) column: Identifier,
+    pub(super) compared_as: Compared,
+    pub(super) test: Test,
+}
+
+/// A type in which a column and the values of the configuration are compared. Types whose equality is not PostgreSQL's own,
+/// such as `citext`, are not among them: an operator of that name may mean anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    Text,
+    Number,
+    Boolean,
+    Uuid,
+}
+
+/// The place of the first value of a statement that is not its own.
+#[derive(Clone, Copy)]
+enum Next {
+    /// A transaction, and then the values of the key `where`.
+    Since(u64),
+    /// Those values alone.
+    Values(u64),
+}
+
+impl Next {
+    fn place(self) -> u64 {
+        match self {
+            Self::Since(place) | Self::Values(place) => place,
+        }
+    }
+
+    fn values(self) -> u64 {
+        match self {
+            Self::Since(place) => place + 1,
+            Self::Values(place) => place,
+        }
+    }
+}
+
+impl Asked {
+    /// What is compared with; nothing where null is asked for.
+    pub(super) fn values(&self) -> &[Scalar] {
+        match &self.test {
+            Test::OneOf(values) | Test::NoneOf(values) => values,
+            Test::Null(_) => &[],
+        }
+    }
+}
+
+impl Compared {
+    /// How a column of this type is compared; `None` where that is not known.
+    pub(super) fn of(base_type: &str, is_enum: bool) -> Option<Self> {
+        Some(match base_type {
+            "text" | "character varying" | "character" | "name" => Self::Text,
+            "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => Self::Number,
+            "boolean" => Self::Boolean,
+            "uuid" => Self::Uuid,
+            _ if is_enum => Self::Text,
+            _ => return None,
+        })
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "pg_catalog.text",
+            Self::Number => "pg_catalog.numeric",
+            Self::Boolean => "pg_catalog.bool",
+            Self::Uuid => "pg_catalog.uuid",
+        }
+    }
+
+    /// Has the server read the values of the configuration.
+    pub(super) fn try_values(self) -> Sql {
+        Sql::new(TRY_VALUES, &[("as", &Sql::new(self.name(), &[]))])
+    }
+}
+
 /// The names and choices that go into the statements for one table without children.
 pub(super) struct Shape<'a> {
     pub(super) table: &'a TableName,
-    pub(super) activity: &'a Identifier,
+    pub(super) stamp: &'a Sql,
+    pub(super) asked: &'a [Asked],
     pub(super) times: &'a Times,
     pub(super) references: &'a [Reference],
     pub(super) archive: Option<&'a Archive>,
@@ -335,13 +468,20 @@ pub(super) struct Statements {
     pub(super) drip_pick: Sql,
     pub(super) range_pick: Sql,
     pub(super) places: Sql,
+    /// Whether removed rows are archived. Statements that remove then answer a row that counts both.
+    pub(super) archives: bool,
+    pub(super) explain_places: Sql,
+    /// What the key `where` compares with.
+    values: Vec<String>,
     pub(super) drip_tids: Sql,
     pub(super) range_tids: Sql,
     pub(super) listed: Sql,
     pub(super) estimate: Sql,
     pub(super) count: Sql,
     pub(super) sample: Sql,
+    pub(super) newest_sample: Sql,
     pub(super) margins: Sql,
+    pub(super) put_back: Sql,
     pub(super) left: Sql,
     pub(super) left_unlocked: Sql,
     pub(super) left_in_range: Sql,
@@ -351,21 +491,29 @@ pub(super) struct Statements {
 }
 
 impl Statements {
+    /// Binds what comes last in each statement.
+    pub(super) fn with_values(&self, bound: Bound) -> Bound {
+        if self.values.is_empty() { bound } else { bound.bind(self.values.clone()) }
+    }
+
     pub(super) fn new(shape: &Shape<'_>) -> Self {
-        let (times, activity) = (shape.times, shape.activity);
+        let (times, stamp) = (shape.times, shape.stamp);
         let (now, start) =
             (Sql::new("pg_catalog.now()", &[]), Sql::new("$2::pg_catalog.text::pg_catalog.timestamptz", &[]));
-        let (age, age_at_start) = (times.age(activity, &now), times.age(activity, &start));
+        let (age, age_at_start) = (times.age(stamp, &now), times.age(stamp, &start));
         let shifted = Sql::new(SHIFTED_NOW, &[]);
-        let (plausible, plausible_then) = (times.plausible(activity, &now), times.plausible(activity, &shifted));
-        let future = times.future(activity, &shifted);
-        let (known, as_unit) = (times.known(activity), times.as_units(activity, &now));
-        let (early, late) = (times.early(activity), times.late(activity, &now));
-        let oldest = times.seconds(&Sql::new("pg_catalog.min(t.{activity})", &[("activity", activity)]));
-        let newest = times.seconds(&Sql::new("pg_catalog.max(t.{activity})", &[("activity", activity)]));
+        let (plausible, plausible_then) = (times.plausible(stamp, &now), times.plausible(stamp, &shifted));
+        let future = times.future(stamp, &shifted);
+        let (known, as_unit) = (times.known(stamp), times.as_units(stamp, &now));
+        let sentinel = times.sentinel(stamp);
+        let (early, late) = (times.early(stamp), times.late(stamp, &now));
+        let oldest = times.seconds(&Sql::new("pg_catalog.min({stamp})", &[("stamp", stamp)]));
+        let newest = times.seconds(&Sql::new("pg_catalog.max({stamp})", &[("stamp", stamp)]));
         let column_type = Sql::new(times.name(), &[]);
         let spared = shape.spared();
         let (columns, archived) = shape.archived();
+        let archived_rows =
+            Sql::new(if shape.archive.is_some() { ARCHIVED_ROWS } else { "null::pg_catalog.int8" }, &[]);
         let returned = if shape.archive.is_some() { columns.clone() } else { Sql::new("1", &[]) };
         let nowhere = Sql::EMPTY;
         let archive: &dyn Part = shape.archive.map_or(&nowhere, |archive| &archive.table);
@@ -373,16 +521,25 @@ impl Statements {
         let member = shape.member();
         let all_spared = Sql::joined([&spared as &dyn Part, &member], "");
         let in_range = Sql::joined([&Sql::new(IN_RANGE, &[]) as &dyn Part, &member], "");
-        let fill_all = |template, age: &Sql, spared: &Sql, range: &Sql, plausible: &Sql| {
+        let fill_all = |template, age: &Sql, spared: &Sql, range: &Sql, plausible: &Sql, next: Next| {
+            let since = Sql::new("${place}", &[("place", &next.place())]);
+            let written = Sql::new(WRITTEN_SINCE, &[("since", &since)]);
+            let since = Sql::new(NOT_SINCE, &[("since", &since), ("written", &written)]);
+            let asked = shape.asked(next.values());
+            let age = Sql::joined([age as &dyn Part, &asked], "");
             Sql::new(
                 template,
                 &[
+                    ("since", &since),
+                    ("written", &written),
                     ("table", shape.table),
-                    ("activity", shape.activity),
-                    ("age", age),
+                    ("stamp", shape.stamp),
+                    ("asked", &asked),
+                    ("age", &age),
                     ("future", &future),
                     ("plausible", plausible),
                     ("known", &known),
+                    ("sentinel", &sentinel),
                     ("as_unit", &as_unit),
                     ("early", &early),
                     ("late", &late),
@@ -394,34 +551,44 @@ impl Statements {
                     ("columns", &columns),
                     ("archive", archive),
                     ("archived", &archived),
+                    ("archived_rows", &archived_rows),
                     ("range", range),
                 ],
             )
         };
-        let fill = |template, age: &Sql| fill_all(template, age, &all_spared, &nowhere, &plausible);
+        let fill = |template, place| fill_all(template, &age, &all_spared, &nowhere, &plausible, Next::Values(place));
+        let take = |template, place| fill_all(template, &age, &all_spared, &nowhere, &plausible, Next::Since(place));
         // Here what is spared is told apart from what is none of ours.
-        let look = |template, age: &Sql, range: &Sql| fill_all(template, age, &spared, range, &plausible);
+        let look = |template, range: &Sql, place| {
+            fill_all(template, &age_at_start, &spared, range, &plausible, Next::Since(place))
+        };
+        let places = take(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, 3);
         Self {
+            archives: shape.archive.is_some(),
+            values: shape.values(),
+            explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
-            drip: fill(DRIP, &age),
-            range: fill(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, &age),
-            range_around_locks: fill(RANGE_AROUND_LOCKS, &age),
-            drip_pick: fill(DRIP_PICK, &age),
-            range_pick: fill(RANGE_PICK, &age),
-            places: fill(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, &age),
-            drip_tids: fill(DRIP_TIDS, &age),
-            range_tids: fill(RANGE_TIDS, &age),
-            listed: fill(LISTED, &age),
-            estimate: fill(ESTIMATE, &age),
-            count: fill_all(COUNT, &age, &spared, &nowhere, &plausible_then),
-            sample: fill(SAMPLE, &age),
-            margins: fill(MARGINS, &age),
-            left: look(LEFT, &age_at_start, &member),
-            left_unlocked: look(LEFT_UNLOCKED, &age_at_start, &member),
-            left_in_range: look(LEFT, &age_at_start, &in_range),
-            left_unlocked_in_range: look(LEFT_UNLOCKED, &age_at_start, &in_range),
-            ends: fill(ENDS, &age),
-            next: fill(NEXT, &age),
+            drip: take(DRIP, 5),
+            range: take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, 4),
+            range_around_locks: take(RANGE_AROUND_LOCKS, 5),
+            drip_pick: take(DRIP_PICK, 5),
+            range_pick: take(RANGE_PICK, 5),
+            places,
+            drip_tids: take(DRIP_TIDS, 5),
+            range_tids: take(RANGE_TIDS, 6),
+            listed: take(LISTED, 3),
+            estimate: fill(ESTIMATE, 2),
+            count: fill_all(COUNT, &age, &spared, &nowhere, &plausible_then, Next::Values(3)),
+            sample: fill(SAMPLE, 2),
+            newest_sample: fill(NEWEST_SAMPLE, 2),
+            margins: fill(MARGINS, 2),
+            put_back: look(PUT_BACK, &member, 3),
+            left: look(LEFT, &member, 5),
+            left_unlocked: look(LEFT_UNLOCKED, &member, 5),
+            left_in_range: look(LEFT, &in_range, 7),
+            left_unlocked_in_range: look(LEFT_UNLOCKED, &in_range, 7),
+            ends: fill(ENDS, 1),
+            next: fill(NEXT, 2),
         }
     }
 }
@@ -445,43 +612,51 @@ impl Times {
     }
 
     /// Idle for more than `$1` seconds as of a moment, and a plausible time.
-    fn age(&self, activity: &Identifier, now: &Sql) -> Sql {
+    fn age(&self, stamp: &Sql, now: &Sql) -> Sql {
         let cutoff = Sql::new(BEFORE_NOW, &[("now", now)]);
-        let has_fractions = !matches!(self, Self::Number(_, Number::Whole));
         let is_in_days = matches!(self, Self::Number(Unit::JulianDays, _));
-        let number = if is_in_days && has_fractions { DAYS_AGE } else { NUMBER_AGE };
-        self.fill([AGE, LOCAL_AGE, number], activity, now, &cutoff)
+        let number = if is_in_days && !self.is_whole() { DAYS_AGE } else { NUMBER_AGE };
+        self.fill([AGE, LOCAL_AGE, number], stamp, now, &cutoff)
     }
 
     /// From the year 2000 to ten years after a moment.
-    fn plausible(&self, activity: &Identifier, now: &Sql) -> Sql {
+    fn plausible(&self, stamp: &Sql, now: &Sql) -> Sql {
         let end = Sql::new(TEN_YEARS_ON, &[("now", now)]);
-        self.fill([PLAUSIBLE, LOCAL_PLAUSIBLE, NUMBER_PLAUSIBLE], activity, now, &end)
+        self.fill([PLAUSIBLE, LOCAL_PLAUSIBLE, NUMBER_PLAUSIBLE], stamp, now, &end)
     }
 
-    fn early(&self, activity: &Identifier) -> Sql {
-        self.fill([EARLY, LOCAL_EARLY, NUMBER_EARLY], activity, &Sql::EMPTY, &Sql::EMPTY)
+    fn early(&self, stamp: &Sql) -> Sql {
+        self.fill([EARLY, LOCAL_EARLY, NUMBER_EARLY], stamp, &Sql::EMPTY, &Sql::EMPTY)
     }
 
-    fn late(&self, activity: &Identifier, now: &Sql) -> Sql {
+    fn late(&self, stamp: &Sql, now: &Sql) -> Sql {
         let end = Sql::new(TEN_YEARS_ON, &[("now", now)]);
-        self.fill([LATE, LOCAL_LATE, NUMBER_LATE], activity, now, &end)
+        self.fill([LATE, LOCAL_LATE, NUMBER_LATE], stamp, now, &end)
     }
 
-    fn future(&self, activity: &Identifier, now: &Sql) -> Sql {
-        self.fill([FUTURE, LOCAL_FUTURE, NUMBER_FUTURE], activity, now, now)
+    fn future(&self, stamp: &Sql, now: &Sql) -> Sql {
+        self.fill([FUTURE, LOCAL_FUTURE, NUMBER_FUTURE], stamp, now, now)
     }
 
-    fn known(&self, activity: &Identifier) -> Sql {
-        self.fill([KNOWN, KNOWN, KNOWN_NUMBER], activity, &Sql::EMPTY, &Sql::EMPTY)
+    fn known(&self, stamp: &Sql) -> Sql {
+        let number = if self.is_whole() { KNOWN_WHOLE } else { KNOWN_NUMBER };
+        self.fill([KNOWN, KNOWN, number], stamp, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    fn sentinel(&self, stamp: &Sql) -> Sql {
+        self.fill(["false", "false", SENTINEL], stamp, &Sql::EMPTY, &Sql::EMPTY)
+    }
+
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Number(_, Number::Whole))
     }
 
     /// Counts of what would be plausible in each unit; only numbers have any.
-    fn as_units(&self, activity: &Identifier, now: &Sql) -> Sql {
+    fn as_units(&self, stamp: &Sql, now: &Sql) -> Sql {
         let counts = Unit::ALL.map(|unit| match self {
             Self::Absolute | Self::Local(_) => Sql::new("0::pg_catalog.int8", &[]),
             Self::Number(_, number) => {
-                let plausible = Self::Number(unit, *number).plausible(activity, now);
+                let plausible = Self::Number(unit, *number).plausible(stamp, now);
                 Sql::new(AS_UNIT, &[("plausible", &plausible)])
             }
         });
@@ -530,20 +705,23 @@ impl Times {
     }
 
     /// `[timestamptz, timestamp, number]`.
-    fn fill(&self, templates: [&'static str; 3], activity: &Identifier, now: &Sql, at: &Sql) -> Sql {
+    fn fill(&self, templates: [&'static str; 3], stamp: &Sql, now: &Sql, at: &Sql) -> Sql {
         let [absolute, local, number] = templates;
         let column_type = Sql::new(self.name(), &[]);
-        let activity: (&str, &dyn Part) = ("activity", activity);
+        let stamp: (&str, &dyn Part) = ("stamp", stamp);
         match self {
-            Self::Absolute => Sql::new(absolute, &[activity, ("now", now), ("at", at), ("type", &column_type)]),
+            Self::Absolute => Sql::new(absolute, &[stamp, ("now", now), ("at", at), ("type", &column_type)]),
             Self::Local(zone) => {
-                Sql::new(local, &[activity, ("now", now), ("at", at), ("type", &column_type), ("zone", zone)])
+                Sql::new(local, &[stamp, ("now", now), ("at", at), ("type", &column_type), ("zone", zone)])
             }
             Self::Number(unit, _) => {
                 let year_2000 = Sql::new(unit.year_2000(), &[]);
                 let year_2000 = Sql::new("{value}::{type}", &[("value", &year_2000), ("type", &column_type)]);
                 let at = self.comparable(at);
-                Sql::new(number, &[activity, ("at", &at), ("year_2000", &year_2000), ("type", &column_type)])
+                let known = Sql::new(if self.is_whole() { KNOWN_WHOLE } else { KNOWN_NUMBER }, &[stamp]);
+                let parts: [(&str, &dyn Part); 5] =
+                    [stamp, ("at", &at), ("year_2000", &year_2000), ("type", &column_type), ("known", &known)];
+                Sql::new(number, &parts)
             }
         }
     }
@@ -572,6 +750,32 @@ impl Shape<'_> {
             })
             .collect();
         Sql::joined(referred.iter().map(|referred| referred as &dyn Part), "")
+    }
+
+    /// Every entry of the key `where`, whose values stand at `place`.
+    fn asked(&self, place: u64) -> Sql {
+        let mut first = 1;
+        let conditions = self.asked.iter().map(|asked| {
+            let last = first + asked.values().len() as u64 - 1;
+            let values = Sql::new("${place}", &[("place", &place)]);
+            let compared = Sql::new(asked.compared_as.name(), &[]);
+            let parts: [(&str, &dyn Part); 5] =
+                [("column", &asked.column), ("as", &compared), ("values", &values), ("first", &first), ("last", &last)];
+            let condition = match &asked.test {
+                Test::OneOf(_) => Sql::new(ONE_OF, &parts),
+                Test::NoneOf(_) => Sql::new(NONE_OF, &parts),
+                Test::Null(true) => return Sql::new(IS_NULL, &parts),
+                Test::Null(false) => return Sql::new(IS_NOT_NULL, &parts),
+            };
+            first = last + 1;
+            condition
+        });
+        let conditions: Vec<Sql> = conditions.collect();
+        Sql::joined(conditions.iter().map(|condition| condition as &dyn Part), "")
+    }
+
+    fn values(&self) -> Vec<String> {
+        self.asked.iter().flat_map(|asked| asked.values().iter().map(ToString::to_string)).collect()
     }
 
     fn member(&self) -> Sql {

@@ -6,6 +6,7 @@
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::SessionPolicy;
+use sqlx::postgres::PgRow;
 
 use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
@@ -16,6 +17,15 @@ use crate::time::{Values, implausible_rows};
 
 /// How many pages of a leaf are sampled: about a thousand rows of a kilobyte.
 const SAMPLED_PAGES: f32 = 128.0;
+
+/// So few values of a sample say nothing: most pages of the table are empty.
+const ENOUGH: u64 = 200;
+
+/// More is sampled where an index cannot help, up to so many pages where it can.
+const MOST_PAGES: f32 = 8192.0;
+
+/// How many of the newest values are asked for where even that finds too few.
+const NEWEST: i64 = 1000;
 
 /// Implausible values are counted up to here on each side: it is a number for people.
 const AT_MOST: i64 = 10_000;
@@ -48,15 +58,7 @@ pub(super) async fn look(session: &mut Session, ground: &Ground) -> Result<Seen,
 }
 
 async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, seen: &mut Seen) -> Result<(), Fault> {
-    let pages = leaf.facts.bytes.div_ceil(ground.server.block_bytes).max(1);
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let percent = (SAMPLED_PAGES / pages as f32 * 100.0).min(100.0);
-    let sampling = statement(leaf.statements.sample.statement()).bind(percent);
-    let row = session.ask_one(&ground.look, sampling).await?;
-    let mut values = Values { known: count(&row, 0)?, plausible: count(&row, 1)?, as_unit: [0; 4] };
-    for (index, plausible) in values.as_unit.iter_mut().enumerate() {
-        *plausible = count(&row, 2 + index)?;
-    }
+    let values = sample(session, ground, leaf).await?;
     seen.values.add(values);
 
     if !leaf.facts.index && leaf.facts.bytes > SMALL_BYTES {
@@ -64,12 +66,47 @@ async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, seen: &mut
         seen.at_least = true;
         return Ok(());
     }
-    let row = session.ask_one(&ground.look, statement(leaf.statements.margins.statement()).bind(AT_MOST)).await?;
+    let row = session
+        .ask_one(
+            &ground.look,
+            leaf.statements.with_values(statement(leaf.statements.margins.statement()).bind(AT_MOST)),
+        )
+        .await?;
     let (early, late) = (count(&row, 0)?, count(&row, 1)?);
     seen.implausible += early + late;
     seen.at_least |= [early, late].iter().any(|rows| i64::try_from(*rows) == Ok(AT_MOST));
     seen.newest = seen.newest.max(cell::<Option<f64>>(&row, 2)?.map(moment));
     Ok(())
+}
+
+/// Some pages, and more of them where they are nearly all empty, as if it were the whole leaf.
+async fn sample(session: &mut Session, ground: &Ground, leaf: &Leaf) -> Result<Values, Fault> {
+    let pages = leaf.facts.bytes.div_ceil(ground.server.block_bytes).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let share = |wanted: f32| (wanted / pages as f32 * 100.0).min(100.0);
+    let most = if leaf.facts.index { share(MOST_PAGES) } else { 100.0 };
+    let mut percent = share(SAMPLED_PAGES);
+    loop {
+        let row = session.ask_one(&ground.look, statement(leaf.statements.sample.statement()).bind(percent)).await?;
+        let values = values(&row)?;
+        if values.known >= ENOUGH || percent >= 100.0 {
+            return Ok(values.scaled(100.0 / f64::from(percent)));
+        }
+        if percent >= most {
+            let newest = statement(leaf.statements.newest_sample.statement()).bind(NEWEST);
+            return self::values(&session.ask_one(&ground.look, newest).await?);
+        }
+        percent = (percent * 8.0).min(most);
+    }
+}
+
+fn values(row: &PgRow) -> Result<Values, Fault> {
+    let mut values =
+        Values { known: count(row, 0)?, plausible: count(row, 1)?, sentinels: count(row, 2)?, ..Values::default() };
+    for (index, plausible) in values.as_unit.iter_mut().enumerate() {
+        *plausible = count(row, 3 + index)?;
+    }
+    Ok(values)
 }
 
 impl Seen {

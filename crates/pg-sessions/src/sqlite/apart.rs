@@ -50,10 +50,11 @@ impl Run<'_> {
         let statements = &self.ground.statements;
         let mut batch = self.session.batch().await?;
         let gone = async {
-            let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, -idle_seconds(self.policy))).await?, 0)?;
+            let cutoff =
+                self.ground.bound(&batch.one(cutoff(&statements.cutoff, -idle_seconds(self.policy))).await?)?;
             let bind = |sql: &Sql| {
                 let bound = statement(sql.statement()).bind(cutoff.clone()).bind(keys.to_owned());
-                bound.bind(place(part.start)).bind(place(part.end))
+                statements.with_values(bound.bind(place(part.start)).bind(place(part.end)))
             };
             let archive = statements.archive_listed.as_ref().map(bind);
             remove(&mut batch, archive, bind(&statements.delete_listed)).await

@@ -1,12 +1,13 @@
 //! What a SQLite file says about a policy's table: the same questions as for PostgreSQL, asked of pragmas.
 
-use cleanup_core::policy::{SessionPolicy, TimeFormat};
+use cleanup_core::policy::{SessionPolicy, Test, TimeFormat};
 use sqlx::SqlStr;
 use sqlx::sqlite::SqliteRow;
 
 use super::moment;
 use super::session::{Fault, Session, cell, count, statement};
 use super::sql::{self, Form, Pair, Reference, Shape, Statements};
+use super::zone::WallClock;
 use crate::Clock;
 use crate::check::{Finding, newest_ahead};
 use crate::obstacle::plural;
@@ -32,18 +33,23 @@ from sqlite_schema m join pragma_foreign_key_list(m.name) f
 where m.type = 'table' and f.\"table\" = ?1 collate nocase order by m.name, f.id, f.seq";
 
 /// What is known of the table once it was found.
+#[expect(clippy::struct_excessive_bools, reason = "answers of the file, each to a question of its own")]
 pub(super) struct Ground {
     pub(super) name: TableName,
     pub(super) statements: Statements,
+    pub(super) wall_clock: WallClock,
     pub(super) index: bool,
     /// Whether the key is a number that orders the table physically.
     pub(super) rowid: bool,
     /// Whether something could keep rows: triggers, other tables' foreign keys.
     pub(super) keepers: bool,
+    pub(super) triggers: bool,
     /// Rows that have no plausible time.
     pub(super) implausible: u64,
     /// What looks wrong, in sentences.
     pub(super) notes: Vec<String>,
+    /// Whether nothing may be removed because most values are no times.
+    pub(super) is_refused: bool,
 }
 
 struct Column {
@@ -70,35 +76,25 @@ pub(super) async fn inspect(
     clock: &Clock,
 ) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
     let mut findings = Vec::new();
-    let (name, id, activity) = match names(policy) {
+    let key = policy.stamp.key();
+    let names = match names(policy) {
         Ok(names) => names,
         Err(error) => {
-            findings.push(Finding::problem(format!("table, id_column or activity_column: {error}")));
+            findings.push(Finding::problem(format!("table, id_column, {key} or where: {error}")));
             return Ok((None, findings));
         }
     };
-    let Some((name, without_rowid)) = find_table(session, &name, &mut findings).await? else {
+    let Some((name, without_rowid)) = find_table(session, &names.table, &mut findings).await? else {
         return Ok((None, findings));
     };
     let columns = columns(session, &name).await?;
-    let find = |wanted: &Identifier| columns.iter().find(|column| same(&column.name, wanted));
-    let (Some(id), Some(activity)) = (find(&id), find(&activity)) else {
-        for (key, wanted) in [("id_column", &id), ("activity_column", &activity)] {
-            if find(wanted).is_none() {
-                findings.push(Finding::problem(format!("{name} has no column {wanted} ({key})")));
-            }
-        }
+    let Some(found) = find_columns(policy, &name, &columns, &names, &mut findings) else {
         return Ok((None, findings));
     };
-    if !activity.not_null {
-        findings.push(Finding::advice(format!("{name}.{} may be null; such rows always stay", activity.name)));
-    }
-    if policy.activity_time_zone.as_deref().is_some_and(|zone| zone != "UTC") {
-        let sentence = "SQLite knows no time zones: times must be in UTC; leave activity_time_zone out";
-        findings.push(Finding::problem(sentence.to_owned()));
-    }
-    let column = format!("{name}.{}", activity.name);
-    let looked = look_at_values(session, &name, &activity.name).await?;
+    let Found { id, stamp, asked, wall_clock } = found;
+    let column = format!("{name}.{}", shown(&stamp));
+    let expression = Sql::stamp(&stamp);
+    let looked = look_at_values(session, &name, &expression, &wall_clock).await?;
     let form = match looked.form(policy, &column) {
         Ok(form) => form,
         Err(sentence) => {
@@ -109,7 +105,9 @@ pub(super) async fn inspect(
     let (values, newest) = looked.values(form);
     let mut notes = Vec::new();
     let unit = if let Form::Number(unit) = form { Some(unit) } else { None };
-    if let Some(refusal) = values.refusal(&policy.rule.name, &column, unit) {
+    let refusal = values.refusal(&policy.rule.name, &column, unit);
+    let is_refused = refusal.is_some();
+    if let Some(refusal) = refusal {
         notes.push(refusal.clone());
         findings.push(Finding::problem(refusal));
     } else {
@@ -128,38 +126,113 @@ pub(super) async fn inspect(
     let rowid = if without_rowid { None } else { ["rowid", "_rowid_", "oid"].into_iter().find(hidden) };
     let key = match rowid {
         Some(rowid) => Sql::new(rowid, &[]),
-        None => Sql::new("{id}", &[("id", &id.name)]),
+        None => Sql::new("{id}", &[("id", &id)]),
     };
-    let index = exists(session, INDEX, &[&name.name, &activity.name]).await?;
-    if !index {
-        let ix = Identifier::new(format!("ix_{}_{}", name.name.as_str(), activity.name.as_str()));
+    // An index on several columns at once is none that pragmas tell of.
+    let index = match &stamp[..] {
+        [column] => exists(session, INDEX, &[&name.name, column]).await?,
+        _ => false,
+    };
+    if let ([column], false) = (&stamp[..], index) {
+        let ix = Identifier::new(format!("ix_{}_{}", name.name.as_str(), column.as_str()));
         let ix = ix.map_err(|error| Fault::Final(error.to_string()))?;
-        let parts: [(&str, &dyn Part); 3] = [("ix", &ix), ("table", &name.name), ("column", &activity.name)];
+        let parts: [(&str, &dyn Part); 3] = [("ix", &ix), ("table", &name.name), ("column", column)];
         let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
         findings.push(
-            Finding::advice(format!("no index of {name} is led by {}: sweeps read the whole table", activity.name))
-                .run(help),
+            Finding::advice(format!("no index of {name} is led by {column}: sweeps read the whole table")).run(help),
         );
     }
     let triggers = exists(session, TRIGGER, &[&name.name]).await?;
     let shape = Shape {
         table: &name,
-        activity: &activity.name,
+        stamp: &expression,
+        asked: &asked,
         key: &key,
         form,
+        zoned: wall_clock.is_zoned(),
         references: &references,
         archive: archive.as_ref().map(|(table, columns)| (table, &columns[..])),
     };
     let statements = Statements::new(&shape);
     let keepers = triggers || !references.is_empty();
     let implausible = values.implausible();
-    let ground = Ground { statements, index, rowid: rowid.is_some(), keepers, implausible, notes, name };
+    let rowid = rowid.is_some();
+    let ground =
+        Ground { name, statements, wall_clock, index, rowid, keepers, triggers, implausible, notes, is_refused };
     Ok((Some(ground), findings))
 }
 
-fn names(policy: &SessionPolicy) -> Result<(TableName, Identifier, Identifier), NameError> {
-    let (id, activity) = (Identifier::parse(&policy.id_column)?, Identifier::parse(&policy.activity_column)?);
-    Ok((TableName::parse(&policy.table)?, id, activity))
+/// The columns that the policy names, as the file spells them.
+struct Found {
+    id: Identifier,
+    stamp: Vec<Identifier>,
+    asked: Vec<(Identifier, Test)>,
+    wall_clock: WallClock,
+}
+
+/// `None` when one is missing.
+fn find_columns(
+    policy: &SessionPolicy,
+    name: &TableName,
+    columns: &[Column],
+    Names { id, stamp, asked, .. }: &Names,
+    findings: &mut Vec<Finding>,
+) -> Option<Found> {
+    let mut find = |key: &str, wanted: &Identifier| {
+        let found = columns.iter().find(|column| same(&column.name, wanted));
+        if found.is_none() {
+            findings.push(Finding::problem(format!("{name} has no column {wanted} ({key})")));
+        }
+        found
+    };
+    let id = find("id_column", id);
+    let stamp: Vec<_> = stamp.iter().map(|wanted| find(policy.stamp.key(), wanted)).collect();
+    let tests = policy.conditions.iter().map(|condition| condition.test.clone());
+    let asked: Vec<_> = (asked.iter().zip(tests))
+        .map(|(wanted, test)| find("where", wanted).map(|column| (column.name.clone(), test)))
+        .collect();
+    let stamp = stamp.into_iter().collect::<Option<Vec<&Column>>>()?;
+    let asked = asked.into_iter().collect::<Option<_>>()?;
+    let id = id?.name.clone();
+    let names: Vec<Identifier> = stamp.iter().map(|column| column.name.clone()).collect();
+    if stamp.iter().all(|column| !column.not_null) {
+        let sentence = format!("{name}.{} may be null; such rows always stay", shown(&names));
+        findings.push(Finding::advice(sentence));
+    }
+    let Some(wall_clock) = WallClock::new(policy.activity_time_zone.as_deref()) else {
+        findings.push(Finding::problem("activity_time_zone is no zone that this machine knows".to_owned()));
+        return None;
+    };
+    Some(Found { id, stamp: names, asked, wall_clock })
+}
+
+/// The names of a policy, parsed.
+struct Names {
+    table: TableName,
+    id: Identifier,
+    stamp: Vec<Identifier>,
+    asked: Vec<Identifier>,
+}
+
+fn names(policy: &SessionPolicy) -> Result<Names, NameError> {
+    let parsed = |column: &String| Identifier::parse(column);
+    Ok(Names {
+        table: TableName::parse(&policy.table)?,
+        id: Identifier::parse(&policy.id_column)?,
+        stamp: policy.stamp.columns().iter().map(parsed).collect::<Result<_, _>>()?,
+        asked: policy.conditions.iter().map(|condition| parsed(&condition.column)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A column, or what of several is looked at, as people read it.
+fn shown(columns: &[Identifier]) -> String {
+    match columns {
+        [column] => column.to_string(),
+        columns => {
+            let names: Vec<String> = columns.iter().map(ToString::to_string).collect();
+            format!("coalesce({})", names.join(", "))
+        }
+    }
 }
 
 /// SQLite takes names without regard to case.
@@ -213,6 +286,7 @@ struct Looked {
     known: u64,
     text: u64,
     numbers: u64,
+    sentinels: u64,
     /// As text, and by [`Unit::ALL`].
     plausible: [u64; 5],
     /// Of those the newest, in seconds since 1970.
@@ -220,12 +294,21 @@ struct Looked {
 }
 
 /// Looks at all of them: a column that mixes forms cannot be compared.
-async fn look_at_values(session: &mut Session, table: &TableName, activity: &Identifier) -> Result<Looked, Fault> {
-    let row = session.one(statement(sql::forms(table, activity).statement())).await?;
+async fn look_at_values(
+    session: &mut Session,
+    table: &TableName,
+    stamp: &Sql,
+    wall_clock: &WallClock,
+) -> Result<Looked, Fault> {
+    let now = statement(SqlStr::from_static("select strftime('%Y-%m-%d %H:%M:%f', 'now')"));
+    let now = wall_clock.both(cell(&session.one(now).await?, 0)?);
+    let forms = sql::forms(table, stamp, wall_clock.is_zoned());
+    let row = session.one(statement(forms.statement()).bind(now)).await?;
     let mut looked = Looked {
         known: count(&row, 0)?.saturating_sub(count(&row, 1)?),
         text: count(&row, 2)?,
         numbers: count(&row, 3)?,
+        sentinels: count(&row, 14)?,
         plausible: [0; 5],
         newest: [None; 5],
     };
@@ -277,7 +360,9 @@ impl Looked {
         };
         let [_, as_unit @ ..] = self.plausible;
         // Other units would not help with text, of which there are none.
-        (Values { known: self.known, plausible: self.plausible[place], as_unit }, self.newest[place])
+        let plausible = self.plausible[place];
+        let values = Values { known: self.known, sentinels: self.sentinels, plausible, as_unit, estimated: false };
+        (values, self.newest[place])
     }
 }
 

@@ -9,6 +9,7 @@ mod apart;
 mod inspect;
 mod session;
 mod sql;
+mod zone;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
+use sqlx::sqlite::SqliteRow;
 
 use self::inspect::Ground;
 use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement, text};
@@ -45,24 +47,52 @@ pub(crate) async fn sweep(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     ledger.implausible(ground.implausible);
     let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
+    // Only a trigger can put rows back.
+    let due = if ground.triggers { Some(count_due(&mut session, &ground, &beginning).await?) } else { None };
     let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
-    let mut run =
-        Run { session: &mut session, policy, ground: &ground, observer, ledger, tries: 0, aside: NO_KEYS.to_owned() };
+    let mut run = Run {
+        session: &mut session,
+        policy,
+        ground: &ground,
+        observer,
+        ledger,
+        tries: 0,
+        aside: NO_KEYS.to_owned(),
+        due: due.unwrap_or(u64::MAX),
+    };
     match way {
         Way::Sweep if ground.rowid => run.windows().await?,
         Way::Drip | Way::Sweep => run.drip().await?,
     }
+    if ledger.room() == 0 {
+        ledger.deferred(count_due(&mut session, &ground, &beginning).await?);
+    }
     if ground.keepers {
         let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
+        let counting = ground.statements.with_values(counting);
         let row = session.one(counting).await?;
         ledger.referenced(count(&row, 2)?);
         if !ledger.is_over() {
             let kept = count(&row, 1)?.saturating_sub(ledger.refused_rows());
+            let gone = ledger.tally.counts.removed;
+            // A row may have gone more than once.
+            let more = due.map_or(0, |due| (gone + kept + ledger.refused_rows()).saturating_sub(due).min(gone));
+            let back = more.min(kept);
+            ledger.put_back(more);
+            ledger.failed(&ground.name.to_string(), back, "a trigger puts them back");
+            let kept = kept - back;
             ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
         }
     }
     session.close().await;
     Ok(())
+}
+
+/// How many rows are due and not referred to.
+async fn count_due(session: &mut Session, ground: &Ground, cutoff: &str) -> Result<u64, Fault> {
+    let counting = statement(ground.statements.count.statement()).bind(cutoff.to_owned()).bind(cutoff.to_owned());
+    let counting = ground.statements.with_values(counting);
+    count(&session.one(counting).await?, 1)
 }
 
 /// Counts what a sweep would take, exactly; `ahead` seconds from now.
@@ -77,7 +107,8 @@ pub(crate) async fn plan(
     let ground = stand(&mut session, policy, clock, ledger).await?;
     let cutoff = ground.now(&mut session, ahead - idle_seconds(policy)).await?;
     let now = ground.now(&mut session, ahead).await?;
-    let row = session.one(statement(ground.statements.count.statement()).bind(cutoff).bind(now)).await?;
+    let counting = statement(ground.statements.count.statement()).bind(cutoff).bind(now);
+    let row = session.one(ground.statements.with_values(counting)).await?;
     ledger.planned(Planned {
         all: count(&row, 0)?,
         due: count(&row, 1)?,
@@ -99,19 +130,20 @@ pub(crate) async fn stats(file: &Path, policy: &SessionPolicy, clock: &Clock) ->
     let idle = idle_seconds(policy);
     let cutoff = ground.now(&mut session, -idle).await?;
     let now = ground.now(&mut session, 0.0).await?;
-    let bind = |sql: &Sql| statement(sql.statement()).bind(cutoff.clone()).bind(now.clone());
+    let bind =
+        |sql: &Sql| ground.statements.with_values(statement(sql.statement()).bind(cutoff.clone()).bind(now.clone()));
     let rows = session.snapshot(vec![bind(&ground.statements.count), bind(&ground.statements.ends)]).await?;
     session.close().await;
     let [counts, ends] = &rows[..] else { return Err(Stop::Failed("an empty answer".to_owned())) };
     let moment = |index| Ok::<_, Fault>(cell::<Option<f64>>(ends, index)?.map(moment));
     Ok(SessionStats {
         total_rows: count(counts, 0)?,
-        expired_rows: count(counts, 1)?,
+        expired_rows: if ground.is_refused { 0 } else { count(counts, 1)? },
         implausible_rows: count(counts, 4)?,
         estimated: false,
         oldest: moment(0)?,
         newest: moment(1)?,
-        next_due_at: moment(2)?.map(|next| next.plus(Duration::from_secs_f64(idle))),
+        next_due_at: moment(2)?.filter(|_| !ground.is_refused).map(|next| next.plus(Duration::from_secs_f64(idle))),
         notes: ground.notes,
     })
 }
@@ -158,7 +190,12 @@ async fn stand(
 impl Ground {
     /// The database's clock, so many seconds from now, in the form of the column.
     async fn now(&self, session: &mut Session, seconds: f64) -> Result<String, Fault> {
-        cell(&session.one(cutoff(&self.statements.cutoff, seconds)).await?, 0)
+        self.bound(&session.one(cutoff(&self.statements.cutoff, seconds)).await?)
+    }
+
+    /// The answer, as statements want it.
+    fn bound(&self, row: &SqliteRow) -> Result<String, Fault> {
+        Ok(self.wall_clock.both(cell(row, 0)?))
     }
 }
 
@@ -182,6 +219,8 @@ struct Run<'a> {
     tries: u32,
     /// Keys of rows that the database refused to remove, as a JSON array: they are only ever handed back to it.
     aside: String,
+    /// So many rows were due at the beginning, where a trigger may put rows back; what is due later is the next run's.
+    due: u64,
 }
 
 /// What came of a batch.
@@ -199,7 +238,7 @@ impl Run<'_> {
         let mut watermark = "-9e18".to_owned();
         let mut stalled = 0;
         while !self.is_over() {
-            let size = pacer.size();
+            let size = self.ledger.fitting(pacer.size());
             let began = Instant::now();
             let values = Values { watermark: &watermark, size, aside: &self.aside };
             let result = drip_batch(self.session, self.policy, self.ground, &values).await;
@@ -217,7 +256,7 @@ impl Run<'_> {
             }
             let Some(done) = self.tried(result).await? else { continue };
             self.count(&done, pacer.done(began.elapsed())).await;
-            if done.picked < u64::from(size) {
+            if done.picked < u64::from(size) || self.ledger.tally.counts.removed >= self.due {
                 return Ok(());
             }
             let mark = done.mark.unwrap_or_else(|| watermark.clone());
@@ -233,10 +272,15 @@ impl Run<'_> {
     async fn windows(&mut self) -> Result<(), Stop> {
         let mut pacer = self.pacer();
         let mut before = i64::MIN;
+        // Rows that come meanwhile are the next run's; a trigger may put back each one that goes.
+        let last = self.session.one(statement(self.ground.statements.last.statement())).await?;
+        let Some(end) = cell::<Option<i64>>(&last, 0)? else { return Ok(()) };
         while !self.is_over() {
             let began = Instant::now();
-            let window =
-                statement(self.ground.statements.window.statement()).bind(before).bind(i64::from(pacer.size()));
+            let window = statement(self.ground.statements.window.statement())
+                .bind(before)
+                .bind(i64::from(self.ledger.fitting(pacer.size())));
+            let window = window.bind(end);
             let row = self.session.one(window).await?;
             let Some(last) = cell::<Option<i64>>(&row, 1)? else { return Ok(()) };
             let result = window_batch(self.session, self.policy, self.ground, before, last).await;
@@ -244,6 +288,7 @@ impl Run<'_> {
                 let cutoff = self.ground.now(self.session, -idle_seconds(self.policy)).await?;
                 let keys =
                     statement(self.ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
+                let keys = self.ground.statements.with_values(keys);
                 let keys: String = cell(&self.session.one(keys).await?, 0)?;
                 self.take_apart(&keys).await?;
                 if self.ledger.is_over() {
@@ -264,6 +309,7 @@ impl Run<'_> {
         if self.observer.wants_to_stop() {
             self.ledger.stop();
         }
+        self.ledger.stop_when_late();
         self.ledger.is_over()
     }
 
@@ -305,15 +351,15 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn bind(&self, sql: &Sql, cutoff: &str) -> Bound {
+    fn bind(&self, ground: &Ground, sql: &Sql, cutoff: &str) -> Bound {
         let bound = statement(sql.statement()).bind(cutoff.to_owned()).bind(self.watermark.to_owned());
-        bound.bind(i64::from(self.size)).bind(self.aside.to_owned())
+        ground.statements.with_values(bound.bind(i64::from(self.size)).bind(self.aside.to_owned()))
     }
 
     /// The keys of the rows that the batch would take.
     async fn keys(&self, session: &mut Session, policy: &SessionPolicy, ground: &Ground) -> Result<String, Fault> {
         let cutoff = ground.now(session, -idle_seconds(policy)).await?;
-        cell(&session.one(self.bind(&ground.statements.picked_keys, &cutoff)).await?, 0)
+        cell(&session.one(self.bind(ground, &ground.statements.picked_keys, &cutoff)).await?, 0)
     }
 }
 
@@ -326,8 +372,8 @@ async fn drip_batch(
     let statements = &ground.statements;
     let mut batch = session.batch().await?;
     let done = async {
-        let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?, 0)?;
-        let bind = |sql: &Sql| values.bind(sql, &cutoff);
+        let cutoff = ground.bound(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?)?;
+        let bind = |sql: &Sql| values.bind(ground, sql, &cutoff);
         let row = batch.one(bind(&statements.pick)).await?;
         let (picked, mark) = (count(&row, 0)?, cell(&row, 1)?);
         let archive = statements.archive_picked.as_ref().map(bind);
@@ -347,14 +393,16 @@ async fn window_batch(
 ) -> Result<u64, Fault> {
     let statements = &ground.statements;
     let seconds = -idle_seconds(policy);
-    let bind = |sql: &Sql, cutoff: &str| statement(sql.statement()).bind(cutoff.to_owned()).bind(before).bind(last);
+    let bind = |sql: &Sql, cutoff: &str| {
+        statements.with_values(statement(sql.statement()).bind(cutoff.to_owned()).bind(before).bind(last))
+    };
     let first = ground.now(session, seconds).await?;
     if cell::<i64>(&session.one(bind(&statements.any_in_window, &first)).await?, 0)? == 0 {
         return Ok(0);
     }
     let mut batch = session.batch().await?;
     let gone = async {
-        let cutoff: String = cell(&batch.one(cutoff(&statements.cutoff, seconds)).await?, 0)?;
+        let cutoff = ground.bound(&batch.one(cutoff(&statements.cutoff, seconds)).await?)?;
         let archive = statements.archive_window.as_ref().map(|sql| bind(sql, &cutoff));
         remove(&mut batch, archive, bind(&statements.delete_window, &cutoff)).await
     };

@@ -9,6 +9,9 @@
 //! that archive and delete must mean the same rows. It is in the unit of the column, which stands bare on the left of the
 //! comparison, so that an index serves.
 
+use cleanup_core::policy::{Scalar, Test};
+
+use super::session::Bound;
 use crate::table::{Identifier, Part, Sql, TableName};
 use crate::time::{TEN_YEARS_DAYS, Unit, YEAR_2000_JULIAN};
 
@@ -21,12 +24,12 @@ pub(super) enum Form {
 
 /// The shape first: by itself `julianday` also takes `now`, times without a date, and numbers.
 const IS_TEXT: &str = "\
-typeof(t.{activity}) = 'text' \
-and t.{activity} glob '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-5][0-9]:[0-5][0-9]*' \
-and substr(t.{activity}, 20) not glob '*[^0-9.:+Z-]*' and substr(t.{activity}, 20, 1) in ('', '.', 'Z', '+', '-') \
-and julianday(t.{activity}) is not null";
+typeof({stamp}) = 'text' \
+and {stamp} glob '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-5][0-9]:[0-5][0-9]*' \
+and substr({stamp}, 20) not glob '*[^0-9.:+Z-]*' and substr({stamp}, 20, 1) in ('', '.', 'Z', '+', '-') \
+and julianday({stamp}) is not null";
 
-const IS_NUMBER: &str = "typeof(t.{activity}) in ('integer', 'real')";
+const IS_NUMBER: &str = "typeof({stamp}) in ('integer', 'real')";
 
 const TEXT_CUTOFF: &str = "select strftime('%Y-%m-%d %H:%M:%f', 'now', ?1)";
 
@@ -44,65 +47,80 @@ const JULIAN_CUTOFF: &str = "select printf('%.9f', julianday('now', ?1) - 0.0000
 /// sorts by it, whatever follows; so the bare comparisons are there for an index, with room for every offset from UTC,
 /// and those of `julianday` count.
 const TEXT_AGE: &str = "\
-t.{activity} < date({moment}, '+2 days') and t.{activity} >= '1999-12-30' and {form} \
-and julianday(t.{activity}) < julianday({moment}) and julianday(t.{activity}) >= {year_2000}";
+{stamp} < date(substr({moment}, 1, 23), '+2 days') and {stamp} >= '1999-12-30' and {form} \
+and julianday({stamp}) < julianday(substr({moment}, {half}, 23)) and julianday({stamp}) >= {year_2000}";
 
-const NUMBER_AGE: &str = "t.{activity} < {moment} and t.{activity} >= {year_2000} and {form}";
+/// Which half of a bound moment a text is compared with. Where a zone is configured, the second one holds the wall-clock time
+/// of that zone, for texts that name no offset of their own.
+const HALF: &str = "iif(substr({stamp}, 20) glob '*[Z+-]*', 1, 25)";
+
+const NUMBER_AGE: &str = "{stamp} < {moment} and {stamp} >= {year_2000} and {form}";
 
 /// As [`NUMBER_AGE`], for days. A whole number may stand for any moment of its day, so all of that day has to be older.
 const DAYS_AGE: &str = "\
-t.{activity} < {moment} and t.{activity} >= {year_2000} and {form} \
-and (t.{activity} <> cast(t.{activity} as integer) or t.{activity} + 1 <= cast({moment} as real))";
+{stamp} < {moment} and {stamp} >= {year_2000} and {form} \
+and ({stamp} <> cast({stamp} as integer) or {stamp} + 1 <= cast({moment} as real))";
 
 const TEXT_PLAUSIBLE: &str = "\
-{form} and julianday(t.{activity}) between {year_2000} and julianday({now}) + {ten_years}";
+{form} and julianday({stamp}) between {year_2000} and julianday(substr({now}, 1, 23)) + {ten_years}";
 
-const NUMBER_PLAUSIBLE: &str = "{form} and t.{activity} between {year_2000} and {now} + {ten_years}";
+const NUMBER_PLAUSIBLE: &str = "{form} and {stamp} between {year_2000} and {now} + {ten_years}";
 
-const TEXT_FUTURE: &str = "julianday(t.{activity}) > julianday({now})";
+const TEXT_FUTURE: &str = "julianday({stamp}) > julianday(substr({now}, {half}, 23))";
 
-const NUMBER_FUTURE: &str = "t.{activity} > {now}";
+/// A text as a moment. The offset of a configured zone is the one of now, which may be an hour off for times of another
+/// season: this is for people alone, ages are never told by it.
+const TEXT_MOMENT: &str = "\
+julianday({stamp}) - (julianday(substr({now}, {half}, 23)) - julianday(substr({now}, 1, 23)))";
 
-const TEXT_FROM: &str = "t.{activity} >= ?2";
+const NUMBER_FUTURE: &str = "{stamp} > {now}";
+
+const TEXT_FROM: &str = "{stamp} >= ?2";
 
 /// A little earlier: a number that has been text has lost its last digits.
-const NUMBER_FROM: &str = "t.{activity} >= cast(?2 as real) - {slack}";
+const NUMBER_FROM: &str = "{stamp} >= cast(?2 as real) - {slack}";
 
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 
 /// Our column stands on the left: SQLite then compares by its collation, as the foreign key itself does.
 const SAME_KEY: &str = "t.{ours} = r.{theirs}";
 
-/// Which forms the column holds: all, nulls, text, numbers; those that are plausible times, as text and in each unit;
+/// Which forms the column holds, with `?1` as now: all, nulls, text, numbers; those that are plausible times, as text and in each unit;
 /// and of those the newest, in seconds since 1970. The limit keeps each value from being computed again for each count.
 const FORMS: &str = "\
-select count(*), count(*) filter (where v is null), count(jd), count(n), {counts}, {newest}
-from (select t.{activity} as v, case when {text} then julianday(t.{activity}) end as jd,
-  case when {number} then t.{activity} end as n from {table} as t limit -1)";
+select count(*), count(*) filter (where v is null), count(jd), count(n), {counts}, {newest}, {sentinels}
+from (select {stamp} as v, case when {text} then {moment} end as jd,
+  case when {number} then {stamp} end as n from {table} as t limit -1)";
 
 const COUNTED: &str = "count(*) filter (where {value} between {year_2000} and {now} + {ten_years})";
 
 const NEWEST: &str = "max({value}) filter (where {value} between {year_2000} and {now} + {ten_years})";
 
+/// 0 and −1 stand for "never", and what is infinite for no end: they say nothing about the unit of the others.
+const SENTINELS: &str = "count(*) filter (where n in (0, -1) or abs(n) > 1e300)";
+
+/// The largest key there is.
+const LAST: &str = "select max(t.{key}) from {table} as t";
+
 /// `?2` watermark, `?3` rows, `?4` keys of rows to pass by, as a JSON array.
 const PICK: &str = "\
 select count(*), cast(max(stamp) as text)
-from (select t.{activity} as stamp from {table} as t
+from (select {stamp} as stamp from {table} as t
   where {age} and {from}{spared} and t.{key} not in (select value from json_each(?4))
-  order by t.{activity} limit ?3)";
+  order by {stamp} limit ?3)";
 
 /// The keys of those rows, in their order, as a JSON array.
 const PICKED_KEYS: &str = "\
 select json_group_array(k)
 from (select t.{key} as k from {table} as t
   where {age} and {from}{spared} and t.{key} not in (select value from json_each(?4))
-  order by t.{activity} limit ?3)";
+  order by {stamp} limit ?3)";
 
 /// The predicate stands inside, to choose, and outside, to be sure.
 const PICKED: &str = "\
 t.{key} in (select t.{key} from {table} as t
   where {age} and {from}{spared} and t.{key} not in (select value from json_each(?4))
-  order by t.{activity} limit ?3)
+  order by {stamp} limit ?3)
 and {age}{spared}";
 
 /// Some rows by their keys: of the JSON array `?2` the elements from `?3` to before `?4`.
@@ -112,9 +130,10 @@ t.{key} in (select value from json_each(?2) where key >= ?3 and key < ?4) and {a
 /// Another array with one element more: the one of `?2` at `?3`.
 const WITH_KEY: &str = "select json_insert(?1, '$[#]', (select value from json_each(?2) where key = ?3))";
 
-/// `?1` the key before, `?2` rows: where a window ends.
+/// `?1` the key before, `?2` rows, `?3` the last key: where a window ends.
 const WINDOW: &str = "\
-select count(*), max(k) from (select t.{key} as k from {table} as t where t.{key} > ?1 order by t.{key} limit ?2)";
+select count(*), max(k)
+from (select t.{key} as k from {table} as t where t.{key} > ?1 and t.{key} <= ?3 order by t.{key} limit ?2)";
 
 /// `?2` the key before, `?3` the last one.
 const IN_WINDOW: &str = "t.{key} > ?2 and t.{key} <= ?3 and {age}{spared}";
@@ -131,21 +150,36 @@ const ARCHIVE: &str = "insert into {archive} ({columns}) select {columns} from {
 /// All, due, referred to, in the future, and no plausible times (`?2` now).
 const COUNT: &str = "\
 select count(*), count(*) filter (where {age}{spared}), count(*) filter (where {age} and not (true{spared})),
-  count(*) filter (where {plausible} and {future}), count(*) filter (where t.{activity} is not null and not ({plausible}))
-from {table} as t";
+  count(*) filter (where {plausible} and {future}), count(*) filter (where {stamp} is not null and not ({plausible}))
+from {table} as t where true{asked}";
+
+/// An entry of the key `where`: the values are some of those in a JSON array that is bound last.
+const ONE_OF: &str = " \
+and t.{column} in (select value from json_each({values}) where key >= {first} and key < {end})";
+
+const NONE_OF: &str = " \
+and t.{column} not in (select value from json_each({values}) where key >= {first} and key < {end})";
+
+const IS_NULL: &str = " and t.{column} is null";
+
+const IS_NOT_NULL: &str = " and t.{column} is not null";
 
 /// The oldest and newest, and the first that is not due, in seconds since 1970; `?2` now.
 const ENDS: &str = "\
-select {oldest}, {newest}, (select {oldest} from {table} as t where {plausible} and not ({age}))
-from {table} as t where {plausible}";
+select {oldest}, {newest}, (select {oldest} from {table} as t where {plausible}{asked} and not ({age}))
+from {table} as t where {plausible}{asked}";
 
 /// The names and choices that go into the statements.
 pub(super) struct Shape<'a> {
     pub(super) table: &'a TableName,
-    pub(super) activity: &'a Identifier,
+    pub(super) stamp: &'a Sql,
+    /// The entries of the key `where`, and their columns.
+    pub(super) asked: &'a [(Identifier, Test)],
     /// `rowid` under a name that no column has, or the id column of a table without rowids.
     pub(super) key: &'a Sql,
     pub(super) form: Form,
+    /// Whether texts without an offset are in a zone of their own.
+    pub(super) zoned: bool,
     /// Other tables, and pairs of their column and ours.
     pub(super) references: &'a [Reference],
     pub(super) archive: Option<(&'a TableName, &'a [Identifier])>,
@@ -163,10 +197,15 @@ pub(super) struct Pair {
     pub(super) ours: Identifier,
 }
 
+/// The value that tells whether a row is due, and whether texts of it are in a zone of their own.
+type Stamp<'a> = (&'a Sql, bool);
+
 /// The statements for one table.
 #[derive(Clone, Debug)]
 pub(super) struct Statements {
     pub(super) cutoff: Sql,
+    /// What the key `where` compares with, as a JSON array.
+    values: Option<String>,
     pub(super) pick: Sql,
     pub(super) delete_picked: Sql,
     pub(super) archive_picked: Option<Sql>,
@@ -174,6 +213,7 @@ pub(super) struct Statements {
     pub(super) window_keys: Sql,
     pub(super) delete_listed: Sql,
     pub(super) archive_listed: Option<Sql>,
+    pub(super) last: Sql,
     pub(super) window: Sql,
     pub(super) any_in_window: Sql,
     pub(super) delete_window: Sql,
@@ -183,9 +223,10 @@ pub(super) struct Statements {
 }
 
 /// Asks which forms a column holds; before anything else is known.
-pub(super) fn forms(table: &TableName, activity: &Identifier) -> Sql {
-    let is = |template| Sql::new(template, &[("activity", activity)]);
+pub(super) fn forms(table: &TableName, stamp: &Sql, zoned: bool) -> Sql {
+    let is = |template| Sql::new(template, &[("stamp", stamp)]);
     let (text, number) = (is(IS_TEXT), is(IS_NUMBER));
+    let moment = text_moment(stamp, zoned, &Sql::new("?1", &[]));
     let of_all = |make: &dyn Fn(Form) -> Sql| {
         let forms = std::iter::once(Form::Text).chain(Unit::ALL.map(Form::Number));
         let made: Vec<Sql> = forms.map(make).collect();
@@ -193,15 +234,31 @@ pub(super) fn forms(table: &TableName, activity: &Identifier) -> Sql {
     };
     let counts = of_all(&|form| form.in_forms(COUNTED));
     let newest = of_all(&|form| form.in_seconds(&form.in_forms(NEWEST)));
-    let parts: [(&str, &dyn Part); 6] = [
+    let sentinels = Sql::new(SENTINELS, &[]);
+    let parts: [(&str, &dyn Part); 8] = [
+        ("sentinels", &sentinels),
         ("table", table),
-        ("activity", activity),
+        ("stamp", stamp),
         ("text", &text),
+        ("moment", &moment),
         ("number", &number),
         ("counts", &counts),
         ("newest", &newest),
     ];
     Sql::new(FORMS, &parts)
+}
+
+/// Which half of a bound moment the stamp is compared with.
+fn half(stamp: &Sql, zoned: bool) -> Sql {
+    if zoned { Sql::new(HALF, &[("stamp", stamp)]) } else { Sql::new("1", &[]) }
+}
+
+/// A text as a Julian day; `now` is bound.
+fn text_moment(stamp: &Sql, zoned: bool, now: &Sql) -> Sql {
+    if !zoned {
+        return Sql::new("julianday({stamp})", &[("stamp", stamp)]);
+    }
+    Sql::new(TEXT_MOMENT, &[("stamp", stamp), ("half", &half(stamp, zoned)), ("now", now)])
 }
 
 impl Form {
@@ -253,12 +310,14 @@ impl Form {
         }
     }
 
-    fn fill(self, template: &'static str, activity: &Identifier, moment: &Sql, now: &Sql) -> Sql {
-        let form = Sql::new(self.pick(IS_TEXT, IS_NUMBER), &[("activity", activity)]);
+    fn fill(self, template: &'static str, (stamp, zoned): Stamp<'_>, moment: &Sql, now: &Sql) -> Sql {
+        let form = Sql::new(self.pick(IS_TEXT, IS_NUMBER), &[("stamp", stamp)]);
+        let half = half(stamp, zoned);
         let (year_2000, ten_years) = self.bounds();
         let slack = Sql::new(self.slack(), &[]);
-        let parts: [(&str, &dyn Part); 7] = [
-            ("activity", activity),
+        let parts: [(&str, &dyn Part); 8] = [
+            ("stamp", stamp),
+            ("half", &half),
             ("moment", moment),
             ("now", now),
             ("form", &form),
@@ -270,21 +329,21 @@ impl Form {
     }
 
     /// Before the moment, and a plausible time.
-    fn age(self, activity: &Identifier, moment: &Sql) -> Sql {
+    fn age(self, stamp: Stamp<'_>, moment: &Sql) -> Sql {
         let number = if self == Self::Number(Unit::JulianDays) { DAYS_AGE } else { NUMBER_AGE };
-        self.fill(self.pick(TEXT_AGE, number), activity, moment, &Sql::EMPTY)
+        self.fill(self.pick(TEXT_AGE, number), stamp, moment, &Sql::EMPTY)
     }
 
-    fn plausible(self, activity: &Identifier, now: &Sql) -> Sql {
-        self.fill(self.pick(TEXT_PLAUSIBLE, NUMBER_PLAUSIBLE), activity, &Sql::EMPTY, now)
+    fn plausible(self, stamp: Stamp<'_>, now: &Sql) -> Sql {
+        self.fill(self.pick(TEXT_PLAUSIBLE, NUMBER_PLAUSIBLE), stamp, &Sql::EMPTY, now)
     }
 
-    fn future(self, activity: &Identifier, now: &Sql) -> Sql {
-        self.fill(self.pick(TEXT_FUTURE, NUMBER_FUTURE), activity, &Sql::EMPTY, now)
+    fn future(self, stamp: Stamp<'_>, now: &Sql) -> Sql {
+        self.fill(self.pick(TEXT_FUTURE, NUMBER_FUTURE), stamp, &Sql::EMPTY, now)
     }
 
-    fn from(self, activity: &Identifier) -> Sql {
-        self.fill(self.pick(TEXT_FROM, NUMBER_FROM), activity, &Sql::EMPTY, &Sql::EMPTY)
+    fn from(self, stamp: Stamp<'_>) -> Sql {
+        self.fill(self.pick(TEXT_FROM, NUMBER_FROM), stamp, &Sql::EMPTY, &Sql::EMPTY)
     }
 
     fn bounds(self) -> (Sql, Sql) {
@@ -315,9 +374,13 @@ impl Form {
         Sql::new(template, &[("aggregate", aggregate)])
     }
 
-    /// `min` or `max` of the column, in seconds since 1970.
-    fn end(self, text: &'static str, number: &'static str, activity: &Identifier) -> Sql {
-        self.in_seconds(&Sql::new(self.pick(text, number), &[("activity", activity)]))
+    /// `min` or `max` of the column, in seconds since 1970; `?2` now.
+    fn end(self, aggregate: &'static str, (stamp, zoned): Stamp<'_>) -> Sql {
+        let value = match self {
+            Self::Text => text_moment(stamp, zoned, &Sql::new("?2", &[])),
+            Self::Number(_) => stamp.clone(),
+        };
+        self.in_seconds(&Sql::new(aggregate, &[("value", &value)]))
     }
 }
 
@@ -333,20 +396,22 @@ pub(super) fn with_key() -> Sql {
 
 impl Statements {
     pub(super) fn new(shape: &Shape<'_>) -> Self {
-        let activity: (&str, &dyn Part) = ("activity", shape.activity);
-        let (form, column) = (shape.form, shape.activity);
+        let (form, column) = (shape.form, (shape.stamp, shape.zoned));
         let (cutoff, now) = (form.bound("?1"), form.bound("?2"));
         let age = form.age(column, &cutoff);
         let (plausible, future) = (form.plausible(column, &now), form.future(column, &now));
         let from = form.from(column);
-        let oldest = form.end("min(julianday(t.{activity}))", "min(t.{activity})", column);
-        let newest = form.end("max(julianday(t.{activity}))", "max(t.{activity})", column);
+        let oldest = form.end("min({value})", column);
+        let newest = form.end("max({value})", column);
         let spared = shape.spared();
 
-        let fill = |template, condition: &Sql| {
+        let fill = |template, condition: &Sql, place: u64| {
+            let asked = shape.asked(place);
+            let age = Sql::joined([&age as &dyn Part, &asked], "");
             let mut parts: Vec<(&str, &dyn Part)> = vec![
                 ("table", shape.table),
-                activity,
+                ("stamp", shape.stamp),
+                ("asked", &asked),
                 ("key", shape.key),
                 ("age", &age),
                 ("from", &from),
@@ -364,29 +429,67 @@ impl Statements {
             }
             Sql::new(template, &parts)
         };
-        let (picked, window) = (fill(PICKED, &Sql::EMPTY), fill(IN_WINDOW, &Sql::EMPTY));
-        let listed = fill(LISTED, &Sql::EMPTY);
-        let archive = |condition| shape.archive.map(|_| fill(ARCHIVE, condition));
+        let (picked, window) = (fill(PICKED, &Sql::EMPTY, 5), fill(IN_WINDOW, &Sql::EMPTY, 4));
+        let listed = fill(LISTED, &Sql::EMPTY, 5);
+        // What a condition brings along has its values already.
+        let around = |template, condition| fill(template, condition, 0);
+        let archive = |condition| shape.archive.map(|_| around(ARCHIVE, condition));
         Self {
             cutoff: Sql::new(form.cutoff(), &[]),
-            pick: fill(PICK, &Sql::EMPTY),
-            delete_picked: fill(DELETE, &picked),
+            values: shape.values(),
+            pick: fill(PICK, &Sql::EMPTY, 5),
+            delete_picked: around(DELETE, &picked),
             archive_picked: archive(&picked),
-            picked_keys: fill(PICKED_KEYS, &Sql::EMPTY),
-            window_keys: fill(WINDOW_KEYS, &window),
-            delete_listed: fill(DELETE, &listed),
+            picked_keys: fill(PICKED_KEYS, &Sql::EMPTY, 5),
+            window_keys: around(WINDOW_KEYS, &window),
+            delete_listed: around(DELETE, &listed),
             archive_listed: archive(&listed),
-            window: fill(WINDOW, &Sql::EMPTY),
-            any_in_window: fill(EXISTS, &window),
-            delete_window: fill(DELETE, &window),
+            last: fill(LAST, &Sql::EMPTY, 0),
+            window: fill(WINDOW, &Sql::EMPTY, 0),
+            any_in_window: around(EXISTS, &window),
+            delete_window: around(DELETE, &window),
             archive_window: archive(&window),
-            count: fill(COUNT, &Sql::EMPTY),
-            ends: fill(ENDS, &Sql::EMPTY),
+            count: fill(COUNT, &Sql::EMPTY, 3),
+            ends: fill(ENDS, &Sql::EMPTY, 3),
+        }
+    }
+
+    /// Binds what comes last in each statement that asks about rows.
+    pub(super) fn with_values(&self, bound: Bound) -> Bound {
+        match &self.values {
+            Some(values) => bound.bind(values.clone()),
+            None => bound,
         }
     }
 }
 
 impl Shape<'_> {
+    /// Every entry of the key `where`, whose values stand at `place`.
+    fn asked(&self, place: u64) -> Sql {
+        let mut first = 0;
+        let condition = |(column, test): &(Identifier, Test)| {
+            let values = Sql::new("?{place}", &[("place", &place)]);
+            let end = first + scalars(test).len() as u64;
+            let parts: [(&str, &dyn Part); 4] =
+                [("column", column), ("values", &values), ("first", &first), ("end", &end)];
+            let condition = match test {
+                Test::OneOf(_) => Sql::new(ONE_OF, &parts),
+                Test::NoneOf(_) => Sql::new(NONE_OF, &parts),
+                Test::Null(true) => Sql::new(IS_NULL, &parts),
+                Test::Null(false) => Sql::new(IS_NOT_NULL, &parts),
+            };
+            first = end;
+            condition
+        };
+        let conditions: Vec<Sql> = self.asked.iter().map(condition).collect();
+        Sql::joined(conditions.iter().map(|condition| condition as &dyn Part), "")
+    }
+
+    fn values(&self) -> Option<String> {
+        let values: Vec<String> = self.asked.iter().flat_map(|(_, test)| scalars(test)).map(json).collect();
+        (!values.is_empty()).then(|| format!("[{}]", values.join(",")))
+    }
+
     fn spared(&self) -> Sql {
         let referred: Vec<Sql> = self
             .references
@@ -403,6 +506,27 @@ impl Shape<'_> {
             .collect();
         Sql::joined(referred.iter().map(|referred| referred as &dyn Part), "")
     }
+}
+
+/// What a condition compares with; nothing where null is asked for.
+fn scalars(test: &Test) -> &[Scalar] {
+    match test {
+        Test::OneOf(values) | Test::NoneOf(values) => values,
+        Test::Null(_) => &[],
+    }
+}
+
+fn json(value: &Scalar) -> String {
+    let Scalar::Text(text) = value else { return value.to_string() };
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
 }
 
 #[cfg(test)]
@@ -423,10 +547,19 @@ mod tests {
             session.all(statement(Sql::new(setup, &[]).statement())).await.unwrap();
         }
         let table = TableName::parse("t").unwrap();
-        let activity = Identifier::parse("at").unwrap();
+        let stamp = Sql::stamp(&[Identifier::parse("at").unwrap()]);
         for form in std::iter::once(Form::Text).chain(Unit::ALL.map(Form::Number)) {
             let key = Sql::new("rowid", &[]);
-            let shape = Shape { table: &table, activity: &activity, key: &key, form, references: &[], archive: None };
+            let shape = Shape {
+                table: &table,
+                stamp: &stamp,
+                asked: &[],
+                key: &key,
+                form,
+                zoned: true,
+                references: &[],
+                archive: None,
+            };
             let pick = Statements::new(&shape).pick;
             let explain = Sql::new("explain query plan {pick}", &[("pick", &pick)]);
             let rows = session.all(statement(explain.statement())).await.unwrap();

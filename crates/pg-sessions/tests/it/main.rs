@@ -8,15 +8,24 @@
 mod support;
 
 mod application;
+mod archives;
+mod brakes;
 mod clocks;
+mod conditions;
 mod conformance;
+mod expiry;
 mod faults;
+mod frameworks;
 mod names;
 mod partitions;
 mod planner;
 mod pooler;
+mod putting_back;
 mod races;
 mod references;
 mod refusals;
+mod row_security;
+mod sampling;
 mod sqlite;
 mod urls;
+mod zones;

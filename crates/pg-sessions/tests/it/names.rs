@@ -1,6 +1,6 @@
 //! Names from hell: quoted, looked up in the catalog first, and nothing else is ever executed.
 
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::policy::{RowStamp, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
 use cleanup_pg_sessions::Way;
 
@@ -32,7 +32,7 @@ async fn tables_with_names_from_hell_are_swept_and_nothing_else_happens() {
         ));
         let policy = SessionPolicy {
             id_column: quoted,
-            activity_column: "last; activity--".to_owned(),
+            stamp: RowStamp::Activity(vec!["last; activity--".to_owned()]),
             batch_size: 1,
             ..db.policy_for(written)
         };

@@ -507,12 +507,18 @@ async fn rows_that_may_be_seen_and_not_deleted_are_counted_and_check_names_what_
     ));
     let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
     let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
-    let said = "row security applies on public.tutor_sessions, and no policy lets the role update or delete its rows; they stay";
+    let said = "row security applies on public.tutor_sessions, and no policy lets the role delete its rows; they stay";
     assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
     for way in [Way::Drip, Way::Sweep] {
         let report = apply_by(way, &policy).await;
         assert_eq!((report.status, report.errors_total), (PolicyStatus::Partial, 30), "{way:?}: {report:?}");
     }
+    let planned = plan(&policy).await;
+    assert_eq!((planned.status, planned.counts.removed), (PolicyStatus::Partial, 0), "{planned:?}");
+    assert_eq!(
+        planned.errors[0].error, "30 expired rows stay: no policy of row security lets the role delete them",
+        "{planned:?}"
+    );
 }
 
 /// Partitions are swept by themselves, and the table's policies are not asked there.

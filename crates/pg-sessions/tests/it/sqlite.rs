@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use cleanup_core::policy::{Database, SessionPolicy};
+use cleanup_core::policy::{Database, RowStamp, SessionPolicy};
 use cleanup_core::report::{PolicyReport, PolicyStatus, Skip};
 use cleanup_core::sweep::Mode;
 use cleanup_pg_sessions::{Severity, Way, demo};
@@ -208,12 +208,12 @@ async fn what_cannot_be_swept_says_what_to_change() {
     assert_failed(&apply(&with_table("sqlite_schema")).await, "sqlite_schema");
     assert_failed(&apply(&with_table("x; drop table tutor_sessions--")).await, "there is no table");
     assert_failed(
-        &apply(&SessionPolicy { activity_column: "nope".to_owned(), ..policy.clone() }).await,
+        &apply(&SessionPolicy { stamp: RowStamp::Activity(vec!["nope".to_owned()]), ..policy.clone() }).await,
         "no column nope (activity_column)",
     );
     assert_failed(
-        &apply(&SessionPolicy { activity_time_zone: Some("Europe/Zurich".to_owned()), ..policy.clone() }).await,
-        "must be in UTC",
+        &apply(&SessionPolicy { activity_time_zone: Some("Europe/Atlantis".to_owned()), ..policy.clone() }).await,
+        "activity_time_zone is no zone that this machine knows",
     );
     assert_failed(&apply(&policy).await, r#"run: create index "ix_answers_session" on "answers" ("session")"#);
     std::fs::write(file.folder.path().join("text.db"), "no database at all, but some text that is long enough")
@@ -356,7 +356,7 @@ async fn tables_without_rowids_and_with_names_from_hell_are_swept() {
         let policy = SessionPolicy {
             table: "a\"b; drop table t--".to_owned(),
             id_column: "_rowid_".to_owned(),
-            activity_column: "last\"activity".to_owned(),
+            stamp: RowStamp::Activity(vec!["last\"activity".to_owned()]),
             ..file.policy()
         };
         let report = apply_by(way, &policy).await;

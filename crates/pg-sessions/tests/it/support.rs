@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Archives, Database, Effect, MaxAge, Pace, Policy, SessionPolicy};
+use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Policy, RowStamp, SessionPolicy};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Mode, Observer};
 use cleanup_pg_sessions::Way;
 use cleanup_test_postgres::Server;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 
 pub(crate) const TWO_HOURS: Duration = Duration::from_hours(2);
 
@@ -117,7 +119,8 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
         database: Database::Url(url.to_owned()),
         table: "tutor_sessions".to_owned(),
         id_column: "session_id".to_owned(),
-        activity_column: "last_activity".to_owned(),
+        stamp: RowStamp::Activity(vec!["last_activity".to_owned()]),
+        conditions: Vec::new(),
         activity_time_zone: None,
         time_format: None,
         batch_size: 500,
@@ -125,10 +128,21 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
         statement_timeout: None,
         pace: Pace::OffHours,
         archive_table: None,
+        brakes: Brakes::default(),
         effect: Effect::Enforce,
         schedule: None,
         enabled: true,
     }
+}
+
+/// A file of a test's own, whatever its rows hold, with a connection that plays the application.
+pub(crate) async fn file_with(folder: &Path, setup: &str) -> (SessionPolicy, SqliteConnection) {
+    let file = folder.join("app.db");
+    let _ = std::fs::remove_file(&file);
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(setup.to_owned())).execute(&mut connection).await.unwrap();
+    (crate::support::policy(&format!("sqlite:///{}", file.display())), connection)
 }
 
 pub(crate) fn now() -> Moment {

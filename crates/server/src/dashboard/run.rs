@@ -221,6 +221,7 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
         numbers.push(("freed", words::bytes(counts.bytes_freed)));
     }
     let rare = [
+        ("restored", counts.restored),
         ("gone before", counts.vanished),
         ("changed meanwhile", counts.changed),
         ("another policy's", counts.owned_by_others),

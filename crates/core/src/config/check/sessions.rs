@@ -3,14 +3,17 @@
 //! Table and column names are checked against the database's catalog later, and the URL is parsed by the crate that
 //! connects. Here only its scheme is looked at, and nothing of it is ever shown.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::super::diagnostic::Diagnostic;
 use super::super::raw::{RawPace, RawSessionPolicy, RawTimeFormat};
-use super::super::values::{At, Period, Switch};
+use super::super::values::{At, Columns, Conditions, Period, Switch};
 use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
 use super::{Check, effect};
-use crate::policy::{Archives, Database, MaxAge, Pace, Policy, SessionPolicy, TimeFormat};
+use crate::policy::{
+    Archives, Brakes, Condition, Database, MaxAge, Pace, Policy, RowStamp, SessionPolicy, Test, TimeFormat,
+};
 
 /// The largest first batch. The pacing never goes beyond it either.
 const LARGEST_BATCH: u32 = 20_000;
@@ -24,16 +27,19 @@ impl Check<'_> {
                 ("url = \"${DATABASE_URL}\"", raw.url.is_some()),
                 ("table = \"tutor_sessions\"", raw.table.is_some()),
                 ("id_column = \"session_id\"", raw.id_column.is_some()),
-                ("activity_column = \"last_activity\"", raw.activity_column.is_some()),
-                ("max_idle = \"2h\"", raw.max_idle.is_some()),
+                ("activity_column = \"last_activity\"", raw.activity_column.is_some() || raw.expires_column.is_some()),
+                ("max_idle = \"2h\"", raw.max_idle.is_some() || raw.expires_column.is_some()),
             ],
         );
+        self.one_stamp(raw);
         let database = self.database(raw);
         let table = self.identifier("table", raw.table.as_ref());
         let id_column = self.identifier("id_column", raw.id_column.as_ref());
-        let activity_column = self.identifier("activity_column", raw.activity_column.as_ref());
+        let stamp = self.stamp(raw);
+        let conditions = self.conditions(raw.conditions.as_ref());
         let archive_table = self.identifier("archive_table", raw.archive_table.as_ref());
         let max_idle = self.max_idle(raw);
+        let brakes = self.row_brakes(raw);
         let activity_time_zone = self.time_zone(raw.activity_time_zone.as_ref());
         let batch_size = self.batch_size(raw);
         let lock_timeout = self.timeout("lock_timeout", raw.lock_timeout.as_ref());
@@ -42,14 +48,15 @@ impl Check<'_> {
         Some(SessionPolicy {
             rule: Policy {
                 name: name.value.clone(),
-                max_age: Some(max_idle?),
+                max_age: if raw.expires_column.is_some() { None } else { Some(max_idle?) },
                 min_age: Duration::ZERO,
                 archives: Archives::Keep,
             },
             database: database?,
             table: table?,
             id_column: id_column?,
-            activity_column: activity_column?,
+            stamp: stamp?,
+            conditions: conditions?,
             activity_time_zone,
             time_format: raw.time_format.map(time_format),
             batch_size,
@@ -57,6 +64,7 @@ impl Check<'_> {
             statement_timeout,
             pace: raw.pace.map_or(Pace::Normal, pace),
             archive_table,
+            brakes,
             effect: effect(raw.mode),
             schedule,
             enabled: raw.enabled.is_none_or(|Switch(enabled)| enabled),
@@ -96,6 +104,75 @@ impl Check<'_> {
             return None;
         }
         Some(name.value.clone())
+    }
+
+    /// A session is due either some time after its last activity or from its end on.
+    fn one_stamp(&mut self, raw: &RawSessionPolicy) {
+        let clash = |here: &Range<usize>, key: &str, other: &Range<usize>, with: &str| {
+            Diagnostic::new(here, format!("`{key}` does not go together with `{with}`"))
+                .label("a session is due some time after its last activity, or from its end on")
+                .context(other, "the other one")
+        };
+        if let Some(expires) = &raw.expires_column {
+            if let Some(activity) = &raw.activity_column {
+                self.refuse(clash(&expires.span, "expires_column", &activity.span, "activity_column"));
+            }
+            if let Some(max_idle) = &raw.max_idle {
+                let diagnostic = clash(&max_idle.span, "max_idle", &expires.span, "expires_column");
+                self.refuse(diagnostic.help("for some time after the end write `grace`"));
+            }
+        } else if let (Some(grace), Some(activity)) = (&raw.grace, &raw.activity_column) {
+            let diagnostic = clash(&grace.span, "grace", &activity.span, "activity_column");
+            self.refuse(diagnostic.help("for the time without activity write `max_idle`"));
+        }
+    }
+
+    fn stamp(&mut self, raw: &RawSessionPolicy) -> Option<RowStamp> {
+        if let Some(expires) = &raw.expires_column {
+            let grace = raw.grace.as_ref().map_or(Duration::ZERO, |grace| grace.value.0);
+            let column = self.identifier("expires_column", Some(expires))?;
+            return Some(RowStamp::Expiry { column, grace });
+        }
+        let At { value: Columns(columns), span } = raw.activity_column.as_ref()?;
+        if columns.is_empty() {
+            self.refuse(Diagnostic::new(span, "`activity_column` names no column").label("expected at least one"));
+            return None;
+        }
+        let named = |column: &String| At { value: column.clone(), span: span.clone() };
+        let columns: Option<Vec<_>> =
+            columns.iter().map(|column| self.identifier("activity_column", Some(&named(column)))).collect();
+        Some(RowStamp::Activity(columns?))
+    }
+
+    fn conditions(&mut self, raw: Option<&Conditions>) -> Option<Vec<Condition>> {
+        let mut conditions = Vec::new();
+        for (column, test) in raw.iter().flat_map(|Conditions(conditions)| conditions) {
+            if let Test::OneOf(values) | Test::NoneOf(values) = test
+                && values.is_empty()
+            {
+                let diagnostic = Diagnostic::new(&column.span, "a condition of `where` has no values");
+                self.refuse(diagnostic.label("expected at least one value"));
+            }
+            conditions.push(Condition { column: self.identifier("where", Some(column))?, test: test.clone() });
+        }
+        Some(conditions)
+    }
+
+    fn row_brakes(&mut self, raw: &RawSessionPolicy) -> Brakes {
+        if let Some(percent) = &raw.max_removal_percent
+            && !(1..=100).contains(&percent.value)
+        {
+            self.refuse(
+                Diagnostic::new(&percent.span, "`max_removal_percent` is no percentage").label("expected 1 to 100"),
+            );
+        }
+        Brakes {
+            max_removals: raw.max_removals,
+            max_removal_percent: raw.max_removal_percent.as_ref().map(|percent| percent.value),
+            max_consecutive_errors: None,
+            max_runtime: (raw.max_runtime.as_ref())
+                .and_then(|time| self.positive("max_runtime", time, "the run would end before it began")),
+        }
     }
 
     fn max_idle(&mut self, raw: &RawSessionPolicy) -> Option<MaxAge> {
