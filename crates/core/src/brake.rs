@@ -250,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn a_suspicion_of_any_kind_is_one() {
+        let none = Suspicions::default;
+        assert!(none().is_empty());
+        for some in [
+            Suspicions { changes: Some(Changes::default()), ..none() },
+            Suspicions { references: FewerReferences::of(Some(10), 1), ..none() },
+            Suspicions { clock_is_lost: true, ..none() },
+            Suspicions { foreseen: Some(0), ..none() },
+        ] {
+            assert!(!some.is_empty(), "{some:?}");
+        }
+    }
+
+    #[test]
     fn a_loosened_protection_is_held_whatever_the_share() {
         let loosened = |due| {
             let counts = Counts { matched: 1_000_000, due, ..Counts::default() };
@@ -283,6 +297,22 @@ mod tests {
         assert!(!held(100, 200), "twice is not more than twice");
         assert!(held(100, 201));
         assert!(!held(u64::MAX, u64::MAX), "no overflow");
+    }
+
+    #[test]
+    fn names_that_became_fewer_are_told_with_what_there_was() {
+        let said = |before, now, due| Brake::FewerReferences { before, now, due }.to_string();
+        assert!(
+            said(Some(40), 0, 1).contains("answers no names at all, and in the last complete run it answered 40, as")
+        );
+        assert!(
+            said(None, 0, 1).contains("answers no names at all, as if")
+                && said(None, 0, 1).contains("now 1 file would")
+        );
+        assert!(
+            said(Some(40), 3, 200).contains("answers only 3 names")
+                && said(None, 3, 200).contains("now 200 files would")
+        );
     }
 
     #[test]

@@ -198,6 +198,31 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_is_told_with_both_times_and_the_way_out() {
+        let last = reading(0, 10, "a");
+        for (now, says) in [
+            (reading(8761, 11, "a"), "the clock ran ahead of the machine's uptime by 365d:"),
+            (reading(-1, 11, "a"), "the clock was set back by 2h:"),
+            (reading(-1, 0, "b"), "the clock lies before the last run by 1h:"),
+        ] {
+            let said = check(&last, &now).unwrap_err().to_string();
+            let times = format!("it says {}, and said {} at the last run", now.wall, last.wall);
+            assert!(said.starts_with(says) && said.contains(&times) && said.contains("--force"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_second_that_the_clocks_are_read_apart_is_no_absence() {
+        let last = reading(0, 10, "a");
+        let slept = |asleep| {
+            let now = reading(1, 11, "a");
+            absences(&[last.clone(), Reading { running: now.running - asleep, ..now }]).len()
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!((slept(second), slept(second + Duration::from_nanos(1))), (0, 1));
+    }
+
+    #[test]
     fn a_slewed_clock_is_believed() {
         let last = reading(0, 10, "a");
         let within = Reading { wall: last.wall.plus(HOUR + TOLERANCE), ..reading(1, 11, "a") };

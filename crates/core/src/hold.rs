@@ -52,7 +52,9 @@ mod tests {
         let (soon, later) = (Moment::from_unix(10, 0), Moment::from_unix(20, 0));
         let mut holds = Holds::default();
         assert_eq!(holds.until(Name { folder: b"a", last: b"x" }), None);
+        assert!(holds.is_empty());
         holds.add(b"a/b".to_vec(), later);
+        assert!(!holds.is_empty());
         holds.add(b"a/b/x".to_vec(), soon);
         assert_eq!(holds.until(Name { folder: b"a/b/c", last: b"x" }), Some(later));
         assert_eq!(holds.until(Name { folder: b"a/b", last: b"x" }), Some(later), "the longer one counts");

@@ -23,6 +23,7 @@ use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{LimitKey, Remove, Verdict};
 use proptest::prelude::*;
 
+const HOUR: Duration = Duration::from_hours(1);
 const NOW: Moment = Moment::from_unix(1_767_225_600, 0);
 const UUID: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
 
@@ -394,4 +395,41 @@ fn without_min_age_arrival_is_not_asked_for() {
         let candidate = Candidate { name, class: Class::Ordinary, bytes: 0, stamp, arrival, identity: None };
         assert!(judge(&policy.rule, &Run::at(NOW), &candidate).is_due());
     }
+}
+
+#[test]
+fn a_hold_ends_at_its_moment_and_a_registration_counts_only_when_it_is_later() {
+    let policy = policy("[files.x]\nroot = \"x\"\ninclude = [\"*\"]\nmax_age = \"1h\"");
+    let (name, stamp) = (Name { folder: b"", last: b"x" }, Stamp { at: NOW.minus(2 * HOUR), basis: Basis::Modified });
+    let candidate = Candidate { name, class: Class::Ordinary, bytes: 0, stamp, arrival: stamp, identity: None };
+    let held = |until: Moment| {
+        let mut run = Run::at(NOW);
+        run.holds.add(b"x".to_vec(), until);
+        judge(&policy.rule, &run, &candidate)
+    };
+    assert!(!held(NOW.plus(Duration::from_nanos(1))).is_due());
+    assert!(held(NOW).is_due(), "until now is over");
+
+    let registered = |at: Moment| {
+        let registrations = [(b"x".to_vec(), Registration { at, ttl: None })].into_iter().collect();
+        judge(&policy.rule, &Run { registrations, ..Run::at(NOW) }, &candidate).to_string()
+    };
+    assert!(registered(stamp.at).contains("last modified"), "the file's own stamp says as much");
+    assert!(registered(stamp.at.plus(Duration::from_nanos(1))).contains("registered"));
+}
+
+#[test]
+fn limits_and_keep_newest_are_about_files() {
+    let policy = policy("[files.x]\nroot = \"x\"\ninclude = [\"*\"]\nmax_age = \"1h\"");
+    let everything = Cutoff { at: NOW, path: b"~".to_vec() };
+    let verdict = |class, age: Duration, cutoffs: Cutoffs| {
+        let stamp = Stamp { at: NOW.minus(age), basis: Basis::Modified };
+        let name = Name { folder: b"", last: b"x" };
+        let candidate = Candidate { name, class, bytes: 0, stamp, arrival: stamp, identity: None };
+        judge(&policy.rule, &Run { cutoffs, ..Run::at(NOW) }, &candidate).is_due()
+    };
+    let newest = || Cutoffs { newest: Some(Newest { of: 9, before: None }), over: Vec::new() };
+    let over = || Cutoffs { newest: None, over: vec![(LimitKey::MaxFiles, everything.clone())] };
+    assert_eq!([Class::Ordinary, Class::EmptyDirectory].map(|class| verdict(class, 2 * HOUR, newest())), [false, true]);
+    assert_eq!([Class::Ordinary, Class::EmptyDirectory].map(|class| verdict(class, HOUR / 2, over())), [true, false]);
 }
