@@ -67,13 +67,14 @@ pub(crate) fn sweep(
                     };
                     weighed(policy, plan, request, changes_of(policy))
                 }
-                (Mode::Apply, _) => match plan_first(policy, base, request, changes_of(policy), wall()).await {
-                    Some(held) => held,
-                    None => {
+                (Mode::Apply, _) => {
+                    if let Some(held) = plan_first(policy, base, request, changes_of(policy), wall()).await {
+                        held
+                    } else {
                         let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
                         cleanup_pg_sessions::sweep(policy, base, mode, wall(), &observer).await
                     }
-                },
+                }
             };
             ended(&report);
             report
