@@ -11,6 +11,7 @@ mod session;
 mod sql;
 mod zone;
 
+use std::cmp::Ordering;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -415,9 +416,14 @@ async fn remove(batch: &mut Batch<'_>, archive: Option<Bound>, delete: Bound) ->
     let Some(archive) = archive else { return batch.run(delete).await };
     let archived = batch.run(archive).await?;
     let gone = batch.run(delete).await?;
-    if archived == gone {
-        Ok(gone)
-    } else {
-        Err(Fault::Final("more rows would be archived than removed, because a trigger keeps some".to_owned()))
+    match archived.cmp(&gone) {
+        Ordering::Equal => Ok(gone),
+        Ordering::Greater => {
+            Err(Fault::Final("more rows would be archived than removed, because a trigger keeps some".to_owned()))
+        }
+        Ordering::Less => Err(Fault::Final(format!(
+            "the archive_table takes {archived} of {gone} rows, because a trigger of it keeps the others out; the batch was \
+             rolled back, so they all stay"
+        ))),
     }
 }

@@ -6,7 +6,9 @@ use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
 use cleanup_pg_sessions::{Severity, Way};
 
-use crate::support::{Db, apply, apply_by, message, now, plan};
+use sqlx::Connection as _;
+
+use crate::support::{Db, apply, apply_by, file_with, message, now, plan};
 
 fn archived(db: &Db<'_>, archive: &str) -> SessionPolicy {
     SessionPolicy { archive_table: Some(archive.to_owned()), batch_size: 50, ..db.policy() }
@@ -179,4 +181,32 @@ async fn types_that_do_not_fit_are_seen_before_anything_is_tried() {
     // What PostgreSQL converts is converted.
     assert!(problems(&archived(&db, "other")).await.is_empty());
     assert_eq!(apply(&archived(&db, "other")).await.counts.removed, 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_a_trigger_keeps_out_of_an_archive_in_a_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    for way in [Way::Drip, Way::Sweep] {
+        let (policy, mut file) = file_with(
+            folder.path(),
+            "create table tutor_sessions (session_id text primary key, last_activity datetime);
+             create index ix on tutor_sessions (last_activity);
+             with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
+             insert into tutor_sessions select 'e' || i, datetime('now', '-3 hours', '-' || i || ' seconds') from n;
+             create table archive as select * from tutor_sessions where false;
+             create trigger skip before insert on archive when new.session_id = 'e150' begin select raise(ignore); end",
+        )
+        .await;
+        let policy = SessionPolicy { archive_table: Some("archive".to_owned()), batch_size: 50, ..policy };
+        let report = apply_by(way, &policy).await;
+        assert_eq!(report.status, PolicyStatus::Failed, "{way:?}: {report:?}");
+        assert!(message(&report).contains("the archive_table takes "), "{way:?}: {report:?}");
+        let lost = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
+            select count(*) from n where 'e' || i not in (select session_id from tutor_sessions)
+              and 'e' || i not in (select session_id from archive)";
+        assert_eq!(sqlx::query_scalar::<_, i64>(lost).fetch_one(&mut file).await.unwrap(), 0, "{way:?}");
+        let archived: i64 = sqlx::query_scalar("select count(*) from archive").fetch_one(&mut file).await.unwrap();
+        assert_eq!(report.counts.removed, u64::try_from(archived).unwrap(), "{way:?}");
+        file.close().await.unwrap();
+    }
 }
