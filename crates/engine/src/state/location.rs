@@ -51,6 +51,6 @@ pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Pr
     protected.file_family(&database);
     protected.file_family(&folder.join("promises.jsonl"));
     for name in ["locks", "index", "running"] {
-        protected.folder(&folder.join(name));
+        protected.path(&folder.join(name));
     }
 }
