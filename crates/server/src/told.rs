@@ -44,9 +44,11 @@ impl Told {
         let mut notes = report.notes.clone();
         notes.extend(report.not_remembered.clone());
         if report.new_memory {
-            let forgotten = "no memory was found where it was expected, and a new one begins: what was held before, if \
-                             anything, is forgotten";
-            notes.push(forgotten.to_owned());
+            // At a first start there is nothing wrong with that.
+            tracing::info!(
+                run_id = report.run_id,
+                "no memory was found, and a new one begins: what was held before, if anything, is forgotten"
+            );
         }
         if source == Source::Deadlines {
             notes.extend(report.policies.iter().filter_map(trouble_at_deadlines));

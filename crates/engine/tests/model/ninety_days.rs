@@ -60,7 +60,7 @@ fn in_ninety_days_hardly_a_run_is_held_that_should_not_be_and_none_goes_on_that_
     let Site { false_alarms, missed, runs, removed, held, .. } = &site;
     assert!(missed.is_empty(), "should have been held: {missed:#?}");
     assert!(false_alarms.len() <= 1, "should not have been held: {false_alarms:#?}");
-    let enough = *runs > 2_500 && *removed > 25_000 && *held > 20;
+    let enough = *runs > 2_500 && *removed > 25_000 && *held > 15;
     assert!(enough, "less happened than was meant: {runs} runs, {removed} files, {held} rightly held");
 }
 

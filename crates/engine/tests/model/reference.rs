@@ -196,6 +196,7 @@ pub(crate) struct Aside {
 
 enum Verdict {
     Goes,
+    HeldUntil(i64),
     StaysUntil(Option<i64>),
 }
 
@@ -282,7 +283,7 @@ impl Model {
         }
         let holds = self.held.iter().filter(|(place, _)| name == **place || name.starts_with(&format!("{place}/")));
         if let Some(until) = holds.map(|(_, until)| *until).filter(|until| *until > self.now && !self.lost).max() {
-            return Verdict::StaysUntil(Some(until));
+            return Verdict::HeldUntil(until);
         }
         let (from, limit) = Self::lifetime(file, by);
         if from > self.now {
@@ -328,6 +329,8 @@ impl Model {
         let Some(file) = self.files.get(name) else { return };
         let next = match self.judge(name, file, By::Service, newest) {
             Verdict::Goes => Some(self.now),
+            // Somebody may take the hold back meanwhile.
+            Verdict::HeldUntil(until) => Some(until.min(self.now + 60 * MINUTE)),
             Verdict::StaysUntil(until) => until,
         };
         let counts_from = match file.registration {
