@@ -571,21 +571,9 @@ impl Statements {
             fill_all(template, &age_at_start, &spared, range, &plausible, Next::Since(place))
         };
         let places = take(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, 3);
-        let follower = |reference: &Reference| {
-            let asked = Sql::joined([&age as &dyn Part, &shape.asked(2)], "");
-            let matches = reference.matches();
-            let parts: [(&str, &dyn Part); 5] = [
-                ("other", &reference.other),
-                ("table", shape.table),
-                ("age", &asked),
-                ("spared", &spared),
-                ("match", &matches),
-            ];
-            Sql::new(FOLLOWERS, &parts)
-        };
         Self {
             archives: shape.archive.is_some(),
-            followers: shape.followers.iter().map(follower).collect(),
+            followers: shape.followers(&age, &spared),
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
@@ -795,6 +783,22 @@ impl Shape<'_> {
 
     fn values(&self) -> Vec<String> {
         self.asked.iter().flat_map(|asked| asked.values().iter().map(ToString::to_string)).collect()
+    }
+
+    fn followers(&self, age: &Sql, spared: &Sql) -> Vec<Sql> {
+        let follower = |reference: &Reference| {
+            let asked = Sql::joined([age as &dyn Part, &self.asked(2)], "");
+            let matches = reference.matches();
+            let parts: [(&str, &dyn Part); 5] = [
+                ("other", &reference.other),
+                ("table", self.table),
+                ("age", &asked),
+                ("spared", spared),
+                ("match", &matches),
+            ];
+            Sql::new(FOLLOWERS, &parts)
+        };
+        self.followers.iter().map(follower).collect()
     }
 
     fn member(&self) -> Sql {
