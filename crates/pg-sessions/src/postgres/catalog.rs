@@ -266,6 +266,8 @@ pub(super) struct KeyFacts {
     pub(super) reference: Reference,
     /// Whether rows go along, or are changed, when ours go: CASCADE, SET NULL, SET DEFAULT.
     pub(super) acts: bool,
+    /// What becomes of the other table's rows then, in words.
+    pub(super) follow: &'static str,
     pub(super) index: bool,
     pub(super) readable: bool,
 }
@@ -420,10 +422,16 @@ pub(super) async fn keys(session: &mut Session, frame: &Frame, leaves: Vec<Oid>)
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
         let columns = pairs(session, frame, cell(row, 6)?).await?;
+        let action: String = cell(row, 3)?;
         keys.push(KeyFacts {
             leaf: cell(row, 0)?,
             reference: Reference { other: table_name(row, 1)?, columns },
-            acts: !matches!(cell::<String>(row, 3)?.as_str(), "a" | "r"),
+            acts: !matches!(action.as_str(), "a" | "r"),
+            follow: match action.as_str() {
+                "c" => "go with them (on delete cascade)",
+                "n" => "are set to null with them (on delete set null)",
+                _ => "are set to their default with them (on delete set default)",
+            },
             index: cell(row, 4)?,
             readable: cell(row, 5)?,
         });

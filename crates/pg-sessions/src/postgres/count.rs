@@ -43,8 +43,36 @@ pub(super) async fn plan(
         }
     }
     for (leaf, rows) in ground.leaves.iter().zip(answers) {
+        let mut due = 0;
         for row in &rows {
-            planned(leaf, counted(row)?, ledger);
+            let rows = counted(row)?;
+            due += rows.due;
+            planned(leaf, rows, ledger);
+        }
+        if due > 0 {
+            followers(session, &frame, leaf, idle_seconds(policy) - ahead, ledger).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Says how many rows of other tables go along with those that are due, or are changed.
+async fn followers(
+    session: &mut Session,
+    frame: &Frame,
+    leaf: &Leaf,
+    idle: f64,
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
+    for (sql, (other, follow)) in leaf.statements.followers.iter().zip(&leaf.followers) {
+        let counting = leaf.statements.with_values(statement(sql.statement()).bind(idle));
+        match session.ask_one(frame, counting).await {
+            Ok(row) => match count(&row, 0)? {
+                0 => {}
+                rows => ledger.note(format!("{} of {other} {follow}", plural(rows, "row"))),
+            },
+            Err(fault @ Fault::Away(_)) => return Err(fault.into()),
+            Err(_) => ledger.note(format!("how many rows of {other} {follow} was not counted")),
         }
     }
     Ok(())

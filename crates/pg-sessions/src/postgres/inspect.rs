@@ -46,6 +46,8 @@ pub(super) struct Leaf {
     /// Whether rows of other tables keep rows here.
     pub(super) referenced: bool,
     pub(super) steering: Steering,
+    /// Tables whose rows go along or are changed, and what becomes of them; in the order of their statements.
+    pub(super) followers: Vec<(TableName, &'static str)>,
     /// Why row security keeps the role from all of it.
     pub(super) hidden: Option<String>,
 }
@@ -115,12 +117,16 @@ pub(super) async fn inspect(
     let leaf = |facts: LeafFacts| {
         let holding = keys.iter().filter(|key| key.leaf == facts.oid && !key.acts);
         let references: Vec<Reference> = holding.map(|key| key.reference.clone()).collect();
+        let following = || keys.iter().filter(|key| key.leaf == facts.oid && key.acts && key.readable);
+        let follow: Vec<Reference> = following().map(|key| key.reference.clone()).collect();
+        let followers = following().map(|key| (key.reference.other.clone(), key.follow)).collect();
         let shape = Shape {
             table: &facts.name,
             stamp: &stamp,
             asked: &asked,
             times: &times,
             references: &references,
+            followers: &follow,
             archive: archive.as_ref().map(|(_, archive)| archive),
             member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
         };
@@ -132,7 +138,14 @@ pub(super) async fn inspect(
         } else {
             Steering::Whole
         };
-        Leaf { statements: Statements::new(&shape), referenced: holds, steering, hidden: hidden(&facts, &table), facts }
+        Leaf {
+            statements: Statements::new(&shape),
+            referenced: holds,
+            steering,
+            followers,
+            hidden: hidden(&facts, &table),
+            facts,
+        }
     };
     let leaves: Vec<Leaf> = leaves.into_iter().map(leaf).collect();
     if let (Some(leaf), Some((_, archive)), false) = (leaves.first(), &archive, has_problem(&findings)) {
@@ -308,7 +321,9 @@ fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
             format!("a foreign key of {other} points here without an index: every removed row reads all of it");
         findings.push(if key.acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(statement));
     }
-    if !key.acts {
+    if key.acts {
+        findings.push(Finding::advice(format!("when sessions go, rows of {other} that refer to them {}", key.follow)));
+    } else {
         findings.push(Finding::advice(format!("rows that {other} refers to stay")));
         if !key.readable {
             let role = Identifier::new(role.to_owned()).ok();

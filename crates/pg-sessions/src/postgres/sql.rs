@@ -299,6 +299,10 @@ const IN_RANGE: &str = " \
 and t.ctid operator(pg_catalog.>=) $5::pg_catalog.text::pg_catalog.tid
   and t.ctid operator(pg_catalog.<) $6::pg_catalog.text::pg_catalog.tid";
 
+/// Rows of another table that a foreign key takes along, or changes, with those that are due.
+const FOLLOWERS: &str = "\
+select pg_catalog.count(*) from {other} r where exists (select 1 from only {table} as t where {age}{spared} and {match})";
+
 /// The oldest and the newest, in seconds since 1970.
 const ENDS: &str = "select {oldest}, {newest} from only {table} as t where {plausible}{asked}";
 
@@ -425,6 +429,8 @@ pub(super) struct Shape<'a> {
     pub(super) asked: &'a [Asked],
     pub(super) times: &'a Times,
     pub(super) references: &'a [Reference],
+    /// Those whose rows go along, or are changed.
+    pub(super) followers: &'a [Reference],
     pub(super) archive: Option<&'a Archive>,
     /// The catalog's numbers of a partition or child, and of the policy's own table.
     pub(super) member: Option<(u64, u64)>,
@@ -486,6 +492,8 @@ pub(super) struct Statements {
     pub(super) left_unlocked: Sql,
     pub(super) left_in_range: Sql,
     pub(super) left_unlocked_in_range: Sql,
+    /// One for each of the followers.
+    pub(super) followers: Vec<Sql>,
     pub(super) ends: Sql,
     pub(super) next: Sql,
 }
@@ -565,6 +573,7 @@ impl Statements {
         let places = take(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, 3);
         Self {
             archives: shape.archive.is_some(),
+            followers: shape.followers(&age, &spared),
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
@@ -743,9 +752,7 @@ impl Shape<'_> {
             .references
             .iter()
             .map(|reference| {
-                let pairs: Vec<Sql> = reference.columns.iter().map(Pair::same).collect();
-                let pairs = Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ");
-                let referred = Sql::new(REFERRED, &[("other", &reference.other), ("match", &pairs)]);
+                let referred = Sql::new(REFERRED, &[("other", &reference.other), ("match", &reference.matches())]);
                 Sql::new(" and not {referred}", &[("referred", &referred)])
             })
             .collect();
@@ -778,6 +785,22 @@ impl Shape<'_> {
         self.asked.iter().flat_map(|asked| asked.values().iter().map(ToString::to_string)).collect()
     }
 
+    fn followers(&self, age: &Sql, spared: &Sql) -> Vec<Sql> {
+        let follower = |reference: &Reference| {
+            let asked = Sql::joined([age as &dyn Part, &self.asked(2)], "");
+            let matches = reference.matches();
+            let parts: [(&str, &dyn Part); 5] = [
+                ("other", &reference.other),
+                ("table", self.table),
+                ("age", &asked),
+                ("spared", spared),
+                ("match", &matches),
+            ];
+            Sql::new(FOLLOWERS, &parts)
+        };
+        self.followers.iter().map(follower).collect()
+    }
+
     fn member(&self) -> Sql {
         match &self.member {
             Some((leaf, root)) => Sql::new(MEMBER, &[("leaf", leaf), ("root", root)]),
@@ -791,6 +814,14 @@ impl Shape<'_> {
         let columns = Sql::joined(archive.columns.iter().map(|column| column as &dyn Part), ", ");
         let archived = Sql::new(ARCHIVED, &[("archive", &archive.table), ("columns", &columns)]);
         (columns, archived)
+    }
+}
+
+impl Reference {
+    /// Whether a row `r` of the other table refers to our row `t`.
+    fn matches(&self) -> Sql {
+        let pairs: Vec<Sql> = self.columns.iter().map(Pair::same).collect();
+        Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ")
     }
 }
 

@@ -407,7 +407,10 @@ async fn references(
                 format!("a foreign key of {other} points here without an index: every removed row reads all of it");
             findings.push(if acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
         }
-        if !acts {
+        if acts {
+            let sentence = format!("when sessions go, the foreign key of {other} acts on the rows that refer to them");
+            findings.push(Finding::advice(sentence));
+        } else {
             findings.push(Finding::advice(format!("rows that {other} refers to stay")));
             holding.push(Reference { other: TableName { schema: table.schema.clone(), name: other }, columns: pairs });
         }

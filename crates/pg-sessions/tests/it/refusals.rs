@@ -180,6 +180,20 @@ async fn a_cascade_needs_an_index_and_then_takes_its_rows_along() {
     assert_eq!(problem(&db.policy()).await.statement.as_deref(), Some(help));
     assert_failed(&apply(&db.policy()).await, help);
     db.sql(help);
+    // What goes along is said before it does.
+    db.sql(
+        "create table tokens (session varchar(36) references tutor_sessions on delete set null);
+         create index on tokens (session); insert into tokens values ('e1'), ('e1'), ('l1'), (null)",
+    );
+    let findings = cleanup_pg_sessions::check(&db.policy(), Path::new("/"), now()).await;
+    let said = "when sessions go, rows of public.answers that refer to them go with them (on delete cascade)";
+    assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
+    let planned = plan(&db.policy()).await;
+    assert_eq!(
+        message(&planned),
+        "30 rows of public.answers go with them (on delete cascade); 2 rows of public.tokens are set to null with them \
+         (on delete set null)"
+    );
     assert_eq!(
         (apply(&db.policy()).await.counts.removed, db.sql("select count(*) from answers")),
         (50, "1".to_owned())
