@@ -216,7 +216,7 @@ mod tests {
         let last = reading(0, 10, "a");
         let slept = |asleep| {
             let now = reading(1, 11, "a");
-            absences(&[last.clone(), Reading { running: now.running - asleep, ..now }]).len()
+            absences(&[last.clone(), Reading { running: now.running.saturating_sub(asleep), ..now }]).len()
         };
         let second = Duration::from_secs(1);
         assert_eq!((slept(second), slept(second + Duration::from_nanos(1))), (0, 1));
