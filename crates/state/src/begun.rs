@@ -1,10 +1,10 @@
 //! Runs that have begun and not ended: one file each, in `running/`, locked for as long as its process lives.
 //!
 //! A run that ends is written into the history, and its file is removed. A process that is killed, or whose machine loses
-//! power, leaves the file behind and the lock goes with it: so whoever comes next knows that the run was *interrupted*,
-//! which policies it was about, and when it began. What it removed until then is not known here.
+//! power, leaves the file behind without its lock: so the next run knows that this one was *interrupted*, which policies
+//! it covered, and when it began. What it had removed by then is not known here.
 //!
-//! All of it is best effort: without room for the file a run goes on, and only its interruption would go unseen.
+//! All of it is best effort: a run goes on even if there is no room for the file; then its interruption goes unnoticed.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder;
 
-/// A run is no larger than this when it is written down; what is larger was not written by us.
+/// Maximum size of such a file in bytes. A larger one was not written by us, and is ignored.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// What is known of a run when it begins.

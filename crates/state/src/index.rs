@@ -1,9 +1,8 @@
-//! The file of a due index: `index/POLICY`, replaced as a whole, and thrown away at any doubt.
+//! The file of a due index: `index/POLICY`, replaced as a whole, and discarded at the slightest doubt.
 //!
 //! A header says what it was made for, 16 bytes for each entry follow, and a checksum ends it. It is written beside
 //! the old one while a sweep goes on, and takes its place in one step: whoever is killed meanwhile leaves the old one.
-//! It is never made durable: what a crash of the machine leaves of it is found out by the checksum. Nothing is lost
-//! with it but the time to look at every file once.
+//! It is never synced: the checksum detects what a crash leaves of it, and losing it costs one look at every file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -24,16 +23,16 @@ const HEADER: usize = 8 + 8 + 4;
 const ENTRY: usize = 16;
 const CHECKSUM: usize = 4;
 
-/// Entries are read and written so many bytes at a time.
+/// Bytes read or written at a time.
 const CHUNK: usize = ENTRY * 4096;
 
-/// Until there are so many files, looking at them is as good as remembering them.
+/// Fewest young files for which an index is kept: below that, `stat` is as fast as the index.
 pub const FEWEST_INDEXED: u32 = 32_768;
 
-/// So many are known at most: 160 MiB while a sweep goes on. The others are looked at every time.
+/// Most files an index holds (160 MiB of memory during a sweep); the others are looked at in every sweep.
 const MOST_INDEXED: usize = 8 * 1024 * 1024;
 
-/// The longest description of what an index is about.
+/// Longest description of what an index was made for, in bytes.
 const LONGEST: usize = 64 * 1024;
 
 /// What an index was made for, word for word: a sweep that is about anything else cannot use it.

@@ -38,7 +38,7 @@ use self::fault::Fault;
 use self::open::{Glance, Opened, Remedy};
 use crate::folder::Access;
 
-/// How often a database that changes while it is looked at is looked at again.
+/// How often a read is tried again when the database changes during it.
 const GLANCES: u32 = 3;
 
 #[derive(Debug)]

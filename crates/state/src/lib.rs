@@ -2,15 +2,17 @@
 //!
 //! One folder holds four things that must not be confused:
 //!
-//! - `state.db`, the ledger: history, clock readings, what policies looked like, where their runs were stopped, what
-//!   observing runs saw. It is *disposable*. Missing, corrupt, from a newer version, locked or on a full disk: it is set aside or left alone, a
-//!   new one is started, a note says so, and cleaning goes on. Therefore its calls have no errors to hand out: what
-//!   cannot be remembered is `None`, and [`State::take_notes`] says why.
-//! - `promises.jsonl`, the holds and the times that single files were given. They are *not disposable*: to delete what somebody was promised is worse than a full
-//!   disk. A file that cannot be trusted is an error, and the caller holds the policies concerned.
-//! - `locks/`: one file a policy, locked with `flock`, kept for ever. A lock dies with its process.
-//! - `index/`: one due index a policy, which saves time and decides nothing. It is thrown away at any doubt.
-//! - `running/`: one file for each run that has begun and not ended, so that one that was killed is known of.
+//! - `state.db`, the ledger: history, clock readings, the last rule of each policy, where runs were stopped, what
+//!   observing runs saw. It is *disposable*. If it is missing, corrupt, locked, written by a newer version or on a full
+//!   disk, it is set aside or left alone, a new one is started, a note says so, and cleaning goes on. So its calls
+//!   return no errors: what cannot be remembered is `None`, and [`State::take_notes`] says why.
+//! - `promises.jsonl`: holds, and the ttls of single files. They are *not disposable*: deleting what somebody was
+//!   promised is worse than a full disk. A file that cannot be trusted is an error, and the caller holds the policies
+//!   that it may concern.
+//! - `locks/`: one file per policy, locked with `flock` and never removed. A lock dies with its process. Beside them, in
+//!   `locks/clock`, the last clock reading.
+//! - `index/`: one due index per policy. It saves time, decides nothing, and is discarded at the slightest doubt.
+//! - `running/`: one file for each run that has begun and not ended, so that a killed run is noticed.
 //!
 //! Calls block. Nothing here reads a clock: `now` is handed in. The database is opened by the first call that needs
 //! it, so that a command which remembers nothing pays nothing.

@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use crate::folder::{self, Access};
 
-/// How often a guard is tried for, and how long is waited in between: five seconds in all. Guards are held for
-/// milliseconds; one that is held longer belongs to a stopped process, for which nobody waits.
+/// How often taking a guard is tried, and the pause in between: five seconds in all. Guards are held for milliseconds; a
+/// guard that is held longer belongs to a stopped process, and nobody waits for that.
 const TRIES: u32 = if cfg!(test) { 10 } else { 1000 };
 const PAUSE: Duration = Duration::from_millis(5);
 

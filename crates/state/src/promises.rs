@@ -25,7 +25,7 @@ use self::file::{Files, Found, Guard, Remembered};
 use self::line::{Entry, Record, Repair};
 use crate::folder::Access;
 
-/// A file with fewer lines is not worth rewriting.
+/// Fewest lines at which the file is compacted.
 const WORTH_COMPACTING: usize = 16;
 
 /// A path that is kept, whatever its age.

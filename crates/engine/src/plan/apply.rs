@@ -21,7 +21,7 @@ use crate::run::scope::{Named, Scope};
 use crate::run::{PolicyRun, policy_run, request};
 use crate::state::run_state::{Access, Shared};
 
-/// How many files are dealt with together.
+/// Most files judged and removed in one go.
 const CHUNK: usize = 8192;
 
 impl Engine {

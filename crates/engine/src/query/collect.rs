@@ -26,7 +26,7 @@ use crate::state::run_state::{Access, Shared};
 /// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.
 const AGES: [u64; 7] = [600, 3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000];
 
-/// How far ahead it is counted what comes due.
+/// Hours ahead for which what comes due is counted.
 const HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_hours(1);
 

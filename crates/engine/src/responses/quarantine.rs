@@ -78,7 +78,7 @@ pub struct Restored {
     pub not_found: Vec<String>,
     /// What could not be looked at, in words.
     pub problems: Vec<String>,
-    /// What befell the memory and the audit log, in words.
+    /// What went wrong with the memory or the audit log, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

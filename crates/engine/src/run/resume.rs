@@ -16,7 +16,7 @@ use cleanup_fs_store::{FileId, Position};
 use crate::run::scope::Scope;
 use crate::state::run_state::Shared;
 
-/// How long a run may take. The default takes as long as it takes.
+/// How long a run may take; the default has no limit.
 #[derive(Debug, Default)]
 pub(crate) struct TimeBudget {
     until: Option<Instant>,
@@ -39,8 +39,8 @@ impl TimeBudget {
         self.has_looked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is used up. Before anything was looked at it is not: however long the way there, each run gets further
-    /// than the one before.
+    /// Whether it is used up. Never before anything was scanned: so each run gets further than the last one, however long
+    /// it took to get there.
     pub(crate) fn is_used_up(&self) -> bool {
         self.has_looked.load(Ordering::Relaxed) && self.until.is_some_and(|until| Instant::now() >= until)
     }

@@ -26,7 +26,7 @@ use super::location::{self, Place, placed};
 use crate::clock;
 use crate::config_file::Origin;
 
-/// For so long it is believed where the roots of all policies are. Roots are asked for by every policy of a run, and
+/// How long the resolved roots of all policies are reused. Roots are asked for by every policy of a run, and
 /// to look at all of them each time would take as long as there are policies, squared.
 const ROOTS_FOR: Duration = Duration::from_secs(1);
 
@@ -303,7 +303,7 @@ impl RunState {
         state.record_interrupted(&self.reading, keep, now)
     }
 
-    /// What befell the memory since this was last asked, for whoever keeps it open between runs.
+    /// What happened to the memory since the last call, for callers that keep it open between runs.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         let mut notes: Vec<String> = self.notes.drain(..).map(|(_, note)| note).collect();
         notes.extend(self.state.as_mut().map(State::take_notes).unwrap_or_default());
@@ -333,8 +333,8 @@ impl RunState {
         self.state.as_mut().and_then(State::last_clock)
     }
 
-    /// Says in a report what befell the memory since this was last asked. Why a policy is held back is said there, and
-    /// not once more.
+    /// Adds to a report what happened to the memory since the last call. What a policy in it already gives as the reason
+    /// for being held is not repeated.
     pub(crate) fn note_in(&mut self, report: &mut Report) -> Vec<(FindingCode, String)> {
         let is_said = |note: &str| report.policies.iter().any(|policy| policy.message.as_deref() == Some(note));
         let memory = self.state.as_mut().map(State::take_notes).unwrap_or_default();

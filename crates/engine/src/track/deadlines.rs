@@ -28,7 +28,7 @@ use crate::run::scope::{Due, Scope};
 use crate::run::{PolicyRun, gates, policy_run};
 use crate::state::run_state::RunState;
 
-/// How many files are dealt with together; the rest follows at once.
+/// Most files removed in one run; the rest follows at once.
 const MOST: usize = 20_000;
 
 /// When a file that could not be removed is tried again.
@@ -178,7 +178,7 @@ impl Inner {
         Counts { matched: table.len() as u64, due: due as u64, ..Counts::default() }
     }
 
-    /// Says what befell the memory, and lets go of what need not stay open.
+    /// Passes on what happened to the memory, and closes what need not stay open.
     fn note_state(&self, tracked: &Tracked) {
         let notes = {
             let mut state = self.state.lock();

@@ -46,13 +46,13 @@ use crate::engine::Engine;
 use crate::place;
 use crate::state::run_state::{Access, Shared};
 
-/// How many files are tracked at most, over all policies: some hundred bytes of memory each.
+/// Most files that are tracked, over all policies: each takes some 350 bytes of memory.
 pub const MAX_FILES: usize = 2_000_000;
 
-/// How many rows of a table are looked through without letting anybody else at it.
+/// Rows of a table that are read before its lock is released.
 const AT_A_TIME: usize = 1_000;
 
-/// Notes of which the next report of a policy can speak.
+/// Most notes kept for the next report of a policy.
 const MAX_NOTES: usize = 100;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -79,8 +79,8 @@ pub trait Listener: Send + Sync {
         let _ = (policy, watching);
     }
 
-    /// Something befell the memory while there was no run that could say so; with the policy whose files were looked at,
-    /// where it was one. The same may be told again and again.
+    /// Something happened to the memory while no run could report it; with the policy whose files were scanned, if it
+    /// concerns one. The same note may be passed several times.
     fn noted(&self, policy: Option<&str>, notes: &[String]) {
         let _ = (policy, notes);
     }
@@ -143,7 +143,7 @@ struct Tracked {
     sum: Mutex<Sum>,
     /// Changes that the database could not take yet.
     pending: Mutex<Vec<TrackedChange>>,
-    /// What befell the memory since the last removals were written into the history.
+    /// What happened to the memory since the last removals were written into the history.
     notes: Mutex<BTreeSet<String>>,
     /// Whether the last look at everything has seen, and taken in, everything.
     sees_all: AtomicBool,
@@ -383,7 +383,7 @@ impl Inner {
         Some((self.find(&policy)?, path))
     }
 
-    /// Tells what befell the memory, at once and with the next report of the policy.
+    /// Passes on what happened to the memory, at once and with the next report of the policy.
     fn note(&self, tracked: &Tracked, notes: Vec<String>) {
         if !notes.is_empty() {
             self.listener.noted(Some(tracked.name()), &notes);
