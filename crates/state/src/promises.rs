@@ -280,7 +280,7 @@ impl Promises {
         self.lines = 0;
         self.sequence = 0;
         let known = self.lost.take();
-        let remembered = guard.map(Guard::remembered).unwrap_or_default();
+        let remembered = guard.map(|guard| guard.remembered(&self.files)).transpose()?.unwrap_or_default();
         let Some((bytes, found)) = self.files.load()? else {
             self.read = Some(Found::Missing);
             self.note_loss(Lost::gone(self.files.promises(), remembered.count), known.as_ref());
@@ -329,8 +329,11 @@ impl Promises {
 
     fn append(&mut self, guard: &Guard, entries: &[Entry]) -> Result<(), PromisesError> {
         // Where lines are lost, the next one leaves a gap behind them: so the loss is known until it is accepted.
-        let lost =
-            if self.lost.is_some() { guard.remembered().sequence.unwrap_or(0).max(self.sequence + 1) } else { 0 };
+        let lost = if self.lost.is_some() {
+            guard.remembered(&self.files)?.sequence.unwrap_or(0).max(self.sequence + 1)
+        } else {
+            0
+        };
         let mut sequence = self.sequence.max(lost);
         let mut records: Vec<Record> = Vec::with_capacity(entries.len());
         for entry in entries {

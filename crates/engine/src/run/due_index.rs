@@ -105,15 +105,48 @@ pub(crate) fn passed_by_until(
 }
 
 /// What an index of this policy is about; `None` where there can be none.
+///
+/// Takes the policy and the run apart without `..`: whoever adds a rule is asked here whether it can keep or take a file
+/// before its time has come.
 fn about(policy: &FilePolicy, run: &Run, store: &Store<'_>) -> Option<About> {
-    let by_time_alone = policy.unit == Unit::File
-        && policy.age_clock == AgeClock::Wall
-        && !policy.limits.need_ranking()
-        && policy.references.is_none()
-        && run.holds.is_empty()
-        && run.registrations.is_empty();
-    let is_wanted = policy.indexing == Wanted::Remember && policy.effect == Effect::Enforce;
-    let (rule, stamp, root, file_system) = (&policy.rule, policy.stamp, store.root_id(), store.file_system());
+    let FilePolicy {
+        // They are part of what an index was made for.
+        rule,
+        stamp,
+        // By these, time alone does not decide.
+        unit,
+        age_clock,
+        limits,
+        references,
+        // Nothing is removed by it, or somebody does not want one.
+        effect,
+        indexing,
+        // Which folder it is, is asked of the store.
+        root: _,
+        root_may_be_missing: _,
+        // What they name is asked before the index is.
+        patterns: _,
+        depth: _,
+        empty_dirs: _,
+        // What becomes of what is due, and how much of it goes.
+        dispose: _,
+        in_use: _,
+        root_lock: _,
+        brakes: _,
+        // When it runs.
+        track: _,
+        schedule: _,
+        enabled: _,
+    } = policy;
+    let Run { holds, registrations, now: _, running: _, referenced: _, cutoffs: _, brakes: _ } = run;
+    let by_time_alone = *unit == Unit::File
+        && *age_clock == AgeClock::Wall
+        && !limits.need_ranking()
+        && references.is_none()
+        && holds.is_empty()
+        && registrations.is_empty();
+    let is_wanted = *indexing == Wanted::Remember && *effect == Effect::Enforce;
+    let (root, file_system) = (store.root_id(), store.file_system());
     (is_wanted && by_time_alone).then(|| About(format!("{rule:?} by {stamp:?} in {root:?} on {file_system:?}")))
 }
 

@@ -57,14 +57,21 @@ pub(super) struct Remembered {
 }
 
 impl Guard {
-    /// Nothing when it was never written, or cannot be read.
-    pub(super) fn remembered(&self) -> Remembered {
+    /// Nothing when it was never written. What is there and says nothing may have said anything, so that is an error.
+    pub(super) fn remembered(&self, files: &Files) -> Result<Remembered, PromisesError> {
         let mut text = [0; GUARD_BYTES];
-        let length = self.0.read_at(&mut text, 0).unwrap_or(0);
-        let mut numbers = std::str::from_utf8(&text[..length]).unwrap_or_default().split_whitespace();
-        let count = numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let sequence = numbers.next().and_then(|text| text.parse().ok());
-        Remembered { count, sequence }
+        let unreadable = |error| PromisesError::Unreadable { file: files.guard.clone(), error };
+        let length = self.0.read_at(&mut text, 0).map_err(unreadable)?;
+        // A crash may leave room for the first line, and nothing in it.
+        let text = text[..length].trim_ascii();
+        if text.iter().all(|byte| *byte == 0) {
+            return Ok(Remembered::default());
+        }
+        let damaged = || PromisesError::Damaged { file: files.guard.clone(), line: 1, why: "not a number of promises" };
+        let mut numbers = std::str::from_utf8(text).map_err(|_| damaged())?.split_whitespace();
+        let count = numbers.next().and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
+        let sequence = numbers.next().map(|text| text.parse().map_err(|_| damaged())).transpose()?;
+        Ok(Remembered { count, sequence })
     }
 
     /// Waits until it is on the disk. Only after that is a promise given: one that a crash takes from the file before it

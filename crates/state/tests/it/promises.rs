@@ -312,6 +312,22 @@ fn where_nothing_was_promised_nothing_is_lost() {
 }
 
 #[test]
+fn a_guard_that_says_nothing_intelligible_is_not_taken_for_one_that_says_nothing_was_promised() {
+    let (_parent, folder, _) = three_lines();
+    let guard = folder.join("locks/promises.jsonl");
+    fs::remove_file(folder.join("promises.jsonl")).unwrap();
+    for garbage in [&b"three"[..], b"3 x", b"\xff\xfe", b"-1 4"] {
+        fs::write(&guard, garbage).unwrap();
+        assert!(matches!(held_in(&folder), Err(PromisesError::Damaged { file, .. }) if file == guard), "{garbage:?}");
+    }
+    // As it is before the first promise, and as a crash may leave it then.
+    for nothing in [&b""[..], b"\n", &[0; 42]] {
+        fs::write(&guard, nothing).unwrap();
+        assert_eq!((lost_in(&folder), held_in(&folder).unwrap().len()), (None, 0), "{nothing:?}");
+    }
+}
+
+#[test]
 fn a_kill_between_a_promise_and_what_is_remembered_of_it_is_no_loss_and_hides_none() {
     let (_parent, folder, bytes) = three_lines();
     let (file, guard) = (folder.join("promises.jsonl"), folder.join("locks/promises.jsonl"));
