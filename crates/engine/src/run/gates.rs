@@ -273,11 +273,15 @@ fn weigh_due(
     counts: &Counts,
 ) -> Result<(), Brake> {
     let mut state = state.lock();
-    if counts.due > HARMLESS {
+    let suspicions = if counts.due > HARMLESS {
         // For so many it is asked what stands there now, and not a minute ago.
         state.ask_anew(policy);
-    }
-    let suspicions = state.suspicions(policy, referenced);
+        state.suspicions(policy, referenced)
+    } else {
+        // Whatever else was found out would hold none of so few, and deadlines come often.
+        let fewer = referenced.and_then(|referenced| state.fewer_references(policy, referenced));
+        Suspicions { references: fewer, ..Suspicions::default() }
+    };
     state.rest();
     brake::check(counts, &policy.brakes, &suspicions)
 }

@@ -3,6 +3,7 @@
 //!
 //! Every way into a removal leaves them through here: sweeps, plans that are carried out, deadlines, restores.
 
+use cleanup_core::brake::HARMLESS;
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{Effect, FilePolicy};
 use cleanup_core::report::{Counts, FindingCode, PolicyReport, PolicyStatus, Report};
@@ -132,6 +133,11 @@ pub(crate) struct Ended<'a> {
 pub(crate) fn compare_next(setup: &Setup, state: &Shared, ended: Ended<'_>, scope: &Scope<'_>, params: &RunParams<'_>) {
     let Ended { policy, run, file_system, is_whole, due } = ended;
     if params.mode == Mode::Plan {
+        return;
+    }
+    if matches!(scope, Scope::Paths(due) if due.counts.due <= HARMLESS)
+        && state.lock().has_just_remembered(policy, file_system.as_deref())
+    {
         return;
     }
     let accepts_rule = match scope {

@@ -97,10 +97,18 @@ impl RunState {
             foreseen,
         };
         let key = self.key(policy);
+        self.remembered.insert(key.clone(), (clock::boot(), memory.file_system.clone()));
         if let Some(state) = self.state.as_mut().filter(|_| before.as_ref() != Some(&memory)) {
             state.remember_policy(&key, &memory);
             self.known.remove(&key);
         }
+    }
+
+    /// Whether a run of the policy on this file system was remembered here a moment ago. To find out whether anything has
+    /// changed since takes as long as there are policies.
+    pub(crate) fn has_just_remembered(&self, policy: &FilePolicy, file_system: Option<&str>) -> bool {
+        let remembered = self.remembered.get(&self.key(policy));
+        remembered.is_some_and(|(at, seen)| clock::boot() < *at + FRESH && seen.as_deref() == file_system)
     }
 
     /// What makes a run look at how much goes before it takes anything.

@@ -99,6 +99,8 @@ pub(crate) struct RunState {
     roots: Mutex<Option<(Duration, Arc<Roots>)>>,
     /// What the last runs have left behind, by policy, and when that was read.
     pub(super) known: HashMap<String, (Duration, Option<PolicyMemory>)>,
+    /// When runs were remembered, by policy, and on which file system they were.
+    pub(super) remembered: HashMap<String, (Duration, Option<String>)>,
 }
 
 impl RunState {
@@ -121,6 +123,7 @@ impl RunState {
             accepts_loss: false,
             roots: Mutex::default(),
             known: HashMap::new(),
+            remembered: HashMap::new(),
         };
         match placed {
             Place::Nowhere => {}
