@@ -2,8 +2,8 @@
 
 use cleanup_core::report::Trigger;
 use cleanup_core::sweep::Mode;
-use cleanup_server::service::SweepError;
-use cleanup_server::sweeps::SweepRequest;
+use cleanup_server::app::service::SweepError;
+use cleanup_server::app::sweeps::SweepRequest;
 use serde_json::{Value, json};
 
 use crate::world::{HOUR, Plan, World};
