@@ -18,19 +18,19 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::reload::Refusal;
+use crate::app::generation::Refusal;
 use crate::app::service::{Service, now};
 use crate::background::systemd::{self, SHUTDOWN_DEADLINE, Signals};
 use crate::background::tasks::Loops;
 use crate::background::{clock_watch, schedule};
 
+use crate::app::access::Access;
 use crate::net::accept::{self, Limits};
 use crate::net::listen;
 use crate::net::socket::{Address, ListenError, Listener as Socket};
 use crate::telemetry::feed::Feed;
 use crate::telemetry::logs::{self, Summed};
 use crate::web;
-use crate::web::auth::Access;
 
 /// Threads that answer calls: nothing on them blocks, so two are enough for many.
 const WORKERS: usize = 2;

@@ -1,4 +1,4 @@
-//! The service as the HTTP layer and the scheduler see it: what is configured now, what is tracked, what is being swept.
+//! The service as web and background see it: what is configured now, what is tracked, what is being swept.
 //!
 //! The configuration can be replaced while calls are being answered: every call takes what is live once and stays with
 //! it. Nothing here reads a folder or a database in answer to a question; what blocks says so.
@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use axum::http::StatusCode;
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
@@ -18,39 +17,17 @@ use cleanup_engine::{Engine, RequestError};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::plans::Plans;
-use crate::app::reload::{Refusal, Refused};
-use crate::app::sweeps::{SweepRequest, Sweeps, Ticket};
+use super::access::{Access, Sessions};
+use super::error::AppError;
+use super::generation::{Live, Refusal, Refused};
+use super::plans::Plans;
+use super::sweeps::{SweepRequest, Sweeps, Ticket};
+use super::trend::Courses;
 use crate::telemetry::events::Kind;
 use crate::telemetry::feed::Feed;
-use crate::web::auth::{Access, Sessions};
-use crate::web::dashboard::Courses;
-use crate::web::problem::{self, Problem};
 
 /// Calls that read or write the memory at the same time; the others wait for their turn.
 const MAX_BLOCKING: usize = 16;
-
-/// Everything that one call needs of the configuration.
-#[derive(Clone)]
-pub struct Live {
-    /// The configuration, opened.
-    pub engine: Arc<Engine>,
-    /// What is tracked; `None` until [`Service::start`].
-    pub tracker: Option<Arc<Tracker>>,
-    /// Who may call.
-    pub access: Arc<Access>,
-}
-
-/// Why no sweep was started.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SweepError {
-    /// The request makes no sense.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// The service is stopping.
-    #[error("the service is stopping")]
-    Stopping,
-}
 
 /// The service.
 pub struct Service {
@@ -152,9 +129,9 @@ impl Service {
     }
 
     /// Joins the sweeps that do the same already and starts the rest, at once. Must be called on the runtime.
-    pub fn sweep(&self, request: &SweepRequest) -> Result<Ticket, SweepError> {
+    pub fn sweep(&self, request: &SweepRequest) -> Result<Ticket, AppError> {
         if self.stop.is_cancelled() {
-            return Err(SweepError::Stopping);
+            return Err(AppError::NotNow("the service is stopping".to_owned()));
         }
         let live = self.live();
         let policies = named(live.engine.config(), &request.policies)?;
@@ -163,7 +140,7 @@ impl Service {
     }
 
     /// Carries a plan out, at once. Must be called on the runtime.
-    pub fn apply(&self, plan: Plan) -> Result<Ticket, SweepError> {
+    pub fn apply(&self, plan: Plan) -> Result<Ticket, AppError> {
         self.sweep(&SweepRequest {
             policies: plan.summary().policies,
             mode: Mode::Apply,
@@ -179,7 +156,7 @@ impl Service {
     }
 
     /// A sweep of one policy by its schedule; ends when the policy has ended.
-    pub async fn sweep_scheduled(&self, policy: &str) -> Result<Report, SweepError> {
+    pub async fn sweep_scheduled(&self, policy: &str) -> Result<Report, AppError> {
         let ticket = self.sweep(&SweepRequest {
             policies: vec![policy.to_owned()],
             mode: Mode::Apply,
@@ -224,18 +201,15 @@ impl Service {
     }
 
     /// The tracker, or the word that there is none yet.
-    pub(crate) fn tracker(&self) -> Result<Arc<Tracker>, Problem> {
-        self.live().tracker.ok_or_else(|| {
-            Problem::of(problem::Kind::NotNow, "the service is starting: it still looks at the tracked folders")
-                .header(axum::http::header::RETRY_AFTER, axum::http::HeaderValue::from_static("1"))
-        })
+    pub(crate) fn tracker(&self) -> Result<Arc<Tracker>, AppError> {
+        self.live().tracker.ok_or(AppError::Starting)
     }
 
     /// Does what blocks on a thread for it.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         act: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, AppError> {
         // The permit goes along: work goes on when the caller goes away, and still counts then.
         let permit = Arc::clone(&self.blocking).acquire_owned().await;
         let done = tokio::task::spawn_blocking(move || {
@@ -244,16 +218,16 @@ impl Service {
         });
         done.await.map_err(|error| {
             tracing::error!("a call broke off: {error}");
-            Problem::internal()
+            AppError::Internal
         })
     }
 }
 
 /// The names that a request means, in the order of the configuration.
-fn named(config: &Config, names: &[String]) -> Result<Vec<String>, RequestError> {
+fn named(config: &Config, names: &[String]) -> Result<Vec<String>, AppError> {
     if let Some(name) = names.iter().find(|name| !config.rules().any(|rule| rule.name == **name)) {
         let suggestion = config.nearest_policy(name).map(str::to_owned);
-        return Err(RequestError::UnknownPolicy { name: name.clone(), suggestion });
+        return Err(RequestError::UnknownPolicy { name: name.clone(), suggestion }.into());
     }
     let enabled = config
         .files
@@ -273,15 +247,3 @@ pub(crate) fn stats_policy(config: &Config) -> Option<&FilePolicy> {
 }
 
 pub(crate) use cleanup_engine::now;
-
-impl From<SweepError> for Problem {
-    fn from(error: SweepError) -> Self {
-        match &error {
-            SweepError::Request(RequestError::UnknownPolicy { .. }) => {
-                Self::of(problem::Kind::UnknownPolicy, error.to_string())
-            }
-            SweepError::Request(_) => Self::plain(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
-            SweepError::Stopping => Self::of(problem::Kind::NotNow, error.to_string()),
-        }
-    }
-}

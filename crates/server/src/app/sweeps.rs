@@ -26,7 +26,8 @@ pub(crate) use self::plan::Planned;
 
 use self::plan::Plan;
 use self::watcher::FlightWatcher;
-use crate::app::service::{Live, now};
+use super::generation::Live;
+use super::service::now;
 use crate::telemetry::feed::Feed;
 use crate::telemetry::logs;
 

@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use crate::app::access::SESSION_LENGTH;
 use crate::app::service::Service;
-use crate::web::auth::{COOKIE, SESSION_LENGTH, session_cookie};
+use crate::web::auth::{COOKIE, refused, session_cookie};
 use crate::web::dashboard::{self, wants_html};
 use crate::web::extract::{FORM, form, is_media_type, parse, read, unsupported};
-use crate::web::guard::refused;
 use crate::web::problem::{Kind, Problem};
 
 /// What a browser brings.

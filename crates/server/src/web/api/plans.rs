@@ -16,12 +16,12 @@ use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
 use super::sweeps::{SweepQuery, answer};
 use crate::app::plans::Kept;
 use crate::app::service::{Service, now};
 use crate::web::extract::{JsonOrNothing, Query};
 use crate::web::problem::{Kind, Problem};
+use crate::web::span::Span;
 
 /// How much of a plan is read at once.
 const PIECE: usize = 64 * 1024;

@@ -12,18 +12,19 @@ use cleanup_engine::track::{ForecastHour, TrackedFile};
 use serde::Deserialize;
 
 use super::charts::{self, Chart, Series, Subject, Unit};
-use super::course::{Course, Over, Past, Show};
 use super::files::FileLine;
 use super::login;
 use super::page::{Asked, Fault, Frame, Part, Token, here, html};
 use super::policies::{Amount, Card, Known, limits, setting};
 use super::runs::RunLine;
+use super::trend::kept_and_removed;
 use super::words::{self, Here, When};
+use crate::app::policies::{Policy, policies};
+use crate::app::readiness::{Finding, findings};
 use crate::app::service::Service;
+use crate::app::trend::{Course, Over, Past, Show};
 use crate::telemetry::recent_removals::{Gone, HourOfLateness};
-use crate::web::api::shapes::{Finding, Policy};
-use crate::web::api::{findings, policies};
-use crate::web::guard::Caller;
+use crate::web::auth::Caller;
 use crate::web::problem::Problem;
 
 /// Files that are named as the next to go, and hours that are looked ahead.
@@ -203,7 +204,7 @@ impl Overview {
             next: picture.next.iter().map(|file| FileLine::new(file, here)).collect(),
             is_bytes: *show == Show::Bytes,
             over: *over,
-            past: (!course.is_empty()).then(|| course.charts(&names, *show, here)),
+            past: (!course.is_empty()).then(|| kept_and_removed(course, &names, *show, here)),
             lateness: lateness(picture),
             worst: picture.lateness.iter().map(|hour| hour.worst).max().map(words::lateness).unwrap_or_default(),
             gone: picture.gone.iter().take(NEXT).map(|gone| GoneLine::new(gone, here)).collect(),
@@ -304,8 +305,8 @@ mod tests {
     use cleanup_engine::track::{TrackedPolicy, Watching};
 
     use super::*;
+    use crate::app::policies::PolicyMode;
     use crate::telemetry::last_runs::{LastOutcome, LastRun};
-    use crate::web::api::shapes::PolicyMode;
 
     const NOW: Moment = Moment::from_unix(1_767_323_045, 0);
 

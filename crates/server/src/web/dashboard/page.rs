@@ -7,13 +7,13 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-
+use cleanup_engine::time_zone;
 use serde::de::DeserializeOwned;
 
 use super::assets;
 use super::words::{Here, When};
 use crate::app::service::{Service, now};
-use crate::background::schedule;
+use crate::web::auth::is_authorized;
 use crate::web::problem::Problem;
 
 /// What a page may load: our own style, script and icon; nothing from anywhere else, nothing inline.
@@ -98,7 +98,7 @@ impl Frame {
         let access = service.live().access;
         let token = match access.has_token() {
             false => Token::NotAsked,
-            true if access.is_authorized(headers, &service.sessions) => Token::Shown,
+            true if is_authorized(service, &access, headers) => Token::Shown,
             true => Token::Missing,
         };
         Self::new(part, token, &here(service))
@@ -121,7 +121,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for Aske
 pub(crate) fn here(service: &Service) -> Here {
     let live = service.live();
     // A zone that does not exist has stopped the service at its start.
-    let zone = schedule::time_zone(live.engine.config().time_zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
+    let zone = time_zone(live.engine.config().time_zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
     Here { now: now(), zone }
 }
 

@@ -10,10 +10,10 @@ use cleanup_engine::LastSweep;
 use cleanup_engine::track::{Absent, Watching};
 
 use super::charts::spark;
-use super::course::{Course, Show};
 use super::words::{self, Here, Status, When};
+use crate::app::policies::{Policy, PolicyMode};
+use crate::app::trend::{Course, Show};
 use crate::telemetry::last_runs::Look;
-use crate::web::api::shapes::{Policy, PolicyMode};
 
 /// Items, and their bytes where those are known.
 pub(crate) type Amount = (u64, Option<u64>);

@@ -14,9 +14,9 @@ use cleanup_core::sweep::Mode;
 use super::page::{Fault, Frame, Part, here, html};
 use super::policies::LimitLine;
 use super::words::{self, Here, Status, When};
+use crate::app::runs;
 use crate::app::service::Service;
 use crate::app::sweeps::{Flight, Planned};
-use crate::web::api::runs::past_run;
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -74,12 +74,12 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
         let page = RunPage::ended(frame, &report, dry_run.as_deref(), &here);
         return html(StatusCode::OK, &page.with_undo(&service, &report).await);
     }
-    match past_run(&service, &id).await {
+    match runs::one(&service, &id).await {
         Ok(report) => {
             let page = RunPage::ended(frame, &report, None, &here);
             html(StatusCode::OK, &page.with_undo(&service, &report).await)
         }
-        Err(problem) => Fault::new(&service, &headers, problem).into_response(),
+        Err(problem) => Fault::new(&service, &headers, problem.into()).into_response(),
     }
 }
 

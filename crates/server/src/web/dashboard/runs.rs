@@ -15,9 +15,9 @@ use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
+use crate::app::runs;
 use crate::app::service::Service;
 use crate::app::sweeps::Flight;
-use crate::web::api::runs::page;
 use crate::web::problem::Problem;
 
 /// Runs on a page.
@@ -128,8 +128,7 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
     let wanted: Option<RunStatus> = serde_json::from_value(status.clone().into()).ok();
     let query = RunsQuery { before: given(&after), limit: PAGE, policy: given(&policy), status: wanted };
     let engine = service.live().engine;
-    let config_of = Arc::clone(&engine);
-    let (runs, next) = service.blocking(move || page(&engine, query)).await??;
+    let (runs, next) = runs::page(service, query).await?;
     let here = here(service);
     let is_first = after.is_empty();
     let mut lines = Vec::new();
@@ -139,7 +138,7 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
         lines.extend(meant.map(|flight| RunLine::running(flight, &here)));
     }
     lines.extend(runs.iter().map(|run| RunLine::new(run, &here)));
-    let mut policies: Vec<String> = config_of.config().rules().map(|rule| rule.name.clone()).collect();
+    let mut policies: Vec<String> = engine.config().rules().map(|rule| rule.name.clone()).collect();
     if !policy.is_empty() && !policies.contains(&policy) {
         policies.push(policy.clone());
     }

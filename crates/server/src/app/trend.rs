@@ -10,9 +10,6 @@ use cleanup_core::moment::Moment;
 use cleanup_engine::responses::PastRun;
 use cleanup_engine::{Engine, TrendPoint};
 
-use super::charts::{self, Chart, Series, Subject, Unit};
-use super::words::Here;
-
 /// How long runs of other programs may go unnoticed.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -34,7 +31,7 @@ impl Over {
         [(Self::Day, "day", "day"), (Self::Week, "week", "week"), (Self::Month, "month", "30 days")];
 
     /// The length of a stretch in seconds, and how many there are.
-    fn stretches(self) -> (u32, u32) {
+    pub(crate) fn stretches(self) -> (u32, u32) {
         match self {
             Self::Day => (1800, 48),
             Self::Week => (7200, 84),
@@ -141,6 +138,20 @@ impl Course {
         Self { over, since, points: by_policy }
     }
 
+    pub(crate) fn over(&self) -> Over {
+        self.over
+    }
+
+    /// When the first stretch begins.
+    pub(crate) fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// The policies of which anything is known, in no order.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &String> {
+        self.points.keys()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
@@ -166,7 +177,8 @@ impl Course {
         self.points.get(policy).map(|points| points.iter().map(kept).collect()).unwrap_or_default()
     }
 
-    fn gone(&self, policy: &str, show: Show) -> Vec<Option<u64>> {
+    /// What went of a policy.
+    pub(crate) fn gone(&self, policy: &str, show: Show) -> Vec<Option<u64>> {
         let gone = |point: &Option<TrendPoint>| {
             point.as_ref().map(|point| match show {
                 Show::Bytes => point.bytes_freed,
@@ -174,35 +186,6 @@ impl Course {
             })
         };
         self.points.get(policy).map(|points| points.iter().map(gone).collect()).unwrap_or_default()
-    }
-
-    /// Kept and removed, of these policies and of those that are configured no more.
-    pub(crate) fn charts(&self, policies: &[String], show: Show, here: &Here) -> [Chart; 2] {
-        let mut names = policies.to_vec();
-        let mut former: Vec<String> = self.points.keys().filter(|name| !policies.contains(name)).cloned().collect();
-        former.sort();
-        names.extend(former);
-        // The same policies in both charts, so that each has the same colour in both.
-        let has_any = |values: Vec<Option<u64>>| values.into_iter().flatten().any(|value| value > 0);
-        names.retain(|name| has_any(self.kept(name, show)) || has_any(self.gone(name, show)));
-        let (seconds, stretches) = self.over.stretches();
-        let at = |index: u32| self.since.plus(Duration::from_secs(u64::from(seconds) * u64::from(index)));
-        let labels: Vec<String> = (0..stretches).map(|index| here.strftime(at(index), "%a %d %b %H:%M")).collect();
-        let format = if self.over == Over::Day { "%H:%M" } else { "%d %b" };
-        let marks: Vec<String> = (0..=4_u32).map(|part| here.strftime(at(stretches * part / 4), format)).collect();
-        let series = |of: &dyn Fn(&str) -> Vec<Option<u64>>| -> Vec<Series> {
-            let place = |name: &String| policies.iter().position(|own| own == name).unwrap_or(charts::COLOURS);
-            names.iter().map(|name| Series { name: name.clone(), colour: place(name), values: of(name) }).collect()
-        };
-        let (unit, words) = match show {
-            Show::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes removed"]),
-            Show::Files => (Unit::Files, ["Files and rows kept", "Files and rows removed"]),
-        };
-        let subject = |id, title| Subject { id, title, unit, stretches: &labels, marks: marks.clone() };
-        [
-            charts::areas(subject("kept", words[0]), series(&|name| self.kept(name, show))),
-            charts::bars(subject("removed", words[1]), series(&|name| self.gone(name, show))),
-        ]
     }
 }
 
@@ -223,9 +206,6 @@ mod tests {
         assert_eq!((kept.len(), &kept[..4]), (48, &[None, Some(70), Some(70), Some(70)][..]));
         assert_eq!(course.removed(), (8, 80));
         assert!(course.kept("unknown", Show::Files).is_empty());
-        let here = Here { now: Moment::from_unix(86_400, 0), zone: jiff::tz::TimeZone::UTC };
-        let [kept, removed] = course.charts(&["b".to_owned()], Show::Files, &here);
-        assert_eq!((kept.legend, removed.rows.len()), (vec![(0, "b".to_owned()), (5, "a".to_owned())], 3));
     }
 
     #[test]
