@@ -19,10 +19,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::generation::Refusal;
-use crate::app::service::{Service, now};
+use crate::app::service::Service;
 use crate::background::systemd::{self, SHUTDOWN_DEADLINE, Signals};
 use crate::background::tasks::Loops;
 use crate::background::{clock_watch, schedule};
+use cleanup_engine::now;
 
 use crate::app::access::Access;
 use crate::net::accept::{self, Limits};

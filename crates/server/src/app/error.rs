@@ -1,8 +1,7 @@
 //! Why the service does not do what it was asked for, whoever asks: JSON and pages say it in their own ways.
 
+use cleanup_core::config::Config;
 use cleanup_engine::RequestError;
-
-use super::service::Service;
 
 /// Why something was not done. The text is a sentence for whoever asked: it never holds a path outside the policies'
 /// roots, a URL or what went wrong inside. That is logged, once, where it is handled.
@@ -44,12 +43,10 @@ pub enum AppError {
 }
 
 impl AppError {
-    /// No policy has this name; suggests the one with the most similar name, if any is.
-    pub(crate) fn unknown_policy(service: &Service, name: &str) -> Self {
-        let live = service.live();
-        let nearest = live.engine.config().nearest_policy(name);
-        let hint = nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default();
-        Self::UnknownPolicy(format!("there is no policy {name:?}{hint}"))
+    /// No policy has this name; suggests the one with the most similar name, if there is one.
+    pub(crate) fn unknown_policy(config: &Config, name: &str) -> Self {
+        let suggestion = config.nearest_policy(name).map(str::to_owned);
+        RequestError::UnknownPolicy { name: name.to_owned(), suggestion }.into()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn explain(service: &Service, path: Vec<u8>, policy: Option<&st
             None if engine.config().rules().any(|rule| rule.name == name) => {
                 return Err(refused("sessions have no paths"));
             }
-            None => return Err(AppError::unknown_policy(service, name)),
+            None => return Err(AppError::unknown_policy(service.live().engine.config(), name)),
         },
     };
     service.blocking(move || engine.explain(&path)).await

@@ -29,7 +29,7 @@ pub(crate) async fn list(service: &Service, query: FilesQuery) -> Result<FilesPa
     if let Some(policy) = &query.policy
         && !service.live().engine.config().rules().any(|rule| rule.name == *policy)
     {
-        return Err(AppError::unknown_policy(service, policy));
+        return Err(AppError::unknown_policy(service.live().engine.config(), policy));
     }
     service.blocking(move || tracker.files(&query)).await
 }
@@ -110,7 +110,7 @@ pub(crate) async fn holds(service: &Service) -> Result<Vec<HeldPath>, AppError> 
 
 fn not_registered(service: &Service, error: RegisterError) -> AppError {
     match error {
-        RegisterError::UnknownPolicy(policy) => AppError::unknown_policy(service, &policy),
+        RegisterError::UnknownPolicy(policy) => AppError::unknown_policy(service.live().engine.config(), &policy),
         RegisterError::NotTracked(_) => AppError::NotTracked(error.to_string()),
         RegisterError::Refused(why) => AppError::PathRefused(why),
         RegisterError::TooMany(_) => AppError::TooManyFiles(error.to_string()),

@@ -48,7 +48,7 @@ pub(crate) fn below_root(
 ) -> Result<Restore, AppError> {
     let engine = service.live().engine;
     let Some(policy) = engine.config().files.iter().find(|policy| policy.rule.name == name) else {
-        return Err(AppError::unknown_policy(service, name));
+        return Err(AppError::unknown_policy(service.live().engine.config(), name));
     };
     let below = |path: Vec<u8>| -> Result<PathBuf, AppError> {
         let path = PathBuf::from(OsString::from_vec(path));

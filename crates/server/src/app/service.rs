@@ -13,7 +13,7 @@ use cleanup_core::report::{PolicyKind, PolicyReport, Report, Trigger};
 use cleanup_core::sweep::Mode;
 use cleanup_engine::plan::Plan;
 use cleanup_engine::track::Tracker;
-use cleanup_engine::{Engine, RequestError};
+use cleanup_engine::{Engine, now};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -226,8 +226,7 @@ impl Service {
 /// The names that a request means, in the order of the configuration.
 fn named(config: &Config, names: &[String]) -> Result<Vec<String>, AppError> {
     if let Some(name) = names.iter().find(|name| !config.rules().any(|rule| rule.name == **name)) {
-        let suggestion = config.nearest_policy(name).map(str::to_owned);
-        return Err(RequestError::UnknownPolicy { name: name.clone(), suggestion }.into());
+        return Err(AppError::unknown_policy(config, name));
     }
     let enabled = config
         .files
@@ -245,5 +244,3 @@ pub(crate) fn stats_policy(config: &Config) -> Option<&FilePolicy> {
         None => config.files.iter().find(|policy| policy.track),
     }
 }
-
-pub(crate) use cleanup_engine::now;

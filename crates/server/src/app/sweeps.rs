@@ -27,9 +27,9 @@ pub(crate) use self::plan::Planned;
 use self::plan::Plan;
 use self::watcher::FlightWatcher;
 use super::generation::Live;
-use super::service::now;
 use crate::telemetry::feed::Feed;
 use crate::telemetry::logs;
+use cleanup_engine::now;
 
 /// Reports of ended sweeps that are kept: also of those that the history does not take, such as dry runs.
 const KEPT: usize = 64;

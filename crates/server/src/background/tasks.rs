@@ -15,11 +15,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::service::{Service, now};
+use crate::app::service::Service;
 use crate::background::deadlines::Deadlines;
 use crate::background::min_free::watch_pressure;
 use crate::background::schedule::{Spread, next_run};
 use crate::background::scheduler::{Scheduler, host_id};
+use cleanup_engine::now;
 
 /// What runs by itself.
 pub(crate) struct Loops {

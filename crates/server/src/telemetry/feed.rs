@@ -11,12 +11,12 @@ use cleanup_core::report::{
 use cleanup_engine::track::{Absent, Listener, Watching};
 use serde::Serialize;
 
-use crate::app::service::now;
 use crate::telemetry::events::{Events, Kind};
 use crate::telemetry::last_runs::Latest;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent_removals::{Gone, Went};
 use crate::telemetry::report_log::Told;
+use cleanup_engine::now;
 
 /// Takes in what happens; the tracker tells it as a [`Listener`], sweeps by its own methods.
 #[derive(Debug)]

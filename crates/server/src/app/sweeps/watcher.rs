@@ -13,8 +13,8 @@ use cleanup_engine::Watcher;
 use tokio_util::sync::CancellationToken;
 
 use super::Flight;
-use crate::app::service::now;
 use crate::telemetry::feed::Feed;
+use cleanup_engine::now;
 
 /// Carries what the engine says of a sweep to those who wait for it, and to the feed.
 pub(super) struct FlightWatcher {

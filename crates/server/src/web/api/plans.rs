@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use super::sweeps::{SweepQuery, answer};
 use crate::app::plans::Kept;
-use crate::app::service::{Service, now};
+use crate::app::service::Service;
 use crate::web::extract::{JsonOrNothing, Query};
 use crate::web::problem::{Kind, Problem};
 use crate::web::span::Span;
+use cleanup_engine::now;
 
 /// How much of a plan is read at once.
 const PIECE: usize = 64 * 1024;

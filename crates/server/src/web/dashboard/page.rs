@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 
 use super::assets;
 use super::words::{Here, When};
-use crate::app::service::{Service, now};
+use crate::app::service::Service;
 use crate::web::auth::is_authorized;
 use crate::web::problem::Problem;
+use cleanup_engine::now;
 
 /// What a page may load: our own style, script and icon; nothing from anywhere else, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
