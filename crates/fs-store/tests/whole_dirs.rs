@@ -181,6 +181,20 @@ fn one_young_file_keeps_all_of_it_and_a_single_file_is_none_of_its_business() {
 }
 
 #[test]
+fn a_directory_frees_what_has_no_name_elsewhere_each_file_once() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let inside = file(&root.path().join("model/a"), 2 * HOUR);
+    let outside = file(&root.path().join("model/deep/er/b"), 2 * HOUR);
+    fs::hard_link(inside, root.path().join("model/deep/c")).unwrap();
+    fs::hard_link(outside, elsewhere.path().join("b")).unwrap();
+    let allocated = |path: &str| fs::metadata(root.path().join(path)).unwrap().blocks() * 512;
+    let freed: u64 = ["model", "model/deep", "model/deep/er", "model/a"].into_iter().map(allocated).sum();
+    let names = allocated("model/a") + allocated("model/deep/er/b");
+    let counts = apply(&directories(root.path())).counts;
+    assert_eq!((counts.removed, counts.removed_bytes, counts.bytes_freed), (1, freed + names, freed));
+}
+
+#[test]
 fn links_and_sockets_go_with_it_and_are_never_followed() {
     let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let victim = file(&outside.path().join("victim"), 2 * HOUR);
@@ -210,7 +224,7 @@ impl<F: Fn() + Sync> Visitor for Between<F> {
             age: verdict::Age::Wall(2 * HOUR),
             limit: AgeLimit::MaxAge(cleanup_core::policy::MaxAge::new(HOUR).unwrap()),
         };
-        *self.outcome.lock().unwrap() = Some(batch.remove(0, &why));
+        *self.outcome.lock().unwrap() = Some(batch.remove(0, &why).outcome);
         ControlFlow::Continue(())
     }
 

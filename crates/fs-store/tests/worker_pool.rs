@@ -149,3 +149,22 @@ fn a_worker_that_panics_leaves_nobody_waiting() {
     }));
     assert!(swept.is_err());
 }
+
+#[test]
+fn a_file_with_many_names_is_freed_once_and_with_a_name_elsewhere_never() {
+    for number in POOLS {
+        let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = file(&root.path().join("0/0"), 2 * HOUR);
+        for index in 1..200 {
+            let folder = root.path().join((index % 20).to_string());
+            fs::create_dir_all(&folder).unwrap();
+            fs::hard_link(&first, folder.join(index.to_string())).unwrap();
+        }
+        let outside = file(&root.path().join("0/outside"), 2 * HOUR);
+        fs::hard_link(&outside, elsewhere.path().join("a")).unwrap();
+        let bytes = fs::metadata(&first).unwrap().blocks() * 512;
+        let counts = sweep_with(jobs(number), &policy(root.path()), Mode::Apply).counts;
+        assert_eq!((counts.removed, counts.removed_bytes), (201, 201 * bytes), "{number} workers");
+        assert_eq!(counts.bytes_freed, bytes, "{number} workers");
+    }
+}

@@ -152,8 +152,8 @@ impl Listener for Feed {
         self.events.send(Kind::Registered, &file);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
-        self.metrics.removed_at_deadline(policy, bytes, lateness);
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
+        self.metrics.removed_at_deadline(policy, freed, lateness);
         self.went.note(Gone { policy: policy.to_owned(), path: path.to_owned(), bytes, at: now(), lateness });
         let (path, path_bytes) = json_path(path);
         let lateness_seconds = Some(lateness.as_secs_f64());
@@ -185,7 +185,7 @@ impl Listener for Feed {
     /// A run of the deadlines. What it removed was told one by one before.
     fn ran(&self, report: &Report) {
         for policy in &report.policies {
-            self.metrics.ended(policy, report.finished_at);
+            self.metrics.kept_deadlines(policy, report.finished_at);
             self.latest.ran(&report.run_id, report.started_at, report.finished_at, policy);
         }
         self.latest.recorded();

@@ -32,6 +32,7 @@ fn the_last_run_is_undone_and_the_next_sweep_leaves_it_alone() {
     let report = world.run("--json").json();
     let counts = &report["policies"][0];
     assert_eq!((&counts["quarantined"], &counts["removed"]), (&2.into(), &0.into()));
+    assert_eq!((&counts["quarantined_bytes"], &counts["bytes_freed"]), (&8192.into(), &0.into()));
     assert!(world.left("out").is_empty());
 
     let dry = world.run("restore --dry-run");
@@ -50,7 +51,8 @@ fn the_last_run_is_undone_and_the_next_sweep_leaves_it_alone() {
 
     let next = world.run("--json").json();
     assert_eq!((&next["policies"][0]["due"], &next["policies"][0]["kept"]["held"]), (&0.into(), &2.into()));
-    assert!(world.run("history").is_fine().contains("2 in quarantine"));
+    let history = world.run("history");
+    assert!(history.is_fine().contains("removed 0 of 2 due, freed 0 B  2 in quarantine, 8.2 kB"), "{history}");
 }
 
 #[test]
@@ -201,6 +203,8 @@ fn it_does_not_stay_for_ever_and_does_not_grow_without_end() {
     world.file("out/c.tmp", 2 * HOUR);
     let report = world.run("--json").json();
     assert_eq!((&report["policies"][0]["purged"], &report["policies"][0]["purged_bytes"]), (&1.into(), &4096.into()));
+    let totals = &report["totals"];
+    assert_eq!((&totals["quarantined_bytes"], &totals["bytes_freed"]), (&4096.into(), &4096.into()), "what is purged is");
     world.run("restore").is_fine();
     assert_eq!(world.left("out"), ["c.tmp"], "the oldest went first");
 }

@@ -271,8 +271,8 @@ impl Inner {
         self.forget(tracked, &gone);
         // Told of when it is no longer counted: whoever hears of it may ask at once.
         for path in &gone {
-            if let Some(Fate::Removed { bytes, lateness }) = done.get(&**path) {
-                self.listener.removed(tracked.name(), path, *bytes, *lateness);
+            if let Some(Fate::Removed { bytes, freed, lateness }) = done.get(&**path) {
+                self.listener.removed(tracked.name(), path, *bytes, *freed, *lateness);
             }
         }
     }
@@ -386,7 +386,7 @@ impl Tracked {
 
 /// What became of one file.
 enum Fate {
-    Removed { bytes: u64, lateness: Duration },
+    Removed { bytes: u64, freed: u64, lateness: Duration },
     Vanished,
     Stays { bytes: u64, stamp: Moment, next: Next },
 }
@@ -400,7 +400,7 @@ struct Removing<'a> {
 
 impl Watcher for Removing<'_> {
     fn judged(&self, _: &str, judged: &Judged<'_>) {
-        let Judged { candidate, verdict, outcome } = judged;
+        let Judged { candidate, verdict, outcome, freed } = judged;
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {
@@ -409,7 +409,7 @@ impl Watcher for Removing<'_> {
                     .get(&path)
                     .and_then(|entry| clock::now().since(entry.next.at()?))
                     .unwrap_or_default();
-                Fate::Removed { bytes: candidate.bytes, lateness }
+                Fate::Removed { bytes: candidate.bytes, freed: *freed, lateness }
             }
             (Verdict::Remove(_), Some(Outcome::Vanished)) => Fate::Vanished,
             // Looked at again with the next ones.

@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
 use cleanup_core::policy::Dispose;
-use cleanup_core::store::{Batch, Outcome};
+use cleanup_core::store::{Batch, Outcome, Removal};
 use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
@@ -33,6 +33,27 @@ pub(crate) struct Remover {
     pub(crate) move_in: Option<MoveIn>,
     /// Files of which names are gone by our hand.
     pub(crate) unnamed: Unnamed,
+    pub(crate) last_names: LastNames,
+}
+
+/// Who removes a file with several names looks how many it has, and two workers with two names of one file must not both
+/// find that another one is left: then nobody would count what the last of them gave back. Locks are shared by inode, so
+/// that workers seldom meet.
+#[derive(Debug)]
+pub(crate) struct LastNames([Mutex<()>; 64]);
+
+impl Default for LastNames {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl LastNames {
+    /// To be held from the last look at one of its names until that is gone. `None` for what has no other name.
+    fn lock(&self, identity: &Identity) -> Option<MutexGuard<'_, ()>> {
+        let index = usize::try_from(identity.inode % self.0.len() as u64).unwrap_or(0);
+        (identity.links > 1).then(|| self.0[index].lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Regular files of one directory that the policy names.
@@ -85,14 +106,17 @@ impl<'a> Files<'a> {
     }
 
     /// Does with a file what the policy says, if it is still what was judged.
-    fn dispose(&mut self, index: usize, why: &Remove) -> Result<Outcome, Outcome> {
+    fn dispose(&mut self, index: usize, why: &Remove) -> Result<Removal, Outcome> {
         let file = &self.entries[index];
         // Held until the name is gone.
         let _unused = self.unused(file)?;
         match (&self.tree.policy.dispose, &self.remover.move_in) {
             (Dispose::Delete, _) => {
-                self.look_again(file)?;
-                Ok(unlink(self.dir, file.name, AtFlags::empty()))
+                let _no_other = self.remover.last_names.lock(&file.identity);
+                let meta = self.look_again(file)?;
+                let outcome = unlink(self.dir, file.name, AtFlags::empty());
+                let is_freed = outcome == Outcome::Removed && meta.identity().links <= 1;
+                Ok(Removal { outcome, freed: if is_freed { meta.allocated } else { 0 } })
             }
             (Dispose::Quarantine(_), Some(move_in)) => {
                 if let Some(error) = &self.not_noted {
@@ -105,7 +129,7 @@ impl<'a> Files<'a> {
                     let noted = move_in.note_files(self.tree, self.folder, [(file, why)]);
                     noted.map_err(Outcome::Failed)?.remove(0)
                 };
-                Ok(move_in.take(self.dir, file, noted, &|| self.look_again(file)))
+                Ok(move_in.take(self.dir, file, noted, &|| self.look_again(file).map(drop)).into())
             }
             // Never deleted instead.
             (Dispose::Quarantine(_), None) => Err(Outcome::Failed("its quarantine was not opened".to_owned())),
@@ -121,9 +145,9 @@ impl<'a> Files<'a> {
     }
 
     /// Whether the name still leads to the file that was judged, and that has not changed.
-    fn look_again(&self, file: &File<'_>) -> Result<(), Outcome> {
+    fn look_again(&self, file: &File<'_>) -> Result<Meta, Outcome> {
         match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => Ok(()),
+            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => Ok(meta),
             Ok(_) => Err(Outcome::Changed),
             Err(Errno::NOENT) => Err(Outcome::Vanished),
             Err(error) => Err(Outcome::Failed(in_words(error))),
@@ -175,13 +199,14 @@ impl<'a> Batch for Files<'a> {
         }
     }
 
-    fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
-        let outcome = self.dispose(index, why).unwrap_or_else(|stays| stays);
-        if outcome.is_gone() {
+    fn remove(&mut self, index: usize, why: &Remove) -> Removal {
+        let removal = self.dispose(index, why).unwrap_or_else(Removal::from);
+        let is_gone = removal.outcome.is_gone();
+        if is_gone {
             self.remover.unnamed.note(&self.entries[index]);
         }
-        self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
-        outcome
+        self.gone += usize::from(is_gone || removal.outcome == Outcome::Vanished);
+        removal
     }
 
     fn pretend(&mut self, _: usize) {
@@ -221,7 +246,7 @@ impl Batch for EmptyDirectory<'_> {
         }
     }
 
-    fn remove(&mut self, _: usize, _: &Remove) -> Outcome {
+    fn remove(&mut self, _: usize, _: &Remove) -> Removal {
         let outcome = match Meta::of_entry(self.parent, self.name, StatxFlags::TYPE | StatxFlags::INO) {
             Ok(meta) if meta.id == FileId::from(&self.identity) && meta.is_dir() => {
                 unlink(self.parent, self.name, AtFlags::REMOVEDIR)
@@ -231,7 +256,7 @@ impl Batch for EmptyDirectory<'_> {
             Err(error) => Outcome::Failed(in_words(error)),
         };
         self.gone = matches!(outcome, Outcome::Removed | Outcome::Vanished);
-        outcome
+        outcome.into()
     }
 
     fn pretend(&mut self, _: usize) {

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use cleanup_core::candidate::{Identity, Name};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Dispose, Quarantine as Bounds};
-use cleanup_core::store::Outcome;
+use cleanup_core::store::{Outcome, Removal};
 use cleanup_core::verdict::Remove;
 use rustix::fs::StatxFlags;
 use rustix::io::Errno;
@@ -168,11 +168,11 @@ impl MoveIn {
         root: BorrowedFd<'_>,
         name: &CStr,
         sum: &Sum,
-    ) -> Outcome {
+    ) -> Removal {
         // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told. So
         // the mark has to be on the disk before the first removal.
         if let Err(error) = self.mark_emptying(moved.number) {
-            return match moved.put_back(root, name) {
+            let outcome = match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Failed(format!("{error}; it is back in its place")),
                 Back::Beside(beside) => Outcome::Displaced(format!(
                     "{error}, and its name was taken meanwhile; it lies beside it as {}",
@@ -180,9 +180,12 @@ impl MoveIn {
                 )),
                 Back::Stays(why) => Outcome::Failed(format!("{error}, and {why}; it {}", moved.stays_in())),
             };
+            return outcome.into();
         }
-        match delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), DeleteTree::first(Newest::of(sum))) {
-            Deleted::All(_) => Outcome::Removed,
+        let deletion = DeleteTree::first(Newest::of(sum));
+        let (deleted, freed) = delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), deletion);
+        let outcome = match deleted {
+            Deleted::All => Outcome::Removed,
             Deleted::Younger { what } => match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Displaced(format!(
                     "{what} was written while the directory was deleted; that, and what else is left of it, is back in its place"
@@ -200,7 +203,8 @@ impl MoveIn {
             Deleted::Failed(error) => Outcome::Failed(format!(
                 "it was moved aside, and not all of it could be deleted ({error}); the next sweep tries again"
             )),
-        }
+        };
+        Removal { outcome, freed }
     }
 
     /// Lets go of the folder; it goes when nothing is left in it.

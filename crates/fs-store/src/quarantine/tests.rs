@@ -429,7 +429,7 @@ impl Unit {
             Ok(_) if policy.dispose != Dispose::Delete => Outcome::Quarantined,
             Ok(moved) => {
                 meanwhile(&self.case.root);
-                aside.delete(&store.tree, &moved, root.as_fd(), c"job", &sum)
+                aside.delete(&store.tree, &moved, root.as_fd(), c"job", &sum).outcome
             }
         }
     }
@@ -617,6 +617,19 @@ fn what_is_written_while_a_directory_is_emptied_is_kept() {
             assert_eq!(unit.case.items(), []);
         }
     }
+}
+
+#[test]
+fn what_was_deleted_of_a_directory_is_freed_whatever_becomes_of_the_rest() {
+    let unit = Unit::new(Dispose::Delete);
+    unit.killed();
+    let allocated = |name: &str| fs::metadata(unit.aside().join(name)).unwrap().blocks() * 512;
+    let freed = allocated("a") + allocated("deep/b");
+    fs::write(unit.aside().join("deep/c"), "young").unwrap();
+    let notes = unit.case.aside().join("notes.jsonl");
+    fs::write(&notes, fs::read_to_string(&notes).unwrap() + "{\"emptying\":1}\n").unwrap();
+    let counts = unit.case.expire(NOW.plus(SECOND)).counts;
+    assert_eq!((counts.purged, counts.purged_bytes, counts.bytes_freed), (0, freed, freed));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name};
 use cleanup_core::policy::Dispose;
-use cleanup_core::store::{Batch, Fault, Outcome, Seen, Visitor};
+use cleanup_core::store::{Batch, Fault, Outcome, Removal, Seen, Visitor};
 use cleanup_core::verdict::Remove;
 use rustix::fs::{FileType, StatxFlags};
 use rustix::io::Errno;
@@ -186,11 +186,11 @@ impl Batch for Whole<'_> {
         }
     }
 
-    fn remove(&mut self, _: usize, why: &Remove) -> Outcome {
+    fn remove(&mut self, _: usize, why: &Remove) -> Removal {
         let Unit { name, sum, .. } = self.unit;
         // It leaves its place in one step whatever becomes of it then.
         let Some(move_in) = &self.remover.move_in else {
-            return Outcome::Failed("its quarantine was not opened".to_owned());
+            return Outcome::Failed("its quarantine was not opened".to_owned()).into();
         };
         let last_look = || match Meta::of_entry(self.root, name, StatxFlags::TYPE | StatxFlags::INO) {
             Ok(meta) if meta.is_dir() && meta.id == FileId::from(&sum.identity) => Ok(()),
@@ -199,9 +199,9 @@ impl Batch for Whole<'_> {
             Err(error) => Err(Outcome::Failed(in_words(error))),
         };
         match move_in.take_whole(self.tree, self.root, name, sum, why, &last_look) {
-            Err(outcome) => outcome,
+            Err(outcome) => outcome.into(),
             Ok(moved) => match self.tree.policy.dispose {
-                Dispose::Quarantine(_) => Outcome::Quarantined,
+                Dispose::Quarantine(_) => Outcome::Quarantined.into(),
                 Dispose::Delete => move_in.delete(self.tree, &moved, self.root, name, sum),
             },
         }

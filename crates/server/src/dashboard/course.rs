@@ -145,7 +145,7 @@ impl Course {
         self.points.is_empty()
     }
 
-    /// Items and bytes that went, over all policies.
+    /// Items that went, and bytes that the file system got back, over all policies.
     pub(crate) fn removed(&self) -> (u64, u64) {
         let points = self.points.values().flatten().flatten();
         points.fold((0, 0), |(items, bytes), point| (items + point.removed, bytes + point.bytes_freed))
@@ -195,7 +195,7 @@ impl Course {
             names.iter().map(|name| Series { name: name.clone(), colour: place(name), values: of(name) }).collect()
         };
         let (unit, words) = match show {
-            Show::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes removed"]),
+            Show::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes freed"]),
             Show::Files => (Unit::Files, ["Files and rows kept", "Files and rows removed"]),
         };
         let subject = |id, title| Subject { id, title, unit, stretches: &labels, marks: marks.clone() };

@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("stops", include_str!("../../migrations/0004_stops.sql")),
     ("findings", include_str!("../../migrations/0005_findings.sql")),
     ("foreseen", include_str!("../../migrations/0006_foreseen.sql")),
+    ("freed", include_str!("../../migrations/0007_freed.sql")),
 ];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \
