@@ -23,7 +23,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
 use cleanup_fs_store::{Place, Position, Store};
-use common::{HOUR, POOLS, file, jobs, policy, run};
+use common::{HOUR, POOLS, file, jobs, opened, policy, quarantining, run};
 use proptest::prelude::*;
 
 /// Wants to stop after so many candidates, but not before anything was looked at: as `max_runtime` does.
@@ -58,7 +58,7 @@ struct Went {
 }
 
 fn go(policy: &FilePolicy, workers: usize, mode: Mode, most: usize, begin: Vec<Position>) -> Went {
-    let store = Store::open(policy, Vec::new()).unwrap().with_jobs(jobs(workers));
+    let store = opened(policy, jobs(workers));
     let budget = Budget { most, ..Budget::default() };
     let leg = store.leg(begin);
     let tally = sweep(&leg, &policy.rule, &run(), mode, &budget);
@@ -95,7 +95,8 @@ fn series(
 
 /// The files below a folder, by path, with their inodes.
 fn files(root: &Path) -> BTreeMap<Vec<u8>, u64> {
-    let entries = walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap());
+    let entries = walkdir::WalkDir::new(root).into_iter().filter_entry(|entry| entry.file_name() != ".cleanup");
+    let entries = entries.map(|entry| entry.unwrap());
     let files = entries.filter(|entry| entry.file_type().is_file());
     let path = |path: &Path| path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_owned();
     files.map(|entry| (path(entry.path()), entry.metadata().unwrap().ino())).collect()
@@ -209,9 +210,11 @@ proptest! {
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         most in 0_usize..12,
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         grow(root.path(), &paths);
         let policy = FilePolicy { depth, ..policy(root.path()) };
+        let policy = if is_noted { quarantining(policy) } else { policy };
         let mut all = files(root.path());
         all.retain(|path, _| path.split(|byte| *byte == b'/').count() <= depth.0 as usize);
         // Each of them does with a file at least, or with a folder in which there is none.
@@ -229,11 +232,13 @@ proptest! {
         most in 0_usize..12,
         changes in prop::collection::vec(change(), 0..20),
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         let outside = tempfile::tempdir().unwrap();
         file(&outside.path().join("victim"), 2 * HOUR);
         grow(root.path(), &paths);
         let policy = policy(root.path());
+        let policy = if is_noted { quarantining(policy) } else { policy };
         let mut stayed = files(root.path());
         let limit = (common::tree(root.path()).len() + changes.len() + 2) * (changes.len() + 1);
         let offered = series(&policy, workers, most, limit, |number, next| {
@@ -255,6 +260,7 @@ proptest! {
         paths in prop::collection::vec(path(), 0..60),
         most in 0_usize..12,
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         grow(root.path(), &paths);
         for path in files(root.path()).keys() {
@@ -264,6 +270,7 @@ proptest! {
             common::set_modified(&root.path().join(path), common::now() - 2 * HOUR);
         }
         let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
+        let policy = if is_noted { quarantining(policy) } else { policy };
         let mut begin = Vec::new();
         for _ in 0..common::tree(root.path()).len() + 2 {
             let went = go(&policy, workers, Mode::Apply, most, begin);
@@ -293,15 +300,15 @@ fn what_waits_for_other_workers_is_left_as_well() {
     }
     file(&bottom.join("one/file"), Duration::ZERO);
     file(&bottom.join("other/file"), Duration::ZERO);
-    let policy = policy(root.path());
-    let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(8));
+    let policies = [policy(root.path()), quarantining(policy(root.path()))];
     // Which worker comes to what is chance.
-    for _ in 0..25 {
+    for policy in policies.iter().cycle().take(40) {
+        let store = opened(policy, jobs(8));
         let (leg, lingers) = (store.leg(Vec::new()), Lingers::default());
         sweep(&leg, &policy.rule, &run(), Mode::Plan, &lingers);
         let (next, mut offered) = (leg.stopped_at(), lingers.offered.into_inner().unwrap());
         if !next.is_empty() {
-            offered.extend(go(&policy, 8, Mode::Plan, usize::MAX, next).offered);
+            offered.extend(go(policy, 8, Mode::Plan, usize::MAX, next).offered);
         }
         let missing = files(root.path()).into_keys().find(|path| !offered.contains(path));
         assert_eq!(missing, None);

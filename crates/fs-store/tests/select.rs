@@ -21,7 +21,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{Keep, Verdict};
 use cleanup_fs_store::{Look, Store};
-use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
+use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, quarantining, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
 struct Folder(tempfile::TempDir);
@@ -145,12 +145,14 @@ proptest! {
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         include_archives in any::<bool>(),
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let victim = file(&outside.path().join("victim.svg"), 100 * HOUR);
         grow(root.path(), outside.path(), &entries);
 
         let mut policy = FilePolicy { depth, ..policy(root.path()) };
+        policy = if is_noted { quarantining(policy) } else { policy };
         policy.patterns = cleanup_core::pattern::Patterns::new(&["*.svg"], &[], &["archive-*.svg"]).unwrap();
         policy.rule.archives = if include_archives { Archives::Judge } else { Archives::Keep };
 
@@ -163,7 +165,7 @@ proptest! {
         let expected: BTreeSet<PathBuf> = before.difference(&due).cloned().collect();
         prop_assert_eq!(tree(root.path()), expected);
         prop_assert_eq!(planned.counts.due, due.len() as u64);
-        prop_assert_eq!(swept.counts.removed, due.len() as u64);
+        prop_assert_eq!(swept.counts.removed + swept.counts.quarantined, due.len() as u64);
         prop_assert_eq!(planned.counts.matched, swept.counts.matched);
         prop_assert_eq!(planned.counts.scanned, swept.counts.scanned);
         prop_assert_eq!(swept.errors_total, 0);
@@ -174,6 +176,7 @@ proptest! {
     fn a_plan_foretells_the_empty_directories(
         entries in prop::collection::vec(entry(), 0..40),
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         grow(root.path(), outside.path(), &entries);
@@ -181,10 +184,13 @@ proptest! {
 
         let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
         policy.patterns = policy.patterns.with_dotfiles(Dotfiles::Match);
+        policy = if is_noted { quarantining(policy) } else { policy };
         let planned = sweep_with(jobs(workers), &policy, Mode::Plan);
         let swept = sweep_with(jobs(workers), &policy, Mode::Apply);
         prop_assert_eq!(planned.counts.dirs_due, swept.counts.dirs_removed);
-        let emptied = walkdir::WalkDir::new(root.path()).min_depth(1).into_iter().filter(|entry| {
+        let walk = walkdir::WalkDir::new(root.path()).min_depth(1).into_iter();
+        let walk = walk.filter_entry(|entry| entry.file_name() != ".cleanup");
+        let emptied = walk.filter(|entry| {
             let entry = entry.as_ref().unwrap();
             entry.file_type().is_dir() && fs::read_dir(entry.path()).unwrap().next().is_none()
         });

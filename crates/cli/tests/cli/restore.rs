@@ -204,7 +204,11 @@ fn it_does_not_stay_for_ever_and_does_not_grow_without_end() {
     let report = world.run("--json").json();
     assert_eq!((&report["policies"][0]["purged"], &report["policies"][0]["purged_bytes"]), (&1.into(), &4096.into()));
     let totals = &report["totals"];
-    assert_eq!((&totals["quarantined_bytes"], &totals["bytes_freed"]), (&4096.into(), &4096.into()), "what is purged is");
+    assert_eq!(
+        (&totals["quarantined_bytes"], &totals["bytes_freed"]),
+        (&4096.into(), &4096.into()),
+        "what is purged is"
+    );
     world.run("restore").is_fine();
     assert_eq!(world.left("out"), ["c.tmp"], "the oldest went first");
 }

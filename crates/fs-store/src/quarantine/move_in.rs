@@ -41,7 +41,7 @@ use crate::sys::sync::sync;
 use crate::tree::Tree;
 
 /// How many notes are written and synced together.
-const NOTES: usize = 4096;
+pub(crate) const NOTES: usize = 4096;
 
 /// Where the files of one run go.
 #[derive(Debug)]
@@ -105,27 +105,29 @@ impl MoveIn {
         Ok(Self { run, now, opened: Mutex::default(), broken: OnceLock::new() })
     }
 
-    /// Writes the notes of files of one folder, and has them on the disk.
-    pub(crate) fn note_files<'f>(
+    /// Writes the notes of files, each with the path of its folder below the root, and has them on the disk.
+    pub(crate) fn note_files(
         &self,
         tree: &Tree<'_>,
-        folder: &[u8],
-        files: impl IntoIterator<Item = (&'f File<'f>, &'f Remove)>,
+        files: &[(&[u8], &File<'_>, &Remove)],
     ) -> Result<Vec<Noted>, String> {
-        let leaving = |(file, why): (&'f File<'f>, &'f Remove)| Leaving {
+        let mut noted = Vec::with_capacity(files.len());
+        for files in files.chunks(NOTES) {
+            let leaving: Vec<_> = files.iter().map(|(folder, file, why)| self.leaving(folder, file, why)).collect();
+            noted.extend(self.note(tree, &leaving)?);
+        }
+        Ok(noted)
+    }
+
+    fn leaving<'f>(&self, folder: &'f [u8], file: &'f File<'_>, why: &'f Remove) -> Leaving<'f> {
+        Leaving {
             name: Name { folder, last: file.name.to_bytes() },
             identity: file.identity,
             fingerprint: None,
             bytes: file.bytes,
             why,
             at: self.now,
-        };
-        let files: Vec<_> = files.into_iter().map(leaving).collect();
-        let mut noted = Vec::with_capacity(files.len());
-        for files in files.chunks(NOTES) {
-            noted.extend(self.note(tree, files)?);
         }
-        Ok(noted)
     }
 
     /// Moves one file aside. The last look says whether it is still what was judged.

@@ -120,9 +120,7 @@ impl RunPage {
             (true, 0, _) => "Nothing would go".to_owned(),
             (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
             (false, _, 0) => "Nothing went".to_owned(),
-            (false, _, gone) => {
-                words::gone(gone, "item", totals.bytes_freed, totals.quarantined_bytes)
-            }
+            (false, _, gone) => words::gone(gone, "item", totals.bytes_freed, totals.quarantined_bytes),
         };
         let mut notes: Vec<String> = report.notes.iter().map(|note| words::message(note)).collect();
         notes.extend(report.not_remembered.as_deref().map(words::message));

@@ -209,7 +209,8 @@ impl Ledger {
 
 /// A [`Row`] and the names of policies, as JSON: all, those that something was in the way of, those whose root was
 /// missing.
-type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, i64, i64, String, Option<String>, String);
+type PageRow =
+    (String, String, String, String, String, i64, i64, i64, i64, i64, i64, i64, String, Option<String>, String);
 
 fn of_page(page: PageRow) -> Option<RunSummary> {
     let (
@@ -229,7 +230,8 @@ fn of_page(page: PageRow) -> Option<RunSummary> {
         skipped,
         missing,
     ) = page;
-    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored, aside);
+    let row: Row =
+        (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored, aside);
     let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
     Some(RunSummary {
         policies: names(&policies),
