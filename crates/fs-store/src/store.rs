@@ -87,8 +87,8 @@ impl<'a> Store<'a> {
         self
     }
 
-    /// Looks for its folder in the root (quarantine) under this name as well: the one that [`Self::own_folder`] told an
-    /// earlier store.
+    /// Looks for its folder in the root (quarantine) under this name as well, the one that [`Self::own_folder`] told an
+    /// earlier store, before it reads all names in the root to find it.
     #[must_use]
     pub fn with_own_folder(mut self, name: Option<&[u8]>) -> Self {
         self.tree.own_folder = name.filter(|name| is_own_folder(name)).and_then(|name| CString::new(name).ok());

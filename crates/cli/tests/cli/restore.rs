@@ -448,3 +448,30 @@ fn what_can_go_nowhere_is_told_of_in_every_run_until_it_is_restored() {
     assert_eq!(fs::read_to_string(world.path("out/a.tmp")).unwrap(), "young");
     world.run("").exits(0);
 }
+
+#[test]
+fn our_folder_under_another_name_is_remembered_and_found_without_that() {
+    let world = World::with_policy(QUARANTINE);
+    let (squatted, other) = (world.path("out/.cleanup"), world.path("out/.cleanup-0000000000000000"));
+    fs::create_dir_all(&squatted).unwrap();
+    if std::os::unix::fs::lchown(&squatted, Some(65534), Some(65534)).is_err() {
+        return; // Only root can do that.
+    }
+    world.file("out/a.tmp", 2 * HOUR);
+    assert_eq!(world.run("").is_fine(), "Moved 1 file into quarantine, 4.1 kB.\n");
+    // Whoever reads the names in the root comes to this one first.
+    fs::create_dir(&other).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).unwrap();
+    world.file("out/b.tmp", 2 * HOUR);
+    world.run("").is_fine();
+    assert!(!other.join("quarantine").exists());
+    assert!(world.run("quarantine").is_fine().contains("2 files in quarantine"));
+
+    fs::remove_file(world.path(".cleanup/state.db")).unwrap();
+    assert!(world.run("quarantine").is_fine().contains("2 files in quarantine"), "found all the same");
+    world.file("out/c.tmp", 2 * HOUR);
+    world.run("").is_fine();
+    assert!(other.join("quarantine").exists());
+    assert_eq!(world.run("restore --hold 1h out").is_fine().lines().count(), 5);
+    assert_eq!(world.left("out"), ["a.tmp", "b.tmp", "c.tmp"]);
+}
