@@ -1,8 +1,8 @@
 //! Who may call.
 
 use cleanup_engine::Engine;
-use cleanup_server::auth::{Access, TokenError};
-use cleanup_server::listen::Peer;
+use cleanup_server::app::access::{Access, TokenError};
+use cleanup_server::net::socket::Peer;
 
 use crate::world::{HOUR, Plan, TOKEN, World};
 

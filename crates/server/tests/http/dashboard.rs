@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use cleanup_server::listen::Peer;
+use cleanup_server::net::socket::Peer;
 
 use crate::client::Answer;
 use crate::world::{HOUR, Plan, TOKEN, World};
