@@ -531,7 +531,7 @@ fn a_stranger_who_takes_our_name_holds_nothing_back() {
         assert_eq!(own_folders(root.path()).len(), 2, "the same one is used again");
         let store = Store::open(&policy, Vec::new()).unwrap();
         assert_eq!(store.own_folder().as_deref(), Some(ours[0].as_bytes()));
-        assert_eq!(store.look(ours[0].as_bytes()), cleanup_fs_store::Look::Own);
+        assert_eq!(store.classify(ours[0].as_bytes()), cleanup_fs_store::Classified::Own);
 
         // It goes on being read when the name is free again, and whatever the policy is by then.
         fs::remove_dir(&squatted).or_else(|_| fs::remove_file(&squatted)).unwrap();

@@ -22,7 +22,7 @@ use cleanup_core::policy::{Depth, EmptyDirs, FilePolicy, Unit};
 use cleanup_core::report::Tally;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{Place, Position, Store};
+use cleanup_fs_store::{Place, ResumePoint, Store};
 use common::{HOUR, POOLS, file, jobs, opened, policy, quarantining, run};
 use proptest::prelude::*;
 
@@ -54,13 +54,13 @@ impl Observer for Budget {
 struct Went {
     offered: Vec<Vec<u8>>,
     tally: Tally,
-    next: Vec<Position>,
+    next: Vec<ResumePoint>,
 }
 
-fn go(policy: &FilePolicy, workers: usize, mode: Mode, most: usize, begin: Vec<Position>) -> Went {
+fn go(policy: &FilePolicy, workers: usize, mode: Mode, most: usize, begin: Vec<ResumePoint>) -> Went {
     let store = opened(policy, jobs(workers));
     let budget = Budget { most, ..Budget::default() };
-    let leg = store.leg(begin);
+    let leg = store.resume(begin);
     let tally = sweep(&leg, &policy.rule, &run(), mode, &budget);
     let (next, offered) = (leg.stopped_at(), budget.offered.into_inner().unwrap());
     assert!(tally.stopped.is_some() || next.is_empty(), "{next:?}");
@@ -73,7 +73,7 @@ fn series(
     workers: usize,
     most: usize,
     limit: usize,
-    mut between: impl FnMut(usize, &[Position]),
+    mut between: impl FnMut(usize, &[ResumePoint]),
 ) -> BTreeMap<Vec<u8>, u32> {
     let mut offered = BTreeMap::new();
     let mut begin = Vec::new();
@@ -163,7 +163,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(0_u8..12, 1..6)
 }
 
-fn apply(root: &Path, outside: &Path, next: &Position, change: &Change) {
+fn apply(root: &Path, outside: &Path, next: &ResumePoint, change: &Change) {
     let entry = |index: &prop::sample::Index| {
         let all: Vec<PathBuf> = common::tree(root).into_iter().map(|path| root.join(path)).collect();
         (!all.is_empty()).then(|| index.get(&all).clone())
@@ -304,7 +304,7 @@ fn what_waits_for_other_workers_is_left_as_well() {
     // Which worker comes to what is chance.
     for policy in policies.iter().cycle().take(40) {
         let store = opened(policy, jobs(8));
-        let (leg, lingers) = (store.leg(Vec::new()), Lingers::default());
+        let (leg, lingers) = (store.resume(Vec::new()), Lingers::default());
         sweep(&leg, &policy.rule, &run(), Mode::Plan, &lingers);
         let (next, mut offered) = (leg.stopped_at(), lingers.offered.into_inner().unwrap());
         if !next.is_empty() {
@@ -420,7 +420,7 @@ fn a_place_that_makes_no_sense_costs_another_look() {
         (b"", place(b"gone", u64::MAX), 100),
         (b"", place(b"", 0), 100),
     ] {
-        let begin = Position { folder: folder.to_owned(), place };
+        let begin = ResumePoint { folder: folder.to_owned(), place };
         for (depth, inner) in [(Depth::FLAT, 0), (Depth::UNLIMITED, 1)] {
             let policy = FilePolicy { depth, ..policy.clone() };
             let went = go(&policy, 1, Mode::Plan, usize::MAX, vec![begin.clone()]);
@@ -463,7 +463,7 @@ fn a_walk_that_is_stopped_on_the_way_there_leaves_the_next_one_where_it_was_to_b
     let policy = policy(root.path());
     let begin = go(&policy, 1, Mode::Plan, 3, Vec::new()).next;
     let store = Store::open(&policy, Vec::new()).unwrap();
-    let leg = store.leg(begin.clone());
+    let leg = store.resume(begin.clone());
     let tally = sweep(&leg, &policy.rule, &run(), Mode::Plan, &Never);
     assert_eq!((tally.counts.scanned, leg.stopped_at()), (0, begin));
 }
@@ -489,8 +489,8 @@ fn whole_directories_are_gone_on_with_too() {
 
 #[test]
 fn a_position_is_shown_as_paths_are() {
-    let position = Position { folder: b"a/b".to_vec(), place: None };
+    let position = ResumePoint { folder: b"a/b".to_vec(), place: None };
     assert_eq!(position.to_string(), "a/b");
     let place = Some(Place { name: b"c\x1b".to_vec(), cookie: 7 });
-    assert_eq!(Position { place, ..position }.to_string(), "a/b/c\\u{1b}");
+    assert_eq!(ResumePoint { place, ..position }.to_string(), "a/b/c\\u{1b}");
 }

@@ -20,7 +20,7 @@ use cleanup_core::policy::{Archives, Depth, EmptyDirs, FilePolicy, Policy, Stamp
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{Keep, Verdict};
-use cleanup_fs_store::{Look, Store};
+use cleanup_fs_store::{Classified, Store};
 use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, quarantining, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
@@ -305,11 +305,11 @@ fn a_look_says_that_a_dot_keeps_a_file() {
     policy.patterns = Patterns::new(&["*", ".x"], &[], &[]).unwrap();
     let store = Store::open(&policy, Vec::new()).unwrap();
     for path in [".gitkeep", ".git/config"] {
-        assert_eq!(store.look(path.as_bytes()), Look::Dotfile, "{path}");
-        assert!(store.look(path.as_bytes()).to_string().contains("`dotfiles = true`"));
+        assert_eq!(store.classify(path.as_bytes()), Classified::Dotfile, "{path}");
+        assert!(store.classify(path.as_bytes()).to_string().contains("`dotfiles = true`"));
     }
     for path in ["a", ".x"] {
-        assert!(matches!(store.look(path.as_bytes()), Look::Candidate(_)), "{path}");
+        assert!(matches!(store.classify(path.as_bytes()), Classified::Candidate(_)), "{path}");
     }
 }
 
@@ -368,10 +368,10 @@ fn what_has_just_arrived_is_left_however_old_its_stamps_are() {
         assert_eq!((young.due, young.dirs_due, young.kept.settling), (0, 0, 2), "{stamp:?}");
         let settled = at(arrived.plus(HOUR + Duration::from_nanos(1)));
         assert_eq!((settled.due, settled.dirs_due, settled.kept.settling), (2, 1, 0), "{stamp:?}");
-        let Look::Candidate(found) = store.look(b"partial") else { panic!("a candidate") };
+        let Classified::Candidate(found) = store.classify(b"partial") else { panic!("a candidate") };
         let verdict = judge(&policy.rule, &Run::at(arrived), &found.candidate(Name { folder: b"", last: b"partial" }));
         assert!(matches!(verdict, Verdict::Keep(Keep::Settling { .. })), "{verdict}");
-        let picked = store.pick(&[b"copied", b"partial"]);
+        let picked = store.select(&[b"copied", b"partial"]);
         let picked = sweep(&picked, &policy.rule, &Run::at(arrived), Mode::Apply, &()).counts;
         assert_eq!((picked.removed, picked.kept.settling), (0, 2), "deadlines and plans judge alike");
     }

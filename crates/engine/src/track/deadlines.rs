@@ -15,7 +15,7 @@ use cleanup_core::report::{Counts, PolicyKind, PolicyReport, PolicyStatus, Tally
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode};
 use cleanup_core::verdict::Verdict;
-use cleanup_fs_store::{Jobs, Look, QuarantineRun, Store};
+use cleanup_fs_store::{Classified, Jobs, QuarantineRun, Store};
 use cleanup_state::{BegunPolicy, BegunRun};
 
 use super::table::{Entry, Known, Next, locked};
@@ -261,7 +261,9 @@ impl Inner {
                 // It was not even offered.
                 None if self.is_stopping() => {}
                 None => match store.get_or_insert_with(|| self.store(tracked)) {
-                    Ok(store) if !matches!(store.look(path), Look::Candidate(_) | Look::Unreadable(_)) => {
+                    Ok(store)
+                        if !matches!(store.classify(path), Classified::Candidate(_) | Classified::Unreadable(_)) =>
+                    {
                         gone.push(Arc::clone(path));
                     }
                     Ok(_) | Err(_) => locked(&tracked.table).look_again(path, now.plus(AGAIN)),

@@ -387,7 +387,7 @@ mod tests {
             *store.remover.users.as_ref().unwrap().meanwhile.0.lock().unwrap() = Some(act);
             let run = Run::at(now);
             let tally = if is_planned {
-                sweep(&store.pick(&[b"f1"]), &policy.rule, &run, Mode::Apply, &())
+                sweep(&store.select(&[b"f1"]), &policy.rule, &run, Mode::Apply, &())
             } else {
                 sweep(&store, &policy.rule, &run, Mode::Apply, &())
             };

@@ -807,7 +807,7 @@ fn one_sync_serves_the_notes_of_many_folders_and_each_last_look_comes_after_it()
         let writes = Writes { root: &case.root, done: AtomicBool::new(false) };
         let paths: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
         let tally = if is_planned {
-            cleanup_core::sweep::sweep(&store.pick(&paths), &case.policy.rule, &Run::at(NOW), Mode::Apply, &writes)
+            cleanup_core::sweep::sweep(&store.select(&paths), &case.policy.rule, &Run::at(NOW), Mode::Apply, &writes)
         } else {
             cleanup_core::sweep::sweep(&store, &case.policy.rule, &Run::at(NOW), Mode::Apply, &writes)
         };

@@ -21,7 +21,7 @@ use crate::act::remove::{EmptyDirectory, File, Files, Remover};
 use crate::protected::{Reserved, is_reserved};
 use crate::quarantine::NOTES;
 use crate::rivals::Meeting;
-use crate::select::classify::{Look, c_name, open_folder};
+use crate::select::classify::{Classified, c_name, open_folder};
 use crate::select::whole_dirs;
 use crate::sys::entry::{FileId, Meta, in_words, needs};
 use crate::tree::Tree;
@@ -67,7 +67,7 @@ impl Same {
 
 /// Some files of a tree.
 #[derive(Debug)]
-pub struct Picked<'a> {
+pub struct Selected<'a> {
     tree: &'a Tree<'a>,
     remover: &'a Remover,
     jobs: Jobs,
@@ -85,7 +85,7 @@ struct Opened<'w> {
     meant: Vec<(CString, Class, Option<Same>)>,
 }
 
-impl<'a> Picked<'a> {
+impl<'a> Selected<'a> {
     pub(crate) fn new(tree: &'a Tree<'a>, remover: &'a Remover, jobs: Jobs, wanted: Vec<Wanted<'a>>) -> Self {
         let mut files = Vec::with_capacity(wanted.len());
         let mut directories = Vec::new();
@@ -199,8 +199,8 @@ impl<'a> Picked<'a> {
             Err(why) => {
                 let known = wanted.iter().filter(|wanted| wanted.same.is_some()).count() as u64;
                 match why {
-                    Look::Missing => counted.vanished += known,
-                    Look::Unreadable(_) => {}
+                    Classified::Missing => counted.vanished += known,
+                    Classified::Unreadable(_) => {}
                     _ => counted.changed += known,
                 }
                 return None;
@@ -305,9 +305,9 @@ impl<'a> Picked<'a> {
         visitor: &dyn Visitor,
         folder: &[u8],
         names: impl IntoIterator<Item = &'n [u8]>,
-    ) -> Result<(OwnedFd, Ground), Look> {
+    ) -> Result<(OwnedFd, Ground), Classified> {
         let opened = open_folder(self.tree, folder);
-        if let Err(Look::Unreadable(error)) = &opened {
+        if let Err(Classified::Unreadable(error)) = &opened {
             for last in names {
                 visitor.fault(Fault { name: Name { folder, last }, error });
             }
@@ -321,7 +321,7 @@ const FOLDER: rustix::fs::OFlags = rustix::fs::OFlags::PATH
     .union(rustix::fs::OFlags::NOFOLLOW)
     .union(rustix::fs::OFlags::CLOEXEC);
 
-impl FileStore for Picked<'_> {
+impl FileStore for Selected<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
         if self.tree.policy.unit == Unit::Directory {
             return self.offer_units(visitor);

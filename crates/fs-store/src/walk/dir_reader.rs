@@ -15,7 +15,7 @@ use cleanup_core::policy::Depth;
 use cleanup_core::store::{Fault, Seen};
 use rustix::fs::FileType;
 
-use super::resume::{Place, Position};
+use super::resume::{Place, ResumePoint};
 use super::visit::{self, Visited, visit};
 use super::worker_pool::{BatchGroup, WorkerCtx};
 use crate::protected::{Reserved, is_reserved};
@@ -73,10 +73,10 @@ impl Gathered {
     }
 
     /// Where it is: the first of the names, or a later one.
-    pub(crate) fn position(&self, place: Option<Place>) -> Option<Position> {
+    pub(crate) fn position(&self, place: Option<Place>) -> Option<ResumePoint> {
         let first =
             || Some(Place { name: self.names.iter().next()?.to_bytes().to_owned(), cookie: *self.cookies.first()? });
-        Some(Position { folder: self.folder.to_vec(), place: Some(place.or_else(first)?) })
+        Some(ResumePoint { folder: self.folder.to_vec(), place: Some(place.or_else(first)?) })
     }
 }
 

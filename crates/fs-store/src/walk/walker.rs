@@ -25,7 +25,7 @@ use cleanup_core::store::{Fault, Seen};
 use rustix::io::Errno;
 
 use super::dir_reader::{DirReader, GATHERED, Gathered, ReadFrom, Remainder};
-use super::resume::Position;
+use super::resume::ResumePoint;
 use super::visit::visit;
 use super::worker_pool::{Pending, WorkerCtx};
 use crate::act::remove::EmptyDirectory;
@@ -50,7 +50,7 @@ pub(crate) struct Walker<'scope, 'env> {
     reader: DirReader<'scope, 'env>,
     subtree: Subtree,
     /// Where the walk is to begin, as long as it has not got there.
-    begin: Vec<Position>,
+    begin: Vec<ResumePoint>,
     /// Directories entered.
     entered: u32,
     waiting: Waiting,
@@ -116,7 +116,7 @@ pub(crate) struct Subtree {
     /// How many subtrees were taken off it.
     shared: u32,
     /// Names that were waiting when the walk was stopped, in the order of reading. They come before everything else.
-    not_looked_at: Vec<Position>,
+    not_looked_at: Vec<ResumePoint>,
 }
 
 /// A directory on the way to where the walk is.
@@ -172,7 +172,7 @@ impl Subtree {
     }
 
     /// Adds what is left of it, with its place among all that is left: what lies deeper comes first.
-    pub(crate) fn left(&self, left: &mut Vec<(Vec<u32>, Position)>) {
+    pub(crate) fn left(&self, left: &mut Vec<(Vec<u32>, ResumePoint)>) {
         let before = left.len();
         for (index, position) in (0..).zip(&self.not_looked_at) {
             left.push(([self.rank.as_slice(), &[0, index]].concat(), position.clone()));
@@ -181,12 +181,12 @@ impl Subtree {
             let folder = &self.path[..frame.path_len];
             let rank = || self.rank_at(frame.below);
             if let Some(place) = frame.remainder.as_ref().and_then(Remainder::first) {
-                left.push((rank(), Position { folder: folder.to_owned(), place: Some(place) }));
+                left.push((rank(), ResumePoint { folder: folder.to_owned(), place: Some(place) }));
                 continue;
             }
             for name in frame.folders.iter().rev().take(SPARES) {
                 if left.len() == before || folder.len() < LONG {
-                    left.push((rank(), Position::whole(Name { folder, last: name.to_bytes() })));
+                    left.push((rank(), ResumePoint::whole(Name { folder, last: name.to_bytes() })));
                 }
             }
         }
@@ -248,7 +248,7 @@ impl<'scope, 'env> Walker<'scope, 'env> {
     }
 
     /// Everything from there on, with the root read.
-    pub(crate) fn at_root(&mut self, begin: Vec<Position>) -> Option<Subtree> {
+    pub(crate) fn at_root(&mut self, begin: Vec<ResumePoint>) -> Option<Subtree> {
         self.begin = begin;
         let root = self.ctx.tree.root.reopen().and_then(|dir| Ok((Meta::of(&dir)?, dir)));
         match root {

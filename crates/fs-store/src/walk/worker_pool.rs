@@ -20,7 +20,7 @@ use rustix::process::{Resource, getrlimit};
 use super::dir_reader::Batch;
 use super::hand_over::{self, HandOver, Task};
 use super::pool_size::{self, PoolSize};
-use super::resume::{Place, Position};
+use super::resume::{Place, ResumePoint};
 use super::visit::Visited;
 use super::walker::{OPEN, Subtree, Walker};
 use crate::act::remove::Remover;
@@ -82,7 +82,7 @@ pub(crate) struct WorkerPool {
     /// Not known before there is use for more than one worker. Taken before the lock of the hand-over, never after it.
     size: Mutex<Option<PoolSize>>,
     /// Where the walk was to begin, when it was stopped before it came there.
-    unreached: Mutex<Vec<Position>>,
+    unreached: Mutex<Vec<ResumePoint>>,
     /// `swap` alone decides who starts the others. Read late, a batch is looked at instead of handed over.
     has_started: AtomicBool,
     /// Read late, something is not shared yet.
@@ -122,8 +122,8 @@ pub(crate) fn walk(
     remover: &Remover,
     jobs: Jobs,
     visitor: &dyn Visitor,
-    begin: Vec<Position>,
-) -> Vec<Position> {
+    begin: Vec<ResumePoint>,
+) -> Vec<ResumePoint> {
     let pool = WorkerPool::new(jobs);
     std::thread::scope(|scope| {
         let ctx = WorkerCtx { tree, remover, visitor, pool: &pool, scope };
@@ -286,12 +286,12 @@ impl WorkerPool {
     }
 
     /// Leaves everything to the next walk: this one did not come to where it was to begin.
-    pub(crate) fn leave_all(&self, begin: Vec<Position>) {
+    pub(crate) fn leave_all(&self, begin: Vec<ResumePoint>) {
         *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = begin;
     }
 
     /// What is left, in the order in which one worker would come to it.
-    fn left(self) -> Vec<Position> {
+    fn left(self) -> Vec<ResumePoint> {
         let unreached = self.unreached.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !unreached.is_empty() {
             return unreached;
