@@ -321,9 +321,9 @@ impl Listener for Ear {
         self.feed.registered(policy, path);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
         self.words.cleaned_up.tell(path);
-        self.feed.removed(policy, path, bytes, lateness);
+        self.feed.removed(policy, path, bytes, freed, lateness);
     }
 
     fn deadlines_changed(&self, policy: &str) {

@@ -156,7 +156,7 @@ impl Trend {
         self.points.is_empty()
     }
 
-    /// Items and bytes that went, over all policies.
+    /// Items that went, and bytes that the file system got back, over all policies.
     pub(crate) fn removed(&self) -> (u64, u64) {
         let points = self.points.values().flatten().flatten();
         points.fold((0, 0), |(items, bytes), point| (items + point.removed, bytes + point.bytes_freed))

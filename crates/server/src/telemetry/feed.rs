@@ -152,8 +152,8 @@ impl Listener for Feed {
         self.events.send(Kind::Registered, &file);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
-        self.metrics.removed_at_deadline(policy, bytes, lateness);
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
+        self.metrics.removed_at_deadline(policy, freed, lateness);
         self.recent_removals.note(Gone {
             policy: policy.to_owned(),
             path: path.to_owned(),
@@ -191,7 +191,7 @@ impl Listener for Feed {
     /// A run of the deadlines. What it removed was told one by one before.
     fn ran(&self, report: &Report) {
         for policy in &report.policies {
-            self.metrics.ended(policy, report.finished_at);
+            self.metrics.kept_deadlines(policy, report.finished_at);
             self.last_runs.ran(&report.run_id, report.started_at, report.finished_at, policy);
         }
         self.last_runs.recorded();

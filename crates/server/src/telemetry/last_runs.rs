@@ -121,7 +121,7 @@ impl LastRuns {
             items,
             bytes: is_files.then_some(bytes),
             due: counts.still_due(),
-            due_bytes: is_files.then(|| counts.due_bytes.saturating_sub(counts.bytes_freed)),
+            due_bytes: is_files.then(|| counts.still_due_bytes()),
         };
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(report.name.clone(), look);
     }

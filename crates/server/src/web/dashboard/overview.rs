@@ -404,6 +404,7 @@ mod tests {
             due: 4,
             removed: 3,
             quarantined: 0,
+            quarantined_bytes: 0,
             bytes_freed: 12_288,
             errors: 1,
             restored: 0,

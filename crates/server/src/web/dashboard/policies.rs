@@ -216,21 +216,20 @@ impl Known {
     }
 
     fn last(&self, here: &Here) -> Fact {
-        let went = |removed, freed| match (removed, self.policy.kind) {
+        let went = |removed, freed, quarantined| match (removed, self.policy.kind) {
             (0, _) => "nothing went".to_owned(),
-            (removed, PolicyKind::Files) => {
-                format!("{} went, {}", words::number(removed, "file"), words::bytes(freed))
-            }
+            (removed, PolicyKind::Files) => words::gone(removed, "file", freed, quarantined),
             (removed, PolicyKind::Sessions) => format!("{} went", words::number(removed, "row")),
         };
         let label = "Last run";
         let last = self.policy.last_run.as_ref();
         if let Some(outcome) = last.and_then(|last| last.outcome.as_ref()) {
-            let note = went(outcome.counts.removed + outcome.counts.quarantined, outcome.counts.bytes_freed);
+            let counts = &outcome.counts;
+            let note = went(counts.removed + counts.quarantined, counts.bytes_freed, counts.quarantined_bytes);
             return Fact { label, value: String::new(), when: Some(here.when(outcome.finished_at)), note };
         }
         if let Some(before) = &self.before {
-            let note = went(before.removed, before.bytes_freed);
+            let note = went(before.removed, before.bytes_freed, 0);
             return Fact { label, value: String::new(), when: Some(here.when(before.finished_at)), note };
         }
         match last.and_then(|last| last.started_at) {

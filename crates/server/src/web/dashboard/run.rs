@@ -120,9 +120,7 @@ impl RunPage {
             (true, 0, _) => "Nothing would go".to_owned(),
             (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
             (false, _, 0) => "Nothing went".to_owned(),
-            (false, _, gone) => {
-                format!("{} went, {}", words::number(gone, "item"), words::bytes(totals.bytes_freed))
-            }
+            (false, _, gone) => words::gone(gone, "item", totals.bytes_freed, totals.quarantined_bytes),
         };
         let mut notes: Vec<String> = report.notes.iter().map(|note| words::message(note)).collect();
         notes.extend(report.not_remembered.as_deref().map(words::message));
@@ -212,11 +210,12 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
         ("due", words::count(counts.due)),
     ];
     if is_dry_run {
-        numbers.push(("would free", words::bytes(counts.due_bytes)));
+        numbers.push(("size of that", words::bytes(counts.due_bytes)));
     } else {
         numbers.push(("removed", words::count(counts.removed)));
         if counts.quarantined > 0 {
             numbers.push(("quarantined", words::count(counts.quarantined)));
+            numbers.push(("size of those", words::bytes(counts.quarantined_bytes)));
         }
         numbers.push(("freed", words::bytes(counts.bytes_freed)));
     }

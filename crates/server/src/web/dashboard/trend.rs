@@ -25,7 +25,7 @@ pub(crate) fn kept_and_removed(trend: &Trend, policies: &[String], show: Measure
         names.iter().map(|name| Series { name: name.clone(), colour: place(name), values: of(name) }).collect()
     };
     let (unit, words) = match show {
-        Measure::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes removed"]),
+        Measure::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes freed"]),
         Measure::Files => (Unit::Files, ["Files and rows kept", "Files and rows removed"]),
     };
     let subject = |id, title| Subject { id, title, unit, stretches: &labels, marks: marks.clone() };
