@@ -11,7 +11,9 @@ use crate::world::{HOUR, Plan, World};
 async fn a_service_that_starts_lives_and_is_not_ready() {
     let world = World::with(Plan { starts: false, ..Plan::default() }).await;
     assert_eq!(world.get("/healthz").await.body, "ok\n");
-    insta::assert_json_snapshot!("starting", world.get("/readyz").await.is_problem(503));
+    let mut problem = world.get("/readyz").await.is_problem(503);
+    assert!(problem["reasons"][0]["since"].take().is_string());
+    insta::assert_json_snapshot!("starting", problem);
     world.start(10).await;
     assert_eq!(world.get("/readyz").await.is(200)["status"], "ready");
 }
@@ -53,7 +55,7 @@ async fn a_service_of_which_no_policy_can_run_is_not_ready() {
         std::fs::remove_dir_all(world.path(root)).unwrap();
         world.post("/api/v1/sweeps?wait=true", &json!({})).await.is(200);
     }
-    let problem = world.get("/readyz").await.is_problem(503);
+    let problem = world.get("/readyz").await.is(503);
     let reason =
         |number: usize| (problem["reasons"][number]["code"].clone(), problem["reasons"][number]["policy"].clone());
     assert_eq!(
@@ -71,10 +73,13 @@ async fn a_memory_that_cannot_be_written_is_a_reason() {
     let _ = std::fs::remove_dir_all(world.path("blocked"));
     std::fs::write(world.path("blocked"), "no folder").unwrap();
     world.file("svgs/old.svg", 2 * HOUR);
-    world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["svgs"] })).await.is(200);
+    let report = world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["svgs"] })).await.is(200);
     assert_eq!(world.count("svgs"), 0, "it sweeps all the same");
-    let problem = world.get("/readyz").await.is_problem(503);
-    assert_eq!(problem["reasons"][0]["code"], "memory");
+    let problem = world.get("/readyz").await.is(503);
+    let reason = &problem["reasons"][0];
+    assert_eq!((&reason["code"], &reason["text"]), (&json!("memory"), &report["not_remembered"]), "{problem}");
+    assert_eq!(world.metric("cleanup_finding{code=\"memory\",policy=\"\"}").await, Some(1.0));
+    assert!(world.get("/").await.body.contains("nothing is remembered"));
     world.get("/api/v1/runs").await.is_problem(503);
 }
 
