@@ -61,9 +61,10 @@ pub(crate) fn role() -> Option<String> {
     std::env::var(ROLE).ok()
 }
 
-/// A shell that runs `test` of this same binary in a process of its own, with `role`. `setup` are shell commands that
-/// come first; `exec "$@"` in it is the test.
+/// A shell that runs `test` of this same binary in a process of its own, with `role`. The test is named by its
+/// `module_path!()` and its name. `setup` are shell commands that come first; `exec "$@"` in it is the test.
 pub(crate) fn another_process(test: &str, role: &str, setup: &str) -> std::process::Command {
+    let test = test.split_once("::").map_or(test, |(_, within_crate)| within_crate);
     let mut command = std::process::Command::new("sh");
     command.args(["-c", setup, "sh"]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ROLE, role);

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cleanup_server::logs::{self, Format, Wanted};
-use cleanup_server::run::{self, Failure};
+use cleanup_server::lifecycle::{self, Failure};
 use cleanup_server::self_test;
+use cleanup_server::telemetry::logs::{self, Format, Wanted};
 
 /// Removes what is temporary and old, by schedule and by deadline, and answers over HTTP.
 #[derive(Debug, Parser)]
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         say(&format!("error: {error}"));
         return ExitCode::from(2);
     }
-    let result = if args.self_test { self_test::run() } else { run::run(args.config.as_deref()) };
+    let result = if args.self_test { self_test::run() } else { lifecycle::run(args.config.as_deref()) };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::Address;
-use crate::run::{Failure, Opened, runtime};
+use crate::lifecycle::{Failure, Opened, runtime};
+use crate::net::socket::Address;
 
 /// How long the file of the test may live.
 const TTL: Duration = Duration::from_secs(2);

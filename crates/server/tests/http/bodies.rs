@@ -87,7 +87,7 @@ async fn what_is_no_json_is_400_and_what_is_the_wrong_json_is_422() {
 #[tokio::test]
 async fn an_array_is_never_taken_for_an_object() {
     let world = World::with(Plan { files: vec![("svgs/old.svg", 2 * HOUR)], ..Plan::default() }).await;
-    let document: Value = serde_json::from_str(cleanup_server::http::document()).unwrap();
+    let document: Value = serde_json::from_str(cleanup_server::web::document()).unwrap();
     let mut calls = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {

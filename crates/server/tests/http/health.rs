@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use cleanup_server::listen::Peer;
+use cleanup_server::net::socket::Peer;
 use serde_json::json;
 
 use crate::world::{HOUR, Plan, World};

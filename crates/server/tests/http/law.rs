@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cleanup_engine::track::MAX_FILES;
-use cleanup_server::listen::Peer;
+use cleanup_server::net::socket::Peer;
 use serde_json::{Value, json};
 
 use crate::world::World;

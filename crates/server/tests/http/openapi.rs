@@ -10,16 +10,16 @@ use crate::world::{HOUR, Plan, World};
 fn the_committed_description_is_that_of_the_handlers() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(&path, cleanup_server::http::document()).unwrap();
+        std::fs::write(&path, cleanup_server::web::document()).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    let is_fresh = committed == cleanup_server::http::document();
+    let is_fresh = committed == cleanup_server::web::document();
     assert!(is_fresh, "docs/openapi.json is stale: UPDATE_OPENAPI=1 cargo test -p cleanup-server openapi");
 }
 
 #[test]
 fn every_reference_leads_somewhere_and_every_operation_has_a_name_and_a_summary() {
-    let document: Value = serde_json::from_str(cleanup_server::http::document()).unwrap();
+    let document: Value = serde_json::from_str(cleanup_server::web::document()).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
@@ -51,7 +51,7 @@ fn collect(value: &Value, references: &mut Vec<String>) {
 
 #[test]
 fn a_body_is_required_of_every_call_that_has_one_but_the_sweep() {
-    let document: Value = serde_json::from_str(cleanup_server::http::document()).unwrap();
+    let document: Value = serde_json::from_str(cleanup_server::web::document()).unwrap();
     let required = |pointer: &str| document["paths"].pointer(pointer).unwrap()["requestBody"]["required"].clone();
     for pointer in ["/~1api~1v1~1files/post", "/~1api~1v1~1files~1{id}~1hold/put", "/~1login/post"] {
         assert_eq!(required(pointer), true, "{pointer}");
@@ -63,13 +63,13 @@ fn a_body_is_required_of_every_call_that_has_one_but_the_sweep() {
 async fn it_is_served_as_committed() {
     let answer = World::new().await.get("/openapi.json").await;
     assert_eq!(answer.is(200)["openapi"], "3.1.0");
-    assert_eq!(answer.body, cleanup_server::http::document());
+    assert_eq!(answer.body, cleanup_server::web::document());
 }
 
 /// Demands that a document is as the description says.
 #[track_caller]
 fn assert_described(name: &str, document: &Value) {
-    let description: Value = serde_json::from_str(cleanup_server::http::document()).unwrap();
+    let description: Value = serde_json::from_str(cleanup_server::web::document()).unwrap();
     let schema = json!({
         "$ref": format!("#/components/schemas/{name}"),
         "components": description["components"],

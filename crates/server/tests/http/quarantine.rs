@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cleanup_server::listen::Peer;
+use cleanup_server::net::socket::Peer;
 use serde_json::json;
 
 use crate::world::{HOUR, Plan, TOKEN, World};

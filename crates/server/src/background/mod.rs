@@ -1,0 +1,9 @@
+//! What runs by itself, beside the calls: schedules, deadlines, `min_free`, the clock, signals.
+
+pub mod clock_watch;
+pub mod deadlines;
+pub(crate) mod min_free;
+pub mod schedule;
+pub mod scheduler;
+pub mod systemd;
+pub(crate) mod tasks;

@@ -1,0 +1,9 @@
+//! What is said of what happens: events, metrics, the log, and what is remembered in memory for the pages.
+
+pub mod events;
+pub mod feed;
+pub mod last_runs;
+pub mod logs;
+pub mod metrics;
+pub(crate) mod recent_removals;
+mod report_log;

@@ -1,0 +1,41 @@
+//! What happens, as it happens.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+
+use crate::app::service::Service;
+use crate::web::problem::{Kind, Problem};
+
+/// How often a stream without events shows that it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What happens, as it happens.
+///
+/// Server-sent events: `registered`, `removed`, `deadlines`, `watching`, `sweep_started`, `sweep_ended`, `reloaded`. A
+/// client that comes back with `Last-Event-ID` gets what it missed, or the event `lagged` when that is not known any
+/// more. Ends when the service stops.
+#[utoipa::path(get, path = "/api/v1/events", tag = "Events",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
+    responses((status = 200, description = "A stream of events", body = String, content_type = "text/event-stream")))]
+pub(crate) async fn events(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let last_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+    let stream = service.feed().events.stream(last_id, service.stop().clone()).ok_or_else(|| {
+        Problem::of(Kind::NotNow, "too many clients listen already")
+            .header(header::RETRY_AFTER, HeaderValue::from_static("10"))
+    })?;
+    // A first word at once: clients and proxies then know that the stream stands.
+    let hello = futures_util::stream::once(async { Event::default().comment("hello") });
+    let events = hello.chain(stream).map(Ok::<_, Infallible>);
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}

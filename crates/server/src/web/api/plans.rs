@@ -1,0 +1,194 @@
+//! Plans: what would go, to be read first and carried out to the letter later.
+
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use cleanup_core::report::{FORMAT_VERSION, Report};
+use cleanup_engine::Request;
+use cleanup_engine::plan::{Plan, PlanError, PlanSummary, VALID_FOR};
+use futures_util::stream;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::sweeps::{SweepQuery, answer};
+use crate::app::plans::Kept;
+use crate::app::service::Service;
+use crate::web::extract::{JsonOrNothing, Query};
+use crate::web::problem::{Kind, Problem};
+use crate::web::span::Span;
+use cleanup_engine::now;
+
+/// How much of a plan is read at once.
+const PIECE: usize = 64 * 1024;
+
+/// What to plan. Without a body: every enabled file policy, for a day.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NewPlan {
+    /// The file policies by name; empty means all that are enabled.
+    policies: Vec<String>,
+    /// Judge archives by age like everything else.
+    include_archives: bool,
+    /// How long the plan counts; 24 hours by default.
+    valid_for: Option<Span>,
+}
+
+/// The plans that can be carried out, the oldest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Plans {
+    /// The version of the shape.
+    format_version: u32,
+    /// At most 16; the oldest goes for a new one.
+    plans: Vec<PlanSummary>,
+}
+
+/// Make a plan.
+///
+/// Walks through the folders of the policies and changes nothing. Rows are in no plan.
+#[utoipa::path(post, path = "/api/v1/plans", operation_id = "make_plan", tag = "Plans",
+    request_body(content = ref("#/components/schemas/NewPlan"), description = "May be left out"),
+    responses((status = 201, description = "Made; `Location` is the plan", body = ref("#/components/schemas/PlanSummary"),
+        headers(("Location" = String, description = "The plan")))))]
+pub(crate) async fn make(
+    State(service): State<Arc<Service>>,
+    JsonOrNothing(plan): JsonOrNothing<NewPlan>,
+) -> Result<Response, Problem> {
+    let engine = service.generation().engine;
+    let NewPlan { policies, include_archives, valid_for } = plan;
+    let valid_for = valid_for.map_or(VALID_FOR, |Span(span)| span);
+    let made = service.blocking(move || write(&engine, policies, include_archives, valid_for)).await?;
+    let (report, summary, file) = made.map_err(|error| refused(&error))?;
+    service.feed().plan_made(&report);
+    let location = HeaderValue::try_from(format!("/api/v1/plans/{}", summary.plan_id));
+    let location = location.map_err(|_| Problem::internal())?;
+    service.plans().keep(summary.clone(), file);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(summary)).into_response())
+}
+
+fn write(
+    engine: &cleanup_engine::Engine,
+    policies: Vec<String>,
+    include_archives: bool,
+    valid_for: Duration,
+) -> Result<(Report, PlanSummary, std::fs::File), PlanError> {
+    let file = tempfile::tempfile().map_err(PlanError::Unwritable)?;
+    let request = Request { policies, include_archives, ..Request::default() };
+    let (report, summary) = engine.write_plan(&request, valid_for, &file, &())?;
+    Ok((report, summary, file))
+}
+
+/// The plans that can be carried out.
+#[utoipa::path(get, path = "/api/v1/plans", operation_id = "list_plans", tag = "Plans",
+    responses((status = 200, description = "In short", body = ref("#/components/schemas/Plans"))))]
+pub(crate) async fn list(State(service): State<Arc<Service>>) -> Json<Plans> {
+    let plans = service.plans().all(now()).iter().map(|plan| plan.summary.clone()).collect();
+    Json(Plans { format_version: FORMAT_VERSION, plans })
+}
+
+/// One plan, as JSON lines.
+#[utoipa::path(get, path = "/api/v1/plans/{id}", operation_id = "read_plan", tag = "Plans",
+    params(("id" = String, Path, description = "The plan's id")),
+    responses((status = 200, description = "Each line is a JSON object", content_type = "application/jsonl", body = String)))]
+pub(crate) async fn one(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let plan = find(&service, &id)?;
+    // A plan can be far larger than memory.
+    let pieces = stream::unfold((service, plan, 0_u64), |(service, plan, at)| async move {
+        let read = {
+            let plan = Arc::clone(&plan);
+            service.blocking(move || piece(&plan, at)).await
+        };
+        match read {
+            Ok(Ok(bytes)) if bytes.is_empty() => None,
+            Ok(Ok(bytes)) => {
+                let next = at + bytes.len() as u64;
+                Some((Ok(bytes), (service, plan, next)))
+            }
+            Ok(Err(error)) => Some((Err(error), (service, plan, at))),
+            Err(_) => Some((Err(std::io::Error::other("the call broke off")), (service, plan, at))),
+        }
+    });
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))];
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+fn piece(plan: &Kept, at: u64) -> std::io::Result<Bytes> {
+    let mut piece = vec![0; PIECE];
+    let read = plan.file.read_at(&mut piece, at)?;
+    piece.truncate(read);
+    Ok(piece.into())
+}
+
+/// Carry a plan out.
+///
+/// Removes exactly what it names, each only if it is still the same file; what was held since stays.
+#[utoipa::path(post, path = "/api/v1/plans/{id}/apply", operation_id = "apply_plan", tag = "Plans",
+    params(("id" = String, Path, description = "The plan's id"), SweepQuery),
+    responses(
+        (status = 202, description = "Started; `Location` is the run",
+            body = ref("#/components/schemas/Accepted"), headers(("Location" = String, description = "The run"))),
+        (status = 200, description = "With `wait=true`: the report", body = ref("#/components/schemas/Report")),
+    ))]
+pub(crate) async fn apply(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    Query(query): Query<SweepQuery>,
+) -> Result<Response, Problem> {
+    let kept = find(&service, &id)?;
+    let engine = service.generation().engine;
+    let plan = service
+        .blocking(move || {
+            let plan = Plan::from_file(kept.file.try_clone().map_err(PlanError::Unreadable)?)?;
+            engine.accepts(&plan).map(|()| plan)
+        })
+        .await?
+        .map_err(|error| refused(&error))?;
+    let handle = service.apply(plan)?;
+    answer(&handle, &query).await
+}
+
+/// Drop a plan.
+#[utoipa::path(delete, path = "/api/v1/plans/{id}", operation_id = "drop_plan", tag = "Plans",
+    params(("id" = String, Path, description = "The plan's id")),
+    responses((status = 204, description = "It is gone")))]
+pub(crate) async fn drop_one(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    if service.plans().drop_one(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&id)) }
+}
+
+fn find(service: &Service, id: &str) -> Result<Arc<Kept>, Problem> {
+    service.plans().get(id, now()).ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    let shown = cleanup_core::candidate::Escaped(id.as_bytes());
+    Problem::of(Kind::UnknownId, format!("there is no plan {shown}, or its time is over"))
+}
+
+fn refused(error: &PlanError) -> Problem {
+    match error {
+        PlanError::Request(cleanup_engine::RequestError::UnknownPolicy { .. }) => {
+            Problem::of(Kind::UnknownPolicy, error.to_string())
+        }
+        PlanError::Request(_) | PlanError::Sessions { .. } => Problem::of(Kind::BadValue, error.to_string()),
+        PlanError::Foreign | PlanError::TooOld { .. } | PlanError::Future { .. } => {
+            Problem::plain(StatusCode::CONFLICT, error.to_string())
+        }
+        PlanError::Unwritable(_)
+        | PlanError::Unreadable(_)
+        | PlanError::NotAPlan { .. }
+        | PlanError::Incomplete
+        | PlanError::Edited
+        | PlanError::OtherFormat { .. } => {
+            tracing::error!("a plan: {error}");
+            Problem::internal()
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Undo: what lies in quarantine, and bringing it back. Nothing is ever written over, and what comes back is held.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use cleanup_core::report::FORMAT_VERSION;
+use cleanup_core::sweep::Mode;
+use cleanup_engine::{Restore, RestoreRequest};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::shapes::{QuarantinePage, RestoreAnswer};
+use crate::app::files::{max_hold, shortened};
+use crate::app::quarantine;
+use crate::app::service::Service;
+use crate::web::extract::{Json, Query, page_size};
+use crate::web::problem::{Kind, Problem};
+use crate::web::span::Span;
+
+/// Files in an answer, unless asked for otherwise, and at most.
+const PAGE: usize = 100;
+const MAX_PAGE: usize = 1000;
+
+/// How many paths one call may name.
+const MAX_PATHS: usize = 1000;
+
+/// Of which policy, and how much.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct QuarantineQuery {
+    /// Of this policy only.
+    policy: Option<String>,
+    /// How many files to name, 1 to 1000; all of them are counted.
+    #[param(default = 100, minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// What to bring back: a run, or some paths of a policy. Without either: the last run.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRestore")]
+pub(crate) struct NewRestore {
+    /// The run's id, or its beginning.
+    run: Option<String>,
+    /// The policy that the paths are of.
+    policy: Option<String>,
+    /// Files and folders below the policy's root.
+    #[serde(default)]
+    paths: Vec<String>,
+    /// How long it is kept then, whatever its age; a week by default, and no longer than `max_hold` in `[server]`.
+    hold: Option<Span>,
+    /// Only find out what would come back.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What lies in quarantine.
+#[utoipa::path(get, path = "/api/v1/quarantine", operation_id = "list_quarantine", tag = "Files",
+    params(QuarantineQuery),
+    responses((status = 200, description = "The sums, and the first files, the oldest run of each policy first",
+        body = ref("#/components/schemas/QuarantinePage"))))]
+pub(crate) async fn list(
+    State(service): State<Arc<Service>>,
+    Query(query): Query<QuarantineQuery>,
+) -> Result<axum::Json<QuarantinePage>, Problem> {
+    let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
+    let names: Vec<String> = query.policy.into_iter().collect();
+    let (files, all) = quarantine::list(&service, names, Vec::new(), move |files, file| {
+        if files.len() < limit {
+            files.push(file.clone());
+        }
+    })
+    .await?;
+    Ok(axum::Json(QuarantinePage { files, policies: all.policies }))
+}
+
+/// Bring files back from quarantine.
+///
+/// They keep their names, bytes and times, and are held for a while, or the next sweep would take them again. What is in
+/// the way of one stays, and that one stays in quarantine.
+#[utoipa::path(post, path = "/api/v1/restores", operation_id = "restore", tag = "Files",
+    request_body(content = ref("#/components/schemas/NewRestore")),
+    responses((status = 200, description = "What came back, and what did not: at most 1000 files are named",
+        body = ref("#/components/schemas/RestoreAnswer"))))]
+pub(crate) async fn restore(
+    State(service): State<Arc<Service>>,
+    Json(asked): Json<NewRestore>,
+) -> Result<axum::Json<RestoreAnswer>, Problem> {
+    let hold = asked.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold });
+    let max = max_hold(&service);
+    let request = RestoreRequest {
+        hold: hold.min(max),
+        mode: if asked.dry_run { Mode::Plan } else { Mode::Apply },
+        what: what(&service, asked)?,
+    };
+    let (files, restored) = quarantine::restore(&service, request, Vec::new(), |files, file| {
+        if files.len() < MAX_PAGE {
+            files.push(file.clone());
+        }
+    })
+    .await?;
+    let note = restored.held_until.and_then(|_| shortened(hold, max));
+    Ok(axum::Json(RestoreAnswer { format_version: FORMAT_VERSION, restored, note, files }))
+}
+
+fn what(service: &Service, asked: NewRestore) -> Result<Restore, Problem> {
+    match (asked.run, asked.policy, asked.paths) {
+        (None, None, paths) if paths.is_empty() => Ok(Restore::Last),
+        (Some(run), None, paths) if paths.is_empty() => Ok(Restore::Run(run)),
+        (None, Some(name), paths) if !paths.is_empty() => {
+            if paths.len() > MAX_PATHS {
+                return Err(Problem::of(Kind::BadValue, format!("at most {MAX_PATHS} paths may be named in one call")));
+            }
+            Ok(quarantine::below_root(service, &name, paths.into_iter().map(String::into_bytes))?)
+        }
+        _ => Err(Problem::of(Kind::BadValue, "either `run`, or `policy` and `paths`, or neither")),
+    }
+}

@@ -1,0 +1,89 @@
+//! Asking for a sweep.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use cleanup_core::report::Trigger;
+use cleanup_core::sweep::Mode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::shapes::{Accepted, AcceptedPolicy};
+use crate::app::service::Service;
+use crate::app::sweeps::{SweepHandle, SweepRequest};
+use crate::web::extract::{JsonOrNothing, Query};
+use crate::web::problem::Problem;
+
+/// What to sweep. Without a body: every enabled policy.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "NewSweep")]
+pub(crate) struct NewSweep {
+    /// The policies by name; empty means all that are enabled.
+    policies: Vec<String>,
+    /// Only find out what would go.
+    dry_run: bool,
+    /// Judge archives by age like everything else.
+    include_archives: bool,
+}
+
+/// Whether to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SweepQuery {
+    /// Answer with the report, once there is one.
+    #[serde(default)]
+    wait: bool,
+}
+
+/// Start a sweep.
+///
+/// Policies that are being swept already are joined, not swept twice. The sweep goes on when the caller goes away.
+#[utoipa::path(post, path = "/api/v1/sweeps", operation_id = "start_sweep", tag = "Runs", params(SweepQuery),
+    request_body(content = ref("#/components/schemas/NewSweep"), description = "May be left out"),
+    responses(
+        (status = 202, description = "Started or joined; `Location` is the run",
+            body = ref("#/components/schemas/Accepted"), headers(("Location" = String, description = "The run"))),
+        (status = 200, description = "With `wait=true`: the report", body = ref("#/components/schemas/Report")),
+    ))]
+pub(crate) async fn start(
+    State(service): State<Arc<Service>>,
+    Query(query): Query<SweepQuery>,
+    JsonOrNothing(sweep): JsonOrNothing<NewSweep>,
+) -> Result<Response, Problem> {
+    let handle = service.sweep(&SweepRequest {
+        policies: sweep.policies,
+        mode: if sweep.dry_run { Mode::Plan } else { Mode::Apply },
+        include_archives: sweep.include_archives,
+        trigger: Trigger::Manual,
+        plan: None,
+    })?;
+    answer(&handle, &query).await
+}
+
+/// The report, or where it will be.
+pub(crate) async fn answer(handle: &SweepHandle, query: &SweepQuery) -> Result<Response, Problem> {
+    if query.wait {
+        return Ok(Json(handle.report().await).into_response());
+    }
+    let location = HeaderValue::try_from(format!("/api/v1/runs/{}", handle.run_id()));
+    let location = location.map_err(|_| Problem::internal())?;
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted(handle))).into_response())
+}
+
+fn accepted(handle: &SweepHandle) -> Accepted {
+    let mut policies = Vec::new();
+    for part in handle.parts() {
+        policies.extend(part.policies.iter().map(|name| AcceptedPolicy {
+            name: name.clone(),
+            run_id: part.sweep.run_id.clone(),
+            joined: part.joined,
+        }));
+    }
+    Accepted { run_id: handle.run_id().to_owned(), policies }
+}

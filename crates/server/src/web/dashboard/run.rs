@@ -1,0 +1,241 @@
+//! One run: how far it is, what came of it, or what it would do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use cleanup_core::candidate::Escaped;
+use cleanup_core::report::{Counts, ItemError, PolicyReport, PolicyStatus, Report, Trigger};
+use cleanup_core::sweep::Mode;
+
+use super::page::{Fault, Frame, Part, here, html};
+use super::policies::LimitLine;
+use super::words::{self, Here, Status, When};
+use crate::app::runs;
+use crate::app::service::Service;
+use crate::app::sweeps::{Planned, RunningSweep};
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct RunPage {
+    frame: Frame,
+    id: String,
+    headline: String,
+    status: Status,
+    trigger: &'static str,
+    started: When,
+    finished: Option<When>,
+    took: String,
+    is_dry_run: bool,
+    /// The dry run can be followed by the sweep that it shows.
+    may_sweep: bool,
+    /// Something of it lies in quarantine.
+    may_restore: bool,
+    notes: Vec<String>,
+    parts: Vec<PartView>,
+    /// Policies that have not ended yet.
+    waiting: Vec<String>,
+}
+
+/// What came of one policy.
+struct PartView {
+    name: String,
+    status: Status,
+    message: Option<String>,
+    numbers: Vec<(&'static str, String)>,
+    kept: Vec<(&'static str, String)>,
+    limits: Vec<LimitLine>,
+    plan: Vec<PlanLine>,
+    /// Those of the plan that are not named.
+    unnamed: u64,
+    errors: Vec<(String, String)>,
+    more_errors: u64,
+}
+
+/// A file that would go.
+struct PlanLine {
+    path: String,
+    size: String,
+    reason: String,
+}
+
+/// The page.
+pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let here = here(&service);
+    let frame = Frame::of(&service, &headers, Part::Runs);
+    if let Some(sweep) = service.sweeps().running().iter().find(|sweep| sweep.run_id == id) {
+        return html(StatusCode::OK, &RunPage::running(frame, sweep, &here));
+    }
+    let dry_run = service.sweeps().dry_run(&id);
+    if let Some(report) = service.sweeps().finished(&id) {
+        let page = RunPage::ended(frame, &report, dry_run.as_deref(), &here);
+        return html(StatusCode::OK, &page.with_undo(&service, &report).await);
+    }
+    match runs::one(&service, &id).await {
+        Ok(report) => {
+            let page = RunPage::ended(frame, &report, None, &here);
+            html(StatusCode::OK, &page.with_undo(&service, &report).await)
+        }
+        Err(problem) => Fault::new(&service, &headers, problem.into()).into_response(),
+    }
+}
+
+impl RunPage {
+    fn running(frame: Frame, sweep: &RunningSweep, here: &Here) -> Self {
+        let ended = sweep.ended();
+        let scanned = words::count(sweep.scanned.load(Ordering::Relaxed));
+        let removed = words::count(sweep.removed.load(Ordering::Relaxed));
+        let is_dry_run = sweep.mode == Mode::Plan;
+        let has_ended = |name: &&String| !ended.iter().any(|part| part.name == **name);
+        Self {
+            frame,
+            id: sweep.run_id.clone(),
+            headline: format!("Under way: {scanned} looked at, {removed} removed so far"),
+            status: if is_dry_run { Status::DRY_RUN } else { Status::RUNNING },
+            trigger: words::trigger(sweep.trigger),
+            started: here.when(sweep.started_at),
+            finished: None,
+            took: String::new(),
+            is_dry_run,
+            may_sweep: false,
+            may_restore: false,
+            notes: Vec::new(),
+            waiting: sweep.policies.iter().filter(has_ended).cloned().collect(),
+            parts: ended.iter().map(|part| PartView::new(part, is_dry_run, &[])).collect(),
+        }
+    }
+
+    fn ended(frame: Frame, report: &Report, dry_run: Option<&RunningSweep>, here: &Here) -> Self {
+        let totals = &report.totals;
+        let planned = dry_run.map(RunningSweep::planned).unwrap_or_default();
+        let due_bytes: u64 = report.policies.iter().map(|part| part.counts.due_bytes).sum();
+        let headline = match (report.dry_run, totals.due, totals.removed + totals.quarantined) {
+            _ if report.trigger == Trigger::Restore => {
+                let bytes = report.policies.iter().map(|part| part.counts.restored_bytes).sum();
+                format!("{} came back, {}", words::number(totals.restored, "item"), words::bytes(bytes))
+            }
+            (true, 0, _) => "Nothing would go".to_owned(),
+            (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
+            (false, _, 0) => "Nothing went".to_owned(),
+            (false, _, gone) => words::gone(gone, "item", totals.bytes_freed, totals.quarantined_bytes),
+        };
+        let mut notes: Vec<String> = report.notes.iter().map(|note| words::message(note)).collect();
+        notes.extend(report.not_remembered.as_deref().map(words::message));
+        Self {
+            frame,
+            id: report.run_id.clone(),
+            headline,
+            status: if report.dry_run { Status::DRY_RUN } else { report.status.into() },
+            trigger: words::trigger(report.trigger),
+            started: here.when(report.started_at),
+            finished: Some(here.when(report.finished_at)),
+            took: words::lateness(report.finished_at.since(report.started_at).unwrap_or_default()),
+            is_dry_run: report.dry_run,
+            may_restore: false,
+            may_sweep: dry_run.is_some() && report.policies.iter().any(is_worth_a_sweep),
+            notes,
+            parts: report.policies.iter().map(|part| PartView::new(part, report.dry_run, &planned)).collect(),
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl RunPage {
+    /// Offers the way back where something of the run is there; only a run that moved files aside is looked for.
+    async fn with_undo(mut self, service: &Service, report: &Report) -> Self {
+        if report.totals.quarantined > 0 {
+            let (engine, id) = (service.generation().engine, report.run_id.clone());
+            let found = service.blocking(move || engine.quarantined_run(&id)).await;
+            self.may_restore = found.is_ok_and(|run| run.is_some());
+        }
+        self
+    }
+}
+
+fn is_worth_a_sweep(part: &PolicyReport) -> bool {
+    part.status != PolicyStatus::Held && part.counts.due + part.counts.dirs_due > 0
+}
+
+impl PartView {
+    fn new(part: &PolicyReport, is_dry_run: bool, planned: &[Planned]) -> Self {
+        let counts = &part.counts;
+        let mut plan: Vec<PlanLine> =
+            planned.iter().filter(|planned| planned.policy == part.name).map(PlanLine::new).collect();
+        if plan.is_empty() {
+            plan = part
+                .plan
+                .iter()
+                .map(|planned| PlanLine {
+                    path: words::path(&planned.path, planned.path_bytes.as_deref()),
+                    size: String::new(),
+                    reason: words::message(&planned.reason),
+                })
+                .collect();
+        }
+        let error =
+            |item: &ItemError| (words::path(&item.path, item.path_bytes.as_deref()), words::message(&item.error));
+        let unnamed = if plan.is_empty() { 0 } else { counts.due.saturating_sub(plan.len() as u64) };
+        Self {
+            name: part.name.clone(),
+            status: part.status.into(),
+            message: part.message.as_deref().map(words::message),
+            numbers: numbers(counts, is_dry_run),
+            kept: kept(counts),
+            limits: part.limits.iter().map(LimitLine::new).collect(),
+            plan,
+            unnamed,
+            errors: part.errors.iter().map(error).collect(),
+            more_errors: part.errors_total.saturating_sub(part.errors.len() as u64),
+        }
+    }
+}
+
+impl PlanLine {
+    fn new(planned: &Planned) -> Self {
+        Self {
+            path: Escaped(&planned.path).to_string(),
+            size: words::bytes(planned.bytes),
+            reason: words::message(&planned.reason),
+        }
+    }
+}
+
+fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
+    let mut numbers = vec![
+        ("looked at", words::count(counts.scanned)),
+        ("meant", words::count(counts.matched)),
+        ("due", words::count(counts.due)),
+    ];
+    if is_dry_run {
+        numbers.push(("size of that", words::bytes(counts.due_bytes)));
+    } else {
+        numbers.push(("removed", words::count(counts.removed)));
+        if counts.quarantined > 0 {
+            numbers.push(("quarantined", words::count(counts.quarantined)));
+            numbers.push(("size of those", words::bytes(counts.quarantined_bytes)));
+        }
+        numbers.push(("freed", words::bytes(counts.bytes_freed)));
+    }
+    let rare = [
+        ("restored", counts.restored),
+        ("gone before", counts.vanished),
+        ("changed meanwhile", counts.changed),
+        ("another policy's", counts.owned_by_others),
+        ("left alone", counts.left_alone),
+        ("known to be too young", counts.indexed),
+        ("empty folders due", counts.dirs_due),
+        ("empty folders removed", counts.dirs_removed),
+    ];
+    numbers.extend(rare.into_iter().filter(|(_, count)| *count > 0).map(|(word, count)| (word, words::count(count))));
+    numbers
+}
+
+/// Why things stay, the most frequent reason first.
+fn kept(counts: &Counts) -> Vec<(&'static str, String)> {
+    let mut reasons: Vec<_> = counts.kept.by_kind().filter(|(_, count)| *count > 0).collect();
+    reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    reasons.into_iter().map(|(kind, count)| (kind.label(), words::count(count))).collect()
+}

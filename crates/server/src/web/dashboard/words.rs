@@ -1,0 +1,213 @@
+//! Numbers, moments and names as the pages say them. Pure: `now` and the zone are handed in.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use cleanup_core::candidate::Escaped;
+use cleanup_core::moment::Moment;
+use cleanup_core::report::{PolicyStatus, RunStatus, Trigger};
+use cleanup_core::size::HumanBytes;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// When and where it is said.
+#[derive(Clone, Debug)]
+pub(crate) struct Here {
+    pub(crate) now: Moment,
+    pub(crate) zone: TimeZone,
+}
+
+/// A moment with everything that a page shows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct When {
+    /// For programs, and for the script that lets it run on.
+    pub(crate) iso: String,
+    /// Date and time in the service's zone.
+    pub(crate) date: String,
+    /// How far away it is.
+    pub(crate) away: String,
+}
+
+impl Here {
+    pub(crate) fn when(&self, at: Moment) -> When {
+        When { iso: at.to_string(), date: self.strftime(at, "%Y-%m-%d %H:%M:%S %Z"), away: away(at, self.now) }
+    }
+
+    /// A moment in the service's zone.
+    pub(crate) fn strftime(&self, at: Moment, format: &str) -> String {
+        match Timestamp::from_second(at.unix_seconds()) {
+            Ok(timestamp) => timestamp.to_zoned(self.zone.clone()).strftime(format).to_string(),
+            Err(_) => at.to_string(),
+        }
+    }
+}
+
+/// `in 4m 12s`, `3d 4h ago`. What lies ahead is rounded up, what is over down: the reader never comes too early.
+fn away(at: Moment, now: Moment) -> String {
+    if let Some(over) = now.since(at) {
+        return if over.as_secs() == 0 { "now".to_owned() } else { format!("{} ago", span(over)) };
+    }
+    let ahead = at.since(now).unwrap_or_default();
+    format!("in {}", span(ahead.saturating_add(Duration::from_nanos(999_999_999))))
+}
+
+/// The two largest units of a span: `3d 4h`, `12s`.
+pub(crate) fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let largest = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
+    let (size, unit) = units[largest];
+    let text = format!("{}{unit}", seconds / size);
+    match units.get(largest + 1).map(|(next, unit)| (seconds % size / next, unit)) {
+        Some((rest, unit)) if rest > 0 => format!("{text} {rest}{unit}"),
+        _ => text,
+    }
+}
+
+/// A span of whole days in words, any other as [`span`].
+pub(crate) fn days(time: Duration) -> String {
+    match (time.as_secs() / 86_400, time.as_secs() % 86_400) {
+        (1, 0) => "a day".to_owned(),
+        (days @ 2.., 0) => format!("{days} days"),
+        _ => span(time),
+    }
+}
+
+/// A lateness: short ones to the millisecond.
+pub(crate) fn lateness(late: Duration) -> String {
+    match late.as_secs() {
+        0 => format!("{} ms", late.as_millis()),
+        1..60 => format!("{:.1} s", late.as_secs_f64()),
+        _ => span(late),
+    }
+}
+
+/// `1,234,567`
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 file`, `1,234 files`
+pub(crate) fn number(of: u64, noun: &str) -> String {
+    match (of, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{} {stem}ies", count(of)),
+        (_, None) => format!("{} {noun}s", count(of)),
+    }
+}
+
+/// `3 files went, 8.2 kB freed, 4.1 kB moved into quarantine`: what a run removed, of these counts.
+pub(crate) fn gone(items: u64, noun: &str, freed: u64, quarantined: u64) -> String {
+    let mut text = format!("{} went", number(items, noun));
+    if freed > 0 || quarantined == 0 {
+        text += &format!(", {} freed", bytes(freed));
+    }
+    if quarantined > 0 {
+        text += &format!(", {} moved into quarantine", bytes(quarantined));
+    }
+    text
+}
+
+/// `4.1 MB`
+pub(crate) fn bytes(of: u64) -> String {
+    HumanBytes(of).to_string()
+}
+
+/// A path of an answer, so that nothing in it can fool a reader: control characters and marks that turn text around
+/// become escapes, as do bytes that are not UTF-8.
+pub(crate) fn path(text: &str, exact: Option<&str>) -> String {
+    let decoded = exact.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+    match decoded {
+        Some(bytes) => Escaped(&bytes).to_string(),
+        None => Escaped(text.as_bytes()).to_string(),
+    }
+}
+
+/// A message that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
+pub(crate) fn message(text: &str) -> String {
+    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
+    parts.join("\\")
+}
+
+/// How something stands: a word, and the class that gives it a colour. Never the colour alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    pub(crate) word: &'static str,
+    pub(crate) class: &'static str,
+}
+
+impl Status {
+    pub(crate) const RUNNING: Self = Self { word: "running", class: "busy" };
+    pub(crate) const DRY_RUN: Self = Self { word: "dry run", class: "busy" };
+    pub(crate) const OFF: Self = Self { word: "switched off", class: "idle" };
+    pub(crate) const NEVER: Self = Self { word: "not swept yet", class: "idle" };
+    pub(crate) const HELD: Self = Self { word: "held", class: "warn" };
+    pub(crate) const LIMIT: Self = Self { word: "limit not met", class: "warn" };
+}
+
+impl From<RunStatus> for Status {
+    fn from(status: RunStatus) -> Self {
+        match status {
+            RunStatus::Ok => Self { word: "ok", class: "good" },
+            RunStatus::Partial => Self { word: "partial", class: "warn" },
+            RunStatus::Held => Self::HELD,
+            RunStatus::Interrupted => Self { word: "interrupted", class: "bad" },
+            RunStatus::Failed => Self { word: "failed", class: "bad" },
+        }
+    }
+}
+
+impl From<PolicyStatus> for Status {
+    fn from(status: PolicyStatus) -> Self {
+        match status {
+            PolicyStatus::Skipped => Self { word: "skipped", class: "idle" },
+            other => Self::from(RunStatus::from(other)),
+        }
+    }
+}
+
+/// What started a run.
+pub(crate) fn trigger(of: Trigger) -> &'static str {
+    match of {
+        Trigger::Manual => "by hand",
+        Trigger::Schedule => "by schedule",
+        Trigger::Pressure => "because a limit was exceeded",
+        Trigger::Deadline => "at deadlines",
+        Trigger::Restore => "by a restore",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        let spans =
+            [0, 59, 60, 61, 3600, 3661, 90_000, 86_400, 86_460].map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(spans, ["0s", "59s", "1m", "1m 1s", "1h", "1h 1m", "1d 1h", "1d", "1d"]);
+    }
+
+    #[test]
+    fn the_reader_never_comes_too_early() {
+        let now = Moment::from_unix(1000, 500_000_000);
+        assert_eq!(away(now, now), "now");
+        assert_eq!(away(now.plus(Duration::from_millis(1)), now), "in 1s");
+        assert_eq!(away(now.minus(Duration::from_millis(1999)), now), "1s ago");
+    }
+
+    #[test]
+    fn names_cannot_fool_a_reader() {
+        assert_eq!(path("a\u{202e}gnp.svg", None), "a\\u{202e}gnp.svg");
+        assert_eq!(path("a\u{fffd}", Some("Yf8=")), "a\\xff");
+        assert_eq!(message("a\\xff \u{202e}"), "a\\xff \\u{202e}");
+    }
+}
