@@ -215,8 +215,8 @@ impl View<'_> {
             Does::Sweep => {}
             // What went is not there any more.
             Does::Apply => again(&[0], wrong)?,
-            // All of it may be back already.
-            Does::Restore => again(if said.is_fine() { &[3] } else { &[0, 3] }, wrong)?,
+            // All of it may be back already, or have kept a second name in quarantine.
+            Does::Restore => again(if said.is_fine() && scenario.lacks.is_none() { &[3] } else { &[0, 3] }, wrong)?,
             Does::Plan => self.apply(said, wrong)?,
             Does::Hold(path) => {
                 let found = self.sweep(said.is_fine().then_some(true), wrong)?;
