@@ -27,7 +27,7 @@ pub(crate) struct Attributes {
     pub(crate) gid: Option<u32>,
     /// The permission bits alone.
     pub(crate) mode: u32,
-    pub(crate) extended: Vec<(CString, Vec<u8>)>,
+    pub(crate) extended: Extended,
     /// Whether there was an access control list that is not among those.
     pub(crate) lacks_acl: bool,
 }
@@ -142,8 +142,11 @@ impl Ids {
     }
 }
 
+/// By name.
+type Extended = Vec<(CString, Vec<u8>)>;
+
 /// The extended attributes of a folder, and whether an access control list is missing among them.
-fn extended(dir: BorrowedFd<'_>) -> Result<(Vec<(CString, Vec<u8>)>, bool), Errno> {
+fn extended(dir: BorrowedFd<'_>) -> Result<(Extended, bool), Errno> {
     let (mut list, mut value) = (vec![0_u8; ROOM], vec![0_u8; ROOM]);
     let length = match rustix::fs::flistxattr(dir, &mut list) {
         Ok(length) => length,
