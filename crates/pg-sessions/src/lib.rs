@@ -38,11 +38,11 @@ use self::url::Target;
 
 /// How a table is gone through. Chosen anew for every run by a cheap estimate; named only to measure or test one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Strategy {
     /// Few rows are due: in the order of the index on the activity column.
-    Drip,
+    IndexOrder,
     /// Many rows are due, or there is no index: in physical order.
-    Sweep,
+    HeapOrder,
 }
 
 /// What a session table holds.
@@ -102,7 +102,7 @@ pub async fn sweep(
     let wall = now.into();
     match mode {
         Mode::Plan => run(policy, base, wall, Job::Plan { ahead: 0.0 }, observer).await,
-        Mode::Apply => run(policy, base, wall, Job::Apply { way: None }, observer).await,
+        Mode::Apply => run(policy, base, wall, Job::Apply { strategy: None }, observer).await,
     }
 }
 
@@ -116,15 +116,15 @@ pub async fn plan_at(policy: &SessionPolicy, base: &Path, now: impl Into<Wall>, 
     run(policy, base, wall, Job::Plan { ahead }, &()).await
 }
 
-/// Sweeps by a given way, whatever the estimate says: for tests and measurements.
+/// Sweeps by a given strategy, whatever the estimate says: for tests and measurements.
 pub async fn sweep_by(
-    way: Way,
+    strategy: Strategy,
     policy: &SessionPolicy,
     base: &Path,
     now: Moment,
     observer: &dyn Observer,
 ) -> PolicyReport {
-    run(policy, base, now.into(), Job::Apply { way: Some(way) }, observer).await
+    run(policy, base, now.into(), Job::Apply { strategy: Some(strategy) }, observer).await
 }
 
 /// Looks at a policy's table: how many rows, how many due, the oldest, the next.
@@ -187,7 +187,7 @@ enum Job {
         ahead: f64,
     },
     Apply {
-        way: Option<Way>,
+        strategy: Option<Strategy>,
     },
 }
 
@@ -205,12 +205,12 @@ async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer
                 (Target::Postgres(server), Job::Plan { ahead }) => {
                     postgres::plan(&server, policy, &clock, ahead, books).await
                 }
-                (Target::Postgres(server), Job::Apply { way }) => {
-                    postgres::sweep(&server, policy, &clock, way, observer, books).await
+                (Target::Postgres(server), Job::Apply { strategy }) => {
+                    postgres::sweep(&server, policy, &clock, strategy, observer, books).await
                 }
                 (Target::Sqlite(file), Job::Plan { ahead }) => sqlite::plan(&file, policy, &clock, ahead, books).await,
-                (Target::Sqlite(file), Job::Apply { way }) => {
-                    sqlite::sweep(&file, policy, &clock, way, observer, books).await
+                (Target::Sqlite(file), Job::Apply { strategy }) => {
+                    sqlite::sweep(&file, policy, &clock, strategy, observer, books).await
                 }
             };
             result.map_err(|stop| stop.obstacle(policy))

@@ -1,6 +1,6 @@
 //! Doing one batch after the other: limits, pacing, bounded retries, and the books.
 //!
-//! Both ways hand their statements in here and are told what came of them. Whatever goes wrong is bounded here: a lock
+//! Both strategies hand their statements in here and are told what came of them. Whatever goes wrong is bounded here: a lock
 //! that is not had is tried again a few times with jitter, a conflict likewise, a batch that takes too long is halved, and
 //! so many rows that the database refuses to remove are passed by.
 
@@ -14,9 +14,9 @@ use sqlx::postgres::types::Oid;
 use super::catalog::tighter;
 use super::fault::Fault;
 use super::inspect::{Ground, Leaf, Steering};
-use super::left::{Left, Look};
+use super::leftovers::{Leftovers, Look};
 use super::millis;
-use super::range::tid;
+use super::heap_order::tid;
 use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, count, statement};
 use crate::obstacle::{Ledger, Stop};
 use crate::pace::{self, Pacer};
@@ -41,11 +41,11 @@ const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort 
 const BY_RANGE: &str = "; set local enable_seqscan = off; set local enable_indexscan = off; \
     set local enable_indexonlyscan = off; set local enable_bitmapscan = off";
 
-/// What a way may do next.
+/// What became of a batch, and so what may be done next.
 pub(super) enum Next {
     /// It was done and is counted.
     Done(Done),
-    /// Somebody holds a lock; worth another way, or the same again after [`Batches::wait`].
+    /// Somebody holds a lock; worth another statement, or the same again after [`Batches::wait`].
     Locked,
     /// It took too long and was cancelled.
     Cancelled,
@@ -187,7 +187,7 @@ impl<'a> Batches<'a> {
     ) -> Result<Next, Stop> {
         let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX))),
+            Steering::Picking => self.pick_first(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX))),
             Steering::Whole | Steering::None => {
                 let bound = self.last(leaf, bind(&leaf.statements.range));
                 if leaf.statements.archives { Work::Picked(bound) } else { Work::Plain(bound) }
@@ -198,7 +198,7 @@ impl<'a> Batches<'a> {
     }
 
     /// A batch in the order of the index that passes locked rows by; it only ever waits for the table.
-    pub(super) async fn drip(
+    pub(super) async fn index_order(
         &mut self,
         session: &mut Session,
         leaf: &Leaf,
@@ -211,8 +211,8 @@ impl<'a> Batches<'a> {
             self.last(leaf, bound.bind(size).bind(self.refused()))
         };
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
-            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.drip)),
+            Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.index_order_pick)),
+            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.index_order)),
         };
         let frame = self.steady.clone();
         self.run(session, &frame, work, pacer).await
@@ -232,7 +232,7 @@ impl<'a> Batches<'a> {
             self.last(leaf, bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
+            Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.range_pick)),
             Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.range_around_locks)),
         };
         let frame = self.around.clone();
@@ -252,14 +252,14 @@ impl<'a> Batches<'a> {
         self.run(session, &frame, work, pacer).await
     }
 
-    fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
+    fn pick_first(&self, leaf: &Leaf, pick: Bound) -> Work {
         let (statements, idle, since) = (leaf.statements.clone(), self.idle_seconds(), self.since.clone());
         let archives = statements.archives;
         let delete = move |places: Vec<String>| {
             let bound = statement(statements.places.statement()).bind(idle).bind(places).bind(since);
             statements.with_values(bound)
         };
-        Work::Apart { pick, delete: Box::new(delete), archives }
+        Work::PickFirst { pick, delete: Box::new(delete), archives }
     }
 
     /// The last values of each statement that removes or picks.
@@ -362,7 +362,7 @@ impl<'a> Batches<'a> {
     pub(super) async fn look_left(
         &mut self,
         session: &mut Session,
-        left: &mut Left,
+        left: &mut Leftovers,
         leaf: &Leaf,
         pages: Option<(u64, u64)>,
     ) -> Result<(), Stop> {
@@ -390,7 +390,7 @@ impl<'a> Batches<'a> {
     }
 
     /// Counts what a trigger has put back, where it has.
-    pub(super) async fn look_back(&mut self, session: &mut Session, left: &mut Left, leaf: &Leaf) -> Result<(), Stop> {
+    pub(super) async fn look_back(&mut self, session: &mut Session, left: &mut Leftovers, leaf: &Leaf) -> Result<(), Stop> {
         let frame = self.looking(by_index(leaf));
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };

@@ -52,7 +52,7 @@ pub(super) struct Leaf {
     pub(super) hidden: Option<String>,
 }
 
-/// How the planner is held to the way that was chosen. Its switches reach everything that a transaction plans.
+/// How the planner is held to the strategy. Its switches reach everything that a transaction plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Steering {
     /// By switches: nothing but our own statement is planned.

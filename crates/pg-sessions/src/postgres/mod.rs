@@ -1,21 +1,21 @@
-//! PostgreSQL: one connection, small transactions, two ways of going through a table.
+//! PostgreSQL: one connection, small transactions, two strategies of going through a table.
 //!
-//! A run looks at the catalog, estimates, and then takes each leaf of the table by one of two ways. The **drip** is the
-//! steady state: few rows are due, an index leads to them, they go in its order. The **sweep** is for a backlog or a
-//! table without an index: ranges of pages in physical order, each page read once. Both are sequences of batches, and a
+//! A run looks at the catalog, estimates, and then takes each leaf of the table by one of two strategies. **Index order**
+//! is the steady state: few rows are due, an index leads to them, they go oldest first. **Heap order** is for a backlog or
+//! a table without an index: ranges of pages in physical order, each page read once. Both are sequences of batches, and a
 //! batch is a transaction of one `DELETE` that carries the age test itself. Nothing is remembered between runs.
 
-mod apart;
+mod bisect;
 mod archive;
 mod batch;
 mod catalog;
 mod columns;
 mod count;
-mod drip;
+mod index_order;
 mod fault;
 mod inspect;
-mod left;
-mod range;
+mod leftovers;
+mod heap_order;
 mod session;
 mod sql;
 mod values;
@@ -35,7 +35,7 @@ use crate::check::Finding;
 use crate::obstacle::{Ledger, Stop, first_problem, may_begin};
 use crate::table::Sql;
 use crate::url::Server;
-use crate::{Clock, SessionStats, Way};
+use crate::{Clock, SessionStats, Strategy};
 
 /// From this share of expired rows on, going through everything beats following an index.
 const BACKLOG_SHARE: f64 = 0.3;
@@ -58,7 +58,7 @@ pub(crate) async fn sweep(
     at: &Server,
     policy: &SessionPolicy,
     clock: &Clock,
-    way: Option<Way>,
+    strategy: Option<Strategy>,
     observer: &dyn Observer,
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
@@ -76,7 +76,7 @@ pub(crate) async fn sweep(
             continue;
         }
         let run = Run { at, policy, ground: &ground, observer };
-        match run.sweep(&mut session, &mut batches, leaf, way).await {
+        match run.sweep(&mut session, &mut batches, leaf, strategy).await {
             Ok(()) => {}
             // The other partitions may be free.
             Err(Stop::Busy) => locked = Some(Stop::Busy),
@@ -115,19 +115,19 @@ impl Run<'_> {
         session: &mut Session,
         batches: &mut Batches<'_>,
         leaf: &Leaf,
-        way: Option<Way>,
+        strategy: Option<Strategy>,
     ) -> Result<(), Stop> {
         let Self { at, policy, ground, observer } = *self;
-        let way = match way {
-            Some(way) => way,
+        let strategy = match strategy {
+            Some(strategy) => strategy,
             None => choose(session, ground, leaf, policy).await?,
         };
-        tracing::debug!(table = %leaf.facts.name, ?way, "sweeping");
+        tracing::debug!(table = %leaf.facts.name, ?strategy, "sweeping");
         batches.enter(leaf);
-        if way == Way::Drip {
-            return drip::run(session, batches, leaf).await;
+        if strategy == Strategy::IndexOrder {
+            return index_order::run(session, batches, leaf).await;
         }
-        let pages = range::pages(leaf, ground.server.block_bytes);
+        let pages = heap_order::pages(leaf, ground.server.block_bytes);
         // One connection alone can tell what a trigger puts back, and when enough has gone.
         let is_alone = leaf.facts.own_triggers || batches.ledger.is_limited();
         let is_shared = !is_alone && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES;
@@ -137,13 +137,13 @@ impl Run<'_> {
         } else {
             None
         };
-        let Some(mut second) = second else { return range::run(session, batches, leaf, 0..pages).await };
+        let Some(mut second) = second else { return heap_order::run(session, batches, leaf, 0..pages).await };
         let mut second_ledger = batches.ledger.beside();
         let mut second_batches = Batches::new(policy, ground, observer, &mut second_ledger).second();
         second_batches.enter(leaf);
         let (first, last) = tokio::join!(
-            range::run(session, batches, leaf, 0..pages / 2),
-            range::run(&mut second, &mut second_batches, leaf, pages / 2..pages),
+            heap_order::run(session, batches, leaf, 0..pages / 2),
+            heap_order::run(&mut second, &mut second_batches, leaf, pages / 2..pages),
         );
         batches.ledger.add(second_ledger);
         first.and(last)?;
@@ -255,19 +255,19 @@ async fn stand(
     Ok(ground)
 }
 
-/// The way for this leaf and this run, from the planner's estimate: no row is read for it.
-async fn choose(session: &mut Session, ground: &Ground, leaf: &Leaf, policy: &SessionPolicy) -> Result<Way, Fault> {
+/// The strategy for this leaf and this run, from the planner's estimate: no row is read for it.
+async fn choose(session: &mut Session, ground: &Ground, leaf: &Leaf, policy: &SessionPolicy) -> Result<Strategy, Fault> {
     if ground.server.version < TID_RANGES {
-        return Ok(Way::Drip);
+        return Ok(Strategy::IndexOrder);
     }
     // Picking rows locks them, and row security lets nobody lock what no policy lets them update.
     let may_lock = !leaf.facts.row_security || !leaf.facts.forbidden.iter().any(|command| command == "update");
     if !leaf.facts.index || !may_lock {
-        return Ok(Way::Sweep);
+        return Ok(Strategy::HeapOrder);
     }
     let expired = count::estimate(session, &ground.look, leaf, crate::idle_seconds(policy)).await?;
     let share = expired / leaf.facts.tuples.max(1.0);
-    Ok(if share >= BACKLOG_SHARE { Way::Sweep } else { Way::Drip })
+    Ok(if share >= BACKLOG_SHARE { Strategy::HeapOrder } else { Strategy::IndexOrder })
 }
 
 /// A moment from PostgreSQL's seconds since 1970; both infinities are the ends of what a moment can be.

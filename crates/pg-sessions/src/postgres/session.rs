@@ -196,7 +196,7 @@ impl Session {
     ) -> Result<Done, Fault> {
         let deadline = match work {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
-            Work::Apart { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
+            Work::PickFirst { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
         };
         let begin = self.begin(frame);
         within(deadline, async {
@@ -215,7 +215,7 @@ impl Session {
                     Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), ..Done::default() }
                 }
                 Work::Picked(bound) => removed(&bound.fetch_one(&mut *transaction).await?)?,
-                Work::Apart { pick, delete, archives } => {
+                Work::PickFirst { pick, delete, archives } => {
                     let rows = pick.fetch_all(&mut *transaction).await?;
                     let places = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
                     let mark = rows.last().map(|row| cell(row, 1)).transpose()?.flatten();
@@ -313,7 +313,7 @@ pub(super) enum Work {
     /// began with. Then `delete` removes those rows with the switches taken back, because what it sets in motion
     /// (triggers, foreign keys that act) is planned under them as well. Where nothing is picked nothing is deleted, so
     /// that no trigger of the statement fires for nothing.
-    Apart { pick: Bound, delete: Box<dyn FnOnce(Vec<String>) -> Bound + Send>, archives: bool },
+    PickFirst { pick: Bound, delete: Box<dyn FnOnce(Vec<String>) -> Bound + Send>, archives: bool },
 }
 
 /// What a statement came to that says so itself: rows picked, gone, the newest stamp, and rows that arrived in the

@@ -5,7 +5,7 @@
 //! a stretch of the table in which nothing is due is passed without taking it at all. The file belongs to an
 //! application: it is never created, and its journal mode never changed.
 
-mod apart;
+mod bisect;
 mod inspect;
 mod session;
 mod sql;
@@ -27,7 +27,7 @@ use crate::check::Finding;
 use crate::obstacle::{Ledger, Planned, Stop, first_problem, may_begin};
 use crate::pace::{self, Pacer};
 use crate::table::Sql;
-use crate::{Clock, SessionStats, Way, idle_seconds};
+use crate::{Clock, SessionStats, Strategy, idle_seconds};
 
 /// A JSON array without keys.
 const NO_KEYS: &str = "[]";
@@ -40,7 +40,7 @@ pub(crate) async fn sweep(
     file: &Path,
     policy: &SessionPolicy,
     clock: &Clock,
-    way: Option<Way>,
+    strategy: Option<Strategy>,
     observer: &dyn Observer,
     ledger: &mut Ledger,
 ) -> Result<(), Stop> {
@@ -50,7 +50,7 @@ pub(crate) async fn sweep(
     let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
     // Only a trigger can put rows back.
     let due = if ground.triggers { Some(count_due(&mut session, &ground, &beginning).await?) } else { None };
-    let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
+    let strategy = strategy.unwrap_or(if ground.index { Strategy::IndexOrder } else { Strategy::HeapOrder });
     let mut run = Run {
         session: &mut session,
         policy,
@@ -61,9 +61,9 @@ pub(crate) async fn sweep(
         aside: NO_KEYS.to_owned(),
         due: due.unwrap_or(u64::MAX),
     };
-    match way {
-        Way::Sweep if ground.rowid => run.windows().await?,
-        Way::Drip | Way::Sweep => run.drip().await?,
+    match strategy {
+        Strategy::HeapOrder if ground.rowid => run.heap_order().await?,
+        Strategy::IndexOrder | Strategy::HeapOrder => run.index_order().await?,
     }
     if ledger.room() == 0 {
         ledger.deferred(count_due(&mut session, &ground, &beginning).await?);
@@ -232,8 +232,8 @@ struct Done {
 }
 
 impl Run<'_> {
-    /// In the order of the index. Ends as the drip on PostgreSQL does, and for the same reasons.
-    async fn drip(&mut self) -> Result<(), Stop> {
+    /// In the order of the index. Ends as it does on PostgreSQL, and for the same reasons.
+    async fn index_order(&mut self) -> Result<(), Stop> {
         let mut pacer = self.pacer();
         // Before every text, and as a number before every date.
         let mut watermark = "-9e18".to_owned();
@@ -242,10 +242,10 @@ impl Run<'_> {
             let size = self.ledger.fitting(pacer.size());
             let began = Instant::now();
             let values = Values { watermark: &watermark, size, aside: &self.aside };
-            let result = drip_batch(self.session, self.policy, self.ground, &values).await;
+            let result = index_order_batch(self.session, self.policy, self.ground, &values).await;
             if let Err(Fault::Refused(reason)) = result {
                 let keys = values.keys(self.session, self.policy, self.ground).await?;
-                let went = self.take_apart(&keys).await?;
+                let went = self.bisect(&keys).await?;
                 if self.ledger.is_over() {
                     return Ok(());
                 }
@@ -270,7 +270,7 @@ impl Run<'_> {
     }
 
     /// In physical order, a window of rows at a time, due or not.
-    async fn windows(&mut self) -> Result<(), Stop> {
+    async fn heap_order(&mut self) -> Result<(), Stop> {
         let mut pacer = self.pacer();
         let mut before = i64::MIN;
         // Rows that come meanwhile are the next run's; a trigger may put back each one that goes.
@@ -291,7 +291,7 @@ impl Run<'_> {
                     statement(self.ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
                 let keys = self.ground.statements.with_values(keys);
                 let keys: String = cell(&self.session.one(keys).await?, 0)?;
-                self.take_apart(&keys).await?;
+                self.bisect(&keys).await?;
                 if self.ledger.is_over() {
                     return Ok(());
                 }
@@ -344,7 +344,7 @@ impl Run<'_> {
     }
 }
 
-/// What a batch of the drip is about.
+/// What a batch in index order is about.
 struct Values<'a> {
     watermark: &'a str,
     size: u32,
@@ -364,7 +364,7 @@ impl Values<'_> {
     }
 }
 
-async fn drip_batch(
+async fn index_order_batch(
     session: &mut Session,
     policy: &SessionPolicy,
     ground: &Ground,

@@ -1,4 +1,4 @@
-//! Takes a batch apart that the database refuses because of a row in it, until the refused row stands alone.
+//! Bisects a batch that the database refuses because of a row in it, until the refused row stands alone.
 //!
 //! A trigger that raises, or a constraint, ends the whole statement and does not say which row it was about. So the rows
 //! of the batch are listed by their places and tried in halves: what can go goes, and a row that is refused alone is

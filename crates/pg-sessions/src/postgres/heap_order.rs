@@ -1,4 +1,4 @@
-//! The sweep: ranges of pages in physical order, the age test alone, no sort, no index, each page read once.
+//! Heap order: ranges of pages in physical order, the age test alone, no sort, no index, each page read once.
 //!
 //! The plain statement for a range waits when somebody holds a lock on one of its rows. It does so only for as long as
 //! a batch takes, and the same range is then done again around the locked rows: nobody waits for us, and we for nobody.
@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
-use super::apart;
+use super::bisect;
 use super::batch::{Batches, Next};
 use super::inspect::{Leaf, Steering};
-use super::left::Left;
+use super::leftovers::Leftovers;
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
 use crate::pace;
@@ -21,7 +21,7 @@ pub(super) async fn run(
     part: Range<u64>,
 ) -> Result<(), Stop> {
     let mut pacer = batches.pages(rows_per_page(leaf, pages(leaf, batches.block_bytes())));
-    let mut left = Left::default();
+    let mut left = Leftovers::default();
     let mut page = part.start;
     while page < part.end {
         let end = (page + u64::from(pacer.size())).min(part.end);
@@ -37,7 +37,7 @@ pub(super) async fn run(
         match batches.range(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(_) => {
                 // Where rows are picked first, those that somebody has locked were passed by.
-                if Left::possible(leaf) || leaf.steering == Steering::Picking {
+                if Leftovers::possible(leaf) || leaf.steering == Steering::Picking {
                     batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 }
                 page = end;
@@ -45,7 +45,7 @@ pub(super) async fn run(
             Next::Again => {}
             Next::Cancelled if pacer.cancelled() => {}
             Next::Refused(_) => {
-                take_apart(session, batches, leaf, page, end).await?;
+                bisect(session, batches, leaf, page, end).await?;
                 batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 page = end;
             }
@@ -89,7 +89,7 @@ async fn around_locks(
             }
             Next::Locked => batches.wait().await?,
             Next::Again => {}
-            Next::Refused(_) => return take_apart(session, batches, leaf, page, end).await,
+            Next::Refused(_) => return bisect(session, batches, leaf, page, end).await,
             Next::Cancelled if pacer.cancelled() => {}
             Next::Cancelled => {
                 batches.gave_up(leaf);
@@ -100,7 +100,7 @@ async fn around_locks(
 }
 
 /// All of a range in which the database refuses a row, without waiting.
-async fn take_apart(
+async fn bisect(
     session: &mut Session,
     batches: &mut Batches<'_>,
     leaf: &Leaf,
@@ -114,7 +114,7 @@ async fn take_apart(
         let tids = batches.last(leaf, tids);
         let listed = batches.list(session, leaf, tids).await?;
         let before = batches.dealt_with();
-        apart::run(session, batches, leaf, &listed).await?;
+        bisect::run(session, batches, leaf, &listed).await?;
         // A range is not much larger than a batch, unless the planner's figures are old.
         let more = i64::try_from(listed.len()) == Ok(most);
         if !more || batches.is_over() || batches.dealt_with() == before {

@@ -1,27 +1,27 @@
-//! The drip: in the order of the index, oldest first, locked rows passed by, a watermark ahead of dead rows.
+//! Index order: oldest first, locked rows passed by, a watermark ahead of dead rows.
 //!
 //! It ends with the first batch that picks fewer rows than it asked for. It cannot go round in circles: every batch
 //! removes a row for good, or passes one by, or moves the watermark on, or asks for more than the one before; and what a
 //! trigger puts back is left alone.
 
-use super::apart;
+use super::bisect;
 use super::batch::{Batches, Next};
 use super::inspect::Leaf;
-use super::left::{Left, TOO_MANY_TO_LOOK};
+use super::leftovers::{Leftovers, TOO_MANY_TO_LOOK};
 use super::session::{Session, statement};
 use crate::obstacle::Stop;
 
-/// How often in a row a refused batch may be taken apart without any row going or staying.
+/// How often in a row a refused batch may be bisected without any row going or staying.
 const STALLS: u32 = 4;
 
 pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: &Leaf) -> Result<(), Stop> {
-    let tids = leaf.statements.drip_tids.statement();
+    let tids = leaf.statements.index_order_tids.statement();
     let mut pacer = batches.rows();
     let mut watermark = leaf.statements.beginning.to_owned();
     let (mut gone, mut stalled) = (0, 0);
     while !batches.is_over() {
         let size = batches.size(&pacer);
-        match batches.drip(session, leaf, &watermark, &mut pacer).await? {
+        match batches.index_order(session, leaf, &watermark, &mut pacer).await? {
             Next::Done(done) => {
                 gone += done.gone;
                 if done.picked.unwrap_or_default() < u64::from(size) {
@@ -41,7 +41,7 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
                 let tids = batches.last(leaf, tids);
                 let listed = batches.list(session, leaf, tids).await?;
                 let before = batches.dealt_with();
-                apart::run(session, batches, leaf, &listed).await?;
+                bisect::run(session, batches, leaf, &listed).await?;
                 if batches.is_over() || batches.ledger.gave_up {
                     break;
                 }
@@ -58,9 +58,9 @@ pub(super) async fn run(session: &mut Session, batches: &mut Batches<'_>, leaf: 
             }
         }
     }
-    let mut left = Left::default();
+    let mut left = Leftovers::default();
     batches.look_back(session, &mut left, leaf).await?;
-    if Left::possible(leaf) || gone <= TOO_MANY_TO_LOOK {
+    if Leftovers::possible(leaf) || gone <= TOO_MANY_TO_LOOK {
         batches.look_left(session, &mut left, leaf, None).await?;
     }
     left.write(leaf, batches.ledger);

@@ -1,4 +1,4 @@
-//! Takes a batch apart that the database refuses because of a row in it, as on PostgreSQL.
+//! Bisects a batch that the database refuses because of a row in it, as on PostgreSQL.
 //!
 //! The keys of the rows stay in the JSON array that SQLite made of them, and a part is a stretch of that array: a key may be a
 //! session's id, and no id passes through here.
@@ -14,7 +14,7 @@ use crate::table::Sql;
 
 impl Run<'_> {
     /// Removes what can go of these rows, and passes by and counts what is refused alone. Says whether there was either.
-    pub(super) async fn take_apart(&mut self, keys: &str) -> Result<bool, Stop> {
+    pub(super) async fn bisect(&mut self, keys: &str) -> Result<bool, Stop> {
         let length = statement(sql::length().statement()).bind(keys.to_owned());
         let all = 0..count(&self.session.one(length).await?, 0)?;
         let mut parts = Vec::from([all]);
