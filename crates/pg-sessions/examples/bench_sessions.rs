@@ -67,7 +67,9 @@ impl Method {
                     Pace::Normal => "normal",
                     Pace::OffHours => "off-hours",
                 };
-                strategy.map_or(format!("cleanup, {pace}"), |strategy| format!("cleanup, {pace}, {strategy:?}").to_lowercase())
+                strategy.map_or(format!("cleanup, {pace}"), |strategy| {
+                    format!("cleanup, {pace}, {strategy:?}").to_lowercase()
+                })
             }
         }
     }
@@ -147,8 +149,11 @@ async fn main() {
     println!("\n{turns}");
 
     let mut held = Vec::new();
-    for method in [Method::IdBatches, Method::Ours(Pace::OffHours, Some(Strategy::IndexOrder)), Method::Ours(Pace::OffHours, None)]
-    {
+    for method in [
+        Method::IdBatches,
+        Method::Ours(Pace::OffHours, Some(Strategy::IndexOrder)),
+        Method::Ours(Pace::OffHours, None),
+    ] {
         held.push(with_snapshot_held(server, method).await);
     }
     print_held(&held);

@@ -5,11 +5,13 @@
 //! hand, and only where something can be left. Index order counts once at its end.
 
 use super::fault::Fault;
-use super::inspect::Leaf;
 use super::heap_order::tid;
+use super::inspect::Leaf;
 use super::session::{Bound, Frame, Session, count, statement};
-use crate::obstacle::{Ledger, Stop, plural};
-use crate::table::Sql;
+use crate::report::ledger::Ledger;
+use crate::report::obstacle::Stop;
+use crate::report::plural;
+use crate::rule::names::Sql;
 
 /// What index order leaves is counted up to here: it is a number for people.
 const AT_MOST: i64 = 10_000;

@@ -15,8 +15,8 @@
 use cleanup_core::policy::{Scalar, Test};
 
 use super::session::Bound;
-use crate::table::{Identifier, Operator, Part, Sql, TableName, Zone};
-use crate::time::Unit;
+use crate::rule::names::{Identifier, Operator, Part, Sql, TableName, Zone};
+use crate::rule::time::Unit;
 
 /// The age of a `timestamptz`: the database's clock on both sides, in seconds, so that no time zone comes in. What lies
 /// before the year 2000 is no time of a session, and never old.

@@ -33,7 +33,11 @@ async fn no_more_rows_go_than_may_and_the_rest_goes_later() {
             assert!(message(&first).contains("max_removals is reached; "), "{strategy:?} {setup} {first:?}");
             let met = first.errors_total;
             assert_eq!(first.counts.kept.deferred, 600 - met, "{strategy:?} {setup} {first:?}");
-            assert_eq!(first.status, if met > 0 { PolicyStatus::Partial } else { PolicyStatus::Ok }, "{strategy:?} {setup}");
+            assert_eq!(
+                first.status,
+                if met > 0 { PolicyStatus::Partial } else { PolicyStatus::Ok },
+                "{strategy:?} {setup}"
+            );
             assert_eq!(apply_by(strategy, &policy).await.counts.removed, 400, "{strategy:?} {setup}");
             let last = apply_by(strategy, &policy).await;
             assert_eq!(
@@ -106,7 +110,11 @@ async fn the_same_holds_in_a_file() {
         let policy = at_most(policy, 400);
         for (removed, deferred) in [(400, 600), (400, 200), (200, 0)] {
             let report = apply_by(strategy, &policy).await;
-            assert_eq!((report.counts.removed, report.counts.kept.deferred), (removed, deferred), "{strategy:?} {report:?}");
+            assert_eq!(
+                (report.counts.removed, report.counts.kept.deferred),
+                (removed, deferred),
+                "{strategy:?} {report:?}"
+            );
         }
         file.close().await.unwrap();
     }

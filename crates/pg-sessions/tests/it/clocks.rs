@@ -7,7 +7,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::{MaxAge, SessionPolicy, TimeFormat};
 use cleanup_core::report::{PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
-use cleanup_pg_sessions::{Severity, Wall, Strategy};
+use cleanup_pg_sessions::{Severity, Strategy, Wall};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::{Db, apply, apply_by, file_with, message, now, plan};
@@ -107,7 +107,9 @@ async fn numbers_on_the_server_go_by_their_unit() {
         ("bigint", format!("{unix} * 1000000"), Some(TimeFormat::Microseconds)),
         ("double precision", format!("{unix} / 86400.0 + 2440587.5"), Some(TimeFormat::Julian)),
     ] {
-        for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, true)] {
+        for (strategy, index) in
+            [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, true)]
+        {
             let db = Db::shared();
             db.sql(&format!(
                 "create table tutor_sessions (session_id text, last_activity {kind});
@@ -272,7 +274,8 @@ async fn whole_days_are_idle_when_all_of_the_day_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn text_goes_by_the_moment_that_it_names() {
     let folder = tempfile::tempdir().unwrap();
-    for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, false)] {
+    for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, false)]
+    {
         let (mut rows, mut live) = (Vec::new(), Vec::new());
         let started = jiff::Timestamp::now();
         for n in 0..600_i64 {

@@ -31,9 +31,12 @@ async fn a_row_goes_when_its_end_lies_back_by_more_than_the_grace() {
         ("integer", "extract(epoch from now()) + m * 60", None, None),
         ("bigint", "(extract(epoch from now()) + m * 60) * 1000", Some(TimeFormat::Milliseconds), None),
     ] {
-        for (strategy, grace, left) in
-            [(Strategy::IndexOrder, zero, 121), (Strategy::HeapOrder, zero, 121), (Strategy::IndexOrder, hour, 180), (Strategy::HeapOrder, hour, 180)]
-        {
+        for (strategy, grace, left) in [
+            (Strategy::IndexOrder, zero, 121),
+            (Strategy::HeapOrder, zero, 121),
+            (Strategy::IndexOrder, hour, 180),
+            (Strategy::HeapOrder, hour, 180),
+        ] {
             let db = Db::shared();
             // Never on the very limit.
             db.sql(&format!(
@@ -62,7 +65,8 @@ async fn a_row_goes_when_its_end_lies_back_by_more_than_the_grace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_column_that_is_not_null_counts() {
-    for (strategy, index) in [(Strategy::IndexOrder, false), (Strategy::IndexOrder, true), (Strategy::HeapOrder, false)] {
+    for (strategy, index) in [(Strategy::IndexOrder, false), (Strategy::IndexOrder, true), (Strategy::HeapOrder, false)]
+    {
         let db = Db::shared();
         db.sql(
             "create table tutor_sessions (session_id text, \"used at\" timestamptz, created_at timestamptz);

@@ -89,7 +89,11 @@ async fn a_server_that_is_killed_in_mid_sweep_and_started_again_loses_no_count()
         cluster.restart().unwrap();
         assert_eq!(db.rows(), 1010 - first.counts.removed, "{strategy:?}");
         let second = apply_by(strategy, &policy).await;
-        assert_eq!((second.status, first.counts.removed + second.counts.removed), (PolicyStatus::Ok, 1000), "{strategy:?}");
+        assert_eq!(
+            (second.status, first.counts.removed + second.counts.removed),
+            (PolicyStatus::Ok, 1000),
+            "{strategy:?}"
+        );
         assert_eq!(db.rows(), 10);
     }
 }

@@ -219,7 +219,11 @@ async fn exactly_the_expired_sessions_of_a_framework_go() {
             let counts = (planned.counts.due, planned.counts.matched, planned.counts.kept.implausible);
             assert_eq!((planned.status, counts), (PolicyStatus::Ok, (4, 7, 0)), "{name}: {planned:?}");
             let report = apply_by(strategy, &policy).await;
-            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 4), "{name} {strategy:?}: {report:?}");
+            assert_eq!(
+                (report.status, report.counts.removed),
+                (PolicyStatus::Ok, 4),
+                "{name} {strategy:?}: {report:?}"
+            );
             assert_eq!(message(&report), "", "{name} {strategy:?}");
             let (id, table) = (id_column(framework), table(framework));
             let left = format!("select string_agg(trim(\"{id}\"), ' ' order by \"{id}\") from {table}");
@@ -248,7 +252,11 @@ async fn so_they_do_in_a_file() {
             let planned = plan(&policy).await;
             assert_eq!((planned.counts.due, planned.counts.kept.implausible), (4, 0), "{name}: {planned:?}");
             let report = apply_by(strategy, &policy).await;
-            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 4), "{name} {strategy:?}: {report:?}");
+            assert_eq!(
+                (report.status, report.counts.removed),
+                (PolicyStatus::Ok, 4),
+                "{name} {strategy:?}: {report:?}"
+            );
             assert_eq!(message(&report), "", "{name} {strategy:?}");
             let (id, table) = (id_column(framework), table(framework));
             let left = format!("select group_concat({id}, ' ') from (select {id} from {table} order by {id})");

@@ -78,7 +78,11 @@ async fn a_partition_that_is_detached_in_mid_sweep_keeps_what_it_has() {
                 "alter table {parent} detach partition {detached}; create table rest as select count(*) from {detached}"
             );
             let report = swept(&db, &db.policy(), strategy, &meanwhile).await;
-            assert_eq!((report.status, report.errors_total), (PolicyStatus::Ok, 0), "{strategy:?} {detached}: {report:?}");
+            assert_eq!(
+                (report.status, report.errors_total),
+                (PolicyStatus::Ok, 0),
+                "{strategy:?} {detached}: {report:?}"
+            );
             let said = format!("the partition public.{named} was detached during the sweep; what it still holds stays");
             assert!(message(&report).contains(&said), "{strategy:?} {detached}: {report:?}");
             assert_eq!(
@@ -200,7 +204,11 @@ async fn a_locked_partition_does_not_keep_the_others_from_being_swept() {
         let mut ddl = db.connect().await;
         sqlx::raw_sql("begin; lock table only p1 in share mode").execute(&mut ddl).await.unwrap();
         let report = apply_by(strategy, &db.policy()).await;
-        assert_eq!((report.status, report.skipped), (PolicyStatus::Skipped, Some(Skip::Busy)), "{strategy:?}: {report:?}");
+        assert_eq!(
+            (report.status, report.skipped),
+            (PolicyStatus::Skipped, Some(Skip::Busy)),
+            "{strategy:?}: {report:?}"
+        );
         assert_eq!(report.counts.removed, 900, "{strategy:?}: {report:?}");
     }
 }

@@ -102,7 +102,12 @@ async fn behind_a_pooler_in_transaction_mode_nothing_depends_on_the_session() {
     assert_eq!(plan(&policy).await.counts.due, 3000);
     for (strategy, expired) in [(Strategy::IndexOrder, 3000), (Strategy::HeapOrder, 2000)] {
         let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..policy.clone() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, expired), "{strategy:?} {:?}", report.message);
+        assert_eq!(
+            (report.status, report.counts.removed),
+            (PolicyStatus::Ok, expired),
+            "{strategy:?} {:?}",
+            report.message
+        );
         db.sql("delete from tutor_sessions");
         db.add_sessions(2000, 50);
     }

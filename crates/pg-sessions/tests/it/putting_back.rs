@@ -60,7 +60,10 @@ async fn only_the_rows_that_are_due_again_count_as_put_back() {
         );
         let report = in_time(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 600), "{strategy:?}: {report:?}");
-        assert_eq!(report.errors[0].error, "100 expired rows stay: a trigger puts them back", "{strategy:?}: {report:?}");
+        assert_eq!(
+            report.errors[0].error, "100 expired rows stay: a trigger puts them back",
+            "{strategy:?}: {report:?}"
+        );
         assert_eq!((report.counts.due, db.rows()), (700, 205), "{strategy:?}: {report:?}");
     }
 }
@@ -69,7 +72,9 @@ async fn only_the_rows_that_are_due_again_count_as_put_back() {
 async fn the_same_holds_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     for key in ["text primary key", "integer primary key", "text primary key) without rowid; --"] {
-        for (strategy, index) in [(Strategy::HeapOrder, false), (Strategy::IndexOrder, false), (Strategy::IndexOrder, true)] {
+        for (strategy, index) in
+            [(Strategy::HeapOrder, false), (Strategy::IndexOrder, false), (Strategy::IndexOrder, true)]
+        {
             for stamp in ["'2020-01-01 00:00:00'", "datetime('2020-01-01', i || ' seconds')"] {
                 let file = folder.path().join("app.db");
                 let _ = std::fs::remove_file(&file);

@@ -29,7 +29,12 @@ async fn sessions_that_are_being_touched_live_and_are_not_waited_for() {
         assert!(began.elapsed() < Duration::from_secs(20), "{strategy:?} waited");
         user.execute("commit").await.unwrap();
 
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 997), "{strategy:?} {:?}", report.message);
+        assert_eq!(
+            (report.status, report.counts.removed),
+            (PolicyStatus::Ok, 997),
+            "{strategy:?} {:?}",
+            report.message
+        );
         assert_eq!((report.counts.kept.in_use, report.counts.due), (3, 1000));
         assert_eq!(db.rows(), 13);
         assert_eq!(
@@ -91,9 +96,11 @@ async fn a_table_that_is_locked_is_skipped_as_busy_and_never_queued_for() {
     let mut ddl = db.connect().await;
     ddl.execute("begin; lock table tutor_sessions in access exclusive mode").await.unwrap();
     let began = Instant::now();
-    for report in
-        [apply(&db.policy()).await, apply_by(Strategy::HeapOrder, &db.policy()).await, crate::support::plan(&db.policy()).await]
-    {
+    for report in [
+        apply(&db.policy()).await,
+        apply_by(Strategy::HeapOrder, &db.policy()).await,
+        crate::support::plan(&db.policy()).await,
+    ] {
         assert_eq!((report.status, report.skipped), (PolicyStatus::Skipped, Some(Skip::Busy)), "{:?}", report.message);
         assert!(message(&report).starts_with("Could not clean up tutor sessions: the table is locked"));
     }

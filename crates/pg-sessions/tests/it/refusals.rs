@@ -374,7 +374,11 @@ async fn triggers_see_the_roles_own_path_and_strangers_on_it_are_not_asked() {
                 ..crate::support::policy(&db.server.url_as(&role, &db.name))
             };
             let report = apply_by(strategy, &policy).await;
-            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 499), "{strategy:?} {column} {report:?}");
+            assert_eq!(
+                (report.status, report.counts.removed),
+                (PolicyStatus::Ok, 499),
+                "{strategy:?} {column} {report:?}"
+            );
             assert_eq!(report.counts.kept.referenced, 1);
             assert_eq!(db.sql("select count(*) from app.audit"), "499");
         }
@@ -453,7 +457,11 @@ async fn rows_that_row_security_hides_altogether_are_no_empty_table() {
         ));
         let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
         let said = "row security hides all rows of public.tutor_sessions from this role: no policy lets it see any";
-        for report in [apply_by(Strategy::IndexOrder, &policy).await, apply_by(Strategy::HeapOrder, &policy).await, plan(&policy).await] {
+        for report in [
+            apply_by(Strategy::IndexOrder, &policy).await,
+            apply_by(Strategy::HeapOrder, &policy).await,
+            plan(&policy).await,
+        ] {
             assert_eq!((report.status, report.errors_total), (PolicyStatus::Partial, 1), "{what}: {report:?}");
             assert_eq!((&*report.errors[0].path, &*report.errors[0].error), ("public.tutor_sessions", said), "{what}");
         }
@@ -573,16 +581,22 @@ async fn rows_that_a_key_refuses_are_named_by_the_key() {
         let report = apply_by(strategy, &crate::support::policy(&db.server.url_as(&role, &db.name))).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 28), "{strategy:?}: {report:?}");
         assert_eq!((report.errors_total, db.rows()), (2, 7), "{strategy:?}: {report:?}");
-        assert!(report.errors[0].error.contains("constraint answers_session_fkey of answers"), "{strategy:?}: {report:?}");
+        assert!(
+            report.errors[0].error.contains("constraint answers_session_fkey of answers"),
+            "{strategy:?}: {report:?}"
+        );
     }
 }
 
 /// A role that may run a statement for 60 ms, and a trigger that takes 5 ms a row: batches of 50 never fit.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tiny_statement_timeout_halves_the_batch_and_goes_on() {
-    for (strategy, pause, removed) in
-        [(Strategy::IndexOrder, "0.005", 60), (Strategy::HeapOrder, "0.005", 60), (Strategy::IndexOrder, "0.2", 0), (Strategy::HeapOrder, "0.2", 0)]
-    {
+    for (strategy, pause, removed) in [
+        (Strategy::IndexOrder, "0.005", 60),
+        (Strategy::HeapOrder, "0.005", 60),
+        (Strategy::IndexOrder, "0.2", 0),
+        (Strategy::HeapOrder, "0.2", 0),
+    ] {
         let db = Db::shared().with_sessions(60, 5);
         let role = format!("hurried_{}", db.name);
         db.sql(&format!(

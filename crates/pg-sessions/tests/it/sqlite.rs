@@ -59,7 +59,9 @@ insert into tutor_sessions values
 #[tokio::test(flavor = "multi_thread")]
 async fn both_forms_of_time_go_by_both_ways() {
     for rows in [TEXT_ROWS, EPOCH_ROWS] {
-        for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, false)] {
+        for (strategy, index) in
+            [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, false)]
+        {
             let mut file = File::new(rows).await;
             if index {
                 file.sql("create index ix on tutor_sessions (last_activity)").await;

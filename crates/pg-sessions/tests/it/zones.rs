@@ -26,9 +26,11 @@ async fn local_texts_go_by_the_moment_that_they_mean() {
     let folder = tempfile::tempdir().unwrap();
     for (index, name) in ZONES.into_iter().enumerate() {
         let zone = TimeZone::get(name).unwrap();
-        let (strategy, create) =
-            [(Strategy::IndexOrder, "create index ix on tutor_sessions (last_activity)"), (Strategy::HeapOrder, ""), (Strategy::IndexOrder, "")]
-                [index % 3];
+        let (strategy, create) = [
+            (Strategy::IndexOrder, "create index ix on tutor_sessions (last_activity)"),
+            (Strategy::HeapOrder, ""),
+            (Strategy::IndexOrder, ""),
+        ][index % 3];
         let (mut rows, mut live) = (Vec::new(), Vec::new());
         let started = Timestamp::now();
         for n in 0..400_i64 {
