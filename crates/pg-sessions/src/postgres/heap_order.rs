@@ -37,7 +37,7 @@ pub(super) async fn run(
         match batcher.range(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(_) => {
                 // Where rows are picked first, those that somebody has locked were passed by.
-                if Leftovers::possible(leaf) || leaf.steering == Steering::Picking {
+                if Leftovers::possible(leaf) || batcher.steering == Steering::Picking {
                     batcher.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 }
                 page = end;

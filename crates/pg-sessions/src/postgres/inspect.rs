@@ -50,7 +50,8 @@ pub(super) struct Leaf {
 pub(super) enum Steering {
     /// By switches: nothing but our own statement is planned.
     Whole,
-    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion.
+    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion. Not at
+    /// all as long as the planner goes that way by itself: one statement then does, and locks no row twice.
     Picking,
     /// Not at all: our own statement asks other tables, and there the planner must be free to choose.
     None,

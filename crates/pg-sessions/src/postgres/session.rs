@@ -62,6 +62,12 @@ const UNSTEERED: &str = "\
 set local enable_seqscan to default; set local enable_sort to default; set local enable_indexscan to default; \
 set local enable_indexonlyscan to default; set local enable_bitmapscan to default";
 
+const LOCK: &str = "select pg_catalog.pg_try_advisory_xact_lock($1)";
+
+/// The same, and how many rows the transaction has put into a table before it does anything.
+const LOCK_AND_WATCH: &str =
+    "select pg_catalog.pg_try_advisory_xact_lock($1), pg_catalog.pg_stat_get_xact_tuples_inserted($2)";
+
 /// A row holds the number of the transaction that wrote it in 32 bits.
 const INSERTED: &str = "\
 select pg_catalog.pg_stat_get_xact_tuples_inserted($1),
@@ -202,15 +208,16 @@ impl Session {
         let begin = self.begin(frame);
         within(deadline, async {
             let mut transaction = self.connection.begin_with(begin).await?;
-            let lock = statement(SqlStr::from_static("select pg_catalog.pg_try_advisory_xact_lock($1)")).bind(key);
-            if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
+            let lock = match watched {
+                Some(table) => statement(SqlStr::from_static(LOCK_AND_WATCH)).bind(key).bind(table),
+                None => statement(SqlStr::from_static(LOCK)).bind(key),
+            };
+            let locked = lock.fetch_one(&mut *transaction).await?;
+            if !cell::<bool>(&locked, 0)? {
                 transaction.rollback().await?;
                 return Err(Fault::AnotherNode);
             }
-            let inserted_before = match watched {
-                Some(table) => inserted(&mut transaction, table).await?.0,
-                None => 0,
-            };
+            let inserted_before = if watched.is_some() { count(&locked, 1)? } else { 0 };
             let done = match work {
                 Work::Plain(bound) => {
                     Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), ..Done::default() }

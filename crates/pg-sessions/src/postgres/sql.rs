@@ -232,7 +232,8 @@ const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {col
 
 const ARCHIVED_ROWS: &str = "(select pg_catalog.count(*) from kept)";
 
-/// Whether the archive can take the rows at all: the server checks types, rules and privileges, and nothing is executed.
+/// How the server would go about a statement, and whether it can at all: types, rules and privileges are checked, and
+/// nothing is executed.
 const EXPLAIN: &str = "explain {statement}";
 
 /// Leaves out what was written since a transaction of ours in which a trigger put rows back, `{since}`: they would go
@@ -477,6 +478,9 @@ pub(super) struct Statements {
     /// Whether removed rows are archived. Statements that remove then answer a row that counts both.
     pub(super) archives: bool,
     pub(super) explain_places: Sql,
+    /// The plans of a batch in either order.
+    pub(super) explain_range: Sql,
+    pub(super) explain_index_order: Sql,
     /// What the key `where` compares with.
     values: Vec<String>,
     pub(super) index_order_tids: Sql,
@@ -570,6 +574,8 @@ impl Statements {
         let look = |template, range: &Sql, place| {
             fill_all(template, &age_at_start, &spared, range, &plausible, Next::Since(place))
         };
+        let range = take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, 4);
+        let index_order = take(INDEX_ORDER, 5);
         let places = take(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, 3);
         Self {
             archives: shape.archive.is_some(),
@@ -577,8 +583,10 @@ impl Statements {
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
-            index_order: take(INDEX_ORDER, 5),
-            range: take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, 4),
+            explain_range: Sql::new(EXPLAIN, &[("statement", &range)]),
+            explain_index_order: Sql::new(EXPLAIN, &[("statement", &index_order)]),
+            index_order,
+            range,
             range_around_locks: take(RANGE_AROUND_LOCKS, 5),
             index_order_pick: take(INDEX_ORDER_PICK, 5),
             range_pick: take(RANGE_PICK, 5),
