@@ -18,10 +18,10 @@ use crate::Strategy;
 use crate::report::ledger::Ledger;
 use crate::report::obstacle::Stop;
 use crate::rule::idle_seconds;
-use crate::rule::names::Sql;
+use crate::rule::names::{Sql, TableName};
 use crate::run;
 use crate::run::pace::{self, Pacer};
-use crate::run::progress::{Next, Progress};
+use crate::run::progress::{Done, Next, Progress};
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
@@ -56,6 +56,8 @@ pub(super) struct Batcher<'a> {
     since: Option<String>,
     /// The leaf, where it has a trigger that may do so.
     watched: Option<Oid>,
+    /// Partitions that this run has dropped.
+    pub(super) gone: Vec<(Oid, TableName)>,
     /// How the planner is held to the strategy, for now.
     pub(super) steering: Steering,
     /// After so many batches the planner is asked again.
@@ -92,6 +94,7 @@ impl<'a> Batcher<'a> {
             refused: Vec::new(),
             since: None,
             watched: None,
+            gone: Vec::new(),
             steering: Steering::None,
             until_asked: 0,
             hasty,
@@ -178,6 +181,16 @@ impl<'a> Batcher<'a> {
 
     pub(super) fn idle_seconds(&self) -> f64 {
         idle_seconds(self.progress.policy)
+    }
+
+    pub(super) fn key(&self) -> i64 {
+        self.key
+    }
+
+    /// Counts the rows of a partition that is gone as a whole.
+    pub(super) fn dropped(&mut self, leaf: &Leaf, rows: u64, took: Duration) {
+        self.progress.done(Done { gone: rows, ..Done::default() }, took);
+        self.gone.push((leaf.facts.oid, leaf.facts.name.clone()));
     }
 
     pub(super) fn block_bytes(&self) -> u64 {
@@ -317,7 +330,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// The places of the rows that a batch would take.
-    pub(super) async fn list(&mut self, session: &mut Session, leaf: &Leaf, bound: Bound) -> Result<Vec<String>, Stop> {
+    pub(super) async fn list(&mut self, session: &mut Session, bound: Bound) -> Result<Vec<String>, Stop> {
         let frame = self.looking(by_range(self.steering));
         let rows = session.ask(&frame, bound).await?;
         Ok(rows.iter().map(|row| cell(row, 0)).collect::<Result<_, Fault>>()?)
@@ -410,7 +423,7 @@ impl run::Batches for OnLeaf<'_, '_> {
         let tids = statement(leaf.statements.index_order_tids.statement());
         let tids = tids.bind(batcher.idle_seconds()).bind(from.to_owned());
         let tids = batcher.last(leaf, tids.bind(i64::from(size)).bind(batcher.refused()));
-        batcher.list(session, leaf, tids).await
+        batcher.list(session, tids).await
     }
 
     fn count(rows: &Vec<String>) -> usize {

@@ -112,7 +112,7 @@ async fn bisect_range(
         let tids = statement(leaf.statements.range_tids.statement()).bind(batcher.idle_seconds());
         let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batcher.refused());
         let tids = batcher.last(leaf, tids);
-        let listed = batcher.list(session, leaf, tids).await?;
+        let listed = batcher.list(session, tids).await?;
         let before = batcher.progress.dealt_with();
         bisect::run(&mut OnLeaf { session, batcher, leaf }, &listed).await?;
         // A range is not much larger than a batch, unless the planner's figures are old.

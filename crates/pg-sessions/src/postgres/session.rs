@@ -15,6 +15,7 @@ use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
 
 use super::fault::Fault;
+use super::sql::DropStatements;
 use super::url::Server;
 use crate::rule::names::{Part, Sql};
 use crate::run::progress::Done;
@@ -253,6 +254,36 @@ impl Session {
             };
             transaction.commit().await?;
             Ok((done, put_back))
+        })
+        .await
+    }
+
+    /// Drops a partition if it is still the one that was looked at and holds nothing but what is due; `false` if not.
+    pub(super) async fn drop_partition(
+        &mut self,
+        frame: &Frame,
+        key: i64,
+        statements: &DropStatements,
+        is_due: Bound,
+    ) -> Result<bool, Fault> {
+        let begin = self.begin(frame);
+        within(frame.deadline, async {
+            let mut transaction = self.connection.begin_with(begin).await?;
+            let lock = statement(SqlStr::from_static(LOCK)).bind(key);
+            if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
+                transaction.rollback().await?;
+                return Err(Fault::AnotherNode);
+            }
+            transaction.execute(statements.lock.statement()).await?;
+            let row = is_due.fetch_one(&mut *transaction).await?;
+            let (is_the_same, has_kept) = (cell::<Option<bool>>(&row, 0)?, cell::<Option<bool>>(&row, 1)?);
+            if (is_the_same, has_kept) != (Some(true), Some(false)) {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            transaction.execute(statements.drop.statement()).await?;
+            transaction.commit().await?;
+            Ok(true)
         })
         .await
     }

@@ -13,6 +13,7 @@ mod brakes;
 mod clocks;
 mod conditions;
 mod conformance;
+mod drop_partitions;
 mod expiry;
 mod faults;
 mod frameworks;
