@@ -16,6 +16,7 @@ mod conformance;
 mod drop_partitions;
 mod expiry;
 mod faults;
+mod followers;
 mod frameworks;
 mod names;
 mod partitions;
