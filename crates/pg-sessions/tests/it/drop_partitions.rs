@@ -74,9 +74,7 @@ async fn what_is_dropped_is_counted_and_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_with_a_row_that_stays_is_not_dropped() {
     let db = by_day();
-    db.sql(
-        "update day1 set kind = 'keep' where session_id = 'e1-7'",
-    );
+    db.sql("update day1 set kind = 'keep' where session_id = 'e1-7'");
     let kept = Condition { column: "kind".to_owned(), test: Test::NoneOf(vec![Scalar::Text("keep".to_owned())]) };
     let report = apply(&SessionPolicy { conditions: vec![kept], ..dropping(&db) }).await;
     assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 315), "{report:?}");
