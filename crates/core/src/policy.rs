@@ -398,7 +398,7 @@ impl std::fmt::Debug for Database {
 pub enum Partitions {
     /// Its rows are deleted, as those of any table (the default).
     Delete,
-    /// The partition is detached and dropped.
+    /// The partition is dropped.
     Drop,
 }
 

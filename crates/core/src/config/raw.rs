@@ -368,7 +368,7 @@ pub(super) enum RawPace {
 pub(super) enum RawPartitions {
     /// Its rows are deleted, as those of any table.
     Delete,
-    /// It is detached and dropped.
+    /// It is dropped.
     Drop,
 }
 
