@@ -1,7 +1,7 @@
 //! One batch of a table: its statement, its limits, and what became of it.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::sweep::Observer;
@@ -13,14 +13,14 @@ use super::heap_order::tid;
 use super::inspect::{Ground, Leaf, Steering};
 use super::leftovers::{Leftovers, Look};
 use super::millis;
-use super::session::{Bound, Frame, Limits, Session, Work, cell, count, statement};
+use super::session::{Batch, Bound, Frame, Limits, Session, Work, cell, count, statement};
 use crate::Strategy;
 use crate::report::ledger::Ledger;
 use crate::report::obstacle::Stop;
 use crate::rule::idle_seconds;
 use crate::rule::names::{Sql, TableName};
 use crate::run;
-use crate::run::pace::{self, Pacer};
+use crate::run::pace::{self, Pacer, Sharing};
 use crate::run::progress::{Done, Next, Progress};
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
@@ -87,7 +87,7 @@ impl<'a> Batcher<'a> {
         let frame = Frame::batch(limits, "");
         let (hasty, around, steady, listed) = (frame.clone(), frame.clone(), frame.clone(), frame);
         Self {
-            progress: Progress::new(policy, observer, ledger, target),
+            progress: Progress::new(policy, observer, ledger, Sharing::Beside, target),
             ground,
             limits,
             key,
@@ -166,8 +166,8 @@ impl<'a> Batcher<'a> {
     pub(super) fn pages(&self, rows_per_page: f64) -> Pacer {
         let pages = |rows: u32| (f64::from(rows) / rows_per_page).ceil().max(1.0) as u32;
         let bounds = 1..=pages(*pace::ROWS.end()).min(self.logged_pages());
-        let Progress { policy, target, .. } = &self.progress;
-        Pacer::new(policy.pace, *target, pages(policy.batch_size), bounds)
+        let Progress { policy, sharing, target, .. } = &self.progress;
+        Pacer::new(policy.pace, *sharing, *target, pages(policy.batch_size), bounds)
     }
 
     /// So many pages that their images in the log fit in three quarters of its buffers. While a larger batch is flushed
@@ -296,17 +296,16 @@ impl<'a> Batcher<'a> {
 
     async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
         self.progress.rest().await;
-        let began = Instant::now();
         match session.batch(frame, self.key, work, self.watched).await {
-            Ok((done, put_back)) => {
+            Ok(Batch { done, took, put_back }) => {
                 if self.since.is_none() {
                     self.since = put_back;
                 }
-                let took = began.elapsed();
                 if took > self.progress.target * 4 {
                     self.until_asked = 0;
                 }
-                Ok(self.progress.done(done, pacer.done(took)))
+                let pause = pacer.done(took, done.gone);
+                Ok(self.progress.done(done, pause))
             }
             Err(Fault::Locked) => Ok(Next::Locked),
             Err(Fault::Cancelled) => Ok(Next::Cancelled),

@@ -6,7 +6,7 @@
 //! the server's.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::types::Oid;
@@ -224,8 +224,7 @@ impl Session {
         result
     }
 
-    /// One transaction, one `DELETE`, one batch. When a trigger put rows into a `watched` table while others were removed,
-    /// the number of the transaction comes along. With a key it runs only when no other node is at it. The rows are
+    /// One transaction, one `DELETE`, one batch. With a key it runs only when no other node is at it. The rows are
     /// only handed out after the commit was acknowledged: what is not acknowledged counts as not done.
     pub(super) async fn batch(
         &mut self,
@@ -233,7 +232,7 @@ impl Session {
         key: i64,
         work: Work,
         watched: Option<Oid>,
-    ) -> Result<(Done, Option<String>), Fault> {
+    ) -> Result<Batch, Fault> {
         let deadline = match work {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
             Work::PickFirst { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
@@ -241,6 +240,7 @@ impl Session {
         let inserted = watched.map(|Oid(table)| Sql::new(INSERTED, &[("table", &u64::from(table) as &dyn Part)]));
         let result = within(deadline, async {
             let inserted_before = self.enter(frame, key, inserted.as_ref()).await?;
+            let began = Instant::now();
             let connection = &mut self.connection;
             let done = match work {
                 Work::Plain(bound) => {
@@ -266,6 +266,7 @@ impl Session {
                     Done { picked, gone, mark }
                 }
             };
+            let took = began.elapsed();
             let put_back = match &inserted {
                 Some(inserted) if done.gone > 0 => {
                     let commit = Sql::new(COMMIT_WATCHED, &[("inserted", inserted)]);
@@ -277,7 +278,7 @@ impl Session {
                     None
                 }
             };
-            Ok((done, put_back))
+            Ok(Batch { done, took, put_back })
         })
         .await;
         self.settle(deadline, result).await
@@ -360,6 +361,18 @@ impl Session {
     pub(super) async fn close(self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
     }
+}
+
+/// A batch that is committed.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) done: Done,
+    /// How long its statements took that remove rows. What comes before and after them (settings, the lock, the flush of
+    /// the commit) takes as long for one row as for a thousand, so a smaller batch would not make it any shorter: on a busy
+    /// machine batches shrank to nothing when it was counted.
+    pub(super) took: Duration,
+    /// The number of its transaction, when a trigger put rows into a watched table while others were removed.
+    pub(super) put_back: Option<String>,
 }
 
 /// What a batch executes, and how it tells what it did.

@@ -9,7 +9,7 @@ use cleanup_core::policy::SessionPolicy;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
 
-use super::pace::{self, Pacer};
+use super::pace::{self, Pacer, Sharing};
 use crate::report::ledger::Ledger;
 use crate::report::obstacle::Stop;
 
@@ -44,6 +44,7 @@ pub(crate) struct Progress<'a> {
     pub(crate) policy: &'a SessionPolicy,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) ledger: &'a mut Ledger,
+    pub(crate) sharing: Sharing,
     /// The latency that a batch aims at.
     pub(crate) target: Duration,
     /// How often in a row it did not work.
@@ -57,19 +58,20 @@ impl<'a> Progress<'a> {
         policy: &'a SessionPolicy,
         observer: &'a dyn Observer,
         ledger: &'a mut Ledger,
+        sharing: Sharing,
         target: Duration,
     ) -> Self {
-        Self { policy, observer, ledger, target, tries: 0, pause: Duration::ZERO }
+        Self { policy, observer, ledger, sharing, target, tries: 0, pause: Duration::ZERO }
     }
 
     /// A pacer for batches of rows.
     pub(crate) fn rows(&self) -> Pacer {
-        Pacer::new(self.policy.pace, self.target, self.policy.batch_size, pace::ROWS)
+        Pacer::new(self.policy.pace, self.sharing, self.target, self.policy.batch_size, pace::ROWS)
     }
 
     /// A pacer that begins with all the rows that a batch may have.
     pub(crate) fn most_rows(&self) -> Pacer {
-        Pacer::new(self.policy.pace, self.target, *pace::ROWS.end(), pace::ROWS)
+        Pacer::new(self.policy.pace, self.sharing, self.target, *pace::ROWS.end(), pace::ROWS)
     }
 
     /// As many rows as the next batch may have.

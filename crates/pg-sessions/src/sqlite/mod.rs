@@ -31,7 +31,7 @@ use crate::report::plural;
 use crate::rule::clocks::Clock;
 use crate::rule::idle_seconds;
 use crate::rule::names::Sql;
-use crate::run::pace::{self, Pacer};
+use crate::run::pace::{self, Pacer, Sharing};
 use crate::run::progress::{Done, Next, Progress};
 use crate::run::{Batches, bisect, index_order};
 use crate::{SessionStats, Strategy};
@@ -72,7 +72,7 @@ impl Database for File {
         let mut table = Table {
             session,
             ground,
-            progress: Progress::new(policy, observer, ledger, pace::embedded_target(policy.pace)),
+            progress: Progress::new(policy, observer, ledger, Sharing::InTurns, pace::embedded_target(policy.pace)),
             aside: NO_KEYS.to_owned(),
             due: due.unwrap_or(u64::MAX),
         };
@@ -334,7 +334,7 @@ impl Table<'_, '_> {
     fn came_to(&mut self, result: Result<Done, Fault>, began: Instant, pacer: &mut Pacer) -> Result<Next, Stop> {
         match result {
             Ok(done) => {
-                let pause = pacer.done(began.elapsed());
+                let pause = pacer.done(began.elapsed(), done.gone);
                 // Where nothing was due nobody was shut out.
                 let pause = if done.gone > 0 { pause } else { Duration::ZERO };
                 Ok(self.progress.done(done, pause))
