@@ -154,7 +154,9 @@ fn a_note_cannot_lead_out_of_the_root() {
         sweep_into(&policy, "R1");
         let notes = root.path().join(".cleanup/quarantine/R1-test/notes.jsonl");
         let text = fs::read_to_string(&notes).unwrap().replace("\"path\":\"file\"", &format!("\"path\":\"{path}\""));
-        fs::write(&notes, text).unwrap();
+        // As earlier versions wrote it: with its checksum it would count as damaged.
+        let unsummed = |line: &str| line.split_once(",\"crc32\"").unwrap().0.to_owned() + "}\n";
+        fs::write(&notes, text.lines().map(unsummed).collect::<String>()).unwrap();
         let returned = restore(&policy, &items(&policy));
         assert_eq!(returned[path.as_bytes()], Returned::Conflict(Conflict::NoPath), "{path}");
     }

@@ -298,6 +298,11 @@ impl Case {
     }
 }
 
+/// Notes as earlier versions wrote them, without checksums.
+fn unsummed(notes: &str) -> String {
+    notes.lines().map(|line| line.split_once(",\"crc32\"").map_or(line, |(line, _)| line).to_owned() + "}\n").collect()
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Bounds::KEEP_FOR;
 
@@ -576,7 +581,7 @@ fn notes_of_earlier_versions_tell_of_directories_by_their_sums() {
         let notes = unit.case.aside().join("notes.jsonl");
         let text = fs::read_to_string(&notes).unwrap();
         let (start, rest) = text.split_once("\"all\":").unwrap();
-        fs::write(&notes, format!("{start}{}", rest.split_once(',').unwrap().1)).unwrap();
+        fs::write(&notes, unsummed(&format!("{start}{}", rest.split_once(',').unwrap().1))).unwrap();
         if is_changed {
             fs::remove_file(unit.aside().join("deep/c")).unwrap();
         }
@@ -816,8 +821,8 @@ fn of_two_notes_for_one_number_the_later_counts() {
     let notes = case.aside().join("notes.jsonl");
     let text = fs::read_to_string(&notes).unwrap();
     let (header, rest) = text.split_once('\n').unwrap();
-    let earlier = rest.lines().next().unwrap().replace("\"file\"", "\"another\"");
-    fs::write(&notes, format!("{header}\n{earlier}\n{rest}")).unwrap();
+    let earlier = unsummed(rest.lines().next().unwrap()).replace("\"file\"", "\"another\"");
+    fs::write(&notes, format!("{header}\n{earlier}{rest}")).unwrap();
     let paths: Vec<_> = case.items().into_iter().map(|item| item.path.unwrap()).collect();
     assert_eq!(paths, [b"file".to_vec()]);
 }
@@ -890,4 +895,25 @@ fn notes_of_several_workers_are_all_on_the_disk_before_any_of_them_goes_on() {
     assert!(syncs > 0, "nobody goes on by what was synced before");
     let notes = fs::read_to_string(case.aside().join("notes.jsonl")).unwrap();
     assert_eq!(notes.lines().filter(|line| line.starts_with("{\"n\":")).count(), 401);
+}
+
+#[test]
+fn a_damaged_note_is_none_and_costs_no_other_one() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let notes = case.aside().join("notes.jsonl");
+    let whole = fs::read_to_string(&notes).unwrap();
+    for (from, to) in
+        [("\"file\"", "\"fild\""), ("{\"n\":1", "{\"n\":2"), ("\"crc32\"", "\"brc32\""), ("2033-", "2032-")]
+    {
+        let (header, rest) = whole.split_once('\n').unwrap();
+        let damaged = rest.replacen(from, to, 1);
+        assert_ne!(damaged, rest, "{from}");
+        fs::write(&notes, format!("{header}\n{damaged}")).unwrap();
+        assert_eq!(case.items().into_iter().map(|item| item.path).collect::<Vec<_>>(), [None], "{from}");
+        assert_eq!(case.expire(NOW.plus(2 * WEEK)).counts.purged, 0, "of unknown origin");
+        // One for the same number, damaged, behind the right one.
+        fs::write(&notes, format!("{whole}{}\n", damaged.lines().next().unwrap())).unwrap();
+        assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()), "{from}");
+    }
 }
