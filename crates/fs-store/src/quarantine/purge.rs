@@ -73,6 +73,10 @@ impl Quarantine<'_> {
         let mut total = 0_u64;
         for (index, folder) in self.folders.iter().enumerate() {
             let Some(run) = self.open(folder, &mut tally) else { continue };
+            // Whoever is at it looks by itself at what it moves in; what is over its time goes the next time.
+            if !run.lock_alone() {
+                continue;
+            }
             let keep_for = |own| bounds.map_or(own, |bounds| bounds.keep_for);
             let begun_at = run.header.as_ref().map(|header| header.at);
             // Nothing in it is older than the run itself.
@@ -83,9 +87,16 @@ impl Quarantine<'_> {
             }
             let mut stays = Vec::new();
             let read = run.entries(&mut |entry: Entry| {
+                // Somebody has begun to move things in since it was opened.
+                if !run.has_notes() && entry.judged.is_some() {
+                    return;
+                }
                 let aged = Aged::new(index, &entry);
+                // How long something was meant to stay stands in the header: where that is lost, nobody knows.
+                let is_known = bounds.is_some() || run.header.is_some();
+                let is_over = is_known && now > entry.item.at.plus(keep_for(entry.item.keep_for));
                 // What was begun is brought to its end.
-                if entry.is_being_emptied || now > entry.item.at.plus(keep_for(entry.item.keep_for)) {
+                if entry.is_being_emptied || is_over {
                     match purge(self.tree, &run, &aged) {
                         Purged::Gone(bytes) => tally.purged(bytes),
                         Purged::Nothing => {}
@@ -159,6 +170,7 @@ impl Quarantine<'_> {
                 let beside = settle::shown(&beside);
                 (true, format!("its name was taken meanwhile, and it lies beside it as {beside}"))
             }
+            Back::Gone => return None,
             Back::Stays(reason) => (false, format!("{reason}, and it {}", settle::stays_in(&run.folder, *number))),
         };
         fail(tally, path, format!("{NOT_DELETED}: {why}; {what}"));
@@ -170,18 +182,20 @@ impl Quarantine<'_> {
     fn delete_oldest(&self, mut all: Vec<Aged>, tally: &mut Tally, is_enough: impl Fn(u64, u64) -> bool) {
         all.sort_unstable();
         let (mut listed, before) = (0_u64, tally.counts.purged_bytes);
-        let mut open: Option<(usize, OpenRun)> = None;
+        // `None` for one that somebody else is at.
+        let mut open: Option<(usize, Option<OpenRun>)> = None;
         for aged in all {
             if is_enough(listed, tally.counts.purged_bytes - before) {
                 break;
             }
             if open.as_ref().is_none_or(|(index, _)| *index != aged.folder) {
                 let Some(run) = self.open(&self.folders[aged.folder], tally) else { continue };
-                if let Some((_, done)) = open.replace((aged.folder, run)) {
+                let run = run.lock_alone().then_some(run);
+                if let Some((_, Some(done))) = open.replace((aged.folder, run)) {
                     done.tidy();
                 }
             }
-            if let Some((_, run)) = &open {
+            if let Some((_, Some(run))) = &open {
                 match purge(self.tree, run, &aged) {
                     Purged::Gone(bytes) => tally.purged(bytes),
                     // It is told of, and put back, when its time is over; nothing else has to go for its sake.
@@ -191,7 +205,7 @@ impl Quarantine<'_> {
                 listed = listed.saturating_add(aged.bytes);
             }
         }
-        if let Some((_, done)) = open {
+        if let Some((_, Some(done))) = open {
             done.tidy();
         }
     }
@@ -210,7 +224,7 @@ enum Unsettled {
     All,
     /// What is known not to be what was judged.
     Some(Vec<u64>),
-    /// Nothing: the caller has moved it in and told of it just now, or somebody is still at it.
+    /// Nothing: the caller has moved it in and told of it just now.
     Nothing,
 }
 
@@ -219,8 +233,6 @@ impl Unsettled {
         match run.settled() {
             Some(_) if is_own => Self::Nothing,
             Some(numbers) => Self::Some(numbers),
-            // Whoever is at it looks by itself.
-            None if run.is_busy() => Self::Nothing,
             None => Self::All,
         }
     }
@@ -243,6 +255,9 @@ impl Unsettled {
 
     /// Writes down what is known now.
     fn conclude(self, run: &OpenRun, stays: Vec<u64>) {
+        if !run.has_notes() {
+            return;
+        }
         match self {
             Self::Some(before) if before == stays && run.settled().is_some() => {}
             Self::All | Self::Some(_) => run.mark(&Mark::Settled(stays)),
@@ -276,10 +291,16 @@ fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> Purged {
         // What has other names gives nothing back yet.
         let bytes = if meta.identity().links > 1 { 0 } else { meta.allocated };
         let gone = rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty());
-        return gone.map_or_else(|error| Purged::Failed(in_words(error)), |()| Purged::Gone(bytes));
+        return match gone {
+            Ok(()) => Purged::Gone(bytes),
+            Err(Errno::NOENT) => Purged::Nothing,
+            Err(error) => Purged::Failed(in_words(error)),
+        };
     }
     if !aged.is_being_emptied {
-        run.mark(&Mark::Emptying(aged.number));
+        if let Err(error) = run.mark_emptying(aged.number) {
+            return Purged::Failed(in_words(error));
+        }
     }
     match delete_tree::delete(tree, run.dir.as_fd(), &name, emptying) {
         Deleted::All(bytes) => Purged::Gone(bytes),
