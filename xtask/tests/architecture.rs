@@ -121,8 +121,10 @@ fn nothing_lies_at_the_top_without_a_reason() {
     assert!(unexplained.is_empty(), "at the top of the repository without a reason: {unexplained:?}");
 }
 
-/// What files of the engine must not name, and why: the file or folder, what it must not name, the reason.
-const ENGINE_RULES: &[(&[&str], &[&str], &str)] = &[
+/// What files of a package must not name, and why: the files and folders, what they must not name, the reason.
+type Rules = &'static [(&'static [&'static str], &'static [&'static str], &'static str)];
+
+const ENGINE_RULES: Rules = &[
     (
         &["setup.rs", "state/", "run/", "quarantine/mod.rs", "request.rs", "responses/"],
         &["crate::engine", "crate::plan", "crate::query", "crate::Engine"],
@@ -140,24 +142,48 @@ const ENGINE_RULES: &[(&[&str], &[&str], &str)] = &[
     ),
 ];
 
+const SERVER_RULES: Rules = &[
+    (&["app/"], &["axum", "StatusCode"], "use cases return values and `AppError`; `web` turns both into HTTP"),
+    (
+        &["app/", "background/", "telemetry/", "net/"],
+        &["crate::web", "crate::lifecycle"],
+        "`web` stands above them, and whoever starts everything above that",
+    ),
+    (&["app/", "telemetry/", "net/", "web/"], &["crate::background"], "what runs by itself calls, and is not called"),
+    (&["telemetry/", "net/"], &["crate::app"], "they are told, and ask nobody"),
+    (&["web/api/"], &["dashboard"], "JSON and pages are siblings: what both need is in `app`, or above both in `web`"),
+    (&["web/dashboard/"], &["web::api", "super::api"], "pages and JSON are siblings"),
+];
+
 #[test]
-fn the_engine_keeps_its_walls() {
+fn the_rooms_keep_their_walls() {
     let mut broken = Vec::new();
-    for (path, text) in sources("engine") {
-        for (places, names, why) in ENGINE_RULES {
-            if places.iter().any(|place| path == *place || (place.ends_with('/') && path.starts_with(place))) {
-                let named = names.iter().filter(|name| uses(&text).iter().any(|line| line.contains(**name)));
-                broken.extend(named.map(|name| format!("{path} names {name}: {why}")));
+    for (package, rules) in [("engine", ENGINE_RULES), ("server", SERVER_RULES)] {
+        for (path, text) in sources(package) {
+            for (places, names, why) in rules {
+                if places.iter().any(|place| path == *place || (place.ends_with('/') && path.starts_with(place))) {
+                    let named = names.iter().filter(|name| uses(&text).iter().any(|line| line.contains(**name)));
+                    broken.extend(named.map(|name| format!("{package}/{path} names {name}: {why}")));
+                }
             }
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Files of one room may share what their `mod.rs` holds; beyond that, nobody uses who uses him.
 #[test]
 fn no_files_of_the_engine_use_each_other_in_a_circle() {
-    let sources = sources("engine");
+    assert_no_circle("engine");
+}
+
+#[test]
+fn no_files_of_the_server_use_each_other_in_a_circle() {
+    assert_no_circle("server");
+}
+
+/// Files of one room may share what their `mod.rs` holds; beyond that, no file uses one that uses it.
+fn assert_no_circle(package: &str) {
+    let sources = sources(package);
     let files: BTreeSet<&str> = sources.iter().map(|(path, _)| path.as_str()).collect();
     let mut arrows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (path, text) in &sources {

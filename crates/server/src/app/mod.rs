@@ -1,6 +1,15 @@
 //! What the service can do, as functions that return values and errors. Nothing here knows HTTP.
 
-pub(crate) mod plans;
-pub(crate) mod reload;
+pub mod access;
+pub mod error;
+pub mod explain;
+pub mod files;
+pub mod generation;
+pub mod plans;
+pub mod policies;
+pub mod quarantine;
+pub mod readiness;
+pub mod runs;
 pub mod service;
 pub mod sweeps;
+pub mod trend;

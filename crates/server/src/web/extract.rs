@@ -10,11 +10,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use base64::Engine as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::web::guard::{MAX_BODY_BYTES, too_large};
-use crate::web::problem::{Kind, Problem};
+use super::problem::{Kind, Problem};
+
+/// The largest body that is read, in bytes.
+pub(crate) const MAX_BODY_BYTES: u64 = 64 << 10;
 
 /// How long a body may take. Together with the limit for headers this stays below 20 seconds.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,6 +138,12 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     }
 }
 
+/// The body is over [`MAX_BODY_BYTES`]. The connection is not used again: the rest of the body would have to be read.
+pub(crate) fn too_large() -> Problem {
+    Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body may have at most 64 KiB")
+        .header(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
 /// Parses a JSON object: the one place through which every body goes.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let is_grammatical = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
@@ -167,4 +176,25 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+/// A page size within its bounds.
+pub(crate) fn page_size(wanted: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
+    match wanted {
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::of(Kind::BadValue, format!("the query: `limit` must be 1 to {max}"))),
+    }
+}
+
+/// The path that a call names: as text, or exactly.
+pub(crate) fn path_bytes(text: Option<String>, exact: Option<String>) -> Result<Vec<u8>, Problem> {
+    match (text, exact) {
+        (Some(text), None) => Ok(text.into_bytes()),
+        (None, Some(exact)) => base64::engine::general_purpose::STANDARD
+            .decode(exact)
+            .map_err(|_| Problem::of(Kind::BadValue, "`path_bytes` is not base64")),
+        (None, None) => Err(Problem::of(Kind::BadValue, "`path` is missing")),
+        (Some(_), Some(_)) => Err(Problem::of(Kind::BadValue, "`path` and `path_bytes` are two names for one thing")),
+    }
 }

@@ -17,23 +17,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, h
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::app::service::{Live, Service};
+use super::auth::{Caller, asks_for_token, forwarded_by, is_authorized, is_changing, refused};
+use super::dashboard;
+use super::extract::{MAX_BODY_BYTES, too_large};
+use super::problem::{Kind, Problem};
+use crate::app::generation::Generation;
+use crate::app::service::Service;
 use crate::net::socket::Peer;
-use crate::web::auth::{REFUSAL_DELAY, forwarded_by, is_changing};
-use crate::web::dashboard;
-use crate::web::problem::{Kind, Problem};
-
-/// The largest body that is read, in bytes.
-pub(crate) const MAX_BODY_BYTES: u64 = 64 << 10;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// Whether the caller may see details, in a request's extensions: it needs no token for that, or has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    Trusted,
-    Stranger,
-}
 
 /// Lets a call pass or refuses it, and dresses the answer.
 pub(crate) async fn guard(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
@@ -50,7 +42,7 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     let is_probe = matches!(path, "/healthz" | "/readyz");
     let asks_by_itself = is_probe || dashboard::is_page(path);
     let headers = request.headers();
-    let live = service.live();
+    let live = service.generation();
     if !is_probe {
         check_host(&live, request.version(), request.uri(), headers)?;
     }
@@ -63,7 +55,7 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
         None => request.extensions().get().copied().unwrap_or(Peer::Remote),
     };
     let is_stranger =
-        live.access.asks_for_token(peer, request.method()) && !live.access.is_authorized(headers, &service.sessions);
+        asks_for_token(&live.access, peer, request.method()) && !is_authorized(service, &live.access, headers);
     let caller = if is_stranger { Caller::Stranger } else { Caller::Trusted };
     if caller == Caller::Stranger && !asks_by_itself {
         return Err(refused().await);
@@ -71,13 +63,6 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     check_body(headers)?;
     request.extensions_mut().insert(caller);
     Ok(())
-}
-
-/// The same answer for a missing, a misplaced and a wrong token, each as late as the others.
-pub(crate) async fn refused() -> Problem {
-    tokio::time::sleep(REFUSAL_DELAY).await;
-    Problem::of(Kind::TokenNeeded, "this call needs the header `Authorization: Bearer TOKEN`, or the cookie of /login")
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cleanup\""))
 }
 
 /// A proxy passes the call on, and there is no token by which to tell who may.
@@ -90,7 +75,7 @@ fn passed_on(header: &HeaderName) -> Problem {
 }
 
 /// The call must name us by a name that only we have: no name of another site that leads here passes.
-fn check_host(live: &Live, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_host(live: &Generation, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let bad = |detail: &str| Problem::plain(StatusCode::BAD_REQUEST, detail);
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -176,12 +161,6 @@ fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
         );
     }
     Ok(())
-}
-
-/// The body is over [`MAX_BODY_BYTES`]. The connection is not used again: the rest of the body would have to be read.
-pub(crate) fn too_large() -> Problem {
-    Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body may have at most 64 KiB")
-        .header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
 /// Headers of every answer; a page may bring a policy of its own.

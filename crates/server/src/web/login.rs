@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
+use crate::app::access::SESSION_LENGTH;
 use crate::app::service::Service;
-use crate::web::auth::{COOKIE, SESSION_LENGTH, session_cookie};
+use crate::web::auth::{COOKIE, refused, session_cookie};
 use crate::web::dashboard::{self, wants_html};
 use crate::web::extract::{FORM, form, is_media_type, parse, read, unsupported};
-use crate::web::guard::refused;
 use crate::web::problem::{Kind, Problem};
 
 /// What a browser brings.
@@ -54,7 +54,7 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
     } else {
         return Err(unsupported("the body must be JSON or a form"));
     };
-    let access = service.live().access;
+    let access = service.generation().access;
     if access.has_token() && !access.is_token(token.expose_secret().as_bytes()) {
         if is_form && wants_html(&parts.headers) {
             return Ok(dashboard::login_refused(&service, next.as_deref()).await);

@@ -9,6 +9,7 @@ mod login;
 mod openapi;
 pub mod problem;
 mod router;
+mod span;
 
 pub use openapi::document;
 pub use router::router;

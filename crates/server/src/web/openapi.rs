@@ -24,6 +24,7 @@ use super::api::shapes;
 use super::api::sweeps::NewSweep;
 use super::login::{self, Login};
 use super::{api, dashboard};
+use crate::app::files::HeldUntil;
 use crate::app::service::Service;
 use crate::web::auth::COOKIE;
 use crate::web::problem::{PROBLEM_JSON, ProblemBody};
@@ -120,7 +121,7 @@ fn schemas() -> Value {
     define::<shapes::ServiceStats>(&mut answers);
     define::<shapes::Accepted>(&mut answers);
     define::<shapes::Runs>(&mut answers);
-    define::<shapes::HeldUntil>(&mut answers);
+    define::<HeldUntil>(&mut answers);
     define::<shapes::QuarantinePage>(&mut answers);
     define::<shapes::RestoreAnswer>(&mut answers);
     define::<shapes::Forecast>(&mut answers);

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::app::error::AppError;
+
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -116,7 +118,7 @@ impl Problem {
 
     /// What is served when something went wrong inside; the log says what.
     pub fn internal() -> Self {
-        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong inside the service; its log says what")
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, AppError::Internal.to_string())
     }
 
     fn assemble(status: StatusCode, kind: &'static str, title: String, detail: String) -> Self {
@@ -151,6 +153,28 @@ impl Problem {
     /// What happened this time.
     pub(crate) fn detail(&self) -> &str {
         &self.0.body.detail
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        let text = error.to_string();
+        let kind = match error {
+            AppError::UnknownPolicy(_) => Kind::UnknownPolicy,
+            AppError::UnknownId(_) => Kind::UnknownId,
+            AppError::NotTracked(_) => Kind::NotTracked,
+            AppError::PathRefused(_) => Kind::PathRefused,
+            AppError::BadValue(_) => Kind::BadValue,
+            AppError::TooManyFiles(_) => Kind::TooManyFiles,
+            AppError::MemoryAway(_) => Kind::MemoryAway,
+            AppError::NotNow(_) => Kind::NotNow,
+            AppError::Starting => {
+                return Self::of(Kind::NotNow, text).header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            AppError::Conflict(_) => return Self::plain(StatusCode::CONFLICT, text),
+            AppError::Internal => return Self::internal(),
+        };
+        Self::of(kind, text)
     }
 }
 

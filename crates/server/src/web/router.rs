@@ -59,8 +59,8 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::app::access::Access;
     use crate::net::socket::Peer;
-    use crate::web::auth::Access;
 
     #[tokio::test]
     async fn a_fault_inside_is_a_problem_that_says_nothing_of_it() {

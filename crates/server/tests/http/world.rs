@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use axum::Extension;
 use cleanup_engine::Engine;
 use cleanup_engine::track::{Listener, MAX_FILES, Tracker};
+use cleanup_server::app::access::Access;
 use cleanup_server::app::service::Service;
 use cleanup_server::net::socket::Peer;
-use cleanup_server::web::auth::Access;
 use cleanup_server::web::router;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -125,7 +125,7 @@ impl World {
         let service = Arc::clone(&self.service);
         let start = move || {
             let listener: Arc<dyn Listener> = Arc::clone(service.feed()) as Arc<dyn Listener>;
-            let tracker = Tracker::start_with(&service.live().engine, listener, max_files);
+            let tracker = Tracker::start_with(&service.generation().engine, listener, max_files);
             service.start(Arc::new(tracker));
         };
         tokio::task::spawn_blocking(start).await.unwrap();

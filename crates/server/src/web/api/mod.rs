@@ -12,9 +12,5 @@ pub(crate) mod policies;
 pub(crate) mod quarantine;
 pub(crate) mod runs;
 pub mod shapes;
-pub(crate) mod span;
 pub(crate) mod stats;
 pub(crate) mod sweeps;
-
-pub(crate) use health::findings;
-pub(crate) use policies::policies;

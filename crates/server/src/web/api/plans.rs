@@ -16,12 +16,13 @@ use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::span::Span;
 use super::sweeps::{SweepQuery, answer};
 use crate::app::plans::Kept;
-use crate::app::service::{Service, now};
+use crate::app::service::Service;
 use crate::web::extract::{JsonOrNothing, Query};
 use crate::web::problem::{Kind, Problem};
+use crate::web::span::Span;
+use cleanup_engine::now;
 
 /// How much of a plan is read at once.
 const PIECE: usize = 64 * 1024;
@@ -58,7 +59,7 @@ pub(crate) async fn make(
     State(service): State<Arc<Service>>,
     JsonOrNothing(plan): JsonOrNothing<NewPlan>,
 ) -> Result<Response, Problem> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let NewPlan { policies, include_archives, valid_for } = plan;
     let valid_for = valid_for.map_or(VALID_FOR, |Span(span)| span);
     let made = service.blocking(move || write(&engine, policies, include_archives, valid_for)).await?;
@@ -139,7 +140,7 @@ pub(crate) async fn apply(
     Query(query): Query<SweepQuery>,
 ) -> Result<Response, Problem> {
     let kept = find(&service, &id)?;
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let plan = service
         .blocking(move || {
             let plan = Plan::from_file(kept.file.try_clone().map_err(PlanError::Unreadable)?)?;
@@ -147,8 +148,8 @@ pub(crate) async fn apply(
         })
         .await?
         .map_err(|error| refused(&error))?;
-    let ticket = service.apply(plan)?;
-    answer(&ticket, &query).await
+    let handle = service.apply(plan)?;
+    answer(&handle, &query).await
 }
 
 /// Drop a plan.

@@ -6,19 +6,17 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use cleanup_core::config::State as Memory;
-use cleanup_core::report::{Report, RunStatus};
+use cleanup_core::report::RunStatus;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::responses::PastRun;
-use cleanup_engine::{self as engine, Engine, MemoryError};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::shapes::{Running, RunningStatus, Runs};
+use crate::app::runs;
 use crate::app::service::Service;
-use crate::app::sweeps::Flight;
-use crate::web::extract::{Part, Query};
-use crate::web::problem::{Kind, Problem};
+use crate::app::sweeps::RunningSweep;
+use crate::web::extract::{Part, Query, page_size};
+use crate::web::problem::Problem;
 
 /// Runs on a page, unless asked for otherwise, and at most.
 const PAGE: usize = 50;
@@ -49,14 +47,14 @@ pub(crate) async fn list(
     Query(query): Query<RunsQuery>,
 ) -> Result<Json<Runs>, Problem> {
     let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
-    let engine = service.live().engine;
-    let is_asked_for = |flight: &&Arc<Flight>| query.policy.as_ref().is_none_or(|name| flight.policies.contains(name));
+    let is_asked_for =
+        |sweep: &&Arc<RunningSweep>| query.policy.as_ref().is_none_or(|name| sweep.policies.contains(name));
     let running = match (&query.after, query.status) {
-        (None, None) => service.sweeps().running().iter().filter(is_asked_for).map(|flight| running(flight)).collect(),
+        (None, None) => service.sweeps().running().iter().filter(is_asked_for).map(|sweep| running(sweep)).collect(),
         _ => Vec::new(),
     };
-    let wanted = engine::RunsQuery { before: query.after, limit, policy: query.policy, status: query.status };
-    let (runs, next) = service.blocking(move || page(&engine, wanted)).await??;
+    let wanted = cleanup_engine::RunsQuery { before: query.after, limit, policy: query.policy, status: query.status };
+    let (runs, next) = runs::page(&service, wanted).await?;
     Ok(Json(Runs { running, runs, next }))
 }
 
@@ -68,74 +66,25 @@ pub(crate) async fn list(
     responses((status = 200, description = "The report, or a run that is going on",
         body = ref("#/components/schemas/Run"))))]
 pub(crate) async fn one(State(service): State<Arc<Service>>, Part(id): Part) -> Result<Response, Problem> {
-    if let Some(flight) = service.sweeps().running().iter().find(|flight| flight.run_id == id) {
-        return Ok(Json(running(flight)).into_response());
+    if let Some(sweep) = service.sweeps().running().iter().find(|sweep| sweep.run_id == id) {
+        return Ok(Json(running(sweep)).into_response());
     }
     if let Some(report) = service.sweeps().finished(&id) {
         return Ok(Json(&*report).into_response());
     }
-    past_run(&service, &id).await.map(|report| Json(report).into_response())
+    Ok(Json(runs::one(&service, &id).await?).into_response())
 }
 
-/// The report of a run that the history knows.
-pub(crate) async fn past_run(service: &Service, id: &str) -> Result<Report, Problem> {
-    let engine = service.live().engine;
-    let wanted = id.to_owned();
-    match service.blocking(move || engine.past_run(&wanted)).await? {
-        Ok(report) if report.run_id == id => Ok(report),
-        Ok(_) | Err(MemoryError::NoSuchRun(_) | MemoryError::AmbiguousRun { .. }) => {
-            Err(Problem::of(Kind::UnknownId, "there is no run with this id"))
-        }
-        Err(_) if remembers_nothing(service) => Err(Problem::of(Kind::UnknownId, "there is no run with this id")),
-        Err(error) => Err(memory_away(&error)),
-    }
-}
-
-/// A page size within its bounds.
-pub(crate) fn page_size(wanted: Option<usize>, default: usize, max: usize) -> Result<usize, Problem> {
-    match wanted {
-        None => Ok(default),
-        Some(limit) if (1..=max).contains(&limit) => Ok(limit),
-        Some(_) => Err(Problem::of(Kind::BadValue, format!("the query: `limit` must be 1 to {max}"))),
-    }
-}
-
-/// What is remembered cannot be read. Why may name a path, so only the log says it.
-pub(crate) fn memory_away(error: &MemoryError) -> Problem {
-    tracing::warn!("{error}");
-    Problem::of(Kind::MemoryAway, "what is remembered cannot be read now; the log says why")
-}
-
-/// Whether the configuration asks for no memory.
-pub(crate) fn remembers_nothing(service: &Service) -> bool {
-    service.live().engine.config().state == Memory::None
-}
-
-/// One page of the history, and where the next one begins.
-pub(crate) fn page(engine: &Engine, query: engine::RunsQuery) -> Result<(Vec<PastRun>, Option<String>), Problem> {
-    let limit = query.limit;
-    let one_more = engine::RunsQuery { limit: limit + 1, ..query };
-    let mut runs = match engine.past_runs(&one_more) {
-        Ok(history) => history.runs,
-        Err(_) if engine.config().state == Memory::None => Vec::new(),
-        Err(error) => return Err(memory_away(&error)),
-    };
-    let more = runs.len() > limit;
-    runs.truncate(limit);
-    let next = if more { runs.last().map(|run| run.run_id.clone()) } else { None };
-    Ok((runs, next))
-}
-
-fn running(flight: &Flight) -> Running {
+fn running(sweep: &RunningSweep) -> Running {
     Running {
-        run_id: flight.run_id.clone(),
+        run_id: sweep.run_id.clone(),
         status: RunningStatus::Running,
-        trigger: flight.trigger,
-        dry_run: flight.mode == Mode::Plan,
-        started_at: flight.started_at,
-        policies: flight.policies.clone(),
-        scanned: flight.scanned.load(Ordering::Relaxed),
-        removed: flight.removed.load(Ordering::Relaxed),
-        ended: flight.ended(),
+        trigger: sweep.trigger,
+        dry_run: sweep.mode == Mode::Plan,
+        started_at: sweep.started_at,
+        policies: sweep.policies.clone(),
+        scanned: sweep.scanned.load(Ordering::Relaxed),
+        removed: sweep.removed.load(Ordering::Relaxed),
+        ended: sweep.ended(),
     }
 }

@@ -3,13 +3,14 @@
 //! Keys are added, never renamed or lost.
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyKind, PolicyReport, Trigger};
+use cleanup_core::report::{PolicyReport, Trigger};
 use cleanup_engine::responses::{PastRun, QuarantinedFile, QuarantinedPolicy, Restored, RestoredFile};
 use cleanup_engine::track::{ForecastHour, TrackedPolicy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::telemetry::last_runs::LastRun;
+use crate::app::policies::Policy;
+use crate::app::readiness::Finding;
 
 /// The answer of the two calls that the first clients make.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -54,45 +55,6 @@ pub enum Minutes {
 pub struct Policies {
     /// In the order of the configuration, files first.
     pub policies: Vec<Policy>,
-}
-
-/// One policy: what it says, what is tracked, how it last ran.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Policy {
-    /// The name in the configuration.
-    pub name: String,
-    /// Files or sessions.
-    pub kind: PolicyKind,
-    /// Whether it runs at all.
-    pub enabled: bool,
-    /// Whether it removes what is due, or only says what would go.
-    pub mode: PolicyMode,
-    /// Age beyond which something goes, in seconds; `null` where only limits ask for something to go.
-    pub max_age_seconds: Option<f64>,
-    /// When it runs by itself, as written; `null` when it does not.
-    pub schedule: Option<String>,
-    /// The root of a file policy, lossy where it is not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub root: Option<String>,
-    /// The table of a session policy, as written.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub table: Option<String>,
-    /// What is tracked; `null` where the policy does not track files.
-    pub tracked: Option<TrackedPolicy>,
-    /// How it last ran; `null` when it never did.
-    pub last_run: Option<LastRun>,
-    /// The run that is sweeping it now.
-    pub running: Option<String>,
-}
-
-/// The key `mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PolicyMode {
-    /// What is due is removed.
-    Enforce,
-    /// Everything but the removal.
-    Observe,
 }
 
 /// The service in numbers, from memory.
@@ -177,16 +139,6 @@ pub struct Runs {
     pub next: Option<String>,
 }
 
-/// Until when a file is held.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct HeldUntil {
-    /// Until then it is kept, whatever its age.
-    pub held_until: Moment,
-    /// Why that is earlier than was asked for, when it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
 /// What lies in quarantine.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct QuarantinePage {
@@ -240,17 +192,4 @@ pub struct Ready {
     /// What does not work as well as it could.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Finding>,
-}
-
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Finding {
-    /// For programs: `starting`, `stopping`, `memory`, `database_away`, `watching`, `root_missing`, `held`, `failed`,
-    /// `interrupted`, `limit`, `token`, `reload_refused`.
-    pub code: &'static str,
-    /// The policy that it concerns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
-    /// For people.
-    pub message: String,
 }

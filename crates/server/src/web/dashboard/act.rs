@@ -11,12 +11,12 @@ use cleanup_core::sweep::Mode;
 use serde::Deserialize;
 
 use super::page::Fault;
+use crate::app::files;
 use crate::app::service::Service;
 use crate::app::sweeps::SweepRequest;
-use crate::web::api::files;
-use crate::web::api::span::Span;
 use crate::web::extract::PageForm;
 use crate::web::problem::{Kind, Problem};
+use crate::web::span::Span;
 
 /// How long a form waits for a short run to end, so that its page shows what came of it. A longer one is followed there.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -83,8 +83,8 @@ pub(crate) async fn hold(
     let done = async {
         let PageForm(Hold { span: Span(span) }) = form?;
         // What is not on a page cannot be held from it.
-        service.tracker()?.file(&id).ok_or_else(files::unknown_file)?;
-        files::keep(&service, id.clone(), span).await?;
+        files::one(&service, &id)?;
+        files::hold(&service, id.clone(), span).await?;
         Ok(format!("/files/{id}"))
     };
     led_on(&service, &headers, done.await)
@@ -96,7 +96,7 @@ pub(crate) async fn release(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    let done = files::let_go(&service, id.clone()).await.map(|()| format!("/files/{id}"));
+    let done = files::release(&service, id.clone()).await.map(|()| format!("/files/{id}")).map_err(Problem::from);
     led_on(&service, &headers, done)
 }
 
@@ -107,10 +107,10 @@ async fn start(
     include_archives: bool,
 ) -> Result<String, Problem> {
     let request = SweepRequest { policies, mode, include_archives, trigger: Trigger::Manual, plan: None };
-    let ticket = service.sweep(&request)?;
+    let handle = service.sweep(&request)?;
     // Whether it has ended by then is for its page to say.
-    let _ = tokio::time::timeout(PATIENCE, ticket.report()).await;
-    Ok(format!("/runs/{}", ticket.run_id()))
+    let _ = tokio::time::timeout(PATIENCE, handle.report()).await;
+    Ok(format!("/runs/{}", handle.run_id()))
 }
 
 fn led_on(service: &Service, headers: &HeaderMap, done: Result<String, Problem>) -> Response {

@@ -12,8 +12,10 @@ use serde::Deserialize;
 use super::page::{Asked, Frame, Part, here, html};
 use super::runs::query_of;
 use super::words::{self, Here, Status, When};
+use crate::app;
 use crate::app::service::Service;
-use crate::web::api::explain::{ExplainQuery, answer};
+use crate::web::extract;
+use crate::web::problem::Problem;
 
 /// Which file; empty fields of a form ask for nothing.
 #[derive(Debug, Default, Deserialize)]
@@ -114,7 +116,7 @@ pub(crate) async fn page(
     let here = here(&service);
     let mut page = ExplainPage {
         frame: Frame::of(&service, &headers, Part::Explain),
-        policies: service.live().engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect(),
+        policies: service.generation().engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect(),
         problem: None,
         explained: None,
         path: path.clone(),
@@ -124,8 +126,11 @@ pub(crate) async fn page(
     if !path.is_empty() || !path_bytes.is_empty() {
         // An absolute path says by itself which policies it concerns.
         let policy = given(&policy).filter(|_| !path.starts_with('/'));
-        let query = ExplainQuery { path: given(&path), path_bytes: given(&path_bytes), policy };
-        match answer(&service, query).await {
+        let found = async {
+            let path = extract::path_bytes(given(&path), given(&path_bytes))?;
+            Ok::<_, Problem>(app::explain::explain(&service, path, policy.as_deref()).await?)
+        };
+        match found.await {
             Ok(found) => {
                 let path = words::path(&found.path, found.path_bytes.as_deref());
                 page.explained = Some((path, answers(&found, &here)));

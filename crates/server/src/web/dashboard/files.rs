@@ -16,9 +16,10 @@ use super::explain::{AnswerLine, answers};
 use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::runs::query_of;
 use super::words::{self, Here, When};
+use crate::app::explain::explain;
+use crate::app::files::{self, max_hold};
 use crate::app::service::Service;
-use crate::web::api::explain::{ExplainQuery, answer};
-use crate::web::api::files::{held_paths, max_hold, unknown_file};
+use crate::web::extract::path_bytes;
 use crate::web::problem::Problem;
 
 /// Files on a page, and held paths that are named.
@@ -119,9 +120,9 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let query = FilesQuery { policy: given(&policy), contains: given(&contains), limit: PAGE, after: given(&after) };
     let policies = tracker.policies().into_iter().map(|policy| policy.policy).collect();
-    let page = service.blocking(move || tracker.files(&query)).await?;
+    let page = files::list(service, query).await?;
     let here = here(service);
-    let mut held = held_paths(service).await.unwrap_or_default();
+    let mut held = files::holds(service).await.unwrap_or_default();
     let more_held = held.len().saturating_sub(PAGE);
     held.truncate(PAGE);
     let line = |held: &HeldPath| HeldLine {
@@ -150,12 +151,12 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
 
 async fn looked_at(service: &Arc<Service>, headers: &HeaderMap, id: &str) -> Result<FilePage, Problem> {
     let here = here(service);
-    let file = service.tracker()?.file(id).ok_or_else(unknown_file)?;
-    let (path, path_bytes) = match &file.path_bytes {
-        Some(exact) => (None, Some(exact.clone())),
-        None => (Some(file.path.clone()), None),
+    let file = files::one(service, id)?;
+    let path = match &file.path_bytes {
+        Some(exact) => path_bytes(None, Some(exact.clone()))?,
+        None => file.path.clone().into_bytes(),
     };
-    let explained = answer(service, ExplainQuery { path, path_bytes, policy: Some(file.policy.clone()) }).await?;
+    let explained = explain(service, path, Some(&file.policy)).await?;
     Ok(FilePage {
         frame: Frame::of(service, headers, Part::Files),
         file: FileLine::new(&file, &here),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, Token, here, html};
 use crate::app::service::Service;
-use crate::web::guard;
+use crate::web::auth::refused as not_authorized;
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -48,7 +48,7 @@ pub(crate) async fn refused(service: &Service, next: Option<&str>) -> Response {
 }
 
 async fn answer(service: &Service, next: &str, is_wrong: bool) -> Response {
-    let problem = guard::refused().await.into_response();
+    let problem = not_authorized().await.into_response();
     let frame = Frame::new(Part::Other, Token::Missing, &here(service));
     let mut response = html(problem.status(), &LoginPage { frame, next, is_wrong });
     for (name, value) in problem.headers() {

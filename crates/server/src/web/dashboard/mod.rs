@@ -12,7 +12,6 @@
 mod act;
 mod assets;
 mod charts;
-mod course;
 mod explain;
 mod files;
 mod login;
@@ -23,6 +22,7 @@ mod quarantine;
 mod restore;
 mod run;
 mod runs;
+mod trend;
 mod words;
 
 use std::sync::Arc;
@@ -34,14 +34,13 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-pub(crate) use self::course::Courses;
 pub(crate) use self::login::refused as login_refused;
 pub(crate) use self::login::safe_target;
 pub(crate) use self::overview::{__path_overview, overview};
 pub(crate) use self::page::wants_html;
 
 use crate::app::service::Service;
-use crate::web::guard::Caller;
+use crate::web::auth::Caller;
 
 /// The pages but for `/`, which the description of the interface names, and the doors to them.
 pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {

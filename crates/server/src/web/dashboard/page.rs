@@ -7,14 +7,15 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-
+use cleanup_engine::time_zone;
 use serde::de::DeserializeOwned;
 
 use super::assets;
 use super::words::{Here, When};
-use crate::app::service::{Service, now};
-use crate::background::schedule;
+use crate::app::service::Service;
+use crate::web::auth::is_authorized;
 use crate::web::problem::Problem;
+use cleanup_engine::now;
 
 /// What a page may load: our own style, script and icon; nothing from anywhere else, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -95,10 +96,10 @@ impl Frame {
 
     /// The frame for a call.
     pub(crate) fn of(service: &Service, headers: &HeaderMap, part: Part) -> Self {
-        let access = service.live().access;
+        let access = service.generation().access;
         let token = match access.has_token() {
             false => Token::NotAsked,
-            true if access.is_authorized(headers, &service.sessions) => Token::Shown,
+            true if is_authorized(service, &access, headers) => Token::Shown,
             true => Token::Missing,
         };
         Self::new(part, token, &here(service))
@@ -119,9 +120,9 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for Aske
 
 /// The moment and the zone of a call.
 pub(crate) fn here(service: &Service) -> Here {
-    let live = service.live();
+    let live = service.generation();
     // A zone that does not exist has stopped the service at its start.
-    let zone = schedule::time_zone(live.engine.config().time_zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
+    let zone = time_zone(live.engine.config().time_zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
     Here { now: now(), zone }
 }
 

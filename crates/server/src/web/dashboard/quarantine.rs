@@ -17,8 +17,8 @@ use serde::Deserialize;
 use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::runs::query_of;
 use super::words::{self, Here, When};
+use crate::app::quarantine;
 use crate::app::service::Service;
-use crate::web::api::quarantine::look;
 use crate::web::problem::Problem;
 
 /// Files on a page.
@@ -148,7 +148,7 @@ pub(crate) async fn list(
 async fn found(service: &Service, headers: &HeaderMap, question: Question) -> Result<QuarantinePage, Problem> {
     let asked = question.clone();
     let add = move |gathered: &mut Gathered, file: &QuarantinedFile| gathered.add(&asked, file);
-    let (gathered, all) = look(service, Vec::new(), Gathered::default(), add).await?;
+    let (gathered, all) = quarantine::list(service, Vec::new(), Gathered::default(), add).await?;
     let frame = Frame::of(service, headers, Part::Quarantine);
     Ok(QuarantinePage::new(frame, question, &gathered, &all, &here(service)))
 }

@@ -15,10 +15,10 @@ use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
+use crate::app::files::max_hold;
+use crate::app::quarantine::{self, below_root};
 use crate::app::service::Service;
-use crate::web::api::files::{max_hold, path_bytes};
-use crate::web::api::quarantine::{below_root, bring_back};
-use crate::web::extract::PageForm;
+use crate::web::extract::{PageForm, path_bytes};
 use crate::web::problem::{Kind, Problem};
 
 /// Files that are named: of those that come back, and of those that stay.
@@ -118,7 +118,7 @@ async fn shown(service: &Service, headers: &HeaderMap, wanted: Result<Wanted, Pr
         let (what, subject) = wanted.read(service)?;
         let hold = RestoreRequest::HOLD.min(max_hold(service));
         let request = RestoreRequest { what, hold, mode };
-        let (gathered, restored) = bring_back(service, request, Gathered::default(), Gathered::add).await?;
+        let (gathered, restored) = quarantine::restore(service, request, Gathered::default(), Gathered::add).await?;
         let frame = Frame::of(service, headers, Part::Quarantine);
         Ok(RestorePage::new(frame, (&subject, hold), wanted, &gathered, &restored, &here(service)))
     };

@@ -1,15 +1,29 @@
-//! Whether a configuration may take the place of the one that runs.
+//! What runs by one configuration, and whether another one may take its place.
 //!
 //! A file that is read while somebody writes it may be empty or end too early, and still be a configuration: one without
 //! policies, without a token, with another memory. Nobody who reloads means that, so a reload never drops all policies,
 //! never opens the service to those who needed the token, and never forgets where the promises are. Whoever does mean it
 //! restarts the service. A reload that is refused changes nothing; why is said until one succeeds.
 
+use std::sync::Arc;
+
 use cleanup_core::config::{Config, TokenFor};
 use cleanup_core::moment::Moment;
+use cleanup_engine::track::Tracker;
 use cleanup_engine::{Engine, Origin};
 
-use crate::web::auth::Access;
+use super::access::Access;
+
+/// Everything that one call needs of the configuration.
+#[derive(Clone)]
+pub struct Generation {
+    /// The configuration, opened.
+    pub engine: Arc<Engine>,
+    /// What is tracked; `None` until the tracked folders were read.
+    pub tracker: Option<Arc<Tracker>>,
+    /// Who may call.
+    pub access: Arc<Access>,
+}
 
 /// Why the running configuration stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The course of the past: what was kept and removed, by policy and stretch of time.
+//! The past as a trend: what was kept and removed, by policy and stretch of time.
 //!
 //! Read from an index of the history, and kept in memory until a run ends, or for a minute: other programs sweep, too.
 
@@ -10,9 +10,6 @@ use cleanup_core::moment::Moment;
 use cleanup_engine::responses::PastRun;
 use cleanup_engine::{Engine, TrendPoint};
 
-use super::charts::{self, Chart, Series, Subject, Unit};
-use super::words::Here;
-
 /// How long runs of other programs may go unnoticed.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -22,19 +19,19 @@ const NEWEST: usize = 6;
 /// How much of the past is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Over {
+pub(crate) enum Window {
     Day,
     #[default]
     Week,
     Month,
 }
 
-impl Over {
+impl Window {
     pub(crate) const ALL: [(Self, &'static str, &'static str); 3] =
         [(Self::Day, "day", "day"), (Self::Week, "week", "week"), (Self::Month, "month", "30 days")];
 
     /// The length of a stretch in seconds, and how many there are.
-    fn stretches(self) -> (u32, u32) {
+    pub(crate) fn stretches(self) -> (u32, u32) {
         match self {
             Self::Day => (1800, 48),
             Self::Week => (7200, 84),
@@ -58,7 +55,7 @@ impl Over {
 /// What is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Show {
+pub(crate) enum Measure {
     #[default]
     Bytes,
     Files,
@@ -66,20 +63,20 @@ pub(crate) enum Show {
 
 /// What is known of a stretch of the past.
 #[derive(Clone, Debug)]
-pub(crate) struct Course {
-    over: Over,
+pub(crate) struct Trend {
+    over: Window,
     since: Moment,
     points: HashMap<String, Vec<Option<TrendPoint>>>,
 }
 
-/// The courses that were read last.
+/// The trends that were read last.
 #[derive(Debug, Default)]
-pub(crate) struct Courses(Mutex<HashMap<Over, Cached>>);
+pub(crate) struct Trends(Mutex<HashMap<Window, Cached>>);
 
-/// The course, and the newest runs.
+/// The trend, and the newest runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
-    pub(crate) course: Arc<Course>,
+    pub(crate) trend: Arc<Trend>,
     pub(crate) runs: Arc<[PastRun]>,
 }
 
@@ -91,24 +88,24 @@ struct Cached {
     read: Instant,
 }
 
-impl Courses {
-    /// The course, if it was read lately and nothing ran since.
-    pub(crate) fn fresh(&self, over: Over, now: Moment, runs: u64) -> Option<Past> {
+impl Trends {
+    /// The trend, if it was read lately and nothing ran since.
+    pub(crate) fn fresh(&self, over: Window, now: Moment, runs: u64) -> Option<Past> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = |cached: &&Cached| {
-            cached.runs == runs && cached.read.elapsed() < KEPT && cached.past.course.since == since(over, now)
+            cached.runs == runs && cached.read.elapsed() < KEPT && cached.past.trend.since == since(over, now)
         };
         cached.get(&over).filter(is_fresh).map(|cached| cached.past.clone())
     }
 
     /// Reads it anew. Blocks.
-    pub(crate) fn read(&self, engine: &Engine, over: Over, now: Moment, runs: u64) -> Past {
+    pub(crate) fn read(&self, engine: &Engine, over: Window, now: Moment, runs: u64) -> Past {
         let since = since(over, now);
         let (seconds, stretches) = over.stretches();
         // Without memory there is no past.
         let points = engine.trend(since, seconds, stretches).unwrap_or_default();
         let newest = engine.history(NEWEST).map(|history| history.runs).unwrap_or_default();
-        let past = Past { course: Arc::new(Course::new(over, since, points)), runs: newest.into() };
+        let past = Past { trend: Arc::new(Trend::new(over, since, points)), runs: newest.into() };
         let cached = Cached { past: past.clone(), runs, read: Instant::now() };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(over, cached);
         past
@@ -120,15 +117,15 @@ impl Courses {
     }
 }
 
-/// Stretches begin at round moments, so that the same course serves for a while.
-fn since(over: Over, now: Moment) -> Moment {
+/// Stretches begin at round moments, so that the same trend serves for a while.
+fn since(over: Window, now: Moment) -> Moment {
     let (seconds, stretches) = over.stretches();
     let (seconds, stretches) = (i64::from(seconds), i64::from(stretches));
     Moment::from_unix((now.unix_seconds().div_euclid(seconds) + 1 - stretches) * seconds, 0)
 }
 
-impl Course {
-    pub(crate) fn new(over: Over, since: Moment, points: Vec<TrendPoint>) -> Self {
+impl Trend {
+    pub(crate) fn new(over: Window, since: Moment, points: Vec<TrendPoint>) -> Self {
         let (_, stretches) = over.stretches();
         let mut by_policy: HashMap<String, Vec<Option<TrendPoint>>> = HashMap::new();
         for point in points {
@@ -141,24 +138,38 @@ impl Course {
         Self { over, since, points: by_policy }
     }
 
+    pub(crate) fn over(&self) -> Window {
+        self.over
+    }
+
+    /// When the first stretch begins.
+    pub(crate) fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// The policies of which anything is known, in no order.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &String> {
+        self.points.keys()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.points.is_empty()
     }
 
-    /// Items and bytes that went, over all policies.
+    /// Items that went, and bytes that the file system got back, over all policies.
     pub(crate) fn removed(&self) -> (u64, u64) {
         let points = self.points.values().flatten().flatten();
         points.fold((0, 0), |(items, bytes), point| (items + point.removed, bytes + point.bytes_freed))
     }
 
     /// What a policy kept: what a sweep saw stays so until the next one.
-    pub(crate) fn kept(&self, policy: &str, show: Show) -> Vec<Option<u64>> {
+    pub(crate) fn kept(&self, policy: &str, show: Measure) -> Vec<Option<u64>> {
         let mut last = None;
         let kept = |point: &Option<TrendPoint>| {
             let point = point.as_ref();
             let seen = match show {
-                Show::Bytes => point.and_then(|point| point.kept_bytes),
-                Show::Files => point.and_then(|point| point.kept),
+                Measure::Bytes => point.and_then(|point| point.kept_bytes),
+                Measure::Files => point.and_then(|point| point.kept),
             };
             last = seen.or(last);
             last
@@ -166,43 +177,15 @@ impl Course {
         self.points.get(policy).map(|points| points.iter().map(kept).collect()).unwrap_or_default()
     }
 
-    fn gone(&self, policy: &str, show: Show) -> Vec<Option<u64>> {
+    /// What went of a policy.
+    pub(crate) fn gone(&self, policy: &str, show: Measure) -> Vec<Option<u64>> {
         let gone = |point: &Option<TrendPoint>| {
             point.as_ref().map(|point| match show {
-                Show::Bytes => point.bytes_freed,
-                Show::Files => point.removed,
+                Measure::Bytes => point.bytes_freed,
+                Measure::Files => point.removed,
             })
         };
         self.points.get(policy).map(|points| points.iter().map(gone).collect()).unwrap_or_default()
-    }
-
-    /// Kept and removed, of these policies and of those that are configured no more.
-    pub(crate) fn charts(&self, policies: &[String], show: Show, here: &Here) -> [Chart; 2] {
-        let mut names = policies.to_vec();
-        let mut former: Vec<String> = self.points.keys().filter(|name| !policies.contains(name)).cloned().collect();
-        former.sort();
-        names.extend(former);
-        // The same policies in both charts, so that each has the same colour in both.
-        let has_any = |values: Vec<Option<u64>>| values.into_iter().flatten().any(|value| value > 0);
-        names.retain(|name| has_any(self.kept(name, show)) || has_any(self.gone(name, show)));
-        let (seconds, stretches) = self.over.stretches();
-        let at = |index: u32| self.since.plus(Duration::from_secs(u64::from(seconds) * u64::from(index)));
-        let labels: Vec<String> = (0..stretches).map(|index| here.strftime(at(index), "%a %d %b %H:%M")).collect();
-        let format = if self.over == Over::Day { "%H:%M" } else { "%d %b" };
-        let marks: Vec<String> = (0..=4_u32).map(|part| here.strftime(at(stretches * part / 4), format)).collect();
-        let series = |of: &dyn Fn(&str) -> Vec<Option<u64>>| -> Vec<Series> {
-            let place = |name: &String| policies.iter().position(|own| own == name).unwrap_or(charts::COLOURS);
-            names.iter().map(|name| Series { name: name.clone(), colour: place(name), values: of(name) }).collect()
-        };
-        let (unit, words) = match show {
-            Show::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes removed"]),
-            Show::Files => (Unit::Files, ["Files and rows kept", "Files and rows removed"]),
-        };
-        let subject = |id, title| Subject { id, title, unit, stretches: &labels, marks: marks.clone() };
-        [
-            charts::areas(subject("kept", words[0]), series(&|name| self.kept(name, show))),
-            charts::bars(subject("removed", words[1]), series(&|name| self.gone(name, show))),
-        ]
     }
 }
 
@@ -218,20 +201,17 @@ mod tests {
     #[test]
     fn what_was_kept_stays_so_until_the_next_sweep_and_deadlines_say_nothing_of_it() {
         let points = vec![point("a", 1, 2, Some(7)), point("a", 3, 5, None), point("b", 0, 1, Some(1))];
-        let course = Course::new(Over::Day, Moment::from_unix(0, 0), points);
-        let kept = course.kept("a", Show::Bytes);
+        let trend = Trend::new(Window::Day, Moment::from_unix(0, 0), points);
+        let kept = trend.kept("a", Measure::Bytes);
         assert_eq!((kept.len(), &kept[..4]), (48, &[None, Some(70), Some(70), Some(70)][..]));
-        assert_eq!(course.removed(), (8, 80));
-        assert!(course.kept("unknown", Show::Files).is_empty());
-        let here = Here { now: Moment::from_unix(86_400, 0), zone: jiff::tz::TimeZone::UTC };
-        let [kept, removed] = course.charts(&["b".to_owned()], Show::Files, &here);
-        assert_eq!((kept.legend, removed.rows.len()), (vec![(0, "b".to_owned()), (5, "a".to_owned())], 3));
+        assert_eq!(trend.removed(), (8, 80));
+        assert!(trend.kept("unknown", Measure::Files).is_empty());
     }
 
     #[test]
     fn a_course_ends_with_the_stretch_that_is_now() {
         let now = Moment::from_unix(1_000_000, 0);
-        for (over, ..) in Over::ALL {
+        for (over, ..) in Window::ALL {
             let (seconds, stretches) = over.stretches();
             let since = since(over, now).unix_seconds();
             let end = since + i64::from(seconds) * i64::from(stretches);
