@@ -101,12 +101,11 @@ impl Batch for Asked<'_> {
         let Asking { known, registrations, .. } = self.asking;
         let name = self.batch.candidate(index).name;
         match &self.held {
-            None => {}
             Some(Ok(holds)) if holds.until(name).is_some() || holds.below(name).is_some() => {
                 return Outcome::Changed.into();
             }
-            Some(Ok(_)) => {}
             Some(Err(why)) => return Outcome::Failed(why.clone()).into(),
+            None | Some(Ok(_)) => {}
         }
         let (path, then) = (name.to_bytes(), registrations.get(name));
         let row = locked(&known.table).get(&path).copied();
