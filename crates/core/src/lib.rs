@@ -29,3 +29,5 @@ pub mod verdict;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "conformance")]
+pub mod damage;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cleanup_core::config::{Config, ConfigError, DEFAULT, Origin, Source, State, TokenFor};
 use cleanup_core::policy::{
-    Archives, CronExpression, Database, Depth, EmptyDirs, Pace, Schedule, StampKind, TimeFormat,
+    Archives, CronExpression, Database, Depth, EmptyDirs, Pace, Partitions, Schedule, StampKind, TimeFormat,
 };
 use proptest::prelude::*;
 
@@ -383,5 +383,83 @@ fn depth_and_size_break_nothing() {
     ] {
         let error = load(&text).unwrap_err();
         assert!(!error.render(false).is_empty());
+    }
+}
+
+#[test]
+fn partitions_are_dropped_only_where_there_can_be_any_and_nothing_is_archived() {
+    let load = |url: &str, more: &str| {
+        let text = format!(
+            "[sessions.s]\nurl = \"{url}\"\ntable = \"t\"\nid_column = \"i\"\nactivity_column = \"a\"\nmax_idle = \"1h\"\n{more}\n"
+        );
+        let source = Source { name: "cleanup.toml", text: &text, folder: Path::new("/") };
+        Config::load(&source, &|_| None).map(|config| config.sessions[0].partitions).map_err(|error| error.to_string())
+    };
+    let (drop, postgres) = ("partitions = \"drop\"", "postgresql://h/d");
+    assert_eq!(load(postgres, ""), Ok(Partitions::Delete));
+    assert_eq!(load(postgres, "partitions = \"delete\""), Ok(Partitions::Delete));
+    assert_eq!(load(postgres, drop), Ok(Partitions::Drop));
+    let error = load(postgres, &format!("{drop}\narchive_table = \"old\"")).unwrap_err();
+    assert!(error.contains("archived nowhere"), "{error}");
+    let error = load("sqlite:////s", drop).unwrap_err();
+    assert!(error.contains("SQLite has no partitions"), "{error}");
+}
+
+#[cfg(feature = "conformance")]
+mod damage {
+    use std::time::{Duration, Instant};
+
+    use cleanup_core::damage::{Blow, damaged};
+
+    use super::*;
+
+    const GOOD: [&str; 3] = [
+        DEFAULT,
+        include_str!("../../../deploy/cleanup.toml"),
+        "[files.a]\nroot = '${OUT:-x}/{a,b}'\ninclude = ['{a,b{c,d}}*.[!x]?', '**/x/**']\nmax_age = '1d 12h'\nmin_free = { low = '5%', high = '10GB' }\ncron = '*/5 1-3 * * mon'\nlimits = 1\n",
+    ];
+
+    /// Far more than it takes, and far less than anybody waits.
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn breaks_nothing(bytes: &[u8]) -> Result<(), TestCaseError> {
+        let text = String::from_utf8_lossy(bytes);
+        let begun = Instant::now();
+        let loaded = load(&text);
+        prop_assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+        let Err(error) = loaded else { return Ok(()) };
+        prop_assert!(!error.diagnostics().is_empty());
+        let lines = text.lines().count() + 1;
+        for diagnostic in error.diagnostics() {
+            prop_assert!((1..=lines).contains(&error.line(diagnostic)), "{:?}", diagnostic);
+        }
+        let shown = error.render(false);
+        prop_assert!(shown.contains("cleanup.toml:"), "names file and line: {}", shown);
+        prop_assert!(!error.render(true).is_empty());
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_to_any_file_breaks_the_loader(
+            which in 0..GOOD.len(),
+            blows in prop::collection::vec(any::<Blow>(), 1..5),
+        ) {
+            breaks_nothing(&damaged(GOOD[which].as_bytes(), &blows))?;
+        }
+
+        #[test]
+        fn no_bytes_break_the_loader(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            breaks_nothing(&bytes)?;
+            breaks_nothing(&[FILES.as_bytes(), &bytes].concat())?;
+        }
+    }
+
+    #[test]
+    fn what_was_found_once_is_not_found_again() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/config");
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            breaks_nothing(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        }
     }
 }

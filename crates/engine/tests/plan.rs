@@ -5,11 +5,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use cleanup_core::damage::{Blow, damaged};
 use cleanup_core::sweep::Mode;
-use cleanup_engine::plan::{Plan, VALID_FOR};
+use cleanup_engine::plan::{Plan, PlanError, VALID_FOR};
 use cleanup_engine::{Engine, Request};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -122,5 +125,70 @@ proptest! {
         prop_assert_eq!(dry.policies[0].counts.due, swept.due);
         prop_assert_eq!((applied.removed, applied.dirs_removed), (swept.removed, swept.dirs_removed));
         prop_assert_eq!((applied.changed, applied.vanished), (0, 0));
+    }
+}
+
+/// A plan as it is written, with files and folders in it.
+fn written() -> Vec<u8> {
+    static PLAN: OnceLock<Vec<u8>> = OnceLock::new();
+    let write = || {
+        let thing = |(place, name)| Thing { place, name, minutes: 200 };
+        let things: Vec<Thing> = [(0, 1), (1, 2), (2, 3), (4, 4)].into_iter().map(thing).collect();
+        let rule = "max_age = '10m'\nmax_files = 1\nrecursive = true\nremove_empty_dirs = true\n";
+        let folder = tree(rule, &things, SystemTime::now());
+        let engine = Engine::open(Some(&folder.path().join("cleanup.toml"))).unwrap();
+        let mut plan = Vec::new();
+        engine.write_plan(&Request::default(), VALID_FOR, &mut plan, &()).unwrap();
+        plan
+    };
+    PLAN.get_or_init(write).clone()
+}
+
+fn read(bytes: &[u8]) -> Result<Plan, PlanError> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Plan::from_file(file)
+}
+
+/// All lines but the last, which is about the others.
+fn entries(plan: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = plan.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.pop();
+    lines
+}
+
+proptest! {
+    #[test]
+    fn no_damage_makes_a_plan_another_one(blows in prop::collection::vec(any::<Blow>(), 1..4)) {
+        let whole = written();
+        let bytes = damaged(&whole, &blows);
+        match read(&bytes) {
+            Ok(plan) => {
+                prop_assert_eq!(entries(&bytes), entries(&whole));
+                let (read, expected) = (plan.summary(), self::read(&whole).unwrap().summary());
+                prop_assert_eq!((read.entries, read.bytes), (expected.entries, expected.bytes));
+            }
+            Err(PlanError::NotAPlan { line, .. }) => {
+                let lines = bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
+                prop_assert!((1..=lines.max(1)).contains(&line), "line {} of {}", line, lines);
+            }
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange_for_a_plan(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let header = written().split_inclusive(|byte| *byte == b'\n').next().unwrap().to_vec();
+        for bytes in [bytes.clone(), [header.as_slice(), &bytes].concat(), [header.as_slice(), &bytes, b"\n"].concat()] {
+            prop_assert!(read(&bytes).is_err());
+        }
+    }
+}
+
+#[test]
+fn what_was_found_once_is_not_found_again() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/plans");
+    for entry in fs::read_dir(corpus).unwrap() {
+        assert!(read(&fs::read(entry.unwrap().path()).unwrap()).is_err());
     }
 }

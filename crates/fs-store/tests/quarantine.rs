@@ -154,7 +154,9 @@ fn a_note_cannot_lead_out_of_the_root() {
         sweep_into(&policy, "R1");
         let notes = root.path().join(".cleanup/quarantine/R1-test/notes.jsonl");
         let text = fs::read_to_string(&notes).unwrap().replace("\"path\":\"file\"", &format!("\"path\":\"{path}\""));
-        fs::write(&notes, text).unwrap();
+        // As earlier versions wrote it: with its checksum it would count as damaged.
+        let unsummed = |line: &str| line.split_once(",\"crc32\"").unwrap().0.to_owned() + "}\n";
+        fs::write(&notes, text.lines().map(unsummed).collect::<String>()).unwrap();
         let returned = restore(&policy, &items(&policy));
         assert_eq!(returned[path.as_bytes()], Returned::Conflict(Conflict::NoPath), "{path}");
     }
@@ -323,9 +325,11 @@ fn nobody_takes_a_folder_away_while_files_move_into_it() {
     let store = open();
     file(&root.path().join("first"), 2 * HOUR);
     assert_eq!(sweep(&store, &policy.rule, &run(), Mode::Apply, &()).counts.quarantined, 1);
-    // Everything in it goes, but somebody still has it open.
     let bounds = Some(Quarantine { keep_for: HOUR, max_bytes: None });
-    assert_eq!(expire(&policy, bounds, NOW.plus(2 * HOUR)).0, 1);
+    assert_eq!(expire(&policy, bounds, NOW.plus(2 * HOUR)).0, 0, "somebody is still at work in it");
+    // Nothing is left in it, but somebody still has it open.
+    assert_eq!(restore(&policy, &items(&policy))[b"first".as_slice()], Returned::Restored);
+    fs::remove_file(root.path().join("first")).unwrap();
     file(&root.path().join("second"), 2 * HOUR);
     assert_eq!(sweep(&store, &policy.rule, &run(), Mode::Apply, &()).counts.quarantined, 1);
     assert_eq!(items(&policy)[0].path.as_deref(), Some(b"second".as_slice()), "its note was not lost");

@@ -5,7 +5,7 @@
 
 pub(crate) mod audit;
 mod due_index;
-mod findings;
+pub(crate) mod findings;
 pub(crate) mod gates;
 pub(crate) mod limits;
 pub(crate) mod min_free;
@@ -35,7 +35,7 @@ use self::gates::Passed;
 use self::observe::Past;
 use self::observers::PolicyObserver;
 use self::params::{Gates, RunParams};
-use self::recheck::Rechecked;
+use self::recheck::{HeldNow, Rechecked};
 use self::record::Ended;
 use self::result::{OBSERVED, RunResult};
 use self::resume::{End, ResumePlan, TimeBudget};
@@ -103,7 +103,7 @@ fn run(
         (scope, Effect::Enforce | Effect::Observe) => {
             let noting = indexing.as_ref().map(|indexing| indexing.noting(watching));
             let observer = noting.as_ref().map_or(watching, |noting| noting);
-            let sweep = Sweep { setup, policy, store: &store, run: &run, mode: params.mode, observer };
+            let sweep = Sweep { setup, state, policy, store: &store, run: &run, mode: params.mode, observer };
             (sweep.over(scope, first, &walk), Past::Unknown)
         }
     };
@@ -175,6 +175,7 @@ fn unranked(name: &str, stopped: Stopped) -> PolicyReport {
 /// The sweep of one run.
 struct Sweep<'a> {
     setup: &'a Setup,
+    state: &'a Shared,
     policy: &'a FilePolicy,
     store: &'a Store<'a>,
     run: &'a Run,
@@ -187,24 +188,27 @@ impl Sweep<'_> {
     fn over(&self, scope: &mut Scope<'_>, first: Option<Vec<Named>>, walk: &impl FileStore) -> Tally {
         let table = || self.setup.tables.get(self.policy);
         match scope {
-            Scope::All | Scope::Resume => self.one(walk, table()),
+            Scope::All | Scope::Resume => self.one(walk, table(), None),
             Scope::Planned(chunks) => {
                 let mut all = Tally::default();
                 for chunk in first.into_iter().chain(chunks) {
                     let wanted = chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) });
-                    all.add(self.one(&self.store.select_same(wanted.collect()), table()));
+                    all.add(self.one(&self.store.select_same(wanted.collect()), table(), None));
                     if all.stopped.is_some() {
                         break;
                     }
                 }
                 all
             }
-            Scope::Paths(due) => self.one(&self.store.select(due.paths), Some(due.table.clone())),
+            Scope::Paths(due) => {
+                let held_now = || self.state.lock().holds(&self.policy.root, self.run.now);
+                self.one(&self.store.select(due.paths), Some(due.table.clone()), Some(&held_now))
+            }
         }
     }
 
-    fn one(&self, store: &impl FileStore, table: Option<Known>) -> Tally {
-        let store = Rechecked { store, table, registrations: &self.run.registrations };
+    fn one(&self, store: &impl FileStore, table: Option<Known>, held_now: Option<&HeldNow<'_>>) -> Tally {
+        let store = Rechecked { store, table, registrations: &self.run.registrations, held_now };
         sweep(&store, &self.policy.rule, self.run, self.mode, self.observer)
     }
 }

@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use cleanup_core::candidate::Escaped;
 use cleanup_core::policy::{Quarantine as Bounds, Unit};
@@ -290,6 +291,10 @@ const NOTES_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags
 
 const TRIES: u32 = 16;
 
+/// How often, and how long each time, a restore waits for whoever empties a directory.
+const WAITS: u32 = 100;
+const WAIT: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
+
 /// The folders of all runs, the oldest first.
 pub(super) fn runs(tree: &Tree<'_>) -> Result<Vec<RunFolder>, QuarantineError> {
     let mut folders = Vec::new();
@@ -365,7 +370,9 @@ impl OpenRun {
                     keep_for,
                     reason: Some(note.why),
                 };
-                let is_being_emptied = emptying.contains(&item.number);
+                // Of a file a mark can only be a mistake.
+                let is_being_emptied =
+                    emptying.contains(&item.number) && rename::is_directory(self.dir.as_fd(), &file_name(item.number));
                 each(Entry { item, judged: Some(note.judged), is_being_emptied });
             }
         })?;
@@ -418,29 +425,54 @@ impl OpenRun {
         settled(&self.dir)
     }
 
-    /// Whether somebody may be moving files into it just now.
-    pub(super) fn is_busy(&self) -> bool {
-        let Some(notes) = &self.notes else { return false };
-        let is_busy = flock(notes, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK);
-        if !is_busy {
-            // Whoever comes next has to wait for nothing.
-            let _ = flock(notes, FlockOperation::Unlock);
-        }
-        is_busy
+    /// Keeps away, until this is dropped, whoever moves files in, purges, or restores a directory. `false` when somebody is
+    /// at it already: then nothing in it is to be judged, because it may be half moved or half emptied.
+    pub(super) fn lock_alone(&self) -> bool {
+        // Where there are no locks, nobody can be kept away.
+        self.notes
+            .as_ref()
+            .is_none_or(|notes| flock(notes, FlockOperation::NonBlockingLockExclusive) != Err(Errno::WOULDBLOCK))
+    }
+
+    /// As [`Self::lock_alone`], but waits for a while.
+    pub(super) fn wait_alone(&self) -> bool {
+        (0..WAITS).any(|wait| {
+            if wait > 0 {
+                std::thread::sleep(WAIT);
+            }
+            self.lock_alone()
+        })
+    }
+
+    /// Whether there were notes when it was opened. If not, there was nothing to lock, and whoever makes them now looks at
+    /// what it moves in by itself.
+    pub(super) fn has_notes(&self) -> bool {
+        self.notes.is_some()
     }
 
     /// Adds a mark to its notes. What cannot be written costs another look later, and nothing else.
     pub(super) fn mark(&self, mark: &Mark) {
-        let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND;
-        let written = rustix::fs::openat(&self.dir, NOTES, flags, Mode::empty()).and_then(|notes| {
-            // The last line may not have its end; an empty one is passed over.
-            let mut line = vec![b'\n'];
-            note::write_line(&mut line, mark);
-            rustix::io::write(&notes, &line)
-        });
-        if let Err(error) = written {
+        // What went back has to be there after a power failure before the mark is: what came back into quarantine by that
+        // would count as looked at.
+        if let Err(error) = sync(&self.dir).and_then(|()| self.write_mark(mark)) {
             tracing::debug!("a quarantine could not be marked: {}", in_words(error));
         }
+    }
+
+    /// Marks that a directory is being emptied, and has that on the disk: of what is half gone nothing could be told.
+    pub(super) fn mark_emptying(&self, number: u64) -> Result<(), Errno> {
+        self.write_mark(&Mark::Emptying(number))?;
+        self.notes.as_ref().map_or(Ok(()), sync)
+    }
+
+    fn write_mark(&self, mark: &Mark) -> Result<(), Errno> {
+        let flags = NOTES_FLAGS | OFlags::WRONLY | OFlags::APPEND;
+        let notes = rustix::fs::openat(&self.dir, NOTES, flags, Mode::empty())?;
+        // The last line may not have its end; an empty one is passed over.
+        let mut line = vec![b'\n'];
+        note::write_line(&mut line, mark);
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&notes, &line))?;
+        if written == line.len() { Ok(()) } else { Err(Errno::NOSPC) }
     }
 
     fn reader(&self) -> Result<Option<BufReader<File>>, QuarantineError> {

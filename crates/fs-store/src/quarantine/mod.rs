@@ -23,7 +23,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,12 +46,15 @@ pub struct QuarantineRun {
     next: AtomicU64,
     /// What is not what was judged, and could not go back, by number; `None` when that is not known.
     unsettled: Mutex<Option<Vec<u64>>>,
+    /// Something went back since that was last asked.
+    has_put_back: AtomicBool,
 }
 
 impl QuarantineRun {
     /// A run with this id: letters and digits alone, in the order of time.
     pub fn new(id: String) -> Self {
-        Self { id, next: AtomicU64::new(1), unsettled: Mutex::new(Some(Vec::new())) }
+        let unsettled = Mutex::new(Some(Vec::new()));
+        Self { id, next: AtomicU64::new(1), unsettled, has_put_back: AtomicBool::new(false) }
     }
 
     /// The id.
@@ -74,6 +77,16 @@ impl QuarantineRun {
         if let Some(unsettled) = &mut *self.unsettled.lock().unwrap_or_else(PoisonError::into_inner) {
             unsettled.push(number);
         }
+    }
+
+    /// Notes that something went back.
+    fn went_back(&self) {
+        self.has_put_back.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something went back since this was last asked.
+    fn has_put_back(&self) -> bool {
+        self.has_put_back.swap(false, Ordering::Relaxed)
     }
 
     fn unsettled(&self) -> Option<Vec<u64>> {

@@ -180,6 +180,7 @@ impl MoveIn {
                     "{error}, and its name was taken meanwhile; it lies beside it as {}",
                     settle::shown(&beside)
                 )),
+                Back::Gone => Outcome::Quarantined,
                 Back::Stays(why) => Outcome::Failed(format!("{error}, and {why}; it {}", moved.stays_in())),
             };
             return outcome.into();
@@ -197,6 +198,7 @@ impl MoveIn {
                      beside it as {}",
                     settle::shown(&beside)
                 )),
+                Back::Gone => Outcome::Quarantined,
                 Back::Stays(why) => Outcome::Failed(format!(
                     "{what} was written while the directory was deleted, and {why}; what is left of it {}",
                     moved.stays_in()
@@ -221,7 +223,10 @@ impl MoveIn {
     /// Closes the folder, with a mark that all in it was looked at; which it was, if it was open.
     fn close(&self) -> Option<Arc<RunFolder>> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        if let Some(unsettled) = self.run.unsettled() {
+        // What went back has to be there after a power failure before the mark is: what came back into quarantine by that
+        // would count as looked at.
+        let is_certain = !self.run.has_put_back() || sync(&*opened.dir).is_ok();
+        if let Some(unsettled) = self.run.unsettled().filter(|_| is_certain) {
             opened.mark(&Mark::Settled(unsettled));
         }
         Some(opened.folder)
@@ -445,14 +450,17 @@ impl Moved {
                 "{what}, and its name was taken meanwhile; it lies beside it as {}",
                 settle::shown(&beside)
             )),
+            // It was moved into quarantine. What became of it there is for somebody else to tell.
+            Back::Gone => Outcome::Quarantined,
             Back::Stays(why) => Outcome::Failed(format!("{what}, and {why}; it {}", self.stays_in())),
         }
     }
 
     fn put_back(&self, home: BorrowedFd<'_>, name: &CStr) -> Back {
         let back = settle::put_back(self.dir.as_fd(), &self.name(), home, name);
-        if matches!(back, Back::Stays(_)) {
-            self.run.stays(self.number);
+        match back {
+            Back::UnderItsName | Back::Beside(_) | Back::Gone => self.run.went_back(),
+            Back::Stays(_) => self.run.stays(self.number),
         }
         back
     }

@@ -84,6 +84,10 @@ impl Quarantine<'_> {
         let mut total = 0_u64;
         for (index, folder) in self.folders.iter().enumerate() {
             let Some(run) = self.open(folder, &mut tally) else { continue };
+            // Whoever is at it looks by itself at what it moves in; what is over its time goes the next time.
+            if !run.lock_alone() {
+                continue;
+            }
             let keep_for = |own| bounds.map_or(own, |bounds| bounds.keep_for);
             let begun_at = run.header.as_ref().map(|header| header.at);
             // Nothing in it is older than the run itself.
@@ -96,9 +100,16 @@ impl Quarantine<'_> {
             }
             let mut stays = Vec::new();
             let read = run.entries(&mut |entry: Entry| {
+                // Somebody has begun to move things in since it was opened.
+                if !run.has_notes() && entry.judged.is_some() {
+                    return;
+                }
                 let aged = Aged::new(index, &entry);
+                // How long something was meant to stay stands in the header: where that is lost, nobody knows.
+                let is_known = bounds.is_some() || run.header.is_some();
+                let is_over = is_known && now > entry.item.at.plus(keep_for(entry.item.keep_for));
                 // What was begun is brought to its end.
-                if entry.is_being_emptied || now > entry.item.at.plus(keep_for(entry.item.keep_for)) {
+                if entry.is_being_emptied || is_over {
                     let (purged, freed) = purge(self.tree, &run, &aged);
                     tally.purge_freed(freed);
                     match purged {
@@ -183,6 +194,7 @@ impl Quarantine<'_> {
                 let beside = settle::shown(&beside);
                 (true, format!("its name was taken meanwhile, and it lies beside it as {beside}"))
             }
+            Back::Gone => return None,
             Back::Stays(reason) => (false, format!("{reason}, and it {}", settle::stays_in(&run.folder, *number))),
         };
         fail(tally, path, format!("{NOT_DELETED}: {why}; {what}"));
@@ -194,18 +206,20 @@ impl Quarantine<'_> {
     fn delete_oldest(&self, mut all: Vec<Aged>, tally: &mut Tally, is_enough: impl Fn(u64, u64) -> bool) {
         all.sort_unstable();
         let (mut listed, before) = (0_u64, tally.counts.purged_bytes);
-        let mut open: Option<(usize, OpenRun)> = None;
+        // `None` for one that somebody else is at.
+        let mut open: Option<(usize, Option<OpenRun>)> = None;
         for aged in all {
             if is_enough(listed, tally.counts.purged_bytes - before) {
                 break;
             }
             if open.as_ref().is_none_or(|(index, _)| *index != aged.folder) {
                 let Some(run) = self.open(&self.folders[aged.folder], tally) else { continue };
-                if let Some((_, done)) = open.replace((aged.folder, run)) {
+                let run = run.lock_alone().then_some(run);
+                if let Some((_, Some(done))) = open.replace((aged.folder, run)) {
                     done.tidy();
                 }
             }
-            if let Some((_, run)) = &open {
+            if let Some((_, Some(run))) = &open {
                 let (purged, freed) = purge(self.tree, run, &aged);
                 tally.purge_freed(freed);
                 match purged {
@@ -217,7 +231,7 @@ impl Quarantine<'_> {
                 listed = listed.saturating_add(aged.bytes);
             }
         }
-        if let Some((_, done)) = open {
+        if let Some((_, Some(done))) = open {
             done.tidy();
         }
     }
@@ -236,7 +250,7 @@ enum Unsettled {
     All,
     /// What is known not to be what was judged.
     Some(Vec<u64>),
-    /// Nothing: the caller has moved it in and told of it just now, or somebody is still at it.
+    /// Nothing: the caller has moved it in and told of it just now.
     Nothing,
 }
 
@@ -245,8 +259,6 @@ impl Unsettled {
         match run.settled() {
             Some(_) if is_own => Self::Nothing,
             Some(numbers) => Self::Some(numbers),
-            // Whoever is at it looks by itself.
-            None if run.is_busy() => Self::Nothing,
             None => Self::All,
         }
     }
@@ -269,6 +281,9 @@ impl Unsettled {
 
     /// Writes down what is known now.
     fn conclude(self, run: &OpenRun, stays: Vec<u64>) {
+        if !run.has_notes() {
+            return;
+        }
         match self {
             Self::Some(before) if before == stays && run.settled().is_some() => {}
             Self::All | Self::Some(_) => run.mark(&Mark::Settled(stays)),
@@ -304,11 +319,14 @@ fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> (Purged, u64) {
         let freed = if meta.identity().links > 1 { 0 } else { meta.allocated };
         return match rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty()) {
             Ok(()) => (Purged::Gone, freed),
+            Err(Errno::NOENT) => (Purged::Nothing, 0),
             Err(error) => (Purged::Failed(in_words(error)), 0),
         };
     }
-    if !aged.is_being_emptied {
-        run.mark(&Mark::Emptying(aged.number));
+    if !aged.is_being_emptied
+        && let Err(error) = run.mark_emptying(aged.number)
+    {
+        return (Purged::Failed(in_words(error)), 0);
     }
     let (deleted, freed) = delete_tree::delete(tree, run.dir.as_fd(), &name, emptying);
     let purged = match deleted {

@@ -11,7 +11,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use cleanup_core::candidate::Name;
-use rustix::fs::{AtFlags, Mode, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, StatxFlags};
 use rustix::io::Errno;
 
 use super::layout::{OpenRun, RunFolder, file_name};
@@ -47,6 +47,8 @@ pub enum Conflict {
     #[error("its note names no path below the root")]
     NoPath,
 }
+
+const BUSY: &str = "files of its run are being moved or deleted just now; try again when that has ended";
 
 /// What folders were like that may be missing by now, by their paths below the root.
 pub(super) type Folders = HashMap<Vec<u8>, Attributes>;
@@ -113,6 +115,10 @@ impl Quarantine<'_> {
         let Some((folder, last)) = parts else { return Returned::Conflict(Conflict::NoPath) };
         let number = file_name(item.number);
         let owner = match rustix::fs::statat(&run.dir, &number, AtFlags::SYMLINK_NOFOLLOW) {
+            // Whoever is emptying a directory goes on with it wherever it is.
+            Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory && !run.wait_alone() => {
+                return Returned::Failed(BUSY.to_owned());
+            }
             Ok(found) => (found.st_uid, found.st_gid),
             // No folders are made for what is not there.
             Err(Errno::NOENT) => return Returned::Gone,

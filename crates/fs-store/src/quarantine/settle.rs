@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 
 use cleanup_core::candidate::Escaped;
+use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
 use super::layout::RunFolder;
@@ -74,6 +75,8 @@ pub(super) enum Back {
     UnderItsName,
     /// In the same folder, under this name.
     Beside(CString),
+    /// Nowhere that we put it: somebody else brought it back, or deleted it, and tells of that.
+    Gone,
     /// Still in quarantine; why, in words.
     Stays(String),
 }
@@ -83,6 +86,8 @@ pub(super) fn put_back(ours: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>
     match rename_out(ours, number, home, name) {
         Ok(()) => return Back::UnderItsName,
         Err(Errno::EXIST) => {}
+        // It may also be the folder that is gone.
+        Err(Errno::NOENT) if is_gone(ours, number) => return Back::Gone,
         Err(error) => return Back::Stays(format!("it could not be put back ({})", in_words(error))),
     }
     let taken = || Back::Stays("its name was taken meanwhile".to_owned());
@@ -105,6 +110,11 @@ pub(super) fn put_back(ours: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>
         }
     }
     taken()
+}
+
+/// Whether nothing lies in a run's folder under this name.
+pub(super) fn is_gone(ours: BorrowedFd<'_>, number: &CStr) -> bool {
+    matches!(Meta::of_entry(ours, number, StatxFlags::TYPE), Err(Errno::NOENT))
 }
 
 /// What is said of something that stays in quarantine because nobody can answer for its deletion.

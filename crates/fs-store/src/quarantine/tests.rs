@@ -302,6 +302,11 @@ impl Case {
     }
 }
 
+/// Notes as earlier versions wrote them, without checksums.
+fn unsummed(notes: &str) -> String {
+    notes.lines().map(|line| line.split_once(",\"crc32\"").map_or(line, |(line, _)| line).to_owned() + "}\n").collect()
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 const WEEK: Duration = Bounds::KEEP_FOR;
 
@@ -620,7 +625,7 @@ fn notes_of_earlier_versions_tell_of_directories_by_their_sums() {
         let notes = unit.case.aside().join("notes.jsonl");
         let text = fs::read_to_string(&notes).unwrap();
         let (start, rest) = text.split_once("\"all\":").unwrap();
-        fs::write(&notes, format!("{start}{}", rest.split_once(',').unwrap().1)).unwrap();
+        fs::write(&notes, unsummed(&format!("{start}{}", rest.split_once(',').unwrap().1))).unwrap();
         if is_changed {
             fs::remove_file(unit.aside().join("deep/c")).unwrap();
         }
@@ -929,8 +934,8 @@ fn of_two_notes_for_one_number_the_later_counts() {
     let notes = case.aside().join("notes.jsonl");
     let text = fs::read_to_string(&notes).unwrap();
     let (header, rest) = text.split_once('\n').unwrap();
-    let earlier = rest.lines().next().unwrap().replace("\"file\"", "\"another\"");
-    fs::write(&notes, format!("{header}\n{earlier}\n{rest}")).unwrap();
+    let earlier = unsummed(rest.lines().next().unwrap()).replace("\"file\"", "\"another\"");
+    fs::write(&notes, format!("{header}\n{earlier}{rest}")).unwrap();
     let paths: Vec<_> = case.items().into_iter().map(|item| item.path.unwrap()).collect();
     assert_eq!(paths, [b"file".to_vec()]);
 }
@@ -1003,4 +1008,151 @@ fn notes_of_several_workers_are_all_on_the_disk_before_any_of_them_goes_on() {
     assert!(syncs > 0, "nobody goes on by what was synced before");
     let notes = fs::read_to_string(case.aside().join("notes.jsonl")).unwrap();
     assert_eq!(notes.lines().filter(|line| line.starts_with("{\"n\":")).count(), 401);
+}
+
+impl Case {
+    /// Somebody is moving something in, or emptying a directory: the lock that they have.
+    fn busy(&self) -> fs::File {
+        let notes = fs::File::open(self.aside().join("notes.jsonl")).unwrap();
+        rustix::fs::flock(&notes, rustix::fs::FlockOperation::LockShared).unwrap();
+        notes
+    }
+}
+
+#[test]
+fn a_sweep_passes_by_a_folder_in_which_somebody_else_is_at_work() {
+    let mut unit = Unit::new(kept());
+    unit.killed();
+    let busy = unit.case.busy();
+    fs::write(unit.aside().join("deep/b"), "half of something").unwrap();
+    for dispose in [kept(), Dispose::Quarantine(Bounds { keep_for: SECOND, max_bytes: Some(0) }), Dispose::Delete] {
+        unit.case.policy.dispose = dispose;
+        let tally = unit.case.expire(NOW.plus(2 * WEEK));
+        assert_eq!((tally.counts.purged, tally.errors_total), (0, 0), "{tally:?}");
+    }
+    let store = Store::open(&unit.case.policy, Vec::new()).unwrap();
+    assert_eq!(store.quarantine(&|_| true).unwrap().unwrap().purge(u64::MAX).counts.purged, 0);
+    assert!(unit.aside().join("a").exists());
+    let notes = fs::read_to_string(unit.case.aside().join("notes.jsonl")).unwrap();
+    assert!(!notes.contains("settled"), "nobody says that it was looked at: {notes}");
+    drop(busy);
+    assert_eq!(unit.case.expire(NOW.plus(2 * WEEK)).errors_total, 1);
+    assert!(unit.case.root.join("job/deep/b").exists());
+}
+
+#[test]
+fn a_directory_that_somebody_empties_is_not_restored() {
+    let unit = Unit::new(kept());
+    assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let busy = unit.case.busy();
+    assert!(matches!(&unit.case.restore()[..], [Returned::Failed(why)] if why.contains("just now")));
+    assert!(unit.aside().join("deep/b").exists());
+    drop(busy);
+    assert_eq!(unit.case.restore(), [Returned::Restored]);
+    assert!(unit.case.root.join("job/deep/b").exists());
+}
+
+#[test]
+fn a_file_is_restored_whoever_is_at_work() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let _busy = case.busy();
+    assert_eq!(case.restore(), [Returned::Restored]);
+}
+
+#[test]
+fn a_directory_is_purged_only_when_its_mark_is_on_the_disk() {
+    let unit = Unit::new(kept());
+    assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    watched::FAILS.set(true);
+    let tally = unit.case.expire(NOW.plus(WEEK + SECOND));
+    watched::FAILS.set(false);
+    assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
+    assert!(errors(&tally)[0].contains("input/output error"), "{tally:?}");
+    for name in ["a", "deep/a", "deep/b", "deep/c"] {
+        assert!(unit.aside().join(name).exists(), "{name}");
+    }
+    assert_eq!(unit.case.expire(NOW.plus(WEEK + SECOND)).counts.purged, 1);
+}
+
+#[test]
+fn a_mark_says_that_all_was_looked_at_only_when_what_went_back_is_on_the_disk() {
+    let mark = "{\"settled\":[]";
+    for fails in [false, true] {
+        let case = Case::new();
+        let write = |_: &Path| {
+            fs::write(case.aside().join("1"), "young").unwrap();
+            watched::FAILS.set(fails);
+        };
+        assert_eq!(case.moves(|_| {}, write), Outcome::Changed);
+        watched::FAILS.set(false);
+        let notes = fs::read_to_string(case.aside().join("notes.jsonl")).unwrap();
+        assert_eq!(notes.contains(mark), !fails, "by the run that moved it: {notes}");
+
+        // By the next sweep: one goes back, and one stays as it was judged.
+        let case = Case::new();
+        assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+        fs::write(case.root.join("file"), "judged").unwrap();
+        assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+        case.unmark();
+        fs::write(case.aside().join("1"), "young").unwrap();
+        watched::FAILS.set(fails);
+        assert_eq!(case.expire(NOW.plus(SECOND)).errors_total, 1);
+        watched::FAILS.set(false);
+        let notes = fs::read_to_string(case.aside().join("notes.jsonl")).unwrap();
+        assert_eq!(notes.contains(mark), !fails, "by the next sweep: {notes}");
+    }
+}
+
+#[test]
+fn what_somebody_restored_before_the_second_look_was_moved_and_is_no_error() {
+    let case = Case::new();
+    let restored = |_: &Path| assert_eq!(case.restore(), [Returned::Restored]);
+    assert_eq!(case.moves(|_| {}, restored), Outcome::Quarantined);
+    assert_eq!(case.content().as_deref(), Some("judged"));
+}
+
+#[test]
+fn a_mark_that_a_directory_is_being_emptied_means_nothing_of_a_file() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let notes = case.aside().join("notes.jsonl");
+    // One of an earlier version, which had no checksum, and was damaged.
+    fs::write(&notes, fs::read_to_string(&notes).unwrap() + "{\"emptying\":1}\n").unwrap();
+    let tally = case.expire(NOW.plus(SECOND));
+    assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (0, 0, 1));
+}
+
+#[test]
+fn a_damaged_note_is_none_and_costs_no_other_one() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let notes = case.aside().join("notes.jsonl");
+    let whole = fs::read_to_string(&notes).unwrap();
+    for (from, to) in
+        [("\"file\"", "\"fild\""), ("{\"n\":1", "{\"n\":2"), ("\"crc32\"", "\"brc32\""), ("2033-", "2032-")]
+    {
+        let (header, rest) = whole.split_once('\n').unwrap();
+        let damaged = rest.replacen(from, to, 1);
+        assert_ne!(damaged, rest, "{from}");
+        fs::write(&notes, format!("{header}\n{damaged}")).unwrap();
+        assert_eq!(case.items().into_iter().map(|item| item.path).collect::<Vec<_>>(), [None], "{from}");
+        assert_eq!(case.expire(NOW.plus(2 * WEEK)).counts.purged, 0, "of unknown origin");
+        // One for the same number, damaged, behind the right one.
+        fs::write(&notes, format!("{whole}{}\n", damaged.lines().next().unwrap())).unwrap();
+        assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()), "{from}");
+    }
+}
+
+#[test]
+fn where_the_header_is_lost_nothing_is_deleted_for_its_sake() {
+    let mut case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    let notes = case.aside().join("notes.jsonl");
+    let damaged = fs::read_to_string(&notes).unwrap().replacen("keep_for_seconds\":60", "keep_for_seconds\":00", 1);
+    fs::write(&notes, damaged).unwrap();
+    case.policy.dispose = Dispose::Delete;
+    assert_eq!(case.expire(NOW.plus(100 * WEEK)).counts.purged, 0);
+    case.policy.dispose = kept();
+    assert_eq!(case.expire(NOW.plus(100 * WEEK)).counts.purged, 1);
 }
