@@ -167,9 +167,7 @@ impl Step<'_> {
             return self.next_file();
         }
         let number = self.my().first + at;
-        if number >= SLOTS {
-            unreachable!("no more than {SLOTS} are moved by one run");
-        }
+        assert!(number < SLOTS, "no more than {SLOTS} are moved by one run");
         self.change(Change::MoveIn { name, run, number });
         let next = if self.protocol().writes_note_first { Pc::LookInside } else { Pc::WriteNotes };
         self.go(next);

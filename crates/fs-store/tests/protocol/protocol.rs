@@ -262,8 +262,10 @@ impl Step<'_> {
                 match stage {
                     Stage::Settle | Stage::Expire if !is_verified && !is_told => world.fault(Fault::Untold),
                     Stage::Restore if world.now.home[slot.from as usize].is_none() => world.fault(Fault::NotRestored),
-                    Stage::Settle | Stage::Expire | Stage::Restore => {}
-                    Stage::MoveFiles
+                    Stage::Settle
+                    | Stage::Expire
+                    | Stage::Restore
+                    | Stage::MoveFiles
                     | Stage::MoveFilesOneByOne
                     | Stage::DeleteFiles
                     | Stage::MoveDirectory
