@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use crate::shell::{self, cargo};
-use crate::{deploy_units, licences, test};
+use crate::{deploy_units, faults, licences, test};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -24,6 +24,7 @@ enum Step {
     Clippy,
     DeployUnits,
     Test,
+    Faults,
     Doc,
     Licences,
 }
@@ -53,6 +54,7 @@ impl Step {
             }
             Self::DeployUnits => deploy_units::check(),
             Self::Test => test::run(&test::Args::default()),
+            Self::Faults => faults::sample(),
             Self::Doc => {
                 let flags = ["doc", "--workspace", "--all-features", "--no-deps"];
                 shell::run(cargo(&flags).env("RUSTDOCFLAGS", "-D warnings"))
@@ -67,6 +69,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::DeployUnits => "deploy-units",
             Self::Test => "test",
+            Self::Faults => "faults",
             Self::Doc => "doc",
             Self::Licences => "licences",
         }
@@ -78,6 +81,7 @@ impl Step {
             Self::Clippy => "no lint has anything to say",
             Self::DeployUnits => "the deployment files are those of the configuration",
             Self::Test => "every test passes",
+            Self::Faults => "nothing is lost when a system call fails",
             Self::Doc => "the documentation builds, and its links lead somewhere",
             Self::Licences => "every dependency may be used, and comes from where it should",
         }
@@ -90,6 +94,7 @@ impl Step {
             Self::Clippy => "cargo clippy --workspace --all-targets --all-features --fix",
             Self::DeployUnits => "cargo xtask deploy-units",
             Self::Test => "cargo xtask test -- NAME_OF_THE_TEST",
+            Self::Faults => "the line after `again:` above",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --all-features --no-deps",
             Self::Licences => "replace the dependency, or allow its licence in deny.toml and say why",
         }

@@ -8,6 +8,11 @@
 mod bench;
 mod ci;
 mod deploy_units;
+#[cfg(target_arch = "x86_64")]
+mod faults;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "faults/elsewhere.rs"]
+mod faults;
 mod licences;
 mod screenshots;
 mod shell;
@@ -35,6 +40,8 @@ enum Command {
     DeployUnits(deploy_units::Args),
     /// Make the pictures of the dashboard for the documents
     Screenshots(screenshots::Args),
+    /// Have every system call of small runs fail, and see that nothing is lost
+    Faults(faults::Args),
     /// Measure, beside others
     Bench(bench::Args),
 }
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::DeployUnits(args) => deploy_units::run(&args),
         Command::Screenshots(args) => screenshots::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match done {

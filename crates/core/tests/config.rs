@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cleanup_core::config::{Config, ConfigError, DEFAULT, Origin, Source, State, TokenFor};
 use cleanup_core::policy::{
-    Archives, CronExpression, Database, Depth, EmptyDirs, Pace, Schedule, StampKind, TimeFormat,
+    Archives, CronExpression, Database, Depth, EmptyDirs, Pace, Partitions, Schedule, StampKind, TimeFormat,
 };
 use proptest::prelude::*;
 
@@ -384,4 +384,23 @@ fn depth_and_size_break_nothing() {
         let error = load(&text).unwrap_err();
         assert!(!error.render(false).is_empty());
     }
+}
+
+#[test]
+fn partitions_are_dropped_only_where_there_can_be_any_and_nothing_is_archived() {
+    let load = |url: &str, more: &str| {
+        let text = format!(
+            "[sessions.s]\nurl = \"{url}\"\ntable = \"t\"\nid_column = \"i\"\nactivity_column = \"a\"\nmax_idle = \"1h\"\n{more}\n"
+        );
+        let source = Source { name: "cleanup.toml", text: &text, folder: Path::new("/") };
+        Config::load(&source, &|_| None).map(|config| config.sessions[0].partitions).map_err(|error| error.to_string())
+    };
+    let (drop, postgres) = ("partitions = \"drop\"", "postgresql://h/d");
+    assert_eq!(load(postgres, ""), Ok(Partitions::Delete));
+    assert_eq!(load(postgres, "partitions = \"delete\""), Ok(Partitions::Delete));
+    assert_eq!(load(postgres, drop), Ok(Partitions::Drop));
+    let error = load(postgres, &format!("{drop}\narchive_table = \"old\"")).unwrap_err();
+    assert!(error.contains("archived nowhere"), "{error}");
+    let error = load("sqlite:////s", drop).unwrap_err();
+    assert!(error.contains("SQLite has no partitions"), "{error}");
 }

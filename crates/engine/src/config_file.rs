@@ -116,8 +116,16 @@ fn locate(named: Option<&Path>) -> Origin {
     let home = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
     let places = [Some(PathBuf::from(".")), home.map(|home| home.join("cleanup")), Some("/etc/cleanup".into())];
     let mut files = places.into_iter().flatten().map(|folder| folder.join(FILE_NAME));
-    // What exists but cannot be read is not passed over: it would have said what to keep.
-    files.find(|file| file.symlink_metadata().is_ok()).map_or(Origin::BuiltIn, Origin::Found)
+    // What exists but cannot be read is not passed over: it would have said what to keep. Nor is what cannot be looked for,
+    // but for a folder that this user may not enter: what is in there was not written for them.
+    let may_be_there = |file: &PathBuf| match file.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => {
+            use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+            !matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+        }
+    };
+    files.find(may_be_there).map_or(Origin::BuiltIn, Origin::Found)
 }
 
 /// Whether the file was named by the caller, or only found.

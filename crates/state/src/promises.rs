@@ -423,7 +423,7 @@ impl Promises {
         let checkpoint = Entry::Checkpoint { lines: u64::try_from(count).unwrap_or(u64::MAX) };
         text.push_str(&line::encode(Some(self.sequence), &checkpoint).text);
         let replaced = self.files.replace(text.as_bytes()).and_then(|found| {
-            guard.remember(count, self.sequence)?;
+            guard.remember(count, self.sequence).map_err(|not| not.error)?;
             Ok(found)
         });
         match replaced {

@@ -115,6 +115,21 @@ fn the_variable_names_a_configuration_as_the_flag_does() {
 }
 
 #[test]
+fn a_place_that_cannot_be_looked_at_is_not_passed_over_for_the_next_one() {
+    let world = World::with_policy("");
+    fs::remove_file(world.path("cleanup.toml")).unwrap();
+    fs::create_dir(world.path("home")).unwrap();
+    // For want of a disk that fails: a link that leads nowhere but to itself.
+    std::os::unix::fs::symlink(".config", world.path("home/.config")).unwrap();
+    let refused = world.run("config show");
+    refused.exits(78);
+    assert!(refused.err.contains("home/.config/cleanup/cleanup.toml"), "{refused}");
+    fs::remove_file(world.path("home/.config")).unwrap();
+    fs::write(world.path("home/.config"), "no folder").unwrap();
+    assert!(world.run("config show").is_fine().starts_with("# the built-in default\n"));
+}
+
+#[test]
 fn check_looks_the_time_zone_up() {
     let world = World::with_policy("");
     let text = fs::read_to_string(world.path("cleanup.toml")).unwrap();

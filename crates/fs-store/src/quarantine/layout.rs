@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
@@ -18,7 +19,7 @@ use rustix::io::Errno;
 
 use super::note::{self, First, Header, Judged, Mark};
 use super::own_folder::{self, OWN, OwnFolder};
-use super::restore::Folders;
+use super::restore::{self, Folders};
 use super::{Item, QuarantineRun};
 use crate::sys;
 use crate::sys::entry::{self, Meta, in_words};
@@ -203,7 +204,7 @@ impl RunFolder {
             Err(error) => return Err(unusable(tree, &path, error)),
         };
         let mut run = OpenRun { folder: self.clone(), parent, dir, notes, header: None };
-        match run.first() {
+        match run.first()? {
             First::Header(header) => run.header = Some(header),
             First::Unknown => {}
             First::Newer => return Err(QuarantineError::Newer { folder: shown(tree, &path) }),
@@ -388,17 +389,17 @@ impl OpenRun {
         Ok(())
     }
 
-    /// What is noted of the folders that files came from. Of what cannot be read, nothing is known.
-    pub(super) fn folders(&self) -> Folders {
+    /// What is noted of the folders that files came from.
+    pub(super) fn folders(&self) -> Result<Folders, QuarantineError> {
         let mut folders = Folders::new();
         // The later note counts: it was written for the later files.
-        let _ = self.lines(&mut |line| folders.extend(note::folder(line)));
-        folders
+        self.lines(&mut |line| folders.extend(note::folder(line)))?;
+        Ok(folders)
     }
 
     /// Calls `each` for every line of its notes.
     fn lines(&self, each: &mut dyn FnMut(&[u8])) -> Result<(), QuarantineError> {
-        let Some(mut notes) = self.reader() else { return Ok(()) };
+        let Some(mut notes) = self.reader()? else { return Ok(()) };
         let mut line = Vec::new();
         while notes.read_until(b'\n', &mut line).map_err(|error| self.unusable(error.to_string()))? > 0 {
             each(&line);
@@ -442,20 +443,22 @@ impl OpenRun {
         }
     }
 
-    fn reader(&self) -> Option<BufReader<File>> {
+    fn reader(&self) -> Result<Option<BufReader<File>>, QuarantineError> {
         // Not a duplicate: that would share the place in the file.
-        notes_of(&self.dir).map(|notes| BufReader::with_capacity(READ, notes))
+        let notes = notes_of(&self.dir).map_err(|error| self.unusable(in_words(error)))?;
+        Ok(notes.map(|notes| BufReader::with_capacity(READ, notes)))
     }
 
-    fn first(&self) -> First {
+    fn first(&self) -> Result<First, QuarantineError> {
+        let Some(mut notes) = self.reader()? else { return Ok(First::Unknown) };
         let mut line = Vec::new();
-        let read = self.reader().map(|mut notes| notes.read_until(b'\n', &mut line));
-        if matches!(read, Some(Ok(_))) { note::first(&line) } else { First::Unknown }
+        notes.read_until(b'\n', &mut line).map_err(|error| self.unusable(error.to_string()))?;
+        Ok(note::first(&line))
     }
 
     /// Takes the folder away when nothing is left in it and nobody moves files into it.
     pub(super) fn tidy(self) {
-        if !numbers(&self.dir).is_ok_and(|numbers| numbers.is_empty()) {
+        if !is_empty(&self.dir) {
             return;
         }
         if let Some(notes) = &self.notes {
@@ -463,7 +466,7 @@ impl OpenRun {
                 return;
             }
             // Asked again under the lock: somebody may have had it meanwhile.
-            if !numbers(&self.dir).is_ok_and(|numbers| numbers.is_empty()) {
+            if !is_empty(&self.dir) {
                 return;
             }
             // What was in it has to be back, or gone, on the disk before its notes are.
@@ -471,6 +474,7 @@ impl OpenRun {
                 return;
             }
             rename::remove_probes(self.dir.as_fd());
+            restore::remove_unfinished(self.dir.as_fd());
             // Whatever fails leaves an empty folder for the next time.
             let _ = rustix::fs::unlinkat(&self.dir, NOTES, AtFlags::empty());
         }
@@ -478,13 +482,18 @@ impl OpenRun {
     }
 }
 
-fn notes_of(dir: &OwnedFd) -> Option<File> {
-    rustix::fs::openat(dir, NOTES, NOTES_FLAGS | OFlags::RDONLY, Mode::empty()).ok().map(File::from)
+/// `None` where there are none. What is there and cannot be opened may say anything.
+fn notes_of(dir: &OwnedFd) -> Result<Option<File>, Errno> {
+    match rustix::fs::openat(dir, NOTES, NOTES_FLAGS | OFlags::RDONLY, Mode::empty()) {
+        Ok(notes) => Ok(Some(File::from(notes))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the last line of the notes says, if it is such a mark.
 fn settled(dir: &OwnedFd) -> Option<Vec<u64>> {
-    let notes = notes_of(dir)?;
+    let notes = notes_of(dir).ok()??;
     let length = notes.metadata().ok()?.len();
     let read = length.min(TAIL);
     let mut tail = vec![0; usize::try_from(read).ok()?];
@@ -498,7 +507,7 @@ fn settled(dir: &OwnedFd) -> Option<Vec<u64>> {
 
 /// The highest number of which there is a note.
 fn last_noted(dir: &OwnedFd) -> Result<Option<u64>, Errno> {
-    let Some(notes) = notes_of(dir) else { return Ok(None) };
+    let Some(notes) = notes_of(dir)? else { return Ok(None) };
     let (mut notes, mut line, mut last) = (BufReader::with_capacity(READ, notes), Vec::new(), None);
     while notes.read_until(b'\n', &mut line).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))? > 0 {
         last = last.max(note::number(&line));
@@ -513,10 +522,24 @@ const READ: usize = 128 * 1024;
 /// How much of the end of the notes is read. A mark that is longer is not understood: then everything is looked at.
 const TAIL: u64 = 64 * 1024;
 
+/// Whether nothing lies in a run's folder. What cannot be read may hold anything.
+fn is_empty(dir: &OwnedFd) -> bool {
+    let found = entry::open_dir(dir, c".").and_then(|dir| {
+        sys::dir::read(dir.as_fd(), 0, &mut sys::dir::Buffer::default(), |entry| {
+            if number_of(entry.name).is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    });
+    found == Ok(None)
+}
+
+fn number_of(name: &CStr) -> Option<u64> {
+    name.to_str().ok()?.parse().ok()
+}
+
 /// The numbers of all that lies in a run's folder.
 fn numbers(dir: &OwnedFd) -> Result<HashSet<u64>, Errno> {
     let mut numbers = HashSet::new();
-    sys::dir::names(dir, |name| numbers.extend(name.to_str().ok().and_then(|name| name.parse::<u64>().ok())))?;
+    sys::dir::names(dir, |name| numbers.extend(number_of(name)))?;
     Ok(numbers)
 }
 

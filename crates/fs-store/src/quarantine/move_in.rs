@@ -273,7 +273,10 @@ impl MoveIn {
             opened.buffer.clear();
             let mut places = Vec::with_capacity(leaving.len());
             for leaving in leaving {
-                opened.note_folders(tree, leaving.name.folder);
+                opened.note_folders(tree, leaving.name.folder).map_err(|error| {
+                    opened.folders.clear();
+                    not_noted(error)
+                })?;
                 let number = self.run.next();
                 note::write(&mut opened.buffer, number, leaving);
                 places.push(Noted { folder: Arc::clone(&opened.folder), dir: Arc::clone(&opened.dir), number });
@@ -342,24 +345,27 @@ impl Drop for MoveIn {
 
 impl Opened {
     /// Adds the lines of a folder and of those above it to the buffer, as far as there are none yet.
-    fn note_folders(&mut self, tree: &Tree<'_>, folder: &[u8]) {
+    fn note_folders(&mut self, tree: &Tree<'_>, folder: &[u8]) -> Result<(), Errno> {
         if folder.is_empty() || self.folders.contains(&self.hasher.hash_one(folder)) {
-            return;
+            return Ok(());
         }
         // By name from the root, as it would be made again; not by what the walk has open, which may lie elsewhere now.
-        let Ok(mut dir) = tree.root.reopen() else { return };
+        let mut dir = tree.root.reopen()?;
         let mut path = Vec::new();
         for name in folder.split(|byte| *byte == b'/') {
             path = Name { folder: &path, last: name }.to_bytes();
-            let Ok(name) = CString::new(name) else { return };
-            let Ok(next) = entry::open_dir(&dir, &name) else { return };
-            dir = next;
-            if self.folders.insert(self.hasher.hash_one(path.as_slice()))
-                && let Ok(attributes) = Attributes::of(&dir, self.ids)
-            {
-                note::write_folder(&mut self.buffer, &path, &attributes);
+            let Ok(name) = CString::new(name) else { return Ok(()) };
+            dir = match entry::open_dir(&dir, &name) {
+                Ok(next) => next,
+                // Somebody has moved it, or put something else in its place.
+                Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            if self.folders.insert(self.hasher.hash_one(path.as_slice())) {
+                note::write_folder(&mut self.buffer, &path, &Attributes::of(&dir, self.ids)?);
             }
         }
+        Ok(())
     }
 
     fn mark(&mut self, mark: &Mark) {
@@ -403,22 +409,32 @@ impl Moved {
         match look() {
             Ok(true) => Ok(self),
             Ok(false) => Err(self.changed(home, name, "it changed while it was moved aside")),
-            Err(error) => {
-                let what = format!("it could not be looked at after it was moved aside ({error})");
-                Err(match self.changed(home, name, &what) {
-                    Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
-                    outcome => outcome,
-                })
-            }
+            Err(error) => Err(self.unknown(home, name, &error)),
         }
     }
 
     /// Looks at what came, and puts it back when it is not what was judged. The move itself changes `ctime`.
     pub(super) fn settle(self, home: BorrowedFd<'_>, name: &CStr, judged: &Identity) -> Outcome {
-        let is_same = Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS).is_ok_and(|meta| {
-            meta.is_plain_file() && Identity { changed: judged.changed, ..meta.identity() } == *judged
-        });
-        if is_same { Outcome::Quarantined } else { self.changed(home, name, "it changed while it was moved aside") }
+        match Meta::of_entry(&*self.dir, &self.name(), StatxFlags::BASIC_STATS) {
+            Ok(meta) => {
+                let identity = Identity { changed: judged.changed, ..meta.identity() };
+                if meta.is_plain_file() && identity == *judged {
+                    Outcome::Quarantined
+                } else {
+                    self.changed(home, name, "it changed while it was moved aside")
+                }
+            }
+            Err(error) => self.unknown(home, name, &in_words(error)),
+        }
+    }
+
+    /// Puts back what could not be looked at.
+    fn unknown(&self, home: BorrowedFd<'_>, name: &CStr, error: &str) -> Outcome {
+        let what = format!("it could not be looked at after it was moved aside ({error})");
+        match self.changed(home, name, &what) {
+            Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
+            outcome => outcome,
+        }
     }
 
     /// Puts back what is not what was judged, and says what came of it.

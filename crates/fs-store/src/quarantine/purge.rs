@@ -51,15 +51,26 @@ enum Purged {
     Gone,
     /// It was brought back meanwhile.
     Nothing,
-    /// It is not what was judged, or nobody can tell; why, in words.
+    /// It is not what was judged, or nobody will ever tell; why, in words.
     NotTheSame(String),
-    /// It could not be deleted, in words.
+    /// It could not be looked at, or not be deleted, in words.
     Failed(String),
+}
+
+/// Why something may not be deleted.
+enum Trouble {
+    /// It is not what was judged; why, in words.
+    NotTheSame(String),
+    /// It cannot be told now, in words.
+    NotSeen(String),
 }
 
 const CHANGED: &str = "it is not what was judged: something else came in its place, or it was written since";
 
 const NOT_DELETED: &str = "it was moved into quarantine, and is not deleted";
+
+/// Whatever it is, it stays where it is until it can be looked at.
+const NOT_SEEN: &str = "it could not be looked at";
 
 const NO_NOTE: &str = "its note was lost, and nobody can tell what it was";
 
@@ -79,6 +90,8 @@ impl Quarantine<'_> {
             let is_young = run.header.as_ref().is_some_and(|it| now <= it.at.plus(keep_for(it.keep_for())));
             let unsettled = Unsettled::of(&run, begun_at.is_some_and(|at| at >= now));
             if is_young && max_bytes.is_none() && unsettled.is_nothing() {
+                // Whoever brought everything back may have been cut off before it took the folder away.
+                run.tidy();
                 continue;
             }
             let mut stays = Vec::new();
@@ -92,12 +105,21 @@ impl Quarantine<'_> {
                         Purged::Gone => tally.purged(),
                         Purged::Nothing => {}
                         Purged::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
-                        Purged::Failed(error) => fail(&mut tally, &path_of(&run, &file_name(aged.number)), error),
+                        Purged::Failed(error) => {
+                            fail(&mut tally, &path_of(&run, &file_name(aged.number)), error);
+                            stays.extend(Some(aged.number).filter(|number| unsettled.is(*number)));
+                        }
                     }
                 } else if unsettled.is(aged.number)
-                    && let Some(why) = self.why_not_the_same(&run, &aged)
+                    && let Some(trouble) = self.trouble(&run, &aged)
                 {
-                    stays.extend(self.bring_home(&run, &entry, &why, &mut tally));
+                    match trouble {
+                        Trouble::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
+                        Trouble::NotSeen(error) => {
+                            fail(&mut tally, &path_of(&run, &file_name(aged.number)), error);
+                            stays.push(aged.number);
+                        }
+                    }
                 } else if max_bytes.is_some() {
                     total = total.saturating_add(aged.bytes);
                     rest.push(aged);
@@ -133,13 +155,13 @@ impl Quarantine<'_> {
         tally
     }
 
-    /// Looks at something again; why it is not what was judged, if it is not.
-    fn why_not_the_same(&self, run: &OpenRun, aged: &Aged) -> Option<String> {
-        let Some(judged) = &aged.judged else { return Some(NO_NOTE.to_owned()) };
+    /// Looks at something again; what is wrong with it, if anything is.
+    fn trouble(&self, run: &OpenRun, aged: &Aged) -> Option<Trouble> {
+        let Some(judged) = &aged.judged else { return Some(Trouble::NotTheSame(NO_NOTE.to_owned())) };
         match settle::look(self.tree, run.dir.as_fd(), &file_name(aged.number), judged) {
             Found::Same | Found::Gone => None,
-            Found::Changed => Some(CHANGED.to_owned()),
-            Found::Unknown(error) => Some(error),
+            Found::Changed => Some(Trouble::NotTheSame(CHANGED.to_owned())),
+            Found::Unknown(error) => Some(Trouble::NotSeen(format!("{NOT_SEEN} ({error})"))),
         }
     }
 
@@ -268,7 +290,7 @@ fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> (Purged, u64) {
             Found::Same => DeleteTree::first(newest),
             Found::Changed => return (Purged::NotTheSame(CHANGED.to_owned()), 0),
             Found::Gone => return (Purged::Nothing, 0),
-            Found::Unknown(error) => return (Purged::NotTheSame(error), 0),
+            Found::Unknown(error) => return (Purged::Failed(format!("{NOT_DELETED}: {NOT_SEEN} ({error})")), 0),
         }
     };
     let meta = match Meta::of_entry(&run.dir, &name, entry::ALWAYS) {

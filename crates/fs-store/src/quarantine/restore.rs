@@ -7,8 +7,8 @@
 //! is never followed.
 
 use std::collections::HashMap;
-use std::ffi::CString;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use cleanup_core::candidate::Name;
 use rustix::fs::{AtFlags, Mode, StatxFlags};
@@ -18,7 +18,7 @@ use super::layout::{OpenRun, RunFolder, file_name};
 use super::{Item, Quarantine};
 use crate::sys::attributes::Attributes;
 use crate::sys::entry::{self, Meta, in_words};
-use crate::sys::rename::rename_out;
+use crate::sys::rename::{is_one_file, rename_noreplace, rename_out};
 use crate::tree::{Tree, is_own_folder};
 
 /// What came of bringing one thing back.
@@ -58,6 +58,8 @@ pub(super) enum MissingFolders<'a> {
     Make {
         known: &'a Folders,
         owner: (u32, u32),
+        /// A folder of ours, in which they are made.
+        ours: BorrowedFd<'a>,
     },
     Leave,
 }
@@ -71,11 +73,19 @@ impl Quarantine<'_> {
             Err(stopped) => stopped,
             Ok(None) => Returned::Restored,
             Ok(Some(home)) => match Meta::of_entry(&home, &last, StatxFlags::TYPE) {
+                // It may have that name already, and only have kept its other one.
+                Ok(_) if self.has_both_names(item, home.as_fd(), &last) => Returned::Restored,
                 Ok(_) => Returned::Conflict(Conflict::Exists),
                 Err(Errno::NOENT) => Returned::Restored,
                 Err(error) => Returned::Failed(in_words(error)),
             },
         }
+    }
+
+    fn has_both_names(&self, item: &Item, home: BorrowedFd<'_>, last: &CStr) -> bool {
+        let folder = self.folders.iter().find(|folder| (&folder.run, &folder.policy) == (&item.run, &item.policy));
+        let run = folder.and_then(|folder| folder.open(self.tree).ok().flatten());
+        run.is_some_and(|run| is_one_file(run.dir.as_fd(), &file_name(item.number), home, last))
     }
 
     /// Brings several things of one run back, and says of each what came of it.
@@ -85,9 +95,10 @@ impl Quarantine<'_> {
             let opened = self.folders.iter().find(is_wanted).map_or(Ok(None), |folder| folder.open(self.tree));
             match opened {
                 Ok(Some(run)) => {
-                    let folders = run.folders();
-                    for item in same {
-                        each(item, self.bring_back(&run, &folders, item));
+                    match run.folders() {
+                        Ok(folders) => same.iter().for_each(|item| each(item, self.bring_back(&run, &folders, item))),
+                        // Their folders would come back as nobody's but this user's.
+                        Err(error) => same.iter().for_each(|item| each(item, Returned::Failed(error.to_string()))),
                     }
                     run.tidy();
                 }
@@ -107,7 +118,7 @@ impl Quarantine<'_> {
             Err(Errno::NOENT) => return Returned::Gone,
             Err(error) => return Returned::Failed(in_words(error)),
         };
-        let home = match reach(self.tree, &folder, MissingFolders::Make { known, owner }) {
+        let home = match reach(self.tree, &folder, MissingFolders::Make { known, owner, ours: run.dir.as_fd() }) {
             Ok(Some(home)) => home,
             Ok(None) => return Returned::Failed(in_words(Errno::NOENT)),
             Err(stopped) => return stopped,
@@ -144,16 +155,15 @@ pub(super) fn reach(
     let mut path = Vec::new();
     for name in folders {
         path = Name { folder: &path, last: name.to_bytes() }.to_bytes();
-        let is_made = match missing {
-            MissingFolders::Leave => false,
-            // For its owner alone, until it is as it was.
-            MissingFolders::Make { .. } => match rustix::fs::mkdirat(&dir, name, Mode::RWXU) {
-                Ok(()) => true,
-                Err(Errno::EXIST) => false,
-                Err(error) => return Err(failed(error)),
-            },
-        };
-        let next = match entry::open_dir(&dir, name) {
+        let mut next = entry::open_dir(&dir, name);
+        if let (Err(Errno::NOENT), MissingFolders::Make { known, owner: (uid, gid), ours }) = (&next, missing) {
+            let narrow =
+                || Attributes { uid: Some(uid), gid: Some(gid), mode: 0o700, extended: Vec::new(), lacks_acl: false };
+            let like = known.get(&path).cloned().unwrap_or_else(narrow);
+            make(ours, dir.as_fd(), name, &like).map_err(failed)?;
+            next = entry::open_dir(&dir, name);
+        }
+        let next = match next {
             Ok(next) => next,
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP | Errno::NOTDIR) => return Err(Returned::Conflict(Conflict::OnTheWay)),
@@ -162,14 +172,43 @@ pub(super) fn reach(
         if Meta::of(&next).map_err(failed)?.mount != tree.root.mount() {
             return Err(Returned::Conflict(Conflict::OnTheWay));
         }
-        if let MissingFolders::Make { known, owner: (uid, gid) } = missing
-            && is_made
-        {
-            let narrow =
-                || Attributes { uid: Some(uid), gid: Some(gid), mode: 0o700, extended: Vec::new(), lacks_acl: false };
-            known.get(&path).cloned().unwrap_or_else(narrow).give(&next).map_err(failed)?;
-        }
         dir = next;
     }
     Ok(Some(dir))
+}
+
+/// What a folder is called that is being made.
+const NEW: &CStr = c"folder";
+
+/// Makes a folder, which is as it was as soon as it has its name: whoever is cut off before leaves nothing in the root that
+/// the next one would take for finished. One that somebody else has made meanwhile stays as it is.
+fn make(ours: BorrowedFd<'_>, home: BorrowedFd<'_>, name: &CStr, like: &Attributes) -> Result<(), Errno> {
+    remove_unfinished(ours);
+    rustix::fs::mkdirat(ours, NEW, Mode::RWXU)?;
+    let made = entry::open_dir(ours, NEW).and_then(|made| like.give(&made)).and_then(|()| move_new(ours, home, name));
+    if made.is_err() {
+        remove_unfinished(ours);
+    }
+    match made {
+        Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+        // Whoever may not write in it may not move it either.
+        Err(Errno::ACCESS | Errno::PERM) => match rustix::fs::mkdirat(home, name, Mode::RWXU) {
+            Err(Errno::EXIST) => Ok(()),
+            made => made.and_then(|()| like.give(entry::open_dir(home, name)?)),
+        },
+        made => made,
+    }
+}
+
+fn move_new(ours: BorrowedFd<'_>, home: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match rename_noreplace(ours, NEW, home, name) {
+        // Without the flag, the kernel replaces nothing but a folder that is empty.
+        Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::renameat(ours, NEW, home, name),
+        moved => moved,
+    }
+}
+
+/// Takes away a folder that was never finished.
+pub(super) fn remove_unfinished(ours: BorrowedFd<'_>) {
+    let _ = rustix::fs::unlinkat(ours, NEW, AtFlags::REMOVEDIR);
 }

@@ -23,7 +23,7 @@ use super::move_in::{MoveIn, Moved};
 use super::note::Leaving;
 use super::{Item, QuarantineRun, Returned};
 use crate::act::tree_sum;
-use crate::sys::entry::{self, Meta, needs};
+use crate::sys::entry::{self, Meta, failing, needs};
 use crate::sys::rename::{lacking, link_out, move_directory};
 use crate::sys::sync::watched;
 use crate::{Jobs, Store};
@@ -330,6 +330,46 @@ fn killed_before_the_second_look_what_is_still_the_same_is_deleted_in_its_time()
     assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (0, 0, 1));
     let tally = case.expire(NOW.plus(WEEK + SECOND));
     assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (1, 0, 0));
+}
+
+#[test]
+fn what_cannot_be_looked_at_after_its_move_is_put_back_and_named() {
+    let case = Case::new();
+    let outcome = case.moves(|_| {}, |_| failing::NAME.set(Some(c"1")));
+    failing::NAME.set(None);
+    let Outcome::Failed(error) = outcome else { panic!("nobody is told of it: {outcome:?}") };
+    assert!(error.ends_with("it is back in its place"), "{error}");
+    assert_eq!((case.content().as_deref(), case.items()), (Some("judged"), vec![]));
+}
+
+#[test]
+fn what_cannot_be_looked_at_stays_where_it_is_and_the_next_sweep_tries_again() {
+    for now in [NOW.plus(SECOND), NOW.plus(WEEK + SECOND)] {
+        let case = Case::new();
+        case.killed();
+        failing::NAME.set(Some(c"1"));
+        let tally = case.expire(now);
+        failing::NAME.set(None);
+        assert_eq!((tally.counts.purged, tally.errors_total, case.content()), (0, 1, None));
+        assert!(errors(&tally)[0].contains("could not be looked at"), "{tally:?}");
+        assert_eq!(case.items().len(), 1);
+        // It is still not known what it is, so a sweep that comes before its time is over looks again.
+        fs::write(case.aside().join("1"), "written").unwrap();
+        let tally = case.expire(NOW.plus(2 * SECOND));
+        assert_eq!((tally.counts.purged, tally.errors_total), (0, 1));
+        assert_eq!(case.content().as_deref(), Some("written"));
+    }
+}
+
+#[test]
+fn notes_whose_files_are_all_back_go_with_the_next_sweep() {
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    // By somebody who was cut off before the folder was taken away.
+    fs::rename(case.aside().join("1"), case.root.join("file")).unwrap();
+    let tally = case.expire(NOW.plus(SECOND));
+    assert_eq!((tally.errors_total, case.aside().exists()), (0, false));
+    assert_eq!(case.content().as_deref(), Some("judged"));
 }
 
 #[test]
@@ -641,9 +681,7 @@ fn a_directory_that_nobody_writes_goes_whole_with_files_that_have_several_names_
     let unit = Unit::new(Dispose::Delete);
     assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Removed);
     assert!(!unit.case.root.join("job").exists());
-    assert_eq!(fs::read_dir(unit.case.root.join(".cleanup/quarantine/R1-p")).unwrap().count(), 1, "its notes alone");
-    unit.case.expire(NOW.plus(SECOND));
-    assert!(!unit.case.aside().exists());
+    assert!(!unit.case.aside().exists(), "not even its notes are left");
 }
 
 #[test]

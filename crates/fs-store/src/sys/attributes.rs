@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{Mode, XattrFlags};
+use rustix::fs::{Gid, Mode, Uid, XattrFlags};
 use rustix::io::Errno;
 
 /// The lists themselves: who may do what in the folder, and what is made in it begins with.
@@ -27,7 +27,7 @@ pub(crate) struct Attributes {
     pub(crate) gid: Option<u32>,
     /// The permission bits alone.
     pub(crate) mode: u32,
-    pub(crate) extended: Vec<(CString, Vec<u8>)>,
+    pub(crate) extended: Extended,
     /// Whether there was an access control list that is not among those.
     pub(crate) lacks_acl: bool,
 }
@@ -37,7 +37,7 @@ impl Attributes {
     pub(crate) fn of(dir: impl AsFd, ids: Ids) -> Result<Self, Errno> {
         let dir = dir.as_fd();
         let found = rustix::fs::fstat(dir)?;
-        let (extended, lacks_acl) = extended(dir);
+        let (extended, lacks_acl) = extended(dir)?;
         Ok(Self {
             uid: ids.told(found.st_uid),
             gid: ids.told(found.st_gid),
@@ -48,28 +48,41 @@ impl Attributes {
     }
 
     /// Gives them to a folder that was just made, for its owner alone. What this user may not give back is left out, and
-    /// nobody gets more than they had for that: the folder is rather too narrow.
+    /// nobody gets more than they had for that: the folder is rather too narrow. Any other trouble is an error.
     pub(crate) fn give(&self, dir: impl AsFd) -> Result<(), Errno> {
         let dir = dir.as_fd();
-        let own = |uid| std::os::unix::fs::fchown(dir, uid, self.gid);
+        let (uid, gid) = (self.uid.map(Uid::from_raw), self.gid.map(Gid::from_raw));
         // To be in the group is enough for that.
-        let _ = own(self.uid).or_else(|_| own(None));
+        match rustix::fs::fchown(dir, uid, gid) {
+            Err(error) if is_refused(error) => allowed(rustix::fs::fchown(dir, None, gid))?,
+            owned => owned?,
+        }
         for acl in ACLS {
             // From the folder above.
-            let _ = rustix::fs::fremovexattr(dir, acl);
+            match rustix::fs::fremovexattr(dir, acl) {
+                Err(Errno::NODATA) => {}
+                removed => allowed(removed)?,
+            }
         }
         let mut has_acls = !self.lacks_acl;
         for (name, value) in &self.extended {
-            let is_set = rustix::fs::fsetxattr(dir, &**name, value, XattrFlags::empty()).is_ok();
-            has_acls &= is_set || !ACLS.contains(&&**name);
+            let set = rustix::fs::fsetxattr(dir, &**name, value, XattrFlags::empty());
+            if let Err(error) = set
+                && is_passing(error)
+            {
+                return Err(error);
+            }
+            has_acls &= set.is_ok() || !ACLS.contains(&&**name);
         }
         let found = rustix::fs::fstat(dir)?;
         let mode = self.narrowed(self.uid == Some(found.st_uid), self.gid == Some(found.st_gid), has_acls);
         let give = |mode| rustix::fs::fchmod(dir, Mode::from_raw_mode(mode));
         // A unit of systemd may be forbidden to set the special bits. On a file system without permissions the mount says
         // who may do what, and it said so before.
-        let _ = give(mode).or_else(|_| give(mode & 0o777));
-        Ok(())
+        match give(mode) {
+            Err(error) if is_refused(error) => allowed(give(mode & 0o777)),
+            given => given,
+        }
     }
 
     /// The permissions that give nobody more than they had, where not everything could be given back.
@@ -91,6 +104,15 @@ impl Attributes {
         }
         special | owner << 6 | group << 3 | others
     }
+}
+
+/// Whether it is this user that may not do something, or this file system that cannot.
+fn is_refused(error: Errno) -> bool {
+    matches!(error, Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::DQUOT)
+}
+
+fn allowed(done: Result<(), Errno>) -> Result<(), Errno> {
+    done.or_else(|error| if is_refused(error) { Ok(()) } else { Err(error) })
 }
 
 /// Which numbers of users and groups this process can tell. In a user namespace (`PrivateUsers=` in a unit of systemd)
@@ -120,13 +142,17 @@ impl Ids {
     }
 }
 
+/// By name.
+type Extended = Vec<(CString, Vec<u8>)>;
+
 /// The extended attributes of a folder, and whether an access control list is missing among them.
-fn extended(dir: BorrowedFd<'_>) -> (Vec<(CString, Vec<u8>)>, bool) {
+fn extended(dir: BorrowedFd<'_>) -> Result<(Extended, bool), Errno> {
     let (mut list, mut value) = (vec![0_u8; ROOM], vec![0_u8; ROOM]);
     let length = match rustix::fs::flistxattr(dir, &mut list) {
         Ok(length) => length,
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => 0,
-        Err(_) => return (Vec::new(), true),
+        Err(error) if is_passing(error) => return Err(error),
+        Err(_) => return Ok((Vec::new(), true)),
     };
     let (mut all, mut bytes, mut lacks_acl) = (Vec::new(), 0, false);
     for name in list[..length].split_inclusive(|byte| *byte == 0) {
@@ -137,10 +163,16 @@ fn extended(dir: BorrowedFd<'_>) -> (Vec<(CString, Vec<u8>)>, bool) {
                 bytes += name.count_bytes() + length;
                 all.push((name.to_owned(), value[..length].to_vec()));
             }
+            Err(error) if is_passing(error) => return Err(error),
             _ => lacks_acl |= ACLS.contains(&name),
         }
     }
-    (all, lacks_acl)
+    Ok((all, lacks_acl))
+}
+
+/// Whether the next try may succeed: then it is not said for good that something is missing.
+fn is_passing(error: Errno) -> bool {
+    matches!(error, Errno::IO | Errno::INTR | Errno::NOMEM | Errno::STALE)
 }
 
 #[cfg(test)]

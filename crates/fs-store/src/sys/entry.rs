@@ -107,6 +107,10 @@ pub(crate) fn needs_stamp(stamp: StampKind) -> StatxFlags {
 impl Meta {
     /// Of an entry of a directory; never follows it, never triggers an automount.
     pub(crate) fn of_entry(dir: impl AsFd, name: &CStr, needs: StatxFlags) -> Result<Self, Errno> {
+        #[cfg(test)]
+        if failing::NAME.get().is_some_and(|failing| failing == name) {
+            return Err(Errno::IO);
+        }
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         rustix::fs::statx(dir, name, flags, needs).map(|statx| Self::from(&statx))
     }
@@ -239,4 +243,15 @@ pub(crate) fn in_words(error: Errno) -> String {
         error => return error.to_string(),
     };
     cause.to_owned()
+}
+/// What a test has fail.
+#[cfg(test)]
+pub(crate) mod failing {
+    use std::cell::Cell;
+    use std::ffi::CStr;
+
+    thread_local! {
+        /// Whatever has this name cannot be looked at.
+        pub(crate) static NAME: Cell<Option<&'static CStr>> = const { Cell::new(None) };
+    }
 }

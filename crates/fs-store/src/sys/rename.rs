@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::entry::Meta;
 
 /// Moves something, never over anything; `INVAL` or `NOSYS` where the file system cannot refuse to replace.
-fn rename_noreplace(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<(), Errno> {
+pub(crate) fn rename_noreplace(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<(), Errno> {
     #[cfg(test)]
     if lacking::NOREPLACE.get() {
         return Err(Errno::INVAL);
@@ -35,6 +35,8 @@ pub(crate) fn rename_out(ours: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, 
     match rename_noreplace(ours, name, to, new) {
         Err(Errno::INVAL | Errno::NOSYS) if is_directory(ours, name) => move_directory(ours, name, to, new),
         Err(Errno::INVAL | Errno::NOSYS) => link_out(ours, name, to, new),
+        // It came out before, and kept its other name.
+        Err(Errno::EXIST) if is_one_file(ours, name, to, new) => rustix::fs::unlinkat(ours, name, AtFlags::empty()),
         result => result,
     }
 }
@@ -43,27 +45,31 @@ pub(crate) fn is_directory(dir: BorrowedFd<'_>, name: &CStr) -> bool {
     Meta::of_entry(dir, name, StatxFlags::TYPE).is_ok_and(|meta| meta.is_dir())
 }
 
-/// Moves a directory where the file system cannot refuse to replace: into the place of an empty one that was just made
-/// for it. The kernel replaces only a directory that is empty.
+/// Moves a directory where the file system cannot refuse to replace. Should somebody take the name just before, the kernel
+/// still replaces nothing but a directory that is empty.
 pub(crate) fn move_directory(ours: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<(), Errno> {
-    rustix::fs::mkdirat(to, new, Mode::RWXU)?;
-    rustix::fs::renameat(ours, name, to, new)
-        .inspect_err(|_| {
-            // It goes only if it is still empty.
-            let _ = rustix::fs::unlinkat(to, new, AtFlags::REMOVEDIR);
-        })
-        .map_err(|error| if error == Errno::NOTEMPTY { Errno::EXIST } else { error })
+    match rustix::fs::statat(to, new, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => return Err(Errno::EXIST),
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error),
+    }
+    match rustix::fs::renameat(ours, name, to, new) {
+        Err(Errno::NOTEMPTY | Errno::NOTDIR) => Err(Errno::EXIST),
+        result => result,
+    }
 }
 
-/// Moves a file where the file system cannot refuse to replace: a second name is never made over a first one. Killed in
-/// between, the file has both names, and is brought back by whoever restores it.
+/// Moves a file where the file system cannot refuse to replace: a second name is never made over a first one. It is out
+/// as soon as it has that. Where the first one cannot be taken away, or who would do it is killed, the file has both, until
+/// it is brought back once more or deleted in quarantine.
 pub(crate) fn link_out(ours: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<(), Errno> {
     match link(ours, name, to, new) {
         Ok(()) => {}
         Err(Errno::EXIST) if is_one_file(ours, name, to, new) => {}
         Err(error) => return Err(error),
     }
-    rustix::fs::unlinkat(ours, name, AtFlags::empty())
+    let _ = rustix::fs::unlinkat(ours, name, AtFlags::empty());
+    Ok(())
 }
 
 fn link(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Result<(), Errno> {
@@ -74,7 +80,8 @@ fn link(from: BorrowedFd<'_>, name: &CStr, to: BorrowedFd<'_>, new: &CStr) -> Re
     rustix::fs::linkat(from, name, to, new, AtFlags::empty())
 }
 
-fn is_one_file(a: BorrowedFd<'_>, first: &CStr, b: BorrowedFd<'_>, second: &CStr) -> bool {
+/// Whether both names lead to one file.
+pub(crate) fn is_one_file(a: BorrowedFd<'_>, first: &CStr, b: BorrowedFd<'_>, second: &CStr) -> bool {
     let id = |dir, name| Meta::of_entry(dir, name, StatxFlags::BASIC_STATS).map(|meta| meta.id);
     id(a, first).is_ok_and(|first| id(b, second) == Ok(first))
 }

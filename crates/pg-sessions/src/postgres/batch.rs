@@ -1,35 +1,36 @@
-//! Doing one batch after the other: limits, pacing, bounded retries, and the books.
-//!
-//! Both ways hand their statements in here and are told what came of them. Whatever goes wrong is bounded here: a lock
-//! that is not had is tried again a few times with jitter, a conflict likewise, a batch that takes too long is halved, and
-//! so many rows that the database refuses to remove are passed by.
+//! One batch of a table: its statement, its limits, and what became of it.
 
-use std::time::{Duration, Instant};
+use std::ops::Range;
+use std::time::Duration;
 
 use cleanup_core::policy::SessionPolicy;
-use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
 use sqlx::postgres::types::Oid;
 
 use super::catalog::tighter;
 use super::fault::Fault;
+use super::heap_order::tid;
 use super::inspect::{Ground, Leaf, Steering};
-use super::left::{Left, Look};
+use super::leftovers::{Leftovers, Look};
 use super::millis;
-use super::range::tid;
-use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, count, statement};
-use crate::obstacle::{Ledger, Stop};
-use crate::pace::{self, Pacer};
-use crate::table::Sql;
-
-/// How often a lock or a conflict is tried again before the run ends.
-const TRIES: u32 = 4;
+use super::session::{Batch, Bound, Frame, Limits, Session, Work, cell, count, statement};
+use crate::Strategy;
+use crate::report::ledger::Ledger;
+use crate::report::obstacle::Stop;
+use crate::rule::idle_seconds;
+use crate::rule::names::{Sql, TableName};
+use crate::run;
+use crate::run::pace::{self, Pacer, Sharing};
+use crate::run::progress::{Done, Next, Progress};
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
 
 /// The fewest pages that the log's buffers may hold a batch down to: a server with small ones would only ever commit.
 const FEWEST_PAGES: u64 = 256;
+
+/// So many batches go by before the planner is asked again which way it would go.
+const ASKED_EVERY: u32 = 64;
 
 /// How long counting what is left may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -41,34 +42,13 @@ const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort 
 const BY_RANGE: &str = "; set local enable_seqscan = off; set local enable_indexscan = off; \
     set local enable_indexonlyscan = off; set local enable_bitmapscan = off";
 
-/// What a way may do next.
-pub(super) enum Next {
-    /// It was done and is counted.
-    Done(Done),
-    /// Somebody holds a lock; worth another way, or the same again after [`Batches::wait`].
-    Locked,
-    /// It took too long and was cancelled.
-    Cancelled,
-    /// It lost against somebody; a pause was made, and the same may be tried again.
-    Again,
-    /// A row of it may not go; the text says why, not which.
-    Refused(String),
-}
-
 /// The state of a run.
-pub(super) struct Batches<'a> {
-    policy: &'a SessionPolicy,
-    ground: &'a Ground,
-    observer: &'a dyn Observer,
-    pub(super) ledger: &'a mut Ledger,
+pub(super) struct Batcher<'a> {
+    pub(super) progress: Progress<'a>,
+    pub(super) ground: &'a Ground,
     limits: Limits,
-    target: Duration,
     /// The key of the advisory lock.
     key: i64,
-    /// How often in a row it did not work.
-    tries: u32,
-    /// For how long the database is left alone before the next batch.
-    pause: Duration,
     /// The places of the rows of this leaf that the database refused to remove.
     refused: Vec<String>,
     /// The first transaction of ours in which a trigger put rows into this leaf while others were removed. What was
@@ -76,6 +56,12 @@ pub(super) struct Batches<'a> {
     since: Option<String>,
     /// The leaf, where it has a trigger that may do so.
     watched: Option<Oid>,
+    /// Partitions that this run has dropped.
+    pub(super) gone: Vec<(Oid, TableName)>,
+    /// How the planner is held to the strategy, for now.
+    pub(super) steering: Steering,
+    /// After so many batches the planner is asked again.
+    until_asked: u32,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
     around: Frame,
@@ -84,7 +70,7 @@ pub(super) struct Batches<'a> {
     listed: Frame,
 }
 
-impl<'a> Batches<'a> {
+impl<'a> Batcher<'a> {
     pub(super) fn new(
         policy: &'a SessionPolicy,
         ground: &'a Ground,
@@ -101,18 +87,16 @@ impl<'a> Batches<'a> {
         let frame = Frame::batch(limits, "");
         let (hasty, around, steady, listed) = (frame.clone(), frame.clone(), frame.clone(), frame);
         Self {
-            policy,
+            progress: Progress::new(policy, observer, ledger, Sharing::Beside, target),
             ground,
-            observer,
-            ledger,
             limits,
-            target,
             key,
-            tries: 0,
-            pause: Duration::ZERO,
             refused: Vec::new(),
             since: None,
             watched: None,
+            gone: Vec::new(),
+            steering: Steering::None,
+            until_asked: 0,
             hasty,
             around,
             steady,
@@ -121,8 +105,13 @@ impl<'a> Batches<'a> {
     }
 
     /// For a second connection of the same run, which must not take the first one for another node.
-    pub(super) fn second(self) -> Self {
-        Self { key: self.key.wrapping_add(1), ..self }
+    pub(super) fn second<'b>(&self, ledger: &'b mut Ledger) -> Batcher<'b>
+    where
+        'a: 'b,
+    {
+        let Progress { policy, observer, .. } = &self.progress;
+        let second = Batcher::new(policy, self.ground, *observer, ledger);
+        Batcher { key: self.key.wrapping_add(1), ..second }
     }
 
     /// Makes ready for a leaf.
@@ -130,16 +119,46 @@ impl<'a> Batches<'a> {
         self.refused.clear();
         self.since = None;
         self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
-        let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
-        self.hasty = Frame::batch(hasty, by_range(leaf));
-        self.around = Frame::batch(self.limits, by_range(leaf));
-        self.steady = Frame::batch(self.limits, by_index(leaf));
-        self.listed = Frame::batch(self.limits, if leaf.steering == Steering::Whole { by_range(leaf) } else { "" });
+        self.until_asked = 0;
+        self.steer(leaf, leaf.steering);
     }
 
-    /// A pacer for batches of rows.
-    pub(super) fn rows(&self) -> Pacer {
-        Pacer::new(self.policy.pace, self.target, self.policy.batch_size, pace::ROWS)
+    fn steer(&mut self, leaf: &Leaf, steering: Steering) {
+        self.steering = steering;
+        let hasty = Limits { lock: self.limits.lock.min(self.progress.target), ..self.limits };
+        self.hasty = Frame::batch(hasty, by_range(steering));
+        self.around = Frame::batch(self.limits, by_range(steering));
+        self.steady = Frame::batch(self.limits, by_index(leaf, steering));
+        self.listed = Frame::batch(self.limits, if steering == Steering::Whole { by_range(steering) } else { "" });
+    }
+
+    /// Asks the planner now and then whether it goes the way of the strategy by itself, where a delete sets something in
+    /// motion that our switches must not reach. Its statistics may change in between, so a batch that takes long has it
+    /// asked again.
+    async fn ask_planner(
+        &mut self,
+        session: &mut Session,
+        leaf: &Leaf,
+        explain: Bound,
+        strategy: Strategy,
+    ) -> Result<(), Stop> {
+        if leaf.steering != Steering::Picking || self.until_asked > 0 {
+            self.until_asked = self.until_asked.saturating_sub(1);
+            return Ok(());
+        }
+        self.until_asked = ASKED_EVERY;
+        let is_willing = match session.ask(&self.looking(""), explain).await {
+            Ok(rows) => {
+                let plan = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
+                goes_by_itself(&plan, strategy)
+            }
+            Err(fault @ Fault::Away(_)) => return Err(fault.into()),
+            // The batch will meet it again, and say so.
+            Err(_) => false,
+        };
+        tracing::debug!(table = %leaf.facts.name, is_willing, "asked the planner");
+        self.steer(leaf, if is_willing { Steering::None } else { leaf.steering });
+        Ok(())
     }
 
     /// A pacer for ranges of pages that hold `rows_per_page`.
@@ -147,7 +166,8 @@ impl<'a> Batches<'a> {
     pub(super) fn pages(&self, rows_per_page: f64) -> Pacer {
         let pages = |rows: u32| (f64::from(rows) / rows_per_page).ceil().max(1.0) as u32;
         let bounds = 1..=pages(*pace::ROWS.end()).min(self.logged_pages());
-        Pacer::new(self.policy.pace, self.target, pages(self.policy.batch_size), bounds)
+        let Progress { policy, sharing, target, .. } = &self.progress;
+        Pacer::new(policy.pace, *sharing, *target, pages(policy.batch_size), bounds)
     }
 
     /// So many pages that their images in the log fit in three quarters of its buffers. While a larger batch is flushed
@@ -159,18 +179,18 @@ impl<'a> Batches<'a> {
         u32::try_from(pages.max(FEWEST_PAGES)).unwrap_or(u32::MAX)
     }
 
-    /// A pacer that begins with all the rows that a batch may have.
-    pub(super) fn whole_range(&self) -> Pacer {
-        Pacer::new(self.policy.pace, self.target, *pace::ROWS.end(), pace::ROWS)
-    }
-
-    /// As many rows as the next batch may have.
-    pub(super) fn size(&self, pacer: &Pacer) -> u32 {
-        self.ledger.fitting(pacer.size())
-    }
-
     pub(super) fn idle_seconds(&self) -> f64 {
-        crate::idle_seconds(self.policy)
+        idle_seconds(self.progress.policy)
+    }
+
+    pub(super) fn key(&self) -> i64 {
+        self.key
+    }
+
+    /// Counts the rows of a partition that is gone as a whole.
+    pub(super) fn dropped(&mut self, leaf: &Leaf, rows: u64, took: Duration) {
+        self.progress.done(Done { gone: rows, ..Done::default() }, took);
+        self.gone.push((leaf.facts.oid, leaf.facts.name.clone()));
     }
 
     pub(super) fn block_bytes(&self) -> u64 {
@@ -185,9 +205,14 @@ impl<'a> Batches<'a> {
         (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
-        let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX))),
+        let idle = self.idle_seconds();
+        let bind = |sql: &Sql| statement(sql.statement()).bind(idle).bind(tid(page)).bind(tid(end));
+        let explain = self.last(leaf, bind(&leaf.statements.explain_range));
+        self.ask_planner(session, leaf, explain, Strategy::HeapOrder).await?;
+        let work = match self.steering {
+            Steering::Picking => {
+                self.pick_first(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)))
+            }
             Steering::Whole | Steering::None => {
                 let bound = self.last(leaf, bind(&leaf.statements.range));
                 if leaf.statements.archives { Work::Picked(bound) } else { Work::Plain(bound) }
@@ -198,21 +223,23 @@ impl<'a> Batches<'a> {
     }
 
     /// A batch in the order of the index that passes locked rows by; it only ever waits for the table.
-    pub(super) async fn drip(
+    pub(super) async fn index_order(
         &mut self,
         session: &mut Session,
         leaf: &Leaf,
         watermark: &str,
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(self.size(pacer));
-        let bind = |sql: &Sql| {
-            let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
-            self.last(leaf, bound.bind(size).bind(self.refused()))
+        let size = i64::from(self.progress.size(pacer));
+        let bind = |this: &Self, sql: &Sql| {
+            let bound = statement(sql.statement()).bind(this.idle_seconds()).bind(watermark.to_owned());
+            this.last(leaf, bound.bind(size).bind(this.refused()))
         };
-        let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
-            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.drip)),
+        let explain = bind(self, &leaf.statements.explain_index_order);
+        self.ask_planner(session, leaf, explain, Strategy::IndexOrder).await?;
+        let work = match self.steering {
+            Steering::Picking => self.pick_first(leaf, bind(self, &leaf.statements.index_order_pick)),
+            Steering::Whole | Steering::None => Work::Picked(bind(self, &leaf.statements.index_order)),
         };
         let frame = self.steady.clone();
         self.run(session, &frame, work, pacer).await
@@ -226,13 +253,13 @@ impl<'a> Batches<'a> {
         (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(self.size(pacer));
+        let size = i64::from(self.progress.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds());
             self.last(leaf, bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
-        let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
+        let work = match self.steering {
+            Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.range_pick)),
             Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.range_around_locks)),
         };
         let frame = self.around.clone();
@@ -252,14 +279,14 @@ impl<'a> Batches<'a> {
         self.run(session, &frame, work, pacer).await
     }
 
-    fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
+    fn pick_first(&self, leaf: &Leaf, pick: Bound) -> Work {
         let (statements, idle, since) = (leaf.statements.clone(), self.idle_seconds(), self.since.clone());
         let archives = statements.archives;
         let delete = move |places: Vec<String>| {
             let bound = statement(statements.places.statement()).bind(idle).bind(places).bind(since);
             statements.with_values(bound)
         };
-        Work::Apart { pick, delete: Box::new(delete), archives }
+        Work::PickFirst { pick, delete: Box::new(delete), archives }
     }
 
     /// The last values of each statement that removes or picks.
@@ -268,52 +295,26 @@ impl<'a> Batches<'a> {
     }
 
     async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
-        tokio::time::sleep(std::mem::take(&mut self.pause)).await;
-        let began = Instant::now();
+        self.progress.rest().await;
         match session.batch(frame, self.key, work, self.watched).await {
-            Ok(done) => {
-                self.pause = pacer.done(began.elapsed());
-                self.tries = 0;
-                self.ledger.removed(done.gone);
+            Ok(Batch { done, took, put_back }) => {
                 if self.since.is_none() {
-                    self.since.clone_from(&done.put_back);
+                    self.since = put_back;
                 }
-                self.observer.seen(Seen { scanned: done.picked.unwrap_or(done.gone), ..Seen::default() });
-                Ok(Next::Done(done))
+                if took > self.progress.target * 4 {
+                    self.until_asked = 0;
+                }
+                let pause = pacer.done(took, done.gone);
+                Ok(self.progress.done(done, pause))
             }
             Err(Fault::Locked) => Ok(Next::Locked),
             Err(Fault::Cancelled) => Ok(Next::Cancelled),
             Err(Fault::Refused(reason)) => Ok(Next::Refused(reason)),
-            Err(Fault::Conflict(reason)) => {
-                self.again().await.map_err(|()| Stop::Failed(reason))?;
-                Ok(Next::Again)
-            }
+            Err(Fault::Conflict(reason)) => self.progress.again(Stop::Failed(reason)).await,
             // The other node's batches are short, too, and two that share the work both get on.
-            Err(Fault::AnotherNode) => {
-                self.again().await.map_err(|()| Stop::AnotherNode)?;
-                Ok(Next::Again)
-            }
+            Err(Fault::AnotherNode) => self.progress.again(Stop::AnotherNode).await,
             Err(fault) => Err(fault.into()),
         }
-    }
-
-    /// How many rows are gone or refused so far: as long as it grows, a run gets on.
-    pub(super) fn dealt_with(&self) -> u64 {
-        self.ledger.tally.counts.removed + self.ledger.refused_rows()
-    }
-
-    /// Waits before the same is tried again, and ends the run when that was often enough.
-    pub(super) async fn wait(&mut self) -> Result<(), Stop> {
-        self.again().await.map_err(|()| Stop::Busy)
-    }
-
-    async fn again(&mut self) -> Result<(), ()> {
-        self.tries += 1;
-        if self.tries >= TRIES {
-            return Err(());
-        }
-        tokio::time::sleep(pace::backoff(self.target, self.tries)).await;
-        Ok(())
     }
 
     /// The rows that are passed by, as PostgreSQL writes their places.
@@ -324,22 +325,12 @@ impl<'a> Batches<'a> {
     /// Counts a row that may not go, and leaves it alone from now on.
     pub(super) fn pass_by(&mut self, leaf: &Leaf, row: &str, reason: String) {
         self.refused.push(row.to_owned());
-        self.ledger.refused(&leaf.facts.name.to_string(), reason);
-    }
-
-    /// Whether somebody wants the run to end, or so many rows were refused that trying more would only fill the
-    /// server's log.
-    pub(super) fn is_over(&mut self) -> bool {
-        if self.observer.wants_to_stop() {
-            self.ledger.stop();
-        }
-        self.ledger.stop_when_late();
-        self.ledger.is_over()
+        self.progress.ledger.refused(&leaf.facts.name.to_string(), reason);
     }
 
     /// The places of the rows that a batch would take.
-    pub(super) async fn list(&mut self, session: &mut Session, leaf: &Leaf, bound: Bound) -> Result<Vec<String>, Stop> {
-        let frame = self.looking(by_range(leaf));
+    pub(super) async fn list(&mut self, session: &mut Session, bound: Bound) -> Result<Vec<String>, Stop> {
+        let frame = self.looking(by_range(self.steering));
         let rows = session.ask(&frame, bound).await?;
         Ok(rows.iter().map(|row| cell(row, 0)).collect::<Result<_, Fault>>()?)
     }
@@ -350,11 +341,11 @@ impl<'a> Batches<'a> {
 
     /// Not even one row could be done in the time there is: the run goes on elsewhere and ends *partial*.
     pub(super) fn gave_up(&mut self, leaf: &Leaf) {
-        if !self.ledger.gave_up {
-            self.ledger.gave_up = true;
+        if !self.progress.ledger.gave_up {
+            self.progress.ledger.gave_up = true;
             let limit = self.limits.statement.unwrap_or_default().as_millis();
             let error = format!("even a single row takes longer than the statement_timeout of {limit} ms");
-            self.ledger.error(&leaf.facts.name.to_string(), error);
+            self.progress.ledger.error(&leaf.facts.name.to_string(), error);
         }
     }
 
@@ -362,11 +353,11 @@ impl<'a> Batches<'a> {
     pub(super) async fn look_left(
         &mut self,
         session: &mut Session,
-        left: &mut Left,
+        left: &mut Leftovers,
         leaf: &Leaf,
         pages: Option<(u64, u64)>,
     ) -> Result<(), Stop> {
-        let frame = self.looking(if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
+        let frame = self.looking(if pages.is_some() { by_range(self.steering) } else { by_index(leaf, self.steering) });
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look(session, &look, leaf, pages).await
@@ -374,34 +365,135 @@ impl<'a> Batches<'a> {
 
     /// Counts what is due and left for the next run, because no more may go in this one.
     pub(super) async fn look_deferred(&mut self, session: &mut Session, leaf: &Leaf) -> Result<(), Stop> {
-        let frame = self.looking(by_index(leaf));
+        let frame = self.looking(by_index(leaf, self.steering));
         let counting = statement(leaf.statements.left.statement()).bind(self.idle_seconds());
         let counting = counting.bind(self.ground.server.now_text.clone()).bind(i64::MAX);
         let counting = leaf.statements.with_values(counting.bind(self.refused.clone()).bind(None::<String>));
         match session.ask_one(&frame, counting).await {
-            Ok(row) => self.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
+            Ok(row) => self.progress.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
             Err(fault @ Fault::Away(_)) => return Err(fault.into()),
             Err(_) => {
                 let note = format!("max_removals is reached; what is left in {} was not counted", leaf.facts.name);
-                self.ledger.note(note);
+                self.progress.ledger.note(note);
             }
         }
         Ok(())
     }
 
     /// Counts what a trigger has put back, where it has.
-    pub(super) async fn look_back(&mut self, session: &mut Session, left: &mut Left, leaf: &Leaf) -> Result<(), Stop> {
-        let frame = self.looking(by_index(leaf));
+    pub(super) async fn look_back(
+        &mut self,
+        session: &mut Session,
+        left: &mut Leftovers,
+        leaf: &Leaf,
+    ) -> Result<(), Stop> {
+        let frame = self.looking(by_index(leaf, self.steering));
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look_back(session, &look, leaf).await
     }
 }
 
-fn by_range(leaf: &Leaf) -> &'static str {
-    if leaf.steering == Steering::None { "" } else { BY_RANGE }
+/// Batches over one leaf, for the courses that all databases share.
+pub(super) struct OnLeaf<'r, 'a> {
+    pub(super) session: &'r mut Session,
+    pub(super) batcher: &'r mut Batcher<'a>,
+    pub(super) leaf: &'r Leaf,
 }
 
-fn by_index(leaf: &Leaf) -> &'static str {
-    if leaf.facts.index && leaf.steering != Steering::None { BY_INDEX } else { "" }
+impl run::Batches for OnLeaf<'_, '_> {
+    /// Their places, as PostgreSQL writes them.
+    type Rows = Vec<String>;
+
+    fn progress<R>(&mut self, act: impl FnOnce(&mut Progress<'_>) -> R) -> R {
+        act(&mut self.batcher.progress)
+    }
+
+    async fn wait(&mut self) -> Result<(), Stop> {
+        self.batcher.progress.wait().await
+    }
+
+    async fn remove_oldest(&mut self, from: &str, pacer: &mut Pacer) -> Result<Next, Stop> {
+        self.batcher.index_order(self.session, self.leaf, from, pacer).await
+    }
+
+    async fn list_oldest(&mut self, from: &str, size: u32) -> Result<Vec<String>, Stop> {
+        let Self { session, batcher, leaf } = self;
+        let tids = statement(leaf.statements.index_order_tids.statement());
+        let tids = tids.bind(batcher.idle_seconds()).bind(from.to_owned());
+        let tids = batcher.last(leaf, tids.bind(i64::from(size)).bind(batcher.refused()));
+        batcher.list(session, tids).await
+    }
+
+    fn count(rows: &Vec<String>) -> usize {
+        rows.len()
+    }
+
+    async fn remove_listed(&mut self, rows: &Vec<String>, part: Range<usize>, pacer: &mut Pacer) -> Result<Next, Stop> {
+        self.batcher.listed(self.session, self.leaf, &rows[part], pacer).await
+    }
+
+    async fn pass_by(&mut self, rows: &Vec<String>, at: usize, reason: String) -> Result<(), Stop> {
+        self.batcher.pass_by(self.leaf, &rows[at], reason);
+        Ok(())
+    }
+
+    fn gave_up(&mut self) {
+        self.batcher.gave_up(self.leaf);
+    }
+}
+
+fn by_range(steering: Steering) -> &'static str {
+    if steering == Steering::None { "" } else { BY_RANGE }
+}
+
+fn by_index(leaf: &Leaf, steering: Steering) -> &'static str {
+    if leaf.facts.index && steering != Steering::None { BY_INDEX } else { "" }
+}
+
+/// Whether a plan reads the swept table, which is called `t` in every statement, as the strategy would have it.
+fn goes_by_itself(plan: &[String], strategy: Strategy) -> bool {
+    let scans = || plan.iter().filter(|line| line.contains(" t  (cost=") && line.contains("Scan "));
+    let by_place = |line: &String| line.contains("Tid Range Scan on ") || line.contains("Tid Scan on ");
+    let by_index = |line: &String| line.contains("Index Scan using ") || line.contains("Index Only Scan using ");
+    match strategy {
+        Strategy::HeapOrder => scans().next().is_some() && scans().all(by_place),
+        Strategy::IndexOrder => {
+            let has_sort = plan.iter().any(|line| line.contains("Sort  (cost="));
+            scans().any(by_index) && scans().all(|line| by_index(line) || by_place(line)) && !has_sort
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes(plan: &str, strategy: Strategy) -> bool {
+        goes_by_itself(&plan.lines().map(ToOwned::to_owned).collect::<Vec<_>>(), strategy)
+    }
+
+    #[test]
+    fn a_plan_is_taken_only_where_it_reads_the_table_as_the_strategy_does() {
+        let delete = "Delete on tutor_sessions t  (cost=0.01..8 rows=0 width=0)\n";
+        let by_range = "  ->  Tid Range Scan on tutor_sessions t  (cost=0.01..8 rows=5 width=6)";
+        let by_index = "  ->  Index Scan using ix on tutor_sessions t  (cost=0.01..8 rows=5 width=6)";
+        let in_order = "  CTE picked\n    ->  LockRows  (cost=0.42..1 rows=1 width=20)\n          ->  Index Scan using \
+             \"odd (name\" on tutor_sessions t  (cost=0.42..1 rows=1 width=20)\n  ->  Tid Scan on tutor_sessions t  (cost=1..2 \
+             rows=1 width=6)";
+        let sorted = "  ->  Sort  (cost=1..2 rows=1 width=20)";
+        for (plan, heap, index) in [
+            (format!("{delete}{by_range}"), true, false),
+            (format!("{delete}{by_index}"), false, true),
+            (format!("{delete}{in_order}"), false, true),
+            (format!("{delete}{in_order}\n{sorted}"), false, false),
+            (format!("{delete}  ->  Seq Scan on tutor_sessions t  (cost=1..2 rows=1 width=6)"), false, false),
+            (format!("{delete}  ->  Bitmap Heap Scan on tutor_sessions t  (cost=1..2 rows=1 width=6)"), false, false),
+            (format!("{delete}{by_range}\n  ->  Seq Scan on pg_inherits i  (cost=1..2 rows=1 width=6)"), true, false),
+            (delete.to_owned(), false, false),
+        ] {
+            assert_eq!(goes(&plan, Strategy::HeapOrder), heap, "{plan}");
+            assert_eq!(goes(&plan, Strategy::IndexOrder), index, "{plan}");
+        }
+    }
 }

@@ -4,17 +4,21 @@
 
 use std::time::Duration;
 
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Partitions, SessionPolicy};
+use sqlx::postgres::types::Oid;
 
 use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
 use super::columns::Searched;
 use super::fault::Fault;
+use super::partition::{self, Droppable, Kept};
 use super::session::{Frame, Limits, Session};
 use super::sql::{Reference, Shape, Statements, Times};
 use super::{archive, columns, values};
-use crate::Clock;
-use crate::check::{Clocks, Finding, Severity, tolerance};
-use crate::table::{Identifier, Part, Sql, TableName};
+use crate::database::{Inspected, Seen};
+use crate::report::finding::{Finding, Severity};
+use crate::rule::clocks::{Clock, Clocks, tolerance};
+use crate::rule::names::{Identifier, Part, Sql, TableName};
 
 /// What a look at the catalog may take, whatever the role's own limit: it must come to an end to say anything.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -23,20 +27,12 @@ const LOOK_LIMIT: Duration = Duration::from_secs(10);
 const OLDEST: i32 = 120_000;
 
 /// What is known of the table once it was found; what a sweep stands on.
-pub(super) struct Ground {
+pub(crate) struct Ground {
     pub(super) server: ServerFacts,
     pub(super) table: TableFacts,
     pub(super) leaves: Vec<Leaf>,
     /// For looks: estimates, counts of what is left.
     pub(super) look: Frame,
-    /// The server's clock beside ours.
-    pub(super) clocks: Clocks,
-    /// Rows that have no plausible time, as far as they were come across.
-    pub(super) implausible: u64,
-    /// What looks wrong, in sentences.
-    pub(super) notes: Vec<String>,
-    /// Whether nothing may be removed because most values are no times.
-    pub(super) is_refused: bool,
 }
 
 /// One table that holds rows, with its statements.
@@ -50,25 +46,28 @@ pub(super) struct Leaf {
     pub(super) followers: Vec<(TableName, &'static str)>,
     /// Why row security keeps the role from all of it.
     pub(super) hidden: Option<String>,
+    /// Whether it may be dropped as a whole, where the policy says so and it is a partition.
+    pub(super) partition: Option<Result<Droppable, Kept>>,
 }
 
-/// How the planner is held to the way that was chosen. Its switches reach everything that a transaction plans.
+/// How the planner is held to the strategy. Its switches reach everything that a transaction plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Steering {
     /// By switches: nothing but our own statement is planned.
     Whole,
-    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion.
+    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion. Not at
+    /// all as long as the planner goes that way by itself: one statement then does, and locks no row twice.
     Picking,
     /// Not at all: our own statement asks other tables, and there the planner must be free to choose.
     None,
 }
 
-/// Looks at everything. Without a ground there is no such table or column, and the findings say so.
+/// Looks at everything.
 pub(super) async fn inspect(
     session: &mut Session,
     policy: &SessionPolicy,
     clock: &Clock,
-) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
+) -> Result<Inspected<Ground>, Fault> {
     let limits = Limits { lock: policy.lock_timeout, statement: Some(LOOK_LIMIT) };
     let look = Frame::look(limits);
     let mut findings = Vec::new();
@@ -79,31 +78,27 @@ pub(super) async fn inspect(
     about_server(&server, &mut findings);
     findings.extend(clocks.finding());
     if server.version < OLDEST {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     }
     let key = policy.stamp.key();
     let Ok((name, (id, columns))) = TableName::parse(&policy.table)
         .and_then(|name| Ok((name, catalog::column_names(policy)?)))
         .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or {key}: {error}"))))
     else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
-    let Some(table) = find_table(session, limits, &name, &mut findings).await? else { return Ok((None, findings)) };
+    let Some(table) = find_table(session, limits, &name, &mut findings).await? else {
+        return Ok(Inspected::nothing(findings));
+    };
     let searched = Searched { policy, table: &table, look: &look };
     let Some(times) = columns::find_times(session, &searched, (&id, &columns), &mut findings).await? else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
     let asked = columns::find_asked(session, &searched, &mut findings).await?;
 
     let leaves = catalog::leaves(session, &look, table.oid, &columns).await?;
     let keys = catalog::keys(session, &look, leaves.iter().map(|leaf| leaf.oid).collect()).await?;
-    for leaf in &leaves {
-        about_leaf(leaf, &server, &columns, &mut findings);
-        about_row_security(leaf, &table, &server, &mut findings);
-    }
-    for key in &keys {
-        about_key(key, &server.role, &mut findings);
-    }
+    about_leaves((&table, &leaves), &keys, &server, &columns, &mut findings);
     let archive = match &policy.archive_table {
         Some(archive) => archive::find(session, limits, (&table, &server), archive, &mut findings).await?,
         None => None,
@@ -113,8 +108,18 @@ pub(super) async fn inspect(
         None => false,
     };
 
+    let mut partitions = match policy.partitions {
+        Partitions::Delete => Vec::new(),
+        Partitions::Drop => {
+            find_partitions(session, &look, (&table, &leaves), (&columns, &times), server.now, &mut findings).await?
+        }
+    };
+
     let stamp = Sql::stamp(&columns);
     let leaf = |facts: LeafFacts| {
+        let place = partitions.iter().position(|(oid, _)| *oid == facts.oid);
+        let partition = place.map(|place| partitions.swap_remove(place).1);
+        let droppable = partition.as_ref().and_then(|partition| partition.as_ref().ok());
         let holding = keys.iter().filter(|key| key.leaf == facts.oid && !key.acts);
         let references: Vec<Reference> = holding.map(|key| key.reference.clone()).collect();
         let following = || keys.iter().filter(|key| key.leaf == facts.oid && key.acts && key.readable);
@@ -129,6 +134,7 @@ pub(super) async fn inspect(
             followers: &follow,
             archive: archive.as_ref().map(|(_, archive)| archive),
             member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
+            parent: droppable.map(|droppable| (&droppable.parent, droppable.parent_oid.0.into())),
         };
         let holds = !references.is_empty();
         let steering = if holds || facts.row_security {
@@ -144,6 +150,7 @@ pub(super) async fn inspect(
             steering,
             followers,
             hidden: hidden(&facts, &table),
+            partition,
             facts,
         }
     };
@@ -151,26 +158,45 @@ pub(super) async fn inspect(
     if let (Some(leaf), Some((_, archive)), false) = (leaves.first(), &archive, has_problem(&findings)) {
         findings.extend(archive::attempt(session, limits, leaf, archive).await?);
     }
-    let mut ground =
-        Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new(), is_refused: false };
-    ground.notes.extend(clocks.difference());
+    let ground = Ground { server, table, leaves, look };
+    let mut seen = Seen { notes: clocks.difference().into_iter().collect(), ..Seen::default() };
     // Rows that may not be looked at say nothing.
     if !has_problem(&findings) {
         let column = format!("{}.{}", ground.table.name, named(&columns));
-        let seen = values::look(session, &ground).await?;
+        let looked = values::look(session, &ground).await?;
         let unit = if let Times::Number(unit, _) = times { Some(unit) } else { None };
-        if let Some(refusal) = seen.values.refusal(&policy.rule.name, &column, unit) {
-            ground.is_refused = true;
-            ground.notes.push(refusal.clone());
-            findings.push(Finding::problem(refusal));
-        } else {
-            let notes = seen.notes(policy, ground.server.now, &column);
-            findings.extend(notes.iter().cloned().map(Finding::warning));
-            ground.notes.extend(notes);
-        }
-        ground.implausible = seen.implausible;
+        let refusal = looked.values.refusal(&policy.rule.name, &column, unit);
+        seen.take_down(refusal, looked.notes(policy, ground.server.now, &column), &mut findings);
+        seen.implausible = looked.implausible;
     }
-    Ok((Some(ground), findings))
+    Ok(Inspected { ground: Some(ground), findings, seen })
+}
+
+/// Which leaves may be dropped, and what is worth saying about the others.
+async fn find_partitions(
+    session: &mut Session,
+    look: &Frame,
+    (table, leaves): (&TableFacts, &[LeafFacts]),
+    stamp: (&[Identifier], &Times),
+    now: Moment,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<(Oid, Result<Droppable, Kept>)>, Fault> {
+    let facts = catalog::partitions(session, look, leaves.iter().map(|leaf| leaf.oid).collect(), stamp.0).await?;
+    if facts.is_empty() {
+        let sentence = format!("{} has no partitions, so partitions = \"drop\" does nothing", table.name);
+        findings.push(Finding::warning(sentence));
+    }
+    let mut found = Vec::new();
+    for facts in &facts {
+        let Some(leaf) = leaves.iter().find(|leaf| leaf.oid == facts.oid) else { continue };
+        let partition = partition::may_drop(facts, leaf, table, stamp, now);
+        if let Err(Some(why)) = &partition {
+            let sentence = format!("rows of {} are deleted and it is never dropped: {why}", leaf.name);
+            findings.push(Finding::warning(sentence));
+        }
+        found.push((leaf.oid, partition));
+    }
+    Ok(found)
 }
 
 /// A column, or what of several is looked at, as people read it.
@@ -223,6 +249,22 @@ async fn find_table(
     }
     findings.push(Finding::problem(sentence));
     Ok(None)
+}
+
+fn about_leaves(
+    (table, leaves): (&TableFacts, &[LeafFacts]),
+    keys: &[KeyFacts],
+    server: &ServerFacts,
+    columns: &[Identifier],
+    findings: &mut Vec<Finding>,
+) {
+    for leaf in leaves {
+        about_leaf(leaf, server, columns, findings);
+        about_row_security(leaf, table, server, findings);
+    }
+    for key in keys {
+        about_key(key, &server.role, findings);
+    }
 }
 
 fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, columns: &[Identifier], findings: &mut Vec<Finding>) {

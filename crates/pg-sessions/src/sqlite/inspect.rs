@@ -8,11 +8,13 @@ use super::moment;
 use super::session::{Fault, Session, cell, count, statement};
 use super::sql::{self, Form, Pair, Reference, Shape, Statements};
 use super::zone::WallClock;
-use crate::Clock;
-use crate::check::{Finding, newest_ahead};
-use crate::obstacle::plural;
-use crate::table::{Identifier, NameError, Part, Sql, TableName};
-use crate::time::{Unit, Values, implausible_rows};
+use crate::database::{Inspected, Seen};
+use crate::report::finding::Finding;
+use crate::report::plural;
+use crate::rule::clocks::Clock;
+use crate::rule::clocks::newest_ahead;
+use crate::rule::names::{Identifier, NameError, Part, Sql, TableName};
+use crate::rule::time::{Unit, Values, implausible_rows};
 
 const TABLE: &str = "\
 select name, type, wr from pragma_table_list where schema = 'main' and name = ?1 collate nocase";
@@ -34,7 +36,7 @@ where m.type = 'table' and f.\"table\" = ?1 collate nocase order by m.name, f.id
 
 /// What is known of the table once it was found.
 #[expect(clippy::struct_excessive_bools, reason = "answers of the file, each to a question of its own")]
-pub(super) struct Ground {
+pub(crate) struct Ground {
     pub(super) name: TableName,
     pub(super) statements: Statements,
     pub(super) wall_clock: WallClock,
@@ -44,12 +46,8 @@ pub(super) struct Ground {
     /// Whether something could keep rows: triggers, other tables' foreign keys.
     pub(super) keepers: bool,
     pub(super) triggers: bool,
-    /// Rows that have no plausible time.
-    pub(super) implausible: u64,
-    /// What looks wrong, in sentences.
-    pub(super) notes: Vec<String>,
-    /// Whether nothing may be removed because most values are no times.
-    pub(super) is_refused: bool,
+    /// Tables whose rows go along or are changed, and what becomes of them; in the order of their statements.
+    pub(super) followers: Vec<(TableName, &'static str)>,
 }
 
 struct Column {
@@ -64,32 +62,41 @@ struct ForeignKey {
     other: Identifier,
     /// Distinguishes the keys of one table.
     id: i64,
-    /// Whether rows go along, or are changed, when ours go.
-    acts: bool,
+    /// What becomes of its rows when ours go, in words; `None` where it keeps ours from going.
+    follow: Option<&'static str>,
     pairs: Vec<Pair>,
 }
 
-/// Looks at everything. Without a ground there is no such table or column, and the findings say so.
+/// Foreign keys of other tables, by what they do when ours go.
+#[derive(Default)]
+struct References {
+    holding: Vec<Reference>,
+    following: Vec<Reference>,
+    /// Of those, the table and what becomes of its rows.
+    words: Vec<(TableName, &'static str)>,
+}
+
+/// Looks at everything.
 pub(super) async fn inspect(
     session: &mut Session,
     policy: &SessionPolicy,
     clock: &Clock,
-) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
+) -> Result<Inspected<Ground>, Fault> {
     let mut findings = Vec::new();
     let key = policy.stamp.key();
     let names = match names(policy) {
         Ok(names) => names,
         Err(error) => {
             findings.push(Finding::problem(format!("table, id_column, {key} or where: {error}")));
-            return Ok((None, findings));
+            return Ok(Inspected::nothing(findings));
         }
     };
     let Some((name, without_rowid)) = find_table(session, &names.table, &mut findings).await? else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
     let columns = columns(session, &name).await?;
     let Some(found) = find_columns(policy, &name, &columns, &names, &mut findings) else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
     let Found { id, stamp, asked, wall_clock } = found;
     let column = format!("{name}.{}", shown(&stamp));
@@ -99,23 +106,16 @@ pub(super) async fn inspect(
         Ok(form) => form,
         Err(sentence) => {
             findings.push(Finding::problem(sentence));
-            return Ok((None, findings));
+            return Ok(Inspected::nothing(findings));
         }
     };
     let (values, newest) = looked.values(form);
-    let mut notes = Vec::new();
     let unit = if let Form::Number(unit) = form { Some(unit) } else { None };
-    let refusal = values.refusal(&policy.rule.name, &column, unit);
-    let is_refused = refusal.is_some();
-    if let Some(refusal) = refusal {
-        notes.push(refusal.clone());
-        findings.push(Finding::problem(refusal));
-    } else {
-        // The file's clock is this machine's.
-        let ahead = newest_ahead(newest.map(moment), clock.now(), policy, &column);
-        notes.extend(ahead.into_iter().chain(implausible_rows(values.implausible(), false, &column)));
-        findings.extend(notes.iter().cloned().map(Finding::warning));
-    }
+    // The file's clock is this machine's.
+    let notes = newest_ahead(newest.map(moment), clock.now(), policy, &column).into_iter();
+    let notes = notes.chain(implausible_rows(values.implausible(), false, &column)).collect();
+    let mut seen = Seen { implausible: values.implausible(), ..Seen::default() };
+    seen.take_down(values.refusal(&policy.rule.name, &column, unit), notes, &mut findings);
 
     let references = references(session, &name, &columns, &mut findings).await?;
     let archive = match &policy.archive_table {
@@ -150,16 +150,23 @@ pub(super) async fn inspect(
         key: &key,
         form,
         zoned: wall_clock.is_zoned(),
-        references: &references,
+        references: &references.holding,
+        followers: &references.following,
         archive: archive.as_ref().map(|(table, columns)| (table, &columns[..])),
     };
     let statements = Statements::new(&shape);
-    let keepers = triggers || !references.is_empty();
-    let implausible = values.implausible();
-    let rowid = rowid.is_some();
-    let ground =
-        Ground { name, statements, wall_clock, index, rowid, keepers, triggers, implausible, notes, is_refused };
-    Ok((Some(ground), findings))
+    let keepers = triggers || !references.holding.is_empty();
+    let ground = Ground {
+        name,
+        statements,
+        wall_clock,
+        index,
+        rowid: rowid.is_some(),
+        keepers,
+        triggers,
+        followers: references.words,
+    };
+    Ok(Inspected { ground: Some(ground), findings, seen })
 }
 
 /// The columns that the policy names, as the file spells them.
@@ -366,13 +373,13 @@ impl Looked {
     }
 }
 
-/// Other tables' foreign keys that keep rows here; those that act need an index.
+/// Other tables' foreign keys; those that act need an index.
 async fn references(
     session: &mut Session,
     table: &TableName,
     columns: &[Column],
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Reference>, Fault> {
+) -> Result<References, Fault> {
     let rows = session.all(statement(SqlStr::from_static(REFERENCES)).bind(table.name.as_str().to_owned())).await?;
     let mut primary: Vec<&Column> = columns.iter().filter(|column| column.primary_key > 0).collect();
     primary.sort_by_key(|column| column.primary_key);
@@ -381,8 +388,13 @@ async fn references(
     for row in &rows {
         let (other, id) = (identifier(row, 0)?, cell::<i64>(row, 1)?);
         if !keys.last().is_some_and(|last| last.other == other && last.id == id) {
-            let acts = !matches!(cell::<String>(row, 4)?.as_str(), "NO ACTION" | "RESTRICT");
-            keys.push(ForeignKey { other, id, acts, pairs: Vec::new() });
+            let follow = match cell::<String>(row, 4)?.as_str() {
+                "NO ACTION" | "RESTRICT" => None,
+                "CASCADE" => Some("go with them (on delete cascade)"),
+                "SET NULL" => Some("are set to null with them (on delete set null)"),
+                _ => Some("are set to their default with them (on delete set default)"),
+            };
+            keys.push(ForeignKey { other, id, follow, pairs: Vec::new() });
         }
         let Some(ForeignKey { pairs, .. }) = keys.last_mut() else { continue };
         let ours = match cell::<Option<String>>(row, 3)? {
@@ -393,8 +405,8 @@ async fn references(
         pairs.push(Pair { theirs: identifier(row, 2)?, ours });
     }
 
-    let mut holding = Vec::new();
-    for ForeignKey { other, acts, pairs, .. } in keys {
+    let mut found = References::default();
+    for ForeignKey { other, follow, pairs, .. } in keys {
         let first = pairs.first().map(|pair| pair.theirs.clone());
         if let Some(first) = first
             && !exists(session, INDEX, &[&other, &first]).await?
@@ -405,17 +417,22 @@ async fn references(
             let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
             let sentence =
                 format!("a foreign key of {other} points here without an index: every removed row reads all of it");
-            findings.push(if acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
+            findings
+                .push(if follow.is_some() { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
         }
-        if acts {
-            let sentence = format!("when sessions go, the foreign key of {other} acts on the rows that refer to them");
+        let reference =
+            Reference { other: TableName { schema: table.schema.clone(), name: other.clone() }, columns: pairs };
+        if let Some(follow) = follow {
+            let sentence = format!("when sessions go, rows of {other} that refer to them {follow}");
             findings.push(Finding::advice(sentence));
+            found.words.push((TableName { schema: None, name: other }, follow));
+            found.following.push(reference);
         } else {
             findings.push(Finding::advice(format!("rows that {other} refers to stay")));
-            holding.push(Reference { other: TableName { schema: table.schema.clone(), name: other }, columns: pairs });
+            found.holding.push(reference);
         }
     }
-    Ok(holding)
+    Ok(found)
 }
 
 async fn find_archive(

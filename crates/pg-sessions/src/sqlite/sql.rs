@@ -12,8 +12,8 @@
 use cleanup_core::policy::{Scalar, Test};
 
 use super::session::Bound;
-use crate::table::{Identifier, Part, Sql, TableName};
-use crate::time::{TEN_YEARS_DAYS, Unit, YEAR_2000_JULIAN};
+use crate::rule::names::{Identifier, Part, Sql, TableName};
+use crate::rule::time::{TEN_YEARS_DAYS, Unit, YEAR_2000_JULIAN};
 
 /// How the activity column holds time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,10 @@ const TEXT_FROM: &str = "{stamp} >= ?2";
 const NUMBER_FROM: &str = "{stamp} >= cast(?2 as real) - {slack}";
 
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
+
+/// Rows of another table that a foreign key takes along, or changes, with those that are due.
+const FOLLOWERS: &str = "\
+select count(*) from {other} r where exists (select 1 from {table} as t where {age}{asked}{spared} and {match})";
 
 /// Our column stands on the left: SQLite then compares by its collation, as the foreign key itself does.
 const SAME_KEY: &str = "t.{ours} = r.{theirs}";
@@ -182,6 +186,8 @@ pub(super) struct Shape<'a> {
     pub(super) zoned: bool,
     /// Other tables, and pairs of their column and ours.
     pub(super) references: &'a [Reference],
+    /// Those whose rows go along, or are changed.
+    pub(super) followers: &'a [Reference],
     pub(super) archive: Option<(&'a TableName, &'a [Identifier])>,
 }
 
@@ -220,6 +226,8 @@ pub(super) struct Statements {
     pub(super) archive_window: Option<Sql>,
     pub(super) count: Sql,
     pub(super) ends: Sql,
+    /// One for each table whose rows go along, or are changed.
+    pub(super) followers: Vec<Sql>,
 }
 
 /// Asks which forms a column holds; before anything else is known.
@@ -451,6 +459,7 @@ impl Statements {
             archive_window: archive(&window),
             count: fill(COUNT, &Sql::EMPTY, 3),
             ends: fill(ENDS, &Sql::EMPTY, 3),
+            followers: shape.followers(&age, &spared),
         }
     }
 
@@ -494,17 +503,37 @@ impl Shape<'_> {
         let referred: Vec<Sql> = self
             .references
             .iter()
-            .map(|Reference { other, columns }| {
-                let pairs: Vec<Sql> = columns
-                    .iter()
-                    .map(|Pair { theirs, ours }| Sql::new(SAME_KEY, &[("theirs", theirs), ("ours", ours)]))
-                    .collect();
-                let pairs = Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ");
-                let referred = Sql::new(REFERRED, &[("other", other), ("match", &pairs)]);
+            .map(|reference| {
+                let referred = Sql::new(REFERRED, &[("other", &reference.other), ("match", &reference.matches())]);
                 Sql::new(" and not {referred}", &[("referred", &referred)])
             })
             .collect();
         Sql::joined(referred.iter().map(|referred| referred as &dyn Part), "")
+    }
+
+    fn followers(&self, age: &Sql, spared: &Sql) -> Vec<Sql> {
+        let asked = self.asked(2);
+        let follower = |reference: &Reference| {
+            let parts: [(&str, &dyn Part); 6] = [
+                ("other", &reference.other),
+                ("table", self.table),
+                ("age", age),
+                ("asked", &asked),
+                ("spared", spared),
+                ("match", &reference.matches()),
+            ];
+            Sql::new(FOLLOWERS, &parts)
+        };
+        self.followers.iter().map(follower).collect()
+    }
+}
+
+impl Reference {
+    /// Whether a row `r` of the other table refers to our row `t`.
+    fn matches(&self) -> Sql {
+        let pair = |Pair { theirs, ours }: &Pair| Sql::new(SAME_KEY, &[("theirs", theirs), ("ours", ours)]);
+        let pairs: Vec<Sql> = self.columns.iter().map(pair).collect();
+        Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ")
     }
 }
 
@@ -533,8 +562,9 @@ fn json(value: &Scalar) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::session::{Access, Session, cell, statement};
+    use super::super::session::{Session, cell, statement};
     use super::*;
+    use crate::database::Access;
 
     /// Both ends of the age test are bounds of the index, whatever the column holds.
     #[tokio::test(flavor = "current_thread")]
@@ -558,6 +588,7 @@ mod tests {
                 form,
                 zoned: true,
                 references: &[],
+                followers: &[],
                 archive: None,
             };
             let pick = Statements::new(&shape).pick;

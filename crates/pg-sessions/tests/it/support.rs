@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Policy, RowStamp, SessionPolicy};
+use cleanup_core::policy::{
+    Archives, Brakes, Database, Effect, MaxAge, Pace, Partitions, Policy, RowStamp, SessionPolicy,
+};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Mode, Observer};
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use cleanup_test_postgres::Server;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -128,6 +130,7 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
         statement_timeout: None,
         pace: Pace::OffHours,
         archive_table: None,
+        partitions: Partitions::Delete,
         brakes: Brakes::default(),
         effect: Effect::Enforce,
         schedule: None,
@@ -153,8 +156,8 @@ pub(crate) async fn apply(policy: &SessionPolicy) -> PolicyReport {
     cleanup_pg_sessions::sweep(policy, Path::new("/"), Mode::Apply, now(), &()).await
 }
 
-pub(crate) async fn apply_by(way: Way, policy: &SessionPolicy) -> PolicyReport {
-    cleanup_pg_sessions::sweep_by(way, policy, Path::new("/"), now(), &()).await
+pub(crate) async fn apply_by(strategy: Strategy, policy: &SessionPolicy) -> PolicyReport {
+    cleanup_pg_sessions::sweep_by(strategy, policy, Path::new("/"), now(), &()).await
 }
 
 pub(crate) async fn plan(policy: &SessionPolicy) -> PolicyReport {

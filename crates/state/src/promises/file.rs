@@ -56,6 +56,14 @@ pub(super) struct Remembered {
     pub(super) sequence: Option<u64>,
 }
 
+/// Why a guard could not remember.
+#[derive(Debug)]
+pub(super) struct NotRemembered {
+    pub(super) error: io::Error,
+    /// Whether it may know all the same.
+    may_know: bool,
+}
+
 impl Guard {
     /// Nothing when it was never written. What is there and says nothing may have said anything, so that is an error.
     pub(super) fn remembered(&self, files: &Files) -> Result<Remembered, PromisesError> {
@@ -75,12 +83,39 @@ impl Guard {
     }
 
     /// Waits until it is on the disk. Only after that is a promise given: one that a crash takes from the file before it
-    /// is remembered here was promised to nobody.
-    pub(super) fn remember(&self, count: usize, sequence: u64) -> io::Result<()> {
+    /// is remembered here was promised to nobody. What could not be synced is taken back, as far as that is possible:
+    /// the guard must not know of a line that its writer takes away again.
+    pub(super) fn remember(&self, count: usize, sequence: u64) -> Result<(), NotRemembered> {
+        let mut before = [0; GUARD_BYTES];
+        let read = self.0.read_at(&mut before, 0);
         // Of one width and within one sector, so that no crash leaves half of it, and a full disk has room for it.
         let text = format!("{count:020} {sequence:020}\n");
-        self.0.write_all_at(text.as_bytes(), 0)?;
-        self.0.sync_data()
+        let written = self.0.write_all_at(text.as_bytes(), 0).and_then(|()| sync(&self.0));
+        written.map_err(|error| {
+            let put_back = read.and_then(|length| {
+                self.0.write_all_at(&before[..length], 0)?;
+                self.0.set_len(u64::try_from(length).unwrap_or(u64::MAX))
+            });
+            NotRemembered { error, may_know: put_back.is_err() }
+        })
+    }
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    if failing::SYNC.get() {
+        return Err(io::Error::other("this test's disk is broken"));
+    }
+    file.sync_data()
+}
+
+/// What a test has fail.
+#[cfg(test)]
+mod failing {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static SYNC: Cell<bool> = const { Cell::new(false) };
     }
 }
 
@@ -146,21 +181,25 @@ impl Files {
     }
 
     /// Adds lines and waits until they are on the disk, then has them remembered. What cannot be written whole, or not be
-    /// remembered, is taken back.
-    pub(super) fn append(&self, lines: &[u8], remember: impl FnOnce() -> io::Result<()>) -> Result<(), PromisesError> {
+    /// remembered, is taken back; unless the guard may know of it, because then a promise would seem to be lost.
+    pub(super) fn append(
+        &self,
+        lines: &[u8],
+        remember: impl FnOnce() -> Result<(), NotRemembered>,
+    ) -> Result<(), PromisesError> {
         let append = || {
             let (file, created) = folder::open_or_create(&self.promises)?;
             let length = file.metadata()?.len();
             let written = file
                 .write_all_at(lines, length)
                 .and_then(|()| file.sync_all())
-                .and_then(|()| if created { folder::sync(&self.folder) } else { Ok(()) })
-                .and_then(|()| remember());
-            if written.is_err() {
+                .and_then(|()| if created { folder::sync(&self.folder) } else { Ok(()) });
+            let written = written.map_err(|error| NotRemembered { error, may_know: false }).and_then(|()| remember());
+            if let Err(NotRemembered { may_know: false, .. }) = written {
                 // Should this fail too, the next reader finds a torn line and cuts it off, or a promise too many.
                 let _ = file.set_len(length);
             }
-            written
+            written.map_err(|NotRemembered { error, .. }| error)
         };
         append().map_err(|error| self.unwritable(error))
     }
@@ -215,6 +254,35 @@ impl Files {
         match error.kind() {
             io::ErrorKind::WouldBlock => PromisesError::Busy { file: self.promises.clone() },
             _ => self.unreadable(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cleanup_core::moment::Moment;
+
+    use super::failing;
+    use crate::State;
+
+    #[test]
+    fn a_hold_that_could_not_be_remembered_is_neither_promised_nor_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (now, until) = (Moment::from_unix(0, 0), Moment::from_unix(1000, 0));
+        let held = || {
+            let mut state = State::open(folder.path(), None).unwrap();
+            let held: Vec<Vec<u8>> = state.promises().unwrap().holds(now).map(|hold| hold.path.clone()).collect();
+            held
+        };
+        for before in 0..2 {
+            let mut state = State::open(folder.path(), None).unwrap();
+            failing::SYNC.set(true);
+            let refused = state.promises().unwrap().hold(b"/b", until, now);
+            failing::SYNC.set(false);
+            assert!(refused.is_err());
+            assert_eq!(held().len(), before, "nothing counts, and nothing seems to be lost");
+            state.promises().unwrap().hold(b"/a", until, now).unwrap();
+            assert_eq!(held(), [b"/a"]);
         }
     }
 }

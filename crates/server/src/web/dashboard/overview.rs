@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use cleanup_core::report::Finding;
 use cleanup_engine::responses::PastRun;
 use cleanup_engine::track::{ForecastHour, TrackedFile};
 use serde::Deserialize;
@@ -20,9 +21,9 @@ use super::runs::RunLine;
 use super::trend::kept_and_removed;
 use super::words::{self, Here, When};
 use crate::app::policies::{Policy, policies};
-use crate::app::readiness::{Finding, findings};
+use crate::app::readiness::{Findings, findings};
 use crate::app::service::Service;
-use crate::app::trend::{Course, Over, Past, Show};
+use crate::app::trend::{Measure, Past, Trend, Window};
 use crate::telemetry::recent_removals::{Gone, HourOfLateness};
 use crate::web::auth::Caller;
 use crate::web::problem::Problem;
@@ -35,8 +36,8 @@ const HOURS: u32 = 24;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Question {
-    over: Over,
-    show: Show,
+    over: Window,
+    show: Measure,
 }
 
 /// All that the page is made of.
@@ -45,15 +46,14 @@ pub(crate) struct Picture {
     pub(crate) token: Token,
     pub(crate) origin: String,
     pub(crate) started_at: cleanup_core::moment::Moment,
-    /// What keeps the service from its work, and what does not work as well as it could.
-    pub(crate) findings: (Vec<Finding>, Vec<Finding>),
+    pub(crate) findings: Findings,
     pub(crate) policies: Vec<Known>,
     /// By policy; only those that are tracked.
     pub(crate) forecast: Vec<(String, Vec<ForecastHour>)>,
     pub(crate) next: Vec<TrackedFile>,
-    pub(crate) course: Arc<Course>,
-    pub(crate) over: Over,
-    pub(crate) show: Show,
+    pub(crate) trend: Arc<Trend>,
+    pub(crate) over: Window,
+    pub(crate) show: Measure,
     pub(crate) runs: Arc<[PastRun]>,
     pub(crate) gone: Vec<Gone>,
     pub(crate) lateness: Vec<HourOfLateness>,
@@ -77,7 +77,7 @@ pub(crate) struct Overview {
     unforeseen: Vec<String>,
     next: Vec<FileLine>,
     is_bytes: bool,
-    over: Over,
+    over: Window,
     past: Option<[Chart; 2]>,
     lateness: Option<Chart>,
     worst: String,
@@ -89,6 +89,9 @@ pub(crate) struct Overview {
 struct Line {
     policy: String,
     message: String,
+    since: When,
+    /// A command that helps.
+    remedy: Option<String>,
 }
 
 /// A number that is seen first.
@@ -127,16 +130,16 @@ pub(crate) async fn overview(
     }
 }
 
-async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Over, show: Show) -> Result<Picture, Problem> {
-    let live = service.live();
+async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Window, show: Measure) -> Result<Picture, Problem> {
+    let live = service.generation();
     let here = here(service);
-    let latest = &service.feed().latest;
+    let latest = &service.feed().last_runs;
     let runs = latest.runs();
-    let Past { course, runs } = if let Some(past) = service.courses.fresh(over, here.now, runs) {
+    let Past { trend, runs } = if let Some(past) = service.trends.fresh(over, here.now, runs) {
         past
     } else {
         let (reader, engine, now) = (Arc::clone(service), Arc::clone(&live.engine), here.now);
-        service.blocking(move || reader.courses.read(&engine, over, now, runs)).await?
+        service.blocking(move || reader.trends.read(&engine, over, now, runs)).await?
     };
     let policies = policies(service);
     let findings = findings(service, &policies);
@@ -161,25 +164,27 @@ async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Over, show: 
         forecast: config.rules().filter_map(forecast).collect(),
         policies: policies.into_iter().map(known).collect(),
         next: tracker.map(|tracker| tracker.next_files(NEXT)).unwrap_or_default(),
-        course,
+        trend,
         over,
         show,
         runs,
-        gone: service.feed().went.files(),
-        lateness: service.feed().went.hours(here.now),
+        gone: service.feed().recent_removals.files(),
+        lateness: service.feed().recent_removals.hours(here.now),
         here,
     })
 }
 
 impl Overview {
     pub(crate) fn new(picture: &Picture) -> Self {
-        let Picture { here, course, over, show, .. } = picture;
+        let Picture { here, trend, over, show, .. } = picture;
         let line = |finding: &Finding| Line {
             policy: finding.policy.clone().unwrap_or_default(),
-            message: words::message(&finding.message),
+            message: words::message(&finding.text),
+            since: here.when(finding.since),
+            remedy: finding.remedy.as_deref().map(words::message),
         };
-        let (reasons, warnings) = &picture.findings;
-        let cards: Vec<Card> = picture.policies.iter().map(|known| known.card(course, here)).collect();
+        let Findings { reasons, warnings } = &picture.findings;
+        let cards: Vec<Card> = picture.policies.iter().map(|known| known.card(trend, here)).collect();
         let troubles = reasons.len() + warnings.len();
         let headline = match troubles {
             0 if cards.is_empty() => "No policy is configured".to_owned(),
@@ -202,9 +207,9 @@ impl Overview {
             forecast: forecast(picture),
             unforeseen: names.iter().filter(is_foreseen).cloned().collect(),
             next: picture.next.iter().map(|file| FileLine::new(file, here)).collect(),
-            is_bytes: *show == Show::Bytes,
+            is_bytes: *show == Measure::Bytes,
             over: *over,
-            past: (!course.is_empty()).then(|| kept_and_removed(course, &names, *show, here)),
+            past: (!trend.is_empty()).then(|| kept_and_removed(trend, &names, *show, here)),
             lateness: lateness(picture),
             worst: picture.lateness.iter().map(|hour| hour.worst).max().map(words::lateness).unwrap_or_default(),
             gone: picture.gone.iter().take(NEXT).map(|gone| GoneLine::new(gone, here)).collect(),
@@ -239,7 +244,7 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
         (true, false) => "as of each policy's last look",
     };
     let next = picture.policies.iter().filter_map(|known| known.policy.tracked.as_ref()?.next_deadline).min();
-    let (gone, gone_bytes) = picture.course.removed();
+    let (gone, gone_bytes) = picture.trend.removed();
     let plain = |label, value, note| Tile { label, value, when: None, note };
     vec![
         plain("There", words::bytes(there_bytes), format!("{} items, {as_of}", words::count(there))),
@@ -251,7 +256,11 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
             }
             None => plain("Next deadline", "none".to_owned(), "no tracked file has one".to_owned()),
         },
-        plain("Went", words::bytes(gone_bytes), format!("{} items in {}", words::count(gone), picture.over.words())),
+        plain(
+            "RecentRemovals",
+            words::bytes(gone_bytes),
+            format!("{} items in {}", words::count(gone), picture.over.words()),
+        ),
     ]
 }
 
@@ -262,7 +271,7 @@ fn forecast(picture: &Picture) -> Option<Chart> {
     let mut marks: Vec<String> =
         hours.iter().step_by(6).map(|hour| picture.here.strftime(hour.from, "%H:%M")).collect();
     marks.extend(hours.first().map(|first| picture.here.strftime(first.from, "%H:%M")));
-    let unit = if picture.show == Show::Bytes { Unit::Bytes } else { Unit::Files };
+    let unit = if picture.show == Measure::Bytes { Unit::Bytes } else { Unit::Files };
     let value = |hour: &ForecastHour| Some(if unit == Unit::Bytes { hour.bytes } else { hour.files });
     let place = |name: &str| picture.policies.iter().position(|known| known.policy.name == name);
     let series = picture.forecast.iter().map(|(name, hours)| Series {
@@ -277,7 +286,7 @@ fn forecast(picture: &Picture) -> Option<Chart> {
 }
 
 fn lateness(picture: &Picture) -> Option<Chart> {
-    // A single hour is no course.
+    // A single hour is no trend.
     if picture.lateness.len() < 2 {
         return None;
     }
@@ -300,7 +309,7 @@ fn lateness(picture: &Picture) -> Option<Chart> {
 #[cfg(test)]
 mod tests {
     use cleanup_core::moment::Moment;
-    use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
+    use cleanup_core::report::{Counts, FindingCode, Level, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
     use cleanup_engine::TrendPoint;
     use cleanup_engine::track::{TrackedPolicy, Watching};
 
@@ -416,10 +425,17 @@ mod tests {
             token: Token::Missing,
             origin: "/etc/cleanup/cleanup.toml".to_owned(),
             started_at: NOW.minus(minutes(90)),
-            findings: (
-                Vec::new(),
-                vec![Finding { code: "limit", policy: Some("models".to_owned()), message: "it is full".to_owned() }],
-            ),
+            findings: Findings {
+                reasons: Vec::new(),
+                warnings: vec![Finding {
+                    code: FindingCode::LimitUnmet,
+                    level: Level::Warning,
+                    policy: Some("models".to_owned()),
+                    since: NOW.minus(minutes(30)),
+                    text: "it is <full>".to_owned(),
+                    remedy: Some("cleanup stats models".to_owned()),
+                }],
+            },
             policies: vec![policy("models", Some(tracked), Some(last)), without_age(policy("other", None, None))],
             forecast: vec![(
                 "models".to_owned(),
@@ -432,9 +448,9 @@ mod tests {
                     .collect(),
             )],
             next: Vec::new(),
-            course: Arc::new(Course::new(Over::Week, Moment::from_unix(1_766_721_600, 0), vec![trend])),
-            over: Over::Week,
-            show: Show::Bytes,
+            trend: Arc::new(Trend::new(Window::Week, Moment::from_unix(1_766_721_600, 0), vec![trend])),
+            over: Window::Week,
+            show: Measure::Bytes,
             runs: Arc::new([run]),
             gone: vec![gone],
             lateness: vec![HourOfLateness { from: NOW, files: 1, mean: late, worst: late }],
@@ -448,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_page_without_policies_is_a_page() {
-        let empty = Picture { policies: Vec::new(), findings: Default::default(), forecast: Vec::new(), ..picture() };
+        let empty = Picture { policies: Vec::new(), findings: Findings::default(), forecast: Vec::new(), ..picture() };
         let page = Overview::new(&empty).render().unwrap();
         assert!(page.contains("No policy is configured") && page.contains("nobody knows without looking"));
     }

@@ -12,7 +12,7 @@ use cleanup_engine::track::{Absent, Watching};
 use super::charts::spark;
 use super::words::{self, Here, Status, When};
 use crate::app::policies::{Policy, PolicyMode};
-use crate::app::trend::{Course, Show};
+use crate::app::trend::{Measure, Trend};
 use crate::telemetry::last_runs::Look;
 
 /// Items, and their bytes where those are known.
@@ -239,7 +239,7 @@ impl Known {
     }
 
     /// The card.
-    pub(crate) fn card(&self, course: &Course, here: &Here) -> Card {
+    pub(crate) fn card(&self, trend: &Trend, here: &Here) -> Card {
         let with_bytes = |bytes: Option<u64>, note: String| match bytes {
             Some(bytes) => format!("{}, {note}", words::bytes(bytes)),
             None => note,
@@ -279,9 +279,12 @@ impl Known {
         if limits.iter().any(|limit| limit.status == Status::LIMIT) {
             marks.push(Status::LIMIT);
         }
-        let values = course.kept(&self.policy.name, Show::Bytes);
-        let values =
-            if values.iter().flatten().next().is_some() { values } else { course.kept(&self.policy.name, Show::Files) };
+        let values = trend.kept(&self.policy.name, Measure::Bytes);
+        let values = if values.iter().flatten().next().is_some() {
+            values
+        } else {
+            trend.kept(&self.policy.name, Measure::Files)
+        };
         Card {
             name: self.policy.name.clone(),
             status: self.status(),

@@ -202,13 +202,13 @@ impl Sql {
     /// Nothing at all.
     pub(crate) const EMPTY: Self = Self(String::new());
 
-    /// A statement to be run.
     /// The operator's own query, from the configuration: the one text that is SQL as it stands. It only ever runs where
     /// nothing can be changed.
     pub(crate) fn query(text: &str) -> Self {
         Self(text.trim().trim_end_matches(';').to_owned())
     }
 
+    /// A statement to be run.
     pub(crate) fn statement(&self) -> SqlStr {
         AssertSqlSafe(self.0.clone()).into_sql_str()
     }
@@ -260,6 +260,12 @@ impl Part for Zone {
         sql.push('\'');
         sql.push_str(&self.0);
         sql.push('\'');
+    }
+}
+
+impl Part for i64 {
+    fn render(&self, sql: &mut String) {
+        sql.push_str(&self.to_string());
     }
 }
 

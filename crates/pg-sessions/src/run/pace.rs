@@ -6,6 +6,7 @@
 //! the rest of the run: growing back into the same timeout would waste one timeout after another.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use cleanup_core::policy::Pace;
@@ -14,17 +15,35 @@ use cleanup_core::policy::Pace;
 #[derive(Clone, Debug)]
 pub(crate) struct Pacer {
     target: Duration,
-    rest: f64,
+    /// How long the pause after a batch is at least and at most, in times of the batch.
+    rest: RangeInclusive<f64>,
+    /// The least time that a removed row has cost, in seconds.
+    best: f64,
     size: f64,
     least: f64,
     most: f64,
 }
 
+/// What a batch keeps others from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Others work at the same time and are slowed down at most.
+    Beside,
+    /// Whoever wants to write waits until the batch is over.
+    InTurns,
+}
+
+/// The cost of a row is forgotten by so much with each batch: what was cheap in one place need not be in another.
+const FORGETTING: f64 = 1.01;
+
+/// A row may cost so many times the least before somebody else must be the reason.
+const STEADY: f64 = 1.5;
+
 /// How long a pause may last at most, whatever the batch took.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The bounds of a batch, in rows.
-pub(crate) const ROWS: std::ops::RangeInclusive<u32> = 50..=20_000;
+pub(crate) const ROWS: RangeInclusive<u32> = 50..=20_000;
 
 /// The latency of a batch that a pace aims at, on PostgreSQL.
 pub(crate) fn target(pace: Pace) -> Duration {
@@ -45,14 +64,22 @@ pub(crate) fn embedded_target(pace: Pace) -> Duration {
 
 impl Pacer {
     /// Starts at `size` within `bounds`.
-    pub(crate) fn new(pace: Pace, target: Duration, size: u32, bounds: std::ops::RangeInclusive<u32>) -> Self {
+    pub(crate) fn new(pace: Pace, sharing: Sharing, target: Duration, size: u32, bounds: RangeInclusive<u32>) -> Self {
         let (least, most) = (f64::from(*bounds.start()), f64::from(*bounds.end()));
-        let rest = match pace {
-            Pace::Strict => 3.0,
-            Pace::Normal => 1.0,
-            Pace::OffHours => 0.0,
+        let rest = match (pace, sharing) {
+            (Pace::Strict, _) => 3.0..=3.0,
+            (Pace::Normal, Sharing::Beside) => 0.1..=1.0,
+            (Pace::Normal, Sharing::InTurns) => 1.0..=1.0,
+            (Pace::OffHours, _) => 0.0..=0.0,
         };
-        Self { target, rest, size: f64::from(size).clamp(least.min(most), most), least: least.min(most), most }
+        Self {
+            target,
+            rest,
+            best: f64::INFINITY,
+            size: f64::from(size).clamp(least.min(most), most),
+            least: least.min(most),
+            most,
+        }
     }
 
     /// The size of the next batch, at least 1.
@@ -61,11 +88,18 @@ impl Pacer {
         self.size as u32
     }
 
-    /// Learns from a batch that was done, and says how long to pause.
-    pub(crate) fn done(&mut self, took: Duration) -> Duration {
+    /// Learns from a batch that was done and removed `gone` rows, and says how long to pause.
+    ///
+    /// As long as rows cost about as little as they ever did in this run, nobody competes for the processors, the log or
+    /// the disk, and a pause would help nobody. The dearer they become, the longer it is.
+    pub(crate) fn done(&mut self, took: Duration, gone: u64) -> Duration {
         let factor = self.target.as_secs_f64() / took.as_secs_f64().max(1e-6);
         self.size = (self.size * factor.clamp(0.5, 1.5)).clamp(self.least, self.most);
-        took.mul_f64(self.rest).min(LONGEST_PAUSE)
+        #[expect(clippy::cast_precision_loss, reason = "a rate")]
+        let cost = took.as_secs_f64().max(1e-6) / gone.max(1) as f64;
+        self.best = (self.best * FORGETTING).min(cost);
+        let rest = (cost / self.best - STEADY).clamp(*self.rest.start(), *self.rest.end());
+        took.mul_f64(rest).min(LONGEST_PAUSE)
     }
 
     /// Learns from a batch that was cancelled because it took too long; `false` when it cannot be any smaller.
@@ -104,36 +138,56 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn pacer(pace: Pace) -> Pacer {
-        Pacer::new(pace, target(pace), 500, ROWS)
+        Pacer::new(pace, Sharing::Beside, target(pace), 500, ROWS)
     }
 
     #[test]
     fn a_batch_grows_towards_its_target_and_by_no_more_than_half_at_a_time() {
         let mut pacer = pacer(Pace::Normal);
-        pacer.done(MS);
+        pacer.done(MS, 100);
         assert_eq!(pacer.size(), 750);
-        pacer.done(20 * MS);
+        pacer.done(20 * MS, 100);
         assert_eq!(pacer.size(), 750);
-        pacer.done(25 * MS);
+        pacer.done(25 * MS, 100);
         assert_eq!(pacer.size(), 600);
-        pacer.done(Duration::from_secs(9));
+        pacer.done(Duration::from_secs(9), 100);
         assert_eq!(pacer.size(), 300);
         for _ in 0..99 {
-            pacer.done(Duration::ZERO);
+            pacer.done(Duration::ZERO, 100);
         }
         assert_eq!(pacer.size(), 20_000);
         for _ in 0..99 {
-            pacer.done(Duration::MAX / 4);
+            pacer.done(Duration::MAX / 4, 100);
         }
         assert_eq!(pacer.size(), 50);
     }
 
     #[test]
     fn pauses_follow_the_pace() {
-        assert_eq!(pacer(Pace::Strict).done(10 * MS), 30 * MS);
-        assert_eq!(pacer(Pace::Normal).done(20 * MS), 20 * MS);
-        assert_eq!(pacer(Pace::OffHours).done(100 * MS), Duration::ZERO);
-        assert_eq!(pacer(Pace::Strict).done(Duration::from_secs(3600)), LONGEST_PAUSE);
+        assert_eq!(pacer(Pace::Strict).done(10 * MS, 100), 30 * MS);
+        assert_eq!(pacer(Pace::Normal).done(20 * MS, 100), 2 * MS);
+        assert_eq!(pacer(Pace::OffHours).done(100 * MS, 100), Duration::ZERO);
+        assert_eq!(pacer(Pace::Strict).done(Duration::from_secs(3600), 100), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn the_pause_grows_with_what_a_row_costs_more_than_it_did() {
+        let mut pacer = pacer(Pace::Normal);
+        for (took, gone, pause) in [
+            (20, 1000, 2.0),
+            (20, 2000, 2.0),
+            // A sixth dearer is the weather, twice as dear is somebody, and three times is a crowd.
+            (20, 1700, 2.0),
+            (20, 1000, 10.0),
+            (20, 600, 20.0),
+            (20, 0, 20.0),
+            (20, 2000, 2.0),
+        ] {
+            let paused = pacer.done(took * MS, gone).as_secs_f64() * 1000.0;
+            assert!((paused - pause).abs() < 1.0, "{took} {gone}: {paused}");
+        }
+        let mut in_turns = Pacer::new(Pace::Normal, Sharing::InTurns, 10 * MS, 500, ROWS);
+        assert_eq!(in_turns.done(10 * MS, 1000), 10 * MS, "others come in between");
     }
 
     #[test]
@@ -141,14 +195,14 @@ mod tests {
         let mut pacer = pacer(Pace::Normal);
         assert!(pacer.cancelled());
         assert_eq!(pacer.size(), 250);
-        pacer.done(MS);
+        pacer.done(MS, 100);
         assert_eq!(pacer.size(), 250);
         let mut halvings = 1;
         while pacer.cancelled() {
             halvings += 1;
         }
         assert_eq!((pacer.size(), halvings < 12), (1, true));
-        pacer.done(MS);
+        pacer.done(MS, 100);
         assert_eq!(pacer.size(), 1);
     }
 

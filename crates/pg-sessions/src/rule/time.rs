@@ -7,7 +7,7 @@
 
 use cleanup_core::policy::TimeFormat;
 
-use crate::obstacle::plural;
+use crate::report::plural;
 
 /// 2000-01-01 in seconds since 1970: no web session is older.
 pub(crate) const YEAR_2000: &str = "946684800";
@@ -49,6 +49,16 @@ impl Unit {
             Self::Milliseconds => TimeFormat::Milliseconds,
             Self::Microseconds => TimeFormat::Microseconds,
             Self::JulianDays => TimeFormat::Julian,
+        }
+    }
+
+    /// A value in seconds since 1970.
+    pub(crate) fn seconds(self, value: f64) -> f64 {
+        match self {
+            Self::Seconds => value,
+            Self::Milliseconds => value / 1e3,
+            Self::Microseconds => value / 1e6,
+            Self::JulianDays => (value - 2_440_587.5) * 86_400.0,
         }
     }
 
