@@ -19,7 +19,7 @@ use crate::select::classify::{self, Classified};
 use crate::select::whole_dirs;
 use crate::sys::entry::{FileId, in_words};
 use crate::sys::root::{LockedRoot, Root, RootError, RootLocked};
-use crate::tree::{Tree, is_own_folder};
+use crate::tree::{OWN_FOLDER, Tree, is_own_folder};
 use crate::walk::resume::ResumePoint;
 use crate::walk::worker_pool::{self, Jobs};
 
@@ -87,18 +87,19 @@ impl<'a> Store<'a> {
         self
     }
 
-    /// Looks for its folder in the root (quarantine) under this name as well, the one that [`Self::own_folder`] told an
-    /// earlier store, before it reads all names in the root to find it.
+    /// Looks for its folders in the root (quarantine) under these names as well, those that [`Self::own_folders`] told an
+    /// earlier store, before it reads all names in the root to find them.
     #[must_use]
-    pub fn with_own_folder(mut self, name: Option<&[u8]>) -> Self {
-        self.tree.own_folder = name.filter(|name| is_own_folder(name)).and_then(|name| CString::new(name).ok());
+    pub fn with_own_folders(mut self, names: &[Vec<u8>]) -> Self {
+        let names = names.iter().filter(|name| is_own_folder(name) && *name != OWN_FOLDER);
+        self.tree.own_folders = names.filter_map(|name| CString::new(name.as_slice()).ok()).collect();
         self
     }
 
-    /// The name of its folder in the root, where that is another one than `.cleanup`, because somebody else has taken that;
-    /// to be remembered.
-    pub fn own_folder(&self) -> Option<Vec<u8>> {
-        quarantine::own_folder(&self.tree)
+    /// The names of its folders in the root but for `.cleanup`, which somebody else has taken where there are any; to be
+    /// remembered, all of them.
+    pub fn own_folders(&self) -> Vec<Vec<u8>> {
+        quarantine::own_folders(&self.tree)
     }
 
     /// Its root, for a later store to be opened by. As long as it is kept, nobody can unmount what it lies on.

@@ -42,8 +42,8 @@ pub(crate) struct Tree<'a> {
     pub(crate) rivals: Option<Rivals>,
     /// What need not be looked at.
     pub(crate) index: Option<Arc<Index>>,
-    /// The name of our folder in it, as it is remembered.
-    pub(crate) own_folder: Option<CString>,
+    /// The names of our folders in it besides the ordinary one, as they are remembered.
+    pub(crate) own_folders: Vec<CString>,
     /// Other names that it may have, once they have been looked for.
     pub(crate) own_names: Mutex<Option<Vec<CString>>>,
 }
@@ -57,7 +57,7 @@ impl<'a> Tree<'a> {
             is_all_protected: false,
             rivals: None,
             index: None,
-            own_folder: None,
+            own_folders: Vec::new(),
             own_names: Mutex::default(),
         }
     }

@@ -534,14 +534,14 @@ fn a_stranger_who_takes_our_name_holds_nothing_back() {
         assert_eq!(sweep_into(&policy, "R2").counts.quarantined, 1);
         assert_eq!(own_folders(root.path()).len(), 2, "the same one is used again");
         let store = Store::open(&policy, Vec::new()).unwrap();
-        assert_eq!(store.own_folder().as_deref(), Some(ours[0].as_bytes()));
+        assert_eq!(store.own_folders(), [ours[0].as_bytes()]);
         assert_eq!(store.classify(ours[0].as_bytes()), cleanup_fs_store::Classified::Own);
 
         // It goes on being read when the name is free again, and whatever the policy is by then.
         fs::remove_dir(&squatted).or_else(|_| fs::remove_file(&squatted)).unwrap();
         assert_eq!(items(&policy).len(), 2);
         let later = FilePolicy { dispose: Dispose::Delete, ..policy.clone() };
-        let store = Store::open(&later, Vec::new()).unwrap().with_own_folder(Some(ours[0].as_bytes()));
+        let store = Store::open(&later, Vec::new()).unwrap().with_own_folders(&[ours[0].clone().into_bytes()]);
         assert!(store.quarantine(&|_| true).unwrap().is_some());
 
         let returned = restore(&policy, &items(&policy)[..1]);
@@ -559,8 +559,8 @@ fn a_remembered_name_is_no_way_out_of_the_root() {
     let root = tempfile::tempdir().unwrap();
     let policy = quarantining(root.path());
     for name in [b"..".as_slice(), b"../x", b".cleanup-x", b"other", b".cleanup-0123456789abcdef/x", b""] {
-        let store = Store::open(&policy, Vec::new()).unwrap().with_own_folder(Some(name));
-        assert_eq!((store.own_folder(), store.quarantine(&|_| true).unwrap().is_none()), (None, true));
+        let store = Store::open(&policy, Vec::new()).unwrap().with_own_folders(&[name.to_owned()]);
+        assert_eq!((store.own_folders().len(), store.quarantine(&|_| true).unwrap().is_none()), (0, true));
     }
 }
 

@@ -1,8 +1,9 @@
 pragma user_version = 8;
 
--- The name of our folder in a root where somebody else has the ordinary one. It can be found without this, by reading
--- all names in the root.
+-- The names of our folders in a root where somebody else has the ordinary one. They can be found without this, by
+-- reading all names in the root.
 create table own_folders (
-    root blob primary key,
-    name blob not null
+    root blob not null,
+    name blob not null,
+    primary key (root, name)
 ) strict, without rowid;

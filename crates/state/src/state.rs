@@ -213,7 +213,7 @@ impl State {
         self.ledger.own_folders()
     }
 
-    /// Remembers what our folder in a root is called.
+    /// Remembers what a folder of ours in a root is called.
     pub fn remember_own_folder(&mut self, root: &[u8], name: &[u8]) {
         self.ledger.remember_own_folder(root, name);
     }

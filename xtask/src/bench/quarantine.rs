@@ -14,7 +14,7 @@ use comfy_table::{CellAlignment, Table};
 use super::contenders::Bench;
 use super::fixture::{Due, Fixture, Folders, MAX_AGE, Named, PATTERN};
 use super::page::{self, Facts};
-use super::sweep;
+use super::sweep::{self, Cost};
 use crate::shell::{self, cargo, top};
 
 /// How many times as long as its deletion it may take to move a file aside, on ext4.
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     files: u64,
     /// Pairs of sweeps of each tree
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
     /// Where the trees are made: best on an ext4 with a journal of its own
     #[arg(long, default_value = "target")]
@@ -36,16 +36,26 @@ pub(crate) struct Args {
     no_page: bool,
 }
 
+/// Files in each directory: few, so that one sync has to serve many directories.
+const EACH: u64 = 20;
+
 /// One sweep by deletion and one into quarantine, right after each other.
 struct Pair {
-    deletion: Duration,
-    quarantine: Duration,
+    deletion: Cost,
+    quarantine: Cost,
 }
 
 impl Pair {
-    fn ratio(&self) -> f64 {
-        self.quarantine.as_secs_f64() / self.deletion.as_secs_f64()
+    fn ratio(&self, time: fn(&Cost) -> Duration) -> f64 {
+        time(&self.quarantine).as_secs_f64() / time(&self.deletion).as_secs_f64()
     }
+}
+
+/// Ratios of pairs: the median, the least, the most.
+fn ratios(pairs: &[Pair], time: fn(&Cost) -> Duration) -> (f64, f64, f64) {
+    let mut ratios: Vec<f64> = pairs.iter().map(|pair| pair.ratio(time)).collect();
+    ratios.sort_by(f64::total_cmp);
+    (ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
 }
 
 /// Measures, prints, and writes into `docs/benchmarks.md`.
@@ -71,29 +81,25 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         "against deletion",
         "min to max",
         "goal",
+        "processor against deletion",
     ]);
     let files = args.files;
-    let trees = [
-        ("one directory", Folders::Flat),
-        ("directories of 100", Folders::Below(files / 100)),
-        ("directories of 20", Folders::Below(files / 20)),
-    ];
-    for (name, folders) in trees {
-        let fixture = Fixture { folders, files, due: Due::All, named: Named::All };
+    let fixture = Fixture { folders: Folders::Below(files / EACH), files, due: Due::All, named: Named::All };
+    for (name, bytes) in [("empty files", 0), ("files of 4 KiB", 4096)] {
         let mut pairs = Vec::new();
         for run in 0..args.runs {
-            pairs.push(pair(&fixture, &bench, run)?);
+            pairs.push(pair(&fixture, bytes, &bench, run)?);
         }
-        pairs.sort_by(|a, b| a.ratio().total_cmp(&b.ratio()));
-        let median = pairs[pairs.len() / 2].ratio();
-        let (least, most) = (pairs[0].ratio(), pairs[pairs.len() - 1].ratio());
+        let (wall, least, most) = ratios(&pairs, |cost| cost.wall);
+        let (processor, ..) = ratios(&pairs, |cost| cost.processor);
         table.add_row([
             name.to_owned(),
-            page::ms(page::median(pairs.iter().map(|pair| pair.deletion))),
-            page::ms(page::median(pairs.iter().map(|pair| pair.quarantine))),
-            format!("{median:.2}"),
+            page::ms(page::median(pairs.iter().map(|pair| pair.deletion.wall))),
+            page::ms(page::median(pairs.iter().map(|pair| pair.quarantine.wall))),
+            format!("{wall:.2}"),
             format!("{least:.2} to {most:.2}"),
-            format!("{GOAL}: {}", if median <= GOAL { "reached" } else { "missed" }),
+            format!("{GOAL}: {}", if wall <= GOAL { "reached" } else { "missed" }),
+            format!("{processor:.2}"),
         ]);
     }
     fs::remove_dir_all(&folder)?;
@@ -104,8 +110,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let text = format!(
         "## Quarantine against deletion\n\n\
          ```console,no-run\n$ cargo xtask bench quarantine {size}\n```\n\n\
-         {facts}, warm cache, {files} empty files, all due; {} pairs of sweeps of equal trees, one right after the other.\n\
-         *Against deletion* is the median of the ratios within a pair.\n\
+         {facts}, warm cache, {files} files in directories of {EACH}, all due; {} pairs of sweeps of equal trees, one right after the other.\n\
+         *Against deletion* is the median of the ratios within a pair, of the time that passed and of the processor's.\n\
          cleanup remembers nothing here (`[state] url = \"none\"`) and has as many workers as it sees fit.\n\
          A note is on the disk before its file moves; [one sync serves up to 4,096 notes](deletion.md#into-quarantine-and-back), of one folder or of many.\n\n\
          {}\n",
@@ -121,22 +127,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Sweeps two equal trees, now this way first and now that.
-fn pair(fixture: &Fixture, bench: &Bench<'_>, run: u64) -> Result<Pair> {
-    let mut turns = [("delete", Duration::ZERO), ("quarantine", Duration::ZERO)];
-    if !run.is_multiple_of(2) {
-        turns.reverse();
+fn pair(fixture: &Fixture, bytes: usize, bench: &Bench<'_>, run: u64) -> Result<Pair> {
+    let swept = |dispose: &str| swept(fixture, bytes, bench, dispose).with_context(|| format!("dispose = {dispose}"));
+    if run.is_multiple_of(2) {
+        let deletion = swept("delete")?;
+        return Ok(Pair { deletion, quarantine: swept("quarantine")? });
     }
-    for (dispose, took) in &mut turns {
-        *took = swept(fixture, bench, dispose).with_context(|| format!("dispose = {dispose}"))?;
-    }
-    turns.sort_unstable_by_key(|(dispose, _)| *dispose);
-    let [(_, deletion), (_, quarantine)] = turns;
-    Ok(Pair { deletion, quarantine })
+    let quarantine = swept("quarantine")?;
+    Ok(Pair { deletion: swept("delete")?, quarantine })
 }
 
-fn swept(fixture: &Fixture, bench: &Bench<'_>, dispose: &str) -> Result<Duration> {
+fn swept(fixture: &Fixture, bytes: usize, bench: &Bench<'_>, dispose: &str) -> Result<Cost> {
     let root = bench.papers.join("tree");
     fixture.make(&root)?;
+    fill(&root, bytes)?;
     let config = bench.papers.join("cleanup.toml");
     let hours = MAX_AGE.as_secs() / 3600;
     let policy = format!("root = '{}'\ninclude = [\"{PATTERN}\"]\nmax_age = \"{hours}h\"", root.display());
@@ -149,7 +153,24 @@ fn swept(fixture: &Fixture, bench: &Bench<'_>, dispose: &str) -> Result<Duration
     check(&root, if dispose == "delete" { 0 } else { fixture.files })?;
     fs::remove_dir_all(&root)?;
     rustix::fs::syncfs(fs::File::open(bench.papers)?)?;
-    Ok(cost.wall)
+    Ok(cost)
+}
+
+/// Writes so much into each file, and leaves it as old as it was.
+fn fill(root: &Path, bytes: usize) -> Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    for entry in walkdir::WalkDir::new(root) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            let modified = entry.metadata()?.modified()?;
+            fs::write(entry.path(), vec![b'x'; bytes])?;
+            fs::File::options().write(true).open(entry.path())?.set_modified(modified)?;
+        }
+    }
+    rustix::fs::syncfs(fs::File::open(root)?)?;
+    Ok(())
 }
 
 /// Checks that nothing is left in its place, and so much in quarantine.

@@ -110,9 +110,7 @@ fn run(
     let was_stopped = tally.stopped.is_some();
     if acts && !matches!(&scope, Scope::Paths(due) if !due.purges) {
         tally.add(quarantine::expire(&store, policy, run.now));
-        if let Some(name) = store.own_folder() {
-            state.lock().remember_own_folder(policy, name);
-        }
+        state.lock().remember_own_folders(policy, store.own_folders());
     }
 
     let report = PolicyReport::finished(name, PolicyKind::Files, tally.clone());

@@ -102,7 +102,7 @@ pub(crate) struct RunState {
     /// When runs were remembered, by policy, and on which file system they were.
     pub(super) remembered: HashMap<String, (Duration, Option<String>)>,
     /// What our folders are called where somebody else has the ordinary name, by the path of the root.
-    own_folders: HashMap<Vec<u8>, Vec<u8>>,
+    own_folders: HashMap<Vec<u8>, Vec<Vec<u8>>>,
 }
 
 impl RunState {
@@ -138,7 +138,9 @@ impl RunState {
                 opened.own = Some((folder, database));
             }
         }
-        opened.own_folders = opened.state.as_mut().map(State::own_folders).unwrap_or_default().into_iter().collect();
+        for (root, name) in opened.state.as_mut().map(State::own_folders).unwrap_or_default() {
+            opened.own_folders.entry(root).or_default().push(name);
+        }
         opened
     }
 
@@ -373,21 +375,23 @@ impl RunState {
         self.state.as_mut().ok_or(why)
     }
 
-    /// What our folder in a policy's root is called, where somebody else has the ordinary name and that is remembered.
-    pub(crate) fn own_folder(&self, policy: &FilePolicy) -> Option<&[u8]> {
-        self.own_folders.get(policy.root.as_os_str().as_encoded_bytes()).map(Vec::as_slice)
+    /// What our folders in a policy's root are called, where somebody else has the ordinary name and that is remembered.
+    pub(crate) fn own_folders(&self, policy: &FilePolicy) -> &[Vec<u8>] {
+        self.own_folders.get(policy.root.as_os_str().as_encoded_bytes()).map_or(&[], Vec::as_slice)
     }
 
     /// Remembers that.
-    pub(crate) fn remember_own_folder(&mut self, policy: &FilePolicy, name: Vec<u8>) {
+    pub(crate) fn remember_own_folders(&mut self, policy: &FilePolicy, names: Vec<Vec<u8>>) {
         let root = policy.root.as_os_str().as_encoded_bytes();
-        if self.own_folders.get(root) == Some(&name) {
-            return;
+        for name in names {
+            if self.own_folders(policy).contains(&name) {
+                continue;
+            }
+            if let Some(state) = &mut self.state {
+                state.remember_own_folder(root, &name);
+            }
+            self.own_folders.entry(root.to_owned()).or_default().push(name);
         }
-        if let Some(state) = &mut self.state {
-            state.remember_own_folder(root, &name);
-        }
-        self.own_folders.insert(root.to_owned(), name);
     }
 
     /// The name by which a policy is remembered.

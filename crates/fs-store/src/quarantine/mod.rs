@@ -23,6 +23,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -138,10 +139,10 @@ pub(crate) fn open<'a>(
     Ok((!folders.is_empty()).then_some(Quarantine { tree, folders }))
 }
 
-/// The name of our folder in a root, where it is not the ordinary one.
-pub(crate) fn own_folder(tree: &Tree<'_>) -> Option<Vec<u8>> {
-    let used = own_folder::all(tree).ok()?.into_iter().next()?.name;
-    (*used != *own_folder::OWN).then(|| used.into_bytes())
+/// The names of our folders in a root, but for the ordinary one.
+pub(crate) fn own_folders(tree: &Tree<'_>) -> Vec<Vec<u8>> {
+    let names = own_folder::all(tree).unwrap_or_default().into_iter().map(|own| own.name);
+    names.filter(|name| **name != *own_folder::OWN).map(CString::into_bytes).collect()
 }
 
 impl Quarantine<'_> {

@@ -3,7 +3,7 @@
 //! As a rule it is `.cleanup`. Where everybody may make folders (a sticky root such as `/tmp`), somebody else may have
 //! taken that name, and nobody but them can take it away again. Then ours is called `.cleanup-`, followed by 16 random
 //! digits that nobody can take beforehand. It is known by its owner: only this user, or root, makes a folder that belongs
-//! to this user. The state remembers the name; where that is lost, the names in the root are read.
+//! to this user. The state remembers all such names; where that is lost, the names in the root are read.
 //!
 //! A `.cleanup` that is ours goes on being used, and being read.
 
@@ -35,7 +35,7 @@ pub(super) struct OwnFolder {
 pub(super) fn all(tree: &Tree<'_>) -> Result<Vec<OwnFolder>, QuarantineError> {
     let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
     let mut all: Vec<_> = find(tree, &root, OWN)?.into_iter().collect();
-    if let Some(name) = tree.own_folder.as_deref().filter(|name| *name != OWN) {
+    for name in &tree.own_folders {
         all.extend(find(tree, &root, name)?);
     }
     // Of a policy that never moved anything aside, nothing is looked for unless somebody has the ordinary name.

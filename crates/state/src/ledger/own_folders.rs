@@ -1,10 +1,10 @@
-//! What our folder in a root is called where somebody else has taken its ordinary name. Only a help: without it, all
-//! names in the root are read to find it.
+//! What our folders in a root are called where somebody else has taken the ordinary name. Only a help: without it, all
+//! names in the root are read to find them.
 
 use super::Ledger;
 
-const SELECT: &str = "select root, name from own_folders";
-const REPLACE: &str = "insert or replace into own_folders (root, name) values (?1, ?2)";
+const SELECT: &str = "select root, name from own_folders order by root, name";
+const INSERT: &str = "insert or ignore into own_folders (root, name) values (?1, ?2)";
 
 impl Ledger {
     pub(crate) fn own_folders(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -12,6 +12,6 @@ impl Ledger {
     }
 
     pub(crate) fn remember_own_folder(&mut self, root: &[u8], name: &[u8]) {
-        self.change(&async |connection| sqlx::query(REPLACE).bind(root).bind(name).execute(connection).await);
+        self.change(&async |connection| sqlx::query(INSERT).bind(root).bind(name).execute(connection).await);
     }
 }
