@@ -171,6 +171,28 @@ fn the_rooms_keep_their_walls() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// The rooms of the row store that all databases share, and the databases.
+const SHARED_ROOMS: &[&str] = &["report/", "rule/", "run/", "url/"];
+const DATABASES: &[&str] = &["postgres", "sqlite"];
+
+#[test]
+fn databases_share_rooms_and_do_not_know_each_other() {
+    let mut broken = Vec::new();
+    for (path, text) in sources("pg-sessions") {
+        let is_shared = SHARED_ROOMS.iter().any(|room| path.starts_with(room)) && !path.ends_with("tests.rs");
+        let strangers = DATABASES.iter().filter(|database| {
+            let is_another = DATABASES.iter().any(|own| path.starts_with(own)) && !path.starts_with(**database);
+            is_shared || is_another
+        });
+        let named = strangers.filter(|database| {
+            let name = format!("crate::{database}");
+            uses(&text).iter().any(|line| line.contains(&name))
+        });
+        broken.extend(named.map(|database| format!("{path} names {database}")));
+    }
+    assert!(broken.is_empty(), "one more database would be a fork and no folder:\n{}", broken.join("\n"));
+}
+
 #[test]
 fn no_files_of_the_engine_use_each_other_in_a_circle() {
     assert_no_circle("engine");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Policy, RowStamp, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use cleanup_test_postgres::{Cluster, Server};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -51,7 +51,7 @@ enum Method {
     IdBatches,
     /// What two connections can do at best: plain statements for ranges of pages, without any care.
     Floor,
-    Ours(Pace, Option<Way>),
+    Ours(Pace, Option<Strategy>),
 }
 
 impl Method {
@@ -61,13 +61,15 @@ impl Method {
             Self::BigDelete => "one big DELETE".to_owned(),
             Self::IdBatches => "batches of 1,000 ids, SKIP LOCKED".to_owned(),
             Self::Floor => "two connections, plain page ranges".to_owned(),
-            Self::Ours(pace, way) => {
+            Self::Ours(pace, strategy) => {
                 let pace = match pace {
                     Pace::Strict => "strict",
                     Pace::Normal => "normal",
                     Pace::OffHours => "off-hours",
                 };
-                way.map_or(format!("cleanup, {pace}"), |way| format!("cleanup, {pace}, {way:?}").to_lowercase())
+                strategy.map_or(format!("cleanup, {pace}"), |strategy| {
+                    format!("cleanup, {pace}, {strategy:?}").to_lowercase()
+                })
             }
         }
     }
@@ -137,7 +139,7 @@ async fn main() {
     outcomes.push(median(floor));
     outcomes.push(median(fast));
     for method in [
-        Method::Ours(Pace::OffHours, Some(Way::Drip)),
+        Method::Ours(Pace::OffHours, Some(Strategy::IndexOrder)),
         Method::Ours(Pace::Normal, None),
         Method::Ours(Pace::Strict, None),
     ] {
@@ -147,8 +149,11 @@ async fn main() {
     println!("\n{turns}");
 
     let mut held = Vec::new();
-    for method in [Method::IdBatches, Method::Ours(Pace::OffHours, Some(Way::Drip)), Method::Ours(Pace::OffHours, None)]
-    {
+    for method in [
+        Method::IdBatches,
+        Method::Ours(Pace::OffHours, Some(Strategy::IndexOrder)),
+        Method::Ours(Pace::OffHours, None),
+    ] {
         held.push(with_snapshot_held(server, method).await);
     }
     print_held(&held);
@@ -342,11 +347,11 @@ async fn work(url: &str, method: Method) -> u64 {
             let (first, last) = tokio::join!(plain_ranges(url, 0, pages / 2), plain_ranges(url, pages / 2, pages));
             first + last
         }
-        Method::Ours(pace, way) => {
+        Method::Ours(pace, strategy) => {
             let policy = policy(url, pace);
             let now = jiff::Timestamp::now().into();
-            let report = match way {
-                Some(way) => cleanup_pg_sessions::sweep_by(way, &policy, Path::new("/"), now, &()).await,
+            let report = match strategy {
+                Some(strategy) => cleanup_pg_sessions::sweep_by(strategy, &policy, Path::new("/"), now, &()).await,
                 None => {
                     cleanup_pg_sessions::sweep(&policy, Path::new("/"), cleanup_core::sweep::Mode::Apply, now, &())
                         .await

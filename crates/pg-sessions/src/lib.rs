@@ -8,41 +8,41 @@
 //! statement has its limits. And nothing here ends in an error: [`sweep`] answers with a report, whose status says that
 //! the database was away, the table busy, or what a person has to change. What was committed is counted either way.
 //!
-//! The rooms: `table` turns names into SQL, `url` reads URLs, `pace` steers, `time` says what is a time, `obstacle` keeps the books, `postgres` and
-//! `sqlite` do the work, [`demo`] makes a small database to show it on.
+//! The rooms: `rule` (names, times, clocks), `url`, `run` (how batches follow each other) and `report` are the same for
+//! every database; `database` says what one has to bring, and `postgres` and `sqlite` bring it. [`demo`] makes a small
+//! database to show it on.
 
-mod check;
+mod database;
 pub mod demo;
-mod obstacle;
-mod pace;
-mod parameter;
 mod postgres;
+mod report;
+mod rule;
+mod run;
 mod sqlite;
-mod table;
-mod time;
 mod url;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Database, RowStamp, SessionPolicy};
+use cleanup_core::policy::{Database, SessionPolicy};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::sweep::{Mode, Observer};
 
-pub use self::check::{Finding, Severity};
-pub use self::obstacle::Obstacle;
-use self::obstacle::{Ledger, Stop, no_database};
-use self::table::Sql;
-use self::url::Target;
+use self::database::{Job, Target, target};
+pub use self::report::finding::{Finding, Severity};
+use self::report::ledger::Ledger;
+pub use self::report::obstacle::Obstacle;
+use self::rule::clocks::Clock;
+pub use self::rule::clocks::Wall;
+use self::rule::names::Sql;
 
 /// How a table is gone through. Chosen anew for every run by a cheap estimate; named only to measure or test one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Strategy {
     /// Few rows are due: in the order of the index on the activity column.
-    Drip,
+    IndexOrder,
     /// Many rows are due, or there is no index: in physical order.
-    Sweep,
+    HeapOrder,
 }
 
 /// What a session table holds.
@@ -66,27 +66,6 @@ pub struct SessionStats {
     pub notes: Vec<String>,
 }
 
-/// This machine's clock at the beginning of a call. It is compared with the database's, which alone decides who is idle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wall {
-    now: Moment,
-    heeded: bool,
-}
-
-impl Wall {
-    /// The same when a person has looked (`--force`): a database whose clock differs much no longer holds a sweep back.
-    #[must_use]
-    pub fn unheeded(self) -> Self {
-        Self { heeded: false, ..self }
-    }
-}
-
-impl From<Moment> for Wall {
-    fn from(now: Moment) -> Self {
-        Self { now, heeded: true }
-    }
-}
-
 /// Sweeps one policy, or counts exactly what a sweep would take ([`Mode::Plan`], in a read-only transaction).
 ///
 /// `base` is the folder that a relative SQLite file is relative to. `now` is only compared with the database's clock,
@@ -102,7 +81,7 @@ pub async fn sweep(
     let wall = now.into();
     match mode {
         Mode::Plan => run(policy, base, wall, Job::Plan { ahead: 0.0 }, observer).await,
-        Mode::Apply => run(policy, base, wall, Job::Apply { way: None }, observer).await,
+        Mode::Apply => run(policy, base, wall, Job::Apply { strategy: None }, observer).await,
     }
 }
 
@@ -116,23 +95,24 @@ pub async fn plan_at(policy: &SessionPolicy, base: &Path, now: impl Into<Wall>, 
     run(policy, base, wall, Job::Plan { ahead }, &()).await
 }
 
-/// Sweeps by a given way, whatever the estimate says: for tests and measurements.
+/// Sweeps by a given strategy, whatever the estimate says: for tests and measurements.
 pub async fn sweep_by(
-    way: Way,
+    strategy: Strategy,
     policy: &SessionPolicy,
     base: &Path,
     now: Moment,
     observer: &dyn Observer,
 ) -> PolicyReport {
-    run(policy, base, now.into(), Job::Apply { way: Some(way) }, observer).await
+    run(policy, base, now.into(), Job::Apply { strategy: Some(strategy) }, observer).await
 }
 
 /// Looks at a policy's table: how many rows, how many due, the oldest, the next.
 pub async fn stats(policy: &SessionPolicy, base: &Path, now: Moment) -> Result<SessionStats, Obstacle> {
     let clock = Clock::new(now.into());
-    let stats = match target(policy, base)? {
-        Target::Postgres(server) => postgres::stats(&server, policy, &clock).await,
-        Target::Sqlite(file) => sqlite::stats(&file, policy, &clock).await,
+    let stats = match target(policy, base) {
+        Ok(Target::Postgres(server)) => database::stats(&*server, policy, &clock).await,
+        Ok(Target::Sqlite(file)) => database::stats(&file, policy, &clock).await,
+        Err(stop) => Err(stop),
     };
     stats.map_err(|stop| stop.obstacle(policy))
 }
@@ -145,14 +125,10 @@ pub async fn references(
     query: &str,
     each: &mut (dyn FnMut(&[u8]) + Send),
 ) -> Result<(), Obstacle> {
-    let target = match &policy.database {
-        Database::Unset { variable } => Err(obstacle::Stop::Away(format!("{variable} is not set"))),
-        Database::Url(text) => url::parse(text, base).map_err(|error| Stop::Failed(error.to_string())),
-    };
     let query = Sql::query(query);
-    let answer = match target {
-        Ok(Target::Postgres(server)) => postgres::references(&server, policy, &query, each).await,
-        Ok(Target::Sqlite(file)) => sqlite::references(&file, policy, &query, each).await,
+    let answer = match target(policy, base) {
+        Ok(Target::Postgres(server)) => database::references(&*server, policy, &query, each).await,
+        Ok(Target::Sqlite(file)) => database::references(&file, policy, &query, each).await,
         Err(stop) => Err(stop),
     };
     answer.map_err(|stop| stop.unreferenced(policy))
@@ -163,32 +139,19 @@ pub async fn references(
 pub fn unreadable_url(policy: &SessionPolicy) -> Option<String> {
     match &policy.database {
         Database::Unset { .. } => None,
-        Database::Url(text) => url::check(text).err().map(|error| error.to_string()),
+        Database::Url(text) => database::check_url(text).err().map(|error| error.to_string()),
     }
 }
 
 /// Looks for everything that would make a sweep fail, wait or surprise, for `config check`. Empty is well.
 pub async fn check(policy: &SessionPolicy, base: &Path, now: Moment) -> Vec<Finding> {
     let clock = Clock::new(now.into());
-    let target = match target(policy, base) {
-        Ok(target) => target,
-        Err(obstacle) => return vec![obstacle.into()],
-    };
-    let findings = match target {
-        Target::Postgres(server) => postgres::check(&server, policy, &clock).await,
-        Target::Sqlite(file) => sqlite::check(&file, policy, &clock).await,
+    let findings = match target(policy, base) {
+        Ok(Target::Postgres(server)) => database::check(&*server, policy, &clock).await,
+        Ok(Target::Sqlite(file)) => database::check(&file, policy, &clock).await,
+        Err(stop) => Err(stop),
     };
     findings.unwrap_or_else(|stop| vec![stop.obstacle(policy).into()])
-}
-
-enum Job {
-    /// Seconds from now.
-    Plan {
-        ahead: f64,
-    },
-    Apply {
-        way: Option<Way>,
-    },
 }
 
 async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer: &dyn Observer) -> PolicyReport {
@@ -198,67 +161,9 @@ async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer
         Job::Apply { .. } => Ledger::within(&policy.brakes),
     };
     let result = match target(policy, base) {
-        Err(obstacle) => Err(obstacle),
-        Ok(target) => {
-            let books = &mut ledger;
-            let result = match (target, job) {
-                (Target::Postgres(server), Job::Plan { ahead }) => {
-                    postgres::plan(&server, policy, &clock, ahead, books).await
-                }
-                (Target::Postgres(server), Job::Apply { way }) => {
-                    postgres::sweep(&server, policy, &clock, way, observer, books).await
-                }
-                (Target::Sqlite(file), Job::Plan { ahead }) => sqlite::plan(&file, policy, &clock, ahead, books).await,
-                (Target::Sqlite(file), Job::Apply { way }) => {
-                    sqlite::sweep(&file, policy, &clock, way, observer, books).await
-                }
-            };
-            result.map_err(|stop| stop.obstacle(policy))
-        }
+        Ok(Target::Postgres(server)) => database::run(&*server, policy, &clock, job, observer, &mut ledger).await,
+        Ok(Target::Sqlite(file)) => database::run(&file, policy, &clock, job, observer, &mut ledger).await,
+        Err(stop) => Err(stop),
     };
-    ledger.report(policy, result)
-}
-
-fn target(policy: &SessionPolicy, base: &Path) -> Result<Target, Obstacle> {
-    match &policy.database {
-        Database::Unset { variable } => Err(no_database(policy, variable)),
-        Database::Url(text) => url::parse(text, base).map_err(|error| Stop::Failed(error.to_string()).obstacle(policy)),
-    }
-}
-
-/// The longest idle time that can be told apart from "for ever": a cutoff must still be a date of both databases.
-const LONGEST_IDLE: Duration = Duration::from_secs(1900 * 365 * 86_400);
-
-/// The seconds by which the stamp of a row may lie back: the time that it may be idle, or the grace after its end.
-fn idle_seconds(policy: &SessionPolicy) -> f64 {
-    if let RowStamp::Expiry { grace, .. } = &policy.stamp {
-        return (*grace).min(LONGEST_IDLE).as_secs_f64();
-    }
-    policy
-        .rule
-        .max_age
-        .map_or(LONGEST_IDLE, cleanup_core::policy::MaxAge::get)
-        .max(policy.rule.min_age)
-        .min(LONGEST_IDLE)
-        .as_secs_f64()
-}
-
-/// The caller's clock, which is compared with the database's and never used for anything else.
-struct Clock {
-    wall: Wall,
-    since: Instant,
-}
-
-impl Clock {
-    fn new(wall: Wall) -> Self {
-        Self { wall, since: Instant::now() }
-    }
-
-    fn now(&self) -> Moment {
-        self.wall.now.plus(self.since.elapsed())
-    }
-
-    fn is_heeded(&self) -> bool {
-        self.wall.heeded
-    }
+    ledger.report(policy, result.map_err(|stop| stop.obstacle(policy)))
 }

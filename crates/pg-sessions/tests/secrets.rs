@@ -11,7 +11,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use cleanup_core::policy::SessionPolicy;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 
 use crate::support::{Db, apply, apply_by, plan};
 
@@ -54,7 +54,7 @@ fn no_session_and_no_password_is_ever_logged() {
                  create trigger shout before delete on tutor_sessions for each row execute function shout()",
             );
             let policy = SessionPolicy { batch_size: 50, ..db.policy() };
-            let mut reports = vec![plan(&policy).await, apply_by(Way::Drip, &policy).await, apply_by(Way::Sweep, &policy).await];
+            let mut reports = vec![plan(&policy).await, apply_by(Strategy::IndexOrder, &policy).await, apply_by(Strategy::HeapOrder, &policy).await];
             db.sql("drop trigger shout on tutor_sessions");
             reports.push(apply(&policy).await);
             assert_eq!((reports[1].counts.removed, reports[3].counts.removed), (47, 1));

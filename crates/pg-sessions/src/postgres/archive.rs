@@ -7,8 +7,8 @@ use super::fault::Fault;
 use super::inspect::{Leaf, grant};
 use super::session::{Frame, Limits, Session, statement};
 use super::sql::Archive;
-use crate::check::Finding;
-use crate::table::{Part, Sql, TableName};
+use crate::report::finding::Finding;
+use crate::rule::names::{Part, Sql, TableName};
 
 /// Finds the archive, and says what would keep rows out of it.
 pub(super) async fn find(

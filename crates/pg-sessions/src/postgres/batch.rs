@@ -1,29 +1,26 @@
-//! Doing one batch after the other: limits, pacing, bounded retries, and the books.
-//!
-//! Both ways hand their statements in here and are told what came of them. Whatever goes wrong is bounded here: a lock
-//! that is not had is tried again a few times with jitter, a conflict likewise, a batch that takes too long is halved, and
-//! so many rows that the database refuses to remove are passed by.
+//! One batch of a table: its statement, its limits, and what became of it.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use cleanup_core::policy::SessionPolicy;
-use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
 use sqlx::postgres::types::Oid;
 
 use super::catalog::tighter;
 use super::fault::Fault;
+use super::heap_order::tid;
 use super::inspect::{Ground, Leaf, Steering};
-use super::left::{Left, Look};
+use super::leftovers::{Leftovers, Look};
 use super::millis;
-use super::range::tid;
-use super::session::{Bound, Done, Frame, Limits, Session, Work, cell, count, statement};
-use crate::obstacle::{Ledger, Stop};
-use crate::pace::{self, Pacer};
-use crate::table::Sql;
-
-/// How often a lock or a conflict is tried again before the run ends.
-const TRIES: u32 = 4;
+use super::session::{Bound, Frame, Limits, Session, Work, cell, count, statement};
+use crate::report::ledger::Ledger;
+use crate::report::obstacle::Stop;
+use crate::rule::idle_seconds;
+use crate::rule::names::Sql;
+use crate::run;
+use crate::run::pace::{self, Pacer};
+use crate::run::progress::{Next, Progress};
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
@@ -41,34 +38,13 @@ const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort 
 const BY_RANGE: &str = "; set local enable_seqscan = off; set local enable_indexscan = off; \
     set local enable_indexonlyscan = off; set local enable_bitmapscan = off";
 
-/// What a way may do next.
-pub(super) enum Next {
-    /// It was done and is counted.
-    Done(Done),
-    /// Somebody holds a lock; worth another way, or the same again after [`Batches::wait`].
-    Locked,
-    /// It took too long and was cancelled.
-    Cancelled,
-    /// It lost against somebody; a pause was made, and the same may be tried again.
-    Again,
-    /// A row of it may not go; the text says why, not which.
-    Refused(String),
-}
-
 /// The state of a run.
-pub(super) struct Batches<'a> {
-    policy: &'a SessionPolicy,
-    ground: &'a Ground,
-    observer: &'a dyn Observer,
-    pub(super) ledger: &'a mut Ledger,
+pub(super) struct Batcher<'a> {
+    pub(super) progress: Progress<'a>,
+    pub(super) ground: &'a Ground,
     limits: Limits,
-    target: Duration,
     /// The key of the advisory lock.
     key: i64,
-    /// How often in a row it did not work.
-    tries: u32,
-    /// For how long the database is left alone before the next batch.
-    pause: Duration,
     /// The places of the rows of this leaf that the database refused to remove.
     refused: Vec<String>,
     /// The first transaction of ours in which a trigger put rows into this leaf while others were removed. What was
@@ -84,7 +60,7 @@ pub(super) struct Batches<'a> {
     listed: Frame,
 }
 
-impl<'a> Batches<'a> {
+impl<'a> Batcher<'a> {
     pub(super) fn new(
         policy: &'a SessionPolicy,
         ground: &'a Ground,
@@ -101,15 +77,10 @@ impl<'a> Batches<'a> {
         let frame = Frame::batch(limits, "");
         let (hasty, around, steady, listed) = (frame.clone(), frame.clone(), frame.clone(), frame);
         Self {
-            policy,
+            progress: Progress::new(policy, observer, ledger, target),
             ground,
-            observer,
-            ledger,
             limits,
-            target,
             key,
-            tries: 0,
-            pause: Duration::ZERO,
             refused: Vec::new(),
             since: None,
             watched: None,
@@ -121,8 +92,13 @@ impl<'a> Batches<'a> {
     }
 
     /// For a second connection of the same run, which must not take the first one for another node.
-    pub(super) fn second(self) -> Self {
-        Self { key: self.key.wrapping_add(1), ..self }
+    pub(super) fn second<'b>(&self, ledger: &'b mut Ledger) -> Batcher<'b>
+    where
+        'a: 'b,
+    {
+        let Progress { policy, observer, .. } = &self.progress;
+        let second = Batcher::new(policy, self.ground, *observer, ledger);
+        Batcher { key: self.key.wrapping_add(1), ..second }
     }
 
     /// Makes ready for a leaf.
@@ -130,16 +106,11 @@ impl<'a> Batches<'a> {
         self.refused.clear();
         self.since = None;
         self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
-        let hasty = Limits { lock: self.limits.lock.min(self.target), ..self.limits };
+        let hasty = Limits { lock: self.limits.lock.min(self.progress.target), ..self.limits };
         self.hasty = Frame::batch(hasty, by_range(leaf));
         self.around = Frame::batch(self.limits, by_range(leaf));
         self.steady = Frame::batch(self.limits, by_index(leaf));
         self.listed = Frame::batch(self.limits, if leaf.steering == Steering::Whole { by_range(leaf) } else { "" });
-    }
-
-    /// A pacer for batches of rows.
-    pub(super) fn rows(&self) -> Pacer {
-        Pacer::new(self.policy.pace, self.target, self.policy.batch_size, pace::ROWS)
     }
 
     /// A pacer for ranges of pages that hold `rows_per_page`.
@@ -147,7 +118,8 @@ impl<'a> Batches<'a> {
     pub(super) fn pages(&self, rows_per_page: f64) -> Pacer {
         let pages = |rows: u32| (f64::from(rows) / rows_per_page).ceil().max(1.0) as u32;
         let bounds = 1..=pages(*pace::ROWS.end()).min(self.logged_pages());
-        Pacer::new(self.policy.pace, self.target, pages(self.policy.batch_size), bounds)
+        let Progress { policy, target, .. } = &self.progress;
+        Pacer::new(policy.pace, *target, pages(policy.batch_size), bounds)
     }
 
     /// So many pages that their images in the log fit in three quarters of its buffers. While a larger batch is flushed
@@ -159,18 +131,8 @@ impl<'a> Batches<'a> {
         u32::try_from(pages.max(FEWEST_PAGES)).unwrap_or(u32::MAX)
     }
 
-    /// A pacer that begins with all the rows that a batch may have.
-    pub(super) fn whole_range(&self) -> Pacer {
-        Pacer::new(self.policy.pace, self.target, *pace::ROWS.end(), pace::ROWS)
-    }
-
-    /// As many rows as the next batch may have.
-    pub(super) fn size(&self, pacer: &Pacer) -> u32 {
-        self.ledger.fitting(pacer.size())
-    }
-
     pub(super) fn idle_seconds(&self) -> f64 {
-        crate::idle_seconds(self.policy)
+        idle_seconds(self.progress.policy)
     }
 
     pub(super) fn block_bytes(&self) -> u64 {
@@ -187,7 +149,9 @@ impl<'a> Batches<'a> {
     ) -> Result<Next, Stop> {
         let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX))),
+            Steering::Picking => {
+                self.pick_first(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)))
+            }
             Steering::Whole | Steering::None => {
                 let bound = self.last(leaf, bind(&leaf.statements.range));
                 if leaf.statements.archives { Work::Picked(bound) } else { Work::Plain(bound) }
@@ -198,21 +162,21 @@ impl<'a> Batches<'a> {
     }
 
     /// A batch in the order of the index that passes locked rows by; it only ever waits for the table.
-    pub(super) async fn drip(
+    pub(super) async fn index_order(
         &mut self,
         session: &mut Session,
         leaf: &Leaf,
         watermark: &str,
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(self.size(pacer));
+        let size = i64::from(self.progress.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
             self.last(leaf, bound.bind(size).bind(self.refused()))
         };
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.drip_pick)),
-            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.drip)),
+            Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.index_order_pick)),
+            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.index_order)),
         };
         let frame = self.steady.clone();
         self.run(session, &frame, work, pacer).await
@@ -226,13 +190,13 @@ impl<'a> Batches<'a> {
         (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let size = i64::from(self.size(pacer));
+        let size = i64::from(self.progress.size(pacer));
         let bind = |sql: &Sql| {
             let bound = statement(sql.statement()).bind(self.idle_seconds());
             self.last(leaf, bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
         let work = match leaf.steering {
-            Steering::Picking => self.apart(leaf, bind(&leaf.statements.range_pick)),
+            Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.range_pick)),
             Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.range_around_locks)),
         };
         let frame = self.around.clone();
@@ -252,14 +216,14 @@ impl<'a> Batches<'a> {
         self.run(session, &frame, work, pacer).await
     }
 
-    fn apart(&self, leaf: &Leaf, pick: Bound) -> Work {
+    fn pick_first(&self, leaf: &Leaf, pick: Bound) -> Work {
         let (statements, idle, since) = (leaf.statements.clone(), self.idle_seconds(), self.since.clone());
         let archives = statements.archives;
         let delete = move |places: Vec<String>| {
             let bound = statement(statements.places.statement()).bind(idle).bind(places).bind(since);
             statements.with_values(bound)
         };
-        Work::Apart { pick, delete: Box::new(delete), archives }
+        Work::PickFirst { pick, delete: Box::new(delete), archives }
     }
 
     /// The last values of each statement that removes or picks.
@@ -268,52 +232,23 @@ impl<'a> Batches<'a> {
     }
 
     async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
-        tokio::time::sleep(std::mem::take(&mut self.pause)).await;
+        self.progress.rest().await;
         let began = Instant::now();
         match session.batch(frame, self.key, work, self.watched).await {
-            Ok(done) => {
-                self.pause = pacer.done(began.elapsed());
-                self.tries = 0;
-                self.ledger.removed(done.gone);
+            Ok((done, put_back)) => {
                 if self.since.is_none() {
-                    self.since.clone_from(&done.put_back);
+                    self.since = put_back;
                 }
-                self.observer.seen(Seen { scanned: done.picked.unwrap_or(done.gone), ..Seen::default() });
-                Ok(Next::Done(done))
+                Ok(self.progress.done(done, pacer.done(began.elapsed())))
             }
             Err(Fault::Locked) => Ok(Next::Locked),
             Err(Fault::Cancelled) => Ok(Next::Cancelled),
             Err(Fault::Refused(reason)) => Ok(Next::Refused(reason)),
-            Err(Fault::Conflict(reason)) => {
-                self.again().await.map_err(|()| Stop::Failed(reason))?;
-                Ok(Next::Again)
-            }
+            Err(Fault::Conflict(reason)) => self.progress.again(Stop::Failed(reason)).await,
             // The other node's batches are short, too, and two that share the work both get on.
-            Err(Fault::AnotherNode) => {
-                self.again().await.map_err(|()| Stop::AnotherNode)?;
-                Ok(Next::Again)
-            }
+            Err(Fault::AnotherNode) => self.progress.again(Stop::AnotherNode).await,
             Err(fault) => Err(fault.into()),
         }
-    }
-
-    /// How many rows are gone or refused so far: as long as it grows, a run gets on.
-    pub(super) fn dealt_with(&self) -> u64 {
-        self.ledger.tally.counts.removed + self.ledger.refused_rows()
-    }
-
-    /// Waits before the same is tried again, and ends the run when that was often enough.
-    pub(super) async fn wait(&mut self) -> Result<(), Stop> {
-        self.again().await.map_err(|()| Stop::Busy)
-    }
-
-    async fn again(&mut self) -> Result<(), ()> {
-        self.tries += 1;
-        if self.tries >= TRIES {
-            return Err(());
-        }
-        tokio::time::sleep(pace::backoff(self.target, self.tries)).await;
-        Ok(())
     }
 
     /// The rows that are passed by, as PostgreSQL writes their places.
@@ -324,17 +259,7 @@ impl<'a> Batches<'a> {
     /// Counts a row that may not go, and leaves it alone from now on.
     pub(super) fn pass_by(&mut self, leaf: &Leaf, row: &str, reason: String) {
         self.refused.push(row.to_owned());
-        self.ledger.refused(&leaf.facts.name.to_string(), reason);
-    }
-
-    /// Whether somebody wants the run to end, or so many rows were refused that trying more would only fill the
-    /// server's log.
-    pub(super) fn is_over(&mut self) -> bool {
-        if self.observer.wants_to_stop() {
-            self.ledger.stop();
-        }
-        self.ledger.stop_when_late();
-        self.ledger.is_over()
+        self.progress.ledger.refused(&leaf.facts.name.to_string(), reason);
     }
 
     /// The places of the rows that a batch would take.
@@ -350,11 +275,11 @@ impl<'a> Batches<'a> {
 
     /// Not even one row could be done in the time there is: the run goes on elsewhere and ends *partial*.
     pub(super) fn gave_up(&mut self, leaf: &Leaf) {
-        if !self.ledger.gave_up {
-            self.ledger.gave_up = true;
+        if !self.progress.ledger.gave_up {
+            self.progress.ledger.gave_up = true;
             let limit = self.limits.statement.unwrap_or_default().as_millis();
             let error = format!("even a single row takes longer than the statement_timeout of {limit} ms");
-            self.ledger.error(&leaf.facts.name.to_string(), error);
+            self.progress.ledger.error(&leaf.facts.name.to_string(), error);
         }
     }
 
@@ -362,7 +287,7 @@ impl<'a> Batches<'a> {
     pub(super) async fn look_left(
         &mut self,
         session: &mut Session,
-        left: &mut Left,
+        left: &mut Leftovers,
         leaf: &Leaf,
         pages: Option<(u64, u64)>,
     ) -> Result<(), Stop> {
@@ -379,22 +304,76 @@ impl<'a> Batches<'a> {
         let counting = counting.bind(self.ground.server.now_text.clone()).bind(i64::MAX);
         let counting = leaf.statements.with_values(counting.bind(self.refused.clone()).bind(None::<String>));
         match session.ask_one(&frame, counting).await {
-            Ok(row) => self.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
+            Ok(row) => self.progress.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
             Err(fault @ Fault::Away(_)) => return Err(fault.into()),
             Err(_) => {
                 let note = format!("max_removals is reached; what is left in {} was not counted", leaf.facts.name);
-                self.ledger.note(note);
+                self.progress.ledger.note(note);
             }
         }
         Ok(())
     }
 
     /// Counts what a trigger has put back, where it has.
-    pub(super) async fn look_back(&mut self, session: &mut Session, left: &mut Left, leaf: &Leaf) -> Result<(), Stop> {
+    pub(super) async fn look_back(
+        &mut self,
+        session: &mut Session,
+        left: &mut Leftovers,
+        leaf: &Leaf,
+    ) -> Result<(), Stop> {
         let frame = self.looking(by_index(leaf));
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look_back(session, &look, leaf).await
+    }
+}
+
+/// Batches over one leaf, for the courses that all databases share.
+pub(super) struct OnLeaf<'r, 'a> {
+    pub(super) session: &'r mut Session,
+    pub(super) batcher: &'r mut Batcher<'a>,
+    pub(super) leaf: &'r Leaf,
+}
+
+impl run::Batches for OnLeaf<'_, '_> {
+    /// Their places, as PostgreSQL writes them.
+    type Rows = Vec<String>;
+
+    fn progress<R>(&mut self, act: impl FnOnce(&mut Progress<'_>) -> R) -> R {
+        act(&mut self.batcher.progress)
+    }
+
+    async fn wait(&mut self) -> Result<(), Stop> {
+        self.batcher.progress.wait().await
+    }
+
+    async fn remove_oldest(&mut self, from: &str, pacer: &mut Pacer) -> Result<Next, Stop> {
+        self.batcher.index_order(self.session, self.leaf, from, pacer).await
+    }
+
+    async fn list_oldest(&mut self, from: &str, size: u32) -> Result<Vec<String>, Stop> {
+        let Self { session, batcher, leaf } = self;
+        let tids = statement(leaf.statements.index_order_tids.statement());
+        let tids = tids.bind(batcher.idle_seconds()).bind(from.to_owned());
+        let tids = batcher.last(leaf, tids.bind(i64::from(size)).bind(batcher.refused()));
+        batcher.list(session, leaf, tids).await
+    }
+
+    fn count(rows: &Vec<String>) -> usize {
+        rows.len()
+    }
+
+    async fn remove_listed(&mut self, rows: &Vec<String>, part: Range<usize>, pacer: &mut Pacer) -> Result<Next, Stop> {
+        self.batcher.listed(self.session, self.leaf, &rows[part], pacer).await
+    }
+
+    async fn pass_by(&mut self, rows: &Vec<String>, at: usize, reason: String) -> Result<(), Stop> {
+        self.batcher.pass_by(self.leaf, &rows[at], reason);
+        Ok(())
+    }
+
+    fn gave_up(&mut self) {
+        self.batcher.gave_up(self.leaf);
     }
 }
 

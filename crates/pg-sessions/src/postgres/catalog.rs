@@ -13,7 +13,7 @@ use sqlx::postgres::types::Oid;
 use super::fault::Fault;
 use super::session::{Frame, Session, cell, statement};
 use super::sql::{Pair, Reference};
-use crate::table::{Identifier, Operator, Sql, TableName};
+use crate::rule::names::{Identifier, Operator, Sql, TableName};
 
 const SERVER: &str = "\
 select pg_catalog.current_setting('server_version_num')::int4,
@@ -476,7 +476,9 @@ pub(super) fn tighter(role_ms: u64, ours: std::time::Duration) -> std::time::Dur
 }
 
 /// The policy's column names, parsed.
-pub(super) fn column_names(policy: &SessionPolicy) -> Result<(Identifier, Vec<Identifier>), crate::table::NameError> {
+pub(super) fn column_names(
+    policy: &SessionPolicy,
+) -> Result<(Identifier, Vec<Identifier>), crate::rule::names::NameError> {
     let stamp = policy.stamp.columns().iter().map(|column| Identifier::parse(column)).collect::<Result<_, _>>()?;
     Ok((Identifier::parse(&policy.id_column)?, stamp))
 }

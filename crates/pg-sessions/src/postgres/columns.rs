@@ -8,9 +8,9 @@ use super::fault::Fault;
 use super::inspect::named;
 use super::session::{Frame, Session, statement};
 use super::sql::{Asked, Compared, Number, Times};
-use crate::check::Finding;
-use crate::table::{Identifier, Zone};
-use crate::time::Unit;
+use crate::report::finding::Finding;
+use crate::rule::names::{Identifier, Zone};
+use crate::rule::time::Unit;
 
 /// Where columns are looked for.
 pub(super) struct Searched<'a> {

@@ -7,8 +7,12 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::session::{Frame, Limits, Session, cell, count, statement};
 use super::{millis, moment};
-use crate::obstacle::{Ledger, Planned, Stop, plural};
-use crate::{SessionStats, idle_seconds};
+use crate::SessionStats;
+use crate::database::Seen;
+use crate::report::ledger::{Ledger, Planned};
+use crate::report::obstacle::Stop;
+use crate::report::plural;
+use crate::rule::idle_seconds;
 
 /// Up to this size a table is counted for statistics; beyond it the planner is asked.
 const COUNTED_BYTES: u64 = 64 << 20;
@@ -103,11 +107,12 @@ pub(super) async fn stats(
     session: &mut Session,
     policy: &SessionPolicy,
     ground: &Ground,
+    seen: Seen,
 ) -> Result<SessionStats, Stop> {
     let idle = idle_seconds(policy);
     let frame = unhurried(policy, ground);
-    let mut stats =
-        SessionStats { implausible_rows: ground.implausible, notes: ground.notes.clone(), ..SessionStats::default() };
+    let Seen { implausible, notes, is_refused } = seen;
+    let mut stats = SessionStats { implausible_rows: implausible, notes, ..SessionStats::default() };
     for leaf in &ground.leaves {
         let small = leaf.facts.bytes <= COUNTED_BYTES;
         if small || leaf.facts.tuples < 0.0 {
@@ -121,7 +126,7 @@ pub(super) async fn stats(
             stats.total_rows += whole(leaf.facts.tuples);
             stats.expired_rows += whole(estimate(session, &ground.look, leaf, idle).await?);
         }
-        if ground.is_refused {
+        if is_refused {
             stats.expired_rows = 0;
         }
         if small || leaf.facts.index {
@@ -136,7 +141,7 @@ pub(super) async fn stats(
                 let earliest = |a: Option<_>, b: Option<_>| a.into_iter().chain(b).min();
                 stats.oldest = earliest(stats.oldest, cell::<Option<f64>>(ends, 0)?.map(moment));
                 stats.newest = stats.newest.max(cell::<Option<f64>>(ends, 1)?.map(moment));
-                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite() && !ground.is_refused);
+                let next = cell::<Option<f64>>(next, 0)?.filter(|next| next.is_finite() && !is_refused);
                 stats.next_due_at = earliest(stats.next_due_at, next.map(|next| moment(next + idle)));
             }
         }

@@ -7,7 +7,7 @@
 use cleanup_core::candidate::Escaped;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::obstacle::Stop;
+use crate::report::obstacle::Stop;
 
 /// What came of a statement that did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,9 +12,10 @@ use super::fault::Fault;
 use super::session::{Frame, Limits, Session};
 use super::sql::{Reference, Shape, Statements, Times};
 use super::{archive, columns, values};
-use crate::Clock;
-use crate::check::{Clocks, Finding, Severity, tolerance};
-use crate::table::{Identifier, Part, Sql, TableName};
+use crate::database::{Inspected, Seen};
+use crate::report::finding::{Finding, Severity};
+use crate::rule::clocks::{Clock, Clocks, tolerance};
+use crate::rule::names::{Identifier, Part, Sql, TableName};
 
 /// What a look at the catalog may take, whatever the role's own limit: it must come to an end to say anything.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -23,20 +24,12 @@ const LOOK_LIMIT: Duration = Duration::from_secs(10);
 const OLDEST: i32 = 120_000;
 
 /// What is known of the table once it was found; what a sweep stands on.
-pub(super) struct Ground {
+pub(crate) struct Ground {
     pub(super) server: ServerFacts,
     pub(super) table: TableFacts,
     pub(super) leaves: Vec<Leaf>,
     /// For looks: estimates, counts of what is left.
     pub(super) look: Frame,
-    /// The server's clock beside ours.
-    pub(super) clocks: Clocks,
-    /// Rows that have no plausible time, as far as they were come across.
-    pub(super) implausible: u64,
-    /// What looks wrong, in sentences.
-    pub(super) notes: Vec<String>,
-    /// Whether nothing may be removed because most values are no times.
-    pub(super) is_refused: bool,
 }
 
 /// One table that holds rows, with its statements.
@@ -52,7 +45,7 @@ pub(super) struct Leaf {
     pub(super) hidden: Option<String>,
 }
 
-/// How the planner is held to the way that was chosen. Its switches reach everything that a transaction plans.
+/// How the planner is held to the strategy. Its switches reach everything that a transaction plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Steering {
     /// By switches: nothing but our own statement is planned.
@@ -63,12 +56,12 @@ pub(super) enum Steering {
     None,
 }
 
-/// Looks at everything. Without a ground there is no such table or column, and the findings say so.
+/// Looks at everything.
 pub(super) async fn inspect(
     session: &mut Session,
     policy: &SessionPolicy,
     clock: &Clock,
-) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
+) -> Result<Inspected<Ground>, Fault> {
     let limits = Limits { lock: policy.lock_timeout, statement: Some(LOOK_LIMIT) };
     let look = Frame::look(limits);
     let mut findings = Vec::new();
@@ -79,19 +72,21 @@ pub(super) async fn inspect(
     about_server(&server, &mut findings);
     findings.extend(clocks.finding());
     if server.version < OLDEST {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     }
     let key = policy.stamp.key();
     let Ok((name, (id, columns))) = TableName::parse(&policy.table)
         .and_then(|name| Ok((name, catalog::column_names(policy)?)))
         .inspect_err(|error| findings.push(Finding::problem(format!("table, id_column or {key}: {error}"))))
     else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
-    let Some(table) = find_table(session, limits, &name, &mut findings).await? else { return Ok((None, findings)) };
+    let Some(table) = find_table(session, limits, &name, &mut findings).await? else {
+        return Ok(Inspected::nothing(findings));
+    };
     let searched = Searched { policy, table: &table, look: &look };
     let Some(times) = columns::find_times(session, &searched, (&id, &columns), &mut findings).await? else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
     let asked = columns::find_asked(session, &searched, &mut findings).await?;
 
@@ -151,26 +146,18 @@ pub(super) async fn inspect(
     if let (Some(leaf), Some((_, archive)), false) = (leaves.first(), &archive, has_problem(&findings)) {
         findings.extend(archive::attempt(session, limits, leaf, archive).await?);
     }
-    let mut ground =
-        Ground { server, table, leaves, look, clocks, implausible: 0, notes: Vec::new(), is_refused: false };
-    ground.notes.extend(clocks.difference());
+    let ground = Ground { server, table, leaves, look };
+    let mut seen = Seen { notes: clocks.difference().into_iter().collect(), ..Seen::default() };
     // Rows that may not be looked at say nothing.
     if !has_problem(&findings) {
         let column = format!("{}.{}", ground.table.name, named(&columns));
-        let seen = values::look(session, &ground).await?;
+        let looked = values::look(session, &ground).await?;
         let unit = if let Times::Number(unit, _) = times { Some(unit) } else { None };
-        if let Some(refusal) = seen.values.refusal(&policy.rule.name, &column, unit) {
-            ground.is_refused = true;
-            ground.notes.push(refusal.clone());
-            findings.push(Finding::problem(refusal));
-        } else {
-            let notes = seen.notes(policy, ground.server.now, &column);
-            findings.extend(notes.iter().cloned().map(Finding::warning));
-            ground.notes.extend(notes);
-        }
-        ground.implausible = seen.implausible;
+        let refusal = looked.values.refusal(&policy.rule.name, &column, unit);
+        seen.take_down(refusal, looked.notes(policy, ground.server.now, &column), &mut findings);
+        seen.implausible = looked.implausible;
     }
-    Ok((Some(ground), findings))
+    Ok(Inspected { ground: Some(ground), findings, seen })
 }
 
 /// A column, or what of several is looked at, as people read it.

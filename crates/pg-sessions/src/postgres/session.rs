@@ -15,8 +15,9 @@ use sqlx::query::Query;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
 
 use super::fault::Fault;
-use crate::table::{Part, Sql};
-use crate::url::Server;
+use super::url::Server;
+use crate::rule::names::{Part, Sql};
+use crate::run::progress::Done;
 
 /// What a statement may take on our side beyond what the server allows it.
 const SLACK: Duration = Duration::from_secs(5);
@@ -126,7 +127,7 @@ fn millis(limit: Option<Duration>) -> u64 {
 }
 
 /// A connection. It closes when it is dropped; an open transaction is then rolled back by the server.
-pub(super) struct Session {
+pub(crate) struct Session {
     connection: PgConnection,
     /// What puts the URL's schema on the path of a transaction. `set local`, as everything: a pooler refuses a parameter
     /// of the start that it does not know.
@@ -184,8 +185,8 @@ impl Session {
         }
     }
 
-    /// One transaction, one `DELETE`, one batch. Of a `watched` table it is told whether the batch put rows into it, as a
-    /// trigger of the application may do. With a key it runs only when no other node is at it. The rows are
+    /// One transaction, one `DELETE`, one batch. When a trigger put rows into a `watched` table while others were removed,
+    /// the number of the transaction comes along. With a key it runs only when no other node is at it. The rows are
     /// only handed out after the commit was acknowledged: what is not acknowledged counts as not done.
     pub(super) async fn batch(
         &mut self,
@@ -193,10 +194,10 @@ impl Session {
         key: i64,
         work: Work,
         watched: Option<Oid>,
-    ) -> Result<Done, Fault> {
+    ) -> Result<(Done, Option<String>), Fault> {
         let deadline = match work {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
-            Work::Apart { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
+            Work::PickFirst { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
         };
         let begin = self.begin(frame);
         within(deadline, async {
@@ -215,7 +216,7 @@ impl Session {
                     Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), ..Done::default() }
                 }
                 Work::Picked(bound) => removed(&bound.fetch_one(&mut *transaction).await?)?,
-                Work::Apart { pick, delete, archives } => {
+                Work::PickFirst { pick, delete, archives } => {
                     let rows = pick.fetch_all(&mut *transaction).await?;
                     let places = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
                     let mark = rows.last().map(|row| cell(row, 1)).transpose()?.flatten();
@@ -231,7 +232,7 @@ impl Session {
                             delete.execute(&mut *transaction).await?.rows_affected()
                         }
                     };
-                    Done { picked, gone, mark, put_back: None }
+                    Done { picked, gone, mark }
                 }
             };
             let put_back = match watched {
@@ -244,7 +245,7 @@ impl Session {
                 _ => None,
             };
             transaction.commit().await?;
-            Ok(Done { put_back, ..done })
+            Ok((done, put_back))
         })
         .await
     }
@@ -313,7 +314,7 @@ pub(super) enum Work {
     /// began with. Then `delete` removes those rows with the switches taken back, because what it sets in motion
     /// (triggers, foreign keys that act) is planned under them as well. Where nothing is picked nothing is deleted, so
     /// that no trigger of the statement fires for nothing.
-    Apart { pick: Bound, delete: Box<dyn FnOnce(Vec<String>) -> Bound + Send>, archives: bool },
+    PickFirst { pick: Bound, delete: Box<dyn FnOnce(Vec<String>) -> Bound + Send>, archives: bool },
 }
 
 /// What a statement came to that says so itself: rows picked, gone, the newest stamp, and rows that arrived in the
@@ -325,12 +326,7 @@ fn removed(row: &PgRow) -> Result<Done, Fault> {
             "the archive_table takes {archived} of {gone} rows, because a trigger of it keeps the others out or puts them \
              elsewhere; the batch was rolled back, so they all stay"
         ))),
-        _ => Ok(Done {
-            picked: cell::<Option<i64>>(row, 0)?.map(i64::unsigned_abs),
-            gone,
-            mark: cell(row, 2)?,
-            put_back: None,
-        }),
+        _ => Ok(Done { picked: cell::<Option<i64>>(row, 0)?.map(i64::unsigned_abs), gone, mark: cell(row, 2)? }),
     }
 }
 
@@ -339,16 +335,6 @@ fn removed(row: &PgRow) -> Result<Done, Fault> {
 async fn inserted(transaction: &mut PgConnection, table: Oid) -> Result<(u64, Option<String>), Fault> {
     let row = statement(SqlStr::from_static(INSERTED)).bind(table).fetch_one(transaction).await?;
     Ok((count(&row, 0)?, cell(&row, 1)?))
-}
-
-/// What a batch came to.
-#[derive(Debug, Default)]
-pub(super) struct Done {
-    pub(super) picked: Option<u64>,
-    pub(super) gone: u64,
-    pub(super) mark: Option<String>,
-    /// The number of its transaction, when a trigger put rows into the table while others were removed.
-    pub(super) put_back: Option<String>,
 }
 
 /// A value of a row, by its place.

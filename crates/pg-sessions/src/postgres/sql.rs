@@ -15,8 +15,8 @@
 use cleanup_core::policy::{Scalar, Test};
 
 use super::session::Bound;
-use crate::table::{Identifier, Operator, Part, Sql, TableName, Zone};
-use crate::time::Unit;
+use crate::rule::names::{Identifier, Operator, Part, Sql, TableName, Zone};
+use crate::rule::time::Unit;
 
 /// The age of a `timestamptz`: the database's clock on both sides, in seconds, so that no time zone comes in. What lies
 /// before the year 2000 is no time of a session, and never old.
@@ -127,7 +127,7 @@ const SAME_KEY: &str = "t.{ours}{our_cast} operator({schema}.{operator}) r.{thei
 /// The watermark spares each batch the walk over the dead rows of all earlier ones, which a long transaction
 /// elsewhere keeps in the index. It comes from what was picked, not from what went: rows that a trigger keeps are
 /// passed by. It travels as text because `-infinity` has no other form.
-const DRIP: &str = "\
+const INDEX_ORDER: &str = "\
 with picked as materialized (
   select t.ctid, {stamp} as stamp from only {table} as t
   where {age} and {stamp} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
@@ -142,14 +142,14 @@ select (select pg_catalog.count(*) from picked), (select pg_catalog.count(*) fro
   (select pg_catalog.to_json(pg_catalog.max(stamp)) operator(pg_catalog.#>>) '{}' from picked), {archived_rows}";
 
 /// The rows that the batch of the same values would take, in its order.
-const DRIP_TIDS: &str = "\
+const INDEX_ORDER_TIDS: &str = "\
 select t.ctid::pg_catalog.text from only {table} as t
 where {age} and {stamp} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
   and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
 order by {stamp} limit $3";
 
 /// The same rows, locked, with their stamps, for a `DELETE` of their places that follows in the same transaction.
-const DRIP_PICK: &str = "\
+const INDEX_ORDER_PICK: &str = "\
 select t.ctid::pg_catalog.text, pg_catalog.to_json({stamp}) operator(pg_catalog.#>>) '{}' from only {table} as t
 where {age} and {stamp} operator(pg_catalog.>=) $2::pg_catalog.text::{type}
   and t.ctid operator(pg_catalog.<>) all ($4::pg_catalog.text[]::pg_catalog.tid[]){spared}{since}
@@ -468,10 +468,10 @@ pub(super) struct Archive {
 pub(super) struct Statements {
     /// Older than every stamp; the watermark of a run begins here each time.
     pub(super) beginning: &'static str,
-    pub(super) drip: Sql,
+    pub(super) index_order: Sql,
     pub(super) range: Sql,
     pub(super) range_around_locks: Sql,
-    pub(super) drip_pick: Sql,
+    pub(super) index_order_pick: Sql,
     pub(super) range_pick: Sql,
     pub(super) places: Sql,
     /// Whether removed rows are archived. Statements that remove then answer a row that counts both.
@@ -479,7 +479,7 @@ pub(super) struct Statements {
     pub(super) explain_places: Sql,
     /// What the key `where` compares with.
     values: Vec<String>,
-    pub(super) drip_tids: Sql,
+    pub(super) index_order_tids: Sql,
     pub(super) range_tids: Sql,
     pub(super) listed: Sql,
     pub(super) estimate: Sql,
@@ -577,13 +577,13 @@ impl Statements {
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
-            drip: take(DRIP, 5),
+            index_order: take(INDEX_ORDER, 5),
             range: take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, 4),
             range_around_locks: take(RANGE_AROUND_LOCKS, 5),
-            drip_pick: take(DRIP_PICK, 5),
+            index_order_pick: take(INDEX_ORDER_PICK, 5),
             range_pick: take(RANGE_PICK, 5),
             places,
-            drip_tids: take(DRIP_TIDS, 5),
+            index_order_tids: take(INDEX_ORDER_TIDS, 5),
             range_tids: take(RANGE_TIDS, 6),
             listed: take(LISTED, 3),
             estimate: fill(ESTIMATE, 2),

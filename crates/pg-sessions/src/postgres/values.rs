@@ -12,8 +12,8 @@ use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::moment;
 use super::session::{Session, cell, count, statement};
-use crate::check::newest_ahead;
-use crate::time::{Values, implausible_rows};
+use crate::rule::clocks::newest_ahead;
+use crate::rule::time::{Values, implausible_rows};
 
 /// How many pages of a leaf are sampled: about a thousand rows of a kilobyte.
 const SAMPLED_PAGES: f32 = 128.0;
@@ -35,7 +35,7 @@ const SMALL_BYTES: u64 = 64 << 20;
 
 /// What was seen of all leaves.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Looked {
     /// Of the sample.
     pub(super) values: Values,
     pub(super) implausible: u64,
@@ -45,25 +45,25 @@ pub(super) struct Seen {
     newest: Option<Moment>,
 }
 
-pub(super) async fn look(session: &mut Session, ground: &Ground) -> Result<Seen, Fault> {
-    let mut seen = Seen::default();
+pub(super) async fn look(session: &mut Session, ground: &Ground) -> Result<Looked, Fault> {
+    let mut looked = Looked::default();
     for leaf in &ground.leaves {
-        match look_at(session, ground, leaf, &mut seen).await {
+        match look_at(session, ground, leaf, &mut looked).await {
             Ok(()) => {}
             Err(fault @ Fault::Away(_)) => return Err(fault),
             Err(fault) => tracing::debug!(table = %leaf.facts.name, ?fault, "not looked at"),
         }
     }
-    Ok(seen)
+    Ok(looked)
 }
 
-async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, seen: &mut Seen) -> Result<(), Fault> {
+async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, looked: &mut Looked) -> Result<(), Fault> {
     let values = sample(session, ground, leaf).await?;
-    seen.values.add(values);
+    looked.values.add(values);
 
     if !leaf.facts.index && leaf.facts.bytes > SMALL_BYTES {
-        seen.implausible += values.implausible();
-        seen.at_least = true;
+        looked.implausible += values.implausible();
+        looked.at_least = true;
         return Ok(());
     }
     let row = session
@@ -73,9 +73,9 @@ async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, seen: &mut
         )
         .await?;
     let (early, late) = (count(&row, 0)?, count(&row, 1)?);
-    seen.implausible += early + late;
-    seen.at_least |= [early, late].iter().any(|rows| i64::try_from(*rows) == Ok(AT_MOST));
-    seen.newest = seen.newest.max(cell::<Option<f64>>(&row, 2)?.map(moment));
+    looked.implausible += early + late;
+    looked.at_least |= [early, late].iter().any(|rows| i64::try_from(*rows) == Ok(AT_MOST));
+    looked.newest = looked.newest.max(cell::<Option<f64>>(&row, 2)?.map(moment));
     Ok(())
 }
 
@@ -109,7 +109,7 @@ fn values(row: &PgRow) -> Result<Values, Fault> {
     Ok(values)
 }
 
-impl Seen {
+impl Looked {
     /// What is worth saying, in sentences.
     pub(super) fn notes(&self, policy: &SessionPolicy, now: Moment, column: &str) -> Vec<String> {
         let ahead = newest_ahead(self.newest, now, policy, column);

@@ -8,11 +8,13 @@ use super::moment;
 use super::session::{Fault, Session, cell, count, statement};
 use super::sql::{self, Form, Pair, Reference, Shape, Statements};
 use super::zone::WallClock;
-use crate::Clock;
-use crate::check::{Finding, newest_ahead};
-use crate::obstacle::plural;
-use crate::table::{Identifier, NameError, Part, Sql, TableName};
-use crate::time::{Unit, Values, implausible_rows};
+use crate::database::{Inspected, Seen};
+use crate::report::finding::Finding;
+use crate::report::plural;
+use crate::rule::clocks::Clock;
+use crate::rule::clocks::newest_ahead;
+use crate::rule::names::{Identifier, NameError, Part, Sql, TableName};
+use crate::rule::time::{Unit, Values, implausible_rows};
 
 const TABLE: &str = "\
 select name, type, wr from pragma_table_list where schema = 'main' and name = ?1 collate nocase";
@@ -34,7 +36,7 @@ where m.type = 'table' and f.\"table\" = ?1 collate nocase order by m.name, f.id
 
 /// What is known of the table once it was found.
 #[expect(clippy::struct_excessive_bools, reason = "answers of the file, each to a question of its own")]
-pub(super) struct Ground {
+pub(crate) struct Ground {
     pub(super) name: TableName,
     pub(super) statements: Statements,
     pub(super) wall_clock: WallClock,
@@ -44,12 +46,6 @@ pub(super) struct Ground {
     /// Whether something could keep rows: triggers, other tables' foreign keys.
     pub(super) keepers: bool,
     pub(super) triggers: bool,
-    /// Rows that have no plausible time.
-    pub(super) implausible: u64,
-    /// What looks wrong, in sentences.
-    pub(super) notes: Vec<String>,
-    /// Whether nothing may be removed because most values are no times.
-    pub(super) is_refused: bool,
 }
 
 struct Column {
@@ -69,27 +65,27 @@ struct ForeignKey {
     pairs: Vec<Pair>,
 }
 
-/// Looks at everything. Without a ground there is no such table or column, and the findings say so.
+/// Looks at everything.
 pub(super) async fn inspect(
     session: &mut Session,
     policy: &SessionPolicy,
     clock: &Clock,
-) -> Result<(Option<Ground>, Vec<Finding>), Fault> {
+) -> Result<Inspected<Ground>, Fault> {
     let mut findings = Vec::new();
     let key = policy.stamp.key();
     let names = match names(policy) {
         Ok(names) => names,
         Err(error) => {
             findings.push(Finding::problem(format!("table, id_column, {key} or where: {error}")));
-            return Ok((None, findings));
+            return Ok(Inspected::nothing(findings));
         }
     };
     let Some((name, without_rowid)) = find_table(session, &names.table, &mut findings).await? else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
     let columns = columns(session, &name).await?;
     let Some(found) = find_columns(policy, &name, &columns, &names, &mut findings) else {
-        return Ok((None, findings));
+        return Ok(Inspected::nothing(findings));
     };
     let Found { id, stamp, asked, wall_clock } = found;
     let column = format!("{name}.{}", shown(&stamp));
@@ -99,23 +95,16 @@ pub(super) async fn inspect(
         Ok(form) => form,
         Err(sentence) => {
             findings.push(Finding::problem(sentence));
-            return Ok((None, findings));
+            return Ok(Inspected::nothing(findings));
         }
     };
     let (values, newest) = looked.values(form);
-    let mut notes = Vec::new();
     let unit = if let Form::Number(unit) = form { Some(unit) } else { None };
-    let refusal = values.refusal(&policy.rule.name, &column, unit);
-    let is_refused = refusal.is_some();
-    if let Some(refusal) = refusal {
-        notes.push(refusal.clone());
-        findings.push(Finding::problem(refusal));
-    } else {
-        // The file's clock is this machine's.
-        let ahead = newest_ahead(newest.map(moment), clock.now(), policy, &column);
-        notes.extend(ahead.into_iter().chain(implausible_rows(values.implausible(), false, &column)));
-        findings.extend(notes.iter().cloned().map(Finding::warning));
-    }
+    // The file's clock is this machine's.
+    let notes = newest_ahead(newest.map(moment), clock.now(), policy, &column).into_iter();
+    let notes = notes.chain(implausible_rows(values.implausible(), false, &column)).collect();
+    let mut seen = Seen { implausible: values.implausible(), ..Seen::default() };
+    seen.take_down(values.refusal(&policy.rule.name, &column, unit), notes, &mut findings);
 
     let references = references(session, &name, &columns, &mut findings).await?;
     let archive = match &policy.archive_table {
@@ -155,11 +144,8 @@ pub(super) async fn inspect(
     };
     let statements = Statements::new(&shape);
     let keepers = triggers || !references.is_empty();
-    let implausible = values.implausible();
-    let rowid = rowid.is_some();
-    let ground =
-        Ground { name, statements, wall_clock, index, rowid, keepers, triggers, implausible, notes, is_refused };
-    Ok((Some(ground), findings))
+    let ground = Ground { name, statements, wall_clock, index, rowid: rowid.is_some(), keepers, triggers };
+    Ok(Inspected { ground: Some(ground), findings, seen })
 }
 
 /// The columns that the policy names, as the file spells them.

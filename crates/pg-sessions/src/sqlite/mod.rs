@@ -5,88 +5,171 @@
 //! a stretch of the table in which nothing is due is passed without taking it at all. The file belongs to an
 //! application: it is never created, and its journal mode never changed.
 
-mod apart;
 mod inspect;
+mod parameter;
 mod session;
 mod sql;
+mod url;
 mod zone;
 
 use std::cmp::Ordering;
-use std::path::Path;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::SessionPolicy;
-use cleanup_core::store::Seen;
-use cleanup_core::sweep::Observer;
 use sqlx::sqlite::SqliteRow;
 
 use self::inspect::Ground;
-use self::session::{Access, Batch, Bound, Fault, Session, cell, count, statement, text};
-use crate::check::Finding;
-use crate::obstacle::{Ledger, Planned, Stop, first_problem, may_begin};
-use crate::pace::{self, Pacer};
-use crate::table::Sql;
-use crate::{Clock, SessionStats, Way, idle_seconds};
+use self::session::{Batch, Bound, Fault, Session, cell, count, statement, text};
+pub(crate) use self::url::parse as parse_url;
+use crate::database::{Access, Database, Inspected, Run, Seen};
+use crate::report::ledger::{Ledger, Planned};
+use crate::report::obstacle::Stop;
+use crate::rule::clocks::Clock;
+use crate::rule::idle_seconds;
+use crate::rule::names::Sql;
+use crate::run::pace::{self, Pacer};
+use crate::run::progress::{Done, Next, Progress};
+use crate::run::{Batches, bisect, index_order};
+use crate::{SessionStats, Strategy};
+
+/// A database file; whether it exists is found out when it is opened.
+#[derive(Debug)]
+pub(crate) struct File(pub(crate) PathBuf);
 
 /// A JSON array without keys.
 const NO_KEYS: &str = "[]";
 
-/// How often the write lock is tried again before the run ends.
-const TRIES: u32 = 4;
+/// Before every text, and as a number before every date.
+const BEGINNING: &str = "-9e18";
 
-/// Removes what is due. What was committed is in the ledger, however it ends.
-pub(crate) async fn sweep(
-    file: &Path,
-    policy: &SessionPolicy,
-    clock: &Clock,
-    way: Option<Way>,
-    observer: &dyn Observer,
-    ledger: &mut Ledger,
-) -> Result<(), Stop> {
-    let mut session = Session::open(file, Access::Change, policy.lock_timeout).await?;
-    let ground = stand(&mut session, policy, clock, ledger).await?;
-    ledger.implausible(ground.implausible);
-    let beginning = ground.now(&mut session, -idle_seconds(policy)).await?;
-    // Only a trigger can put rows back.
-    let due = if ground.triggers { Some(count_due(&mut session, &ground, &beginning).await?) } else { None };
-    let way = way.unwrap_or(if ground.index { Way::Drip } else { Way::Sweep });
-    let mut run = Run {
-        session: &mut session,
-        policy,
-        ground: &ground,
-        observer,
-        ledger,
-        tries: 0,
-        aside: NO_KEYS.to_owned(),
-        due: due.unwrap_or(u64::MAX),
-    };
-    match way {
-        Way::Sweep if ground.rowid => run.windows().await?,
-        Way::Drip | Way::Sweep => run.drip().await?,
+impl Database for File {
+    type Session = Session;
+    type Ground = Ground;
+
+    async fn open(&self, policy: &SessionPolicy, access: Access) -> Result<Session, Stop> {
+        Ok(Session::open(&self.0, access, policy.lock_timeout).await?)
     }
-    if ledger.room() == 0 {
-        ledger.deferred(count_due(&mut session, &ground, &beginning).await?);
+
+    async fn inspect(
+        &self,
+        session: &mut Session,
+        policy: &SessionPolicy,
+        clock: &Clock,
+    ) -> Result<Inspected<Ground>, Stop> {
+        Ok(inspect::inspect(session, policy, clock).await?)
     }
-    if ground.keepers {
-        let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
-        let counting = ground.statements.with_values(counting);
-        let row = session.one(counting).await?;
-        ledger.referenced(count(&row, 2)?);
-        if !ledger.is_over() {
-            let kept = count(&row, 1)?.saturating_sub(ledger.refused_rows());
-            let gone = ledger.tally.counts.removed;
-            // A row may have gone more than once.
-            let more = due.map_or(0, |due| (gone + kept + ledger.refused_rows()).saturating_sub(due).min(gone));
-            let back = more.min(kept);
-            ledger.put_back(more);
-            ledger.failed(&ground.name.to_string(), back, "a trigger puts them back");
-            let kept = kept - back;
-            ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
+
+    async fn sweep(&self, session: &mut Session, ground: &Ground, run: Run<'_>) -> Result<(), Stop> {
+        let Run { policy, strategy, observer, ledger } = run;
+        let beginning = ground.now(session, -idle_seconds(policy)).await?;
+        // Only a trigger can put rows back.
+        let due = if ground.triggers { Some(count_due(session, ground, &beginning).await?) } else { None };
+        let strategy = strategy.unwrap_or(if ground.index { Strategy::IndexOrder } else { Strategy::HeapOrder });
+        let mut table = Table {
+            session,
+            ground,
+            progress: Progress::new(policy, observer, ledger, pace::embedded_target(policy.pace)),
+            aside: NO_KEYS.to_owned(),
+            due: due.unwrap_or(u64::MAX),
+        };
+        match strategy {
+            Strategy::HeapOrder if ground.rowid => table.heap_order().await?,
+            Strategy::IndexOrder | Strategy::HeapOrder => drop(index_order::run(&mut table, BEGINNING).await?),
         }
+        if ledger.room() == 0 {
+            ledger.deferred(count_due(session, ground, &beginning).await?);
+        }
+        if ground.keepers {
+            let counting = statement(ground.statements.count.statement()).bind(beginning.clone()).bind(beginning);
+            let counting = ground.statements.with_values(counting);
+            let row = session.one(counting).await?;
+            ledger.referenced(count(&row, 2)?);
+            if !ledger.is_over() {
+                let kept = count(&row, 1)?.saturating_sub(ledger.refused_rows());
+                let gone = ledger.tally.counts.removed;
+                // A row may have gone more than once.
+                let more = due.map_or(0, |due| (gone + kept + ledger.refused_rows()).saturating_sub(due).min(gone));
+                let back = more.min(kept);
+                ledger.put_back(more);
+                ledger.failed(&ground.name.to_string(), back, "a trigger puts them back");
+                let kept = kept - back;
+                ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
+            }
+        }
+        Ok(())
     }
-    session.close().await;
-    Ok(())
+
+    async fn plan(
+        &self,
+        session: &mut Session,
+        ground: &Ground,
+        policy: &SessionPolicy,
+        ahead: f64,
+        ledger: &mut Ledger,
+    ) -> Result<(), Stop> {
+        let cutoff = ground.now(session, ahead - idle_seconds(policy)).await?;
+        let now = ground.now(session, ahead).await?;
+        let counting = statement(ground.statements.count.statement()).bind(cutoff).bind(now);
+        let row = session.one(ground.statements.with_values(counting)).await?;
+        ledger.planned(Planned {
+            all: count(&row, 0)?,
+            due: count(&row, 1)?,
+            referenced: count(&row, 2)?,
+            future: count(&row, 3)?,
+            implausible: count(&row, 4)?,
+        });
+        Ok(())
+    }
+
+    async fn stats(
+        &self,
+        session: &mut Session,
+        ground: &Ground,
+        policy: &SessionPolicy,
+        seen: Seen,
+    ) -> Result<SessionStats, Stop> {
+        let idle = idle_seconds(policy);
+        let cutoff = ground.now(session, -idle).await?;
+        let now = ground.now(session, 0.0).await?;
+        let bind = |sql: &Sql| {
+            ground.statements.with_values(statement(sql.statement()).bind(cutoff.clone()).bind(now.clone()))
+        };
+        let rows = session.snapshot(vec![bind(&ground.statements.count), bind(&ground.statements.ends)]).await?;
+        let [counts, ends] = &rows[..] else { return Err(Stop::Failed("an empty answer".to_owned())) };
+        let moment = |index| Ok::<_, Fault>(cell::<Option<f64>>(ends, index)?.map(moment));
+        Ok(SessionStats {
+            total_rows: count(counts, 0)?,
+            expired_rows: if seen.is_refused { 0 } else { count(counts, 1)? },
+            implausible_rows: count(counts, 4)?,
+            estimated: false,
+            oldest: moment(0)?,
+            newest: moment(1)?,
+            next_due_at: moment(2)?.filter(|_| !seen.is_refused).map(|next| next.plus(Duration::from_secs_f64(idle))),
+            notes: seen.notes,
+        })
+    }
+
+    async fn references(
+        &self,
+        session: &mut Session,
+        _policy: &SessionPolicy,
+        query: &Sql,
+        each: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<(), Stop> {
+        for row in session.all(statement(query.statement())).await? {
+            if let Some(name) = text(&row)? {
+                each(name.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, session: Session) {
+        session.close().await;
+    }
 }
 
 /// How many rows are due and not referred to.
@@ -94,98 +177,6 @@ async fn count_due(session: &mut Session, ground: &Ground, cutoff: &str) -> Resu
     let counting = statement(ground.statements.count.statement()).bind(cutoff.to_owned()).bind(cutoff.to_owned());
     let counting = ground.statements.with_values(counting);
     count(&session.one(counting).await?, 1)
-}
-
-/// Counts what a sweep would take, exactly; `ahead` seconds from now.
-pub(crate) async fn plan(
-    file: &Path,
-    policy: &SessionPolicy,
-    clock: &Clock,
-    ahead: f64,
-    ledger: &mut Ledger,
-) -> Result<(), Stop> {
-    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
-    let ground = stand(&mut session, policy, clock, ledger).await?;
-    let cutoff = ground.now(&mut session, ahead - idle_seconds(policy)).await?;
-    let now = ground.now(&mut session, ahead).await?;
-    let counting = statement(ground.statements.count.statement()).bind(cutoff).bind(now);
-    let row = session.one(ground.statements.with_values(counting)).await?;
-    ledger.planned(Planned {
-        all: count(&row, 0)?,
-        due: count(&row, 1)?,
-        referenced: count(&row, 2)?,
-        future: count(&row, 3)?,
-        implausible: count(&row, 4)?,
-    });
-    session.close().await;
-    Ok(())
-}
-
-pub(crate) async fn stats(file: &Path, policy: &SessionPolicy, clock: &Clock) -> Result<SessionStats, Stop> {
-    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
-    let (ground, findings) = inspect::inspect(&mut session, policy, clock).await?;
-    let Some(ground) = ground else {
-        first_problem(&findings)?;
-        return Err(Stop::Failed("the table cannot be looked at".to_owned()));
-    };
-    let idle = idle_seconds(policy);
-    let cutoff = ground.now(&mut session, -idle).await?;
-    let now = ground.now(&mut session, 0.0).await?;
-    let bind =
-        |sql: &Sql| ground.statements.with_values(statement(sql.statement()).bind(cutoff.clone()).bind(now.clone()));
-    let rows = session.snapshot(vec![bind(&ground.statements.count), bind(&ground.statements.ends)]).await?;
-    session.close().await;
-    let [counts, ends] = &rows[..] else { return Err(Stop::Failed("an empty answer".to_owned())) };
-    let moment = |index| Ok::<_, Fault>(cell::<Option<f64>>(ends, index)?.map(moment));
-    Ok(SessionStats {
-        total_rows: count(counts, 0)?,
-        expired_rows: if ground.is_refused { 0 } else { count(counts, 1)? },
-        implausible_rows: count(counts, 4)?,
-        estimated: false,
-        oldest: moment(0)?,
-        newest: moment(1)?,
-        next_due_at: moment(2)?.filter(|_| !ground.is_refused).map(|next| next.plus(Duration::from_secs_f64(idle))),
-        notes: ground.notes,
-    })
-}
-
-pub(crate) async fn check(file: &Path, policy: &SessionPolicy, clock: &Clock) -> Result<Vec<Finding>, Stop> {
-    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
-    let (_, findings) = inspect::inspect(&mut session, policy, clock).await?;
-    session.close().await;
-    Ok(findings)
-}
-
-/// Hands on what the operator's own query answers.
-pub(crate) async fn references(
-    file: &Path,
-    policy: &SessionPolicy,
-    query: &Sql,
-    each: &mut (dyn FnMut(&[u8]) + Send),
-) -> Result<(), Stop> {
-    let mut session = Session::open(file, Access::Look, policy.lock_timeout).await?;
-    for row in session.all(statement(query.statement())).await? {
-        if let Some(name) = text(&row)? {
-            each(name.as_bytes());
-        }
-    }
-    session.close().await;
-    Ok(())
-}
-
-async fn stand(
-    session: &mut Session,
-    policy: &SessionPolicy,
-    clock: &Clock,
-    ledger: &mut Ledger,
-) -> Result<Ground, Stop> {
-    let (ground, findings) = inspect::inspect(session, policy, clock).await?;
-    may_begin(&findings, clock)?;
-    let ground = ground.ok_or_else(|| Stop::Failed("the table cannot be looked at".to_owned()))?;
-    for note in &ground.notes {
-        ledger.note(note.clone());
-    }
-    Ok(ground)
 }
 
 impl Ground {
@@ -211,175 +202,170 @@ fn moment(seconds: f64) -> Moment {
 }
 
 /// A run over one table.
-struct Run<'a> {
-    session: &'a mut Session,
-    policy: &'a SessionPolicy,
-    ground: &'a Ground,
-    observer: &'a dyn Observer,
-    ledger: &'a mut Ledger,
-    tries: u32,
+struct Table<'r, 'a> {
+    session: &'r mut Session,
+    ground: &'r Ground,
+    progress: Progress<'a>,
     /// Keys of rows that the database refused to remove, as a JSON array: they are only ever handed back to it.
     aside: String,
     /// So many rows were due at the beginning, where a trigger may put rows back; what is due later is the next run's.
     due: u64,
 }
 
-/// What came of a batch.
-struct Done {
-    picked: u64,
-    gone: u64,
-    mark: Option<String>,
+/// The keys of some rows, in the JSON array that SQLite made of them: a key may be a session's id, and no id passes
+/// through here.
+struct Keys {
+    array: String,
+    count: usize,
 }
 
-impl Run<'_> {
-    /// In the order of the index. Ends as the drip on PostgreSQL does, and for the same reasons.
-    async fn drip(&mut self) -> Result<(), Stop> {
-        let mut pacer = self.pacer();
-        // Before every text, and as a number before every date.
-        let mut watermark = "-9e18".to_owned();
-        let mut stalled = 0;
-        while !self.is_over() {
-            let size = self.ledger.fitting(pacer.size());
-            let began = Instant::now();
-            let values = Values { watermark: &watermark, size, aside: &self.aside };
-            let result = drip_batch(self.session, self.policy, self.ground, &values).await;
-            if let Err(Fault::Refused(reason)) = result {
-                let keys = values.keys(self.session, self.policy, self.ground).await?;
-                let went = self.take_apart(&keys).await?;
-                if self.ledger.is_over() {
-                    return Ok(());
-                }
-                stalled = if went { 0 } else { stalled + 1 };
-                if stalled == TRIES {
-                    return Err(Stop::Failed(reason));
-                }
-                continue;
-            }
-            let Some(done) = self.tried(result).await? else { continue };
-            self.count(&done, pacer.done(began.elapsed())).await;
-            if done.picked < u64::from(size) || self.ledger.tally.counts.removed >= self.due {
-                return Ok(());
-            }
-            let mark = done.mark.unwrap_or_else(|| watermark.clone());
-            if done.gone == 0 && mark == watermark && !pacer.stuck() {
-                return Ok(());
-            }
-            watermark = mark;
+impl Batches for Table<'_, '_> {
+    type Rows = Keys;
+
+    fn progress<R>(&mut self, act: impl FnOnce(&mut Progress<'_>) -> R) -> R {
+        act(&mut self.progress)
+    }
+
+    async fn wait(&mut self) -> Result<(), Stop> {
+        self.progress.wait().await
+    }
+
+    async fn remove_oldest(&mut self, from: &str, pacer: &mut Pacer) -> Result<Next, Stop> {
+        if self.progress.ledger.tally.counts.removed >= self.due {
+            return Ok(Next::Done(Done::default()));
         }
+        self.progress.rest().await;
+        let began = Instant::now();
+        let oldest = Oldest { from, size: self.progress.size(pacer), aside: &self.aside };
+        let result = oldest_batch(self.session, self.progress.policy, self.ground, &oldest).await;
+        self.came_to(result, began, pacer)
+    }
+
+    async fn list_oldest(&mut self, from: &str, size: u32) -> Result<Keys, Stop> {
+        let Self { session, ground, progress, aside, .. } = self;
+        let cutoff = ground.now(session, -idle_seconds(progress.policy)).await?;
+        let oldest = Oldest { from, size, aside };
+        let keys = oldest.bind(ground, &ground.statements.picked_keys, &cutoff);
+        let array = cell(&session.one(keys).await?, 0)?;
+        Ok(self.keys(array).await?)
+    }
+
+    fn count(rows: &Keys) -> usize {
+        rows.count
+    }
+
+    async fn remove_listed(&mut self, rows: &Keys, part: Range<usize>, pacer: &mut Pacer) -> Result<Next, Stop> {
+        self.progress.rest().await;
+        let began = Instant::now();
+        let picked = part.len() as u64;
+        let gone = listed_batch(self.session, self.progress.policy, self.ground, &rows.array, part).await;
+        self.came_to(gone.map(|gone| Done { picked: Some(picked), gone, mark: None }), began, pacer)
+    }
+
+    async fn pass_by(&mut self, rows: &Keys, at: usize, reason: String) -> Result<(), Stop> {
+        self.progress.ledger.refused(&self.ground.name.to_string(), reason);
+        let more = statement(sql::with_key().statement()).bind(self.aside.clone());
+        let more = more.bind(rows.array.clone()).bind(place(at));
+        self.aside = cell(&self.session.one(more).await?, 0)?;
         Ok(())
     }
 
+    /// Nothing here is cancelled.
+    fn gave_up(&mut self) {}
+}
+
+impl Table<'_, '_> {
     /// In physical order, a window of rows at a time, due or not.
-    async fn windows(&mut self) -> Result<(), Stop> {
-        let mut pacer = self.pacer();
+    async fn heap_order(&mut self) -> Result<(), Stop> {
+        let mut pacer = self.progress.rows();
         let mut before = i64::MIN;
         // Rows that come meanwhile are the next run's; a trigger may put back each one that goes.
         let last = self.session.one(statement(self.ground.statements.last.statement())).await?;
         let Some(end) = cell::<Option<i64>>(&last, 0)? else { return Ok(()) };
-        while !self.is_over() {
+        while !self.progress.is_over() {
+            self.progress.rest().await;
             let began = Instant::now();
             let window = statement(self.ground.statements.window.statement())
                 .bind(before)
-                .bind(i64::from(self.ledger.fitting(pacer.size())));
-            let window = window.bind(end);
+                .bind(i64::from(self.progress.size(&pacer)))
+                .bind(end);
             let row = self.session.one(window).await?;
             let Some(last) = cell::<Option<i64>>(&row, 1)? else { return Ok(()) };
-            let result = window_batch(self.session, self.policy, self.ground, before, last).await;
-            if let Err(Fault::Refused(_)) = result {
-                let cutoff = self.ground.now(self.session, -idle_seconds(self.policy)).await?;
-                let keys =
-                    statement(self.ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
-                let keys = self.ground.statements.with_values(keys);
-                let keys: String = cell(&self.session.one(keys).await?, 0)?;
-                self.take_apart(&keys).await?;
-                if self.ledger.is_over() {
-                    return Ok(());
+            let picked = Some(count(&row, 0)?);
+            let gone = window_batch(self.session, self.progress.policy, self.ground, before, last).await;
+            match self.came_to(gone.map(|gone| Done { picked, gone, mark: None }), began, &mut pacer)? {
+                Next::Locked => self.progress.wait().await?,
+                Next::Again | Next::Cancelled => {}
+                Next::Done(_) => before = last,
+                Next::Refused(_) => {
+                    let keys = self.window_keys(before, last).await?;
+                    bisect::run(self, &keys).await?;
+                    before = last;
                 }
-                before = last;
-                continue;
             }
-            let Some(gone) = self.tried(result).await? else { continue };
-            let done = Done { picked: count(&row, 0)?, gone, mark: None };
-            self.count(&done, pacer.done(began.elapsed())).await;
-            before = last;
         }
         Ok(())
     }
 
-    fn is_over(&mut self) -> bool {
-        if self.observer.wants_to_stop() {
-            self.ledger.stop();
-        }
-        self.ledger.stop_when_late();
-        self.ledger.is_over()
+    async fn window_keys(&mut self, before: i64, last: i64) -> Result<Keys, Fault> {
+        let Self { session, ground, progress, .. } = self;
+        let cutoff = ground.now(session, -idle_seconds(progress.policy)).await?;
+        let keys = statement(ground.statements.window_keys.statement()).bind(cutoff).bind(before).bind(last);
+        let array = cell(&session.one(ground.statements.with_values(keys)).await?, 0)?;
+        self.keys(array).await
     }
 
-    /// `None` when the write lock was not had and the same may be tried again.
-    async fn tried<T>(&mut self, result: Result<T, Fault>) -> Result<Option<T>, Stop> {
+    async fn keys(&mut self, array: String) -> Result<Keys, Fault> {
+        let length = statement(sql::length().statement()).bind(array.clone());
+        let count = usize::try_from(count(&self.session.one(length).await?, 0)?).unwrap_or(usize::MAX);
+        Ok(Keys { array, count })
+    }
+
+    fn came_to(&mut self, result: Result<Done, Fault>, began: Instant, pacer: &mut Pacer) -> Result<Next, Stop> {
         match result {
             Ok(done) => {
-                self.tries = 0;
-                Ok(Some(done))
+                let pause = pacer.done(began.elapsed());
+                // Where nothing was due nobody was shut out.
+                let pause = if done.gone > 0 { pause } else { Duration::ZERO };
+                Ok(self.progress.done(done, pause))
             }
-            Err(Fault::Locked) if self.tries + 1 < TRIES => {
-                self.tries += 1;
-                tokio::time::sleep(pace::backoff(pace::embedded_target(self.policy.pace), self.tries)).await;
-                Ok(None)
-            }
+            Err(Fault::Locked) => Ok(Next::Locked),
+            Err(Fault::Refused(reason)) => Ok(Next::Refused(reason)),
             Err(fault) => Err(fault.into()),
         }
     }
-
-    async fn count(&mut self, done: &Done, pause: Duration) {
-        self.ledger.removed(done.gone);
-        self.observer.seen(Seen { scanned: done.picked, ..Seen::default() });
-        if done.gone > 0 {
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    fn pacer(&self) -> Pacer {
-        let target = pace::embedded_target(self.policy.pace);
-        Pacer::new(self.policy.pace, target, self.policy.batch_size, pace::ROWS)
-    }
 }
 
-/// What a batch of the drip is about.
-struct Values<'a> {
-    watermark: &'a str,
+/// What a batch in index order is about.
+struct Oldest<'a> {
+    from: &'a str,
     size: u32,
     aside: &'a str,
 }
 
-impl Values<'_> {
+impl Oldest<'_> {
     fn bind(&self, ground: &Ground, sql: &Sql, cutoff: &str) -> Bound {
-        let bound = statement(sql.statement()).bind(cutoff.to_owned()).bind(self.watermark.to_owned());
+        let bound = statement(sql.statement()).bind(cutoff.to_owned()).bind(self.from.to_owned());
         ground.statements.with_values(bound.bind(i64::from(self.size)).bind(self.aside.to_owned()))
-    }
-
-    /// The keys of the rows that the batch would take.
-    async fn keys(&self, session: &mut Session, policy: &SessionPolicy, ground: &Ground) -> Result<String, Fault> {
-        let cutoff = ground.now(session, -idle_seconds(policy)).await?;
-        cell(&session.one(self.bind(ground, &ground.statements.picked_keys, &cutoff)).await?, 0)
     }
 }
 
-async fn drip_batch(
+async fn oldest_batch(
     session: &mut Session,
     policy: &SessionPolicy,
     ground: &Ground,
-    values: &Values<'_>,
+    oldest: &Oldest<'_>,
 ) -> Result<Done, Fault> {
     let statements = &ground.statements;
     let mut batch = session.batch().await?;
     let done = async {
         let cutoff = ground.bound(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?)?;
-        let bind = |sql: &Sql| values.bind(ground, sql, &cutoff);
+        let bind = |sql: &Sql| oldest.bind(ground, sql, &cutoff);
         let row = batch.one(bind(&statements.pick)).await?;
         let (picked, mark) = (count(&row, 0)?, cell(&row, 1)?);
         let archive = statements.archive_picked.as_ref().map(bind);
         let gone = remove(&mut batch, archive, bind(&statements.delete_picked)).await?;
-        Ok(Done { picked, gone, mark })
+        Ok(Done { picked: Some(picked), gone, mark })
     };
     let done = done.await;
     batch.end(done).await
@@ -409,6 +395,33 @@ async fn window_batch(
     };
     let gone = gone.await;
     batch.end(gone).await
+}
+
+/// Some of those rows by their keys.
+async fn listed_batch(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    ground: &Ground,
+    keys: &str,
+    part: Range<usize>,
+) -> Result<u64, Fault> {
+    let statements = &ground.statements;
+    let mut batch = session.batch().await?;
+    let gone = async {
+        let cutoff = ground.bound(&batch.one(cutoff(&statements.cutoff, -idle_seconds(policy))).await?)?;
+        let bind = |sql: &Sql| {
+            let bound = statement(sql.statement()).bind(cutoff.clone()).bind(keys.to_owned());
+            statements.with_values(bound.bind(place(part.start)).bind(place(part.end)))
+        };
+        let archive = statements.archive_listed.as_ref().map(bind);
+        remove(&mut batch, archive, bind(&statements.delete_listed)).await
+    };
+    let gone = gone.await;
+    batch.end(gone).await
+}
+
+fn place(at: usize) -> i64 {
+    i64::try_from(at).unwrap_or(i64::MAX)
 }
 
 /// Archives, then deletes, under one write lock and one cutoff; both must mean the same number of rows.

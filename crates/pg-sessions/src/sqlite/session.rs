@@ -8,7 +8,8 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlStr, Sqlite, SqliteConnection};
 
-use crate::obstacle::Stop;
+use crate::database::Access;
+use crate::report::obstacle::Stop;
 
 /// What came of a statement that did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,15 +51,8 @@ impl From<Fault> for Stop {
     }
 }
 
-/// Whether a connection may change anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    Look,
-    Change,
-}
-
 /// A connection. It closes when it is dropped; an open transaction is then rolled back.
-pub(super) struct Session(SqliteConnection);
+pub(crate) struct Session(SqliteConnection);
 
 /// A statement with its values.
 pub(super) type Bound = Query<'static, Sqlite, SqliteArguments>;

@@ -12,8 +12,8 @@
 use cleanup_core::policy::{Scalar, Test};
 
 use super::session::Bound;
-use crate::table::{Identifier, Part, Sql, TableName};
-use crate::time::{TEN_YEARS_DAYS, Unit, YEAR_2000_JULIAN};
+use crate::rule::names::{Identifier, Part, Sql, TableName};
+use crate::rule::time::{TEN_YEARS_DAYS, Unit, YEAR_2000_JULIAN};
 
 /// How the activity column holds time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -533,8 +533,9 @@ fn json(value: &Scalar) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::session::{Access, Session, cell, statement};
+    use super::super::session::{Session, cell, statement};
     use super::*;
+    use crate::database::Access;
 
     /// Both ends of the age test are bounds of the index, whatever the column holds.
     #[tokio::test(flavor = "current_thread")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Database, SessionPolicy};
 use cleanup_core::report::{PolicyStatus, Skip};
-use cleanup_pg_sessions::{Severity, Way};
+use cleanup_pg_sessions::{Severity, Strategy};
 
 use crate::support::{Db, TWO_HOURS, apply, apply_by, message, now, plan};
 
@@ -30,10 +30,10 @@ async fn exactly_the_rows_idle_for_more_than_two_hours_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_ways_take_the_same_rows() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(2500, 700);
-        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
-        assert_eq!((report.status, report.counts.removed, db.rows()), (PolicyStatus::Ok, 2500, 700), "{way:?}");
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed, db.rows()), (PolicyStatus::Ok, 2500, 700), "{strategy:?}");
     }
 }
 
@@ -49,7 +49,7 @@ async fn two_connections_share_a_large_table() {
     let mut user = db.connect().await;
     let touch = "begin; update tutor_sessions set last_activity = now() where session_id in ('e2', 'e8999')";
     sqlx::Executor::execute(&mut user, touch).await.unwrap();
-    let report = apply_by(Way::Sweep, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+    let report = apply_by(Strategy::HeapOrder, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
     assert_eq!(
         (report.status, report.counts.removed, report.counts.kept.in_use),
         (PolicyStatus::Ok, 8998, 2),
@@ -60,7 +60,7 @@ async fn two_connections_share_a_large_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn null_infinity_and_future_stay_and_so_does_what_is_no_time() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared();
         db.sql(
             "create table tutor_sessions (session_id text primary key, last_activity timestamptz);
@@ -75,9 +75,9 @@ async fn null_infinity_and_future_stay_and_so_does_what_is_no_time() {
         assert_eq!((planned.counts.due, kept.future, kept.implausible, kept.within_limits), (2, 2, 3, 2));
         // One row a batch drives the watermark through every kind of stamp.
         let policy = SessionPolicy { batch_size: 1, ..db.policy() };
-        let report = apply_by(way, &policy).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{way:?} {report:?}");
-        assert_eq!(report.counts.kept.implausible, 3, "{way:?} {report:?}");
+        let report = apply_by(strategy, &policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{strategy:?} {report:?}");
+        assert_eq!(report.counts.kept.implausible, 3, "{strategy:?} {report:?}");
         assert!(
             message(&report).contains("3 rows stay: their public.tutor_sessions.last_activity is no plausible time"),
             "{}",
@@ -92,17 +92,17 @@ async fn null_infinity_and_future_stay_and_so_does_what_is_no_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_rows_arrive_in_the_archive() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(1200, 30);
         db.sql(
             "create schema old; create table old.archive (like tutor_sessions, archived_at timestamptz default now())",
         );
         let policy = SessionPolicy { archive_table: Some("old.archive".to_owned()), batch_size: 100, ..db.policy() };
-        let report = apply_by(way, &policy).await;
+        let report = apply_by(strategy, &policy).await;
         assert_eq!(
             (report.status, report.counts.removed, db.rows()),
             (PolicyStatus::Ok, 1200, 30),
-            "{way:?} {:?}",
+            "{strategy:?} {:?}",
             report.message
         );
         assert_eq!(
@@ -161,7 +161,7 @@ async fn without_an_index_it_works_and_says_which_would_help() {
     );
     assert_eq!((apply(&db.policy()).await.counts.removed, db.rows()), (30, 2000));
     db.add_sessions(30, 0);
-    assert_eq!((apply_by(Way::Drip, &db.policy()).await.counts.removed, db.rows()), (30, 2000));
+    assert_eq!((apply_by(Strategy::IndexOrder, &db.policy()).await.counts.removed, db.rows()), (30, 2000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::{Severity, Way};
+use cleanup_pg_sessions::{Severity, Strategy};
 
 use sqlx::Connection as _;
 
@@ -14,7 +14,7 @@ fn archived(db: &Db<'_>, archive: &str) -> SessionPolicy {
     SessionPolicy { archive_table: Some(archive.to_owned()), batch_size: 50, ..db.policy() }
 }
 
-/// What the check says that stands in the way, with the statement that helps.
+/// What the check says that stands in the strategy, with the statement that helps.
 async fn problems(policy: &SessionPolicy) -> Vec<String> {
     let findings = cleanup_pg_sessions::check(policy, Path::new("/"), now()).await;
     findings.iter().filter(|finding| finding.severity == Severity::Problem).map(ToString::to_string).collect()
@@ -27,7 +27,7 @@ create function skip() returns trigger language plpgsql as $$
 /// A trigger that keeps a row out, or one that puts it into another table, as before there were partitions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_a_trigger_keeps_out_of_the_archive_stays() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         // Where something else is set in motion rows are picked first; where a key refers to rows nothing is steered.
         for setup in [
             "create table archive (like tutor_sessions); create trigger skip before insert on archive for each row execute function skip()",
@@ -39,8 +39,8 @@ async fn a_row_that_a_trigger_keeps_out_of_the_archive_stays() {
         ] {
             let db = Db::shared().with_sessions(1000, 5);
             db.sql(&format!("{SKIPS} {setup}"));
-            let report = apply_by(way, &archived(&db, "archive")).await;
-            assert_eq!(report.status, PolicyStatus::Failed, "{way:?} {setup}: {report:?}");
+            let report = apply_by(strategy, &archived(&db, "archive")).await;
+            assert_eq!(report.status, PolicyStatus::Failed, "{strategy:?} {setup}: {report:?}");
             assert!(
                 message(&report).contains("the archive_table takes ")
                     && message(&report).ends_with("the batch was rolled back, so they all stay"),
@@ -50,10 +50,10 @@ async fn a_row_that_a_trigger_keeps_out_of_the_archive_stays() {
             let lost = "select count(*) from generate_series(1, 1000) n
                 where not exists (select 1 from tutor_sessions t where t.session_id = 'e' || n)
                   and not exists (select 1 from archive a where a.session_id = 'e' || n)";
-            assert_eq!(db.count(lost), 0, "{way:?} {setup}");
-            assert_eq!(report.counts.removed, db.count("select count(*) from archive"), "{way:?} {setup}");
+            assert_eq!(db.count(lost), 0, "{strategy:?} {setup}");
+            assert_eq!(report.counts.removed, db.count("select count(*) from archive"), "{strategy:?} {setup}");
             let stays = "select count(*) from tutor_sessions where session_id in ('e7', 'e900')";
-            assert_eq!(db.count(stays), 2, "{way:?} {setup}");
+            assert_eq!(db.count(stays), 2, "{strategy:?} {setup}");
         }
     }
 }
@@ -68,8 +68,8 @@ async fn a_rule_on_the_archive_is_refused() {
         let policy = archived(&db, "archive");
         let said = "the archive_table public.archive has a rule on insert; what it would do is unknown";
         assert_eq!(problems(&policy).await, [said], "{action}");
-        for way in [Way::Drip, Way::Sweep] {
-            let report = apply_by(way, &policy).await;
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
+            let report = apply_by(strategy, &policy).await;
             assert_eq!((report.status, db.rows()), (PolicyStatus::Failed, 25), "{action}: {report:?}");
         }
         assert_eq!(plan(&policy).await.status, PolicyStatus::Failed, "{action}");
@@ -186,7 +186,7 @@ async fn types_that_do_not_fit_are_seen_before_anything_is_tried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_a_trigger_keeps_out_of_an_archive_in_a_file_stays() {
     let folder = tempfile::tempdir().unwrap();
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let (policy, mut file) = file_with(
             folder.path(),
             "create table tutor_sessions (session_id text primary key, last_activity datetime);
@@ -198,15 +198,15 @@ async fn a_row_that_a_trigger_keeps_out_of_an_archive_in_a_file_stays() {
         )
         .await;
         let policy = SessionPolicy { archive_table: Some("archive".to_owned()), batch_size: 50, ..policy };
-        let report = apply_by(way, &policy).await;
-        assert_eq!(report.status, PolicyStatus::Failed, "{way:?}: {report:?}");
-        assert!(message(&report).contains("the archive_table takes "), "{way:?}: {report:?}");
+        let report = apply_by(strategy, &policy).await;
+        assert_eq!(report.status, PolicyStatus::Failed, "{strategy:?}: {report:?}");
+        assert!(message(&report).contains("the archive_table takes "), "{strategy:?}: {report:?}");
         let lost = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 300)
             select count(*) from n where 'e' || i not in (select session_id from tutor_sessions)
               and 'e' || i not in (select session_id from archive)";
-        assert_eq!(sqlx::query_scalar::<_, i64>(lost).fetch_one(&mut file).await.unwrap(), 0, "{way:?}");
+        assert_eq!(sqlx::query_scalar::<_, i64>(lost).fetch_one(&mut file).await.unwrap(), 0, "{strategy:?}");
         let archived: i64 = sqlx::query_scalar("select count(*) from archive").fetch_one(&mut file).await.unwrap();
-        assert_eq!(report.counts.removed, u64::try_from(archived).unwrap(), "{way:?}");
+        assert_eq!(report.counts.removed, u64::try_from(archived).unwrap(), "{strategy:?}");
         file.close().await.unwrap();
     }
 }

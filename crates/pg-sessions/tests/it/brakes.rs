@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cleanup_core::policy::{Brakes, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use sqlx::Connection as _;
 
 use crate::support::{Db, apply_by, file_with, message};
@@ -15,7 +15,7 @@ fn at_most(policy: SessionPolicy, most: u64) -> SessionPolicy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_rows_go_than_may_and_the_rest_goes_later() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         for setup in [
             "select 1",
             "create table answers (session varchar(36) references tutor_sessions on delete cascade); create index on answers (session)",
@@ -28,30 +28,34 @@ async fn no_more_rows_go_than_may_and_the_rest_goes_later() {
             db.sql(setup);
             let refused = if setup.contains("refuse") { 3 } else { 0 };
             let policy = at_most(db.policy(), 400);
-            let first = apply_by(way, &policy).await;
-            assert_eq!((first.counts.removed, db.rows()), (400, 605), "{way:?} {setup} {first:?}");
-            assert!(message(&first).contains("max_removals is reached; "), "{way:?} {setup} {first:?}");
+            let first = apply_by(strategy, &policy).await;
+            assert_eq!((first.counts.removed, db.rows()), (400, 605), "{strategy:?} {setup} {first:?}");
+            assert!(message(&first).contains("max_removals is reached; "), "{strategy:?} {setup} {first:?}");
             let met = first.errors_total;
-            assert_eq!(first.counts.kept.deferred, 600 - met, "{way:?} {setup} {first:?}");
-            assert_eq!(first.status, if met > 0 { PolicyStatus::Partial } else { PolicyStatus::Ok }, "{way:?} {setup}");
-            assert_eq!(apply_by(way, &policy).await.counts.removed, 400, "{way:?} {setup}");
-            let last = apply_by(way, &policy).await;
+            assert_eq!(first.counts.kept.deferred, 600 - met, "{strategy:?} {setup} {first:?}");
+            assert_eq!(
+                first.status,
+                if met > 0 { PolicyStatus::Partial } else { PolicyStatus::Ok },
+                "{strategy:?} {setup}"
+            );
+            assert_eq!(apply_by(strategy, &policy).await.counts.removed, 400, "{strategy:?} {setup}");
+            let last = apply_by(strategy, &policy).await;
             assert_eq!(
                 (last.counts.removed, last.counts.kept.deferred),
                 (200 - refused, 0),
-                "{way:?} {setup} {last:?}"
+                "{strategy:?} {setup} {last:?}"
             );
-            assert!(!message(&last).contains("max_removals"), "{way:?} {setup} {last:?}");
+            assert!(!message(&last).contains("max_removals"), "{strategy:?} {setup} {last:?}");
         }
     }
     let db = Db::shared().with_sessions(10, 5);
-    let none = apply_by(Way::Sweep, &at_most(db.policy(), 0)).await;
+    let none = apply_by(Strategy::HeapOrder, &at_most(db.policy(), 0)).await;
     assert_eq!((none.counts.removed, none.counts.kept.deferred, db.rows()), (0, 10, 15), "{none:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_share_one_number() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared();
         db.sql(
             "create table tutor_sessions (session_id text, last_activity timestamptz not null) partition by hash (session_id);
@@ -60,18 +64,18 @@ async fn partitions_share_one_number() {
              create index on tutor_sessions (last_activity);
              insert into tutor_sessions select 'e' || n, now() - interval '3 hours' from generate_series(1, 200) n",
         );
-        let report = apply_by(way, &at_most(db.policy(), 130)).await;
+        let report = apply_by(strategy, &at_most(db.policy(), 130)).await;
         assert_eq!(
             (report.counts.removed, report.counts.kept.deferred, db.rows()),
             (130, 70, 70),
-            "{way:?} {report:?}"
+            "{strategy:?} {report:?}"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_takes_too_long_ends_and_the_next_one_goes_on() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(400, 5);
         db.sql(
             "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.002); return old; end $$;
@@ -79,22 +83,22 @@ async fn a_run_that_takes_too_long_ends_and_the_next_one_goes_on() {
         );
         let brakes = Brakes { max_runtime: Some(Duration::from_millis(60)), ..Brakes::default() };
         let policy = SessionPolicy { brakes, batch_size: 1, ..db.policy() };
-        let report = apply_by(way, &policy).await;
-        assert_eq!(report.status, PolicyStatus::Partial, "{way:?} {report:?}");
+        let report = apply_by(strategy, &policy).await;
+        assert_eq!(report.status, PolicyStatus::Partial, "{strategy:?} {report:?}");
         assert!(
             message(&report).contains("max_runtime = \"60ms\" is reached; what is left is up to the next run"),
             "{report:?}"
         );
-        assert!(report.counts.removed > 0 && db.rows() > 5, "{way:?} {report:?}");
-        let rest = apply_by(way, &db.policy()).await;
-        assert_eq!((rest.status, db.rows()), (PolicyStatus::Ok, 5), "{way:?} {rest:?}");
+        assert!(report.counts.removed > 0 && db.rows() > 5, "{strategy:?} {report:?}");
+        let rest = apply_by(strategy, &db.policy()).await;
+        assert_eq!((rest.status, db.rows()), (PolicyStatus::Ok, 5), "{strategy:?} {rest:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_holds_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let (policy, file) = file_with(
             folder.path(),
             "create table tutor_sessions (session_id text primary key, last_activity datetime);
@@ -105,8 +109,12 @@ async fn the_same_holds_in_a_file() {
         .await;
         let policy = at_most(policy, 400);
         for (removed, deferred) in [(400, 600), (400, 200), (200, 0)] {
-            let report = apply_by(way, &policy).await;
-            assert_eq!((report.counts.removed, report.counts.kept.deferred), (removed, deferred), "{way:?} {report:?}");
+            let report = apply_by(strategy, &policy).await;
+            assert_eq!(
+                (report.counts.removed, report.counts.kept.deferred),
+                (removed, deferred),
+                "{strategy:?} {report:?}"
+            );
         }
         file.close().await.unwrap();
     }

@@ -7,7 +7,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::{MaxAge, SessionPolicy, TimeFormat};
 use cleanup_core::report::{PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
-use cleanup_pg_sessions::{Severity, Wall, Way};
+use cleanup_pg_sessions::{Severity, Strategy, Wall};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::{Db, apply, apply_by, file_with, message, now, plan};
@@ -107,7 +107,9 @@ async fn numbers_on_the_server_go_by_their_unit() {
         ("bigint", format!("{unix} * 1000000"), Some(TimeFormat::Microseconds)),
         ("double precision", format!("{unix} / 86400.0 + 2440587.5"), Some(TimeFormat::Julian)),
     ] {
-        for (way, index) in [(Way::Drip, true), (Way::Drip, false), (Way::Sweep, true)] {
+        for (strategy, index) in
+            [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, true)]
+        {
             let db = Db::shared();
             db.sql(&format!(
                 "create table tutor_sessions (session_id text, last_activity {kind});
@@ -130,7 +132,7 @@ async fn numbers_on_the_server_go_by_their_unit() {
             assert_eq!((stats.expired_rows, stats.implausible_rows), (60, 2), "{kind} {value}");
             let age = |moment: Option<Moment>| now().since(moment.unwrap()).unwrap().as_secs() / 60;
             assert!((179..=181).contains(&age(stats.oldest)), "{kind} {value} {stats:?}");
-            let report = apply_by(way, &policy).await;
+            let report = apply_by(strategy, &policy).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 60), "{kind} {value} {report:?}");
             assert_eq!(report.counts.kept.implausible, 2, "{kind} {value}");
             assert_eq!(db.count("select count(*) from tutor_sessions where session_id ~ '^[lfnz]'"), 124);
@@ -205,7 +207,7 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
         cases.extend([unix, &mac, &apple].map(|epoch| (format!("{epoch} / {seconds}"), None)));
     }
     for (value, format) in cases {
-        for (way, index) in [(Way::Drip, true), (Way::Sweep, false)] {
+        for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::HeapOrder, false)] {
             let setup = format!(
                 "create table tutor_sessions (session_id text primary key, last_activity);
                  with recursive n(m) as (select 0 union all select m + 1 from n where m < 119)
@@ -216,7 +218,7 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
                 if index { "create index ix on tutor_sessions (last_activity)" } else { "" }
             );
             let (policy, mut connection) = file_with(folder.path(), &setup).await;
-            let report = apply_by(way, &policy).await;
+            let report = apply_by(strategy, &policy).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Failed, 0), "{value} {report:?}");
             let way_out = match format {
                 Some(format) => format!("add the line time_format = \"{}\" to [sessions.tutor-sessions]", format.key()),
@@ -231,7 +233,7 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
                 let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap();
                 let oldest = now().since(stats.oldest.unwrap()).unwrap().as_secs() / 60;
                 assert!((179..=181).contains(&oldest), "{value} {stats:?}");
-                let report = apply_by(way, &policy).await;
+                let report = apply_by(strategy, &policy).await;
                 assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 60), "{value} {report:?}");
                 assert!(left(&mut connection).await.iter().all(|id| id.starts_with('l')), "{value}");
             }
@@ -247,9 +249,9 @@ async fn whole_days_are_idle_when_all_of_the_day_is() {
     let setup = "create table tutor_sessions (session_id text primary key, last_activity);
                  insert into tutor_sessions values ('live', cast(julianday('now') as integer)),
                  ('old', cast(julianday('now') as integer) - 2)";
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let (policy, mut connection) = file_with(folder.path(), setup).await;
-        let report = apply_by(way, &formatted(&policy, TimeFormat::Julian)).await;
+        let report = apply_by(strategy, &formatted(&policy, TimeFormat::Julian)).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{report:?}");
         assert_eq!(left(&mut connection).await, ["live"]);
         connection.close().await.unwrap();
@@ -261,7 +263,7 @@ async fn whole_days_are_idle_when_all_of_the_day_is() {
             "create table tutor_sessions (session_id text, last_activity {kind});
              insert into tutor_sessions values ('live', {today}), ('old', {today} - 2)"
         ));
-        let report = apply_by(Way::Drip, &formatted(&db.policy(), TimeFormat::Julian)).await;
+        let report = apply_by(Strategy::IndexOrder, &formatted(&db.policy(), TimeFormat::Julian)).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{kind} {report:?}");
         assert_eq!(db.count("select count(*) from tutor_sessions where session_id = 'live'"), 1, "{kind}");
     }
@@ -272,7 +274,8 @@ async fn whole_days_are_idle_when_all_of_the_day_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn text_goes_by_the_moment_that_it_names() {
     let folder = tempfile::tempdir().unwrap();
-    for (way, index) in [(Way::Drip, true), (Way::Drip, false), (Way::Sweep, false)] {
+    for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, false)]
+    {
         let (mut rows, mut live) = (Vec::new(), Vec::new());
         let started = jiff::Timestamp::now();
         for n in 0..600_i64 {
@@ -306,9 +309,9 @@ async fn text_goes_by_the_moment_that_it_names() {
         let policy = SessionPolicy { batch_size: 50, ..policy };
         let due = 600 - u64::try_from(live.len()).unwrap();
         assert_eq!(plan(&policy).await.counts.due, due);
-        let report = apply_by(way, &formatted(&policy, TimeFormat::Iso8601)).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, due), "{way:?} {report:?}");
-        assert_eq!(left(&mut connection).await, live, "{way:?}");
+        let report = apply_by(strategy, &formatted(&policy, TimeFormat::Iso8601)).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, due), "{strategy:?} {report:?}");
+        assert_eq!(left(&mut connection).await, live, "{strategy:?}");
         connection.close().await.unwrap();
     }
 }
@@ -316,7 +319,7 @@ async fn text_goes_by_the_moment_that_it_names() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_few_values_that_are_no_times_stay_and_are_counted() {
     let folder = tempfile::tempdir().unwrap();
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let (policy, mut connection) = file_with(
             folder.path(),
             "create table tutor_sessions (session_id text primary key, last_activity integer);
@@ -327,7 +330,7 @@ async fn a_few_values_that_are_no_times_stay_and_are_counted() {
         .await;
         let planned = plan(&policy).await.counts;
         assert_eq!((planned.due, planned.kept.implausible, planned.kept.within_limits), (2, 4, 4), "{planned:?}");
-        let report = apply_by(way, &policy).await;
+        let report = apply_by(strategy, &policy).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{report:?}");
         assert_eq!(report.counts.kept.implausible, 4);
         assert_eq!(

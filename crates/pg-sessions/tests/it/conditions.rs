@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cleanup_core::policy::{Condition, Scalar, SessionPolicy, Test};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::{Severity, Way};
+use cleanup_pg_sessions::{Severity, Strategy};
 use sqlx::Connection as _;
 
 use crate::support::{Db, apply, apply_by, file_with, message, now, plan};
@@ -59,7 +59,7 @@ fn policy_of(policy: SessionPolicy, conditions: &[(&str, Test)]) -> SessionPolic
 #[tokio::test(flavor = "multi_thread")]
 async fn only_rows_that_are_asked_for_go_and_nobody_counts_the_others() {
     for (conditions, expected) in cases() {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let db = Db::shared();
             db.sql(&format!(
                 "create table tutor_sessions (session_id text, status text, user_id int, n bigint, \"on\" boolean,
@@ -77,10 +77,10 @@ async fn only_rows_that_are_asked_for_go_and_nobody_counts_the_others() {
             let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap();
             assert_eq!((stats.expired_rows, stats.total_rows, stats.oldest.is_some()), (due, 2 * due, due > 0));
             let policy = SessionPolicy { archive_table: Some("archive".to_owned()), ..policy };
-            let report = apply_by(way, &policy).await;
+            let report = apply_by(strategy, &policy).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, due), "{conditions:?} {report:?}");
             let gone = db.sql("select coalesce(string_agg(session_id, ' ' order by session_id), '') from archive");
-            assert_eq!((gone.as_str(), db.rows()), (expected, 16 - due), "{conditions:?} {way:?}");
+            assert_eq!((gone.as_str(), db.rows()), (expected, 16 - due), "{conditions:?} {strategy:?}");
         }
     }
 }
@@ -89,7 +89,7 @@ async fn only_rows_that_are_asked_for_go_and_nobody_counts_the_others() {
 async fn the_same_holds_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     for (conditions, expected) in cases() {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let setup = format!(
                 "create table tutor_sessions (session_id text primary key, status text, user_id int, n bigint, \"on\" boolean,
                    last_activity datetime default '2020-01-01 00:00:00');
@@ -102,11 +102,11 @@ async fn the_same_holds_in_a_file() {
             let due = expected.split_whitespace().count() as u64;
             let planned = plan(&policy).await.counts;
             assert_eq!((planned.due, planned.matched), (due, due), "{conditions:?}");
-            let report = apply_by(way, &policy).await;
+            let report = apply_by(strategy, &policy).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, due), "{conditions:?} {report:?}");
             let gone: Vec<String> =
                 sqlx::query_scalar("select session_id from archive order by 1").fetch_all(&mut file).await.unwrap();
-            assert_eq!(gone.join(" "), expected, "{conditions:?} {way:?}");
+            assert_eq!(gone.join(" "), expected, "{conditions:?} {strategy:?}");
             file.close().await.unwrap();
         }
     }
@@ -115,7 +115,7 @@ async fn the_same_holds_in_a_file() {
 /// Keys, triggers and locks do not widen what a policy is about.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_holds_in_every_statement() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         for setup in [
             "create function quiet() returns trigger language plpgsql as $$ begin return null; end $$;
              create trigger quiet after delete on tutor_sessions for each row execute function quiet()",
@@ -133,10 +133,10 @@ async fn what_is_asked_holds_in_every_statement() {
             let touch = "begin; update tutor_sessions set last_activity = now() where session_id in ('e7', 'e150')";
             sqlx::raw_sql(touch).execute(&mut user).await.unwrap();
             let policy = asking(db.policy(), [("visual_language", Test::NoneOf(text(&["keep"])))]);
-            let report = apply_by(way, &SessionPolicy { batch_size: 50, ..policy }).await;
+            let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..policy }).await;
             let kept = u64::from(setup.contains("answers") || setup.contains("refuse"));
-            assert_eq!(report.counts.removed, 799 - kept, "{way:?} {setup} {report:?}");
-            assert_eq!(report.counts.kept.in_use, 1, "{way:?} {setup} {report:?}");
+            assert_eq!(report.counts.removed, 799 - kept, "{strategy:?} {setup} {report:?}");
+            assert_eq!(report.counts.kept.in_use, 1, "{strategy:?} {setup} {report:?}");
             sqlx::raw_sql("rollback").execute(&mut user).await.unwrap();
             assert_eq!(db.count("select count(*) from tutor_sessions where visual_language = 'keep'"), 100);
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cleanup_core::policy::{RowStamp, SessionPolicy, TimeFormat};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::{Severity, Way};
+use cleanup_pg_sessions::{Severity, Strategy};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::{Db, apply, apply_by, file_with, message, now, plan};
@@ -31,9 +31,12 @@ async fn a_row_goes_when_its_end_lies_back_by_more_than_the_grace() {
         ("integer", "extract(epoch from now()) + m * 60", None, None),
         ("bigint", "(extract(epoch from now()) + m * 60) * 1000", Some(TimeFormat::Milliseconds), None),
     ] {
-        for (way, grace, left) in
-            [(Way::Drip, zero, 121), (Way::Sweep, zero, 121), (Way::Drip, hour, 180), (Way::Sweep, hour, 180)]
-        {
+        for (strategy, grace, left) in [
+            (Strategy::IndexOrder, zero, 121),
+            (Strategy::HeapOrder, zero, 121),
+            (Strategy::IndexOrder, hour, 180),
+            (Strategy::HeapOrder, hour, 180),
+        ] {
             let db = Db::shared();
             // Never on the very limit.
             db.sql(&format!(
@@ -53,16 +56,17 @@ async fn a_row_goes_when_its_end_lies_back_by_more_than_the_grace() {
             let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap();
             let next = stats.next_due_at.unwrap().since(now()).unwrap().as_secs();
             assert!((40..=61).contains(&next), "{kind} {grace:?} {next} {stats:?}");
-            let report = apply_by(way, &policy).await;
+            let report = apply_by(strategy, &policy).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 300 - left), "{kind} {report:?}");
-            assert_eq!(db.rows(), left, "{kind} {way:?} {grace:?}");
+            assert_eq!(db.rows(), left, "{kind} {strategy:?} {grace:?}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_column_that_is_not_null_counts() {
-    for (way, index) in [(Way::Drip, false), (Way::Drip, true), (Way::Sweep, false)] {
+    for (strategy, index) in [(Strategy::IndexOrder, false), (Strategy::IndexOrder, true), (Strategy::HeapOrder, false)]
+    {
         let db = Db::shared();
         db.sql(
             "create table tutor_sessions (session_id text, \"used at\" timestamptz, created_at timestamptz);
@@ -83,8 +87,8 @@ async fn the_first_column_that_is_not_null_counts() {
             let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
             assert!(!findings.iter().any(|finding| finding.sentence.contains("no index")), "{findings:?}");
         }
-        let report = apply_by(way, &policy).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 400), "{way:?} {index} {report:?}");
+        let report = apply_by(strategy, &policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 400), "{strategy:?} {index} {report:?}");
         assert_eq!(db.count("select count(*) from tutor_sessions where session_id ~ '^[ln]'"), 52);
     }
 }
@@ -119,7 +123,7 @@ async fn left(connection: &mut SqliteConnection) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_holds_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         for (values, format) in [
             ("datetime('now', m || ' minutes')", None),
             ("unixepoch() + m * 60", None),
@@ -135,10 +139,10 @@ async fn the_same_holds_in_a_file() {
             let (policy, mut file) = file_with(folder.path(), &setup).await;
             let policy = SessionPolicy { time_format: format, batch_size: 1, ..policy };
             let graceful = expiring(policy.clone(), "ends", Duration::from_hours(1));
-            let report = apply_by(way, &graceful).await;
+            let report = apply_by(strategy, &graceful).await;
             assert_eq!((report.status, report.counts.removed, report.message), (PolicyStatus::Ok, 1, None), "{setup}");
             assert_eq!(left(&mut file).await, ["null", "s-1", "s-30", "s1", "s30"]);
-            let report = apply_by(way, &expiring(policy, "ends", Duration::ZERO)).await;
+            let report = apply_by(strategy, &expiring(policy, "ends", Duration::ZERO)).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{report:?}");
             assert_eq!(left(&mut file).await, ["null", "s1", "s30"]);
             file.close().await.unwrap();
@@ -150,7 +154,7 @@ async fn the_same_holds_in_a_file() {
                ('c', null, datetime('now', '-3 hours')), ('l', datetime('now'), datetime('now', '-3 hours')), ('n', null, null)",
         )
         .await;
-        let report = apply_by(way, &active(policy, &["used", "created"])).await;
+        let report = apply_by(strategy, &active(policy, &["used", "created"])).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{report:?}");
         assert_eq!(left(&mut file).await, ["l", "n"]);
         file.close().await.unwrap();

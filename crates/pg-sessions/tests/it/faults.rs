@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cleanup_core::policy::{Database, SessionPolicy};
 use cleanup_core::report::{PolicyReport, PolicyStatus, Skip};
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use cleanup_test_postgres::{Cluster, PASSWORD_ROLE};
 
 use crate::support::{AfterBatch, Db, apply, apply_by, message, now, policy};
@@ -73,7 +73,7 @@ async fn a_wrong_password_is_skipped_and_a_right_one_works_and_neither_is_seen()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_in_mid_sweep_and_started_again_loses_no_count() {
     let cluster = Cluster::start().unwrap();
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::on(cluster.server()).with_sessions(1000, 10);
         let policy = SessionPolicy { batch_size: 50, ..db.policy() };
         let kill = AfterBatch::new(|batch| {
@@ -81,15 +81,19 @@ async fn a_server_that_is_killed_in_mid_sweep_and_started_again_loses_no_count()
                 cluster.kill().unwrap();
             }
         });
-        let first = cleanup_pg_sessions::sweep_by(way, &policy, Path::new("/"), now(), &kill).await;
+        let first = cleanup_pg_sessions::sweep_by(strategy, &policy, Path::new("/"), now(), &kill).await;
         assert_away(&first);
-        assert!(first.counts.removed > 0 && first.counts.removed < 1000, "{way:?}");
+        assert!(first.counts.removed > 0 && first.counts.removed < 1000, "{strategy:?}");
         assert_away(&apply(&policy).await);
 
         cluster.restart().unwrap();
-        assert_eq!(db.rows(), 1010 - first.counts.removed, "{way:?}");
-        let second = apply_by(way, &policy).await;
-        assert_eq!((second.status, first.counts.removed + second.counts.removed), (PolicyStatus::Ok, 1000), "{way:?}");
+        assert_eq!(db.rows(), 1010 - first.counts.removed, "{strategy:?}");
+        let second = apply_by(strategy, &policy).await;
+        assert_eq!(
+            (second.status, first.counts.removed + second.counts.removed),
+            (PolicyStatus::Ok, 1000),
+            "{strategy:?}"
+        );
         assert_eq!(db.rows(), 10);
     }
 }
@@ -111,7 +115,7 @@ async fn a_backend_that_is_terminated_counts_nothing_of_its_open_batch() {
         statement_timeout: Some(Duration::from_secs(120)),
         ..db.policy()
     };
-    let sweep = tokio::spawn(async move { apply_by(Way::Drip, &patient).await });
+    let sweep = tokio::spawn(async move { apply_by(Strategy::IndexOrder, &patient).await });
     tokio::task::block_in_place(|| db.wait_until_it_waits());
     db.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cleanup' and datname = current_database()");
     let report = sweep.await.unwrap();
@@ -131,7 +135,7 @@ async fn a_connection_that_stalls_meets_our_deadline() {
         statement_timeout: Some(Duration::from_secs(4)),
         ..db.policy()
     };
-    let sweep = tokio::spawn(async move { apply_by(Way::Drip, &policy).await });
+    let sweep = tokio::spawn(async move { apply_by(Strategy::IndexOrder, &policy).await });
     tokio::task::block_in_place(|| db.wait_until_it_waits());
     let pid =
         db.sql("select pid from pg_stat_activity where application_name = 'cleanup' and datname = current_database()");
@@ -156,7 +160,7 @@ async fn a_sweep_that_is_dropped_leaves_nothing_behind() {
     let mut holder = db.connect().await;
     sqlx::query("select pg_advisory_lock(42)").execute(&mut holder).await.unwrap();
     let policy = SessionPolicy { lock_timeout: Duration::from_secs(3), ..db.policy() };
-    let sweep = tokio::spawn(async move { apply_by(Way::Drip, &policy).await });
+    let sweep = tokio::spawn(async move { apply_by(Strategy::IndexOrder, &policy).await });
     tokio::task::block_in_place(|| db.wait_until_it_waits());
     sweep.abort();
     assert!(sweep.await.unwrap_err().is_cancelled());

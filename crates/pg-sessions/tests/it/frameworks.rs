@@ -8,7 +8,7 @@ use std::path::Path;
 use cleanup_core::config::{Config, Source};
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::{Severity, Way};
+use cleanup_pg_sessions::{Severity, Strategy};
 use sqlx::Connection as _;
 
 use crate::support::{Db, apply_by, file_with, message, now, plan};
@@ -201,7 +201,7 @@ fn table(framework: &Framework) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_expired_sessions_of_a_framework_go() {
     for framework in SERVER {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let name = framework.name;
             let db = Db::shared();
             let (schema, fill) = (framework.schema.replace(" with (oids = false)", ""), rows(framework));
@@ -218,14 +218,18 @@ async fn exactly_the_expired_sessions_of_a_framework_go() {
             let planned = plan(&policy).await;
             let counts = (planned.counts.due, planned.counts.matched, planned.counts.kept.implausible);
             assert_eq!((planned.status, counts), (PolicyStatus::Ok, (4, 7, 0)), "{name}: {planned:?}");
-            let report = apply_by(way, &policy).await;
-            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 4), "{name} {way:?}: {report:?}");
-            assert_eq!(message(&report), "", "{name} {way:?}");
+            let report = apply_by(strategy, &policy).await;
+            assert_eq!(
+                (report.status, report.counts.removed),
+                (PolicyStatus::Ok, 4),
+                "{name} {strategy:?}: {report:?}"
+            );
+            assert_eq!(message(&report), "", "{name} {strategy:?}");
             let (id, table) = (id_column(framework), table(framework));
             let left = format!("select string_agg(trim(\"{id}\"), ' ' order by \"{id}\") from {table}");
-            assert_eq!(db.sql(&left), "l1 l2 l3", "{name} {way:?}");
+            assert_eq!(db.sql(&left), "l1 l2 l3", "{name} {strategy:?}");
             if name.starts_with("Spring") {
-                assert_eq!(db.sql("select count(*) from spring_session_attributes"), "6", "{name} {way:?}");
+                assert_eq!(db.sql("select count(*) from spring_session_attributes"), "6", "{name} {strategy:?}");
             }
             assert_eq!(db.sql(shape), before, "{name}: nothing is altered");
         }
@@ -236,7 +240,7 @@ async fn exactly_the_expired_sessions_of_a_framework_go() {
 async fn so_they_do_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     for framework in EMBEDDED {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let name = framework.name;
             let (_, mut file) = file_with(folder.path(), framework.schema).await;
             let shape = "select group_concat(sql) from sqlite_schema";
@@ -247,13 +251,17 @@ async fn so_they_do_in_a_file() {
             assert!(findings.iter().all(|finding| finding.severity == Severity::Advice), "{name}: {findings:?}");
             let planned = plan(&policy).await;
             assert_eq!((planned.counts.due, planned.counts.kept.implausible), (4, 0), "{name}: {planned:?}");
-            let report = apply_by(way, &policy).await;
-            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 4), "{name} {way:?}: {report:?}");
-            assert_eq!(message(&report), "", "{name} {way:?}");
+            let report = apply_by(strategy, &policy).await;
+            assert_eq!(
+                (report.status, report.counts.removed),
+                (PolicyStatus::Ok, 4),
+                "{name} {strategy:?}: {report:?}"
+            );
+            assert_eq!(message(&report), "", "{name} {strategy:?}");
             let (id, table) = (id_column(framework), table(framework));
             let left = format!("select group_concat({id}, ' ') from (select {id} from {table} order by {id})");
             let left: String = sqlx::query_scalar(sqlx::AssertSqlSafe(left)).fetch_one(&mut file).await.unwrap();
-            assert_eq!(left, "l1 l2 l3", "{name} {way:?}");
+            assert_eq!(left, "l1 l2 l3", "{name} {strategy:?}");
             let after: String = sqlx::query_scalar(shape).fetch_one(&mut file).await.unwrap();
             assert_eq!(after, before, "{name}: nothing is altered");
             file.close().await.unwrap();

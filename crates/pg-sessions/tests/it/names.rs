@@ -2,7 +2,7 @@
 
 use cleanup_core::policy::{RowStamp, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 
 use crate::support::{Db, apply, apply_by, message, plan};
 
@@ -37,9 +37,9 @@ async fn tables_with_names_from_hell_are_swept_and_nothing_else_happens() {
             ..db.policy_for(written)
         };
         assert_eq!(plan(&policy).await.counts.due, 4, "{written}");
-        let first = apply_by(Way::Drip, &policy).await;
+        let first = apply_by(Strategy::IndexOrder, &policy).await;
         assert_eq!((first.status, first.counts.removed), (PolicyStatus::Ok, 4), "{written}: {:?}", first.message);
-        assert_eq!(apply_by(Way::Sweep, &policy).await.status, PolicyStatus::Ok);
+        assert_eq!(apply_by(Strategy::HeapOrder, &policy).await.status, PolicyStatus::Ok);
         assert_eq!(db.sql("select count(*) from users"), "1");
     }
 }

@@ -4,7 +4,7 @@
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 
 use crate::support::{Db, apply_by, plan};
 
@@ -89,7 +89,7 @@ async fn what_a_sweep_sets_in_motion_sees_none_of_its_switches() {
             format!("{child} references tutor_sessions); {on_sessions} for each row execute function witness()"),
         ),
     ] {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let db = Db::shared().with_sessions(120, 20);
             assert_eq!(db.sql("show jit"), "on", "the tests' cluster compiles as servers do by default");
             db.sql(&format!("{WITNESS} {setup}"));
@@ -99,13 +99,13 @@ async fn what_a_sweep_sets_in_motion_sees_none_of_its_switches() {
                     if acts { "'e' || n from generate_series(1, 120) n" } else { "'l' || n from generate_series(1, 20) n" };
                 db.sql(&format!("insert into answers select {which}; truncate seen; analyze answers"));
             }
-            let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
-            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 120), "{what}, {way:?}: {report:?}");
-            assert_eq!(db.rows(), 20, "{what}, {way:?}");
+            let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+            assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 120), "{what}, {strategy:?}: {report:?}");
+            assert_eq!(db.rows(), 20, "{what}, {strategy:?}");
             assert_eq!(
                 db.sql("select distinct switches, plan from seen"),
                 format!("{FREE}|Index Scan using lookup_pkey on lookup, Seq Scan on plain"),
-                "{what}, {way:?}"
+                "{what}, {strategy:?}"
             );
         }
     }
@@ -113,7 +113,7 @@ async fn what_a_sweep_sets_in_motion_sees_none_of_its_switches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn triggers_of_partitions_and_of_an_archive_see_no_switches_either() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared();
         db.sql(&format!(
             "{WITNESS}
@@ -124,9 +124,9 @@ async fn triggers_of_partitions_and_of_an_archive_see_no_switches_either() {
              insert into tutor_sessions select 'e' || n, now() - interval '3 hours' from generate_series(1, 200) n;
              create trigger seen after delete on tutor_sessions for each row execute function witness(); analyze"
         ));
-        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 200), "{way:?}: {report:?}");
-        assert_eq!(db.sql("select distinct switches from seen"), FREE, "{way:?}");
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 200), "{strategy:?}: {report:?}");
+        assert_eq!(db.sql("select distinct switches from seen"), FREE, "{strategy:?}");
 
         let db = Db::shared().with_sessions(120, 20);
         db.sql(&format!(
@@ -135,17 +135,17 @@ async fn triggers_of_partitions_and_of_an_archive_see_no_switches_either() {
              create trigger seen after insert on archived for each row execute function witness()"
         ));
         let policy = SessionPolicy { archive_table: Some("archive".to_owned()), batch_size: 50, ..db.policy() };
-        let report = apply_by(way, &policy).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 120), "{way:?}: {report:?}");
-        assert_eq!((db.count("select count(*) from archive"), db.rows()), (120, 20), "{way:?}");
-        assert_eq!(db.sql("select distinct switches from seen"), FREE, "{way:?}");
+        let report = apply_by(strategy, &policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 120), "{strategy:?}: {report:?}");
+        assert_eq!((db.count("select count(*) from archive"), db.rows()), (120, 20), "{strategy:?}");
+        assert_eq!(db.sql("select distinct switches from seen"), FREE, "{strategy:?}");
     }
 }
 
 /// What the administrator has set is left alone; a batch that is taken apart is no exception.
 #[tokio::test(flavor = "multi_thread")]
 async fn switches_of_the_database_itself_stay_and_so_does_a_batch_taken_apart() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(120, 20);
         db.sql(&format!(
             "{WITNESS} alter database {} set enable_bitmapscan = off;
@@ -155,12 +155,12 @@ async fn switches_of_the_database_itself_stay_and_so_does_a_batch_taken_apart() 
              create trigger refuse before delete on tutor_sessions for each row execute function refuse()",
             db.name
         ));
-        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 119), "{way:?}: {report:?}");
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 119), "{strategy:?}: {report:?}");
         assert_eq!(
             db.sql("select distinct switches from seen"),
             FREE.replace("enable_bitmapscan=on", "enable_bitmapscan=off"),
-            "{way:?}"
+            "{strategy:?}"
         );
     }
 }
@@ -168,7 +168,7 @@ async fn switches_of_the_database_itself_stay_and_so_does_a_batch_taken_apart() 
 /// Rows that are picked first are locked from then on; those that somebody else has locked are passed by and counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_with_triggers_is_swept_around_the_rows_that_somebody_has_locked() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(300, 20);
         db.sql(
             "create table answers (session varchar(36) references tutor_sessions on delete cascade);
@@ -177,9 +177,9 @@ async fn a_table_with_triggers_is_swept_around_the_rows_that_somebody_has_locked
         let mut user = db.connect().await;
         let touch = "begin; update tutor_sessions set last_activity = now() where session_id in ('e1', 'e150', 'e300')";
         sqlx::raw_sql(touch).execute(&mut user).await.unwrap();
-        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 297), "{way:?}: {report:?}");
-        assert_eq!((report.counts.kept.in_use, report.counts.due), (3, 300), "{way:?}: {report:?}");
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 297), "{strategy:?}: {report:?}");
+        assert_eq!((report.counts.kept.in_use, report.counts.due), (3, 300), "{strategy:?}: {report:?}");
         sqlx::raw_sql("commit").execute(&mut user).await.unwrap();
         assert_eq!((db.rows(), db.count("select count(*) from answers")), (23, 23));
         assert_eq!(plan(&db.policy()).await.counts.due, 0);

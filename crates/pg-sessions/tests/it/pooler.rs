@@ -6,7 +6,7 @@
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
@@ -100,9 +100,14 @@ async fn behind_a_pooler_in_transaction_mode_nothing_depends_on_the_session() {
     let db = Db::shared().with_sessions(3000, 50);
     let policy = policy(&pooler(&db, "UTC").await);
     assert_eq!(plan(&policy).await.counts.due, 3000);
-    for (way, expired) in [(Way::Drip, 3000), (Way::Sweep, 2000)] {
-        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..policy.clone() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, expired), "{way:?} {:?}", report.message);
+    for (strategy, expired) in [(Strategy::IndexOrder, 3000), (Strategy::HeapOrder, 2000)] {
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..policy.clone() }).await;
+        assert_eq!(
+            (report.status, report.counts.removed),
+            (PolicyStatus::Ok, expired),
+            "{strategy:?} {:?}",
+            report.message
+        );
         db.sql("delete from tutor_sessions");
         db.add_sessions(2000, 50);
     }
@@ -129,9 +134,9 @@ async fn the_time_zone_of_the_connection_does_not_change_what_goes() {
                 batch_size: 1,
                 ..policy(&url)
             };
-            for way in [Way::Drip, Way::Sweep] {
-                assert_eq!(apply_by(way, &policy).await.status, PolicyStatus::Ok);
-                assert_eq!(db.sql("select session_id from tutor_sessions"), "young", "{zone} {column} {way:?}");
+            for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
+                assert_eq!(apply_by(strategy, &policy).await.status, PolicyStatus::Ok);
+                assert_eq!(db.sql("select session_id from tutor_sessions"), "young", "{zone} {column} {strategy:?}");
             }
         }
     }

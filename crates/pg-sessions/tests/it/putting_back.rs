@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{PolicyReport, PolicyStatus};
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::{Db, apply_by};
 
 /// No run takes as long as this test would wait for one that goes round in circles.
-async fn in_time(way: Way, policy: &SessionPolicy) -> PolicyReport {
-    tokio::time::timeout(Duration::from_secs(120), apply_by(way, policy)).await.expect("the run never ends")
+async fn in_time(strategy: Strategy, policy: &SessionPolicy) -> PolicyReport {
+    tokio::time::timeout(Duration::from_secs(120), apply_by(strategy, policy)).await.expect("the run never ends")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +25,7 @@ async fn rows_that_a_trigger_puts_back_are_tried_once_and_said() {
     let moved = "old.session_id, old.visual_language, old.history, old.session_metadata, old.created_at,
         old.last_activity + interval '1 microsecond'";
     let key = "create table answers (session varchar(36) references tutor_sessions); create index on answers (session)";
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         for (trigger, what, more) in
             [(immediate, "old.*", ""), (immediate, "old.*", key), (deferred, "old.*", ""), (immediate, moved, "")]
         {
@@ -36,8 +36,8 @@ async fn rows_that_a_trigger_puts_back_are_tried_once_and_said() {
                 again.replace("{what}", what)
             ));
             let policy = SessionPolicy { batch_size: 50, ..db.policy() };
-            let report = in_time(way, &policy).await;
-            let what = format!("{way:?} {trigger} {what} {more}");
+            let report = in_time(strategy, &policy).await;
+            let what = format!("{strategy:?} {trigger} {what} {more}");
             assert_eq!((report.status, db.rows()), (PolicyStatus::Partial, 705), "{what}: {report:?}");
             assert_eq!((report.counts.removed, report.counts.due), (0, 700), "{what}: {report:?}");
             assert_eq!(report.errors[0].error, "700 expired rows stay: a trigger puts them back", "{what}");
@@ -48,7 +48,7 @@ async fn rows_that_a_trigger_puts_back_are_tried_once_and_said() {
 /// Some rows are put back, some go; and what a trigger adds that is not due is nobody's business.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_rows_that_are_due_again_count_as_put_back() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(700, 5);
         db.sql(
             "create function again() returns trigger language plpgsql as $$ begin
@@ -58,10 +58,13 @@ async fn only_the_rows_that_are_due_again_count_as_put_back() {
                end if; return null; end $$;
              create trigger again after delete on tutor_sessions for each row execute function again()",
         );
-        let report = in_time(way, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 600), "{way:?}: {report:?}");
-        assert_eq!(report.errors[0].error, "100 expired rows stay: a trigger puts them back", "{way:?}: {report:?}");
-        assert_eq!((report.counts.due, db.rows()), (700, 205), "{way:?}: {report:?}");
+        let report = in_time(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 600), "{strategy:?}: {report:?}");
+        assert_eq!(
+            report.errors[0].error, "100 expired rows stay: a trigger puts them back",
+            "{strategy:?}: {report:?}"
+        );
+        assert_eq!((report.counts.due, db.rows()), (700, 205), "{strategy:?}: {report:?}");
     }
 }
 
@@ -69,7 +72,9 @@ async fn only_the_rows_that_are_due_again_count_as_put_back() {
 async fn the_same_holds_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     for key in ["text primary key", "integer primary key", "text primary key) without rowid; --"] {
-        for (way, index) in [(Way::Sweep, false), (Way::Drip, false), (Way::Drip, true)] {
+        for (strategy, index) in
+            [(Strategy::HeapOrder, false), (Strategy::IndexOrder, false), (Strategy::IndexOrder, true)]
+        {
             for stamp in ["'2020-01-01 00:00:00'", "datetime('2020-01-01', i || ' seconds')"] {
                 let file = folder.path().join("app.db");
                 let _ = std::fs::remove_file(&file);
@@ -89,8 +94,8 @@ async fn the_same_holds_in_a_file() {
                 );
                 sqlx::raw_sql(sqlx::AssertSqlSafe(setup)).execute(&mut application).await.unwrap();
                 let policy = crate::support::policy(&format!("sqlite:///{}", file.display()));
-                let report = in_time(way, &SessionPolicy { batch_size: 50, ..policy }).await;
-                let what = format!("{key} {way:?} {index} {stamp}");
+                let report = in_time(strategy, &SessionPolicy { batch_size: 50, ..policy }).await;
+                let what = format!("{key} {strategy:?} {index} {stamp}");
                 assert_eq!((report.status, report.counts.due), (PolicyStatus::Partial, 700), "{what}: {report:?}");
                 let left: i64 = sqlx::query_scalar("select count(*) from tutor_sessions")
                     .fetch_one(&mut application)

@@ -6,7 +6,7 @@ use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::{PolicyStatus, Skip};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Observer;
-use cleanup_pg_sessions::{Way, sweep_by};
+use cleanup_pg_sessions::{Strategy, sweep_by};
 use sqlx::{Connection as _, Executor as _};
 
 use crate::support::{AfterBatch, Db, apply, apply_by, message, now};
@@ -14,7 +14,7 @@ use crate::support::{AfterBatch, Db, apply, apply_by, message, now};
 /// Three expired sessions are touched in a transaction that stays open for as long as the sweep runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_are_being_touched_live_and_are_not_waited_for() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(1000, 10);
         let mut user = db.connect().await;
         user.execute(
@@ -25,11 +25,16 @@ async fn sessions_that_are_being_touched_live_and_are_not_waited_for() {
         // The transaction is only committed after the sweep: had it waited, it would have failed.
         let policy = SessionPolicy { lock_timeout: Duration::from_secs(60), ..db.policy() };
         let began = Instant::now();
-        let report = apply_by(way, &policy).await;
-        assert!(began.elapsed() < Duration::from_secs(20), "{way:?} waited");
+        let report = apply_by(strategy, &policy).await;
+        assert!(began.elapsed() < Duration::from_secs(20), "{strategy:?} waited");
         user.execute("commit").await.unwrap();
 
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 997), "{way:?} {:?}", report.message);
+        assert_eq!(
+            (report.status, report.counts.removed),
+            (PolicyStatus::Ok, 997),
+            "{strategy:?} {:?}",
+            report.message
+        );
         assert_eq!((report.counts.kept.in_use, report.counts.due), (3, 1000));
         assert_eq!(db.rows(), 13);
         assert_eq!(
@@ -51,7 +56,7 @@ async fn a_touch_that_commits_while_a_range_waits_for_it_wins() {
     let mut watch = db.connect().await;
     user.execute("begin; update tutor_sessions set last_activity = now() where session_id = 'e25'").await.unwrap();
     let policy = db.policy();
-    let sweep = tokio::spawn(async move { apply_by(Way::Sweep, &policy).await });
+    let sweep = tokio::spawn(async move { apply_by(Strategy::HeapOrder, &policy).await });
     let waits = "select exists (select 1 from pg_locks l join pg_stat_activity a using (pid)
                  where not l.granted and a.application_name = 'cleanup' and a.datname = current_database())";
     while !sweep.is_finished() && !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watch).await.unwrap() {}
@@ -64,11 +69,11 @@ async fn a_touch_that_commits_while_a_range_waits_for_it_wins() {
 /// Sessions are touched as fast as one connection can while they expire: none that was touched may be gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_committed_touch_is_ever_lost() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(20_000, 0);
         let mut user = db.connect().await;
         let policy = SessionPolicy { batch_size: 50, ..db.policy() };
-        let sweep = tokio::spawn(async move { apply_by(way, &policy).await });
+        let sweep = tokio::spawn(async move { apply_by(strategy, &policy).await });
         let mut saved = 0;
         let mut n = 0;
         while !sweep.is_finished() {
@@ -78,9 +83,9 @@ async fn no_committed_touch_is_ever_lost() {
             saved += touch.bind(n).execute(&mut user).await.unwrap().rows_affected();
         }
         let report = sweep.await.unwrap();
-        assert_eq!(report.counts.removed + db.rows(), 20_000, "{way:?}");
+        assert_eq!(report.counts.removed + db.rows(), 20_000, "{strategy:?}");
         let touched = db.count("select count(*) from tutor_sessions where last_activity > now() - interval '1 hour'");
-        assert!(touched <= saved && touched > 0, "{way:?}: {touched} of {saved} touches");
+        assert!(touched <= saved && touched > 0, "{strategy:?}: {touched} of {saved} touches");
         assert_eq!(db.rows(), touched + report.counts.kept.in_use);
     }
 }
@@ -91,9 +96,11 @@ async fn a_table_that_is_locked_is_skipped_as_busy_and_never_queued_for() {
     let mut ddl = db.connect().await;
     ddl.execute("begin; lock table tutor_sessions in access exclusive mode").await.unwrap();
     let began = Instant::now();
-    for report in
-        [apply(&db.policy()).await, apply_by(Way::Sweep, &db.policy()).await, crate::support::plan(&db.policy()).await]
-    {
+    for report in [
+        apply(&db.policy()).await,
+        apply_by(Strategy::HeapOrder, &db.policy()).await,
+        crate::support::plan(&db.policy()).await,
+    ] {
         assert_eq!((report.status, report.skipped), (PolicyStatus::Skipped, Some(Skip::Busy)), "{:?}", report.message);
         assert!(message(&report).starts_with("Could not clean up tutor sessions: the table is locked"));
     }
@@ -104,7 +111,7 @@ async fn a_table_that_is_locked_is_skipped_as_busy_and_never_queued_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_on_the_table_in_mid_sweep_leaves_what_was_done_counted() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(1000, 10);
         let ddl = std::sync::Mutex::new(db.connect().await);
         let handle = tokio::runtime::Handle::current();
@@ -119,23 +126,23 @@ async fn a_lock_on_the_table_in_mid_sweep_leaves_what_was_done_counted() {
         let observer = AfterBatch::new(lock_it);
         let policy = SessionPolicy { batch_size: 50, ..db.policy() };
         let base = std::path::Path::new("/");
-        let report = cleanup_pg_sessions::sweep_by(way, &policy, base, crate::support::now(), &observer).await;
-        assert_eq!((report.status, report.skipped), (PolicyStatus::Skipped, Some(Skip::Busy)), "{way:?}");
+        let report = cleanup_pg_sessions::sweep_by(strategy, &policy, base, crate::support::now(), &observer).await;
+        assert_eq!((report.status, report.skipped), (PolicyStatus::Skipped, Some(Skip::Busy)), "{strategy:?}");
         ddl.into_inner().unwrap().close().await.unwrap();
-        assert!(report.counts.removed > 0 && report.counts.removed < 1000, "{way:?}");
-        assert_eq!(report.counts.removed + db.rows(), 1010, "{way:?}");
+        assert!(report.counts.removed > 0 && report.counts.removed < 1000, "{strategy:?}");
+        assert_eq!(report.counts.removed + db.rows(), 1010, "{strategy:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_nodes_at_once_add_up() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(20_000, 100);
         let policy = SessionPolicy { batch_size: 50, ..db.policy() };
         let nodes: Vec<_> = (0..4)
             .map(|_| {
                 let policy = policy.clone();
-                tokio::spawn(async move { apply_by(way, &policy).await })
+                tokio::spawn(async move { apply_by(strategy, &policy).await })
             })
             .collect();
         let mut sum = 0;
@@ -148,8 +155,8 @@ async fn several_nodes_at_once_add_up() {
             }
             sum += report.counts.removed;
         }
-        assert!(finished >= 1, "{way:?}");
-        assert_eq!((sum, db.rows()), (20_000, 100), "{way:?}");
+        assert!(finished >= 1, "{strategy:?}");
+        assert_eq!((sum, db.rows()), (20_000, 100), "{strategy:?}");
     }
 }
 
@@ -191,7 +198,7 @@ async fn a_deadlock_is_tried_again_and_then_done() {
         statement_timeout: Some(Duration::from_secs(120)),
         ..db.policy()
     };
-    let sweep = tokio::spawn(async move { apply_by(Way::Drip, &policy).await });
+    let sweep = tokio::spawn(async move { apply_by(Strategy::IndexOrder, &policy).await });
     tokio::task::block_in_place(|| db.wait_until_it_waits());
     let user = tokio::spawn(async move {
         user.execute("update tutor_sessions set visual_language = 'x' where session_id = 'e2'; commit").await.unwrap();
@@ -224,14 +231,14 @@ impl Observer for StopsAfterOne {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_that_is_asked_to_stop_ends_after_the_batch_in_hand() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let db = Db::shared().with_sessions(30_000, 1);
         let observer = StopsAfterOne(false.into());
-        let report = sweep_by(way, &db.policy(), std::path::Path::new("/"), now(), &observer).await;
+        let report = sweep_by(strategy, &db.policy(), std::path::Path::new("/"), now(), &observer).await;
         let left: u64 = db.sql("select count(*) from tutor_sessions").parse().unwrap();
-        assert_eq!(report.status, PolicyStatus::Partial, "{way:?}: {report:?}");
-        assert!(report.counts.removed > 0 && left > 1, "{way:?}: {left} left");
-        assert_eq!(report.counts.removed + left, 30_001, "{way:?}: what was committed is counted");
-        assert!(message(&report).contains("stopped"), "{way:?}: {report:?}");
+        assert_eq!(report.status, PolicyStatus::Partial, "{strategy:?}: {report:?}");
+        assert!(report.counts.removed > 0 && left > 1, "{strategy:?}: {left} left");
+        assert_eq!(report.counts.removed + left, 30_001, "{strategy:?}: what was committed is counted");
+        assert!(message(&report).contains("stopped"), "{strategy:?}: {report:?}");
     }
 }

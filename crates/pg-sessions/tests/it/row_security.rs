@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 
 use crate::support::{Db, apply, apply_by, message, now, plan};
 
@@ -47,7 +47,7 @@ async fn rows_beside_a_locked_one_that_may_not_be_locked_wait_for_the_next_run()
     let mut user = db.connect().await;
     let touch = "begin; update tutor_sessions set last_activity = now() where session_id = 'e1'";
     sqlx::raw_sql(touch).execute(&mut user).await.unwrap();
-    let report = apply_by(Way::Sweep, &policy).await;
+    let report = apply_by(Strategy::HeapOrder, &policy).await;
     assert!(report.counts.removed < 300, "{report:?}");
     sqlx::raw_sql("commit").execute(&mut user).await.unwrap();
     let next = apply(&policy).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cleanup_core::policy::{Database, RowStamp, SessionPolicy};
 use cleanup_core::report::{PolicyReport, PolicyStatus, Skip};
 use cleanup_core::sweep::Mode;
-use cleanup_pg_sessions::{Severity, Way, demo};
+use cleanup_pg_sessions::{Severity, Strategy, demo};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tempfile::TempDir;
@@ -59,7 +59,9 @@ insert into tutor_sessions values
 #[tokio::test(flavor = "multi_thread")]
 async fn both_forms_of_time_go_by_both_ways() {
     for rows in [TEXT_ROWS, EPOCH_ROWS] {
-        for (way, index) in [(Way::Drip, true), (Way::Drip, false), (Way::Sweep, false)] {
+        for (strategy, index) in
+            [(Strategy::IndexOrder, true), (Strategy::IndexOrder, false), (Strategy::HeapOrder, false)]
+        {
             let mut file = File::new(rows).await;
             if index {
                 file.sql("create index ix on tutor_sessions (last_activity)").await;
@@ -71,7 +73,7 @@ async fn both_forms_of_time_go_by_both_ways() {
                 (2, 0, 2, 2),
                 "{planned:?}"
             );
-            let report = apply_by(way, &SessionPolicy { batch_size: 1, ..file.policy() }).await;
+            let report = apply_by(strategy, &SessionPolicy { batch_size: 1, ..file.policy() }).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{report:?}");
             assert_eq!(report.counts.kept.implausible, 2, "{report:?}");
             let said = "2 rows stay: their main.tutor_sessions.last_activity is no plausible time";
@@ -88,7 +90,7 @@ async fn both_forms_of_time_go_by_both_ways() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_rows_go_in_many_batches() {
-    for (way, index) in [(Way::Drip, true), (Way::Sweep, false)] {
+    for (strategy, index) in [(Strategy::IndexOrder, true), (Strategy::HeapOrder, false)] {
         let mut file = File::new(
             "create table tutor_sessions (session_id text primary key, last_activity datetime);
              with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
@@ -98,8 +100,8 @@ async fn thousands_of_rows_go_in_many_batches() {
         if index {
             file.sql("create index ix on tutor_sessions (last_activity)").await;
         }
-        let report = apply_by(way, &SessionPolicy { batch_size: 50, ..file.policy() }).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 10_000), "{way:?} {report:?}");
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..file.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 10_000), "{strategy:?} {report:?}");
     }
 }
 
@@ -230,11 +232,11 @@ async fn keys_triggers_and_archives_work_as_on_the_server() {
          create table answers (session text references tutor_sessions on delete restrict);
          create index ix_answers on answers (session); insert into answers values ('b');
          create table archive as select *, null as archived_by from tutor_sessions where false;";
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let mut file = File::new(rows).await;
         assert_eq!((plan(&file.policy()).await.counts.due, plan(&file.policy()).await.counts.kept.referenced), (3, 1));
         let archiving = SessionPolicy { archive_table: Some("archive".to_owned()), batch_size: 1, ..file.policy() };
-        let report = apply_by(way, &archiving).await;
+        let report = apply_by(strategy, &archiving).await;
         assert_eq!(
             (report.status, report.counts.removed, report.counts.kept.referenced),
             (PolicyStatus::Ok, 3, 1),
@@ -247,7 +249,7 @@ async fn keys_triggers_and_archives_work_as_on_the_server() {
 
         let mut file = File::new(rows).await;
         file.sql("create trigger keep before delete on tutor_sessions when old.session_id in ('a', 'c') begin select raise(ignore); end").await;
-        let report = apply_by(way, &SessionPolicy { batch_size: 1, ..file.policy() }).await;
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 1, ..file.policy() }).await;
         assert_eq!(
             (report.status, report.counts.removed, report.errors_total),
             (PolicyStatus::Partial, 1, 2),
@@ -281,17 +283,17 @@ async fn rows_that_are_refused_are_passed_by_one_by_one_and_the_rest_goes() {
         "create trigger refuse before delete on tutor_sessions when old.session_id in ('e1', 'e2', 'e50', 'e777', 'e1000')
          begin select raise(rollback, 'a secret session'); end",
     ] {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             for batch_size in [1, 50, 5000] {
                 let mut file = thousand(refuse).await;
-                let report = apply_by(way, &SessionPolicy { batch_size, ..file.policy() }).await;
-                assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 995), "{way:?} {report:?}");
-                assert_eq!((report.errors_total, report.counts.due), (5, 1000), "{way:?} {report:?}");
+                let report = apply_by(strategy, &SessionPolicy { batch_size, ..file.policy() }).await;
+                assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 995), "{strategy:?} {report:?}");
+                assert_eq!((report.errors_total, report.counts.due), (5, 1000), "{strategy:?} {report:?}");
                 assert_eq!(
                     report.errors[0].error,
                     "5 expired rows stay: refused by the database (SQLite code 1811, a constraint or trigger)"
                 );
-                assert_eq!(file.left().await, "e1 e1000 e2 e50 e777 l1 l2 l3 l4 l5", "{way:?} {batch_size} {refuse}");
+                assert_eq!(file.left().await, "e1 e1000 e2 e50 e777 l1 l2 l3 l4 l5", "{strategy:?} {batch_size} {refuse}");
                 assert!(!format!("{report:?}").contains("secret"));
             }
         }
@@ -300,13 +302,13 @@ async fn rows_that_are_refused_are_passed_by_one_by_one_and_the_rest_goes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let file =
             thousand("create trigger refuse before delete on tutor_sessions begin select raise(abort, 'no'); end")
                 .await;
-        let report = apply_by(way, &file.policy()).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{way:?} {report:?}");
-        assert_eq!(report.errors_total, 100, "{way:?} {report:?}");
+        let report = apply_by(strategy, &file.policy()).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{strategy:?} {report:?}");
+        assert_eq!(report.errors_total, 100, "{strategy:?} {report:?}");
         assert!(message(&report).starts_with("stopped after 100 rows that the database refuses to remove"));
     }
 }
@@ -314,7 +316,7 @@ async fn a_trigger_that_refuses_everything_ends_the_run_after_a_hundred_rows() {
 /// The key compares by the collation of our column, whatever the other table's is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reference_is_found_as_the_foreign_key_finds_it() {
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let mut file = File::new(
             "create table tutor_sessions (session_id text collate nocase primary key, last_activity datetime);
              insert into tutor_sessions values ('a', '2020-01-01 00:00:00'), ('b', '2020-01-01 00:00:00');
@@ -322,9 +324,9 @@ async fn a_reference_is_found_as_the_foreign_key_finds_it() {
              create index ix_answers on answers (session); insert into answers values ('A');",
         )
         .await;
-        let report = apply_by(way, &file.policy()).await;
-        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{way:?} {report:?}");
-        assert_eq!((report.counts.kept.referenced, file.left().await.as_str()), (1, "a"), "{way:?}");
+        let report = apply_by(strategy, &file.policy()).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 1), "{strategy:?} {report:?}");
+        assert_eq!((report.counts.kept.referenced, file.left().await.as_str()), (1, "a"), "{strategy:?}");
     }
 }
 
@@ -352,17 +354,17 @@ async fn tables_without_rowids_and_with_names_from_hell_are_swept() {
            create table t (n)"#,
     )
     .await;
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let policy = SessionPolicy {
             table: "a\"b; drop table t--".to_owned(),
             id_column: "_rowid_".to_owned(),
             stamp: RowStamp::Activity(vec!["last\"activity".to_owned()]),
             ..file.policy()
         };
-        let report = apply_by(way, &policy).await;
+        let report = apply_by(strategy, &policy).await;
         assert_eq!(
             (report.status, report.counts.removed),
-            (PolicyStatus::Ok, u64::from(way == Way::Drip)),
+            (PolicyStatus::Ok, u64::from(strategy == Strategy::IndexOrder)),
             "{report:?}"
         );
     }

@@ -9,7 +9,7 @@ use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Pol
 use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Mode, Observer};
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use cleanup_test_postgres::Server;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
@@ -153,8 +153,8 @@ pub(crate) async fn apply(policy: &SessionPolicy) -> PolicyReport {
     cleanup_pg_sessions::sweep(policy, Path::new("/"), Mode::Apply, now(), &()).await
 }
 
-pub(crate) async fn apply_by(way: Way, policy: &SessionPolicy) -> PolicyReport {
-    cleanup_pg_sessions::sweep_by(way, policy, Path::new("/"), now(), &()).await
+pub(crate) async fn apply_by(strategy: Strategy, policy: &SessionPolicy) -> PolicyReport {
+    cleanup_pg_sessions::sweep_by(strategy, policy, Path::new("/"), now(), &()).await
 }
 
 pub(crate) async fn plan(policy: &SessionPolicy) -> PolicyReport {

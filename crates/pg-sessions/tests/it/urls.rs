@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cleanup_core::policy::{Database, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use cleanup_test_postgres::Cluster;
 
 use crate::support::{Db, apply, apply_by, message, now, plan};
@@ -31,7 +31,7 @@ async fn the_schema_of_a_url_is_where_tables_are_looked_for() {
         ("options=-c%20search_path%3Dtenant1", "tenant1", 1),
         ("options=-csearch_path=tenant1", "tenant1", 1),
     ] {
-        for way in [Way::Drip, Way::Sweep] {
+        for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let db = tenants();
             db.sql(&format!(
                 "create table {schema}.archive (like {schema}.tutor_sessions); create table {schema}.log (session text);
@@ -53,11 +53,11 @@ async fn the_schema_of_a_url_is_where_tables_are_looked_for() {
             cleanup_pg_sessions::references(&policy, Path::new("/"), query, &mut keep).await.unwrap();
             assert_eq!(names.len() as u64, due + 1, "{parameter}");
 
-            let report = apply_by(way, &policy).await;
+            let report = apply_by(strategy, &policy).await;
             assert_eq!(
                 (report.status, report.counts.removed),
                 (PolicyStatus::Ok, due),
-                "{parameter} {way:?}: {report:?}"
+                "{parameter} {strategy:?}: {report:?}"
             );
             assert_eq!((db.rows(), db.count(&format!("select count(*) from {schema}.tutor_sessions"))), (6, 1));
             assert_eq!(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{MaxAge, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Way;
+use cleanup_pg_sessions::Strategy;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Connection as _;
@@ -26,9 +26,11 @@ async fn local_texts_go_by_the_moment_that_they_mean() {
     let folder = tempfile::tempdir().unwrap();
     for (index, name) in ZONES.into_iter().enumerate() {
         let zone = TimeZone::get(name).unwrap();
-        let (way, create) =
-            [(Way::Drip, "create index ix on tutor_sessions (last_activity)"), (Way::Sweep, ""), (Way::Drip, "")]
-                [index % 3];
+        let (strategy, create) = [
+            (Strategy::IndexOrder, "create index ix on tutor_sessions (last_activity)"),
+            (Strategy::HeapOrder, ""),
+            (Strategy::IndexOrder, ""),
+        ][index % 3];
         let (mut rows, mut live) = (Vec::new(), Vec::new());
         let started = Timestamp::now();
         for n in 0..400_i64 {
@@ -62,7 +64,7 @@ async fn local_texts_go_by_the_moment_that_they_mean() {
             (1136..=1140).contains(&age(stats.oldest)) || age(stats.oldest).abs_diff(1137) <= 61,
             "{name} {stats:?}"
         );
-        let report = apply_by(way, &policy).await;
+        let report = apply_by(strategy, &policy).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, due), "{name} {report:?}");
         assert_eq!(left(&mut file).await, live, "{name}");
         file.close().await.unwrap();
@@ -79,10 +81,10 @@ async fn without_the_zone_times_that_lie_ahead_are_said() {
         "create table tutor_sessions (session_id text primary key, last_activity datetime); insert into tutor_sessions values ('l', '{wall}')"
     );
     let (policy, file) = file_with(folder.path(), &setup).await;
-    let report = apply_by(Way::Sweep, &policy).await;
+    let report = apply_by(Strategy::HeapOrder, &policy).await;
     assert!(message(&report).contains("lies 5h") && message(&report).contains("ahead"), "{report:?}");
     let zoned = SessionPolicy { activity_time_zone: Some("Asia/Kolkata".to_owned()), ..policy };
-    assert_eq!(apply_by(Way::Sweep, &zoned).await.message, None);
+    assert_eq!(apply_by(Strategy::HeapOrder, &zoned).await.message, None);
     file.close().await.unwrap();
 }
 
@@ -93,7 +95,7 @@ async fn on_the_night_summer_time_ends_no_session_goes_early() {
     // The cutoff is 01:59:30 of the first round.
     let cutoff: Timestamp = "2025-11-02T05:59:30Z".parse().unwrap();
     let idle: Duration = Timestamp::now().duration_since(cutoff).unsigned_abs();
-    for way in [Way::Drip, Way::Sweep] {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let (policy, mut file) = file_with(
             folder.path(),
             "create table tutor_sessions (session_id text primary key, last_activity datetime);
@@ -103,7 +105,7 @@ async fn on_the_night_summer_time_ends_no_session_goes_early() {
         .await;
         let mut policy = SessionPolicy { activity_time_zone: Some("America/New_York".to_owned()), ..policy };
         policy.rule.max_age = MaxAge::new(idle);
-        let report = apply_by(way, &policy).await;
+        let report = apply_by(strategy, &policy).await;
         assert_eq!(report.counts.removed, 2, "{report:?}");
         assert_eq!(left(&mut file).await, ["02:30", "second 01:05"]);
         file.close().await.unwrap();

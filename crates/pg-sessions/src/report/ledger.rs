@@ -1,8 +1,4 @@
-//! Why a policy's rows could not be cleaned, and what its report then says.
-//!
-//! A database that is away, a table that is locked and another node that is faster are no failures: the policy is
-//! skipped and the next run is the retry. Whatever a person has to change is a failure, with the change in the
-//! message. What had been committed before stays counted either way.
+//! What a run has come to so far, and the report that is made of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,101 +7,11 @@ use std::time::{Duration, Instant};
 
 use cleanup_core::duration::Human;
 use cleanup_core::policy::{Brakes, SessionPolicy};
-use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Skip, Tally};
+use cleanup_core::report::{ItemError, PolicyKind, PolicyReport, PolicyStatus, Tally};
 use cleanup_core::sweep::STOPPED;
 
-use crate::Clock;
-use crate::check::Finding;
-
-/// Why a policy's rows could not be cleaned, counted or looked at.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Obstacle {
-    /// A reason to look, but no failure.
-    #[error("{message}")]
-    Skipped {
-        /// For programs.
-        skip: Skip,
-        /// A whole sentence for people.
-        message: String,
-    },
-    /// A brake: it may well be wrong to remove anything now; the text says why, and how to go past it.
-    #[error("{0}")]
-    Held(String),
-    /// Somebody has to change something; the text says what.
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// The same before it is known which policy it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// The database does not answer, or refuses us. Holds the reason.
-    Away(String),
-    /// The table, or what hangs on it, is locked for longer than we wait.
-    Busy,
-    /// Another node holds the advisory lock.
-    AnotherNode,
-    /// Something that a statement names is not there any more.
-    Missing(String),
-    /// Not even the smallest batch can be done: the run ends, and what is left is reported.
-    GaveUp(String),
-    /// A brake holds the sweep back.
-    Held(String),
-    /// Somebody has to change something.
-    Failed(String),
-}
-
-impl Stop {
-    pub(crate) fn obstacle(self, policy: &SessionPolicy) -> Obstacle {
-        let rows = words(&policy.rule.name);
-        let skipped = |skip, message| Obstacle::Skipped { skip, message };
-        match self {
-            Self::Away(reason) => skipped(Skip::DatabaseAway, format!("Could not clean up {rows}: {reason}")),
-            Self::Busy => {
-                let message = format!(
-                    "Could not clean up {rows}: the table is locked by somebody else; the next run tries again"
-                );
-                skipped(Skip::Busy, message)
-            }
-            Self::AnotherNode => skipped(Skip::AnotherNode, format!("Another node is at it: it is cleaning up {rows}")),
-            Self::Held(reason) => Obstacle::Held(reason),
-            Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
-                Obstacle::Failed(format!("Cannot clean up {rows}: {reason}"))
-            }
-        }
-    }
-}
-
-impl Stop {
-    /// The same, when it is not known what the rows refer to.
-    pub(crate) fn unreferenced(self, policy: &SessionPolicy) -> Obstacle {
-        let rows = words(&policy.rule.name);
-        let unknown = |why: &str| format!("what {rows} still refer to is unknown, so everything stays: {why}");
-        match self {
-            Self::Away(reason) => Obstacle::Skipped { skip: Skip::DatabaseAway, message: unknown(&reason) },
-            Self::Busy => {
-                Obstacle::Skipped { skip: Skip::Busy, message: unknown("a table is locked by somebody else") }
-            }
-            Self::AnotherNode => {
-                Obstacle::Skipped { skip: Skip::AnotherNode, message: unknown("another node is at it") }
-            }
-            Self::Held(reason) | Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
-                Obstacle::Failed(unknown(&reason))
-            }
-        }
-    }
-}
-
-/// The obstacle of a policy whose database's variable is unset.
-pub(crate) fn no_database(policy: &SessionPolicy, variable: &str) -> Obstacle {
-    let rows = words(&policy.rule.name);
-    Obstacle::Skipped { skip: Skip::NoDatabase, message: format!("No database for {rows}: {variable} is not set") }
-}
-
-/// A policy's name in words: `tutor-sessions` is about tutor sessions.
-fn words(name: &str) -> String {
-    name.replace(['-', '_'], " ")
-}
+use super::obstacle::Obstacle;
+use super::plural;
 
 /// So many rows that the database refuses are passed by in one run; each costs it some failing statements.
 const MOST_REFUSED: u64 = 100;
@@ -298,7 +204,10 @@ impl Ledger {
 
     /// Adds a sentence to the report's message.
     pub(crate) fn note(&mut self, sentence: String) {
-        self.notes.push(sentence);
+        // A look that is taken again finds the same.
+        if !self.notes.contains(&sentence) {
+            self.notes.push(sentence);
+        }
     }
 
     /// Closes the books.
@@ -341,28 +250,6 @@ impl Ledger {
     }
 }
 
-/// The first reason not to begin: what has to be changed before a brake that is heeded.
-pub(crate) fn may_begin(findings: &[Finding], clock: &Clock) -> Result<(), Stop> {
-    first_problem(findings)?;
-    match findings.iter().find(|finding| finding.severity == crate::check::Severity::Held) {
-        Some(finding) if clock.is_heeded() => Err(Stop::Held(finding.to_string())),
-        _ => Ok(()),
-    }
-}
-
-/// The first finding that stands in the way, as a reason to stop.
-pub(crate) fn first_problem(findings: &[Finding]) -> Result<(), Stop> {
-    match findings.iter().find(|finding| finding.severity == crate::check::Severity::Problem) {
-        Some(finding) => Err(Stop::Failed(finding.to_string())),
-        None => Ok(()),
-    }
-}
-
-/// `1 row`, `2 rows`.
-pub(crate) fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,10 +268,5 @@ mod tests {
         ledger.failed("public.t", 1, "a trigger keeps it");
         assert_eq!(ledger.tally.errors[1].error, "1 expired row stays: a trigger keeps it");
         assert_eq!(ledger.tally.errors.len(), 2);
-    }
-
-    #[test]
-    fn a_name_is_put_in_words() {
-        assert_eq!(words("tutor-sessions_2"), "tutor sessions 2");
     }
 }

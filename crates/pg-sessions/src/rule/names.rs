@@ -202,13 +202,13 @@ impl Sql {
     /// Nothing at all.
     pub(crate) const EMPTY: Self = Self(String::new());
 
-    /// A statement to be run.
     /// The operator's own query, from the configuration: the one text that is SQL as it stands. It only ever runs where
     /// nothing can be changed.
     pub(crate) fn query(text: &str) -> Self {
         Self(text.trim().trim_end_matches(';').to_owned())
     }
 
+    /// A statement to be run.
     pub(crate) fn statement(&self) -> SqlStr {
         AssertSqlSafe(self.0.clone()).into_sql_str()
     }

@@ -1,4 +1,4 @@
-//! The sweep: ranges of pages in physical order, the age test alone, no sort, no index, each page read once.
+//! Heap order: ranges of pages in physical order, the age test alone, no sort, no index, each page read once.
 //!
 //! The plain statement for a range waits when somebody holds a lock on one of its rows. It does so only for as long as
 //! a batch takes, and the same range is then done again around the locked rows: nobody waits for us, and we for nobody.
@@ -6,61 +6,61 @@
 
 use std::ops::Range;
 
-use super::apart;
-use super::batch::{Batches, Next};
+use super::batch::{Batcher, OnLeaf};
 use super::inspect::{Leaf, Steering};
-use super::left::Left;
+use super::leftovers::Leftovers;
 use super::session::{Session, statement};
-use crate::obstacle::Stop;
-use crate::pace;
+use crate::report::obstacle::Stop;
+use crate::run::progress::Next;
+use crate::run::{bisect, pace};
 
 pub(super) async fn run(
     session: &mut Session,
-    batches: &mut Batches<'_>,
+    batcher: &mut Batcher<'_>,
     leaf: &Leaf,
     part: Range<u64>,
 ) -> Result<(), Stop> {
-    let mut pacer = batches.pages(rows_per_page(leaf, pages(leaf, batches.block_bytes())));
-    let mut left = Left::default();
+    let mut pacer = batcher.pages(rows_per_page(leaf, pages(leaf, batcher.block_bytes())));
+    let mut left = Leftovers::default();
     let mut page = part.start;
     while page < part.end {
         let end = (page + u64::from(pacer.size())).min(part.end);
-        if batches.ledger.is_limited() {
+        if batcher.progress.ledger.is_limited() {
             // Only where rows are picked it is known how many will go.
-            around_locks(session, batches, leaf, page, end).await?;
+            around_locks(session, batcher, leaf, page, end).await?;
             page = end;
-            if batches.is_over() {
+            if batcher.progress.is_over() {
                 break;
             }
             continue;
         }
-        match batches.range(session, leaf, (page, end), &mut pacer).await? {
+        match batcher.range(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(_) => {
                 // Where rows are picked first, those that somebody has locked were passed by.
-                if Left::possible(leaf) || leaf.steering == Steering::Picking {
-                    batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
+                if Leftovers::possible(leaf) || leaf.steering == Steering::Picking {
+                    batcher.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 }
                 page = end;
             }
             Next::Again => {}
             Next::Cancelled if pacer.cancelled() => {}
             Next::Refused(_) => {
-                take_apart(session, batches, leaf, page, end).await?;
-                batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
+                bisect_range(session, batcher, leaf, page, end).await?;
+                batcher.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 page = end;
             }
             Next::Locked | Next::Cancelled => {
-                around_locks(session, batches, leaf, page, end).await?;
-                batches.look_left(session, &mut left, leaf, Some((page, end))).await?;
+                around_locks(session, batcher, leaf, page, end).await?;
+                batcher.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 page = end;
             }
         }
-        if batches.is_over() {
+        if batcher.progress.is_over() {
             break;
         }
     }
-    batches.look_back(session, &mut left, leaf).await?;
-    left.write(leaf, batches.ledger);
+    batcher.look_back(session, &mut left, leaf).await?;
+    left.write(leaf, batcher.progress.ledger);
     Ok(())
 }
 
@@ -72,27 +72,27 @@ pub(super) fn pages(leaf: &Leaf, block_bytes: u64) -> u64 {
 /// The same range without waiting, in pieces that fit.
 async fn around_locks(
     session: &mut Session,
-    batches: &mut Batches<'_>,
+    batcher: &mut Batcher<'_>,
     leaf: &Leaf,
     page: u64,
     end: u64,
 ) -> Result<(), Stop> {
-    let mut pacer = batches.whole_range();
+    let mut pacer = batcher.progress.most_rows();
     loop {
-        let size = batches.size(&pacer);
-        match batches.around(session, leaf, (page, end), &mut pacer).await? {
+        let size = batcher.progress.size(&pacer);
+        match batcher.around(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(done) => {
                 let picked = done.picked.unwrap_or_default();
-                if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) || batches.is_over() {
+                if picked < u64::from(size) || (done.gone == 0 && !pacer.stuck()) || batcher.progress.is_over() {
                     return Ok(());
                 }
             }
-            Next::Locked => batches.wait().await?,
+            Next::Locked => batcher.progress.wait().await?,
             Next::Again => {}
-            Next::Refused(_) => return take_apart(session, batches, leaf, page, end).await,
+            Next::Refused(_) => return bisect_range(session, batcher, leaf, page, end).await,
             Next::Cancelled if pacer.cancelled() => {}
             Next::Cancelled => {
-                batches.gave_up(leaf);
+                batcher.gave_up(leaf);
                 return Ok(());
             }
         }
@@ -100,24 +100,24 @@ async fn around_locks(
 }
 
 /// All of a range in which the database refuses a row, without waiting.
-async fn take_apart(
+async fn bisect_range(
     session: &mut Session,
-    batches: &mut Batches<'_>,
+    batcher: &mut Batcher<'_>,
     leaf: &Leaf,
     page: u64,
     end: u64,
 ) -> Result<(), Stop> {
     loop {
-        let most = i64::from(batches.ledger.fitting(*pace::ROWS.end()));
-        let tids = statement(leaf.statements.range_tids.statement()).bind(batches.idle_seconds());
-        let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batches.refused());
-        let tids = batches.last(leaf, tids);
-        let listed = batches.list(session, leaf, tids).await?;
-        let before = batches.dealt_with();
-        apart::run(session, batches, leaf, &listed).await?;
+        let most = i64::from(batcher.progress.ledger.fitting(*pace::ROWS.end()));
+        let tids = statement(leaf.statements.range_tids.statement()).bind(batcher.idle_seconds());
+        let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batcher.refused());
+        let tids = batcher.last(leaf, tids);
+        let listed = batcher.list(session, leaf, tids).await?;
+        let before = batcher.progress.dealt_with();
+        bisect::run(&mut OnLeaf { session, batcher, leaf }, &listed).await?;
         // A range is not much larger than a batch, unless the planner's figures are old.
         let more = i64::try_from(listed.len()) == Ok(most);
-        if !more || batches.is_over() || batches.dealt_with() == before {
+        if !more || batcher.progress.is_over() || batcher.progress.dealt_with() == before {
             return Ok(());
         }
     }

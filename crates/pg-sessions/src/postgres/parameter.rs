@@ -1,39 +1,10 @@
-//! What each parameter of a database URL means here: it is followed, it has no bearing, or the URL is refused by the
-//! parameter's name. None is passed over in silence: `?schema=tenant1` or `?service=replica` leads the application to
-//! another table or server, and whoever ignores it cleans the wrong one.
-//!
-//! The variables of libpq are parameters too, where the URL does not say otherwise. Nothing here quotes a value.
+//! What each parameter of a PostgreSQL URL, and each variable of libpq, means here.
 
-/// What a parameter is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// It is followed.
-    Followed,
-    /// It names the schema of tables that are named without one: as it is written, or as SQL would read it.
-    Schema(Spelling),
-    /// It steers the application's own driver, its pool or its socket, and says nothing about which rows there are.
-    NoBearing,
-    /// These values mean what is done anyway; every other one is refused.
-    Only(&'static [&'static str]),
-    /// It cannot be followed; the text says what to do instead.
-    Refused(&'static str),
-}
+use crate::url::parameter::Meaning::{self, Followed, NoBearing, Only, Refused, Schema};
+use crate::url::parameter::{OFF, Spelling, meaning};
 
-/// How a schema is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spelling {
-    /// Case and all, as Prisma does.
-    Exact,
-    /// A search path of SQL: only a single name that SQL does not fold is taken.
-    Path,
-}
-
-use Meaning::{Followed, NoBearing, Only, Refused, Schema};
-
-const OWN_URL: &str = "give cleanup a url of its own without it";
 const SERVICE: &str = "write the host, the database and the user into the url";
 const NO_GSS: &str = "encryption and authentication by Kerberos are not supported";
-const OFF: &[&str] = &["", "0", "false", "off", "no"];
 
 /// Every parameter of libpq (to version 18), its variable, and what it means here. An empty variable is none.
 pub(crate) const LIBPQ: &[(&str, &str, Meaning)] = &[
@@ -158,63 +129,8 @@ const NO_BEARING: &[&str] = &[
     "uselibpqcompat",
 ];
 
-/// What SQLite's drivers add to URLs.
-const SQLITE: &[(&str, Meaning)] = &[
-    ("mode", Only(&["", "rw", "rwc"])),
-    ("immutable", Only(OFF)),
-    ("nolock", Only(OFF)),
-    ("uri", Only(OFF)),
-    ("foreign_keys", Only(&["1", "true", "on", "yes"])),
-    ("_foreign_keys", Only(&["1", "true", "on", "yes"])),
-    ("_fk", Only(&["1", "true", "on", "yes"])),
-    ("vfs", Refused("only SQLite's own way to files is supported")),
-];
-
-const SQLITE_NO_BEARING: &[&str] = &[
-    "_busy_timeout",
-    "_journal",
-    "_journal_mode",
-    "_sync",
-    "_synchronous",
-    "_timeout",
-    "_txlock",
-    "adapter",
-    "busy_timeout",
-    "cache",
-    "cached_statements",
-    "check_same_thread",
-    "connection_limit",
-    "detect_types",
-    "encoding",
-    "isolation_level",
-    "journal_mode",
-    "max_connections",
-    "max_overflow",
-    "pool",
-    "pool_pre_ping",
-    "pool_recycle",
-    "pool_size",
-    "pool_timeout",
-    "socket_timeout",
-    "synchronous",
-    "timeout",
-];
-
-/// What a parameter of a PostgreSQL URL means; one that nobody has heard of is refused too.
-pub(crate) fn of_postgres(name: &str) -> Meaning {
+/// What a parameter of a PostgreSQL URL means.
+pub(super) fn of(name: &str) -> Meaning {
     let libpq = LIBPQ.iter().find(|(known, ..)| *known == name).map(|(_, _, meaning)| *meaning);
     libpq.unwrap_or_else(|| meaning(name, DRIVERS, NO_BEARING))
-}
-
-/// What a parameter of a SQLite URL means.
-pub(crate) fn of_sqlite(name: &str) -> Meaning {
-    meaning(name, SQLITE, SQLITE_NO_BEARING)
-}
-
-fn meaning(name: &str, known: &[(&str, Meaning)], no_bearing: &[&str]) -> Meaning {
-    if no_bearing.contains(&name) {
-        return NoBearing;
-    }
-    let known = known.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning);
-    known.unwrap_or(Refused(OWN_URL))
 }

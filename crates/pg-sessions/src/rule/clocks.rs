@@ -1,13 +1,12 @@
-//! What `config check` says about a session policy: sentences, with the statement that would help.
+//! The database's clock beside this machine's, of which one may be wrong.
 
-use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{MaxAge, RowStamp, SessionPolicy};
 
-use crate::obstacle::Obstacle;
+use crate::report::finding::Finding;
 
 /// Clocks further apart than this are worth a word.
 const NOTICEABLE: Duration = Duration::from_secs(5);
@@ -15,72 +14,44 @@ const NOTICEABLE: Duration = Duration::from_secs(5);
 /// No limit is so short that clocks this close together could not be told apart from it.
 const LEAST_TOLERANCE: Duration = Duration::from_mins(5);
 
-/// One thing worth saying about a policy's database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What is the case, without a full stop.
-    pub sentence: String,
-    /// The SQL statement that would help, to be run by the table's owner.
-    pub statement: Option<String>,
+/// This machine's clock at the beginning of a call. It is compared with the database's, which alone decides who is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wall {
+    pub(crate) now: Moment,
+    heeded: bool,
 }
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The sweep works; this is how, or how it would work better.
-    Advice,
-    /// The sweep would be skipped, or something looks wrong.
-    Warning,
-    /// A brake would hold the sweep back.
-    Held,
-    /// The sweep would fail.
-    Problem,
-}
-
-impl Finding {
-    pub(crate) fn advice(sentence: String) -> Self {
-        Self { severity: Severity::Advice, sentence, statement: None }
-    }
-
-    pub(crate) fn warning(sentence: String) -> Self {
-        Self { severity: Severity::Warning, sentence, statement: None }
-    }
-
-    pub(crate) fn held(sentence: String) -> Self {
-        Self { severity: Severity::Held, sentence, statement: None }
-    }
-
-    pub(crate) fn problem(sentence: String) -> Self {
-        Self { severity: Severity::Problem, sentence, statement: None }
-    }
-
-    pub(crate) fn run(mut self, statement: String) -> Self {
-        self.statement = Some(statement);
-        self
+impl Wall {
+    /// The same when a person has looked (`--force`): a database whose clock differs much no longer holds a sweep back.
+    #[must_use]
+    pub fn unheeded(self) -> Self {
+        Self { heeded: false, ..self }
     }
 }
 
-/// The sentence, and what to run.
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.sentence)?;
-        match &self.statement {
-            Some(statement) => write!(f, "; run: {statement}"),
-            None => Ok(()),
-        }
+impl From<Moment> for Wall {
+    fn from(now: Moment) -> Self {
+        Self { now, heeded: true }
     }
 }
 
-/// A policy that would be skipped is a warning, one that would fail a problem.
-impl From<Obstacle> for Finding {
-    fn from(obstacle: Obstacle) -> Self {
-        match obstacle {
-            Obstacle::Skipped { message, .. } => Self::warning(message),
-            Obstacle::Held(message) => Self::held(message),
-            Obstacle::Failed(message) => Self::problem(message),
-        }
+/// The caller's clock, which is compared with the database's and never used for anything else.
+pub(crate) struct Clock {
+    wall: Wall,
+    since: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new(wall: Wall) -> Self {
+        Self { wall, since: Instant::now() }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.wall.now.plus(self.since.elapsed())
+    }
+
+    pub(crate) fn is_heeded(&self) -> bool {
+        self.wall.heeded
     }
 }
 

@@ -1,25 +1,27 @@
 //! What a run could not take, by what keeps it: a reference, a lock, a trigger, row security.
 //!
 //! Counting must not cost more than removing did. After a sweep of a backlog the index is full of dead entries, each of
-//! which would be looked up; so a sweep counts range by range, right after the range, while its pages are at hand, and
-//! only where something can be left. A drip counts once at its end.
+//! which would be looked up; so heap order counts range by range, right after the range, while its pages are at
+//! hand, and only where something can be left. Index order counts once at its end.
 
 use super::fault::Fault;
+use super::heap_order::tid;
 use super::inspect::Leaf;
-use super::range::tid;
 use super::session::{Bound, Frame, Session, count, statement};
-use crate::obstacle::{Ledger, Stop, plural};
-use crate::table::Sql;
+use crate::report::ledger::Ledger;
+use crate::report::obstacle::Stop;
+use crate::report::plural;
+use crate::rule::names::Sql;
 
-/// A drip's leftovers are counted up to here: it is a number for people.
+/// What index order leaves is counted up to here: it is a number for people.
 const AT_MOST: i64 = 10_000;
 
-/// So many rows of a drip make looking for the few that somebody has locked cost more than knowing is worth.
+/// After so many rows in index order, looking for the few that somebody has locked costs more than knowing is worth.
 pub(super) const TOO_MANY_TO_LOOK: u64 = 50_000;
 
 /// What was found in one leaf so far.
 #[derive(Debug, Default)]
-pub(super) struct Left {
+pub(super) struct Leftovers {
     referred: u64,
     /// By a trigger or by row security.
     kept: u64,
@@ -41,7 +43,7 @@ pub(super) struct Look<'a> {
     pub(super) since: Option<&'a str>,
 }
 
-impl Left {
+impl Leftovers {
     /// Whether the database itself may keep rows of this leaf.
     pub(super) fn possible(leaf: &Leaf) -> bool {
         leaf.referenced || leaf.facts.triggers || leaf.facts.row_security

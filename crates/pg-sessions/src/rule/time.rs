@@ -7,7 +7,7 @@
 
 use cleanup_core::policy::TimeFormat;
 
-use crate::obstacle::plural;
+use crate::report::plural;
 
 /// 2000-01-01 in seconds since 1970: no web session is older.
 pub(crate) const YEAR_2000: &str = "946684800";
