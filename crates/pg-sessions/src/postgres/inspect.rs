@@ -13,7 +13,7 @@ use super::session::{Frame, Limits, Session};
 use super::sql::{Reference, Shape, Statements, Times};
 use super::{archive, columns, values};
 use crate::database::{Inspected, Seen};
-use crate::report::finding::{Finding, Severity};
+use crate::report::finding::{Finding, Severity, takes_live_rows_along};
 use crate::rule::clocks::{Clock, Clocks, tolerance};
 use crate::rule::names::{Identifier, Part, Sql, TableName};
 
@@ -21,7 +21,7 @@ use crate::rule::names::{Identifier, Part, Sql, TableName};
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Older servers are not asked anything more: they lack settings and columns of the catalog that are taken for granted.
-const OLDEST: i32 = 120_000;
+pub(super) const OLDEST: i32 = 120_000;
 
 /// What is known of the table once it was found; what a sweep stands on.
 pub(crate) struct Ground {
@@ -96,9 +96,7 @@ pub(super) async fn inspect(
         about_leaf(leaf, &server, &columns, &mut findings);
         about_row_security(leaf, &table, &server, &mut findings);
     }
-    for key in &keys {
-        about_key(key, &server.role, &mut findings);
-    }
+    about_keys(&keys, &table, &leaves, &server.role, &mut findings);
     let archive = match &policy.archive_table {
         Some(archive) => archive::find(session, limits, (&table, &server), archive, &mut findings).await?,
         None => None,
@@ -147,7 +145,11 @@ pub(super) async fn inspect(
         findings.extend(archive::attempt(session, limits, leaf, archive).await?);
     }
     let ground = Ground { server, table, leaves, look };
-    let mut seen = Seen { notes: clocks.difference().into_iter().collect(), ..Seen::default() };
+    let mut seen = Seen {
+        notes: clocks.difference().into_iter().collect(),
+        clock_ahead_seconds: Some(clocks.ahead_seconds()),
+        ..Seen::default()
+    };
     // Rows that may not be looked at say nothing.
     if !has_problem(&findings) {
         let column = format!("{}.{}", ground.table.name, named(&columns));
@@ -296,6 +298,16 @@ fn hidden(leaf: &LeafFacts, table: &TableFacts) -> Option<String> {
             table.name
         )
     })
+}
+
+fn about_keys(keys: &[KeyFacts], table: &TableFacts, leaves: &[LeafFacts], role: &str, findings: &mut Vec<Finding>) {
+    for key in keys {
+        let other = &key.reference.other;
+        if key.takes_along && (*other == table.name || leaves.iter().any(|leaf| leaf.name == *other)) {
+            findings.push(Finding::problem(takes_live_rows_along(other)));
+        }
+        about_key(key, role, findings);
+    }
 }
 
 fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {

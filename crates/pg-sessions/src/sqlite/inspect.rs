@@ -9,7 +9,7 @@ use super::session::{Fault, Session, cell, count, statement};
 use super::sql::{self, Form, Pair, Reference, Shape, Statements};
 use super::zone::WallClock;
 use crate::database::{Inspected, Seen};
-use crate::report::finding::Finding;
+use crate::report::finding::{Finding, takes_live_rows_along};
 use crate::report::plural;
 use crate::rule::clocks::Clock;
 use crate::rule::clocks::newest_ahead;
@@ -136,6 +136,7 @@ pub(super) async fn inspect(
         table: &name,
         stamp: &expression,
         asked: &asked,
+        id: &id,
         key: &key,
         form,
         zoned: wall_clock.is_zoned(),
@@ -367,7 +368,11 @@ async fn references(
     for row in &rows {
         let (other, id) = (identifier(row, 0)?, cell::<i64>(row, 1)?);
         if !keys.last().is_some_and(|last| last.other == other && last.id == id) {
-            let acts = !matches!(cell::<String>(row, 4)?.as_str(), "NO ACTION" | "RESTRICT");
+            let action: String = cell(row, 4)?;
+            let acts = !matches!(action.as_str(), "NO ACTION" | "RESTRICT");
+            if action == "CASCADE" && same(&other, &table.name) {
+                findings.push(Finding::problem(takes_live_rows_along(&other)));
+            }
             keys.push(ForeignKey { other, id, acts, pairs: Vec::new() });
         }
         let Some(ForeignKey { pairs, .. }) = keys.last_mut() else { continue };

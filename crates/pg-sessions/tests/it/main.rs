@@ -17,6 +17,7 @@ mod expiry;
 mod faults;
 mod frameworks;
 mod names;
+mod oracle;
 mod partitions;
 mod planner;
 mod pooler;
