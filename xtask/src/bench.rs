@@ -8,6 +8,7 @@ mod fixture;
 mod goals;
 mod instructions;
 mod page;
+mod quarantine;
 mod server;
 mod sessions;
 mod sweep;
@@ -26,6 +27,8 @@ enum Bench {
     Sweep(sweep::Args),
     /// Count the instructions of the judge and of a sweep, beside those of the last change
     Instructions(instructions::Args),
+    /// Move files into quarantine, beside their deletion
+    Quarantine(quarantine::Args),
     /// Remove session rows under load, beside one big DELETE and batches of ids
     Sessions(sessions::Args),
     /// Ask, load and leave alone the service, beside a bare route, find, and plain unlinks
@@ -37,6 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.bench {
         Bench::Sweep(args) => sweep::run(args),
         Bench::Instructions(args) => instructions::run(args),
+        Bench::Quarantine(args) => quarantine::run(args),
         Bench::Sessions(args) => sessions::run(args),
         Bench::Server(args) => server::run(args),
     }

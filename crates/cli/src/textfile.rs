@@ -14,7 +14,10 @@ use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, Skip}
 
 const COUNTERS: [(&str, &str); 4] = [
     ("cleanup_files_removed_total", "Files removed or moved into quarantine."),
-    ("cleanup_bytes_freed_total", "Allocated bytes of what was removed."),
+    (
+        "cleanup_bytes_freed_total",
+        "Allocated bytes that the file system got back; what lies in quarantine is not among them.",
+    ),
     ("cleanup_sessions_removed_total", "Session rows removed."),
     (
         "cleanup_errors_total",

@@ -328,6 +328,8 @@ pub struct SessionPolicy {
     pub pace: Pace,
     /// A table that takes the removed rows, in the same statement.
     pub archive_table: Option<String>,
+    /// What becomes of a partition whose rows are all due.
+    pub partitions: Partitions,
     /// What stops it when more goes than anybody can have meant.
     pub brakes: Brakes,
     /// Whether rows are removed at all, or only counted.
@@ -389,6 +391,15 @@ impl std::fmt::Debug for Database {
             Self::Unset { variable } => f.debug_struct("Unset").field("variable", variable).finish(),
         }
     }
+}
+
+/// The key `partitions`: what becomes of a partition of which every row is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partitions {
+    /// Its rows are deleted, as those of any table (the default).
+    Delete,
+    /// The partition is detached and dropped.
+    Drop,
 }
 
 /// The key `pace`: the latency that a batch of deletions aims at.

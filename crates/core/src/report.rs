@@ -254,13 +254,18 @@ pub struct Counts {
     pub due_bytes: u64,
     /// Those removed for good; 0 in a dry run.
     pub removed: u64,
+    /// Allocated bytes of those, for each name of a file again.
+    pub removed_bytes: u64,
     /// Those moved into quarantine; 0 in a dry run.
     pub quarantined: u64,
-    /// Allocated bytes of those removed or quarantined.
+    /// Allocated bytes of those, which are not freed: they still take up their room.
+    pub quarantined_bytes: u64,
+    /// Allocated bytes that the file system got back in this run: of what was removed, a file with several names only
+    /// with the last of them, and of what was purged.
     pub bytes_freed: u64,
     /// Those that had lain in quarantine and were deleted for good; none of them counts as `removed`.
     pub purged: u64,
-    /// Allocated bytes of those.
+    /// Allocated bytes that the file system got back by that; they are part of `bytes_freed`.
     pub purged_bytes: u64,
     /// Those that came back from quarantine. Only a run that restores has any, and nothing else.
     pub restored: u64,
@@ -313,7 +318,10 @@ pub struct Totals {
     pub removed: u64,
     /// Those moved into quarantine.
     pub quarantined: u64,
-    /// Allocated bytes of those removed or quarantined.
+    /// Allocated bytes of those, which are not freed.
+    #[serde(default)]
+    pub quarantined_bytes: u64,
+    /// Allocated bytes that the file system got back.
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
@@ -338,6 +346,7 @@ impl Report {
             totals.due += if *status == PolicyStatus::Held { 0 } else { counts.due };
             totals.removed += counts.removed;
             totals.quarantined += counts.quarantined;
+            totals.quarantined_bytes += counts.quarantined_bytes;
             totals.bytes_freed += counts.bytes_freed;
             totals.errors += errors_total;
             totals.restored += counts.restored;
@@ -371,7 +380,9 @@ impl AddAssign for Counts {
             due,
             due_bytes,
             removed,
+            removed_bytes,
             quarantined,
+            quarantined_bytes,
             bytes_freed,
             purged,
             purged_bytes,
@@ -393,7 +404,9 @@ impl AddAssign for Counts {
         self.due += due;
         self.due_bytes += due_bytes;
         self.removed += removed;
+        self.removed_bytes += removed_bytes;
         self.quarantined += quarantined;
+        self.quarantined_bytes += quarantined_bytes;
         self.bytes_freed += bytes_freed;
         self.purged += purged;
         self.purged_bytes += purged_bytes;
@@ -415,12 +428,23 @@ impl Counts {
     /// How many items were left in the end, and their allocated bytes.
     pub fn kept_items(&self) -> (u64, u64) {
         let gone = self.removed + self.quarantined + self.vanished;
-        (self.matched.saturating_sub(gone), self.matched_bytes.saturating_sub(self.bytes_freed))
+        let gone_bytes = self.removed_bytes + self.quarantined_bytes;
+        (self.matched.saturating_sub(gone), self.matched_bytes.saturating_sub(gone_bytes))
     }
 
     /// How many items that were judged *remove* are still there.
     pub fn still_due(&self) -> u64 {
         self.due.saturating_sub(self.removed + self.quarantined + self.vanished + self.changed)
+    }
+
+    /// Allocated bytes of items that were judged *remove* and are still there.
+    pub fn still_due_bytes(&self) -> u64 {
+        self.due_bytes.saturating_sub(self.removed_bytes + self.quarantined_bytes)
+    }
+
+    /// The part of `bytes_freed` that was not purged from quarantine.
+    pub fn freed_by_removal(&self) -> u64 {
+        self.bytes_freed.saturating_sub(self.purged_bytes)
     }
 }
 

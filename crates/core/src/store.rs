@@ -60,11 +60,28 @@ pub trait Batch {
 
     /// Looks at the candidate again and removes it if it is still what was offered. The reason goes into the note, where
     /// the candidate can be restored.
-    fn remove(&mut self, index: usize, why: &Remove) -> Outcome;
+    fn remove(&mut self, index: usize, why: &Remove) -> Removal;
 
     /// Notes that the candidate would be removed, and changes nothing: so that what follows from its removal (a
     /// directory with nothing left in it) can be planned as well.
     fn pretend(&mut self, index: usize);
+}
+
+/// What came of removing one candidate, and what that gave back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Allocated bytes that the file system got back, or gets back when the last program closes the file. 0 for a file
+    /// that has other names and for what was moved aside; of a directory, what was deleted in it whatever the outcome.
+    pub freed: u64,
+}
+
+/// An outcome that gives nothing back.
+impl From<Outcome> for Removal {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, freed: 0 }
+    }
 }
 
 /// What came of removing one candidate.

@@ -64,6 +64,8 @@ pub struct Judged<'a> {
     pub verdict: Verdict,
     /// What was done; `None` when it is kept, or when this is only a plan.
     pub outcome: Option<&'a Outcome>,
+    /// Allocated bytes that the file system got back by that.
+    pub freed: u64,
 }
 
 /// Sweeps everything that the store offers, and counts the outcomes.
@@ -154,7 +156,7 @@ impl Visitor for Sweep<'_> {
             }
             tally.judged(&candidate, &verdict);
 
-            let outcome = match (self.mode, verdict) {
+            let removal = match (self.mode, verdict) {
                 (_, Verdict::Keep(_)) => None,
                 (Mode::Apply, Verdict::Remove(why)) => Some(batch.remove(index, &why)),
                 (Mode::Plan, Verdict::Remove(_)) => {
@@ -164,14 +166,15 @@ impl Visitor for Sweep<'_> {
             };
 
             let candidate = batch.candidate(index);
-            if let Some(outcome) = &outcome {
-                tally.acted(&candidate, outcome);
-                if !outcome.is_gone() {
+            if let Some(removal) = &removal {
+                tally.acted(&candidate, removal);
+                if !removal.outcome.is_gone() {
                     self.give_back(&candidate);
                 }
             }
-            self.observer.judged(&Judged { candidate, verdict, outcome: outcome.as_ref() });
-            if let Some(why) = outcome.and_then(|outcome| self.is_hopeless(&outcome)) {
+            let (outcome, freed) = removal.as_ref().map_or((None, 0), |it| (Some(&it.outcome), it.freed));
+            self.observer.judged(&Judged { candidate, verdict, outcome, freed });
+            if let Some(why) = outcome.and_then(|outcome| self.is_hopeless(outcome)) {
                 self.stop(why);
             }
             if self.wants_to_stop() {

@@ -18,7 +18,7 @@ use cleanup_core::policy::{Archives, FilePolicy, MaxAge, Policy};
 use cleanup_core::rank::{Cutoff, Cutoffs, Newest};
 use cleanup_core::registration::Registration;
 use cleanup_core::report::{KeptCounts, PolicyKind, PolicyReport, Tally};
-use cleanup_core::store::{Batch, FileStore, Outcome, Seen, Visitor};
+use cleanup_core::store::{Batch, FileStore, Outcome, Removal, Seen, Visitor};
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{LimitKey, Remove, Verdict};
 use proptest::prelude::*;
@@ -160,12 +160,18 @@ impl Batch for Held<'_> {
         }
     }
 
-    fn remove(&mut self, index: usize, _: &Remove) -> Outcome {
+    fn remove(&mut self, index: usize, _: &Remove) -> Removal {
         let (id, thing, _) = &self.things[index];
         if matches!(thing.fate, Outcome::Removed | Outcome::Quarantined | Outcome::Vanished) {
             self.memory.0.lock().unwrap().remove(id);
         }
-        thing.fate.clone()
+        // What is half gone gives back a part of it.
+        let freed = match &thing.fate {
+            Outcome::Removed => thing.bytes,
+            Outcome::Failed(_) => thing.bytes / 2,
+            _ => 0,
+        };
+        Removal { outcome: thing.fate.clone(), freed }
     }
 
     fn pretend(&mut self, _: usize) {}
@@ -225,7 +231,17 @@ proptest! {
         prop_assert_eq!(counts.due + kept.archive + kept.future + kept.settling + kept.within_limits, files);
         let acted = counts.removed + counts.quarantined + counts.vanished + counts.changed + kept.in_use;
         prop_assert!(acted <= counts.due);
-        prop_assert!(counts.bytes_freed <= counts.due_bytes);
+        let gone = counts.removed_bytes + counts.quarantined_bytes;
+        prop_assert!(gone <= counts.due_bytes);
+        prop_assert_eq!(counts.still_due_bytes(), counts.due_bytes - gone);
+        prop_assert_eq!(counts.kept_items().1, counts.matched_bytes - gone);
+        let freed = |thing: &Thing| match thing.fate {
+            Outcome::Removed => thing.bytes,
+            Outcome::Failed(_) => thing.bytes / 2,
+            _ => 0,
+        };
+        prop_assert!(counts.bytes_freed <= things.iter().map(freed).sum(), "what was moved aside is not freed");
+        prop_assert!(counts.bytes_freed >= counts.removed_bytes);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Setup {
         kept: Option<&KeptRoot>,
     ) -> Result<Store<'a>, RootError> {
         let store = Store::open_kept(policy, Vec::new(), kept)?.protecting(self.protected(state));
-        Ok(store.with_rivals(state.roots(&self.claimants)))
+        Ok(store.with_rivals(state.roots(&self.claimants)).with_own_folder(state.own_folder(policy)))
     }
 
     /// The files and folders that no store may touch: even where `include = ["*"]` names them too, the files that say

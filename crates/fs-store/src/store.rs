@@ -14,13 +14,13 @@ use crate::act::remove::Remover;
 use crate::protected::Protected;
 use crate::quarantine::{self, MoveIn, Quarantine, QuarantineError, QuarantineRun};
 use crate::rivals::{Met, Rivals, Roots};
-use crate::select::by_path::{Picked, Wanted};
-use crate::select::classify::{self, Look};
+use crate::select::by_path::{Selected, Wanted};
+use crate::select::classify::{self, Classified};
 use crate::select::whole_dirs;
 use crate::sys::entry::{FileId, in_words};
 use crate::sys::root::{LockedRoot, Root, RootError, RootLocked};
 use crate::tree::{Tree, is_own_folder};
-use crate::walk::resume::Position;
+use crate::walk::resume::ResumePoint;
 use crate::walk::worker_pool::{self, Jobs};
 
 /// A root that stays open from one store to the next.
@@ -87,8 +87,8 @@ impl<'a> Store<'a> {
         self
     }
 
-    /// Looks for its folder in the root (quarantine) under this name as well: the one that [`Self::own_folder`] told an
-    /// earlier store.
+    /// Looks for its folder in the root (quarantine) under this name as well, the one that [`Self::own_folder`] told an
+    /// earlier store, before it reads all names in the root to find it.
     #[must_use]
     pub fn with_own_folder(mut self, name: Option<&[u8]>) -> Self {
         self.tree.own_folder = name.filter(|name| is_own_folder(name)).and_then(|name| CString::new(name).ok());
@@ -163,23 +163,23 @@ impl<'a> Store<'a> {
     }
 
     /// Finds out what this store would make of one path below the root, without touching it.
-    pub fn look(&self, path: &[u8]) -> Look {
+    pub fn classify(&self, path: &[u8]) -> Classified {
         classify::classify(&self.tree, path)
     }
 
     /// All of its files from where an earlier walk was stopped; without such a place, from the root.
-    pub fn leg(&self, begin: Vec<Position>) -> Leg<'_> {
-        Leg { store: self, begin, stopped_at: Mutex::default() }
+    pub fn resume(&self, begin: Vec<ResumePoint>) -> Resumed<'_> {
+        Resumed { store: self, begin, stopped_at: Mutex::default() }
     }
 
     /// Some of its files instead of all: those with these paths below the root.
-    pub fn pick<'b>(&'b self, paths: &[&'b [u8]]) -> Picked<'b> {
-        self.pick_same(paths.iter().map(|path| Wanted { path, same: None }).collect())
+    pub fn select<'b>(&'b self, paths: &[&'b [u8]]) -> Selected<'b> {
+        self.select_same(paths.iter().map(|path| Wanted { path, same: None }).collect())
     }
 
     /// Some of its files, and of its directories with nothing left in them, each only while it is still the same.
-    pub fn pick_same<'b>(&'b self, wanted: Vec<Wanted<'b>>) -> Picked<'b> {
-        Picked::new(&self.tree, &self.remover, self.jobs, wanted)
+    pub fn select_same<'b>(&'b self, wanted: Vec<Wanted<'b>>) -> Selected<'b> {
+        Selected::new(&self.tree, &self.remover, self.jobs, wanted)
     }
 
     /// Opens what lies in quarantine below this root; `None` when there is none. `answers` says for which policies, by
@@ -203,7 +203,7 @@ impl<'a> Store<'a> {
     }
 
     /// Offers everything, from where an earlier walk was stopped. Says where this one was.
-    fn walk(&self, visitor: &dyn Visitor, begin: Vec<Position>) -> Vec<Position> {
+    fn walk(&self, visitor: &dyn Visitor, begin: Vec<ResumePoint>) -> Vec<ResumePoint> {
         if self.tree.is_all_protected {
             visitor.seen(Seen { left_alone: 1, ..Seen::default() });
             return Vec::new();
@@ -223,21 +223,21 @@ impl FileStore for Store<'_> {
 
 /// A store from where an earlier walk was stopped.
 #[derive(Debug)]
-pub struct Leg<'a> {
+pub struct Resumed<'a> {
     store: &'a Store<'a>,
-    begin: Vec<Position>,
-    stopped_at: Mutex<Vec<Position>>,
+    begin: Vec<ResumePoint>,
+    stopped_at: Mutex<Vec<ResumePoint>>,
 }
 
-impl Leg<'_> {
+impl Resumed<'_> {
     /// What was next when the visitor stopped the last walk, the first of it first; the others stand in for it where it
     /// is gone when somebody goes on. Empty when the walk came to its end.
-    pub fn stopped_at(self) -> Vec<Position> {
+    pub fn stopped_at(self) -> Vec<ResumePoint> {
         self.stopped_at.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl FileStore for Leg<'_> {
+impl FileStore for Resumed<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
         let stopped_at = self.store.walk(visitor, self.begin.clone());
         *self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner) = stopped_at;

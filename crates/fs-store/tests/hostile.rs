@@ -17,7 +17,7 @@ use cleanup_core::pattern::Dotfiles;
 use cleanup_core::policy::{EmptyDirs, FilePolicy, MaxAge, StampKind};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_fs_store::{FileId, Look, RootError, Store, check_access_times_of};
+use cleanup_fs_store::{Classified, FileId, RootError, Store, check_access_times_of};
 use common::{HOUR, Once, apply, apply_watched, file, now, plan, policy, run, set_modified, tree};
 
 /// A folder outside the root whose files are as old as everything else.
@@ -195,7 +195,7 @@ fn spared_files_are_never_candidates() {
     file(&root.path().join("due"), 2 * HOUR);
     let policy = policy(root.path());
     let store = Store::open(&policy, vec![FileId::of(&config).unwrap()]).unwrap();
-    assert_eq!(store.look(b"cleanup.toml"), Look::Own);
+    assert_eq!(store.classify(b"cleanup.toml"), Classified::Own);
     let tally = sweep(&store, &policy.rule, &run(), Mode::Apply, &());
     assert_eq!((tally.counts.removed, tally.counts.left_alone), (1, 1));
     assert!(config.exists());
@@ -281,7 +281,7 @@ fn what_is_mounted_below_the_root_is_never_entered() {
     let below = file(&root.path().join("tmpfs/due"), 2 * HOUR);
 
     let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
-    assert_eq!(Store::open(&policy, Vec::new()).unwrap().look(b"bind/due"), Look::OtherMount);
+    assert_eq!(Store::open(&policy, Vec::new()).unwrap().classify(b"bind/due"), Classified::OtherMount);
     let tally = apply(&policy);
     assert_eq!((tally.counts.removed, tally.counts.left_alone, tally.errors_total), (1, 3, 0));
     assert!(victim.exists() && below.exists() && root.path().join("bind/due").exists());
@@ -296,13 +296,13 @@ fn a_look_agrees_with_the_walk() {
     let mut policy = policy(root.path());
     policy.patterns = cleanup_core::pattern::Patterns::new(&["due"], &["skip"], &[]).unwrap();
     let store = Store::open(&policy, Vec::new()).unwrap();
-    assert!(matches!(store.look(b"sub/due"), Look::Candidate(_)));
-    assert_eq!(store.look(b"skip/due"), Look::Excluded);
-    assert_eq!(store.look(b"link/due"), Look::BehindLink);
-    assert_eq!(store.look(b"sub"), Look::Folder);
-    assert_eq!(store.look(b"link"), Look::NotNamed);
-    assert_eq!(store.look(b"sub/none"), Look::Missing);
-    assert_eq!(store.look(b"../due"), Look::Missing);
+    assert!(matches!(store.classify(b"sub/due"), Classified::Candidate(_)));
+    assert_eq!(store.classify(b"skip/due"), Classified::Excluded);
+    assert_eq!(store.classify(b"link/due"), Classified::BehindLink);
+    assert_eq!(store.classify(b"sub"), Classified::Folder);
+    assert_eq!(store.classify(b"link"), Classified::NotNamed);
+    assert_eq!(store.classify(b"sub/none"), Classified::Missing);
+    assert_eq!(store.classify(b"../due"), Classified::Missing);
 }
 
 #[test]

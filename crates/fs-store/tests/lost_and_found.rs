@@ -14,7 +14,7 @@ use std::sync::Arc;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{EmptyDirs, FilePolicy, Unit};
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_fs_store::{Look, QuarantineRun, Store};
+use cleanup_fs_store::{Classified, QuarantineRun, Store};
 use common::{HOUR, apply, file, now, run, set_modified};
 
 const NOW: Moment = Moment::from_unix(2_000_000_000, 0);
@@ -88,9 +88,12 @@ fn it_is_neither_entered_nor_removed_at_the_top_of_a_mount() {
     // Nor by a plan, a deadline, or whoever asks.
     let policy = tidying(root);
     let store = Store::open(&policy, Vec::new()).unwrap();
-    let picked = sweep(&store.pick(&[b"lost+found/#12"]), &policy.rule, &run(), Mode::Apply, &());
+    let picked = sweep(&store.select(&[b"lost+found/#12"]), &policy.rule, &run(), Mode::Apply, &());
     assert_eq!((picked.counts.removed, picked.errors_total), (0, 0));
-    assert_eq!((store.look(b"lost+found"), store.look(b"lost+found/#12")), (Look::LostAndFound, Look::LostAndFound));
+    assert_eq!(
+        (store.classify(b"lost+found"), store.classify(b"lost+found/#12")),
+        (Classified::LostAndFound, Classified::LostAndFound)
+    );
 }
 
 #[test]
@@ -101,7 +104,10 @@ fn it_is_no_whole_directory_that_could_go() {
     assert_eq!(apply_whole(&policy), (1, 0));
     assert!(mounted.path("lost+found/#12").exists() && !mounted.path("job").exists());
     let store = Store::open(&policy, Vec::new()).unwrap();
-    assert_eq!((store.look(b"lost+found"), store.look(b"lost+found/#12")), (Look::LostAndFound, Look::LostAndFound));
+    assert_eq!(
+        (store.classify(b"lost+found"), store.classify(b"lost+found/#12")),
+        (Classified::LostAndFound, Classified::LostAndFound)
+    );
 }
 
 #[test]

@@ -17,7 +17,7 @@ use cleanup_core::pattern::Patterns;
 use cleanup_core::policy::{Depth, Effect, EmptyDirs, FilePolicy, Policy, Unit};
 use cleanup_core::report::{Counts, Tally};
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{FileId, Look, Met, QuarantineRun, Roots, Same, Store, Wanted};
+use cleanup_fs_store::{Classified, FileId, Met, QuarantineRun, Roots, Same, Store, Wanted};
 use common::{HOUR, file, run, tree};
 use proptest::prelude::*;
 
@@ -152,7 +152,7 @@ fn two_policies_with_one_root_dispute_what_both_name_by_whatever_path_they_have_
         let b = policy("b", &world.path(way), &["*.log"], &[]);
         let all = [a.clone(), b.clone()];
         let store = opened(&b, &all);
-        assert_eq!(store.look(b"a.log"), Look::Disputed { policy: "a".to_owned() });
+        assert_eq!(store.classify(b"a.log"), Classified::Disputed { policy: "a".to_owned() });
         assert_eq!(store.peers().collect::<Vec<_>>(), [("a", true)]);
         let counts = apply(&a, &all);
         assert_eq!((counts.removed, counts.kept.disputed, counts.matched), (1, 2, 3), "{way}");
@@ -227,12 +227,12 @@ fn what_is_asked_for_by_name_is_asked_for_in_vain_when_it_is_anothers() {
     let all = [outer.clone(), inner];
     let store = opened(&outer, &all);
     let wanted = plan.iter().map(|(path, same)| Wanted { path, same: Some(*same) }).collect();
-    let counts = sweep(&store.pick_same(wanted), &outer.rule, &run(), Mode::Apply, &()).counts;
+    let counts = sweep(&store.select_same(wanted), &outer.rule, &run(), Mode::Apply, &()).counts;
     assert_eq!((counts.removed, counts.owned_by_others, counts.dirs_removed), (1, 2, 0));
     let paths: [&[u8]; 2] = [b"in/a", b"in/deep/a"];
-    assert_eq!(sweep(&store.pick(&paths), &outer.rule, &run(), Mode::Apply, &()).counts.removed, 0);
-    let others = |naming| Look::Others { policy: "inner".to_owned(), naming };
-    assert_eq!((store.look(paths[0]), store.look(paths[1])), (others(Naming::Takes), others(Naming::Spares)));
+    assert_eq!(sweep(&store.select(&paths), &outer.rule, &run(), Mode::Apply, &()).counts.removed, 0);
+    let others = |naming| Classified::Others { policy: "inner".to_owned(), naming };
+    assert_eq!((store.classify(paths[0]), store.classify(paths[1])), (others(Naming::Takes), others(Naming::Spares)));
     assert_eq!(store.met(), [Met { policy: "inner".to_owned(), owned: 4, disputed: 0 }]);
     assert_eq!(left(&world.path("r")), ["in", "in/a", "in/deep", "in/deep/a", "in/empty"]);
 }
@@ -280,10 +280,10 @@ fn a_whole_directory_stays_for_a_root_in_it_and_for_files_that_are_disputed() {
         policy("logs", &world.path("r"), &["*.log"], &["spared"]),
     ];
     let store = opened(&units, &all);
-    assert_eq!(store.look(b"holds"), Look::HoldsRoot { policy: "deep".to_owned() });
-    assert_eq!(store.look(b"root"), Look::HoldsRoot { policy: "in".to_owned() });
-    assert_eq!(store.look(b"shared"), Look::Disputed { policy: "logs".to_owned() });
-    assert_eq!(store.look(b"shared/deep/a.log"), Look::Disputed { policy: "logs".to_owned() });
+    assert_eq!(store.classify(b"holds"), Classified::HoldsRoot { policy: "deep".to_owned() });
+    assert_eq!(store.classify(b"root"), Classified::HoldsRoot { policy: "in".to_owned() });
+    assert_eq!(store.classify(b"shared"), Classified::Disputed { policy: "logs".to_owned() });
+    assert_eq!(store.classify(b"shared/deep/a.log"), Classified::Disputed { policy: "logs".to_owned() });
     drop(store);
     let counts = apply(&units, &all);
     assert_eq!((counts.removed, counts.owned_by_others, counts.kept.disputed), (2, 2, 1));
@@ -402,7 +402,7 @@ proptest! {
                     file(path, 3 * HOUR);
                     let alone = Store::open(other, Vec::new()).unwrap();
                     let look = alone.look(path.strip_prefix(&other.root).unwrap().to_str().unwrap().as_bytes());
-                    prop_assert!(matches!(look, Look::NotNamed | Look::TooDeep(_)), "{:?} {:?}", path, look);
+                    prop_assert!(matches!(look, Classified::NotNamed | Classified::TooDeep(_)), "{:?} {:?}", path, look);
                     fs::remove_file(path).unwrap();
                 }
             }

@@ -17,7 +17,7 @@ use common::{HOUR, file, policy, run};
 fn removed(policy: &FilePolicy, paths: &[&str]) -> u64 {
     let store = Store::open(policy, Vec::new()).unwrap();
     let paths: Vec<&[u8]> = paths.iter().map(|path| path.as_bytes()).collect();
-    sweep(&store.pick(&paths), &policy.rule, &run(), Mode::Apply, &()).counts.removed
+    sweep(&store.select(&paths), &policy.rule, &run(), Mode::Apply, &()).counts.removed
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn many_files_are_picked_by_several_workers() {
     let policy = policy(tree.path());
     let all: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
     let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(common::jobs(3));
-    let tally = sweep(&store.pick(&all), &policy.rule, &common::run(), Mode::Apply, &());
+    let tally = sweep(&store.select(&all), &policy.rule, &common::run(), Mode::Apply, &());
     assert_eq!((tally.counts.scanned, tally.counts.removed, tally.errors_total), (3000, 3000, 0));
 }
 

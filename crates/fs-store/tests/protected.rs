@@ -10,7 +10,7 @@ use std::path::Path;
 use cleanup_core::policy::{EmptyDirs, FilePolicy, Unit};
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
-use cleanup_fs_store::{FileId, Look, Protected, Same, Store, Wanted};
+use cleanup_fs_store::{Classified, FileId, Protected, Same, Store, Wanted};
 use common::{HOUR, POOLS, file, jobs, policy, run, tree};
 
 /// A state folder with a database, and an audit log in another folder.
@@ -62,13 +62,13 @@ fn what_is_asked_for_by_name_is_protected_as_well() {
     let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
     let store = Store::open(&policy, Vec::new()).unwrap().protecting(protected);
     for path in OURS {
-        assert_eq!(store.look(path.as_bytes()), Look::Own, "{path}");
+        assert_eq!(store.classify(path.as_bytes()), Classified::Own, "{path}");
     }
     for path in OTHERS {
-        assert!(matches!(store.look(path.as_bytes()), Look::Candidate(_)), "{path}");
+        assert!(matches!(store.classify(path.as_bytes()), Classified::Candidate(_)), "{path}");
     }
     let wanted = |path: &'static str| Wanted { path: path.as_bytes(), same: None };
-    let picked = store.pick_same(OURS.into_iter().chain(OTHERS).map(wanted).collect());
+    let picked = store.select_same(OURS.into_iter().chain(OTHERS).map(wanted).collect());
     let tally = sweep(&picked, &policy.rule, &run(), Mode::Apply, &());
     assert_eq!(tally.counts.removed, OTHERS.len() as u64);
     assert!(OURS.iter().all(|path| root.path().join(path).exists()));
@@ -96,7 +96,7 @@ fn an_empty_folder_of_ours_is_no_empty_folder() {
         basis: cleanup_core::candidate::Basis::Modified,
     };
     let same = Some(Same::EmptyDirectory { identity, stamp });
-    let picked = store.pick_same(vec![Wanted { path: b"state", same }]);
+    let picked = store.select_same(vec![Wanted { path: b"state", same }]);
     let tally = sweep(&picked, &policy.rule, &run(), Mode::Apply, &());
     assert_eq!((tally.counts.removed, tally.counts.left_alone), (0, 1));
     assert!(policy.root.join("state").exists());
@@ -133,7 +133,7 @@ fn a_root_in_a_folder_of_ours_is_left_alone() {
         let tally = swept(&policy, protected.clone(), 1);
         assert_eq!((tally.counts.removed, tally.counts.left_alone), (0, 1));
         let store = Store::open(&policy, Vec::new()).unwrap().protecting(protected);
-        let picked = store.pick(&[b"job", b"job/a"]);
+        let picked = store.select(&[b"job", b"job/a"]);
         assert_eq!(sweep(&picked, &policy.rule, &run(), Mode::Apply, &()).counts.removed, 0);
         assert_eq!(tree(folder.path()), before);
     }

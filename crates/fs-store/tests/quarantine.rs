@@ -531,7 +531,7 @@ fn a_stranger_who_takes_our_name_holds_nothing_back() {
         assert_eq!(own_folders(root.path()).len(), 2, "the same one is used again");
         let store = Store::open(&policy, Vec::new()).unwrap();
         assert_eq!(store.own_folder().as_deref(), Some(ours[0].as_bytes()));
-        assert_eq!(store.look(ours[0].as_bytes()), cleanup_fs_store::Look::Own);
+        assert_eq!(store.classify(ours[0].as_bytes()), cleanup_fs_store::Classified::Own);
 
         // It goes on being read when the name is free again, and whatever the policy is by then.
         fs::remove_dir(&squatted).or_else(|_| fs::remove_file(&squatted)).unwrap();
@@ -558,4 +558,31 @@ fn a_remembered_name_is_no_way_out_of_the_root() {
         let store = Store::open(&policy, Vec::new()).unwrap().with_own_folder(Some(name));
         assert_eq!((store.own_folder(), store.quarantine(&|_| true).unwrap().is_none()), (None, true));
     }
+}
+
+fn allocated(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks() * 512
+}
+
+#[test]
+fn what_was_moved_aside_is_freed_when_it_is_deleted_for_good() {
+    let root = tempfile::tempdir().unwrap();
+    let policy = quarantining(root.path());
+    let bytes: u64 = ["a", "sub/b"].iter().map(|name| allocated(&file(&root.path().join(name), 2 * HOUR))).sum();
+    let counts = sweep_into(&policy, "R1").counts;
+    assert_eq!((counts.quarantined, counts.quarantined_bytes, counts.bytes_freed), (2, bytes, 0));
+    let store = Store::open(&policy, Vec::new()).unwrap();
+    let quarantine = store.quarantine(&|_| true).unwrap().unwrap();
+    let counts = quarantine.expire(None, NOW.plus(2 * WEEK)).counts;
+    assert_eq!((counts.purged, counts.purged_bytes, counts.bytes_freed), (2, bytes, bytes));
+}
+
+#[test]
+fn a_file_in_quarantine_with_a_name_elsewhere_is_not_freed_when_it_is_deleted_for_good() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let policy = quarantining(root.path());
+    let path = file(&root.path().join("a"), 2 * HOUR);
+    fs::hard_link(&path, elsewhere.path().join("b")).unwrap();
+    assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 1);
+    assert_eq!(expire(&policy, None, NOW.plus(2 * WEEK)), (1, 0));
 }

@@ -22,8 +22,8 @@ use cleanup_core::policy::{Depth, EmptyDirs, FilePolicy, Unit};
 use cleanup_core::report::Tally;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{Place, Position, Store};
-use common::{HOUR, POOLS, file, jobs, policy, run};
+use cleanup_fs_store::{Place, ResumePoint, Store};
+use common::{HOUR, POOLS, file, jobs, opened, policy, quarantining, run};
 use proptest::prelude::*;
 
 /// Wants to stop after so many candidates, but not before anything was looked at: as `max_runtime` does.
@@ -54,13 +54,13 @@ impl Observer for Budget {
 struct Went {
     offered: Vec<Vec<u8>>,
     tally: Tally,
-    next: Vec<Position>,
+    next: Vec<ResumePoint>,
 }
 
-fn go(policy: &FilePolicy, workers: usize, mode: Mode, most: usize, begin: Vec<Position>) -> Went {
-    let store = Store::open(policy, Vec::new()).unwrap().with_jobs(jobs(workers));
+fn go(policy: &FilePolicy, workers: usize, mode: Mode, most: usize, begin: Vec<ResumePoint>) -> Went {
+    let store = opened(policy, jobs(workers));
     let budget = Budget { most, ..Budget::default() };
-    let leg = store.leg(begin);
+    let leg = store.resume(begin);
     let tally = sweep(&leg, &policy.rule, &run(), mode, &budget);
     let (next, offered) = (leg.stopped_at(), budget.offered.into_inner().unwrap());
     assert!(tally.stopped.is_some() || next.is_empty(), "{next:?}");
@@ -73,7 +73,7 @@ fn series(
     workers: usize,
     most: usize,
     limit: usize,
-    mut between: impl FnMut(usize, &[Position]),
+    mut between: impl FnMut(usize, &[ResumePoint]),
 ) -> BTreeMap<Vec<u8>, u32> {
     let mut offered = BTreeMap::new();
     let mut begin = Vec::new();
@@ -95,7 +95,8 @@ fn series(
 
 /// The files below a folder, by path, with their inodes.
 fn files(root: &Path) -> BTreeMap<Vec<u8>, u64> {
-    let entries = walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap());
+    let entries = walkdir::WalkDir::new(root).into_iter().filter_entry(|entry| entry.file_name() != ".cleanup");
+    let entries = entries.map(|entry| entry.unwrap());
     let files = entries.filter(|entry| entry.file_type().is_file());
     let path = |path: &Path| path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_owned();
     files.map(|entry| (path(entry.path()), entry.metadata().unwrap().ino())).collect()
@@ -162,7 +163,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(0_u8..12, 1..6)
 }
 
-fn apply(root: &Path, outside: &Path, next: &Position, change: &Change) {
+fn apply(root: &Path, outside: &Path, next: &ResumePoint, change: &Change) {
     let entry = |index: &prop::sample::Index| {
         let all: Vec<PathBuf> = common::tree(root).into_iter().map(|path| root.join(path)).collect();
         (!all.is_empty()).then(|| index.get(&all).clone())
@@ -209,9 +210,11 @@ proptest! {
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         most in 0_usize..12,
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         grow(root.path(), &paths);
         let policy = FilePolicy { depth, ..policy(root.path()) };
+        let policy = if is_noted { quarantining(policy) } else { policy };
         let mut all = files(root.path());
         all.retain(|path, _| path.split(|byte| *byte == b'/').count() <= depth.0 as usize);
         // Each of them does with a file at least, or with a folder in which there is none.
@@ -229,11 +232,13 @@ proptest! {
         most in 0_usize..12,
         changes in prop::collection::vec(change(), 0..20),
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         let outside = tempfile::tempdir().unwrap();
         file(&outside.path().join("victim"), 2 * HOUR);
         grow(root.path(), &paths);
         let policy = policy(root.path());
+        let policy = if is_noted { quarantining(policy) } else { policy };
         let mut stayed = files(root.path());
         let limit = (common::tree(root.path()).len() + changes.len() + 2) * (changes.len() + 1);
         let offered = series(&policy, workers, most, limit, |number, next| {
@@ -255,6 +260,7 @@ proptest! {
         paths in prop::collection::vec(path(), 0..60),
         most in 0_usize..12,
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         grow(root.path(), &paths);
         for path in files(root.path()).keys() {
@@ -264,6 +270,7 @@ proptest! {
             common::set_modified(&root.path().join(path), common::now() - 2 * HOUR);
         }
         let policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
+        let policy = if is_noted { quarantining(policy) } else { policy };
         let mut begin = Vec::new();
         for _ in 0..common::tree(root.path()).len() + 2 {
             let went = go(&policy, workers, Mode::Apply, most, begin);
@@ -293,15 +300,15 @@ fn what_waits_for_other_workers_is_left_as_well() {
     }
     file(&bottom.join("one/file"), Duration::ZERO);
     file(&bottom.join("other/file"), Duration::ZERO);
-    let policy = policy(root.path());
-    let store = Store::open(&policy, Vec::new()).unwrap().with_jobs(jobs(8));
+    let policies = [policy(root.path()), quarantining(policy(root.path()))];
     // Which worker comes to what is chance.
-    for _ in 0..25 {
-        let (leg, lingers) = (store.leg(Vec::new()), Lingers::default());
+    for policy in policies.iter().cycle().take(40) {
+        let store = opened(policy, jobs(8));
+        let (leg, lingers) = (store.resume(Vec::new()), Lingers::default());
         sweep(&leg, &policy.rule, &run(), Mode::Plan, &lingers);
         let (next, mut offered) = (leg.stopped_at(), lingers.offered.into_inner().unwrap());
         if !next.is_empty() {
-            offered.extend(go(&policy, 8, Mode::Plan, usize::MAX, next).offered);
+            offered.extend(go(policy, 8, Mode::Plan, usize::MAX, next).offered);
         }
         let missing = files(root.path()).into_keys().find(|path| !offered.contains(path));
         assert_eq!(missing, None);
@@ -413,7 +420,7 @@ fn a_place_that_makes_no_sense_costs_another_look() {
         (b"", place(b"gone", u64::MAX), 100),
         (b"", place(b"", 0), 100),
     ] {
-        let begin = Position { folder: folder.to_owned(), place };
+        let begin = ResumePoint { folder: folder.to_owned(), place };
         for (depth, inner) in [(Depth::FLAT, 0), (Depth::UNLIMITED, 1)] {
             let policy = FilePolicy { depth, ..policy.clone() };
             let went = go(&policy, 1, Mode::Plan, usize::MAX, vec![begin.clone()]);
@@ -456,7 +463,7 @@ fn a_walk_that_is_stopped_on_the_way_there_leaves_the_next_one_where_it_was_to_b
     let policy = policy(root.path());
     let begin = go(&policy, 1, Mode::Plan, 3, Vec::new()).next;
     let store = Store::open(&policy, Vec::new()).unwrap();
-    let leg = store.leg(begin.clone());
+    let leg = store.resume(begin.clone());
     let tally = sweep(&leg, &policy.rule, &run(), Mode::Plan, &Never);
     assert_eq!((tally.counts.scanned, leg.stopped_at()), (0, begin));
 }
@@ -482,8 +489,8 @@ fn whole_directories_are_gone_on_with_too() {
 
 #[test]
 fn a_position_is_shown_as_paths_are() {
-    let position = Position { folder: b"a/b".to_vec(), place: None };
+    let position = ResumePoint { folder: b"a/b".to_vec(), place: None };
     assert_eq!(position.to_string(), "a/b");
     let place = Some(Place { name: b"c\x1b".to_vec(), cookie: 7 });
-    assert_eq!(Position { place, ..position }.to_string(), "a/b/c\\u{1b}");
+    assert_eq!(ResumePoint { place, ..position }.to_string(), "a/b/c\\u{1b}");
 }

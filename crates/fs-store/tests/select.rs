@@ -20,8 +20,8 @@ use cleanup_core::policy::{Archives, Depth, EmptyDirs, FilePolicy, Policy, Stamp
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{Keep, Verdict};
-use cleanup_fs_store::{Look, Store};
-use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, run, set_modified, sweep_with, tree};
+use cleanup_fs_store::{Classified, Store};
+use common::{HOUR, POOLS, apply, file, jobs, now, plan, policy, quarantining, run, set_modified, sweep_with, tree};
 use proptest::prelude::*;
 
 struct Folder(tempfile::TempDir);
@@ -145,12 +145,14 @@ proptest! {
         depth in prop_oneof![Just(Depth::FLAT), Just(Depth(2)), Just(Depth::UNLIMITED)],
         include_archives in any::<bool>(),
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let victim = file(&outside.path().join("victim.svg"), 100 * HOUR);
         grow(root.path(), outside.path(), &entries);
 
         let mut policy = FilePolicy { depth, ..policy(root.path()) };
+        policy = if is_noted { quarantining(policy) } else { policy };
         policy.patterns = cleanup_core::pattern::Patterns::new(&["*.svg"], &[], &["archive-*.svg"]).unwrap();
         policy.rule.archives = if include_archives { Archives::Judge } else { Archives::Keep };
 
@@ -163,7 +165,7 @@ proptest! {
         let expected: BTreeSet<PathBuf> = before.difference(&due).cloned().collect();
         prop_assert_eq!(tree(root.path()), expected);
         prop_assert_eq!(planned.counts.due, due.len() as u64);
-        prop_assert_eq!(swept.counts.removed, due.len() as u64);
+        prop_assert_eq!(swept.counts.removed + swept.counts.quarantined, due.len() as u64);
         prop_assert_eq!(planned.counts.matched, swept.counts.matched);
         prop_assert_eq!(planned.counts.scanned, swept.counts.scanned);
         prop_assert_eq!(swept.errors_total, 0);
@@ -174,6 +176,7 @@ proptest! {
     fn a_plan_foretells_the_empty_directories(
         entries in prop::collection::vec(entry(), 0..40),
         workers in prop::sample::select(&POOLS),
+        is_noted in any::<bool>(),
     ) {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         grow(root.path(), outside.path(), &entries);
@@ -181,10 +184,13 @@ proptest! {
 
         let mut policy = FilePolicy { empty_dirs: EmptyDirs::Judge, ..policy(root.path()) };
         policy.patterns = policy.patterns.with_dotfiles(Dotfiles::Match);
+        policy = if is_noted { quarantining(policy) } else { policy };
         let planned = sweep_with(jobs(workers), &policy, Mode::Plan);
         let swept = sweep_with(jobs(workers), &policy, Mode::Apply);
         prop_assert_eq!(planned.counts.dirs_due, swept.counts.dirs_removed);
-        let emptied = walkdir::WalkDir::new(root.path()).min_depth(1).into_iter().filter(|entry| {
+        let walk = walkdir::WalkDir::new(root.path()).min_depth(1).into_iter();
+        let walk = walk.filter_entry(|entry| entry.file_name() != ".cleanup");
+        let emptied = walk.filter(|entry| {
             let entry = entry.as_ref().unwrap();
             entry.file_type().is_dir() && fs::read_dir(entry.path()).unwrap().next().is_none()
         });
@@ -299,11 +305,11 @@ fn a_look_says_that_a_dot_keeps_a_file() {
     policy.patterns = Patterns::new(&["*", ".x"], &[], &[]).unwrap();
     let store = Store::open(&policy, Vec::new()).unwrap();
     for path in [".gitkeep", ".git/config"] {
-        assert_eq!(store.look(path.as_bytes()), Look::Dotfile, "{path}");
-        assert!(store.look(path.as_bytes()).to_string().contains("`dotfiles = true`"));
+        assert_eq!(store.classify(path.as_bytes()), Classified::Dotfile, "{path}");
+        assert!(store.classify(path.as_bytes()).to_string().contains("`dotfiles = true`"));
     }
     for path in ["a", ".x"] {
-        assert!(matches!(store.look(path.as_bytes()), Look::Candidate(_)), "{path}");
+        assert!(matches!(store.classify(path.as_bytes()), Classified::Candidate(_)), "{path}");
     }
 }
 
@@ -362,10 +368,10 @@ fn what_has_just_arrived_is_left_however_old_its_stamps_are() {
         assert_eq!((young.due, young.dirs_due, young.kept.settling), (0, 0, 2), "{stamp:?}");
         let settled = at(arrived.plus(HOUR + Duration::from_nanos(1)));
         assert_eq!((settled.due, settled.dirs_due, settled.kept.settling), (2, 1, 0), "{stamp:?}");
-        let Look::Candidate(found) = store.look(b"partial") else { panic!("a candidate") };
+        let Classified::Candidate(found) = store.classify(b"partial") else { panic!("a candidate") };
         let verdict = judge(&policy.rule, &Run::at(arrived), &found.candidate(Name { folder: b"", last: b"partial" }));
         assert!(matches!(verdict, Verdict::Keep(Keep::Settling { .. })), "{verdict}");
-        let picked = store.pick(&[b"copied", b"partial"]);
+        let picked = store.select(&[b"copied", b"partial"]);
         let picked = sweep(&picked, &policy.rule, &Run::at(arrived), Mode::Apply, &()).counts;
         assert_eq!((picked.removed, picked.kept.settling), (0, 2), "deadlines and plans judge alike");
     }

@@ -25,7 +25,7 @@ use cleanup_core::report::Tally;
 use cleanup_core::store::{Batch, Fault, FileStore as _, Outcome, Seen, Visitor};
 use cleanup_core::sweep::{Mode, sweep};
 use cleanup_core::verdict::{self, AgeLimit, Remove};
-use cleanup_fs_store::{FileId, Item, Look, QuarantineRun, Returned, Store};
+use cleanup_fs_store::{Classified, FileId, Item, QuarantineRun, Returned, Store};
 use common::{HOUR, file, now, run, set_modified, tree};
 use proptest::prelude::*;
 
@@ -181,6 +181,20 @@ fn one_young_file_keeps_all_of_it_and_a_single_file_is_none_of_its_business() {
 }
 
 #[test]
+fn a_directory_frees_what_has_no_name_elsewhere_each_file_once() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let inside = file(&root.path().join("model/a"), 2 * HOUR);
+    let outside = file(&root.path().join("model/deep/er/b"), 2 * HOUR);
+    fs::hard_link(inside, root.path().join("model/deep/c")).unwrap();
+    fs::hard_link(outside, elsewhere.path().join("b")).unwrap();
+    let allocated = |path: &str| fs::metadata(root.path().join(path)).unwrap().blocks() * 512;
+    let freed: u64 = ["model", "model/deep", "model/deep/er", "model/a"].into_iter().map(allocated).sum();
+    let names = allocated("model/a") + allocated("model/deep/er/b");
+    let counts = apply(&directories(root.path())).counts;
+    assert_eq!((counts.removed, counts.removed_bytes, counts.bytes_freed), (1, freed + names, freed));
+}
+
+#[test]
 fn links_and_sockets_go_with_it_and_are_never_followed() {
     let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let victim = file(&outside.path().join("victim"), 2 * HOUR);
@@ -210,7 +224,7 @@ impl<F: Fn() + Sync> Visitor for Between<F> {
             age: verdict::Age::Wall(2 * HOUR),
             limit: AgeLimit::MaxAge(cleanup_core::policy::MaxAge::new(HOUR).unwrap()),
         };
-        *self.outcome.lock().unwrap() = Some(batch.remove(0, &why));
+        *self.outcome.lock().unwrap() = Some(batch.remove(0, &why).outcome);
         ControlFlow::Continue(())
     }
 
@@ -404,11 +418,11 @@ fn a_path_is_told_what_becomes_of_it() {
     file(&root.path().join("single"), 2 * HOUR);
     let policy = directories(root.path());
     let store = Store::open(&policy, Vec::new()).unwrap();
-    assert!(matches!(store.look(b"model"), Look::Candidate(found) if found.stamp.at == NOW.minus(2 * HOUR)));
-    assert_eq!(store.look(b"model/a"), Look::InUnit);
-    assert_eq!(store.look(b"single"), Look::NoDirectory);
-    assert_eq!(store.look(b"missing"), Look::Missing);
-    assert_eq!(store.look(b".cleanup"), Look::Own);
+    assert!(matches!(store.classify(b"model"), Classified::Candidate(found) if found.stamp.at == NOW.minus(2 * HOUR)));
+    assert_eq!(store.classify(b"model/a"), Classified::InUnit);
+    assert_eq!(store.classify(b"single"), Classified::NoDirectory);
+    assert_eq!(store.classify(b"missing"), Classified::Missing);
+    assert_eq!(store.classify(b".cleanup"), Classified::Own);
 }
 
 #[test]
@@ -420,7 +434,7 @@ fn some_of_them_can_be_picked() {
     let policy = directories(root.path());
     let store = opened(&policy, "R1");
     let paths: [&[u8]; 4] = [b"a", b"c", b"b/old", b"gone"];
-    let tally = sweep(&store.pick(&paths), &policy.rule, &run(), Mode::Apply, &());
+    let tally = sweep(&store.select(&paths), &policy.rule, &run(), Mode::Apply, &());
     assert_eq!((tally.counts.removed, tally.counts.vanished, left(root.path())), (2, 1, vec!["b".to_owned()]));
 }
 
@@ -533,7 +547,7 @@ fn a_pattern_that_ends_in_a_slash_means_the_whole_directory() {
     let tally = apply(&policy);
     assert_eq!((tally.counts.removed, tally.counts.kept.archive, tally.errors_total), (1, 1, 0));
     assert_eq!(left(root.path()), ["keep", "kept"]);
-    assert_eq!(Store::open(&policy, Vec::new()).unwrap().look(b"keep"), Look::Excluded);
+    assert_eq!(Store::open(&policy, Vec::new()).unwrap().classify(b"keep"), Classified::Excluded);
 }
 
 #[test]
@@ -547,5 +561,5 @@ fn a_directory_whose_name_begins_with_a_dot_is_left_and_counted() {
     let tally = apply(&policy);
     assert_eq!((tally.counts.removed, tally.counts.dotfiles, tally.errors_total), (2, 1, 0));
     assert_eq!(left(root.path()), [".git"]);
-    assert_eq!(Store::open(&policy, Vec::new()).unwrap().look(b".git"), Look::Dotfile);
+    assert_eq!(Store::open(&policy, Vec::new()).unwrap().classify(b".git"), Classified::Dotfile);
 }

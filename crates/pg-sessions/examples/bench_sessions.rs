@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Policy, RowStamp, SessionPolicy};
+use cleanup_core::policy::{
+    Archives, Brakes, Database, Effect, MaxAge, Pace, Partitions, Policy, RowStamp, SessionPolicy,
+};
 use cleanup_core::report::PolicyStatus;
 use cleanup_pg_sessions::Strategy;
 use cleanup_test_postgres::{Cluster, Server};
@@ -102,10 +104,17 @@ async fn main() {
     }
     cluster.stop().unwrap();
     cluster.restart().unwrap();
-    if std::env::args().any(|argument| argument == "--motion") {
+    let only = |part: &str| std::env::args().any(|argument| argument == part);
+    if only("--motion") {
         return set_in_motion(server).await;
     }
-    fill(server, rows);
+    if only("--narrow") {
+        return narrow(server, rows).await;
+    }
+    if only("--partitions") {
+        return partitions(server).await;
+    }
+    fill(server, rows, WIDE);
     println!(
         "{} expired of {rows} rows of 2 kB; PostgreSQL {}\n",
         rows / 2,
@@ -157,9 +166,79 @@ async fn main() {
         held.push(with_snapshot_held(server, method).await);
     }
     print_held(&held);
+    narrow(server, rows).await;
     set_in_motion(server).await;
+    partitions(server).await;
     println!("\nPeak memory of this program, the load and all methods included: {} MB", peak_mb());
 }
+
+/// Words of 32 bytes for a row of 2 kB, and for one of 256 bytes.
+const WIDE: u32 = 56;
+const NARROW: u32 = 4;
+
+/// Rows of 256 bytes, of which each costs so little that pauses and commits are what is left: in turns, under load.
+async fn narrow(server: &Server, rows: u32) {
+    server.psql("postgres", "drop database if exists filled with (force)").unwrap();
+    fill(server, rows, NARROW);
+    println!("\n{} expired of {rows} rows of 256 bytes, the median of {TURNS} turns:\n", rows / 2);
+    let methods = [Method::BigDelete, Method::Ours(Pace::Normal, None), Method::Ours(Pace::Strict, None)];
+    let mut runs: Vec<Vec<Outcome>> = methods.iter().map(|_| Vec::new()).collect();
+    for _ in 0..TURNS {
+        for (method, runs) in methods.iter().zip(&mut runs) {
+            runs.push(under_load(server, *method).await);
+        }
+    }
+    print_load(&runs.into_iter().map(median).collect::<Vec<_>>());
+}
+
+/// Ten old partitions of 50,000 rows and one in use, which goes on being touched while the old ones are dropped.
+async fn partitions(server: &Server) {
+    println!("\n500,000 rows in ten partitions, `partitions = \"drop\"`, under load, {TURNS} turns:\n");
+    println!("| rows gone | seconds | touch p50, ms | p99, ms | max, ms |");
+    println!("| --: | --: | --: | --: | --: |");
+    for _ in 0..TURNS {
+        server.psql("postgres", "drop database if exists filled with (force)").unwrap();
+        server.psql("postgres", "create database filled").unwrap();
+        server.psql("filled", PARTITIONED).unwrap();
+        let url = copied(server);
+        let (stop, start) = (Arc::new(AtomicBool::new(false)), Instant::now());
+        let workers: Vec<_> = (0..WORKERS - 1)
+            .map(|worker| tokio::spawn(application(url.clone(), worker, 20_000, start, stop.clone())))
+            .collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let policy = SessionPolicy { partitions: Partitions::Drop, ..policy(&url, Pace::Normal) };
+        let (began, now) = (Instant::now(), cleanup_core::moment::Moment::from(jiff::Timestamp::now()));
+        let report =
+            cleanup_pg_sessions::sweep(&policy, Path::new("/"), cleanup_core::sweep::Mode::Apply, now, &()).await;
+        let took = began.elapsed();
+        assert_eq!(report.status, PolicyStatus::Ok, "{report:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop.store(true, Ordering::SeqCst);
+        let mut load = Load::default();
+        for worker in workers {
+            load.latencies_ms.extend(worker.await.unwrap().0);
+        }
+        load.latencies_ms.sort_by(f64::total_cmp);
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| percentile(&load, share));
+        println!("| {} | {:.2} | {p50:.2} | {p99:.1} | {max:.0} |", report.counts.removed, took.as_secs_f64());
+        server.psql("postgres", "drop database work with (force)").unwrap();
+    }
+}
+
+const PARTITIONED: &str = "\
+create table tutor_sessions (session_id varchar(36), visual_language text, last_activity timestamptz not null)
+  partition by range (last_activity);
+select format('create table p%s partition of tutor_sessions for values from (%L) to (%L)', n,
+  date_trunc('day', now()) - (n + 3) * interval '1 day', date_trunc('day', now()) - (n + 2) * interval '1 day')
+  from generate_series(0, 9) n \\gexec
+create table live partition of tutor_sessions
+  for values from (date_trunc('day', now()) - interval '2 days') to (now() + interval '9 days');
+create index on tutor_sessions (last_activity);
+create index on tutor_sessions (session_id);
+insert into tutor_sessions select 'e' || n, repeat(md5(n::text), 4),
+  date_trunc('day', now()) - (n % 10 + 3) * interval '1 day' + interval '1 hour' from generate_series(1, 500000) n;
+insert into tutor_sessions select 'l' || n, repeat(md5(n::text), 4), now() from generate_series(1, 20000) n;
+analyze tutor_sessions; checkpoint;";
 
 /// What a delete sets in motion, by the application's own doing.
 const CASCADE: &str = "\
@@ -184,7 +263,7 @@ async fn set_in_motion(server: &Server) {
         (20_000, "trigger", TRIGGER),
     ] {
         server.psql("postgres", "drop database if exists filled with (force)").unwrap();
-        fill(server, rows * 2);
+        fill(server, rows * 2, WIDE);
         server.psql("filled", setup).unwrap();
         let (mut big, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
@@ -198,7 +277,9 @@ async fn set_in_motion(server: &Server) {
 }
 
 /// The table that every method gets a copy of: expired and live rows mixed in every page.
-fn fill(server: &Server, rows: u32) {
+///
+/// `words` of 32 bytes make a row wide.
+fn fill(server: &Server, rows: u32, words: u32) {
     server.psql("postgres", "create database filled").unwrap();
     server
         .psql(
@@ -207,7 +288,7 @@ fn fill(server: &Server, rows: u32) {
                 "create table tutor_sessions (session_id varchar(36) primary key, visual_language text, history json,
                    session_metadata json, created_at timestamptz not null, last_activity timestamptz not null);
                  insert into tutor_sessions
-                 select case n % 2 when 0 then 'e' else 'l' end || n, repeat(md5(n::text), 56), '[]', '{{}}', now(),
+                 select case n % 2 when 0 then 'e' else 'l' end || n, repeat(md5(n::text), {words}), '[]', '{{}}', now(),
                    case n % 2 when 0 then now() - interval '3 hours' - random() * interval '30 days'
                      else now() + interval '1 day' - random() * interval '1 hour' end
                  from generate_series(1, {rows}) n;
@@ -443,6 +524,7 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
         statement_timeout: None,
         pace,
         archive_table: None,
+        partitions: Partitions::Delete,
         brakes: Brakes::default(),
         effect: Effect::Enforce,
         schedule: None,

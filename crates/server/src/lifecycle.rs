@@ -2,7 +2,7 @@
 //!
 //! The order of the start: the configuration, the token, the sockets, and only then anything that takes time; so that
 //! what is wrong is said at once, and `/healthz` answers while the tracked folders are looked at for the first time.
-//! The order of the end is the reverse: no new calls, the calls and sweeps in hand, the loops, the tracker, the log.
+//! The order of the end is the reverse: no new calls, the calls and sweeps in hand, the tasks, the tracker, the log.
 
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::generation::Refusal;
 use crate::app::service::Service;
 use crate::background::systemd::{self, SHUTDOWN_DEADLINE, Signals};
-use crate::background::tasks::Loops;
+use crate::background::tasks::Tasks;
 use crate::background::{clock_watch, schedule};
 use cleanup_engine::now;
 
@@ -146,7 +146,8 @@ impl Opened {
         let watching_clock = tokio::spawn(clock_watch::watch_clock(now, Arc::clone(&clock_set), stop.clone()));
         tokio::spawn(systemd::watchdog(|| true));
 
-        let life = Life { service: Arc::clone(&service), words: Arc::clone(&words), clock_set, stop: stop.clone() };
+        let life =
+            Supervisor { service: Arc::clone(&service), words: Arc::clone(&words), clock_set, stop: stop.clone() };
         let starting = Arc::clone(&service);
         let mut running = life.begin(engine, &zone, move |tracker| starting.start(tracker)).await?;
         tracing::info!("{}", logs::INITIALIZED);
@@ -180,7 +181,7 @@ impl Opened {
 }
 
 /// What outlives every configuration.
-struct Life {
+struct Supervisor {
     service: Arc<Service>,
     words: Arc<Words>,
     clock_set: Arc<Notify>,
@@ -191,11 +192,11 @@ struct Life {
 struct Running {
     engine: Arc<Engine>,
     tracker: Arc<Tracker>,
-    loops: Loops,
+    tasks: Tasks,
 }
 
-impl Life {
-    /// Looks at everything that is tracked, hands the tracker over, and starts the loops.
+impl Supervisor {
+    /// Looks at everything that is tracked, hands the tracker over, and starts the tasks.
     async fn begin(
         &self,
         engine: Arc<Engine>,
@@ -216,11 +217,11 @@ impl Life {
             (tracker, opened.last_runs())
         })
         .await?;
-        let mut loops = Loops::new(&self.stop, &self.clock_set);
-        loops.schedule_all(&self.service, engine.config(), zone, &last_runs);
-        loops.keep_all_deadlines(&tracker, &changed);
-        loops.watch_pressure(&self.service, &engine);
-        Ok(Running { engine, tracker, loops })
+        let mut tasks = Tasks::new(&self.stop, &self.clock_set);
+        tasks.schedule_all(&self.service, engine.config(), zone, &last_runs);
+        tasks.keep_all_deadlines(&tracker, &changed);
+        tasks.watch_pressure(&self.service, &engine);
+        Ok(Running { engine, tracker, tasks })
     }
 
     /// Goes on with the configuration as it is now; where it is broken, or may not follow, as before.
@@ -261,7 +262,7 @@ impl Life {
         let opened = blocking(move || Parts::open(named.as_deref())).await;
         // Even a panic there is no reason to stop what runs.
         let parts = opened.and_then(|opened| opened).map_err(|failure| Refusal::Broken(failure.to_string()))?;
-        let before = self.service.live();
+        let before = self.service.generation();
         match Refusal::of((&running.engine, &before.access), (&parts.engine, &parts.access)) {
             Some(refusal) => Err(refusal),
             None => Ok(parts),
@@ -272,9 +273,9 @@ impl Life {
 impl Running {
     async fn end(self) {
         // Sweeps by schedule may take long; deadlines are kept until they have ended.
-        self.loops.end_schedules().await;
+        self.tasks.end_schedules().await;
         self.tracker.stop_soon();
-        self.loops.end().await;
+        self.tasks.end().await;
         let tracker = self.tracker;
         if let Err(failure) = blocking(move || tracker.stop()).await {
             tracing::error!("tracking did not end well: {failure}");
@@ -320,9 +321,9 @@ impl Listener for Ear {
         self.feed.registered(policy, path);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
         self.words.cleaned_up.tell(path);
-        self.feed.removed(policy, path, bytes, lateness);
+        self.feed.removed(policy, path, bytes, freed, lateness);
     }
 
     fn deadlines_changed(&self, policy: &str) {

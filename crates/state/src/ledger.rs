@@ -13,6 +13,7 @@ mod clock;
 mod fault;
 mod observe;
 mod open;
+mod own_folders;
 mod past;
 mod policies;
 mod runs;

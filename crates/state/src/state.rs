@@ -208,6 +208,16 @@ impl State {
         self.ledger.remember_policy(name, memory);
     }
 
+    /// What our folders are called where somebody else has the ordinary name, by the path of the root.
+    pub fn own_folders(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.ledger.own_folders()
+    }
+
+    /// Remembers what our folder in a root is called.
+    pub fn remember_own_folder(&mut self, root: &[u8], name: &[u8]) {
+        self.ledger.remember_own_folder(root, name);
+    }
+
     /// Where the last run of a policy was stopped; `None` when it came to its end.
     pub fn stop(&mut self, policy: &str) -> Option<Stop> {
         self.ledger.stop(policy)

@@ -150,18 +150,18 @@ fn wall(costs: &[Cost]) -> Wall {
     Wall { median: median(all()), min: all().min().unwrap_or_default(), max: all().max().unwrap_or_default() }
 }
 
-fn median<T: Ord + Copy + Default>(values: impl Iterator<Item = T>) -> T {
+pub(super) fn median<T: Ord + Copy + Default>(values: impl Iterator<Item = T>) -> T {
     let mut values: Vec<_> = values.collect();
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-fn ms(time: Duration) -> String {
+pub(super) fn ms(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1_000.0;
     if ms < 100.0 { format!("{ms:.1}") } else { format!("{ms:.0}") }
 }
 
-fn ratio(time: Duration, reference: Duration) -> String {
+pub(super) fn ratio(time: Duration, reference: Duration) -> String {
     format!("{:.2}", time.as_secs_f64() / reference.as_secs_f64())
 }
 
@@ -171,7 +171,7 @@ fn mib(bytes: u64) -> String {
 }
 
 /// Tells Markdown what the terminal already shows: figures stand on the right.
-fn with_alignment(table: &Table) -> String {
+pub(super) fn with_alignment(table: &Table) -> String {
     let mut lines: Vec<String> = table.lines().collect();
     if let Some(rule) = lines.get_mut(1) {
         *rule = rule.replace("-|", ":|").replacen(":|", "-|", 1);

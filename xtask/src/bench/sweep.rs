@@ -249,10 +249,15 @@ pub(super) fn spread_out(folder: &Path) {
 }
 
 fn measure(contender: Contender, program: &Path, scenario: &Scenario, root: &Path, bench: &Bench<'_>) -> Result<Cost> {
+    cost(program, bench, |command| contender.ask(scenario, root, bench, command))
+}
+
+/// What one run of a program costs that is asked like this.
+pub(super) fn cost(program: &Path, bench: &Bench<'_>, ask: impl FnOnce(&mut Command) -> Result<()>) -> Result<Cost> {
     let (result, said) = (bench.papers.join("result"), bench.papers.join("said"));
     let mut command = Command::new(bench.release.join("examples/measure"));
     without_leftovers(&mut command).arg(&result).arg(program).current_dir(bench.papers);
-    contender.ask(scenario, root, bench, &mut command)?;
+    ask(&mut command)?;
     let status = command.stdout(Stdio::null()).stderr(fs::File::create(&said)?).status()?;
     let said = fs::read_to_string(&said).unwrap_or_default();
     ensure!(status.success(), "cannot be measured: {said}");

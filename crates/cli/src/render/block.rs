@@ -98,8 +98,10 @@ impl Block<'_> {
         };
         let (verb, taken, bytes) = match mode {
             Mode::Plan => ("would remove", counts.due, counts.due_bytes),
-            Mode::Apply if counts.quarantined > 0 => ("moved into quarantine", counts.quarantined, counts.bytes_freed),
-            Mode::Apply => ("removed", counts.removed, counts.bytes_freed),
+            Mode::Apply if counts.quarantined > 0 => {
+                ("moved into quarantine", counts.quarantined, counts.quarantined_bytes)
+            }
+            Mode::Apply => ("removed", counts.removed, counts.freed_by_removal()),
         };
         match (taken, counts.matched) {
             (0, 0) if counts.restored > 0 => {
@@ -112,7 +114,8 @@ impl Block<'_> {
             (taken, matched) => {
                 write!(f, "  {goes}{verb} {}{goes:#} of {}", Count(taken), Number(matched, noun))?;
                 if bytes > 0 {
-                    write!(f, ", {}", HumanBytes(bytes))?;
+                    let freed = if verb == "removed" { "freed " } else { "" };
+                    write!(f, ", {freed}{}", HumanBytes(bytes))?;
                 }
                 writeln!(f)?;
             }
@@ -247,6 +250,7 @@ mod tests {
             matched: 2000,
             due: 12,
             removed: 9,
+            removed_bytes: 1_500_000,
             bytes_freed: 1_500_000,
             kept,
             vanished: 1,
@@ -265,7 +269,7 @@ mod tests {
         let blocks = [show(&files, Mode::Apply), show(&sessions, Mode::Plan), show(&skipped, Mode::Apply)].join("\n");
         insta::assert_snapshot!(blocks, @r"
         temp-svgs  files in storage/temp_svgs older than 1h
-          removed 9 of 2,000 files, 1.5 MB
+          removed 9 of 2,000 files, freed 1.5 MB
           removed 1 empty folder
           kept 1,015: 1 archived, 2 held, 3 still referenced, 4 stamped in the future, 5 without a plausible time, 1,000 among the newest
           1 gone before they could be looked at or removed

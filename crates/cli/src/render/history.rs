@@ -30,6 +30,7 @@ impl fmt::Display for HistoryTable<'_> {
                 status,
                 removed,
                 quarantined,
+                quarantined_bytes,
                 bytes_freed,
                 errors,
                 due,
@@ -60,11 +61,12 @@ impl fmt::Display for HistoryTable<'_> {
             match trigger {
                 Trigger::Restore => write!(f, "  restored {}", Count(*restored))?,
                 Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Deadline => {
-                    write!(f, "  removed {} of {} due, {}", Count(*removed), Count(*due), HumanBytes(*bytes_freed))?;
+                    let (removed, due) = (Count(*removed), Count(*due));
+                    write!(f, "  removed {removed} of {due} due, freed {}", HumanBytes(*bytes_freed))?;
                 }
             }
             if *quarantined > 0 {
-                write!(f, "  {} in quarantine", Count(*quarantined))?;
+                write!(f, "  {} in quarantine, {}", Count(*quarantined), HumanBytes(*quarantined_bytes))?;
             }
             if !skipped.is_empty() {
                 write!(f, "  {warning}skipped {}{warning:#}", skipped.join(", "))?;

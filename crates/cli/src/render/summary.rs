@@ -72,10 +72,11 @@ impl Summary<'_> {
                 write!(f, "Removed {removed} and moved {quarantined} into quarantine")?;
             }
         }
-        if totals.bytes_freed > 0 {
-            // What lies in quarantine still takes its room.
+        let bytes = self.sum(|policy| policy.counts.freed_by_removal() + policy.counts.quarantined_bytes);
+        if bytes > 0 {
+            // What lies in quarantine still takes up its room.
             let freed = if totals.quarantined > 0 { "" } else { "freed " };
-            write!(f, ", {freed}{}", HumanBytes(totals.bytes_freed))?;
+            write!(f, ", {freed}{}", HumanBytes(bytes))?;
         }
         let purged = self.sum(|policy| policy.counts.purged);
         if purged > 0 {
@@ -145,8 +146,14 @@ mod tests {
     fn the_sum_is_one_sentence() {
         use PolicyKind::{Files, Sessions};
         use PolicyStatus::{Failed, Ok, Partial, Skipped};
-        let files =
-            Counts { due: 1234, due_bytes: 5_000_000, removed: 1233, bytes_freed: 4_900_000, ..Counts::default() };
+        let files = Counts {
+            due: 1234,
+            due_bytes: 5_000_000,
+            removed: 1233,
+            bytes_freed: 4_900_000,
+            removed_bytes: 4_900_000,
+            ..Counts::default()
+        };
         let plan = Counts { due: 1, due_bytes: 4096, dirs_due: 2, ..Counts::default() };
         let rows = Counts { due: 7, removed: 7, ..Counts::default() };
         let none = Counts::default();

@@ -32,6 +32,7 @@ fn the_last_run_is_undone_and_the_next_sweep_leaves_it_alone() {
     let report = world.run("--json").json();
     let counts = &report["policies"][0];
     assert_eq!((&counts["quarantined"], &counts["removed"]), (&2.into(), &0.into()));
+    assert_eq!((&counts["quarantined_bytes"], &counts["bytes_freed"]), (&8192.into(), &0.into()));
     assert!(world.left("out").is_empty());
 
     let dry = world.run("restore --dry-run");
@@ -50,7 +51,8 @@ fn the_last_run_is_undone_and_the_next_sweep_leaves_it_alone() {
 
     let next = world.run("--json").json();
     assert_eq!((&next["policies"][0]["due"], &next["policies"][0]["kept"]["held"]), (&0.into(), &2.into()));
-    assert!(world.run("history").is_fine().contains("2 in quarantine"));
+    let history = world.run("history");
+    assert!(history.is_fine().contains("removed 0 of 2 due, freed 0 B  2 in quarantine, 8.2 kB"), "{history}");
 }
 
 #[test]
@@ -201,6 +203,12 @@ fn it_does_not_stay_for_ever_and_does_not_grow_without_end() {
     world.file("out/c.tmp", 2 * HOUR);
     let report = world.run("--json").json();
     assert_eq!((&report["policies"][0]["purged"], &report["policies"][0]["purged_bytes"]), (&1.into(), &4096.into()));
+    let totals = &report["totals"];
+    assert_eq!(
+        (&totals["quarantined_bytes"], &totals["bytes_freed"]),
+        (&4096.into(), &4096.into()),
+        "what is purged is"
+    );
     world.run("restore").is_fine();
     assert_eq!(world.left("out"), ["c.tmp"], "the oldest went first");
 }
@@ -439,4 +447,31 @@ fn what_can_go_nowhere_is_told_of_in_every_run_until_it_is_restored() {
     world.run("restore out/a.tmp").exits(0);
     assert_eq!(fs::read_to_string(world.path("out/a.tmp")).unwrap(), "young");
     world.run("").exits(0);
+}
+
+#[test]
+fn our_folder_under_another_name_is_remembered_and_found_without_that() {
+    let world = World::with_policy(QUARANTINE);
+    let (squatted, other) = (world.path("out/.cleanup"), world.path("out/.cleanup-0000000000000000"));
+    fs::create_dir_all(&squatted).unwrap();
+    if std::os::unix::fs::lchown(&squatted, Some(65534), Some(65534)).is_err() {
+        return; // Only root can do that.
+    }
+    world.file("out/a.tmp", 2 * HOUR);
+    assert_eq!(world.run("").is_fine(), "Moved 1 file into quarantine, 4.1 kB.\n");
+    // Whoever reads the names in the root comes to this one first.
+    fs::create_dir(&other).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o700)).unwrap();
+    world.file("out/b.tmp", 2 * HOUR);
+    world.run("").is_fine();
+    assert!(!other.join("quarantine").exists());
+    assert!(world.run("quarantine").is_fine().contains("2 files in quarantine"));
+
+    fs::remove_file(world.path(".cleanup/state.db")).unwrap();
+    assert!(world.run("quarantine").is_fine().contains("2 files in quarantine"), "found all the same");
+    world.file("out/c.tmp", 2 * HOUR);
+    world.run("").is_fine();
+    assert!(other.join("quarantine").exists());
+    assert_eq!(world.run("restore --hold 1h out").is_fine().lines().count(), 5);
+    assert_eq!(world.left("out"), ["a.tmp", "b.tmp", "c.tmp"]);
 }

@@ -35,6 +35,29 @@ fn counters_go_on_from_sweep_to_sweep() {
 }
 
 #[test]
+fn bytes_count_as_freed_when_the_last_name_of_a_file_goes_and_what_is_set_aside_when_it_is_purged() {
+    let freed = |world: &World| {
+        let text = fs::read_to_string(world.path("cleanup.prom")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("cleanup_bytes_freed_total{")).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let world = World::with_policy("");
+    world.file("out/0.tmp", DAY);
+    for name in 1..100 {
+        fs::hard_link(world.path("out/0.tmp"), world.path(format!("out/{name}.tmp"))).unwrap();
+    }
+    assert_eq!(world.run("--textfile cleanup.prom").is_fine(), "Removed 100 files, freed 4.1 kB.\n");
+    assert_eq!(freed(&world), "4096");
+
+    let world = World::with_policy("dispose = \"quarantine\"\nquarantine_for = \"1ms\"");
+    world.file("out/a.tmp", DAY);
+    assert_eq!(world.run("--textfile cleanup.prom").is_fine(), "Moved 1 file into quarantine, 4.1 kB.\n");
+    assert_eq!(freed(&world), "0");
+    world.run("--textfile cleanup.prom").is_fine();
+    assert_eq!(freed(&world), "4096");
+}
+
+#[test]
 fn metrics_that_cannot_be_written_cost_no_sweep() {
     let world = World::with_policy("");
     world.file("out/a.tmp", DAY);

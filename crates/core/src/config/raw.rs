@@ -242,6 +242,9 @@ pub(super) struct RawSessionPolicy {
     pub(super) pace: Option<RawPace>,
     /// A table that takes the removed rows, in the same statement.
     pub(super) archive_table: Option<At<String>>,
+    /// What becomes of a partition whose rows are all due (PostgreSQL).
+    #[schemars(extend("default" = "delete"))]
+    pub(super) partitions: Option<At<RawPartitions>>,
     /// Brake: remove at most so many rows in one run; the rest is left for the next.
     pub(super) max_removals: Option<u64>,
     /// Brake: hold the policy back when one run would remove more than this share of the rows.
@@ -356,6 +359,17 @@ pub(super) enum RawPace {
     Normal,
     /// 100 ms a batch, no pauses.
     OffHours,
+}
+
+/// What becomes of a partition whose rows are all due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Partitions")]
+pub(super) enum RawPartitions {
+    /// Its rows are deleted, as those of any table.
+    Delete,
+    /// It is detached and dropped.
+    Drop,
 }
 
 /// How a column holds time.

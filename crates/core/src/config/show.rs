@@ -87,6 +87,7 @@ const SESSION_DEFAULTS: &[(&str, &str)] = &[
     ("batch_size", "500"),
     ("lock_timeout", "\"200ms\""),
     ("pace", "\"normal\""),
+    ("partitions", "\"delete\""),
     ("mode", "\"enforce\""),
     ("enabled", "true"),
 ];

@@ -14,8 +14,8 @@ use std::time::Duration;
 use toml::{Table, Value};
 
 use super::{
-    AgeClock, Archives, Depth, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Policy, References, Room,
-    RootLock, RowStamp, Scalar, SessionPolicy, StampKind, Test, Unit,
+    AgeClock, Archives, Depth, EmptyDirs, FilePolicy, InUse, Limits, Marks, MaxAge, MinFree, Partitions, Policy,
+    References, Room, RootLock, RowStamp, Scalar, SessionPolicy, StampKind, Test, Unit,
 };
 use crate::duration::{self, Human};
 use crate::pattern::Dotfiles;
@@ -209,6 +209,7 @@ impl SessionPolicy {
             pace: _,
             // What becomes of what is due is another question than what is.
             archive_table: _,
+            partitions,
             // They limit the damage of a rule, and are no part of it.
             brakes: _,
             // Whoever has observed long enough and lets the rule act has changed nothing about it.
@@ -237,8 +238,17 @@ impl SessionPolicy {
             ("where", (!asked.is_empty()).then_some(Value::Table(asked)), Role::Protects(Measure::Whole)),
             ("activity_time_zone", activity_time_zone.clone().map(Value::String), decides),
             ("time_format", time_format.map(|format| Value::String(format.key().to_owned())), decides),
+            ("partitions", word(partitions_name(*partitions)), decides),
         ];
         Fingerprint(facts.map(|(key, value, role)| Fact { key, value, role }).into())
+    }
+}
+
+/// A dropped partition sets off no trigger and no foreign key, so it is another rule than deleting the same rows.
+fn partitions_name(partitions: Partitions) -> Option<&'static str> {
+    match partitions {
+        Partitions::Delete => None,
+        Partitions::Drop => Some("drop"),
     }
 }
 
@@ -748,6 +758,8 @@ weight = 2.5
         );
         assert_eq!(changes(idle, "expires_column = \"a\""), Some((0, 3)));
         assert_eq!(changes(idle, &format!("{idle}\ntime_format = \"julian\"")), Some((0, 1)));
+        assert_eq!(changes(idle, &format!("{idle}\npartitions = \"delete\"")), None);
+        assert_eq!(changes(idle, &format!("{idle}\npartitions = \"drop\"")), Some((0, 1)));
         assert_eq!(changes(idle, &asked), Some((0, 1)), "what is about fewer rows loosens nothing");
         assert_eq!(changes(&asked, idle), Some((1, 0)), "what was kept by it is not any more");
         assert_eq!(changes(&asked, &asked.replace("keep", "kept")), Some((1, 0)));

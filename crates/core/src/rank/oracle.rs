@@ -13,7 +13,7 @@ use crate::candidate::{Basis, Candidate, Class, Identity, Stamp};
 use crate::judge::{Run, judge};
 use crate::policy::{Archives, Limits, MaxAge, Policy};
 use crate::report::{Done, Limit};
-use crate::store::{Batch, FileStore, Outcome, Visitor};
+use crate::store::{Batch, FileStore, Outcome, Removal, Visitor};
 use crate::sweep::{Mode, sweep};
 use crate::verdict::Verdict;
 
@@ -71,8 +71,8 @@ impl Batch for &Folder {
         self.0[index].candidate()
     }
 
-    fn remove(&mut self, _: usize, _: &crate::verdict::Remove) -> Outcome {
-        Outcome::Removed
+    fn remove(&mut self, _: usize, _: &crate::verdict::Remove) -> Removal {
+        Outcome::Removed.into()
     }
 
     fn pretend(&mut self, _: usize) {}
@@ -312,8 +312,8 @@ impl Batch for One {
         Candidate { name, class: Class::Ordinary, bytes: 4096, stamp, arrival: stamp, identity: None }
     }
 
-    fn remove(&mut self, _: usize, _: &crate::verdict::Remove) -> Outcome {
-        Outcome::Removed
+    fn remove(&mut self, _: usize, _: &crate::verdict::Remove) -> Removal {
+        Outcome::Removed.into()
     }
 
     fn pretend(&mut self, _: usize) {}

@@ -2,7 +2,7 @@
 
 use super::{Counts, ItemError, MAX_ERRORS};
 use crate::candidate::{Candidate, Class};
-use crate::store::{Outcome, Seen};
+use crate::store::{Outcome, Removal, Seen};
 use crate::verdict::Verdict;
 
 /// What one worker has counted so far. Adding tallies in any order gives the same counts, and the same errors.
@@ -47,17 +47,19 @@ impl Tally {
     }
 
     /// Counts what came of a candidate that was judged due.
-    pub fn acted(&mut self, candidate: &Candidate<'_>, outcome: &Outcome) {
+    pub fn acted(&mut self, candidate: &Candidate<'_>, removal: &Removal) {
+        let Removal { outcome, freed } = removal;
         let counts = &mut self.counts;
+        counts.bytes_freed += freed;
         match (outcome, candidate.class) {
             (Outcome::Removed | Outcome::Quarantined, Class::EmptyDirectory) => counts.dirs_removed += 1,
             (Outcome::Removed, _) => {
                 counts.removed += 1;
-                counts.bytes_freed += candidate.bytes;
+                counts.removed_bytes += candidate.bytes;
             }
             (Outcome::Quarantined, _) => {
                 counts.quarantined += 1;
-                counts.bytes_freed += candidate.bytes;
+                counts.quarantined_bytes += candidate.bytes;
             }
             // A directory that was filled again or is gone is not worth reporting.
             (Outcome::Vanished | Outcome::Changed | Outcome::InUse, Class::EmptyDirectory) => {}
@@ -74,9 +76,14 @@ impl Tally {
     }
 
     /// Counts something that lay in quarantine and is gone for good.
-    pub fn purged(&mut self, bytes: u64) {
+    pub fn purged(&mut self) {
         self.counts.purged += 1;
+    }
+
+    /// Counts what deleting something in quarantine gave back, be it only a part of a directory.
+    pub fn purge_freed(&mut self, bytes: u64) {
         self.counts.purged_bytes += bytes;
+        self.counts.bytes_freed += bytes;
     }
 
     /// Counts an item that could not be looked at or removed.

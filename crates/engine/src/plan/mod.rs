@@ -3,7 +3,7 @@
 //! A plan is a stream of JSON lines: what it belongs to, for each policy what its limits came to, one line for everything
 //! that would go, and an end with a digest of all lines before it. Nothing of it is ever held in memory as a whole.
 //!
-//! Carrying it out is a sweep over just the files that it names ([`cleanup_fs_store::Store::pick_same`]), through the same
+//! Carrying it out is a sweep over just the files that it names ([`cleanup_fs_store::Store::select_same`]), through the same
 //! checks and the same judge: what is another file now is kept, and so is what somebody holds since. So a plan can only
 //! ever take less than a sweep would; a line that was smuggled in takes nothing that the policy would not take anyway.
 //!

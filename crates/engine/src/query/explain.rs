@@ -7,7 +7,7 @@ use cleanup_core::judge::{Rule, Run, examine, judge};
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::json_path;
 use cleanup_core::verdict::Verdict;
-use cleanup_fs_store::{Look, Store};
+use cleanup_fs_store::{Classified, Store};
 
 use crate::engine::Engine;
 use crate::request::RequestError;
@@ -55,16 +55,18 @@ impl Engine {
             Err(error) => Judgement::without(AnswerVerdict::Unknown, error.to_string()),
             Ok(store) => {
                 let path = below.as_os_str().as_encoded_bytes();
-                let look = store.look(path);
+                let look = store.classify(path);
                 match &look {
-                    Look::Others { policy, .. } | Look::HoldsRoot { policy } => belongs_to = Some(policy.clone()),
-                    Look::Disputed { policy } => disputed_with = Some(policy.clone()),
+                    Classified::Others { policy, .. } | Classified::HoldsRoot { policy } => {
+                        belongs_to = Some(policy.clone())
+                    }
+                    Classified::Disputed { policy } => disputed_with = Some(policy.clone()),
                     _ => {}
                 }
                 match look {
-                    Look::Candidate(found) => self.judged(policy, &store, &found.candidate(name_of(path)), state),
-                    Look::Missing => self.missing(policy, path, state),
-                    look @ Look::Unreadable(_) => Judgement::without(AnswerVerdict::Unknown, look.to_string()),
+                    Classified::Candidate(found) => self.judged(policy, &store, &found.candidate(name_of(path)), state),
+                    Classified::Missing => self.missing(policy, path, state),
+                    look @ Classified::Unreadable(_) => Judgement::without(AnswerVerdict::Unknown, look.to_string()),
                     look => Judgement::without(AnswerVerdict::NotACandidate, look.to_string()),
                 }
             }
@@ -104,7 +106,7 @@ impl Engine {
     /// What is said of a path where nothing is: whether it can come back.
     fn missing(&self, policy: &FilePolicy, path: &[u8], state: &Shared) -> Judgement {
         match self.quarantined_at(policy, path, &state.lock()) {
-            None => Judgement::without(AnswerVerdict::Unknown, Look::Missing.to_string()),
+            None => Judgement::without(AnswerVerdict::Unknown, Classified::Missing.to_string()),
             Some(file) => {
                 let why = file.reason.map(|why| format!(" ({why})")).unwrap_or_default();
                 let reason = format!(

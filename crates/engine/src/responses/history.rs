@@ -38,7 +38,9 @@ pub struct PastRun {
     pub removed: u64,
     /// What was moved into quarantine.
     pub quarantined: u64,
-    /// Allocated bytes of what was removed.
+    /// Allocated bytes of that, which are not freed.
+    pub quarantined_bytes: u64,
+    /// Allocated bytes that the file system got back.
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,

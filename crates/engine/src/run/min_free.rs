@@ -53,8 +53,7 @@ impl PurgedForSpace {
     /// Counts it in a policy's report, once.
     pub(crate) fn tell(&mut self, report: &mut PolicyReport) {
         let Some(Tally { counts, errors, errors_total, .. }) = self.0.remove(&report.name) else { return };
-        report.counts.purged += counts.purged;
-        report.counts.purged_bytes += counts.purged_bytes;
+        report.counts += counts;
         report.errors.extend(errors);
         report.errors_total += errors_total;
     }

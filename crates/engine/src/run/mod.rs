@@ -92,7 +92,7 @@ fn run(
     let indexes = acts && params.gates == Gates::All && matches!(scope, Scope::Resume) && setup.is_configured(policy);
     let indexing = indexes.then(|| Indexing::begin(policy, &run, &store, &state.lock())).flatten();
     let store = store.with_index(indexing.as_ref().and_then(Indexing::known));
-    let walk = store.leg(resume.begin.clone());
+    let walk = store.resume(resume.begin.clone());
 
     let (mut tally, past) = match (&mut scope, policy.effect) {
         // A policy that only observes is in no plan, and keeps no deadlines.
@@ -110,6 +110,9 @@ fn run(
     let was_stopped = tally.stopped.is_some();
     if acts && !matches!(&scope, Scope::Paths(due) if !due.purges) {
         tally.add(quarantine::expire(&store, policy, run.now));
+        if let Some(name) = store.own_folder() {
+            state.lock().remember_own_folder(policy, name);
+        }
     }
 
     let report = PolicyReport::finished(name, PolicyKind::Files, tally.clone());
@@ -189,14 +192,14 @@ impl Sweep<'_> {
                 let mut all = Tally::default();
                 for chunk in first.into_iter().chain(chunks) {
                     let wanted = chunk.iter().map(|it| Wanted { path: &it.path, same: Some(it.same) });
-                    all.add(self.one(&self.store.pick_same(wanted.collect()), table()));
+                    all.add(self.one(&self.store.select_same(wanted.collect()), table()));
                     if all.stopped.is_some() {
                         break;
                     }
                 }
                 all
             }
-            Scope::Paths(due) => self.one(&self.store.pick(due.paths), Some(due.table.clone())),
+            Scope::Paths(due) => self.one(&self.store.select(due.paths), Some(due.table.clone())),
         }
     }
 

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use cleanup_core::candidate::Candidate;
 use cleanup_core::registration::Registrations;
-use cleanup_core::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
+use cleanup_core::store::{Batch, Fault, FileStore, Outcome, Removal, Seen, Visitor};
 use cleanup_core::verdict::Remove;
 
 use crate::track::table::{Entry, Known, locked};
@@ -81,7 +81,7 @@ impl Batch for Asked<'_> {
         self.batch.prepare(is_due);
     }
 
-    fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
+    fn remove(&mut self, index: usize, why: &Remove) -> Removal {
         let Asking { known, registrations, .. } = self.asking;
         let name = self.batch.candidate(index).name;
         let (path, then) = (name.to_bytes(), registrations.get(name));
@@ -89,16 +89,16 @@ impl Batch for Asked<'_> {
         if let Some(now) = row.and_then(|row| row.registration)
             && then.is_none_or(|then| now != then && now.supersedes(then))
         {
-            return Outcome::Changed;
+            return Outcome::Changed.into();
         }
-        let outcome = self.batch.remove(index, why);
+        let removal = self.batch.remove(index, why);
         if let (Outcome::Removed | Outcome::Quarantined | Outcome::Vanished, Some(row), Some(_)) =
-            (&outcome, row, &known.keeper)
+            (&removal.outcome, row, &known.keeper)
             && locked(&known.table).forget_known(&path, &row)
         {
             self.gone.push((path, row));
         }
-        outcome
+        removal
     }
 
     fn pretend(&mut self, index: usize) {

@@ -11,7 +11,7 @@ use cleanup_core::duration::Human;
 use cleanup_core::policy::{Effect, FilePolicy};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::sweep::{Mode, STOPPED};
-use cleanup_fs_store::{FileId, Position};
+use cleanup_fs_store::{FileId, ResumePoint};
 
 use crate::run::scope::Scope;
 use crate::state::run_state::Shared;
@@ -76,7 +76,7 @@ pub(crate) struct ResumePlan<'a> {
     /// Which folder the root is.
     root: FileId,
     /// Where it begins; empty is the root.
-    pub(crate) begin: Vec<Position>,
+    pub(crate) begin: Vec<ResumePoint>,
     leaves: Leaves,
 }
 
@@ -104,7 +104,7 @@ impl<'a> ResumePlan<'a> {
         self,
         mut report: PolicyReport,
         end: End,
-        next: &[Position],
+        next: &[ResumePoint],
         state: &Shared,
     ) -> PolicyReport {
         let Self { policy, root, begin, leaves } = self;

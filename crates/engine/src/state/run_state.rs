@@ -101,6 +101,8 @@ pub(crate) struct RunState {
     pub(super) known: HashMap<String, (Duration, Option<PolicyMemory>)>,
     /// When runs were remembered, by policy, and on which file system they were.
     pub(super) remembered: HashMap<String, (Duration, Option<String>)>,
+    /// What our folders are called where somebody else has the ordinary name, by the path of the root.
+    own_folders: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl RunState {
@@ -124,6 +126,7 @@ impl RunState {
             roots: Mutex::default(),
             known: HashMap::new(),
             remembered: HashMap::new(),
+            own_folders: HashMap::new(),
         };
         match placed {
             Place::Nowhere => {}
@@ -135,6 +138,7 @@ impl RunState {
                 opened.own = Some((folder, database));
             }
         }
+        opened.own_folders = opened.state.as_mut().map(State::own_folders).unwrap_or_default().into_iter().collect();
         opened
     }
 
@@ -367,6 +371,23 @@ impl RunState {
     pub(crate) fn state(&mut self) -> Result<&mut State, String> {
         let why = self.missing.clone().unwrap_or_else(|| "the configuration says `[state] url = \"none\"`".to_owned());
         self.state.as_mut().ok_or(why)
+    }
+
+    /// What our folder in a policy's root is called, where somebody else has the ordinary name and that is remembered.
+    pub(crate) fn own_folder(&self, policy: &FilePolicy) -> Option<&[u8]> {
+        self.own_folders.get(policy.root.as_os_str().as_encoded_bytes()).map(Vec::as_slice)
+    }
+
+    /// Remembers that.
+    pub(crate) fn remember_own_folder(&mut self, policy: &FilePolicy, name: Vec<u8>) {
+        let root = policy.root.as_os_str().as_encoded_bytes();
+        if self.own_folders.get(root) == Some(&name) {
+            return;
+        }
+        if let Some(state) = &mut self.state {
+            state.remember_own_folder(root, &name);
+        }
+        self.own_folders.insert(root.to_owned(), name);
     }
 
     /// The name by which a policy is remembered.

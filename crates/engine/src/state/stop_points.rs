@@ -1,7 +1,7 @@
 //! Where the last run of a policy was stopped, in the terms of the store that goes on there.
 
 use cleanup_core::policy::FilePolicy;
-use cleanup_fs_store::{FileId, Place, Position};
+use cleanup_fs_store::{FileId, Place, ResumePoint};
 use cleanup_state::{Stop, StoppedAt};
 
 use super::run_state::RunState;
@@ -9,14 +9,14 @@ use super::run_state::RunState;
 impl RunState {
     /// Where a run of a policy goes on; nowhere where the last one came to its end, where the rule is another one now,
     /// and where another folder is in the root's place.
-    pub(crate) fn stopped_at(&mut self, policy: &FilePolicy, root: FileId) -> Vec<Position> {
+    pub(crate) fn stopped_at(&mut self, policy: &FilePolicy, root: FileId) -> Vec<ResumePoint> {
         if policy.brakes.max_runtime.is_none() {
             return Vec::new();
         }
         let (key, rule) = (self.key(policy), self.rule(policy));
         let stop = self.state.as_mut().and_then(|state| state.stop(&key));
         let stop = stop.filter(|stop| stop.rule == rule && stop.root == shown(root));
-        let position = |StoppedAt { folder, entry }| Position {
+        let position = |StoppedAt { folder, entry }| ResumePoint {
             folder,
             place: entry.map(|(name, cookie)| Place { name, cookie }),
         };
@@ -24,9 +24,9 @@ impl RunState {
     }
 
     /// Leaves behind where a run of a policy was stopped, or that it came to its end. Says whether that succeeded.
-    pub(crate) fn remember_stop(&mut self, policy: &FilePolicy, root: FileId, next: &[Position]) -> bool {
+    pub(crate) fn remember_stop(&mut self, policy: &FilePolicy, root: FileId, next: &[ResumePoint]) -> bool {
         let (key, rule) = (self.key(policy), self.rule(policy));
-        let stopped_at = |Position { folder, place }: &Position| StoppedAt {
+        let stopped_at = |ResumePoint { folder, place }: &ResumePoint| StoppedAt {
             folder: folder.clone(),
             entry: place.as_ref().map(|place| (place.name.clone(), place.cookie)),
         };

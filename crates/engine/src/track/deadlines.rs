@@ -15,7 +15,7 @@ use cleanup_core::report::{Counts, PolicyKind, PolicyReport, PolicyStatus, Tally
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::{Judged, Mode};
 use cleanup_core::verdict::Verdict;
-use cleanup_fs_store::{Jobs, Look, QuarantineRun, Store};
+use cleanup_fs_store::{Classified, Jobs, QuarantineRun, Store};
 use cleanup_state::{BegunPolicy, BegunRun};
 
 use super::table::{Entry, Known, Next, locked};
@@ -261,7 +261,9 @@ impl Inner {
                 // It was not even offered.
                 None if self.is_stopping() => {}
                 None => match store.get_or_insert_with(|| self.store(tracked)) {
-                    Ok(store) if !matches!(store.look(path), Look::Candidate(_) | Look::Unreadable(_)) => {
+                    Ok(store)
+                        if !matches!(store.classify(path), Classified::Candidate(_) | Classified::Unreadable(_)) =>
+                    {
                         gone.push(Arc::clone(path));
                     }
                     Ok(_) | Err(_) => locked(&tracked.table).look_again(path, now.plus(AGAIN)),
@@ -271,8 +273,8 @@ impl Inner {
         self.forget(tracked, &gone);
         // Told of when it is no longer counted: whoever hears of it may ask at once.
         for path in &gone {
-            if let Some(Fate::Removed { bytes, lateness }) = done.get(&**path) {
-                self.listener.removed(tracked.name(), path, *bytes, *lateness);
+            if let Some(Fate::Removed { bytes, freed, lateness }) = done.get(&**path) {
+                self.listener.removed(tracked.name(), path, *bytes, *freed, *lateness);
             }
         }
     }
@@ -386,7 +388,7 @@ impl Tracked {
 
 /// What became of one file.
 enum Fate {
-    Removed { bytes: u64, lateness: Duration },
+    Removed { bytes: u64, freed: u64, lateness: Duration },
     Vanished,
     Stays { bytes: u64, stamp: Moment, next: Next },
 }
@@ -400,7 +402,7 @@ struct Removing<'a> {
 
 impl Watcher for Removing<'_> {
     fn judged(&self, _: &str, judged: &Judged<'_>) {
-        let Judged { candidate, verdict, outcome } = judged;
+        let Judged { candidate, verdict, outcome, freed } = judged;
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {
@@ -409,7 +411,7 @@ impl Watcher for Removing<'_> {
                     .get(&path)
                     .and_then(|entry| clock::now().since(entry.next.at()?))
                     .unwrap_or_default();
-                Fate::Removed { bytes: candidate.bytes, lateness }
+                Fate::Removed { bytes: candidate.bytes, freed: *freed, lateness }
             }
             (Verdict::Remove(_), Some(Outcome::Vanished)) => Fate::Vanished,
             // Looked at again with the next ones.

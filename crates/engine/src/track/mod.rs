@@ -64,9 +64,10 @@ pub trait Listener: Send + Sync {
         let _ = (policy, path);
     }
 
-    /// A file was removed at its deadline, so much after it.
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
-        let _ = (policy, path, bytes, lateness);
+    /// A file of so many allocated bytes was removed at its deadline, so much after it, and the file system got so many of
+    /// them back.
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
+        let _ = (policy, path, bytes, freed, lateness);
     }
 
     /// The next deadline of a policy is another one now.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::MaxAge;
 use cleanup_core::registration;
-use cleanup_fs_store::Look;
+use cleanup_fs_store::Classified;
 use cleanup_state::TrackedChange;
 
 use super::table::locked;
@@ -50,9 +50,9 @@ impl Inner {
         let store = self.store(tracked).map_err(|_| {
             RegisterError::Unavailable("the root of the policy cannot be opened; see /readyz".to_owned())
         })?;
-        match store.look(path) {
-            Look::Candidate(_) => {}
-            Look::Unreadable(_) => return Err(RegisterError::Refused("it cannot be looked at".to_owned())),
+        match store.classify(path) {
+            Classified::Candidate(_) => {}
+            Classified::Unreadable(_) => return Err(RegisterError::Refused("it cannot be looked at".to_owned())),
             look => return Err(RegisterError::Refused(look.to_string())),
         }
 
@@ -72,7 +72,7 @@ impl Inner {
         self.scan_registered(tracked, &store, path, registration);
 
         let Some(entry) = locked(&tracked.table).get(path).copied() else {
-            return Err(RegisterError::Refused(Look::Missing.to_string()));
+            return Err(RegisterError::Refused(Classified::Missing.to_string()));
         };
         Ok(Registration { file: tracked.file(path, &entry), is_new: known.is_none_or(|known| !known.told) })
     }

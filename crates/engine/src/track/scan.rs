@@ -99,7 +99,7 @@ impl Inner {
     pub(super) fn scan_as(&self, tracked: &Tracked, paths: &[&[u8]], kind: &Discovery) {
         let Ok(store) = self.store(tracked) else { return };
         let registrations = Self::registrations(tracked, paths);
-        self.take_in(tracked, &store.pick(paths), registrations, kind);
+        self.take_in(tracked, &store.select(paths), registrations, kind);
     }
 
     /// Looks at a file that somebody tells of.
@@ -112,7 +112,7 @@ impl Inner {
     ) {
         let kind = Discovery::Told(path.to_owned(), registration);
         let registrations = [(path.to_owned(), registration)].into_iter().collect();
-        self.take_in(tracked, &store.pick(&[path]), registrations, &kind);
+        self.take_in(tracked, &store.select(&[path]), registrations, &kind);
     }
 
     /// Looks at everything. Files that were known and are not there any more are forgotten, unless something could not

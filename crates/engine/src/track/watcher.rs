@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use cleanup_core::candidate::Name;
-use cleanup_fs_store::{Look, RootError, Watch, WatchError};
+use cleanup_fs_store::{Classified, RootError, Watch, WatchError};
 
 use super::deadlines::When;
 use super::debounce::{Debounce, rested};
@@ -295,7 +295,7 @@ impl Inner {
         let registration = locked(&tracked.table).get(path).and_then(|entry| entry.registration);
         let Some(registration) = registration.filter(|it| it.ttl.is_some()) else { return false };
         let Ok(store) = self.store(tracked) else { return false };
-        let Look::Candidate(found) = store.look(path) else { return false };
+        let Classified::Candidate(found) = store.classify(path) else { return false };
         let name = Name { folder: b"", last: path };
         found.candidate(name).identity.is_some_and(|file| file.changed <= registration.at)
     }

@@ -36,7 +36,7 @@ impl Listener for Ear {
         self.say(format!("registered {policy} {}", String::from_utf8_lossy(path)));
     }
 
-    fn removed(&self, policy: &str, path: &[u8], _: u64, _: Duration) {
+    fn removed(&self, policy: &str, path: &[u8], _: u64, _: u64, _: Duration) {
         self.say(format!("removed {policy} {}", String::from_utf8_lossy(path)));
     }
 

@@ -20,8 +20,8 @@ use crate::walk::descent::{Descent, Step};
 /// What came of emptying a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deleted {
-    /// It is gone, and gave back so many allocated bytes.
-    All(u64),
+    /// It is gone.
+    All,
     /// Something in it was written since it was looked at, and is still there; the text names the first.
     Younger { what: String },
     /// Something could not be deleted; the text says what, and why.
@@ -29,25 +29,26 @@ pub(crate) enum Deleted {
 }
 
 /// Deletes a directory that lies in quarantine and was found to be what was judged, with all that is in it but what was
-/// written since.
-pub(crate) fn delete(tree: &Tree<'_>, parent: BorrowedFd<'_>, name: &CStr, mut deletion: DeleteTree) -> Deleted {
+/// written since. How many allocated bytes that gave back, whatever came of it.
+pub(crate) fn delete(tree: &Tree<'_>, parent: BorrowedFd<'_>, name: &CStr, mut deletion: DeleteTree) -> (Deleted, u64) {
     let dir = match entry::open_dir(parent, name) {
         Ok(dir) => dir,
-        Err(error) => return Deleted::Failed(in_words(error)),
+        Err(error) => return (Deleted::Failed(in_words(error)), 0),
     };
     let own = Meta::of(&dir).map_or(0, |meta| meta.allocated);
     let walked = Descent::new(tree).run(dir, &mut deletion);
+    let freed = deletion.freed;
     if let Some(what) = deletion.younger {
-        return Deleted::Younger { what };
+        return (Deleted::Younger { what }, freed);
     }
     if let Some(error) = deletion.failed.or(walked.err()) {
-        return Deleted::Failed(error);
+        return (Deleted::Failed(error), freed);
     }
     match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-        Ok(()) => Deleted::All(deletion.bytes + own),
+        Ok(()) => (Deleted::All, freed.saturating_add(own)),
         // It was empty a moment ago.
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Deleted::Younger { what: "something".to_owned() },
-        Err(error) => Deleted::Failed(in_words(error)),
+        Err(Errno::NOTEMPTY | Errno::EXIST) => (Deleted::Younger { what: "something".to_owned() }, freed),
+        Err(error) => (Deleted::Failed(in_words(error)), freed),
     }
 }
 
@@ -56,15 +57,23 @@ pub(crate) struct DeleteTree {
     newest: Newest,
     /// It was begun before: the directories in it have changed by that alone.
     is_resumed: bool,
-    bytes: u64,
+    /// Allocated bytes that were given back.
+    freed: u64,
     /// The first thing that was written since.
     younger: Option<String>,
     /// The first thing that could not be deleted.
     failed: Option<String>,
-    /// Of the directories on the way here, whether each is newer than it was found.
-    young_folders: Vec<bool>,
+    /// The directories on the way here, but for the uppermost.
+    folders: Vec<Folder>,
     /// The `ctime` of files that lost one of their names by our hand, by inode.
     unlinked: HashMap<u64, Moment>,
+}
+
+/// A directory in it.
+struct Folder {
+    /// It is newer than it was found.
+    is_young: bool,
+    allocated: u64,
 }
 
 impl DeleteTree {
@@ -73,10 +82,10 @@ impl DeleteTree {
         Self {
             newest,
             is_resumed: false,
-            bytes: 0,
+            freed: 0,
             younger: None,
             failed: None,
-            young_folders: Vec::new(),
+            folders: Vec::new(),
             unlinked: HashMap::new(),
         }
     }
@@ -131,7 +140,7 @@ const BY_PATH: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEX
 impl Step for DeleteTree {
     fn entry(&mut self, dir: BorrowedFd<'_>, _: FileId, name: &CStr) -> Result<(), String> {
         match self.unlink(dir, name) {
-            Ok(Some(bytes)) => self.bytes = self.bytes.saturating_add(bytes),
+            Ok(Some(bytes)) => self.freed = self.freed.saturating_add(bytes),
             Ok(None) => self.keep(name),
             Err(Errno::NOENT) => {}
             Err(error) => self.failed(name, error),
@@ -142,18 +151,20 @@ impl Step for DeleteTree {
     fn enter(&mut self, folder: Option<FileId>, _: &CStr, meta: &Meta) -> Result<(), String> {
         if folder.is_some() {
             // The move itself has changed the uppermost one, and what has gone before, those that were begun.
-            self.young_folders.push(!self.is_resumed && self.is_younger(meta));
-            self.bytes = self.bytes.saturating_add(meta.allocated);
+            let is_young = !self.is_resumed && self.is_younger(meta);
+            self.folders.push(Folder { is_young, allocated: meta.allocated });
         }
         Ok(())
     }
 
     fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) {
-        if self.young_folders.pop().unwrap_or(false) {
+        let Folder { is_young, allocated } = self.folders.pop().unwrap_or(Folder { is_young: false, allocated: 0 });
+        if is_young {
             return self.keep(name);
         }
         match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => {}
+            Ok(()) => self.freed = self.freed.saturating_add(allocated),
+            Err(Errno::NOENT) => {}
             // It was read to its end, and nothing was left in it.
             Err(Errno::NOTEMPTY | Errno::EXIST) if self.failed.is_none() => self.keep(name),
             Err(error) => self.failed(name, error),

@@ -1,4 +1,4 @@
-//! A batch of one directory's entries, and their removal.
+//! A batch of files, and their removal.
 //!
 //! A file that was judged is looked at once more just before it is removed: identity, `mtime` and `ctime` must be as
 //! judged (another of its names may be gone), or it stays. That look is the last thing before the `unlinkat` or the
@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name, Stamp};
 use cleanup_core::policy::Dispose;
-use cleanup_core::store::{Batch, Outcome};
+use cleanup_core::store::{Batch, Outcome, Removal};
 use cleanup_core::verdict::Remove;
 use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
@@ -33,66 +33,111 @@ pub(crate) struct Remover {
     pub(crate) move_in: Option<MoveIn>,
     /// Files of which names are gone by our hand.
     pub(crate) unnamed: Unnamed,
+    pub(crate) last_names: LastNames,
 }
 
-/// Regular files of one directory that the policy names.
+/// Who removes a file with several names looks how many it has, and two workers with two names of one file must not both
+/// find that another one is left: then nobody would count what the last of them gave back. Locks are shared by inode, so
+/// that workers seldom meet.
+#[derive(Debug)]
+pub(crate) struct LastNames([Mutex<()>; 64]);
+
+impl Default for LastNames {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl LastNames {
+    /// To be held from the last look at one of its names until that is gone. `None` for what has no other name.
+    fn lock(&self, identity: &Identity) -> Option<MutexGuard<'_, ()>> {
+        let index = usize::try_from(identity.inode % self.0.len() as u64).unwrap_or(0);
+        (identity.links > 1).then(|| self.0[index].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Regular files that the policy names, of one directory or of several. Those of several share the wait for the disk to
+/// have their notes.
 pub(crate) struct Files<'a> {
-    pub(crate) tree: &'a Tree<'a>,
-    pub(crate) remover: &'a Remover,
-    /// The directory.
-    pub(crate) dir: BorrowedFd<'a>,
-    /// Its path below the root.
-    pub(crate) folder: &'a [u8],
+    tree: &'a Tree<'a>,
+    remover: &'a Remover,
     /// What a file's second look has to ask for.
-    pub(crate) needs: StatxFlags,
-    /// The files.
-    pub(crate) entries: &'a [File<'a>],
-    /// How many of them are gone, or would be.
-    pub(crate) gone: usize,
-    /// How many of them were asked for.
-    pub(crate) asked: Cell<usize>,
+    needs: StatxFlags,
+    folders: Vec<Folder<'a>>,
     /// The places in quarantine of those whose notes are on the disk, by their index.
-    pub(crate) noted: HashMap<usize, Noted>,
+    noted: HashMap<usize, Noted>,
     /// Why there are no notes.
-    pub(crate) not_noted: Option<String>,
+    not_noted: Option<String>,
     /// Whether notes were synced.
     pub(crate) has_waited: bool,
 }
 
+/// Those of one directory.
+pub(crate) struct Folder<'a> {
+    /// The directory.
+    dir: BorrowedFd<'a>,
+    /// Its path below the root.
+    path: &'a [u8],
+    files: &'a [File<'a>],
+    /// The index of the first one.
+    begin: usize,
+    /// How many of them are gone, or would be.
+    gone: usize,
+    /// How many of them were asked for.
+    asked: Cell<usize>,
+}
+
+impl Folder<'_> {
+    /// How many of them are gone, or would be.
+    pub(crate) fn gone(&self) -> usize {
+        self.gone
+    }
+
+    /// How many of them the visitor has asked for.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.get()
+    }
+}
+
 impl<'a> Files<'a> {
-    pub(crate) fn new(
-        tree: &'a Tree<'a>,
-        remover: &'a Remover,
-        dir: BorrowedFd<'a>,
-        folder: &'a [u8],
-        needs: StatxFlags,
-        entries: &'a [File<'a>],
-    ) -> Self {
-        let (gone, asked) = (0, Cell::default());
-        Self {
-            tree,
-            remover,
-            dir,
-            folder,
-            needs,
-            entries,
-            gone,
-            asked,
-            noted: HashMap::new(),
-            not_noted: None,
-            has_waited: false,
-        }
+    pub(crate) fn new(tree: &'a Tree<'a>, remover: &'a Remover, needs: StatxFlags) -> Self {
+        let (noted, not_noted, has_waited) = (HashMap::new(), None, false);
+        Self { tree, remover, needs, folders: Vec::new(), noted, not_noted, has_waited }
+    }
+
+    /// Adds those of a directory, by its path below the root.
+    pub(crate) fn add(&mut self, dir: BorrowedFd<'a>, path: &'a [u8], files: &'a [File<'a>]) {
+        let (begin, gone, asked) = (self.len(), 0, Cell::default());
+        self.folders.push(Folder { dir, path, files, begin, gone, asked });
+    }
+
+    /// The directories, as they were added.
+    pub(crate) fn folders(&self) -> &[Folder<'a>] {
+        &self.folders
+    }
+
+    /// In which directory the file with this index is.
+    fn folder_of(&self, index: usize) -> usize {
+        self.folders.partition_point(|folder| folder.begin <= index) - 1
+    }
+
+    fn file(&self, index: usize) -> (&Folder<'a>, &'a File<'a>) {
+        let folder = &self.folders[self.folder_of(index)];
+        (folder, &folder.files[index - folder.begin])
     }
 
     /// Does with a file what the policy says, if it is still what was judged.
-    fn dispose(&mut self, index: usize, why: &Remove) -> Result<Outcome, Outcome> {
-        let file = &self.entries[index];
+    fn dispose(&mut self, index: usize, why: &Remove) -> Result<Removal, Outcome> {
+        let (&Folder { dir, path, .. }, file) = self.file(index);
         // Held until the name is gone.
-        let _unused = self.unused(file)?;
+        let _unused = self.unused(dir, file)?;
         match (&self.tree.policy.dispose, &self.remover.move_in) {
             (Dispose::Delete, _) => {
-                self.look_again(file)?;
-                Ok(unlink(self.dir, file.name, AtFlags::empty()))
+                let _no_other = self.remover.last_names.lock(&file.identity);
+                let meta = self.look_again(dir, file)?;
+                let outcome = unlink(dir, file.name, AtFlags::empty());
+                let is_freed = outcome == Outcome::Removed && meta.identity().links <= 1;
+                Ok(Removal { outcome, freed: if is_freed { meta.allocated } else { 0 } })
             }
             (Dispose::Quarantine(_), Some(move_in)) => {
                 if let Some(error) = &self.not_noted {
@@ -102,10 +147,10 @@ impl<'a> Files<'a> {
                     noted
                 } else {
                     // Whoever acts did not say so beforehand.
-                    let noted = move_in.note_files(self.tree, self.folder, [(file, why)]);
+                    let noted = move_in.note_files(self.tree, &[(path, file, why)]);
                     noted.map_err(Outcome::Failed)?.remove(0)
                 };
-                Ok(move_in.take(self.dir, file, noted, &|| self.look_again(file)))
+                Ok(move_in.take(dir, file, noted, &|| self.look_again(dir, file).map(drop)).into())
             }
             // Never deleted instead.
             (Dispose::Quarantine(_), None) => Err(Outcome::Failed("its quarantine was not opened".to_owned())),
@@ -113,17 +158,17 @@ impl<'a> Files<'a> {
     }
 
     /// Makes sure that nobody is seen to use a file, where the policy asks for that.
-    fn unused(&self, file: &File<'_>) -> Result<Option<Unused>, Outcome> {
+    fn unused(&self, dir: BorrowedFd<'_>, file: &File<'_>) -> Result<Option<Unused>, Outcome> {
         let Some(users) = &self.remover.users else { return Ok(None) };
         // Nobody has to be looked for on account of a file that is not the same anyway.
-        self.look_again(file)?;
-        users.unused(self.dir, file.name, &file.identity).map(Some).ok_or(Outcome::InUse)
+        self.look_again(dir, file)?;
+        users.unused(dir, file.name, &file.identity).map(Some).ok_or(Outcome::InUse)
     }
 
     /// Whether the name still leads to the file that was judged, and that has not changed.
-    fn look_again(&self, file: &File<'_>) -> Result<(), Outcome> {
-        match Meta::of_entry(self.dir, file.name, self.needs) {
-            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => Ok(()),
+    fn look_again(&self, dir: BorrowedFd<'_>, file: &File<'_>) -> Result<Meta, Outcome> {
+        match Meta::of_entry(dir, file.name, self.needs) {
+            Ok(meta) if file.identity.is_still(&meta.identity()) && meta.is_plain_file() => Ok(meta),
             Ok(_) => Err(Outcome::Changed),
             Err(Errno::NOENT) => Err(Outcome::Vanished),
             Err(error) => Err(Outcome::Failed(in_words(error))),
@@ -151,41 +196,53 @@ impl File<'_> {
 
 impl<'a> Batch for Files<'a> {
     fn len(&self) -> usize {
-        self.entries.len()
+        self.folders.last().map_or(0, |last| last.begin + last.files.len())
     }
 
     fn candidate(&self, index: usize) -> Candidate<'_> {
-        self.asked.set(self.asked.get().max(index + 1));
-        self.entries[index].candidate(self.folder)
+        let (folder, file) = self.file(index);
+        folder.asked.set(folder.asked.get().max(index - folder.begin + 1));
+        file.candidate(folder.path)
     }
 
     fn prepare(&mut self, is_due: &dyn Fn(&Candidate<'_>) -> Option<Remove>) {
         let (Some(move_in), Dispose::Quarantine(_)) = (&self.remover.move_in, &self.tree.policy.dispose) else {
             return;
         };
-        let due = |(index, file): (usize, &'a File<'a>)| Some((index, file, is_due(&file.candidate(self.folder))?));
-        let due: Vec<_> = self.entries.iter().enumerate().filter_map(due).collect();
+        let (mut indexes, mut due) = (Vec::new(), Vec::new());
+        for Folder { path, files, begin, .. } in &self.folders {
+            for (index, file) in files.iter().enumerate() {
+                if let Some(why) = is_due(&file.candidate(path)) {
+                    indexes.push(begin + index);
+                    due.push((*path, file, why));
+                }
+            }
+        }
         if due.is_empty() {
             return;
         }
         self.has_waited = true;
-        match move_in.note_files(self.tree, self.folder, due.iter().map(|(_, file, why)| (*file, why))) {
-            Ok(noted) => self.noted = due.iter().map(|(index, ..)| *index).zip(noted).collect(),
+        let due: Vec<_> = due.iter().map(|(path, file, why)| (*path, *file, why)).collect();
+        match move_in.note_files(self.tree, &due) {
+            Ok(noted) => self.noted = indexes.into_iter().zip(noted).collect(),
             Err(error) => self.not_noted = Some(error),
         }
     }
 
-    fn remove(&mut self, index: usize, why: &Remove) -> Outcome {
-        let outcome = self.dispose(index, why).unwrap_or_else(|stays| stays);
-        if outcome.is_gone() {
-            self.remover.unnamed.note(&self.entries[index]);
+    fn remove(&mut self, index: usize, why: &Remove) -> Removal {
+        let removal = self.dispose(index, why).unwrap_or_else(Removal::from);
+        let is_gone = removal.outcome.is_gone();
+        if is_gone {
+            self.remover.unnamed.note(self.file(index).1);
         }
-        self.gone += usize::from(outcome.is_gone() || outcome == Outcome::Vanished);
-        outcome
+        let folder = self.folder_of(index);
+        self.folders[folder].gone += usize::from(is_gone || removal.outcome == Outcome::Vanished);
+        removal
     }
 
-    fn pretend(&mut self, _: usize) {
-        self.gone += 1;
+    fn pretend(&mut self, index: usize) {
+        let folder = self.folder_of(index);
+        self.folders[folder].gone += 1;
     }
 }
 
@@ -221,7 +278,7 @@ impl Batch for EmptyDirectory<'_> {
         }
     }
 
-    fn remove(&mut self, _: usize, _: &Remove) -> Outcome {
+    fn remove(&mut self, _: usize, _: &Remove) -> Removal {
         let outcome = match Meta::of_entry(self.parent, self.name, StatxFlags::TYPE | StatxFlags::INO) {
             Ok(meta) if meta.id == FileId::from(&self.identity) && meta.is_dir() => {
                 unlink(self.parent, self.name, AtFlags::REMOVEDIR)
@@ -231,7 +288,7 @@ impl Batch for EmptyDirectory<'_> {
             Err(error) => Outcome::Failed(in_words(error)),
         };
         self.gone = matches!(outcome, Outcome::Removed | Outcome::Vanished);
-        outcome
+        outcome.into()
     }
 
     fn pretend(&mut self, _: usize) {
@@ -330,7 +387,7 @@ mod tests {
             *store.remover.users.as_ref().unwrap().meanwhile.0.lock().unwrap() = Some(act);
             let run = Run::at(now);
             let tally = if is_planned {
-                sweep(&store.pick(&[b"f1"]), &policy.rule, &run, Mode::Apply, &())
+                sweep(&store.select(&[b"f1"]), &policy.rule, &run, Mode::Apply, &())
             } else {
                 sweep(&store, &policy.rule, &run, Mode::Apply, &())
             };

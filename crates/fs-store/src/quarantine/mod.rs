@@ -34,7 +34,7 @@ use crate::tree::Tree;
 pub use self::layout::QuarantineError;
 pub use self::restore::{Conflict, Returned};
 
-pub(crate) use self::move_in::{MoveIn, Noted};
+pub(crate) use self::move_in::{MoveIn, NOTES, Noted};
 
 use self::layout::RunFolder;
 

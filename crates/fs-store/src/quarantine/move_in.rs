@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use cleanup_core::candidate::{Identity, Name};
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Dispose, Quarantine as Bounds};
-use cleanup_core::store::Outcome;
+use cleanup_core::store::{Outcome, Removal};
 use cleanup_core::verdict::Remove;
 use rustix::fs::StatxFlags;
 use rustix::io::Errno;
@@ -41,7 +41,7 @@ use crate::sys::sync::sync;
 use crate::tree::Tree;
 
 /// How many notes are written and synced together.
-const NOTES: usize = 4096;
+pub(crate) const NOTES: usize = 4096;
 
 /// Where the files of one run go.
 #[derive(Debug)]
@@ -105,27 +105,29 @@ impl MoveIn {
         Ok(Self { run, now, opened: Mutex::default(), broken: OnceLock::new() })
     }
 
-    /// Writes the notes of files of one folder, and has them on the disk.
-    pub(crate) fn note_files<'f>(
+    /// Writes the notes of files, each with the path of its folder below the root, and has them on the disk.
+    pub(crate) fn note_files(
         &self,
         tree: &Tree<'_>,
-        folder: &[u8],
-        files: impl IntoIterator<Item = (&'f File<'f>, &'f Remove)>,
+        files: &[(&[u8], &File<'_>, &Remove)],
     ) -> Result<Vec<Noted>, String> {
-        let leaving = |(file, why): (&'f File<'f>, &'f Remove)| Leaving {
+        let mut noted = Vec::with_capacity(files.len());
+        for files in files.chunks(NOTES) {
+            let leaving: Vec<_> = files.iter().map(|(folder, file, why)| self.leaving(folder, file, why)).collect();
+            noted.extend(self.note(tree, &leaving)?);
+        }
+        Ok(noted)
+    }
+
+    fn leaving<'f>(&self, folder: &'f [u8], file: &'f File<'_>, why: &'f Remove) -> Leaving<'f> {
+        Leaving {
             name: Name { folder, last: file.name.to_bytes() },
             identity: file.identity,
             fingerprint: None,
             bytes: file.bytes,
             why,
             at: self.now,
-        };
-        let files: Vec<_> = files.into_iter().map(leaving).collect();
-        let mut noted = Vec::with_capacity(files.len());
-        for files in files.chunks(NOTES) {
-            noted.extend(self.note(tree, files)?);
         }
-        Ok(noted)
     }
 
     /// Moves one file aside. The last look says whether it is still what was judged.
@@ -168,11 +170,11 @@ impl MoveIn {
         root: BorrowedFd<'_>,
         name: &CStr,
         sum: &Sum,
-    ) -> Outcome {
+    ) -> Removal {
         // Should this be cut off, the next run may go on without a look: of what is half gone nothing could be told. So
         // the mark has to be on the disk before the first removal.
         if let Err(error) = self.mark_emptying(moved.number) {
-            return match moved.put_back(root, name) {
+            let outcome = match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Failed(format!("{error}; it is back in its place")),
                 Back::Beside(beside) => Outcome::Displaced(format!(
                     "{error}, and its name was taken meanwhile; it lies beside it as {}",
@@ -180,9 +182,12 @@ impl MoveIn {
                 )),
                 Back::Stays(why) => Outcome::Failed(format!("{error}, and {why}; it {}", moved.stays_in())),
             };
+            return outcome.into();
         }
-        match delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), DeleteTree::first(Newest::of(sum))) {
-            Deleted::All(_) => Outcome::Removed,
+        let deletion = DeleteTree::first(Newest::of(sum));
+        let (deleted, freed) = delete_tree::delete(tree, moved.dir.as_fd(), &moved.name(), deletion);
+        let outcome = match deleted {
+            Deleted::All => Outcome::Removed,
             Deleted::Younger { what } => match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Displaced(format!(
                     "{what} was written while the directory was deleted; that, and what else is left of it, is back in its place"
@@ -200,7 +205,8 @@ impl MoveIn {
             Deleted::Failed(error) => Outcome::Failed(format!(
                 "it was moved aside, and not all of it could be deleted ({error}); the next sweep tries again"
             )),
-        }
+        };
+        Removal { outcome, freed }
     }
 
     /// Lets go of the folder; it goes when nothing is left in it.

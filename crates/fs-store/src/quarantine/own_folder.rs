@@ -3,7 +3,7 @@
 //! As a rule it is `.cleanup`. Where everybody may make folders (a sticky root such as `/tmp`), somebody else may have
 //! taken that name, and nobody but them can take it away again. Then ours is called `.cleanup-`, followed by 16 random
 //! digits that nobody can take beforehand. It is known by its owner: only this user, or root, makes a folder that belongs
-//! to this user. The state may remember the name; where it does not, the names in the root are read.
+//! to this user. The state remembers the name; where that is lost, the names in the root are read.
 //!
 //! A `.cleanup` that is ours goes on being used, and being read.
 
@@ -35,8 +35,14 @@ pub(super) struct OwnFolder {
 pub(super) fn all(tree: &Tree<'_>) -> Result<Vec<OwnFolder>, QuarantineError> {
     let root = tree.root.reopen().map_err(|error| unusable(tree, &[], error))?;
     let mut all: Vec<_> = find(tree, &root, OWN)?.into_iter().collect();
-    for name in other_names(tree, &root, all.is_empty())? {
-        all.extend(find(tree, &root, &name)?);
+    if let Some(name) = tree.own_folder.as_deref().filter(|name| *name != OWN) {
+        all.extend(find(tree, &root, name)?);
+    }
+    // Of a policy that never moved anything aside, nothing is looked for unless somebody has the ordinary name.
+    if all.is_empty() && (moves_aside(tree.policy) || is_strangers(&root, OWN)) {
+        for name in other_names(tree, &root)? {
+            all.extend(find(tree, &root, &name)?);
+        }
     }
     Ok(all)
 }
@@ -72,32 +78,21 @@ fn find(tree: &Tree<'_>, root: &OwnedFd, name: &CStr) -> Result<Option<OwnFolder
     }
 }
 
-/// Names that a folder of ours may have besides the ordinary one.
-fn other_names(tree: &Tree<'_>, root: &OwnedFd, is_needed: bool) -> Result<Vec<CString>, QuarantineError> {
-    let mut names: Vec<CString> = tree.own_folder.iter().cloned().collect();
-    // Of a policy that never moved anything aside, nothing is looked for unless somebody has the ordinary name.
-    if is_needed && (moves_aside(tree.policy) || is_strangers(root, OWN)) {
-        names.extend(look_for_names(tree, root)?);
-    }
-    names.retain(|name| **name != *OWN && is_own_folder(name.to_bytes()));
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
-}
-
-/// The names in a root that a folder of ours may have. They are looked for once: a root may have millions of others.
-fn look_for_names(tree: &Tree<'_>, root: &OwnedFd) -> Result<Vec<CString>, QuarantineError> {
+/// The names in a root that a folder of ours may have besides the ordinary one. They are looked for once: a root may have
+/// millions of others.
+fn other_names(tree: &Tree<'_>, root: &OwnedFd) -> Result<Vec<CString>, QuarantineError> {
     let mut known = tree.own_names.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(names) = &*known {
         return Ok(names.clone());
     }
     let mut names = Vec::new();
     let read = dir::names(root, |name| {
-        if is_own_folder(name.to_bytes()) {
+        if *name != *OWN && is_own_folder(name.to_bytes()) {
             names.push(name.to_owned());
         }
     });
     read.map_err(|error| unusable(tree, &[], error))?;
+    names.sort_unstable();
     Ok(known.insert(names).clone())
 }
 

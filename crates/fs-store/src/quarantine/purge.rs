@@ -47,8 +47,8 @@ impl Aged {
 
 /// What came of deleting something for good.
 enum Purged {
-    /// It is gone, and gave back so many bytes.
-    Gone(u64),
+    /// It is gone.
+    Gone,
     /// It was brought back meanwhile.
     Nothing,
     /// It is not what was judged, or nobody can tell; why, in words.
@@ -86,8 +86,10 @@ impl Quarantine<'_> {
                 let aged = Aged::new(index, &entry);
                 // What was begun is brought to its end.
                 if entry.is_being_emptied || now > entry.item.at.plus(keep_for(entry.item.keep_for)) {
-                    match purge(self.tree, &run, &aged) {
-                        Purged::Gone(bytes) => tally.purged(bytes),
+                    let (purged, freed) = purge(self.tree, &run, &aged);
+                    tally.purge_freed(freed);
+                    match purged {
+                        Purged::Gone => tally.purged(),
                         Purged::Nothing => {}
                         Purged::NotTheSame(why) => stays.extend(self.bring_home(&run, &entry, &why, &mut tally)),
                         Purged::Failed(error) => fail(&mut tally, &path_of(&run, &file_name(aged.number)), error),
@@ -182,8 +184,10 @@ impl Quarantine<'_> {
                 }
             }
             if let Some((_, run)) = &open {
-                match purge(self.tree, run, &aged) {
-                    Purged::Gone(bytes) => tally.purged(bytes),
+                let (purged, freed) = purge(self.tree, run, &aged);
+                tally.purge_freed(freed);
+                match purged {
+                    Purged::Gone => tally.purged(),
                     // It is told of, and put back, when its time is over; nothing else has to go for its sake.
                     Purged::Nothing | Purged::NotTheSame(_) => {}
                     Purged::Failed(error) => fail(tally, &path_of(run, &file_name(aged.number)), error),
@@ -251,41 +255,46 @@ impl Unsettled {
     }
 }
 
-/// Deletes one thing for good that is still what was judged, a whole directory with all that is in it.
-fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> Purged {
+/// Deletes one thing for good that is still what was judged, a whole directory with all that is in it. How many allocated
+/// bytes that gave back, whatever came of it.
+fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> (Purged, u64) {
     let name = file_name(aged.number);
-    let Some(judged) = &aged.judged else { return Purged::NotTheSame(NO_NOTE.to_owned()) };
+    let Some(judged) = &aged.judged else { return (Purged::NotTheSame(NO_NOTE.to_owned()), 0) };
     let newest = Newest { modified: judged.modified, changed: judged.changed };
     let emptying = if aged.is_being_emptied {
         DeleteTree::resumed(newest)
     } else {
         match settle::look(tree, run.dir.as_fd(), &name, judged) {
             Found::Same => DeleteTree::first(newest),
-            Found::Changed => return Purged::NotTheSame(CHANGED.to_owned()),
-            Found::Gone => return Purged::Nothing,
-            Found::Unknown(error) => return Purged::NotTheSame(error),
+            Found::Changed => return (Purged::NotTheSame(CHANGED.to_owned()), 0),
+            Found::Gone => return (Purged::Nothing, 0),
+            Found::Unknown(error) => return (Purged::NotTheSame(error), 0),
         }
     };
     let meta = match Meta::of_entry(&run.dir, &name, entry::ALWAYS) {
         Ok(meta) => meta,
         // It was brought back meanwhile.
-        Err(Errno::NOENT) => return Purged::Nothing,
-        Err(error) => return Purged::Failed(in_words(error)),
+        Err(Errno::NOENT) => return (Purged::Nothing, 0),
+        Err(error) => return (Purged::Failed(in_words(error)), 0),
     };
     if !meta.is_dir() {
         // What has other names gives nothing back yet.
-        let bytes = if meta.identity().links > 1 { 0 } else { meta.allocated };
-        let gone = rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty());
-        return gone.map_or_else(|error| Purged::Failed(in_words(error)), |()| Purged::Gone(bytes));
+        let freed = if meta.identity().links > 1 { 0 } else { meta.allocated };
+        return match rustix::fs::unlinkat(&run.dir, &name, AtFlags::empty()) {
+            Ok(()) => (Purged::Gone, freed),
+            Err(error) => (Purged::Failed(in_words(error)), 0),
+        };
     }
     if !aged.is_being_emptied {
         run.mark(&Mark::Emptying(aged.number));
     }
-    match delete_tree::delete(tree, run.dir.as_fd(), &name, emptying) {
-        Deleted::All(bytes) => Purged::Gone(bytes),
+    let (deleted, freed) = delete_tree::delete(tree, run.dir.as_fd(), &name, emptying);
+    let purged = match deleted {
+        Deleted::All => Purged::Gone,
         Deleted::Younger { what } => Purged::NotTheSame(format!("{what} in it was written while it was deleted")),
         Deleted::Failed(error) => Purged::Failed(error),
-    }
+    };
+    (purged, freed)
 }
 
 fn path_of(run: &OpenRun, name: &CStr) -> Vec<u8> {

@@ -1,28 +1,32 @@
 //! What can happen between two steps of moving a file aside: each step is taken by itself, and something in between.
 
 use std::fs;
+use std::num::NonZero;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cleanup_core::candidate::{Basis, Class, Identity, Name, Stamp};
 use cleanup_core::config::{Config, Source};
+use cleanup_core::judge::Run;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Dispose, FilePolicy, MaxAge, Quarantine as Bounds, Unit as PolicyUnit};
+use cleanup_core::policy::{Depth, Dispose, EmptyDirs, FilePolicy, MaxAge, Quarantine as Bounds, Unit as PolicyUnit};
 use cleanup_core::report::Tally;
 use cleanup_core::store::Outcome;
+use cleanup_core::sweep::{Judged, Mode, Observer};
 use cleanup_core::verdict::{Age, AgeLimit, Remove};
 
 use super::move_in::{MoveIn, Moved};
 use super::note::Leaving;
 use super::{Item, QuarantineRun, Returned};
-use crate::Store;
 use crate::act::tree_sum;
 use crate::sys::entry::{self, Meta, needs};
 use crate::sys::rename::{lacking, link_out, move_directory};
 use crate::sys::sync::watched;
+use crate::{Jobs, Store};
 
 const NOW: Moment = Moment::from_unix(2_000_000_000, 0);
 
@@ -253,7 +257,7 @@ fn a_class_is_no_part_of_a_note() {
         limit: AgeLimit::MaxAge(MaxAge::new(Duration::from_hours(1)).unwrap()),
     };
     let aside = store.remover.move_in.as_ref().unwrap();
-    let noted = || aside.note_files(&store.tree, b"", [(&file, &why)]).unwrap().remove(0);
+    let noted = || aside.note_files(&store.tree, &[(b"", &file, &why)]).unwrap().remove(0);
     let refused = aside.take(dir.as_fd(), &file, noted(), &|| Err(Outcome::Changed));
     assert_eq!((refused, case.content().as_deref(), case.items().len()), (Outcome::Changed, Some("judged"), 0));
     let outcome = aside.take(dir.as_fd(), &file, noted(), &|| Ok(()));
@@ -429,7 +433,7 @@ impl Unit {
             Ok(_) if policy.dispose != Dispose::Delete => Outcome::Quarantined,
             Ok(moved) => {
                 meanwhile(&self.case.root);
-                aside.delete(&store.tree, &moved, root.as_fd(), c"job", &sum)
+                aside.delete(&store.tree, &moved, root.as_fd(), c"job", &sum).outcome
             }
         }
     }
@@ -620,6 +624,19 @@ fn what_is_written_while_a_directory_is_emptied_is_kept() {
 }
 
 #[test]
+fn what_was_deleted_of_a_directory_is_freed_whatever_becomes_of_the_rest() {
+    let unit = Unit::new(Dispose::Delete);
+    unit.killed();
+    let allocated = |name: &str| fs::metadata(unit.aside().join(name)).unwrap().blocks() * 512;
+    let freed = allocated("a") + allocated("deep/b");
+    fs::write(unit.aside().join("deep/c"), "young").unwrap();
+    let notes = unit.case.aside().join("notes.jsonl");
+    fs::write(&notes, fs::read_to_string(&notes).unwrap() + "{\"emptying\":1}\n").unwrap();
+    let counts = unit.case.expire(NOW.plus(SECOND)).counts;
+    assert_eq!((counts.purged, counts.purged_bytes, counts.bytes_freed), (0, freed, freed));
+}
+
+#[test]
 fn a_directory_that_nobody_writes_goes_whole_with_files_that_have_several_names_in_it() {
     let unit = Unit::new(Dispose::Delete);
     assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Removed);
@@ -761,6 +778,64 @@ fn the_notes_of_a_batch_are_synced_once_and_before_its_first_rename() {
     // The notes, the folder that they lie in, and the three above it.
     assert_eq!(watched::CALLS.get() - before, 5);
     assert_eq!(case.items().len(), 100);
+}
+
+#[test]
+fn one_sync_serves_the_notes_of_many_folders_and_each_last_look_comes_after_it() {
+    for (empty_dirs, is_planned) in [(EmptyDirs::Keep, false), (EmptyDirs::Judge, false), (EmptyDirs::Keep, true)] {
+        let mut case = Case::new();
+        case.policy.depth = Depth::UNLIMITED;
+        case.policy.empty_dirs = empty_dirs;
+        let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let mut paths = Vec::new();
+        for folder in 0..100 {
+            let folder = format!("{}/{folder}", folder % 10);
+            fs::create_dir_all(case.root.join(&folder)).unwrap();
+            for name in 0..3 {
+                let path = format!("{folder}/{name}");
+                fs::write(case.root.join(&path), "due").unwrap();
+                paths.push(path);
+            }
+        }
+        for entry in walkdir::WalkDir::new(&case.root) {
+            let times = fs::FileTimes::new().set_modified(long_ago);
+            fs::File::open(entry.unwrap().path()).unwrap().set_times(times).unwrap();
+        }
+        let store = Store::open(&case.policy, Vec::new()).unwrap().with_jobs(Jobs::Fixed(NonZero::<usize>::MIN));
+        let store = store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), NOW).unwrap();
+        let before = watched::CALLS.get();
+        let writes = Writes { root: &case.root, done: AtomicBool::new(false) };
+        let paths: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
+        let tally = if is_planned {
+            cleanup_core::sweep::sweep(&store.select(&paths), &case.policy.rule, &Run::at(NOW), Mode::Apply, &writes)
+        } else {
+            cleanup_core::sweep::sweep(&store, &case.policy.rule, &Run::at(NOW), Mode::Apply, &writes)
+        };
+        // The folder of the run and the three above it; the notes of the first file alone, which is in the root; then all.
+        assert!(watched::CALLS.get() - before <= 8, "{} syncs", watched::CALLS.get() - before);
+        let files = 300 + u64::from(!is_planned);
+        assert_eq!((tally.counts.due, tally.counts.changed), (files, 1), "what is written after the sync stays");
+        assert_eq!((tally.counts.quarantined, tally.errors_total), (files - 1, 0), "{:?}", tally.errors);
+        let dirs = if empty_dirs == EmptyDirs::Judge { 110 - 2 } else { 0 };
+        assert_eq!(tally.counts.dirs_removed, dirs);
+    }
+}
+
+/// Writes to a file of the last folders once the first one of a folder has been moved aside.
+struct Writes<'a> {
+    root: &'a Path,
+    done: AtomicBool,
+}
+
+impl Observer for Writes<'_> {
+    fn judged(&self, judged: &Judged<'_>) {
+        if judged.candidate.name.folder.is_empty() || self.done.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let left = walkdir::WalkDir::new(self.root).into_iter().filter_entry(|entry| entry.file_name() != ".cleanup");
+        let last = left.map(Result::unwrap).filter(|entry| entry.file_type().is_file()).last().unwrap();
+        fs::write(last.path(), "young").unwrap();
+    }
 }
 
 #[test]

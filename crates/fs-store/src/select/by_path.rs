@@ -13,18 +13,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use cleanup_core::candidate::{Class, Identity, Name, Stamp};
 use cleanup_core::owner::{Claim, Ground};
 use cleanup_core::policy::{EmptyDirs, Unit};
-use cleanup_core::store::{Fault, FileStore, Seen, Visitor};
+use cleanup_core::store::{Batch as _, Fault, FileStore, Seen, Visitor};
+use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
 use crate::act::remove::{EmptyDirectory, File, Files, Remover};
 use crate::protected::{Reserved, is_reserved};
+use crate::quarantine::NOTES;
 use crate::rivals::Meeting;
-use crate::select::classify::{Look, c_name, open_folder};
+use crate::select::classify::{Classified, c_name, open_folder};
 use crate::select::whole_dirs;
 use crate::sys::entry::{FileId, Meta, in_words, needs};
 use crate::tree::Tree;
 use crate::walk::visit::{Looked, look_at};
-use crate::walk::worker_pool::Jobs;
+use crate::walk::worker_pool::{self, Jobs};
 
 /// How many names are looked at, judged and acted on together.
 const BATCH: usize = 1024;
@@ -65,7 +67,7 @@ impl Same {
 
 /// Some files of a tree.
 #[derive(Debug)]
-pub struct Picked<'a> {
+pub struct Selected<'a> {
     tree: &'a Tree<'a>,
     remover: &'a Remover,
     jobs: Jobs,
@@ -75,7 +77,15 @@ pub struct Picked<'a> {
     directories: Vec<(&'a [u8], Identity, Stamp)>,
 }
 
-impl<'a> Picked<'a> {
+/// A folder, and the files of it that are meant: by name, each with what it has to be.
+struct Opened<'w> {
+    dir: OwnedFd,
+    /// Its path below the root.
+    folder: &'w [u8],
+    meant: Vec<(CString, Class, Option<Same>)>,
+}
+
+impl<'a> Selected<'a> {
     pub(crate) fn new(tree: &'a Tree<'a>, remover: &'a Remover, jobs: Jobs, wanted: Vec<Wanted<'a>>) -> Self {
         let mut files = Vec::with_capacity(wanted.len());
         let mut directories = Vec::new();
@@ -91,17 +101,18 @@ impl<'a> Picked<'a> {
         Self { tree, remover, jobs, files, directories }
     }
 
-    /// Offers the files, a batch of one folder at a time, by as many workers as there is use for.
+    /// Offers the files, a batch at a time, by as many workers as there is use for.
     fn offer_files(&self, visitor: &dyn Visitor) -> ControlFlow<()> {
         let same_folder = |a: &Wanted<'_>, b: &Wanted<'_>| folder_and_name(a.path).0 == folder_and_name(b.path).0;
-        let batches: Vec<_> = self.files.chunk_by(same_folder).flat_map(|same| same.chunks(BATCH)).collect();
+        let folders: Vec<_> = self.files.chunk_by(same_folder).flat_map(|same| same.chunks(BATCH)).collect();
+        let batches = self.batches(&folders);
         let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || {
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if is_over.load(Ordering::Relaxed) {
                     return;
                 }
-                if self.offer_folder(visitor, folder_and_name(batch[0].path).0, batch).is_break() {
+                if self.offer_folders(visitor, batch).is_break() {
                     is_over.store(true, Ordering::Relaxed);
                 }
             }
@@ -115,6 +126,27 @@ impl<'a> Picked<'a> {
             work();
         });
         if is_over.into_inner() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Puts several folders into one batch where notes are written of what goes: one sync is enough for all of them.
+    fn batches<'b>(&self, folders: &'b [&'b [Wanted<'a>]]) -> Vec<&'b [&'b [Wanted<'a>]]> {
+        if self.remover.move_in.is_none() {
+            return folders.chunks(1).collect();
+        }
+        let most = (worker_pool::most_folders() / self.jobs.at_once()).max(1);
+        let (mut batches, mut rest) = (Vec::new(), folders);
+        while !rest.is_empty() {
+            let mut files = 0;
+            let mut fits = |folder: &&[Wanted<'_>]| {
+                files += folder.len();
+                files <= NOTES
+            };
+            let (batch, behind) =
+                rest.split_at(rest.iter().take(most).take_while(|folder| fits(folder)).count().max(1));
+            batches.push(batch);
+            rest = behind;
+        }
+        batches
     }
 
     /// Offers whole directories directly below the root.
@@ -133,34 +165,55 @@ impl<'a> Picked<'a> {
         }
     }
 
-    /// Offers files of one folder.
-    fn offer_folder(&self, visitor: &dyn Visitor, folder: &[u8], wanted: &[Wanted<'a>]) -> ControlFlow<()> {
+    /// Offers files of some folders as one batch.
+    fn offer_folders(&self, visitor: &dyn Visitor, folders: &[&[Wanted<'a>]]) -> ControlFlow<()> {
+        let mut counted = Seen::default();
+        let opened: Vec<Opened<'_>> =
+            folders.iter().filter_map(|wanted| self.open_wanted(visitor, wanted, &mut counted)).collect();
+        let asked = needs(self.tree.policy);
+        let looked: Vec<Vec<File<'_>>> =
+            opened.iter().map(|opened| self.look_at_wanted(visitor, opened, asked, &mut counted)).collect();
+        visitor.seen(counted);
+        let mut batch = Files::new(self.tree, self.remover, asked);
+        for (Opened { dir, folder, .. }, files) in opened.iter().zip(&looked) {
+            batch.add(dir.as_fd(), folder, files);
+        }
+        if batch.is_empty() { ControlFlow::Continue(()) } else { visitor.batch(&mut batch) }
+    }
+
+    /// Opens the folder of some files, and says which of them the policy means.
+    fn open_wanted<'w>(
+        &self,
+        visitor: &dyn Visitor,
+        wanted: &'w [Wanted<'a>],
+        counted: &mut Seen,
+    ) -> Option<Opened<'w>> {
         let policy = self.tree.policy;
+        let folder = folder_and_name(wanted.first()?.path).0;
         if u32::try_from(depth(folder)).is_ok_and(|depth| depth >= policy.depth.0) {
-            return ControlFlow::Continue(());
+            return None;
         }
         let last = |wanted: &Wanted<'a>| folder_and_name(wanted.path).1;
         let (dir, ground) = match self.open(visitor, folder, wanted.iter().map(last)) {
             Ok(opened) => opened,
             Err(why) => {
                 let known = wanted.iter().filter(|wanted| wanted.same.is_some()).count() as u64;
-                visitor.seen(match why {
-                    Look::Missing => Seen { vanished: known, ..Seen::default() },
-                    Look::Unreadable(_) => Seen::default(),
-                    _ => Seen { changed: known, ..Seen::default() },
-                });
-                return ControlFlow::Continue(());
+                match why {
+                    Classified::Missing => counted.vanished += known,
+                    Classified::Unreadable(_) => {}
+                    _ => counted.changed += known,
+                }
+                return None;
             }
         };
 
-        let asked = needs(policy);
         let classed = |wanted: &Wanted<'_>| -> Option<(CString, Class, Option<Same>)> {
             let last = folder_and_name(wanted.path).1;
             let name = Name { folder, last };
             let class = policy.patterns.class(name)?;
             Some((c_name(last).ok()?, class, wanted.same))
         };
-        let mut counted = Seen { scanned: wanted.len() as u64, ..Seen::default() };
+        counted.scanned += wanted.len() as u64;
         let (mut meeting, mut left_alone) = (Meeting::default(), 0);
         let mut is_own = |name: &CString| {
             let claim = self.tree.claim(&ground, Name { folder, last: name.to_bytes() });
@@ -179,13 +232,25 @@ impl<'a> Picked<'a> {
             left_alone += u64::from(is_protected);
             is_protected
         };
-        let meant: Vec<_> =
+        let meant =
             wanted.iter().filter_map(classed).filter(|(name, ..)| !is_protected(name) && is_own(name)).collect();
         self.tree.meet(&mut meeting);
         counted.left_alone += left_alone;
+        Some(Opened { dir, folder, meant })
+    }
+
+    /// Looks at files of a folder; those that are candidates.
+    fn look_at_wanted<'w>(
+        &self,
+        visitor: &dyn Visitor,
+        opened: &'w Opened<'_>,
+        needs: StatxFlags,
+        counted: &mut Seen,
+    ) -> Vec<File<'w>> {
+        let Opened { dir, folder, meant } = opened;
         let mut files = Vec::with_capacity(meant.len());
-        for (name, class, same) in &meant {
-            match look_at(self.tree, &self.remover.unnamed, dir.as_fd(), name, *class, asked) {
+        for (name, class, same) in meant {
+            match look_at(self.tree, &self.remover.unnamed, dir.as_fd(), name, *class, needs) {
                 Looked::Candidate(file) if is_same(&file, *same) => files.push(file),
                 Looked::Candidate(_) => counted.changed += 1,
                 Looked::Vanished => counted.vanished += 1,
@@ -195,11 +260,7 @@ impl<'a> Picked<'a> {
                 }
             }
         }
-        visitor.seen(counted);
-        if files.is_empty() {
-            return ControlFlow::Continue(());
-        }
-        visitor.batch(&mut Files::new(self.tree, self.remover, dir.as_fd(), folder, asked, &files))
+        files
     }
 
     fn offer_directory(&self, visitor: &dyn Visitor, path: &[u8], identity: Identity, stamp: Stamp) -> ControlFlow<()> {
@@ -244,9 +305,9 @@ impl<'a> Picked<'a> {
         visitor: &dyn Visitor,
         folder: &[u8],
         names: impl IntoIterator<Item = &'n [u8]>,
-    ) -> Result<(OwnedFd, Ground), Look> {
+    ) -> Result<(OwnedFd, Ground), Classified> {
         let opened = open_folder(self.tree, folder);
-        if let Err(Look::Unreadable(error)) = &opened {
+        if let Err(Classified::Unreadable(error)) = &opened {
             for last in names {
                 visitor.fault(Fault { name: Name { folder, last }, error });
             }
@@ -260,7 +321,7 @@ const FOLDER: rustix::fs::OFlags = rustix::fs::OFlags::PATH
     .union(rustix::fs::OFlags::NOFOLLOW)
     .union(rustix::fs::OFlags::CLOEXEC);
 
-impl FileStore for Picked<'_> {
+impl FileStore for Selected<'_> {
     fn offer(&self, visitor: &dyn Visitor) {
         if self.tree.policy.unit == Unit::Directory {
             return self.offer_units(visitor);

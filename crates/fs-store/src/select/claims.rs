@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use cleanup_core::candidate::Name;
 use cleanup_core::owner::{Claim, Ground};
 
-use crate::select::classify::{Look, claimed as in_words};
+use crate::select::classify::{Classified, claimed as in_words};
 use crate::sys::entry::{self, FileId, Meta};
 use crate::tree::Tree;
 use crate::walk::descent::{Descent, Step};
@@ -16,7 +16,12 @@ use crate::walk::descent::{Descent, Step};
 /// The directory is gone through only where others may claim anything in it, or where it `cannot_go` for a reason that
 /// may be this one. To be asked after the look that says what the directory comes to: what changes after that look is
 /// noticed when it is compared with the next one.
-pub(crate) fn claimed(tree: &Tree<'_>, root: BorrowedFd<'_>, name: &CStr, cannot_go: bool) -> Option<(Claim, Look)> {
+pub(crate) fn claimed(
+    tree: &Tree<'_>,
+    root: BorrowedFd<'_>,
+    name: &CStr,
+    cannot_go: bool,
+) -> Option<(Claim, Classified)> {
     let rivals = tree.rivals.as_ref()?;
     if !cannot_go && !rivals.reach_into(name.to_bytes()) {
         return None;
@@ -37,11 +42,11 @@ struct Claiming<'a> {
     path: Vec<u8>,
     /// The folders on the way there: how long their paths are, and whose territory they are.
     above: Vec<(usize, Ground)>,
-    found: Option<(Claim, Look)>,
+    found: Option<(Claim, Classified)>,
 }
 
 impl Claiming<'_> {
-    fn find(&mut self, claim: Claim, look: Look) -> Result<(), String> {
+    fn find(&mut self, claim: Claim, look: Classified) -> Result<(), String> {
         let why = look.to_string();
         self.found = Some((claim, look));
         Err(why)
@@ -66,10 +71,11 @@ impl Step for Claiming<'_> {
         let Some(rivals) = &self.tree.rivals else { return Ok(()) };
         if let Some(policy) = ground.inner() {
             let claim = Claim::Other { policy, naming: cleanup_core::owner::Naming::Takes };
-            return self.find(claim, Look::HoldsRoot { policy: rivals.name(policy).to_owned() });
+            return self.find(claim, Classified::HoldsRoot { policy: rivals.name(policy).to_owned() });
         }
         if let Some(policy) = ground.keeper(rivals.claimants()) {
-            return self.find(Claim::Disputed { policy }, Look::Disputed { policy: rivals.name(policy).to_owned() });
+            return self
+                .find(Claim::Disputed { policy }, Classified::Disputed { policy: rivals.name(policy).to_owned() });
         }
         self.above.push((self.path.len(), ground));
         if !self.path.is_empty() {

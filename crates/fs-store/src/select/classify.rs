@@ -18,7 +18,7 @@ use crate::walk::visit::NO_STAMP;
 
 /// What a path below the root is to a policy. `Display` says it in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Classified {
     /// A candidate, to be judged.
     Candidate(Box<Found>),
     /// No pattern of the policy names it.
@@ -91,7 +91,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Look {
+impl fmt::Display for Classified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Candidate(_) => f.write_str("a candidate"),
@@ -131,13 +131,13 @@ impl fmt::Display for Look {
     }
 }
 
-pub(crate) fn classify(tree: &Tree<'_>, path: &[u8]) -> Look {
+pub(crate) fn classify(tree: &Tree<'_>, path: &[u8]) -> Classified {
     step_by_step(tree, path).unwrap_or_else(|stopped| stopped)
 }
 
-fn step_by_step(tree: &Tree<'_>, path: &[u8]) -> Result<Look, Look> {
+fn step_by_step(tree: &Tree<'_>, path: &[u8]) -> Result<Classified, Classified> {
     let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b".")).collect();
-    let Some((last, folders)) = names.split_last() else { return Ok(Look::Folder) };
+    let Some((last, folders)) = names.split_last() else { return Ok(Classified::Folder) };
     let patterns = &tree.policy.patterns;
 
     if tree.policy.unit == Unit::Directory {
@@ -148,109 +148,109 @@ fn step_by_step(tree: &Tree<'_>, path: &[u8]) -> Result<Look, Look> {
     let name = Name { folder: &folder, last };
     let meta = Meta::of_entry(dir.as_fd(), &c_name(last)?, needs(tree.policy)).map_err(refused)?;
     if tree.is_protected_name(&dir, last) {
-        return Ok(Look::Own);
+        return Ok(Classified::Own);
     }
     if meta.is_dir() {
         let is_lost_and_found = folders.is_empty() && tree.root.is_lost_and_found(last, &meta);
         return Ok(match *last {
-            name if is_own_folder(name) => Look::Own,
-            _ if is_lost_and_found => Look::LostAndFound,
-            _ => Look::Folder,
+            name if is_own_folder(name) => Classified::Own,
+            _ if is_lost_and_found => Classified::LostAndFound,
+            _ => Classified::Folder,
         });
     }
     if patterns.excludes(name) {
-        return Ok(Look::Excluded);
+        return Ok(Classified::Excluded);
     }
     if patterns.leaves_dotfile(name) {
-        return Ok(Look::Dotfile);
+        return Ok(Classified::Dotfile);
     }
-    let Some(class) = patterns.class(name) else { return Ok(Look::NotNamed) };
+    let Some(class) = patterns.class(name) else { return Ok(Classified::NotNamed) };
     if u32::try_from(folders.len()).is_ok_and(|depth| depth >= tree.policy.depth.0) {
-        return Ok(Look::TooDeep(tree.policy.depth));
+        return Ok(Classified::TooDeep(tree.policy.depth));
     }
     if let Some(claimed) = claimed(tree, tree.claim(&ground, name)) {
         return Ok(claimed);
     }
     if !meta.is_plain_file() {
-        return Ok(Look::NotRegular(kind_in_words(&meta)));
+        return Ok(Classified::NotRegular(kind_in_words(&meta)));
     }
     if tree.is_protected(&meta.id) {
-        return Ok(Look::Own);
+        return Ok(Classified::Own);
     }
     match meta.stamp(tree.policy.stamp) {
         Some(stamp) => {
             let (arrival, identity) = (meta.arrival(), meta.identity());
-            Ok(Look::Candidate(Box::new(Found { class, bytes: meta.allocated, stamp, arrival, identity })))
+            Ok(Classified::Candidate(Box::new(Found { class, bytes: meta.allocated, stamp, arrival, identity })))
         }
-        None => Ok(Look::Unreadable(NO_STAMP.to_owned())),
+        None => Ok(Classified::Unreadable(NO_STAMP.to_owned())),
     }
 }
 
 /// What is said of a file for the sake of another policy.
-pub(crate) fn claimed(tree: &Tree<'_>, claim: Claim) -> Option<Look> {
+pub(crate) fn claimed(tree: &Tree<'_>, claim: Claim) -> Option<Classified> {
     let name = |policy| tree.rivals.as_ref().map(|rivals| rivals.name(policy).to_owned()).unwrap_or_default();
     match claim {
         Claim::Own => None,
-        Claim::Other { policy, naming } => Some(Look::Others { policy: name(policy), naming }),
-        Claim::Disputed { policy } => Some(Look::Disputed { policy: name(policy) }),
+        Claim::Other { policy, naming } => Some(Classified::Others { policy: name(policy), naming }),
+        Claim::Disputed { policy } => Some(Classified::Disputed { policy: name(policy) }),
     }
 }
 
 /// What a policy for whole directories makes of a name; `top` is the directory that it lies in.
-fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>) -> Result<Look, Look> {
+fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>) -> Result<Classified, Classified> {
     let name = Name { folder: b"", last: top.unwrap_or(last) };
     if is_own_folder(name.last) {
-        return Ok(Look::Own);
+        return Ok(Classified::Own);
     }
     if tree.policy.patterns.excludes_folder(name) {
-        return Ok(Look::Excluded);
+        return Ok(Classified::Excluded);
     }
     if tree.policy.patterns.leaves_dotfile(name) {
-        return Ok(Look::Dotfile);
+        return Ok(Classified::Dotfile);
     }
     if tree.policy.patterns.class_of_whole(name).is_none() {
-        return Ok(Look::NotNamed);
+        return Ok(Classified::NotNamed);
     }
     if tree.root.has_lost_and_found(&c_name(name.last)?) {
-        return Ok(Look::LostAndFound);
+        return Ok(Classified::LostAndFound);
     }
     if top.is_some() {
         let ground = open_folder(tree, folder).map(|(_, ground)| ground).unwrap_or_default();
-        return Ok(claimed(tree, tree.claim(&ground, Name { folder, last })).unwrap_or(Look::InUnit));
+        return Ok(claimed(tree, tree.claim(&ground, Name { folder, last })).unwrap_or(Classified::InUnit));
     }
     let root = tree.root.reopen().map_err(refused)?;
     let name = c_name(last)?;
     Ok(match whole_dirs::look(tree, root.as_fd(), &name) {
         Looked::Candidate(whole_dirs::Unit { class, sum, .. }) => {
             let tree_sum::Sum { bytes, stamp, arrival, identity, .. } = sum;
-            Look::Candidate(Box::new(Found { class, bytes, stamp, arrival, identity }))
+            Classified::Candidate(Box::new(Found { class, bytes, stamp, arrival, identity }))
         }
-        Looked::NotNamed => Look::NoDirectory,
-        Looked::LeftAlone => Look::NotRegular("no directory of this root"),
-        Looked::Vanished => Look::Missing,
+        Looked::NotNamed => Classified::NoDirectory,
+        Looked::LeftAlone => Classified::NotRegular("no directory of this root"),
+        Looked::Vanished => Classified::Missing,
         Looked::Claimed(look) => look,
-        Looked::Pinned(why) => Look::Unreadable(why),
+        Looked::Pinned(why) => Classified::Unreadable(why),
     })
 }
 
 /// Opens a folder below the root by its path, a name at a time; never through a link, onto another mount, or into what
 /// the walk would not enter. The empty path is the root. Says whose territory it is as well.
-pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Look> {
+pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Ground), Classified> {
     if tree.is_all_protected {
-        return Err(Look::Own);
+        return Err(Classified::Own);
     }
-    let mut dir = tree.root.reopen().map_err(|error| Look::Unreadable(in_words(error)))?;
+    let mut dir = tree.root.reopen().map_err(|error| Classified::Unreadable(in_words(error)))?;
     let mut ground = tree.ground();
     let mut folder = Vec::new();
     for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
         if is_own_folder(name) {
-            return Err(Look::Own);
+            return Err(Classified::Own);
         }
         if tree.policy.patterns.excludes_folder(Name { folder: &folder, last: name }) {
-            return Err(Look::Excluded);
+            return Err(Classified::Excluded);
         }
         if folder.is_empty() && tree.root.has_lost_and_found(&c_name(name)?) {
-            return Err(Look::LostAndFound);
+            return Err(Classified::LostAndFound);
         }
         let (next, id) = enter(tree, &dir, name)?;
         dir = next;
@@ -260,30 +260,30 @@ pub(crate) fn open_folder(tree: &Tree<'_>, path: &[u8]) -> Result<(OwnedFd, Grou
     Ok((dir, ground))
 }
 
-fn enter(tree: &Tree<'_>, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileId), Look> {
+fn enter(tree: &Tree<'_>, dir: &OwnedFd, name: &[u8]) -> Result<(OwnedFd, FileId), Classified> {
     let next = entry::open_dir(dir, &c_name(name)?).map_err(|error| match error {
-        Errno::LOOP | Errno::NOTDIR => Look::BehindLink,
+        Errno::LOOP | Errno::NOTDIR => Classified::BehindLink,
         error => refused(error),
     })?;
     let meta = Meta::of(&next).map_err(refused)?;
     if meta.mount != tree.root.mount() {
-        return Err(Look::OtherMount);
+        return Err(Classified::OtherMount);
     }
     if tree.is_protected(&meta.id) || tree.is_protected_name(dir, name) {
-        return Err(Look::Own);
+        return Err(Classified::Own);
     }
     Ok((next, meta.id))
 }
 
-fn refused(error: Errno) -> Look {
+fn refused(error: Errno) -> Classified {
     match error {
-        Errno::NOENT => Look::Missing,
-        error => Look::Unreadable(in_words(error)),
+        Errno::NOENT => Classified::Missing,
+        error => Classified::Unreadable(in_words(error)),
     }
 }
 
-pub(crate) fn c_name(name: &[u8]) -> Result<CString, Look> {
-    CString::new(name).map_err(|_| Look::Missing)
+pub(crate) fn c_name(name: &[u8]) -> Result<CString, Classified> {
+    CString::new(name).map_err(|_| Classified::Missing)
 }
 
 fn kind_in_words(meta: &Meta) -> &'static str {

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use cleanup_core::candidate::{Candidate, Class, Identity, Name};
 use cleanup_core::policy::Dispose;
-use cleanup_core::store::{Batch, Fault, Outcome, Seen, Visitor};
+use cleanup_core::store::{Batch, Fault, Outcome, Removal, Seen, Visitor};
 use cleanup_core::verdict::Remove;
 use rustix::fs::{FileType, StatxFlags};
 use rustix::io::Errno;
@@ -18,17 +18,22 @@ use crate::act::remove::Remover;
 use crate::act::tree_sum::{self, Sum};
 use crate::rivals::Meeting;
 use crate::select::claims;
-use crate::select::classify::Look;
+use crate::select::classify::Classified;
 use crate::sys::dir::{self, Buffer};
 use crate::sys::entry::{self, FileId, Meta, in_words};
 use crate::sys::name_buffer::Names;
 use crate::tree::{Tree, is_own_folder};
-use crate::walk::resume::Position;
+use crate::walk::resume::ResumePoint;
 use crate::walk::walker::SPARES;
 
 /// Offers every directory directly below the root that the policy names, from where it was stopped. Says where it was
 /// stopped this time.
-pub(crate) fn offer(tree: &Tree<'_>, remover: &Remover, visitor: &dyn Visitor, begin: &[Position]) -> Vec<Position> {
+pub(crate) fn offer(
+    tree: &Tree<'_>,
+    remover: &Remover,
+    visitor: &dyn Visitor,
+    begin: &[ResumePoint],
+) -> Vec<ResumePoint> {
     let fault = |error: Errno| {
         visitor.fault(Fault { name: Name { folder: b"", last: b"" }, error: &in_words(error) });
     };
@@ -63,7 +68,7 @@ pub(crate) fn offer(tree: &Tree<'_>, remover: &Remover, visitor: &dyn Visitor, b
     while let Some(name) = names.pop() {
         if offer_one(tree, remover, visitor, root.as_fd(), &name, None).is_break() {
             let next = names.iter().rev().take(SPARES);
-            return next.map(|name| Position::whole(Name { folder: b"", last: name.to_bytes() })).collect();
+            return next.map(|name| ResumePoint::whole(Name { folder: b"", last: name.to_bytes() })).collect();
         }
     }
     Vec::new()
@@ -86,7 +91,7 @@ pub(crate) fn offer_one(
         Looked::Candidate(unit) => return visitor.batch(&mut Whole { tree, remover, root, unit: &unit }),
         Looked::NotNamed => return ControlFlow::Continue(()),
         Looked::LeftAlone => Seen { left_alone: 1, ..Seen::default() },
-        Looked::Claimed(Look::Disputed { .. }) => Seen { disputed: 1, ..Seen::default() },
+        Looked::Claimed(Classified::Disputed { .. }) => Seen { disputed: 1, ..Seen::default() },
         Looked::Claimed(_) => Seen { owned_by_others: 1, ..Seen::default() },
         Looked::Vanished => Seen { vanished: 1, ..Seen::default() },
         Looked::Pinned(why) => {
@@ -114,7 +119,7 @@ pub(crate) enum Looked {
     LeftAlone,
     Vanished,
     /// It stays as a whole, because others own or dispute it or something in it.
-    Claimed(Look),
+    Claimed(Classified),
     /// It has to stay whatever its age; why, in words.
     Pinned(String),
 }
@@ -186,11 +191,11 @@ impl Batch for Whole<'_> {
         }
     }
 
-    fn remove(&mut self, _: usize, why: &Remove) -> Outcome {
+    fn remove(&mut self, _: usize, why: &Remove) -> Removal {
         let Unit { name, sum, .. } = self.unit;
         // It leaves its place in one step whatever becomes of it then.
         let Some(move_in) = &self.remover.move_in else {
-            return Outcome::Failed("its quarantine was not opened".to_owned());
+            return Outcome::Failed("its quarantine was not opened".to_owned()).into();
         };
         let last_look = || match Meta::of_entry(self.root, name, StatxFlags::TYPE | StatxFlags::INO) {
             Ok(meta) if meta.is_dir() && meta.id == FileId::from(&sum.identity) => Ok(()),
@@ -199,9 +204,9 @@ impl Batch for Whole<'_> {
             Err(error) => Err(Outcome::Failed(in_words(error))),
         };
         match move_in.take_whole(self.tree, self.root, name, sum, why, &last_look) {
-            Err(outcome) => outcome,
+            Err(outcome) => outcome.into(),
             Ok(moved) => match self.tree.policy.dispose {
-                Dispose::Quarantine(_) => Outcome::Quarantined,
+                Dispose::Quarantine(_) => Outcome::Quarantined.into(),
                 Dispose::Delete => move_in.delete(self.tree, &moved, self.root, name, sum),
             },
         }

@@ -1,8 +1,9 @@
 //! One way down through a directory and all below it, for whoever adds up, compares or deletes.
 //!
 //! It goes iteratively, by descriptor, with few of them open at any depth, never through a link and never onto another
-//! mount. (The walk of a whole root has its own way, [`super::walker`]: it is shared among workers and can be stopped
-//! and gone on with, which this one need not.)
+//! mount. The walk of a whole root ([`super::walker`]) shares the reading of a directory and the way back up with it, and
+//! no more: its frames can be split among workers, parked, and named for the next run to go on from, and what is in a
+//! directory waits there in batches. A descent that could do all that would be the walker, with nobody here to use it.
 
 use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;

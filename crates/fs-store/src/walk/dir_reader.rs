@@ -15,10 +15,11 @@ use cleanup_core::policy::Depth;
 use cleanup_core::store::{Fault, Seen};
 use rustix::fs::FileType;
 
-use super::resume::Place;
-use super::visit::visit;
+use super::resume::{Place, ResumePoint};
+use super::visit::{self, Visited, visit};
 use super::worker_pool::{BatchGroup, WorkerCtx};
 use crate::protected::{Reserved, is_reserved};
+use crate::quarantine::NOTES;
 use crate::rivals::Meeting;
 use crate::sys::dir::{self, Buffer, Entry};
 use crate::sys::entry::{FileId, in_words};
@@ -30,6 +31,9 @@ const BATCH: usize = 1024;
 
 /// How many names are worth handing over while other workers are idle.
 const FEW: usize = 64;
+
+/// How many names wait for others at most, where notes are written of what goes: one sync is enough for all of them.
+pub(crate) const GATHERED: usize = NOTES;
 
 /// Names that no pattern matches are reported in steps of this many, so that a walk through a large directory shows that
 /// it goes on, and can be stopped.
@@ -43,6 +47,37 @@ pub(crate) struct Contents {
     pub(crate) survivors: bool,
     /// What is left of it, if the walk was stopped.
     pub(crate) remainder: Option<Remainder>,
+    /// Names of it that were not looked at yet: they may wait for those of other directories.
+    pub(crate) gathered: Option<Gathered>,
+}
+
+/// Some names of one directory that wait to be looked at.
+pub(crate) struct Gathered {
+    dir: Arc<OwnedFd>,
+    folder: Arc<[u8]>,
+    names: Names,
+    classes: Vec<Class>,
+    cookies: Vec<u64>,
+    /// What else was seen while they were read.
+    pub(crate) seen: Seen,
+}
+
+impl Gathered {
+    pub(crate) fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    pub(crate) fn as_part(&self) -> visit::Part<'_> {
+        let Self { dir, folder, names, classes, cookies, .. } = self;
+        visit::Part { dir: dir.as_fd(), folder, names, classes, cookies }
+    }
+
+    /// Where it is: the first of the names, or a later one.
+    pub(crate) fn position(&self, place: Option<Place>) -> Option<ResumePoint> {
+        let first =
+            || Some(Place { name: self.names.iter().next()?.to_bytes().to_owned(), cookie: *self.cookies.first()? });
+        Some(ResumePoint { folder: self.folder.to_vec(), place: Some(place.or_else(first)?) })
+    }
 }
 
 /// Where reading a directory begins.
@@ -78,11 +113,7 @@ pub(crate) struct DirReader<'scope, 'env> {
 
 /// Some names of one directory, for another worker to look at.
 pub(crate) struct Batch {
-    dir: Arc<OwnedFd>,
-    folder: Arc<[u8]>,
-    names: Names,
-    classes: Vec<Class>,
-    cookies: Vec<u64>,
+    names: Gathered,
     group: Arc<BatchGroup>,
     /// Its number among those that were handed over of this directory.
     number: usize,
@@ -91,10 +122,13 @@ pub(crate) struct Batch {
 impl Batch {
     /// Looks at the names, and says so to whoever waits for them.
     pub(crate) fn run(self, ctx: WorkerCtx<'_, '_>) {
-        let Self { dir, folder, names, classes, cookies, group, number } = self;
-        let visited = visit(ctx, dir.as_fd(), &folder, &names, &classes, &cookies, Seen::default());
-        group.settle(ctx.pool, number, visited);
+        let Self { names, group, number } = self;
+        group.settle(ctx.pool, number, visit_one(ctx, names.as_part(), names.seen));
     }
+}
+
+fn visit_one(ctx: WorkerCtx<'_, '_>, part: visit::Part<'_>, seen: Seen) -> Visited {
+    visit(ctx, &[part], seen).pop().unwrap_or_default()
 }
 
 impl<'scope, 'env> DirReader<'scope, 'env> {
@@ -131,6 +165,7 @@ impl<'scope, 'env> DirReader<'scope, 'env> {
                 folders: Names::default(),
                 survivors: !matches!(read_from, ReadFrom::Anew),
                 remainder: None,
+                gathered: None,
             },
             part: match read_from {
                 ReadFrom::Anew => Part::All,
@@ -188,7 +223,11 @@ impl Reading<'_, '_, '_> {
             Part::All | Part::Folders | Part::Files => self.pass(0, buffer),
         };
         if is_whole && !matches!(self.part, Part::Folders) {
-            self.look();
+            if self.may_wait() {
+                self.gather()
+            } else {
+                self.look()
+            }
             let group = self.handed.take().map(|(group, _)| group);
             self.contents.survivors |= group.as_ref().is_some_and(|group| self.ctx.settle(group));
             if self.ctx.pool.is_over() {
@@ -259,10 +298,12 @@ impl Reading<'_, '_, '_> {
 
     /// Hands on the names gathered so far when there are enough of them.
     fn share_or_look(&mut self) {
-        if self.classes.len() >= BATCH {
+        let is_noted = self.ctx.remover.move_in.is_some();
+        let (batch, few) = if is_noted { (GATHERED, GATHERED) } else { (BATCH, FEW) };
+        if self.classes.len() >= batch {
             self.ctx.start();
             if self.ctx.pool.has_room() { self.hand_over() } else { self.look() }
-        } else if self.classes.len() >= FEW && self.ctx.pool.has_idle_workers() {
+        } else if self.classes.len() >= few && self.ctx.pool.has_idle_workers() {
             self.hand_over();
         } else if self.seen.scanned >= PASSED_OVER {
             // With the few that were meant: whoever stops here has got somewhere.
@@ -376,11 +417,36 @@ impl Reading<'_, '_, '_> {
         }
     }
 
+    /// Whether the names gathered so far may wait for those of other directories. Whoever stops has got somewhere before.
+    fn may_wait(&self) -> bool {
+        self.ctx.remover.move_in.is_some()
+            && !self.classes.is_empty()
+            && self.handed.is_none()
+            && self.ctx.pool.has_begun()
+            && !self.ctx.pool.is_over()
+    }
+
+    /// Leaves the names gathered so far for later.
+    fn gather(&mut self) {
+        self.contents.gathered = Some(self.take(self.folder.into()));
+    }
+
+    fn take(&mut self, folder: Arc<[u8]>) -> Gathered {
+        Gathered {
+            dir: Arc::clone(self.dir),
+            folder,
+            names: std::mem::take(&mut self.names),
+            classes: std::mem::take(&mut self.classes),
+            cookies: std::mem::take(&mut self.cookies),
+            seen: std::mem::take(&mut self.seen),
+        }
+    }
+
     /// Looks at the names gathered so far and hands those that are candidates to the visitor.
     fn look(&mut self) {
         let Self { ctx, dir, folder, names, classes, cookies, .. } = self;
         let seen = std::mem::take(&mut self.seen);
-        let visited = visit(*ctx, dir.as_fd(), folder, names, classes, cookies, seen);
+        let visited = visit_one(*ctx, visit::Part { dir: dir.as_fd(), folder, names, classes, cookies }, seen);
         self.contents.survivors |= visited.survivors;
         self.broken_at = visited.broken_at;
         // Used again: a directory of a million names fills these many times over.
@@ -392,18 +458,10 @@ impl Reading<'_, '_, '_> {
     /// Leaves the names gathered so far to somebody else.
     fn hand_over(&mut self) {
         let Some(first) = self.gathered().filter(|_| self.ctx.pool.has_begun()) else { return self.look() };
-        self.ctx.visitor.seen(std::mem::take(&mut self.seen));
         let (group, folder) = self.handed.get_or_insert_with(|| (Arc::default(), self.folder.into()));
+        let (group, folder) = (Arc::clone(group), Arc::clone(folder));
         let number = group.begin(first);
-        self.ctx.pool.hand_over.push_batch(Batch {
-            dir: Arc::clone(self.dir),
-            folder: Arc::clone(folder),
-            names: std::mem::take(&mut self.names),
-            classes: std::mem::take(&mut self.classes),
-            cookies: std::mem::take(&mut self.cookies),
-            group: Arc::clone(group),
-            number,
-        });
+        self.ctx.pool.hand_over.push_batch(Batch { names: self.take(folder), group, number });
     }
 
     fn leave_alone(&mut self) {

@@ -1,6 +1,6 @@
 //! Where a walk was stopped, for the next one to go on from there.
 //!
-//! A [`Position`] names what was next. It never opens anything: the next walk reads the names that are there, as always,
+//! A [`ResumePoint`] names what was next. It never opens anything: the next walk reads the names that are there, as always,
 //! and compares them with it. A position that is out of date costs a second look at some entries, or leaves some for the
 //! walk after this one; it cannot lead anywhere else.
 
@@ -10,7 +10,7 @@ use cleanup_core::candidate::Name;
 
 /// What was next when a walk was stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct ResumePoint {
     /// A folder, by its path below the root; empty for the root itself.
     pub folder: Vec<u8>,
     /// Which of its entries was next, while none of its folders had been entered. `None` is the whole folder.
@@ -27,7 +27,7 @@ pub struct Place {
     pub cookie: u64,
 }
 
-impl Position {
+impl ResumePoint {
     /// A whole folder or, with `unit = "directory"`, a whole directory.
     pub(crate) fn whole(name: Name<'_>) -> Self {
         Self { folder: name.to_bytes(), place: None }
@@ -42,7 +42,7 @@ impl Position {
 }
 
 /// Its path, as reports show paths.
-impl fmt::Display for Position {
+impl fmt::Display for ResumePoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Some(place) => Name { folder: &self.folder, last: &place.name }.fmt(f),
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_position_is_followed_a_name_at_a_time() {
-        let position = Position { folder: b"a/bc/d".to_vec(), place: None };
+        let position = ResumePoint { folder: b"a/bc/d".to_vec(), place: None };
         assert_eq!(position.below(b""), Some(b"a".as_slice()));
         assert_eq!(position.below(b"a"), Some(b"bc".as_slice()));
         assert_eq!(position.below(b"a/bc"), Some(b"d".as_slice()));
@@ -65,7 +65,7 @@ mod tests {
             assert_eq!(position.below(elsewhere), None, "{elsewhere:?}");
         }
         for nonsense in [b"".as_slice(), b"/", b"//a"] {
-            assert_eq!(Position { folder: nonsense.to_vec(), place: None }.below(b""), None, "{nonsense:?}");
+            assert_eq!(ResumePoint { folder: nonsense.to_vec(), place: None }.below(b""), None, "{nonsense:?}");
         }
     }
 }

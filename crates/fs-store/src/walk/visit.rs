@@ -1,11 +1,11 @@
-//! Looks at names of one directory and hands those that are candidates to the visitor.
+//! Looks at names and hands those that are candidates to the visitor.
 
 use std::ffi::CStr;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 
 use cleanup_core::candidate::{Class, Name};
-use cleanup_core::store::{Fault, Seen};
+use cleanup_core::store::{Batch as _, Fault, Seen};
 use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
@@ -20,7 +20,20 @@ use crate::tree::Tree;
 /// and what several workers wait for is written together, so more of them are worth it sooner.
 const WAITED: usize = 4;
 
+/// Some names of one directory.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) dir: BorrowedFd<'a>,
+    /// Its path below the root.
+    pub(crate) folder: &'a [u8],
+    pub(crate) names: &'a Names,
+    pub(crate) classes: &'a [Class],
+    /// Where each of the names is, as [`Place::cookie`] has it.
+    pub(crate) cookies: &'a [u64],
+}
+
 /// What came of looking at some names of one directory.
+#[derive(Default)]
 pub(crate) struct Visited {
     /// Whether anything stays of them.
     pub(crate) survivors: bool,
@@ -28,65 +41,77 @@ pub(crate) struct Visited {
     pub(crate) broken_at: Option<Place>,
 }
 
-/// Looks at names of one directory and hands those that are candidates to the visitor.
-pub(crate) fn visit(
-    ctx: WorkerCtx<'_, '_>,
-    dir: BorrowedFd<'_>,
-    folder: &[u8],
-    names: &Names,
-    classes: &[Class],
-    cookies: &[u64],
-    mut seen: Seen,
-) -> Visited {
+/// Looks at names of one directory, or of several, and hands those that are candidates to the visitor as one batch.
+/// What came of each part.
+pub(crate) fn visit(ctx: WorkerCtx<'_, '_>, parts: &[Part<'_>], mut seen: Seen) -> Vec<Visited> {
     let WorkerCtx { tree, remover, visitor, pool, .. } = ctx;
-    if classes.is_empty() {
+    if parts.iter().all(|part| part.classes.is_empty()) {
         visitor.seen(seen);
         pool.begin();
-        return Visited { survivors: false, broken_at: None };
+        return parts.iter().map(|_| Visited::default()).collect();
     }
     let needs = needs(tree.policy);
     let visited = ctx.timed(|| {
-        let mut visited = Visited { survivors: false, broken_at: None };
-        let mut files = Vec::with_capacity(classes.len());
-        let mut places = Vec::with_capacity(classes.len());
-        for ((name, class), cookie) in names.iter().zip(classes).zip(cookies) {
-            match look_at(tree, &remover.unnamed, dir, name, *class, needs) {
-                Looked::Candidate(file) => {
-                    files.push(file);
-                    places.push(*cookie);
-                }
-                Looked::Vanished => seen.vanished += 1,
-                Looked::LeftAlone => {
-                    seen.left_alone += 1;
-                    visited.survivors = true;
-                }
-                Looked::Unknown(error) => {
-                    visited.survivors = true;
-                    visitor.fault(Fault { name: Name { folder, last: name.to_bytes() }, error: &error });
-                }
-            }
-        }
+        let looked: Vec<Candidates<'_>> = parts.iter().map(|part| look_at_part(ctx, part, needs, &mut seen)).collect();
         visitor.seen(seen);
-        let mut calls = classes.len();
-        if !files.is_empty() {
-            let mut batch = Files::new(tree, remover, dir, folder, needs, &files);
-            if visitor.batch(&mut batch) == ControlFlow::Break(()) {
-                let asked = batch.asked.get();
-                let next = files.get(asked).zip(places.get(asked));
-                visited.broken_at =
-                    next.map(|(file, cookie)| Place { name: file.name.to_bytes().to_owned(), cookie: *cookie });
-                pool.end();
-            }
-            visited.survivors |= batch.gone < files.len();
-            calls += 2 * batch.gone;
-            if batch.has_waited {
-                calls /= WAITED;
-            }
+        let mut calls: usize = parts.iter().map(|part| part.classes.len()).sum();
+        let mut batch = Files::new(tree, remover, needs);
+        for (part, looked) in parts.iter().zip(&looked) {
+            batch.add(part.dir, part.folder, &looked.files);
         }
-        (visited, calls as u64)
+        let is_broken = !batch.is_empty() && visitor.batch(&mut batch) == ControlFlow::Break(());
+        if is_broken {
+            pool.end();
+        }
+        let mut all = Vec::with_capacity(parts.len());
+        for (folder, Candidates { files, places, survivors }) in batch.folders().iter().zip(&looked) {
+            let next = files.get(folder.asked()).zip(places.get(folder.asked())).filter(|_| is_broken);
+            let place =
+                |(file, cookie): (&File<'_>, &u64)| Place { name: file.name.to_bytes().to_owned(), cookie: *cookie };
+            all.push(Visited { survivors: *survivors || folder.gone() < files.len(), broken_at: next.map(place) });
+            calls += 2 * folder.gone();
+        }
+        if batch.has_waited {
+            calls /= WAITED;
+        }
+        (all, calls as u64)
     });
     pool.begin();
     visited
+}
+
+/// The candidates among some names.
+struct Candidates<'n> {
+    files: Vec<File<'n>>,
+    /// Where each of them is.
+    places: Vec<u64>,
+    /// Whether anything stays that is none.
+    survivors: bool,
+}
+
+fn look_at_part<'n>(ctx: WorkerCtx<'_, '_>, part: &Part<'n>, needs: StatxFlags, seen: &mut Seen) -> Candidates<'n> {
+    let WorkerCtx { tree, remover, visitor, .. } = ctx;
+    let Part { dir, folder, names, classes, cookies } = *part;
+    let (files, places) = (Vec::with_capacity(classes.len()), Vec::with_capacity(classes.len()));
+    let mut candidates = Candidates { files, places, survivors: false };
+    for ((name, class), cookie) in names.iter().zip(classes).zip(cookies) {
+        match look_at(tree, &remover.unnamed, dir, name, *class, needs) {
+            Looked::Candidate(file) => {
+                candidates.files.push(file);
+                candidates.places.push(*cookie);
+            }
+            Looked::Vanished => seen.vanished += 1,
+            Looked::LeftAlone => {
+                seen.left_alone += 1;
+                candidates.survivors = true;
+            }
+            Looked::Unknown(error) => {
+                candidates.survivors = true;
+                visitor.fault(Fault { name: Name { folder, last: name.to_bytes() }, error: &error });
+            }
+        }
+    }
+    candidates
 }
 
 /// What one name that a pattern matches turned out to be.

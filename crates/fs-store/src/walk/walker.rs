@@ -6,6 +6,10 @@
 //! given up, the rest of them is left for the next run, and that is reported. So thirty thousand levels need no more
 //! descriptors than thirty.
 //!
+//! Where notes are written of what goes, and have to be on the disk before it does, names wait for those of the next
+//! directories ([`Waiting`]), so that one sync is enough for all of them. Nobody else waits for them: they are looked at
+//! before anything is settled that others have a part in.
+//!
 //! Where other workers have nothing to do, some folders of a directory become a [`Subtree`] of their own. A directory is
 //! offered as empty by whoever settles the last thing below it, and never before.
 
@@ -20,8 +24,9 @@ use cleanup_core::policy::{Depth, EmptyDirs};
 use cleanup_core::store::{Fault, Seen};
 use rustix::io::Errno;
 
-use super::dir_reader::{DirReader, ReadFrom, Remainder};
-use super::resume::Position;
+use super::dir_reader::{DirReader, GATHERED, Gathered, ReadFrom, Remainder};
+use super::resume::ResumePoint;
+use super::visit::visit;
 use super::worker_pool::{Pending, WorkerCtx};
 use crate::act::remove::EmptyDirectory;
 use crate::sys::entry::{self, FileId, Meta, in_words};
@@ -45,9 +50,54 @@ pub(crate) struct Walker<'scope, 'env> {
     reader: DirReader<'scope, 'env>,
     subtree: Subtree,
     /// Where the walk is to begin, as long as it has not got there.
-    begin: Vec<Position>,
+    begin: Vec<ResumePoint>,
     /// Directories entered.
     entered: u32,
+    waiting: Waiting,
+}
+
+/// Names of the last directories that wait to be looked at together, and what waits for them.
+#[derive(Default)]
+struct Waiting {
+    /// Each with the number of its directory.
+    names: Vec<(usize, Gathered)>,
+    /// Of each directory, by its number, whether anything is known to stay in it.
+    survivors: Vec<bool>,
+    /// Directories that are empty if nothing stays in them, those that lie deeper first.
+    empty: Vec<MaybeEmpty>,
+}
+
+/// A directory that is to be offered if nothing stays in it.
+struct MaybeEmpty {
+    /// Its number.
+    number: usize,
+    /// The number of the one that it lies in.
+    above: usize,
+    parent: Arc<OwnedFd>,
+    folder: Vec<u8>,
+    name: CString,
+    identity: Identity,
+    stamp: Stamp,
+    arrival: Stamp,
+}
+
+impl Waiting {
+    /// The number of one more directory.
+    fn number(&mut self) -> usize {
+        self.survivors.push(false);
+        self.survivors.len() - 1
+    }
+
+    /// How many names wait.
+    fn names(&self) -> usize {
+        self.names.iter().map(|(_, names)| names.len()).sum()
+    }
+
+    /// How many descriptors are open for it, at most. Directories beside each other share that of the one above.
+    fn descriptors(&self) -> usize {
+        let beside = |a: &MaybeEmpty, b: &MaybeEmpty| Arc::ptr_eq(&a.parent, &b.parent);
+        self.names.len() + self.empty.chunk_by(beside).count()
+    }
 }
 
 /// Some folders and all below them: where the walk through them is, and what is left to do on the way back to where it
@@ -65,6 +115,8 @@ pub(crate) struct Subtree {
     rank: Vec<u32>,
     /// How many subtrees were taken off it.
     shared: u32,
+    /// Names that were waiting when the walk was stopped, in the order of reading. They come before everything else.
+    not_looked_at: Vec<ResumePoint>,
 }
 
 /// A directory on the way to where the walk is.
@@ -86,8 +138,10 @@ pub(crate) struct DirFrame {
     folders: Names,
     /// What was left of it when it was stopped while it was read.
     remainder: Option<Remainder>,
-    /// Whether anything stays in it.
+    /// Whether anything stays in it, as far as is known.
     pub(crate) survivors: bool,
+    /// Its number in [`Waiting`], where it depends on what waits whether anything stays in it.
+    number: Option<usize>,
     /// The folders of it that were handed over.
     pending: Option<Arc<Pending>>,
 }
@@ -95,6 +149,11 @@ pub(crate) struct DirFrame {
 impl Subtree {
     pub(crate) fn last(&mut self) -> &mut DirFrame {
         self.frames.last_mut().expect("the walk is somewhere")
+    }
+
+    /// What was handed over of the last frame.
+    fn last_pending(&self) -> Option<&Arc<Pending>> {
+        self.frames.last().and_then(|last| last.pending.as_ref())
     }
 
     /// Lets go of the descriptors that can be had again.
@@ -113,18 +172,21 @@ impl Subtree {
     }
 
     /// Adds what is left of it, with its place among all that is left: what lies deeper comes first.
-    pub(crate) fn left(&self, left: &mut Vec<(Vec<u32>, Position)>) {
+    pub(crate) fn left(&self, left: &mut Vec<(Vec<u32>, ResumePoint)>) {
         let before = left.len();
+        for (index, position) in (0..).zip(&self.not_looked_at) {
+            left.push(([self.rank.as_slice(), &[0, index]].concat(), position.clone()));
+        }
         for frame in self.frames.iter().rev() {
             let folder = &self.path[..frame.path_len];
             let rank = || self.rank_at(frame.below);
             if let Some(place) = frame.remainder.as_ref().and_then(Remainder::first) {
-                left.push((rank(), Position { folder: folder.to_owned(), place: Some(place) }));
+                left.push((rank(), ResumePoint { folder: folder.to_owned(), place: Some(place) }));
                 continue;
             }
             for name in frame.folders.iter().rev().take(SPARES) {
                 if left.len() == before || folder.len() < LONG {
-                    left.push((rank(), Position::whole(Name { folder, last: name.to_bytes() })));
+                    left.push((rank(), ResumePoint::whole(Name { folder, last: name.to_bytes() })));
                 }
             }
         }
@@ -163,10 +225,11 @@ impl Subtree {
                 folders: frame.folders.take_half(),
                 remainder: None,
                 survivors: false,
+                number: None,
                 pending: None,
             };
             let path = self.path[..frame.path_len].to_vec();
-            return Some(Self { frames: vec![first], path, part_of: Some(pending), rank, shared: 0 });
+            return Some(Self { frames: vec![first], path, part_of: Some(pending), rank, ..Self::default() });
         }
         None
     }
@@ -174,11 +237,18 @@ impl Subtree {
 
 impl<'scope, 'env> Walker<'scope, 'env> {
     pub(crate) fn new(ctx: WorkerCtx<'scope, 'env>) -> Self {
-        Self { ctx, reader: DirReader::new(ctx), subtree: Subtree::default(), begin: Vec::new(), entered: 0 }
+        Self {
+            ctx,
+            reader: DirReader::new(ctx),
+            subtree: Subtree::default(),
+            begin: Vec::new(),
+            entered: 0,
+            waiting: Waiting::default(),
+        }
     }
 
     /// Everything from there on, with the root read.
-    pub(crate) fn at_root(&mut self, begin: Vec<Position>) -> Option<Subtree> {
+    pub(crate) fn at_root(&mut self, begin: Vec<ResumePoint>) -> Option<Subtree> {
         self.begin = begin;
         let root = self.ctx.tree.root.reopen().and_then(|dir| Ok((Meta::of(&dir)?, dir)));
         match root {
@@ -209,16 +279,74 @@ impl<'scope, 'env> Walker<'scope, 'env> {
             }
             match self.last().folders.pop() {
                 Some(name) => self.descend(&name),
+                // Others have a part in what comes next.
+                None if self.is_shared() && !self.look_at_waiting() => {}
                 None if !self.settle() => return,
                 None if self.subtree.frames.len() > 1 => self.climb(),
                 None if !self.arrive() => return,
                 None => {}
             }
         }
+        self.leave_waiting();
         match std::mem::take(&mut self.begin) {
             begin if begin.is_empty() => self.ctx.pool.hand_over.leave(std::mem::take(&mut self.subtree)),
             begin => self.ctx.pool.leave_all(begin),
         }
+    }
+
+    /// Whether the way up from the last frame leads to what others have a part in, or to the end.
+    fn is_shared(&self) -> bool {
+        self.subtree.frames.len() == 1 || self.subtree.last_pending().is_some()
+    }
+
+    /// Looks at the names that wait, and offers what is empty after that. Whether the walk goes on.
+    fn look_at_waiting(&mut self) -> bool {
+        if self.waiting.names.is_empty() || self.ctx.pool.is_over() {
+            return !self.ctx.pool.is_over();
+        }
+        let Waiting { mut names, mut survivors, empty } = std::mem::take(&mut self.waiting);
+        names.iter_mut().for_each(|(_, names)| self.ctx.visitor.seen(std::mem::take(&mut names.seen)));
+        let parts: Vec<_> = names.iter().map(|(_, names)| names.as_part()).collect();
+        let visited = visit(self.ctx, &parts, Seen::default());
+        for ((number, names), visited) in names.iter().zip(visited) {
+            survivors[*number] |= visited.survivors;
+            self.subtree.not_looked_at.extend(visited.broken_at.and_then(|place| names.position(Some(place))));
+        }
+        for MaybeEmpty { number, above, parent, folder, name, identity, stamp, arrival } in empty {
+            // What is not offered any more is, the next time.
+            survivors[above] |= survivors[number] || self.ctx.pool.is_over() || {
+                let (parent, gone) = (parent.as_fd(), false);
+                let empty = EmptyDirectory { parent, folder: &folder, name: &name, identity, stamp, arrival, gone };
+                !self.offer(empty)
+            };
+        }
+        for frame in &mut self.subtree.frames {
+            frame.survivors |= frame.number.take().is_some_and(|number| survivors[number]);
+        }
+        !self.ctx.pool.is_over()
+    }
+
+    /// Leaves what waits to the next walk.
+    fn leave_waiting(&mut self) {
+        let Waiting { names, .. } = std::mem::take(&mut self.waiting);
+        names.iter().for_each(|(_, names)| self.ctx.visitor.seen(names.seen));
+        self.subtree.not_looked_at.extend(names.iter().filter_map(|(_, names)| names.position(None)));
+    }
+
+    /// Has names wait for others; looks at them, and at those that wait, when they are enough.
+    fn wait(&mut self, names: Gathered) {
+        let (room, descriptors) = (GATHERED.saturating_sub(names.len()), self.ctx.pool.folders());
+        if self.waiting.names() > room || self.waiting.descriptors() >= descriptors {
+            self.look_at_waiting();
+        }
+        let number = self.number_of_last();
+        self.waiting.names.push((number, names));
+    }
+
+    /// The number of the last frame's directory in [`Waiting`].
+    fn number_of_last(&mut self) -> usize {
+        let last = self.subtree.last();
+        *last.number.get_or_insert_with(|| self.waiting.number())
     }
 
     /// Whether all is settled that was handed over of the last frame. If not, somebody else goes on here.
@@ -312,8 +440,12 @@ impl<'scope, 'env> Walker<'scope, 'env> {
             folders: contents.folders,
             remainder: contents.remainder,
             survivors: contents.survivors,
+            number: None,
             pending: None,
         });
+        if let Some(names) = contents.gathered {
+            self.wait(names);
+        }
         let deepest = self.subtree.frames.len() - 1;
         let keeps = self.ctx.pool.keeps();
         if deepest > keeps {
@@ -366,12 +498,12 @@ impl<'scope, 'env> Walker<'scope, 'env> {
                 return self.lose_sight();
             }
         }
-        self.offer_empty(&done);
+        self.offer_empty(done);
         let parent_len = self.last().path_len;
         self.subtree.path.truncate(parent_len);
     }
 
-    fn offer_empty(&mut self, done: &DirFrame) {
+    fn offer_empty(&mut self, done: DirFrame) {
         let (stamp, arrival) = match done.stamp.zip(done.arrival) {
             Some(both)
                 if self.ctx.tree.policy.empty_dirs == EmptyDirs::Judge
@@ -393,21 +525,25 @@ impl<'scope, 'env> Walker<'scope, 'env> {
             self.last().survivors = true;
             return;
         }
-        let mut batch = EmptyDirectory {
-            parent: self.here(),
-            folder,
-            name: &name,
-            identity: done.identity,
-            stamp,
-            arrival,
-            gone: false,
-        };
-        let flow = self.ctx.visitor.batch(&mut batch);
-        let kept = !batch.gone;
+        let identity = done.identity;
+        if let Some(number) = done.number {
+            let folder = folder.to_owned();
+            let parent = Arc::clone(self.last().dir.as_ref().expect("the last frame has its descriptor"));
+            let above = self.number_of_last();
+            self.waiting.empty.push(MaybeEmpty { number, above, parent, folder, name, identity, stamp, arrival });
+            return;
+        }
+        let (parent, gone) = (self.here(), false);
+        let kept = !self.offer(EmptyDirectory { parent, folder, name: &name, identity, stamp, arrival, gone });
         self.last().survivors |= kept;
-        if flow == ControlFlow::Break(()) {
+    }
+
+    /// Offers a directory with nothing left in it. Whether it is gone.
+    fn offer(&self, mut empty: EmptyDirectory<'_>) -> bool {
+        if self.ctx.visitor.batch(&mut empty) == ControlFlow::Break(()) {
             self.ctx.pool.end();
         }
+        empty.gone
     }
 
     /// Gives up all frames whose descriptors cannot be had again, down to one that still has its own.

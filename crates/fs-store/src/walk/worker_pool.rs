@@ -20,7 +20,7 @@ use rustix::process::{Resource, getrlimit};
 use super::dir_reader::Batch;
 use super::hand_over::{self, HandOver, Task};
 use super::pool_size::{self, PoolSize};
-use super::resume::{Place, Position};
+use super::resume::{Place, ResumePoint};
 use super::visit::Visited;
 use super::walker::{OPEN, Subtree, Walker};
 use crate::act::remove::Remover;
@@ -28,6 +28,12 @@ use crate::tree::Tree;
 
 /// How many directories may wait for parts that were handed over, at a time. Each keeps a descriptor.
 const MAX_PENDING: usize = 8;
+
+/// How many directories wait to be looked at together, of all workers. Each keeps a descriptor.
+const FOLDERS: usize = 128;
+
+/// How many of the process's descriptors are for those: one of so many.
+const SHARE: u64 = 8;
 
 /// How many positions are kept of a walk that is stopped. The first is the one that counts.
 const POSITIONS: usize = 64;
@@ -76,13 +82,15 @@ pub(crate) struct WorkerPool {
     /// Not known before there is use for more than one worker. Taken before the lock of the hand-over, never after it.
     size: Mutex<Option<PoolSize>>,
     /// Where the walk was to begin, when it was stopped before it came there.
-    unreached: Mutex<Vec<Position>>,
+    unreached: Mutex<Vec<ResumePoint>>,
     /// `swap` alone decides who starts the others. Read late, a batch is looked at instead of handed over.
     has_started: AtomicBool,
     /// Read late, something is not shared yet.
     has_begun: AtomicBool,
     /// How many descriptors a worker may keep on its way down. Read late, a few more are open for a moment.
     keeps: AtomicUsize,
+    /// How many directories may wait to be looked at together, for each worker. Read late, a few more do.
+    folders: AtomicUsize,
     /// Directories that wait for parts. `fetch_update` keeps it within bounds under any ordering.
     pending: AtomicUsize,
     /// System calls since the last estimate, and what they took. The two may be read at slightly different moments: the
@@ -114,8 +122,8 @@ pub(crate) fn walk(
     remover: &Remover,
     jobs: Jobs,
     visitor: &dyn Visitor,
-    begin: Vec<Position>,
-) -> Vec<Position> {
+    begin: Vec<ResumePoint>,
+) -> Vec<ResumePoint> {
     let pool = WorkerPool::new(jobs);
     std::thread::scope(|scope| {
         let ctx = WorkerCtx { tree, remover, visitor, pool: &pool, scope };
@@ -169,6 +177,7 @@ impl<'env> WorkerCtx<'_, 'env> {
             staff.workers
         });
         self.pool.keeps.store((OPEN / workers).max(1), Ordering::Relaxed);
+        self.pool.folders.store((most_folders() / workers).max(1), Ordering::Relaxed);
     }
 
     /// Does something that makes so many system calls in the end, and takes note of what they cost.
@@ -226,6 +235,7 @@ impl WorkerPool {
             has_started: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
             keeps: AtomicUsize::new(OPEN),
+            folders: AtomicUsize::new(most_folders()),
             pending: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             nanos: AtomicU64::new(0),
@@ -240,6 +250,11 @@ impl WorkerPool {
     /// How many descriptors a worker may keep on its way down, beside the first and the last.
     pub(crate) fn keeps(&self) -> usize {
         self.keeps.load(Ordering::Relaxed)
+    }
+
+    /// How many directories may wait to be looked at together.
+    pub(crate) fn folders(&self) -> usize {
+        self.folders.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has_idle_workers(&self) -> bool {
@@ -271,12 +286,12 @@ impl WorkerPool {
     }
 
     /// Leaves everything to the next walk: this one did not come to where it was to begin.
-    pub(crate) fn leave_all(&self, begin: Vec<Position>) {
+    pub(crate) fn leave_all(&self, begin: Vec<ResumePoint>) {
         *self.unreached.lock().unwrap_or_else(PoisonError::into_inner) = begin;
     }
 
     /// What is left, in the order in which one worker would come to it.
-    fn left(self) -> Vec<Position> {
+    fn left(self) -> Vec<ResumePoint> {
         let unreached = self.unreached.into_inner().unwrap_or_else(PoisonError::into_inner);
         if !unreached.is_empty() {
             return unreached;
@@ -310,6 +325,12 @@ impl WorkerPool {
     fn size(&self) -> MutexGuard<'_, Option<PoolSize>> {
         self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many directories may wait to be looked at together, as far as descriptors last.
+pub(crate) fn most_folders() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit / SHARE).ok()).unwrap_or(FOLDERS).clamp(1, FOLDERS)
 }
 
 impl BatchGroup {

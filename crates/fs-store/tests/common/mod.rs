@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use cleanup_core::judge::Run;
@@ -19,11 +19,11 @@ use cleanup_core::moment::Moment;
 use cleanup_core::pattern::Patterns;
 use cleanup_core::policy::{
     AgeClock, Archives, Brakes, Depth, Dispose, Effect, EmptyDirs, FilePolicy, InUse, Indexing, Limits, MaxAge, Policy,
-    RootLock, StampKind, Unit,
+    Quarantine, RootLock, StampKind, Unit,
 };
 use cleanup_core::report::Tally;
 use cleanup_core::sweep::{Judged, Mode, Observer, sweep};
-use cleanup_fs_store::{Jobs, Store};
+use cleanup_fs_store::{Jobs, QuarantineRun, Store};
 
 pub const HOUR: Duration = Duration::from_hours(1);
 
@@ -88,8 +88,24 @@ pub fn jobs(number: usize) -> Jobs {
     Jobs::Fixed(NonZero::new(number).unwrap())
 }
 
-pub fn sweep_with(jobs: Jobs, policy: &FilePolicy, mode: Mode) -> Tally {
+/// What is due goes into quarantine.
+pub fn quarantining(policy: FilePolicy) -> FilePolicy {
+    FilePolicy { dispose: Dispose::Quarantine(Quarantine { keep_for: HOUR, max_bytes: None }), ..policy }
+}
+
+/// Opens it with so many workers, and with its quarantine where it has one.
+pub fn opened(policy: &FilePolicy, jobs: Jobs) -> Store<'_> {
     let store = Store::open(policy, Vec::new()).unwrap().with_jobs(jobs);
+    match policy.dispose {
+        Dispose::Delete => store,
+        Dispose::Quarantine(_) => {
+            store.into_quarantine(Arc::new(QuarantineRun::new("R1".to_owned())), run().now).unwrap()
+        }
+    }
+}
+
+pub fn sweep_with(jobs: Jobs, policy: &FilePolicy, mode: Mode) -> Tally {
+    let store = opened(policy, jobs);
     sweep(&store, &policy.rule, &run(), mode, &())
 }
 
@@ -105,11 +121,12 @@ pub fn set_modified(path: &Path, at: SystemTime) {
     File::open(path).unwrap().set_times(FileTimes::new().set_modified(at)).unwrap();
 }
 
-/// All entries below a folder, relative to it.
+/// All entries below a folder, relative to it, but for what lies in quarantine.
 pub fn tree(root: &Path) -> BTreeSet<PathBuf> {
     walkdir::WalkDir::new(root)
         .min_depth(1)
         .into_iter()
+        .filter_entry(|entry| entry.file_name() != ".cleanup")
         .map(|entry| entry.unwrap().path().strip_prefix(root).unwrap().to_owned())
         .collect()
 }

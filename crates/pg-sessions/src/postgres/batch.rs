@@ -14,19 +14,23 @@ use super::inspect::{Ground, Leaf, Steering};
 use super::leftovers::{Leftovers, Look};
 use super::millis;
 use super::session::{Bound, Frame, Limits, Session, Work, cell, count, statement};
+use crate::Strategy;
 use crate::report::ledger::Ledger;
 use crate::report::obstacle::Stop;
 use crate::rule::idle_seconds;
-use crate::rule::names::Sql;
+use crate::rule::names::{Sql, TableName};
 use crate::run;
 use crate::run::pace::{self, Pacer};
-use crate::run::progress::{Next, Progress};
+use crate::run::progress::{Done, Next, Progress};
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
 
 /// The fewest pages that the log's buffers may hold a batch down to: a server with small ones would only ever commit.
 const FEWEST_PAGES: u64 = 256;
+
+/// So many batches go by before the planner is asked again which way it would go.
+const ASKED_EVERY: u32 = 64;
 
 /// How long counting what is left may take.
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
@@ -52,6 +56,12 @@ pub(super) struct Batcher<'a> {
     since: Option<String>,
     /// The leaf, where it has a trigger that may do so.
     watched: Option<Oid>,
+    /// Partitions that this run has dropped.
+    pub(super) gone: Vec<(Oid, TableName)>,
+    /// How the planner is held to the strategy, for now.
+    pub(super) steering: Steering,
+    /// After so many batches the planner is asked again.
+    until_asked: u32,
     /// For rows that a waiting statement locks too: they must not wait for long.
     hasty: Frame,
     around: Frame,
@@ -84,6 +94,9 @@ impl<'a> Batcher<'a> {
             refused: Vec::new(),
             since: None,
             watched: None,
+            gone: Vec::new(),
+            steering: Steering::None,
+            until_asked: 0,
             hasty,
             around,
             steady,
@@ -106,11 +119,46 @@ impl<'a> Batcher<'a> {
         self.refused.clear();
         self.since = None;
         self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
+        self.until_asked = 0;
+        self.steer(leaf, leaf.steering);
+    }
+
+    fn steer(&mut self, leaf: &Leaf, steering: Steering) {
+        self.steering = steering;
         let hasty = Limits { lock: self.limits.lock.min(self.progress.target), ..self.limits };
-        self.hasty = Frame::batch(hasty, by_range(leaf));
-        self.around = Frame::batch(self.limits, by_range(leaf));
-        self.steady = Frame::batch(self.limits, by_index(leaf));
-        self.listed = Frame::batch(self.limits, if leaf.steering == Steering::Whole { by_range(leaf) } else { "" });
+        self.hasty = Frame::batch(hasty, by_range(steering));
+        self.around = Frame::batch(self.limits, by_range(steering));
+        self.steady = Frame::batch(self.limits, by_index(leaf, steering));
+        self.listed = Frame::batch(self.limits, if steering == Steering::Whole { by_range(steering) } else { "" });
+    }
+
+    /// Asks the planner now and then whether it goes the way of the strategy by itself, where a delete sets something in
+    /// motion that our switches must not reach. Its statistics may change in between, so a batch that takes long has it
+    /// asked again.
+    async fn ask_planner(
+        &mut self,
+        session: &mut Session,
+        leaf: &Leaf,
+        explain: Bound,
+        strategy: Strategy,
+    ) -> Result<(), Stop> {
+        if leaf.steering != Steering::Picking || self.until_asked > 0 {
+            self.until_asked = self.until_asked.saturating_sub(1);
+            return Ok(());
+        }
+        self.until_asked = ASKED_EVERY;
+        let is_willing = match session.ask(&self.looking(""), explain).await {
+            Ok(rows) => {
+                let plan = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
+                goes_by_itself(&plan, strategy)
+            }
+            Err(fault @ Fault::Away(_)) => return Err(fault.into()),
+            // The batch will meet it again, and say so.
+            Err(_) => false,
+        };
+        tracing::debug!(table = %leaf.facts.name, is_willing, "asked the planner");
+        self.steer(leaf, if is_willing { Steering::None } else { leaf.steering });
+        Ok(())
     }
 
     /// A pacer for ranges of pages that hold `rows_per_page`.
@@ -135,6 +183,16 @@ impl<'a> Batcher<'a> {
         idle_seconds(self.progress.policy)
     }
 
+    pub(super) fn key(&self) -> i64 {
+        self.key
+    }
+
+    /// Counts the rows of a partition that is gone as a whole.
+    pub(super) fn dropped(&mut self, leaf: &Leaf, rows: u64, took: Duration) {
+        self.progress.done(Done { gone: rows, ..Done::default() }, took);
+        self.gone.push((leaf.facts.oid, leaf.facts.name.clone()));
+    }
+
     pub(super) fn block_bytes(&self) -> u64 {
         self.ground.server.block_bytes
     }
@@ -147,8 +205,11 @@ impl<'a> Batcher<'a> {
         (page, end): (u64, u64),
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
-        let bind = |sql: &Sql| statement(sql.statement()).bind(self.idle_seconds()).bind(tid(page)).bind(tid(end));
-        let work = match leaf.steering {
+        let idle = self.idle_seconds();
+        let bind = |sql: &Sql| statement(sql.statement()).bind(idle).bind(tid(page)).bind(tid(end));
+        let explain = self.last(leaf, bind(&leaf.statements.explain_range));
+        self.ask_planner(session, leaf, explain, Strategy::HeapOrder).await?;
+        let work = match self.steering {
             Steering::Picking => {
                 self.pick_first(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)))
             }
@@ -170,13 +231,15 @@ impl<'a> Batcher<'a> {
         pacer: &mut Pacer,
     ) -> Result<Next, Stop> {
         let size = i64::from(self.progress.size(pacer));
-        let bind = |sql: &Sql| {
-            let bound = statement(sql.statement()).bind(self.idle_seconds()).bind(watermark.to_owned());
-            self.last(leaf, bound.bind(size).bind(self.refused()))
+        let bind = |this: &Self, sql: &Sql| {
+            let bound = statement(sql.statement()).bind(this.idle_seconds()).bind(watermark.to_owned());
+            this.last(leaf, bound.bind(size).bind(this.refused()))
         };
-        let work = match leaf.steering {
-            Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.index_order_pick)),
-            Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.index_order)),
+        let explain = bind(self, &leaf.statements.explain_index_order);
+        self.ask_planner(session, leaf, explain, Strategy::IndexOrder).await?;
+        let work = match self.steering {
+            Steering::Picking => self.pick_first(leaf, bind(self, &leaf.statements.index_order_pick)),
+            Steering::Whole | Steering::None => Work::Picked(bind(self, &leaf.statements.index_order)),
         };
         let frame = self.steady.clone();
         self.run(session, &frame, work, pacer).await
@@ -195,7 +258,7 @@ impl<'a> Batcher<'a> {
             let bound = statement(sql.statement()).bind(self.idle_seconds());
             self.last(leaf, bound.bind(tid(page)).bind(tid(end)).bind(size))
         };
-        let work = match leaf.steering {
+        let work = match self.steering {
             Steering::Picking => self.pick_first(leaf, bind(&leaf.statements.range_pick)),
             Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.range_around_locks)),
         };
@@ -239,7 +302,11 @@ impl<'a> Batcher<'a> {
                 if self.since.is_none() {
                     self.since = put_back;
                 }
-                Ok(self.progress.done(done, pacer.done(began.elapsed())))
+                let took = began.elapsed();
+                if took > self.progress.target * 4 {
+                    self.until_asked = 0;
+                }
+                Ok(self.progress.done(done, pacer.done(took)))
             }
             Err(Fault::Locked) => Ok(Next::Locked),
             Err(Fault::Cancelled) => Ok(Next::Cancelled),
@@ -263,8 +330,8 @@ impl<'a> Batcher<'a> {
     }
 
     /// The places of the rows that a batch would take.
-    pub(super) async fn list(&mut self, session: &mut Session, leaf: &Leaf, bound: Bound) -> Result<Vec<String>, Stop> {
-        let frame = self.looking(by_range(leaf));
+    pub(super) async fn list(&mut self, session: &mut Session, bound: Bound) -> Result<Vec<String>, Stop> {
+        let frame = self.looking(by_range(self.steering));
         let rows = session.ask(&frame, bound).await?;
         Ok(rows.iter().map(|row| cell(row, 0)).collect::<Result<_, Fault>>()?)
     }
@@ -291,7 +358,7 @@ impl<'a> Batcher<'a> {
         leaf: &Leaf,
         pages: Option<(u64, u64)>,
     ) -> Result<(), Stop> {
-        let frame = self.looking(if pages.is_some() { by_range(leaf) } else { by_index(leaf) });
+        let frame = self.looking(if pages.is_some() { by_range(self.steering) } else { by_index(leaf, self.steering) });
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look(session, &look, leaf, pages).await
@@ -299,7 +366,7 @@ impl<'a> Batcher<'a> {
 
     /// Counts what is due and left for the next run, because no more may go in this one.
     pub(super) async fn look_deferred(&mut self, session: &mut Session, leaf: &Leaf) -> Result<(), Stop> {
-        let frame = self.looking(by_index(leaf));
+        let frame = self.looking(by_index(leaf, self.steering));
         let counting = statement(leaf.statements.left.statement()).bind(self.idle_seconds());
         let counting = counting.bind(self.ground.server.now_text.clone()).bind(i64::MAX);
         let counting = leaf.statements.with_values(counting.bind(self.refused.clone()).bind(None::<String>));
@@ -321,7 +388,7 @@ impl<'a> Batcher<'a> {
         left: &mut Leftovers,
         leaf: &Leaf,
     ) -> Result<(), Stop> {
-        let frame = self.looking(by_index(leaf));
+        let frame = self.looking(by_index(leaf, self.steering));
         let (idle, started) = (self.idle_seconds(), &self.ground.server.now_text);
         let look = Look { frame: &frame, idle, started, aside: &self.refused, since: self.since.as_deref() };
         left.look_back(session, &look, leaf).await
@@ -356,7 +423,7 @@ impl run::Batches for OnLeaf<'_, '_> {
         let tids = statement(leaf.statements.index_order_tids.statement());
         let tids = tids.bind(batcher.idle_seconds()).bind(from.to_owned());
         let tids = batcher.last(leaf, tids.bind(i64::from(size)).bind(batcher.refused()));
-        batcher.list(session, leaf, tids).await
+        batcher.list(session, tids).await
     }
 
     fn count(rows: &Vec<String>) -> usize {
@@ -377,10 +444,57 @@ impl run::Batches for OnLeaf<'_, '_> {
     }
 }
 
-fn by_range(leaf: &Leaf) -> &'static str {
-    if leaf.steering == Steering::None { "" } else { BY_RANGE }
+fn by_range(steering: Steering) -> &'static str {
+    if steering == Steering::None { "" } else { BY_RANGE }
 }
 
-fn by_index(leaf: &Leaf) -> &'static str {
-    if leaf.facts.index && leaf.steering != Steering::None { BY_INDEX } else { "" }
+fn by_index(leaf: &Leaf, steering: Steering) -> &'static str {
+    if leaf.facts.index && steering != Steering::None { BY_INDEX } else { "" }
+}
+
+/// Whether a plan reads the swept table, which is called `t` in every statement, as the strategy would have it.
+fn goes_by_itself(plan: &[String], strategy: Strategy) -> bool {
+    let scans = || plan.iter().filter(|line| line.contains(" t  (cost=") && line.contains("Scan "));
+    let by_place = |line: &String| line.contains("Tid Range Scan on ") || line.contains("Tid Scan on ");
+    let by_index = |line: &String| line.contains("Index Scan using ") || line.contains("Index Only Scan using ");
+    match strategy {
+        Strategy::HeapOrder => scans().next().is_some() && scans().all(by_place),
+        Strategy::IndexOrder => {
+            let has_sort = plan.iter().any(|line| line.contains("Sort  (cost="));
+            scans().any(by_index) && scans().all(|line| by_index(line) || by_place(line)) && !has_sort
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes(plan: &str, strategy: Strategy) -> bool {
+        goes_by_itself(&plan.lines().map(ToOwned::to_owned).collect::<Vec<_>>(), strategy)
+    }
+
+    #[test]
+    fn a_plan_is_taken_only_where_it_reads_the_table_as_the_strategy_does() {
+        let delete = "Delete on tutor_sessions t  (cost=0.01..8 rows=0 width=0)\n";
+        let by_range = "  ->  Tid Range Scan on tutor_sessions t  (cost=0.01..8 rows=5 width=6)";
+        let by_index = "  ->  Index Scan using ix on tutor_sessions t  (cost=0.01..8 rows=5 width=6)";
+        let in_order = "  CTE picked\n    ->  LockRows  (cost=0.42..1 rows=1 width=20)\n          ->  Index Scan using \
+             \"odd (name\" on tutor_sessions t  (cost=0.42..1 rows=1 width=20)\n  ->  Tid Scan on tutor_sessions t  (cost=1..2 \
+             rows=1 width=6)";
+        let sorted = "  ->  Sort  (cost=1..2 rows=1 width=20)";
+        for (plan, heap, index) in [
+            (format!("{delete}{by_range}"), true, false),
+            (format!("{delete}{by_index}"), false, true),
+            (format!("{delete}{in_order}"), false, true),
+            (format!("{delete}{in_order}\n{sorted}"), false, false),
+            (format!("{delete}  ->  Seq Scan on tutor_sessions t  (cost=1..2 rows=1 width=6)"), false, false),
+            (format!("{delete}  ->  Bitmap Heap Scan on tutor_sessions t  (cost=1..2 rows=1 width=6)"), false, false),
+            (format!("{delete}{by_range}\n  ->  Seq Scan on pg_inherits i  (cost=1..2 rows=1 width=6)"), true, false),
+            (delete.to_owned(), false, false),
+        ] {
+            assert_eq!(goes(&plan, Strategy::HeapOrder), heap, "{plan}");
+            assert_eq!(goes(&plan, Strategy::IndexOrder), index, "{plan}");
+        }
+    }
 }

@@ -88,6 +88,25 @@ from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c
 where c.relkind <> 'p' and (c.relkind <> 'r' or pg_relation_size(c.oid) is not null)
 order by c.oid";
 
+/// Partitions, of which table, by what column of it, whether they take what no other does, until when they take rows,
+/// whether the role may drop them, and whether that column says when a row was written or touched. The end is a moment where the column is a time: with a day to spare, because it may be
+/// without a zone.
+const PARTITIONS: &str = "\
+select c.oid, p.oid, n.nspname::text, p.relname::text, c.oid = t.partdefid,
+  case when t.partstrat = 'r' and t.partnatts = 1 then a.attname::text end,
+  b.bound,
+  case when a.atttypid::regtype::text in ('timestamp with time zone', 'timestamp without time zone', 'date')
+      and b.bound not in ('MAXVALUE', 'MINVALUE')
+    then b.bound::timestamptz < now() - interval '1 day' end,
+  pg_has_role(c.relowner, 'usage') and pg_has_role(p.relowner, 'usage'),
+  coalesce(a.attname = any ($2) or (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+    where d.adrelid = a.attrelid and d.adnum = a.attnum) in ('now()', 'CURRENT_TIMESTAMP'), false)
+from pg_class c join pg_inherits i on i.inhrelid = c.oid join pg_class p on p.oid = i.inhparent
+  join pg_namespace n on n.oid = p.relnamespace join pg_partitioned_table t on t.partrelid = p.oid
+  left join pg_attribute a on a.attrelid = p.oid and a.attnum = t.partattrs[0]
+  cross join lateral (select (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \\(''?([^'']*?)''?\\)$'))[1]) b (bound)
+where c.relispartition and c.oid = any ($1)";
+
 /// Of some tables that were there: whether they are there still, and still belong to the table.
 const STANDING: &str = "\
 with recursive tree as (
@@ -234,6 +253,27 @@ pub(super) struct LeafFacts {
     pub(super) own_triggers: bool,
     /// Whether policies of row security for deleting are others than those for seeing.
     pub(super) deletes_otherwise: bool,
+}
+
+/// What the catalog says of a partition.
+#[derive(Clone, Debug)]
+pub(super) struct PartitionFacts {
+    pub(super) oid: Oid,
+    pub(super) parent: Oid,
+    pub(super) parent_name: TableName,
+    /// Whether it takes the rows that no other partition takes.
+    pub(super) is_default: bool,
+    /// The one column by whose ranges the parent is partitioned, if it is.
+    pub(super) by: Option<Identifier>,
+    /// Where its range ends, as PostgreSQL writes it.
+    pub(super) end: Option<String>,
+    /// Whether that moment is over; `None` where it is no moment.
+    pub(super) is_over: Option<bool>,
+    /// Whether the role owns it and the parent.
+    pub(super) is_owned: bool,
+    /// Whether the column says when a row was written or touched: it is the policy's own, or the moment of the insert by
+    /// default. Ranges of other times, of birthdays say, get new rows at any time.
+    pub(super) tells_age: bool,
 }
 
 /// What the catalog says of an archive.
@@ -415,6 +455,32 @@ pub(super) async fn leaves(
                 forbidden: cell(row, 12)?,
                 own_triggers: cell(row, 13)?,
                 deletes_otherwise: cell(row, 14)?,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn partitions(
+    session: &mut Session,
+    frame: &Frame,
+    leaves: Vec<Oid>,
+    stamp: &[Identifier],
+) -> Result<Vec<PartitionFacts>, Fault> {
+    let columns: Vec<String> = stamp.iter().map(|column| column.as_str().to_owned()).collect();
+    let bound = statement(SqlStr::from_static(PARTITIONS)).bind(leaves).bind(columns);
+    let rows = session.ask(frame, bound).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(PartitionFacts {
+                oid: cell(row, 0)?,
+                parent: cell(row, 1)?,
+                parent_name: table_name(row, 2)?,
+                is_default: cell(row, 4)?,
+                by: cell::<Option<String>>(row, 5)?.map(identifier).transpose()?,
+                end: cell(row, 6)?,
+                is_over: cell(row, 7)?,
+                is_owned: cell(row, 8)?,
+                tells_age: cell(row, 9)?,
             })
         })
         .collect()

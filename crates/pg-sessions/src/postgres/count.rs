@@ -53,6 +53,14 @@ pub(super) async fn plan(
             due += rows.due;
             planned(leaf, rows, ledger);
         }
+        if due > 0 && matches!(leaf.partition, Some(Ok(_))) {
+            let idle = idle_seconds(policy) - ahead;
+            let counting = statement(leaf.statements.partition_rows.statement()).bind(idle);
+            let row = session.ask_one(&frame, leaf.statements.with_values(counting)).await.map_err(too_slow)?;
+            if count(&row, 1)? == 0 {
+                ledger.note(format!("the partition {} would be dropped", leaf.facts.name));
+            }
+        }
         if due > 0 {
             followers(session, &frame, leaf, idle_seconds(policy) - ahead, ledger).await?;
         }

@@ -37,7 +37,7 @@ pub(super) async fn run(
         match batcher.range(session, leaf, (page, end), &mut pacer).await? {
             Next::Done(_) => {
                 // Where rows are picked first, those that somebody has locked were passed by.
-                if Leftovers::possible(leaf) || leaf.steering == Steering::Picking {
+                if Leftovers::possible(leaf) || batcher.steering == Steering::Picking {
                     batcher.look_left(session, &mut left, leaf, Some((page, end))).await?;
                 }
                 page = end;
@@ -112,7 +112,7 @@ async fn bisect_range(
         let tids = statement(leaf.statements.range_tids.statement()).bind(batcher.idle_seconds());
         let tids = tids.bind(tid(page)).bind(tid(end)).bind(most).bind(batcher.refused());
         let tids = batcher.last(leaf, tids);
-        let listed = batcher.list(session, leaf, tids).await?;
+        let listed = batcher.list(session, tids).await?;
         let before = batcher.progress.dealt_with();
         bisect::run(&mut OnLeaf { session, batcher, leaf }, &listed).await?;
         // A range is not much larger than a batch, unless the planner's figures are old.

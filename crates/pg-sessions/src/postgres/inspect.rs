@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use cleanup_core::policy::SessionPolicy;
+use cleanup_core::moment::Moment;
+use cleanup_core::policy::{Partitions, SessionPolicy};
+use sqlx::postgres::types::Oid;
 
 use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
 use super::columns::Searched;
 use super::fault::Fault;
+use super::partition::{self, Droppable, Kept};
 use super::session::{Frame, Limits, Session};
 use super::sql::{Reference, Shape, Statements, Times};
 use super::{archive, columns, values};
@@ -43,6 +46,8 @@ pub(super) struct Leaf {
     pub(super) followers: Vec<(TableName, &'static str)>,
     /// Why row security keeps the role from all of it.
     pub(super) hidden: Option<String>,
+    /// Whether it may be dropped as a whole, where the policy says so and it is a partition.
+    pub(super) partition: Option<Result<Droppable, Kept>>,
 }
 
 /// How the planner is held to the strategy. Its switches reach everything that a transaction plans.
@@ -50,7 +55,8 @@ pub(super) struct Leaf {
 pub(super) enum Steering {
     /// By switches: nothing but our own statement is planned.
     Whole,
-    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion.
+    /// By switches while rows are picked, and not while they are deleted, which sets triggers or foreign keys in motion. Not at
+    /// all as long as the planner goes that way by itself: one statement then does, and locks no row twice.
     Picking,
     /// Not at all: our own statement asks other tables, and there the planner must be free to choose.
     None,
@@ -92,11 +98,7 @@ pub(super) async fn inspect(
 
     let leaves = catalog::leaves(session, &look, table.oid, &columns).await?;
     let keys = catalog::keys(session, &look, leaves.iter().map(|leaf| leaf.oid).collect()).await?;
-    for leaf in &leaves {
-        about_leaf(leaf, &server, &columns, &mut findings);
-        about_row_security(leaf, &table, &server, &mut findings);
-    }
-    about_keys(&keys, &table, &leaves, &server.role, &mut findings);
+    about_leaves((&table, &leaves), &keys, &server, &columns, &mut findings);
     let archive = match &policy.archive_table {
         Some(archive) => archive::find(session, limits, (&table, &server), archive, &mut findings).await?,
         None => None,
@@ -106,8 +108,18 @@ pub(super) async fn inspect(
         None => false,
     };
 
+    let mut partitions = match policy.partitions {
+        Partitions::Delete => Vec::new(),
+        Partitions::Drop => {
+            find_partitions(session, &look, (&table, &leaves), (&columns, &times), server.now, &mut findings).await?
+        }
+    };
+
     let stamp = Sql::stamp(&columns);
     let leaf = |facts: LeafFacts| {
+        let place = partitions.iter().position(|(oid, _)| *oid == facts.oid);
+        let partition = place.map(|place| partitions.swap_remove(place).1);
+        let droppable = partition.as_ref().and_then(|partition| partition.as_ref().ok());
         let holding = keys.iter().filter(|key| key.leaf == facts.oid && !key.acts);
         let references: Vec<Reference> = holding.map(|key| key.reference.clone()).collect();
         let following = || keys.iter().filter(|key| key.leaf == facts.oid && key.acts && key.readable);
@@ -122,6 +134,7 @@ pub(super) async fn inspect(
             followers: &follow,
             archive: archive.as_ref().map(|(_, archive)| archive),
             member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
+            parent: droppable.map(|droppable| (&droppable.parent, droppable.parent_oid.0.into())),
         };
         let holds = !references.is_empty();
         let steering = if holds || facts.row_security {
@@ -137,6 +150,7 @@ pub(super) async fn inspect(
             steering,
             followers,
             hidden: hidden(&facts, &table),
+            partition,
             facts,
         }
     };
@@ -160,6 +174,33 @@ pub(super) async fn inspect(
         seen.implausible = looked.implausible;
     }
     Ok(Inspected { ground: Some(ground), findings, seen })
+}
+
+/// Which leaves may be dropped, and what is worth saying about the others.
+async fn find_partitions(
+    session: &mut Session,
+    look: &Frame,
+    (table, leaves): (&TableFacts, &[LeafFacts]),
+    stamp: (&[Identifier], &Times),
+    now: Moment,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<(Oid, Result<Droppable, Kept>)>, Fault> {
+    let facts = catalog::partitions(session, look, leaves.iter().map(|leaf| leaf.oid).collect(), stamp.0).await?;
+    if facts.is_empty() {
+        let sentence = format!("{} has no partitions, so partitions = \"drop\" does nothing", table.name);
+        findings.push(Finding::warning(sentence));
+    }
+    let mut found = Vec::new();
+    for facts in &facts {
+        let Some(leaf) = leaves.iter().find(|leaf| leaf.oid == facts.oid) else { continue };
+        let partition = partition::may_drop(facts, leaf, table, stamp, now);
+        if let Err(Some(why)) = &partition {
+            let sentence = format!("rows of {} are deleted and it is never dropped: {why}", leaf.name);
+            findings.push(Finding::warning(sentence));
+        }
+        found.push((leaf.oid, partition));
+    }
+    Ok(found)
 }
 
 /// A column, or what of several is looked at, as people read it.
@@ -212,6 +253,26 @@ async fn find_table(
     }
     findings.push(Finding::problem(sentence));
     Ok(None)
+}
+
+fn about_leaves(
+    (table, leaves): (&TableFacts, &[LeafFacts]),
+    keys: &[KeyFacts],
+    server: &ServerFacts,
+    columns: &[Identifier],
+    findings: &mut Vec<Finding>,
+) {
+    for leaf in leaves {
+        about_leaf(leaf, server, columns, findings);
+        about_row_security(leaf, table, server, findings);
+    }
+    for key in keys {
+        let other = &key.reference.other;
+        if key.takes_along && (*other == table.name || leaves.iter().any(|leaf| leaf.name == *other)) {
+            findings.push(Finding::problem(takes_live_rows_along(other)));
+        }
+        about_key(key, &server.role, findings);
+    }
 }
 
 fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, columns: &[Identifier], findings: &mut Vec<Finding>) {
@@ -298,16 +359,6 @@ fn hidden(leaf: &LeafFacts, table: &TableFacts) -> Option<String> {
             table.name
         )
     })
-}
-
-fn about_keys(keys: &[KeyFacts], table: &TableFacts, leaves: &[LeafFacts], role: &str, findings: &mut Vec<Finding>) {
-    for key in keys {
-        let other = &key.reference.other;
-        if key.takes_along && (*other == table.name || leaves.iter().any(|leaf| leaf.name == *other)) {
-            findings.push(Finding::problem(takes_live_rows_along(other)));
-        }
-        about_key(key, role, findings);
-    }
 }
 
 fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {

@@ -17,6 +17,7 @@ mod index_order;
 mod inspect;
 mod leftovers;
 mod parameter;
+mod partition;
 mod row;
 mod session;
 mod sql;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Pace, SessionPolicy};
+use sqlx::postgres::types::Oid;
 
 use self::batch::Batcher;
 use self::catalog::Standing;
@@ -88,6 +90,10 @@ impl Database for Server {
                 batcher.progress.ledger.error(&leaf.facts.name.to_string(), why.clone());
                 continue;
             }
+            if partition::drop(session, &mut batcher, leaf).await? == partition::Outcome::Settled {
+                continue;
+            }
+            let before = batcher.progress.ledger.tally.counts.removed;
             match self.sweep_leaf(session, &mut batcher, leaf, strategy).await {
                 Ok(()) => {}
                 // The other partitions may be free.
@@ -102,13 +108,25 @@ impl Database for Server {
                 }
                 Err(stop) => return Err(stop),
             }
+            if let Some(Err(Some(why))) = &leaf.partition
+                && batcher.progress.ledger.tally.counts.removed > before
+            {
+                let name = &leaf.facts.name;
+                batcher.progress.ledger.note(format!("rows of {name} are deleted and it is not dropped: {why}"));
+            }
         }
         if batcher.progress.ledger.room() == 0 {
-            for leaf in &ground.leaves {
+            let gone: Vec<_> = batcher.gone.iter().map(|(oid, _)| *oid).collect();
+            for leaf in ground.leaves.iter().filter(|leaf| !gone.contains(&leaf.facts.oid)) {
                 batcher.look_deferred(session, leaf).await?;
             }
         }
-        say_what_went(session, ground, batcher.progress.ledger).await?;
+        let (gone, names): (Vec<_>, Vec<_>) = std::mem::take(&mut batcher.gone).into_iter().unzip();
+        let ledger = batcher.progress.ledger;
+        if let Some(sentence) = partition::sentence(&names) {
+            ledger.note(sentence);
+        }
+        say_what_went(session, ground, &gone, ledger).await?;
         locked
     }
 
@@ -219,13 +237,19 @@ impl Server {
 }
 
 /// Says which partitions, or whether the table itself, went while it was swept.
-async fn say_what_went(session: &mut Session, ground: &Ground, ledger: &mut Ledger) -> Result<(), Stop> {
+async fn say_what_went(
+    session: &mut Session,
+    ground: &Ground,
+    dropped: &[Oid],
+    ledger: &mut Ledger,
+) -> Result<(), Stop> {
     let oids = std::iter::once(ground.table.oid).chain(ground.leaves.iter().map(|leaf| leaf.facts.oid));
     let standing = catalog::standing(session, &ground.look, ground.table.oid, oids.collect()).await?;
     if standing.first() == Some(&Standing::Dropped) {
         return Err(Stop::Failed(format!("the table {} was dropped while it was swept", ground.table.name)));
     }
-    for (leaf, standing) in ground.leaves.iter().zip(standing.into_iter().skip(1)) {
+    let leaves = ground.leaves.iter().zip(standing.into_iter().skip(1));
+    for (leaf, standing) in leaves.filter(|(leaf, _)| !dropped.contains(&leaf.facts.oid)) {
         let name = &leaf.facts.name;
         match standing {
             Standing::Member => {}

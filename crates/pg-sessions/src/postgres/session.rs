@@ -12,9 +12,10 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, SqlStr};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Row as _, SqlStr};
 
 use super::fault::Fault;
+use super::sql::DropStatements;
 use super::url::Server;
 use crate::rule::names::{Part, Sql};
 use crate::run::progress::Done;
@@ -62,10 +63,21 @@ const UNSTEERED: &str = "\
 set local enable_seqscan to default; set local enable_sort to default; set local enable_indexscan to default; \
 set local enable_indexonlyscan to default; set local enable_bitmapscan to default";
 
-/// A row holds the number of the transaction that wrote it in 32 bits.
-const INSERTED: &str = "\
-select pg_catalog.pg_stat_get_xact_tuples_inserted($1),
-  (pg_catalog.txid_current_if_assigned() operator(pg_catalog.%) 4294967296)::pg_catalog.text";
+/// The lock that nodes hold while they are at it; taken together with the beginning of the transaction.
+const LOCK: &str = "; select pg_catalog.pg_try_advisory_xact_lock('{key}'::pg_catalog.int8){watched}";
+
+/// How many rows this connection has put into a table, as far as the server has not passed the number on yet: only the
+/// difference of two answers within one transaction says anything.
+const INSERTED: &str = "pg_catalog.pg_stat_get_xact_tuples_inserted({table}::pg_catalog.oid)";
+
+const COMMIT: &str = "commit";
+
+/// The same number at the end, with what is deferred to the commit, and the number of the transaction: a row holds it in
+/// 32 bits.
+const COMMIT_WATCHED: &str = "\
+set constraints all immediate; \
+select {inserted}, (pg_catalog.txid_current_if_assigned() operator(pg_catalog.%) 4294967296)::pg_catalog.text; \
+commit";
 
 /// How a transaction begins, and how long a statement in it may take.
 #[derive(Clone, Debug)]
@@ -178,11 +190,38 @@ impl Session {
     }
 
     /// How a transaction begins on this connection.
-    fn begin(&self, frame: &Frame) -> SqlStr {
+    fn begin(&self, frame: &Frame) -> Sql {
         match frame.path {
-            Path::Own => Sql::joined([&frame.begin as &dyn Part, &self.schema], "").statement(),
-            Path::Fixed => frame.begin.statement(),
+            Path::Own => Sql::joined([&frame.begin as &dyn Part, &self.schema], ""),
+            Path::Fixed => frame.begin.clone(),
         }
+    }
+
+    /// Begins a transaction that no other node is in at the same time, and says how many rows it has put into a `watched`
+    /// table so far. In one message: together with the commit a batch takes four round trips and not nine, and where the
+    /// processors are busy each of them waits for its turn.
+    async fn enter(&mut self, frame: &Frame, key: i64, watched: Option<&Sql>) -> Result<u64, Fault> {
+        let watched = watched.map_or(Sql::EMPTY, |inserted| Sql::new(", {inserted}", &[("inserted", inserted)]));
+        let lock = Sql::new(LOCK, &[("key", &key), ("watched", &watched)]);
+        let begin = Sql::joined([&self.begin(frame) as &dyn Part, &lock], "");
+        let row = self.raw(&begin).await?.ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
+        if !cell::<bool>(&row, 0)? {
+            return Err(Fault::AnotherNode);
+        }
+        if row.len() > 1 { count(&row, 1) } else { Ok(0) }
+    }
+
+    /// Some statements without values in one message, of which the last one that answers anything answers one row.
+    async fn raw(&mut self, sql: &Sql) -> Result<Option<PgRow>, Fault> {
+        Ok(sqlx::raw_sql(sql.statement()).fetch_all(&mut self.connection).await?.pop())
+    }
+
+    /// After a failure nothing of a transaction stays, and the connection is ready for the next one.
+    async fn settle<T>(&mut self, deadline: Option<Duration>, result: Result<T, Fault>) -> Result<T, Fault> {
+        if result.as_ref().is_err_and(|fault| !matches!(fault, Fault::Away(_))) {
+            within(deadline, async { self.raw(&Sql::new("rollback", &[])).await }).await?;
+        }
+        result
     }
 
     /// One transaction, one `DELETE`, one batch. When a trigger put rows into a `watched` table while others were removed,
@@ -199,60 +238,79 @@ impl Session {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
             Work::PickFirst { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
         };
-        let begin = self.begin(frame);
-        within(deadline, async {
-            let mut transaction = self.connection.begin_with(begin).await?;
-            let lock = statement(SqlStr::from_static("select pg_catalog.pg_try_advisory_xact_lock($1)")).bind(key);
-            if !cell::<bool>(&lock.fetch_one(&mut *transaction).await?, 0)? {
-                transaction.rollback().await?;
-                return Err(Fault::AnotherNode);
-            }
-            let inserted_before = match watched {
-                Some(table) => inserted(&mut transaction, table).await?.0,
-                None => 0,
-            };
+        let inserted = watched.map(|Oid(table)| Sql::new(INSERTED, &[("table", &u64::from(table) as &dyn Part)]));
+        let result = within(deadline, async {
+            let inserted_before = self.enter(frame, key, inserted.as_ref()).await?;
+            let connection = &mut self.connection;
             let done = match work {
                 Work::Plain(bound) => {
-                    Done { gone: bound.execute(&mut *transaction).await?.rows_affected(), ..Done::default() }
+                    Done { gone: bound.execute(connection).await?.rows_affected(), ..Done::default() }
                 }
-                Work::Picked(bound) => removed(&bound.fetch_one(&mut *transaction).await?)?,
+                Work::Picked(bound) => removed(&bound.fetch_one(connection).await?)?,
                 Work::PickFirst { pick, delete, archives } => {
-                    let rows = pick.fetch_all(&mut *transaction).await?;
+                    let rows = pick.fetch_all(&mut *connection).await?;
                     let places = rows.iter().map(|row| cell(row, 0)).collect::<Result<Vec<String>, Fault>>()?;
                     let mark = rows.last().map(|row| cell(row, 1)).transpose()?.flatten();
                     let picked = Some(places.len() as u64);
                     let gone = if places.is_empty() {
                         0
                     } else {
-                        transaction.execute(SqlStr::from_static(UNSTEERED)).await?;
+                        connection.execute(SqlStr::from_static(UNSTEERED)).await?;
                         let delete = delete(places);
                         if archives {
-                            removed(&delete.fetch_one(&mut *transaction).await?)?.gone
+                            removed(&delete.fetch_one(connection).await?)?.gone
                         } else {
-                            delete.execute(&mut *transaction).await?.rows_affected()
+                            delete.execute(connection).await?.rows_affected()
                         }
                     };
                     Done { picked, gone, mark }
                 }
             };
-            let put_back = match watched {
-                Some(table) if done.gone > 0 => {
-                    // What is deferred to the commit counts too.
-                    transaction.execute(SqlStr::from_static("set constraints all immediate")).await?;
-                    let (inserted, transaction) = inserted(&mut transaction, table).await?;
-                    transaction.filter(|_| inserted > inserted_before)
+            let put_back = match &inserted {
+                Some(inserted) if done.gone > 0 => {
+                    let commit = Sql::new(COMMIT_WATCHED, &[("inserted", inserted)]);
+                    let row = self.raw(&commit).await?.ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
+                    cell::<Option<String>>(&row, 1)?.filter(|_| count(&row, 0).is_ok_and(|now| now > inserted_before))
                 }
-                _ => None,
+                _ => {
+                    self.raw(&Sql::new(COMMIT, &[])).await?;
+                    None
+                }
             };
-            transaction.commit().await?;
             Ok((done, put_back))
         })
-        .await
+        .await;
+        self.settle(deadline, result).await
+    }
+
+    /// Drops a partition if it is still the one that was looked at and holds nothing but what is due; `false` if not.
+    pub(super) async fn drop_partition(
+        &mut self,
+        frame: &Frame,
+        key: i64,
+        statements: &DropStatements,
+        is_due: Bound,
+    ) -> Result<bool, Fault> {
+        let result = within(frame.deadline, async {
+            self.enter(frame, key, None).await?;
+            self.raw(&statements.lock).await?;
+            let row = is_due.fetch_one(&mut self.connection).await?;
+            let (is_the_same, has_kept) = (cell::<Option<bool>>(&row, 0)?, cell::<Option<bool>>(&row, 1)?);
+            if (is_the_same, has_kept) != (Some(true), Some(false)) {
+                self.raw(&Sql::new("rollback", &[])).await?;
+                return Ok(false);
+            }
+            let drop = Sql::joined([&statements.drop as &dyn Part, &Sql::new(COMMIT, &[])], "; ");
+            self.raw(&drop).await?;
+            Ok(true)
+        })
+        .await;
+        self.settle(frame.deadline, result).await
     }
 
     /// Some statements in one transaction that is rolled back, with a row from each.
     pub(super) async fn look(&mut self, frame: &Frame, statements: Vec<Bound>) -> Result<Vec<Vec<PgRow>>, Fault> {
-        let begin = self.begin(frame);
+        let begin = self.begin(frame).statement();
         within(frame.deadline, async {
             let mut transaction = self.connection.begin_with(begin).await?;
             let mut answers = Vec::with_capacity(statements.len());
@@ -272,7 +330,7 @@ impl Session {
         bound: Bound,
         each: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(), Fault> {
-        let begin = self.begin(frame);
+        let begin = self.begin(frame).statement();
         within(frame.deadline, async {
             let mut transaction = self.connection.begin_with(begin).await?;
             let mut rows = bound.fetch(&mut *transaction);
@@ -330,25 +388,16 @@ fn removed(row: &PgRow) -> Result<Done, Fault> {
     }
 }
 
-/// How many rows this connection has put into a table, as far as the server has not passed the number on yet: only the
-/// difference of two answers within one transaction says anything. And the transaction's number, when it has one.
-async fn inserted(transaction: &mut PgConnection, table: Oid) -> Result<(u64, Option<String>), Fault> {
-    let row = statement(SqlStr::from_static(INSERTED)).bind(table).fetch_one(transaction).await?;
-    Ok((count(&row, 0)?, cell(&row, 1)?))
-}
-
 /// A value of a row, by its place.
 pub(super) fn cell<'r, T>(row: &'r PgRow, index: usize) -> Result<T, Fault>
 where
     T: sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
 {
-    use sqlx::Row as _;
     row.try_get(index).map_err(|_| Fault::Final("an answer of an unexpected type".to_owned()))
 }
 
 /// The first column, which has to be text.
 fn text(row: &PgRow) -> Result<Option<&str>, Fault> {
-    use sqlx::Row as _;
     row.try_get(0)
         .map_err(|_| Fault::Final("the query has to answer text in its first column; cast it (`::text`)".to_owned()))
 }

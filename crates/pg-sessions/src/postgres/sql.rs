@@ -232,7 +232,8 @@ const ARCHIVED: &str = ", kept as (insert into {archive} ({columns}) select {col
 
 const ARCHIVED_ROWS: &str = "(select pg_catalog.count(*) from kept)";
 
-/// Whether the archive can take the rows at all: the server checks types, rules and privileges, and nothing is executed.
+/// How the server would go about a statement, and whether it can at all: types, rules and privileges are checked, and
+/// nothing is executed.
 const EXPLAIN: &str = "explain {statement}";
 
 /// Leaves out what was written since a transaction of ours in which a trigger put rows back, `{since}`: they would go
@@ -302,6 +303,32 @@ and t.ctid operator(pg_catalog.>=) $5::pg_catalog.text::pg_catalog.tid
 /// Rows of another table that a foreign key takes along, or changes, with those that are due.
 const FOLLOWERS: &str = "\
 select pg_catalog.count(*) from {other} r where exists (select 1 from only {table} as t where {age}{spared} and {match})";
+
+/// How many rows a partition has, and how many of them are not due: what is null, implausible or not asked for is not.
+const PARTITION_ROWS: &str = "\
+select pg_catalog.count(*), pg_catalog.count(*) filter (where ({age}) is not true) from only {table} as t";
+
+/// Nobody reads or writes a partition while it is looked at for the last time. The parent first, as everybody else locks
+/// them; dropping the partition takes that lock in any case.
+const LOCK_PARTITION: &str = "lock table only {parent}, only {table} in access exclusive mode";
+
+/// Whether it is still the partition that was found, and whether it holds a row that is not due. `$2` its name.
+const IS_PARTITION_DUE: &str = "\
+select pg_catalog.to_regclass($2)::pg_catalog.oid operator(pg_catalog.=) {leaf}::pg_catalog.oid
+    and exists (select 1 from pg_catalog.pg_inherits i where i.inhrelid operator(pg_catalog.=) {leaf}::pg_catalog.oid
+      and i.inhparent operator(pg_catalog.=) {root}::pg_catalog.oid),
+  {kept}";
+
+/// By reading until the first such row.
+const KEPT: &str = "exists (select 1 from only {table} as t where ({age}) is not true)";
+
+/// The same in three pieces that an index on the column answers at once.
+const KEPT_BY_INDEX: &str = "\
+(exists (select 1 from only {table} as t where {stamp} is null)
+  or exists (select 1 from only {table} as t where {stamp} operator(pg_catalog.>=) {at})
+  or exists (select 1 from only {table} as t where {stamp} operator(pg_catalog.<) {year_2000}))";
+
+const DROP_PARTITION: &str = "drop table {table}";
 
 /// The oldest and the newest, in seconds since 1970.
 const ENDS: &str = "select {oldest}, {newest} from only {table} as t where {plausible}{asked}";
@@ -440,6 +467,8 @@ pub(super) struct Shape<'a> {
     pub(super) archive: Option<&'a Archive>,
     /// The catalog's numbers of a partition or child, and of the policy's own table.
     pub(super) member: Option<(u64, u64)>,
+    /// The table that it is a partition of, and that one's number, where it may be dropped.
+    pub(super) parent: Option<(&'a TableName, u64)>,
 }
 
 /// A foreign key of another table that points here and keeps rows from going.
@@ -483,6 +512,9 @@ pub(super) struct Statements {
     /// Whether removed rows are archived. Statements that remove then answer a row that counts both.
     pub(super) archives: bool,
     pub(super) explain_places: Sql,
+    /// The plans of a batch in either order.
+    pub(super) explain_range: Sql,
+    pub(super) explain_index_order: Sql,
     /// What the key `where` compares with.
     values: Vec<String>,
     pub(super) index_order_tids: Sql,
@@ -500,10 +532,22 @@ pub(super) struct Statements {
     pub(super) left_unlocked_in_range: Sql,
     /// One for each of the followers.
     pub(super) followers: Vec<Sql>,
+    /// How many rows a partition has, and how many are not due.
+    pub(super) partition_rows: Sql,
+    /// Where the leaf may be dropped.
+    pub(super) drop: Option<DropStatements>,
     pub(super) ends: Sql,
     pub(super) next: Sql,
     /// To be completed by a condition on the key.
     pub(super) row: Sql,
+}
+
+/// The statements that drop a partition, in their order.
+#[derive(Clone, Debug)]
+pub(super) struct DropStatements {
+    pub(super) lock: Sql,
+    pub(super) is_due: Sql,
+    pub(super) drop: Sql,
 }
 
 impl Statements {
@@ -581,15 +625,21 @@ impl Statements {
         let look = |template, range: &Sql, place| {
             fill_all(template, &age_at_start, &spared, range, &plausible, Next::Since(place))
         };
+        let range = take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, 4);
+        let index_order = take(INDEX_ORDER, 5);
         let places = take(if shape.archive.is_some() { PLACES_ARCHIVED } else { PLACES }, 3);
         Self {
             archives: shape.archive.is_some(),
             followers: shape.followers(&age, &spared),
+            partition_rows: fill(PARTITION_ROWS, 2),
+            drop: shape.drop(&now),
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
             beginning: times.beginning(),
-            index_order: take(INDEX_ORDER, 5),
-            range: take(if shape.archive.is_some() { RANGE_ARCHIVED } else { RANGE }, 4),
+            explain_range: Sql::new(EXPLAIN, &[("statement", &range)]),
+            explain_index_order: Sql::new(EXPLAIN, &[("statement", &index_order)]),
+            index_order,
+            range,
             range_around_locks: take(RANGE_AROUND_LOCKS, 5),
             index_order_pick: take(INDEX_ORDER_PICK, 5),
             range_pick: take(RANGE_PICK, 5),
@@ -638,6 +688,25 @@ impl Times {
         let is_in_days = matches!(self, Self::Number(Unit::JulianDays, _));
         let number = if is_in_days && !self.is_whole() { DAYS_AGE } else { NUMBER_AGE };
         self.fill([AGE, LOCAL_AGE, number], stamp, now, &cutoff)
+    }
+
+    /// Whether a table holds a row that is not due, in pieces that an index serves: the opposite of [`Self::age`]. `None` where
+    /// the age is more than two comparisons of the column.
+    fn kept_by_index(&self, table: &TableName, stamp: &Sql, now: &Sql) -> Option<Sql> {
+        let cutoff = Sql::new(BEFORE_NOW, &[("now", now)]);
+        let (at, year_2000) = match self {
+            Self::Local(_) => return None,
+            Self::Number(Unit::JulianDays, _) if !self.is_whole() => return None,
+            Self::Absolute => (cutoff, Sql::new("'2000-01-01 00:00:00+00'::pg_catalog.timestamptz", &[])),
+            Self::Number(unit, _) => {
+                let year_2000 = Sql::new(unit.year_2000(), &[]);
+                let name = Sql::new(self.name(), &[]);
+                (self.comparable(&cutoff), Sql::new("{value}::{type}", &[("value", &year_2000), ("type", &name)]))
+            }
+        };
+        let parts: [(&str, &dyn Part); 4] =
+            [("table", table), ("stamp", stamp), ("at", &at), ("year_2000", &year_2000)];
+        Some(Sql::new(KEPT_BY_INDEX, &parts))
     }
 
     /// From the year 2000 to ten years after a moment.
@@ -811,6 +880,23 @@ impl Shape<'_> {
             Sql::new(FOLLOWERS, &parts)
         };
         self.followers.iter().map(follower).collect()
+    }
+
+    fn drop(&self, now: &Sql) -> Option<DropStatements> {
+        let (parent, root) = self.parent?;
+        let (leaf, _) = self.member?;
+        let by_index = self.times.kept_by_index(self.table, self.stamp, now).filter(|_| self.asked.is_empty());
+        let kept = by_index.unwrap_or_else(|| {
+            let age = Sql::joined([&self.times.age(self.stamp, now) as &dyn Part, &self.asked(3)], "");
+            Sql::new(KEPT, &[("table", self.table), ("age", &age)])
+        });
+        let parts: [(&str, &dyn Part); 5] =
+            [("parent", parent), ("table", self.table), ("leaf", &leaf), ("root", &root), ("kept", &kept)];
+        Some(DropStatements {
+            lock: Sql::new(LOCK_PARTITION, &parts),
+            is_due: Sql::new(IS_PARTITION_DUE, &parts),
+            drop: Sql::new(DROP_PARTITION, &parts),
+        })
     }
 
     fn member(&self) -> Sql {

@@ -263,6 +263,12 @@ impl Part for Zone {
     }
 }
 
+impl Part for i64 {
+    fn render(&self, sql: &mut String) {
+        sql.push_str(&self.to_string());
+    }
+}
+
 impl Part for u64 {
     fn render(&self, sql: &mut String) {
         sql.push_str(&self.to_string());

@@ -62,6 +62,16 @@ impl Unit {
         }
     }
 
+    /// A value in seconds since 1970.
+    pub(crate) fn seconds(self, value: f64) -> f64 {
+        match self {
+            Self::Seconds => value,
+            Self::Milliseconds => value / 1e3,
+            Self::Microseconds => value / 1e6,
+            Self::JulianDays => (value - 2_440_587.5) * 86_400.0,
+        }
+    }
+
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Seconds => "seconds since 1970",

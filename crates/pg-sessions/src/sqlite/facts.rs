@@ -3,8 +3,8 @@
 use cleanup_core::policy::SessionPolicy;
 
 use super::inspect::Ground;
-use super::session::{Fault, Session, cell, statement};
-use crate::facts::{BatchPlan, TableFacts};
+use super::session::{Fault, Session, cell, count, statement};
+use crate::facts::{BatchPlan, Follower, TableFacts};
 use crate::rule::idle_seconds;
 use crate::rule::names::Sql;
 use crate::{SessionStats, Strategy};
@@ -29,12 +29,21 @@ pub(super) async fn facts(
             index = index.or_else(|| named.map(ToOwned::to_owned));
         }
     }
+    let mut followers = Vec::new();
+    if stats.expired_rows > 0 {
+        let cutoff = ground.now(session, -idle_seconds(policy)).await?;
+        for (sql, (other, what)) in ground.statements.followers.iter().zip(&ground.followers) {
+            let counting = ground.statements.with_values(statement(sql.statement()).bind(cutoff.clone()));
+            let rows = Some(count(&session.one(counting).await?, 0)?);
+            followers.push(Follower { table: other.to_string(), what, rows });
+        }
+    }
     let table = ground.name.to_string();
     Ok(TableFacts {
         batches: vec![BatchPlan { table: table.clone(), strategy, index }],
         table,
         stats,
-        followers: Vec::new(),
+        followers,
         has_triggers: ground.triggers,
         has_row_security: false,
         clock_ahead_seconds: None,

@@ -46,6 +46,8 @@ pub(crate) struct Ground {
     /// Whether something could keep rows: triggers, other tables' foreign keys.
     pub(super) keepers: bool,
     pub(super) triggers: bool,
+    /// Tables whose rows go along or are changed, and what becomes of them; in the order of their statements.
+    pub(super) followers: Vec<(TableName, &'static str)>,
 }
 
 struct Column {
@@ -60,9 +62,18 @@ struct ForeignKey {
     other: Identifier,
     /// Distinguishes the keys of one table.
     id: i64,
-    /// Whether rows go along, or are changed, when ours go.
-    acts: bool,
+    /// What becomes of its rows when ours go, in words; `None` where it keeps ours from going.
+    follow: Option<&'static str>,
     pairs: Vec<Pair>,
+}
+
+/// Foreign keys of other tables, by what they do when ours go.
+#[derive(Default)]
+struct References {
+    holding: Vec<Reference>,
+    following: Vec<Reference>,
+    /// Of those, the table and what becomes of its rows.
+    words: Vec<(TableName, &'static str)>,
 }
 
 /// Looks at everything.
@@ -140,12 +151,22 @@ pub(super) async fn inspect(
         key: &key,
         form,
         zoned: wall_clock.is_zoned(),
-        references: &references,
+        references: &references.holding,
+        followers: &references.following,
         archive: archive.as_ref().map(|(table, columns)| (table, &columns[..])),
     };
     let statements = Statements::new(&shape);
-    let keepers = triggers || !references.is_empty();
-    let ground = Ground { name, statements, wall_clock, index, rowid: rowid.is_some(), keepers, triggers };
+    let keepers = triggers || !references.holding.is_empty();
+    let ground = Ground {
+        name,
+        statements,
+        wall_clock,
+        index,
+        rowid: rowid.is_some(),
+        keepers,
+        triggers,
+        followers: references.words,
+    };
     Ok(Inspected { ground: Some(ground), findings, seen })
 }
 
@@ -353,13 +374,13 @@ impl Looked {
     }
 }
 
-/// Other tables' foreign keys that keep rows here; those that act need an index.
+/// Other tables' foreign keys; those that act need an index.
 async fn references(
     session: &mut Session,
     table: &TableName,
     columns: &[Column],
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Reference>, Fault> {
+) -> Result<References, Fault> {
     let rows = session.all(statement(SqlStr::from_static(REFERENCES)).bind(table.name.as_str().to_owned())).await?;
     let mut primary: Vec<&Column> = columns.iter().filter(|column| column.primary_key > 0).collect();
     primary.sort_by_key(|column| column.primary_key);
@@ -369,11 +390,16 @@ async fn references(
         let (other, id) = (identifier(row, 0)?, cell::<i64>(row, 1)?);
         if !keys.last().is_some_and(|last| last.other == other && last.id == id) {
             let action: String = cell(row, 4)?;
-            let acts = !matches!(action.as_str(), "NO ACTION" | "RESTRICT");
             if action == "CASCADE" && same(&other, &table.name) {
                 findings.push(Finding::problem(takes_live_rows_along(&other)));
             }
-            keys.push(ForeignKey { other, id, acts, pairs: Vec::new() });
+            let follow = match action.as_str() {
+                "NO ACTION" | "RESTRICT" => None,
+                "CASCADE" => Some("go with them (on delete cascade)"),
+                "SET NULL" => Some("are set to null with them (on delete set null)"),
+                _ => Some("are set to their default with them (on delete set default)"),
+            };
+            keys.push(ForeignKey { other, id, follow, pairs: Vec::new() });
         }
         let Some(ForeignKey { pairs, .. }) = keys.last_mut() else { continue };
         let ours = match cell::<Option<String>>(row, 3)? {
@@ -384,8 +410,8 @@ async fn references(
         pairs.push(Pair { theirs: identifier(row, 2)?, ours });
     }
 
-    let mut holding = Vec::new();
-    for ForeignKey { other, acts, pairs, .. } in keys {
+    let mut found = References::default();
+    for ForeignKey { other, follow, pairs, .. } in keys {
         let first = pairs.first().map(|pair| pair.theirs.clone());
         if let Some(first) = first
             && !exists(session, INDEX, &[&other, &first]).await?
@@ -396,17 +422,22 @@ async fn references(
             let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
             let sentence =
                 format!("a foreign key of {other} points here without an index: every removed row reads all of it");
-            findings.push(if acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
+            findings
+                .push(if follow.is_some() { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
         }
-        if acts {
-            let sentence = format!("when sessions go, the foreign key of {other} acts on the rows that refer to them");
+        let reference =
+            Reference { other: TableName { schema: table.schema.clone(), name: other.clone() }, columns: pairs };
+        if let Some(follow) = follow {
+            let sentence = format!("when sessions go, rows of {other} that refer to them {follow}");
             findings.push(Finding::advice(sentence));
+            found.words.push((TableName { schema: None, name: other }, follow));
+            found.following.push(reference);
         } else {
             findings.push(Finding::advice(format!("rows that {other} refers to stay")));
-            holding.push(Reference { other: TableName { schema: table.schema.clone(), name: other }, columns: pairs });
+            found.holding.push(reference);
         }
     }
-    Ok(holding)
+    Ok(found)
 }
 
 async fn find_archive(

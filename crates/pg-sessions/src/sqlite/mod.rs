@@ -31,6 +31,7 @@ pub(crate) use self::url::parse as parse_url;
 use crate::database::{Access, Database, Inspected, Run, Seen};
 use crate::report::ledger::{Ledger, Planned};
 use crate::report::obstacle::Stop;
+use crate::report::plural;
 use crate::rule::clocks::Clock;
 use crate::rule::idle_seconds;
 use crate::rule::names::Sql;
@@ -116,8 +117,17 @@ impl Database for File {
     ) -> Result<(), Stop> {
         let cutoff = ground.now(session, ahead - idle_seconds(policy)).await?;
         let now = ground.now(session, ahead).await?;
-        let counting = statement(ground.statements.count.statement()).bind(cutoff).bind(now);
+        let counting = statement(ground.statements.count.statement()).bind(cutoff.clone()).bind(now);
         let row = session.one(ground.statements.with_values(counting)).await?;
+        if count(&row, 1)? > 0 {
+            for (sql, (other, follow)) in ground.statements.followers.iter().zip(&ground.followers) {
+                let counting = ground.statements.with_values(statement(sql.statement()).bind(cutoff.clone()));
+                match count(&session.one(counting).await?, 0)? {
+                    0 => {}
+                    rows => ledger.note(format!("{} of {other} {follow}", plural(rows, "row"))),
+                }
+            }
+        }
         ledger.planned(Planned {
             all: count(&row, 0)?,
             due: count(&row, 1)?,

@@ -82,6 +82,10 @@ const NUMBER_FROM: &str = "{stamp} >= cast(?2 as real) - {slack}";
 
 const REFERRED: &str = "exists (select 1 from {other} r where {match})";
 
+/// Rows of another table that a foreign key takes along, or changes, with those that are due.
+const FOLLOWERS: &str = "\
+select count(*) from {other} r where exists (select 1 from {table} as t where {age}{asked}{spared} and {match})";
+
 /// Our column stands on the left: SQLite then compares by its collation, as the foreign key itself does.
 const SAME_KEY: &str = "t.{ours} = r.{theirs}";
 
@@ -192,6 +196,8 @@ pub(super) struct Shape<'a> {
     pub(super) zoned: bool,
     /// Other tables, and pairs of their column and ours.
     pub(super) references: &'a [Reference],
+    /// Those whose rows go along, or are changed.
+    pub(super) followers: &'a [Reference],
     pub(super) archive: Option<(&'a TableName, &'a [Identifier])>,
 }
 
@@ -231,6 +237,8 @@ pub(super) struct Statements {
     pub(super) count: Sql,
     pub(super) ends: Sql,
     pub(super) row: Sql,
+    /// One for each table whose rows go along, or are changed.
+    pub(super) followers: Vec<Sql>,
 }
 
 /// Asks which forms a column holds; before anything else is known.
@@ -466,6 +474,7 @@ impl Statements {
             count: fill(COUNT, &Sql::EMPTY, 3),
             ends: fill(ENDS, &Sql::EMPTY, 3),
             row: fill(ROW, &Sql::EMPTY, 5),
+            followers: shape.followers(&age, &spared),
         }
     }
 
@@ -509,17 +518,37 @@ impl Shape<'_> {
         let referred: Vec<Sql> = self
             .references
             .iter()
-            .map(|Reference { other, columns }| {
-                let pairs: Vec<Sql> = columns
-                    .iter()
-                    .map(|Pair { theirs, ours }| Sql::new(SAME_KEY, &[("theirs", theirs), ("ours", ours)]))
-                    .collect();
-                let pairs = Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ");
-                let referred = Sql::new(REFERRED, &[("other", other), ("match", &pairs)]);
+            .map(|reference| {
+                let referred = Sql::new(REFERRED, &[("other", &reference.other), ("match", &reference.matches())]);
                 Sql::new(" and not {referred}", &[("referred", &referred)])
             })
             .collect();
         Sql::joined(referred.iter().map(|referred| referred as &dyn Part), "")
+    }
+
+    fn followers(&self, age: &Sql, spared: &Sql) -> Vec<Sql> {
+        let asked = self.asked(2);
+        let follower = |reference: &Reference| {
+            let parts: [(&str, &dyn Part); 6] = [
+                ("other", &reference.other),
+                ("table", self.table),
+                ("age", age),
+                ("asked", &asked),
+                ("spared", spared),
+                ("match", &reference.matches()),
+            ];
+            Sql::new(FOLLOWERS, &parts)
+        };
+        self.followers.iter().map(follower).collect()
+    }
+}
+
+impl Reference {
+    /// Whether a row `r` of the other table refers to our row `t`.
+    fn matches(&self) -> Sql {
+        let pair = |Pair { theirs, ours }: &Pair| Sql::new(SAME_KEY, &[("theirs", theirs), ("ours", ours)]);
+        let pairs: Vec<Sql> = self.columns.iter().map(pair).collect();
+        Sql::joined(pairs.iter().map(|pair| pair as &dyn Part), " and ")
     }
 }
 
@@ -575,6 +604,7 @@ mod tests {
                 form,
                 zoned: true,
                 references: &[],
+                followers: &[],
                 archive: None,
             };
             let pick = Statements::new(&shape).pick;

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::{Archives, Brakes, Database, Effect, MaxAge, Pace, Policy, RowStamp, SessionPolicy};
+use cleanup_core::policy::{
+    Archives, Brakes, Database, Effect, MaxAge, Pace, Partitions, Policy, RowStamp, SessionPolicy,
+};
 use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Mode, Observer};
@@ -128,6 +130,7 @@ pub(crate) fn policy(url: &str) -> SessionPolicy {
         statement_timeout: None,
         pace: Pace::OffHours,
         archive_table: None,
+        partitions: Partitions::Delete,
         brakes: Brakes::default(),
         effect: Effect::Enforce,
         schedule: None,

@@ -14,7 +14,7 @@ const MAX_PATH_BYTES: usize = 4096;
 
 /// Answers for a path that is absolute, or below the root of `policy`. Looks at the disk.
 pub(crate) async fn explain(service: &Service, path: Vec<u8>, policy: Option<&str>) -> Result<Explanation, AppError> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let path = plain_path(path)?;
     let path = match policy {
         None if path.is_absolute() => path,
@@ -25,7 +25,7 @@ pub(crate) async fn explain(service: &Service, path: Vec<u8>, policy: Option<&st
             None if engine.config().rules().any(|rule| rule.name == name) => {
                 return Err(refused("sessions have no paths"));
             }
-            None => return Err(AppError::unknown_policy(service.live().engine.config(), name)),
+            None => return Err(AppError::unknown_policy(service.generation().engine.config(), name)),
         },
     };
     service.blocking(move || engine.explain(&path)).await

@@ -27,9 +27,9 @@ pub struct HeldUntil {
 pub(crate) async fn list(service: &Service, query: FilesQuery) -> Result<FilesPage, AppError> {
     let tracker = service.tracker()?;
     if let Some(policy) = &query.policy
-        && !service.live().engine.config().rules().any(|rule| rule.name == *policy)
+        && !service.generation().engine.config().rules().any(|rule| rule.name == *policy)
     {
-        return Err(AppError::unknown_policy(service.live().engine.config(), policy));
+        return Err(AppError::unknown_policy(service.generation().engine.config(), policy));
     }
     service.blocking(move || tracker.files(&query)).await
 }
@@ -75,7 +75,7 @@ pub(crate) async fn hold(service: &Service, id: String, span: Duration) -> Resul
 
 /// The longest time for which a request may hold a file.
 pub(crate) fn max_hold(service: &Service) -> Duration {
-    service.live().engine.config().server.max_hold
+    service.generation().engine.config().server.max_hold
 }
 
 /// What is to be said of a hold for so long.
@@ -103,14 +103,14 @@ pub(crate) async fn holds(service: &Service) -> Result<Vec<HeldPath>, AppError> 
     if remembers_nothing(service) {
         return Ok(Vec::new());
     }
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let held = service.blocking(move || engine.holds()).await?;
     held.map(|held| held.holds).map_err(|error| memory_away(&error))
 }
 
 fn not_registered(service: &Service, error: RegisterError) -> AppError {
     match error {
-        RegisterError::UnknownPolicy(policy) => AppError::unknown_policy(service.live().engine.config(), &policy),
+        RegisterError::UnknownPolicy(policy) => AppError::unknown_policy(service.generation().engine.config(), &policy),
         RegisterError::NotTracked(_) => AppError::NotTracked(error.to_string()),
         RegisterError::Refused(why) => AppError::PathRefused(why),
         RegisterError::TooMany(_) => AppError::TooManyFiles(error.to_string()),

@@ -16,7 +16,7 @@ use super::access::Access;
 
 /// Everything that one call needs of the configuration.
 #[derive(Clone)]
-pub struct Live {
+pub struct Generation {
     /// The configuration, opened.
     pub engine: Arc<Engine>,
     /// What is tracked; `None` until the tracked folders were read.

@@ -7,7 +7,7 @@ use cleanup_engine::track::TrackedPolicy;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::generation::Live;
+use super::generation::Generation;
 use super::service::Service;
 use crate::telemetry::last_runs::LastRun;
 
@@ -52,13 +52,13 @@ pub enum PolicyMode {
 
 /// All policies, in the order of the configuration, files first.
 pub(crate) fn policies(service: &Service) -> Vec<Policy> {
-    let live = service.live();
+    let live = service.generation();
     let config = live.engine.config();
     let files = config.files.iter().map(|policy| of_files(service, &live, policy));
     files.chain(config.sessions.iter().map(|policy| of_sessions(service, policy))).collect()
 }
 
-fn of_files(service: &Service, live: &Live, policy: &FilePolicy) -> Policy {
+fn of_files(service: &Service, live: &Generation, policy: &FilePolicy) -> Policy {
     let name = &policy.rule.name;
     Policy {
         name: name.clone(),
@@ -70,7 +70,7 @@ fn of_files(service: &Service, live: &Live, policy: &FilePolicy) -> Policy {
         root: Some(json_path(policy.root.as_os_str().as_encoded_bytes()).0),
         table: None,
         tracked: live.tracker.as_ref().and_then(|tracker| tracker.policy(name)),
-        last_run: service.feed().latest.of(name),
+        last_run: service.feed().last_runs.of(name),
         running: running(service, name),
     }
 }
@@ -87,7 +87,7 @@ fn of_sessions(service: &Service, policy: &SessionPolicy) -> Policy {
         root: None,
         table: Some(policy.table.clone()),
         tracked: None,
-        last_run: service.feed().latest.of(name),
+        last_run: service.feed().last_runs.of(name),
         running: running(service, name),
     }
 }
@@ -101,7 +101,7 @@ fn mode(effect: Effect) -> PolicyMode {
 
 /// The real sweep that is at a policy now.
 fn running(service: &Service, policy: &str) -> Option<String> {
-    let flights = service.sweeps().running();
-    let at_it = flights.iter().find(|flight| flight.mode == Mode::Apply && flight.is_at(policy));
-    at_it.map(|flight| flight.run_id.clone())
+    let sweeps = service.sweeps().running();
+    let at_it = sweeps.iter().find(|sweep| sweep.mode == Mode::Apply && sweep.is_at(policy));
+    at_it.map(|sweep| sweep.run_id.clone())
 }

@@ -17,7 +17,7 @@ pub(crate) async fn list<T: Send + 'static>(
     mut gathered: T,
     mut each: impl FnMut(&mut T, &QuarantinedFile) + Send + 'static,
 ) -> Result<(T, Quarantined), AppError> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let looked = service.blocking(move || {
         let all = engine.quarantined(&policies, &mut |file| each(&mut gathered, file))?;
         Ok::<_, AppError>((gathered, all))
@@ -32,7 +32,7 @@ pub(crate) async fn restore<T: Send + 'static>(
     mut gathered: T,
     mut each: impl FnMut(&mut T, &RestoredFile) + Send + 'static,
 ) -> Result<(T, Restored), AppError> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let answer = service.blocking(move || {
         let restored = engine.restore(&request, &mut |file| each(&mut gathered, file))?;
         Ok((gathered, restored))
@@ -46,9 +46,9 @@ pub(crate) fn below_root(
     name: &str,
     paths: impl IntoIterator<Item = Vec<u8>>,
 ) -> Result<Restore, AppError> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let Some(policy) = engine.config().files.iter().find(|policy| policy.rule.name == name) else {
-        return Err(AppError::unknown_policy(service.live().engine.config(), name));
+        return Err(AppError::unknown_policy(service.generation().engine.config(), name));
     };
     let below = |path: Vec<u8>| -> Result<PathBuf, AppError> {
         let path = PathBuf::from(OsString::from_vec(path));

@@ -39,14 +39,14 @@ fn of(policy: &Policy, code: &'static str, message: Option<&str>) -> Finding {
 /// What keeps the service from doing what it is asked to.
 pub(crate) fn reasons(service: &Service, policies: &[Policy]) -> Vec<Finding> {
     let mut reasons = Vec::new();
-    if service.live().tracker.is_none() {
+    if service.generation().tracker.is_none() {
         reasons.push(general("starting", "the service still looks at the tracked folders"));
     }
     if service.stop().is_cancelled() {
         reasons.push(general("stopping", "the service is stopping"));
     }
     // Why may name a path, so only the log says it.
-    if service.feed().latest.not_remembered().is_some() {
+    if service.feed().last_runs.not_remembered().is_some() {
         reasons.push(general("memory", "the last run could not be remembered; the log says why"));
     }
     let away = |policy: &&Policy| policy.enabled && skip(policy) == Some(Skip::DatabaseAway);
@@ -60,9 +60,9 @@ pub(crate) fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
     if let Some(refused) = service.refused_reload() {
         warnings.push(general("reload_refused", &refused.to_string()));
     }
-    warnings.extend(service.live().access.warnings().iter().map(|warning| general("token", warning)));
+    warnings.extend(service.generation().access.warnings().iter().map(|warning| general("token", warning)));
     for policy in policies.iter().filter(|policy| policy.enabled) {
-        if let Some(why) = service.feed().latest.missing_root(&policy.name) {
+        if let Some(why) = service.feed().last_runs.missing_root(&policy.name) {
             warnings.push(of(policy, "root_missing", Some(&why)));
         }
         if let Some(tracked) = &policy.tracked {
@@ -94,7 +94,7 @@ pub(crate) fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
 fn interrupted(service: &Service, policy: &Policy) -> Option<String> {
     let has_run = policy.last_run.as_ref().is_some_and(|last| last.outcome.is_some());
     let before =
-        service.feed().latest.before(&policy.name).filter(|before| before.status == PolicyStatus::Interrupted)?;
+        service.feed().last_runs.before(&policy.name).filter(|before| before.status == PolicyStatus::Interrupted)?;
     let LastSweep { run_id, finished_at, .. } = before;
     let text = format!("run {run_id}, begun at {finished_at}, was interrupted: its process was gone before it ended");
     (!has_run).then_some(text)

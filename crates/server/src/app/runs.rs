@@ -11,7 +11,7 @@ use super::service::Service;
 /// One page of the history, the newest first, and where the next one begins.
 pub(crate) async fn page(service: &Service, query: RunsQuery) -> Result<(Vec<PastRun>, Option<String>), AppError> {
     let limit = query.limit;
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let one_more = RunsQuery { limit: limit + 1, ..query };
     let mut runs = match service.blocking(move || engine.past_runs(&one_more)).await? {
         Ok(history) => history.runs,
@@ -26,7 +26,7 @@ pub(crate) async fn page(service: &Service, query: RunsQuery) -> Result<(Vec<Pas
 
 /// The report of a run that the history knows.
 pub(crate) async fn one(service: &Service, id: &str) -> Result<Report, AppError> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let wanted = id.to_owned();
     match service.blocking(move || engine.past_run(&wanted)).await? {
         Ok(report) if report.run_id == id => Ok(report),
@@ -46,5 +46,5 @@ pub(crate) fn memory_away(error: &MemoryError) -> AppError {
 
 /// Whether the configuration asks for no memory.
 pub(crate) fn remembers_nothing(service: &Service) -> bool {
-    service.live().engine.config().state == Memory::None
+    service.generation().engine.config().state == Memory::None
 }

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::{Access, Sessions};
 use super::error::AppError;
-use super::generation::{Live, Refusal, Refused};
+use super::generation::{Generation, Refusal, Refused};
 use super::plans::Plans;
-use super::sweeps::{SweepRequest, Sweeps, Ticket};
-use super::trend::Courses;
+use super::sweeps::{SweepHandle, SweepRequest, Sweeps};
+use super::trend::Trends;
 use crate::telemetry::events::Kind;
 use crate::telemetry::feed::Feed;
 
@@ -31,7 +31,7 @@ const MAX_BLOCKING: usize = 16;
 
 /// The service.
 pub struct Service {
-    live: RwLock<Live>,
+    generation: RwLock<Generation>,
     /// The last reload, when it was refused.
     refused: Mutex<Option<Refused>>,
     feed: Arc<Feed>,
@@ -41,8 +41,8 @@ pub struct Service {
     plans: Plans,
     stop: CancellationToken,
     blocking: Arc<Semaphore>,
-    /// The course of the past, as it was last read.
-    pub(crate) courses: Courses,
+    /// The trend of the past, as it was last read.
+    pub(crate) trends: Trends,
 }
 
 impl Service {
@@ -51,7 +51,7 @@ impl Service {
     pub fn new(engine: Arc<Engine>, access: Access, stop: CancellationToken) -> Arc<Self> {
         let started_at = now();
         Arc::new(Self {
-            live: RwLock::new(Live { engine, tracker: None, access: Arc::new(access) }),
+            generation: RwLock::new(Generation { engine, tracker: None, access: Arc::new(access) }),
             refused: Mutex::default(),
             feed: Arc::new(Feed::new(format!("{:x}", started_at.unix_millis()))),
             sweeps: Arc::default(),
@@ -60,7 +60,7 @@ impl Service {
             started_at,
             stop,
             blocking: Arc::new(Semaphore::new(MAX_BLOCKING)),
-            courses: Courses::default(),
+            trends: Trends::default(),
         })
     }
 
@@ -71,21 +71,21 @@ impl Service {
 
     /// Ready from now on. Reads what is remembered of past runs: blocks, and must not be called on an async thread.
     pub fn start(&self, tracker: Arc<Tracker>) {
-        let Live { engine, access, .. } = self.live();
-        self.adopt(Live { engine, tracker: Some(tracker), access });
+        let Generation { engine, access, .. } = self.generation();
+        self.adopt(Generation { engine, tracker: Some(tracker), access });
     }
 
     /// Goes on with another configuration. Sweeps that are going on end as they began. Reads what is remembered of past
     /// runs: blocks, and must not be called on an async thread.
     pub fn reload(&self, engine: Arc<Engine>, tracker: Arc<Tracker>, access: Access) {
-        if !self.live().access.has_same_token(&access) {
+        if !self.generation().access.has_same_token(&access) {
             self.sessions.end_all();
         }
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.feed.metrics.reloaded(true);
         self.feed.metrics.forget_gauges();
-        self.courses.forget();
-        self.adopt(Live { engine, tracker: Some(tracker), access: Arc::new(access) });
+        self.trends.forget();
+        self.adopt(Generation { engine, tracker: Some(tracker), access: Arc::new(access) });
         self.feed.events.send(Kind::Reloaded, &serde_json::json!({}));
     }
 
@@ -100,15 +100,15 @@ impl Service {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn adopt(&self, live: Live) {
-        self.feed.latest.remember(live.engine.last_runs());
-        self.feed.latest.remember_sweeps(live.engine.last_sweeps());
+    fn adopt(&self, live: Generation) {
+        self.feed.last_runs.remember(live.engine.last_runs());
+        self.feed.last_runs.remember_sweeps(live.engine.last_sweeps());
         let Config { files, sessions, .. } = live.engine.config();
         let files = files.iter().map(|policy| (&policy.rule.name, PolicyKind::Files, &policy.schedule));
         let sessions = sessions.iter().map(|policy| (&policy.rule.name, PolicyKind::Sessions, &policy.schedule));
         for (name, kind, schedule) in files.chain(sessions) {
             self.feed.metrics.expect(name, kind, schedule.as_ref());
-            let last = self.feed.latest.of(name).unwrap_or_default();
+            let last = self.feed.last_runs.of(name).unwrap_or_default();
             if let Some(at) = last.succeeded_at {
                 self.feed.metrics.succeeded(name, at);
             }
@@ -120,27 +120,27 @@ impl Service {
         for policy in &live.engine.config().files {
             self.feed.root(&policy.rule.name, missing.get(&policy.rule.name).cloned());
         }
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = live;
     }
 
     /// What is configured and tracked at this moment.
-    pub fn live(&self) -> Live {
-        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn generation(&self) -> Generation {
+        self.generation.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Joins the sweeps that do the same already and starts the rest, at once. Must be called on the runtime.
-    pub fn sweep(&self, request: &SweepRequest) -> Result<Ticket, AppError> {
+    pub fn sweep(&self, request: &SweepRequest) -> Result<SweepHandle, AppError> {
         if self.stop.is_cancelled() {
             return Err(AppError::NotNow("the service is stopping".to_owned()));
         }
-        let live = self.live();
+        let live = self.generation();
         let policies = named(live.engine.config(), &request.policies)?;
         let (feed, stop) = (Arc::clone(&self.feed), self.stop.clone());
         Ok(self.sweeps.start(request, policies, live, feed, stop))
     }
 
     /// Carries a plan out, at once. Must be called on the runtime.
-    pub fn apply(&self, plan: Plan) -> Result<Ticket, AppError> {
+    pub fn apply(&self, plan: Plan) -> Result<SweepHandle, AppError> {
         self.sweep(&SweepRequest {
             policies: plan.summary().policies,
             mode: Mode::Apply,
@@ -157,14 +157,14 @@ impl Service {
 
     /// A sweep of one policy by its schedule; ends when the policy has ended.
     pub async fn sweep_scheduled(&self, policy: &str) -> Result<Report, AppError> {
-        let ticket = self.sweep(&SweepRequest {
+        let handle = self.sweep(&SweepRequest {
             policies: vec![policy.to_owned()],
             mode: Mode::Apply,
             include_archives: false,
             trigger: Trigger::Schedule,
             plan: None,
         })?;
-        Ok(ticket.report().await)
+        Ok(handle.report().await)
     }
 
     /// A sweep of policies that exceed a limit; ends when they have ended, and answers those that it relieved: a sweep
@@ -177,11 +177,11 @@ impl Service {
             trigger: Trigger::Pressure,
             plan: None,
         };
-        let Ok(ticket) = self.sweep(&request) else { return Vec::new() };
+        let Ok(handle) = self.sweep(&request) else { return Vec::new() };
         let is_relieved = |policy: &PolicyReport| {
             policy.counts.removed + policy.counts.quarantined > 0 && policy.limits.iter().all(|limit| limit.met)
         };
-        let report = ticket.report().await;
+        let report = handle.report().await;
         report.policies.into_iter().filter(is_relieved).map(|policy| policy.name).collect()
     }
 
@@ -202,7 +202,7 @@ impl Service {
 
     /// The tracker, or the word that there is none yet.
     pub(crate) fn tracker(&self) -> Result<Arc<Tracker>, AppError> {
-        self.live().tracker.ok_or(AppError::Starting)
+        self.generation().tracker.ok_or(AppError::Starting)
     }
 
     /// Does what blocks on a thread for it.

@@ -25,8 +25,8 @@ mod watcher;
 pub(crate) use self::plan::Planned;
 
 use self::plan::Plan;
-use self::watcher::FlightWatcher;
-use super::generation::Live;
+use self::watcher::SweepWatcher;
+use super::generation::Generation;
 use crate::telemetry::feed::Feed;
 use crate::telemetry::logs;
 use cleanup_engine::now;
@@ -51,7 +51,7 @@ pub struct SweepRequest {
 
 /// One sweep that is going on, or waits for another to end.
 #[derive(Debug)]
-pub struct Flight {
+pub struct RunningSweep {
     pub(crate) run_id: String,
     pub(crate) trigger: Trigger,
     pub(crate) mode: Mode,
@@ -71,7 +71,7 @@ struct Progress {
     report: Option<Arc<Report>>,
 }
 
-impl Flight {
+impl RunningSweep {
     fn new(request: &SweepRequest, policies: Vec<String>) -> Self {
         Self {
             run_id: run_id(),
@@ -123,12 +123,12 @@ impl Flight {
                 let wanted = |report: &&PolicyReport| policies.contains(&report.name);
                 progress.ended.iter().filter(wanted).cloned().collect()
             }
-            // The sender lives as long as this flight, which is borrowed here.
+            // The sender lives as long as this sweep, which is borrowed here.
             Err(_) => Vec::new(),
         }
     }
 
-    /// Waits until all of it has ended. `None` never comes while the flight lives.
+    /// Waits until all of it has ended. `None` never comes while the sweep lives.
     async fn report(&self) -> Option<Arc<Report>> {
         let mut progress = self.progress.subscribe();
         progress.wait_for(|progress| progress.report.is_some()).await.ok()?.report.clone()
@@ -137,23 +137,23 @@ impl Flight {
 
 /// A caller's share in the sweeps that do what it asked for.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct SweepHandle {
     parts: Vec<Part>,
 }
 
 /// The policies that one sweep does for a caller.
 #[derive(Debug)]
 pub(crate) struct Part {
-    pub(crate) flight: Arc<Flight>,
+    pub(crate) sweep: Arc<RunningSweep>,
     pub(crate) policies: Vec<String>,
     /// Whether the sweep was going on before.
     pub(crate) joined: bool,
 }
 
-impl Ticket {
+impl SweepHandle {
     /// The run to look at: the caller's own, or else the first that it joined.
     pub fn run_id(&self) -> &str {
-        self.main().map_or("", |flight| &flight.run_id)
+        self.main().map_or("", |sweep| &sweep.run_id)
     }
 
     /// Which sweep does what.
@@ -161,24 +161,24 @@ impl Ticket {
         &self.parts
     }
 
-    fn main(&self) -> Option<&Flight> {
+    fn main(&self) -> Option<&RunningSweep> {
         let own = self.parts.iter().find(|part| !part.joined);
-        own.or(self.parts.first()).map(|part| &*part.flight)
+        own.or(self.parts.first()).map(|part| &*part.sweep)
     }
 
     /// Waits for what was asked for. The report of a single sweep is that sweep's own; what several did is put together.
     pub async fn report(&self) -> Report {
-        if let [Part { flight, policies, .. }] = &self.parts[..]
-            && flight.policies.len() == policies.len()
-            && let Some(report) = flight.report().await
+        if let [Part { sweep, policies, .. }] = &self.parts[..]
+            && sweep.policies.len() == policies.len()
+            && let Some(report) = sweep.report().await
         {
             return Report::clone(&report);
         }
         let mut reports = Vec::new();
         for part in &self.parts {
-            reports.extend(part.flight.outcomes(&part.policies).await);
+            reports.extend(part.sweep.outcomes(&part.policies).await);
         }
-        let started_at = self.parts.iter().map(|part| part.flight.started_at).min().unwrap_or_else(now);
+        let started_at = self.parts.iter().map(|part| part.sweep.started_at).min().unwrap_or_else(now);
         let (trigger, mode) = self.main().map_or((Trigger::Manual, Mode::Plan), |main| (main.trigger, main.mode));
         Report::new(self.run_id().to_owned(), trigger, mode == Mode::Plan, started_at, now(), reports)
     }
@@ -193,8 +193,8 @@ pub struct Sweeps {
 
 #[derive(Debug, Default)]
 struct Inner {
-    flights: Vec<Arc<Flight>>,
-    finished: VecDeque<(Arc<Report>, Arc<Flight>)>,
+    running: Vec<Arc<RunningSweep>>,
+    finished: VecDeque<(Arc<Report>, Arc<RunningSweep>)>,
 }
 
 impl Sweeps {
@@ -204,40 +204,40 @@ impl Sweeps {
         self: &Arc<Self>,
         request: &SweepRequest,
         policies: Vec<String>,
-        live: Live,
+        live: Generation,
         feed: Arc<Feed>,
         stop: CancellationToken,
-    ) -> Ticket {
+    ) -> SweepHandle {
         let mut inner = self.lock();
         let (mut parts, mut rest) = (Vec::<Part>::new(), Vec::new());
         for policy in policies {
-            let same = |flight: &&Arc<Flight>| flight.does_the_same(request) && flight.is_at(&policy);
-            match inner.flights.iter().find(same) {
+            let same = |sweep: &&Arc<RunningSweep>| sweep.does_the_same(request) && sweep.is_at(&policy);
+            match inner.running.iter().find(same) {
                 None => rest.push(policy),
-                Some(flight) => match parts.iter_mut().find(|part| Arc::ptr_eq(&part.flight, flight)) {
+                Some(sweep) => match parts.iter_mut().find(|part| Arc::ptr_eq(&part.sweep, sweep)) {
                     Some(part) => part.policies.push(policy),
-                    None => parts.push(Part { flight: Arc::clone(flight), policies: vec![policy], joined: true }),
+                    None => parts.push(Part { sweep: Arc::clone(sweep), policies: vec![policy], joined: true }),
                 },
             }
         }
         if !rest.is_empty() || parts.is_empty() {
-            let in_the_way = |flight: &&Arc<Flight>| {
-                let acts = request.mode == Mode::Apply && flight.mode == Mode::Apply;
-                acts && rest.iter().any(|policy| flight.is_at(policy))
+            let in_the_way = |sweep: &&Arc<RunningSweep>| {
+                let acts = request.mode == Mode::Apply && sweep.mode == Mode::Apply;
+                acts && rest.iter().any(|policy| sweep.is_at(policy))
             };
-            let before: Vec<_> = inner.flights.iter().filter(in_the_way).cloned().collect();
-            let flight = Arc::new(Flight::new(request, rest.clone()));
-            inner.flights.push(Arc::clone(&flight));
-            let watcher = FlightWatcher::new(Arc::clone(&flight), feed, stop);
-            self.tasks.spawn(Arc::clone(self).fly(live, watcher, before));
-            parts.push(Part { flight, policies: rest, joined: false });
+            let before: Vec<_> = inner.running.iter().filter(in_the_way).cloned().collect();
+            let sweep = Arc::new(RunningSweep::new(request, rest.clone()));
+            inner.running.push(Arc::clone(&sweep));
+            let watcher = SweepWatcher::new(Arc::clone(&sweep), feed, stop);
+            self.tasks.spawn(Arc::clone(self).run(live, watcher, before));
+            parts.push(Part { sweep, policies: rest, joined: false });
         }
-        Ticket { parts }
+        SweepHandle { parts }
     }
 
     /// The sweeps that are going on.
-    pub(crate) fn running(&self) -> Vec<Arc<Flight>> {
-        self.lock().flights.clone()
+    pub(crate) fn running(&self) -> Vec<Arc<RunningSweep>> {
+        self.lock().running.clone()
     }
 
     /// The report of a sweep that ended lately.
@@ -246,10 +246,10 @@ impl Sweeps {
     }
 
     /// A dry run that ended lately.
-    pub(crate) fn dry_run(&self, run_id: &str) -> Option<Arc<Flight>> {
+    pub(crate) fn dry_run(&self, run_id: &str) -> Option<Arc<RunningSweep>> {
         let inner = self.lock();
         let found = inner.finished.iter().find(|(report, _)| report.dry_run && report.run_id == run_id);
-        found.map(|(_, flight)| Arc::clone(flight))
+        found.map(|(_, sweep)| Arc::clone(sweep))
     }
 
     /// Waits until no sweep is going on. None may be started any more.
@@ -258,39 +258,39 @@ impl Sweeps {
         self.tasks.wait().await;
     }
 
-    async fn fly(self: Arc<Self>, live: Live, watcher: FlightWatcher, before: Vec<Arc<Flight>>) {
-        let flight = Arc::clone(&watcher.flight);
+    async fn run(self: Arc<Self>, live: Generation, watcher: SweepWatcher, before: Vec<Arc<RunningSweep>>) {
+        let sweep = Arc::clone(&watcher.sweep);
         for other in before {
-            let shared: Vec<_> = flight.policies.iter().filter(|name| other.policies.contains(name)).cloned().collect();
+            let shared: Vec<_> = sweep.policies.iter().filter(|name| other.policies.contains(name)).cloned().collect();
             other.outcomes(&shared).await;
         }
-        let dry_run = flight.mode == Mode::Plan;
+        let dry_run = sweep.mode == Mode::Plan;
         let feed = Arc::clone(&watcher.feed);
-        feed.sweep_started(&flight.run_id, flight.trigger, dry_run, &flight.policies);
+        feed.sweep_started(&sweep.run_id, sweep.trigger, dry_run, &sweep.policies);
         let watcher = Arc::new(watcher);
-        let Live { engine, .. } = live;
+        let Generation { engine, .. } = live;
         let swept = Arc::clone(&engine);
-        let sweep = {
+        let task = {
             let watcher = Arc::clone(&watcher);
             let request = Request {
-                policies: flight.policies.clone(),
-                mode: flight.mode,
-                include_archives: flight.include_archives,
-                trigger: flight.trigger,
-                run_id: Some(flight.run_id.clone()),
+                policies: sweep.policies.clone(),
+                mode: sweep.mode,
+                include_archives: sweep.include_archives,
+                trigger: sweep.trigger,
+                run_id: Some(sweep.run_id.clone()),
                 ..Request::default()
             };
-            let plan = flight.written.clone();
+            let plan = sweep.written.clone();
             tokio::task::spawn_blocking(move || match plan {
                 None => engine.sweep(&request, &*watcher).map_err(|error| error.to_string()),
                 Some(plan) => engine.apply_plan(&plan, &request, &*watcher).map_err(|error| error.to_string()),
             })
         };
-        let report = match sweep.await {
+        let report = match task.await {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => watcher.broken(&error),
             Err(error) => {
-                tracing::error!(run_id = flight.run_id, "a sweep broke off: {error}");
+                tracing::error!(run_id = sweep.run_id, "a sweep broke off: {error}");
                 watcher.broken("the sweep broke off; the log says why")
             }
         };
@@ -298,13 +298,13 @@ impl Sweeps {
         feed.sweep_ended(&report);
         let report = Arc::new(report);
         let mut inner = self.lock();
-        inner.flights.retain(|other| !Arc::ptr_eq(other, &flight));
+        inner.running.retain(|other| !Arc::ptr_eq(other, &sweep));
         if inner.finished.len() >= KEPT {
             inner.finished.pop_front();
         }
-        inner.finished.push_back((Arc::clone(&report), Arc::clone(&flight)));
+        inner.finished.push_back((Arc::clone(&report), Arc::clone(&sweep)));
         drop(inner);
-        flight.progress.send_modify(|progress| progress.report = Some(report));
+        sweep.progress.send_modify(|progress| progress.report = Some(report));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -1,4 +1,4 @@
-//! The course of the past: what was kept and removed, by policy and stretch of time.
+//! The past as a trend: what was kept and removed, by policy and stretch of time.
 //!
 //! Read from an index of the history, and kept in memory until a run ends, or for a minute: other programs sweep, too.
 
@@ -19,14 +19,14 @@ const NEWEST: usize = 6;
 /// How much of the past is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Over {
+pub(crate) enum Window {
     Day,
     #[default]
     Week,
     Month,
 }
 
-impl Over {
+impl Window {
     pub(crate) const ALL: [(Self, &'static str, &'static str); 3] =
         [(Self::Day, "day", "day"), (Self::Week, "week", "week"), (Self::Month, "month", "30 days")];
 
@@ -55,7 +55,7 @@ impl Over {
 /// What is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Show {
+pub(crate) enum Measure {
     #[default]
     Bytes,
     Files,
@@ -63,20 +63,20 @@ pub(crate) enum Show {
 
 /// What is known of a stretch of the past.
 #[derive(Clone, Debug)]
-pub(crate) struct Course {
-    over: Over,
+pub(crate) struct Trend {
+    over: Window,
     since: Moment,
     points: HashMap<String, Vec<Option<TrendPoint>>>,
 }
 
-/// The courses that were read last.
+/// The trends that were read last.
 #[derive(Debug, Default)]
-pub(crate) struct Courses(Mutex<HashMap<Over, Cached>>);
+pub(crate) struct Trends(Mutex<HashMap<Window, Cached>>);
 
-/// The course, and the newest runs.
+/// The trend, and the newest runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
-    pub(crate) course: Arc<Course>,
+    pub(crate) trend: Arc<Trend>,
     pub(crate) runs: Arc<[PastRun]>,
 }
 
@@ -88,24 +88,24 @@ struct Cached {
     read: Instant,
 }
 
-impl Courses {
-    /// The course, if it was read lately and nothing ran since.
-    pub(crate) fn fresh(&self, over: Over, now: Moment, runs: u64) -> Option<Past> {
+impl Trends {
+    /// The trend, if it was read lately and nothing ran since.
+    pub(crate) fn fresh(&self, over: Window, now: Moment, runs: u64) -> Option<Past> {
         let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = |cached: &&Cached| {
-            cached.runs == runs && cached.read.elapsed() < KEPT && cached.past.course.since == since(over, now)
+            cached.runs == runs && cached.read.elapsed() < KEPT && cached.past.trend.since == since(over, now)
         };
         cached.get(&over).filter(is_fresh).map(|cached| cached.past.clone())
     }
 
     /// Reads it anew. Blocks.
-    pub(crate) fn read(&self, engine: &Engine, over: Over, now: Moment, runs: u64) -> Past {
+    pub(crate) fn read(&self, engine: &Engine, over: Window, now: Moment, runs: u64) -> Past {
         let since = since(over, now);
         let (seconds, stretches) = over.stretches();
         // Without memory there is no past.
         let points = engine.trend(since, seconds, stretches).unwrap_or_default();
         let newest = engine.history(NEWEST).map(|history| history.runs).unwrap_or_default();
-        let past = Past { course: Arc::new(Course::new(over, since, points)), runs: newest.into() };
+        let past = Past { trend: Arc::new(Trend::new(over, since, points)), runs: newest.into() };
         let cached = Cached { past: past.clone(), runs, read: Instant::now() };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(over, cached);
         past
@@ -117,15 +117,15 @@ impl Courses {
     }
 }
 
-/// Stretches begin at round moments, so that the same course serves for a while.
-fn since(over: Over, now: Moment) -> Moment {
+/// Stretches begin at round moments, so that the same trend serves for a while.
+fn since(over: Window, now: Moment) -> Moment {
     let (seconds, stretches) = over.stretches();
     let (seconds, stretches) = (i64::from(seconds), i64::from(stretches));
     Moment::from_unix((now.unix_seconds().div_euclid(seconds) + 1 - stretches) * seconds, 0)
 }
 
-impl Course {
-    pub(crate) fn new(over: Over, since: Moment, points: Vec<TrendPoint>) -> Self {
+impl Trend {
+    pub(crate) fn new(over: Window, since: Moment, points: Vec<TrendPoint>) -> Self {
         let (_, stretches) = over.stretches();
         let mut by_policy: HashMap<String, Vec<Option<TrendPoint>>> = HashMap::new();
         for point in points {
@@ -138,7 +138,7 @@ impl Course {
         Self { over, since, points: by_policy }
     }
 
-    pub(crate) fn over(&self) -> Over {
+    pub(crate) fn over(&self) -> Window {
         self.over
     }
 
@@ -156,20 +156,20 @@ impl Course {
         self.points.is_empty()
     }
 
-    /// Items and bytes that went, over all policies.
+    /// Items that went, and bytes that the file system got back, over all policies.
     pub(crate) fn removed(&self) -> (u64, u64) {
         let points = self.points.values().flatten().flatten();
         points.fold((0, 0), |(items, bytes), point| (items + point.removed, bytes + point.bytes_freed))
     }
 
     /// What a policy kept: what a sweep saw stays so until the next one.
-    pub(crate) fn kept(&self, policy: &str, show: Show) -> Vec<Option<u64>> {
+    pub(crate) fn kept(&self, policy: &str, show: Measure) -> Vec<Option<u64>> {
         let mut last = None;
         let kept = |point: &Option<TrendPoint>| {
             let point = point.as_ref();
             let seen = match show {
-                Show::Bytes => point.and_then(|point| point.kept_bytes),
-                Show::Files => point.and_then(|point| point.kept),
+                Measure::Bytes => point.and_then(|point| point.kept_bytes),
+                Measure::Files => point.and_then(|point| point.kept),
             };
             last = seen.or(last);
             last
@@ -178,11 +178,11 @@ impl Course {
     }
 
     /// What went of a policy.
-    pub(crate) fn gone(&self, policy: &str, show: Show) -> Vec<Option<u64>> {
+    pub(crate) fn gone(&self, policy: &str, show: Measure) -> Vec<Option<u64>> {
         let gone = |point: &Option<TrendPoint>| {
             point.as_ref().map(|point| match show {
-                Show::Bytes => point.bytes_freed,
-                Show::Files => point.removed,
+                Measure::Bytes => point.bytes_freed,
+                Measure::Files => point.removed,
             })
         };
         self.points.get(policy).map(|points| points.iter().map(gone).collect()).unwrap_or_default()
@@ -201,17 +201,17 @@ mod tests {
     #[test]
     fn what_was_kept_stays_so_until_the_next_sweep_and_deadlines_say_nothing_of_it() {
         let points = vec![point("a", 1, 2, Some(7)), point("a", 3, 5, None), point("b", 0, 1, Some(1))];
-        let course = Course::new(Over::Day, Moment::from_unix(0, 0), points);
-        let kept = course.kept("a", Show::Bytes);
+        let trend = Trend::new(Window::Day, Moment::from_unix(0, 0), points);
+        let kept = trend.kept("a", Measure::Bytes);
         assert_eq!((kept.len(), &kept[..4]), (48, &[None, Some(70), Some(70), Some(70)][..]));
-        assert_eq!(course.removed(), (8, 80));
-        assert!(course.kept("unknown", Show::Files).is_empty());
+        assert_eq!(trend.removed(), (8, 80));
+        assert!(trend.kept("unknown", Measure::Files).is_empty());
     }
 
     #[test]
     fn a_course_ends_with_the_stretch_that_is_now() {
         let now = Moment::from_unix(1_000_000, 0);
-        for (over, ..) in Over::ALL {
+        for (over, ..) in Window::ALL {
             let (seconds, stretches) = over.stretches();
             let since = since(over, now).unix_seconds();
             let end = since + i64::from(seconds) * i64::from(stretches);

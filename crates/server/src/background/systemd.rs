@@ -1,4 +1,4 @@
-//! Life and its end: signals, and what the service manager is told.
+//! Signals, the end of the process, and what the service manager is told.
 //!
 //! SIGTERM and SIGINT ask for the end, SIGHUP for another look at the configuration. The end is a promise: when what
 //! is in hand is not done by the deadline, or somebody asks a second time, the process leaves anyway, by a thread that

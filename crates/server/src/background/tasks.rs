@@ -23,13 +23,13 @@ use crate::background::scheduler::{Scheduler, host_id};
 use cleanup_engine::now;
 
 /// What runs by itself.
-pub(crate) struct Loops {
+pub(crate) struct Tasks {
     schedules: Group,
     deadlines: Group,
     clock_set: Arc<Notify>,
 }
 
-/// Loops that end together.
+/// Tasks that end together.
 struct Group {
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -43,8 +43,8 @@ impl Group {
     }
 }
 
-impl Loops {
-    /// None yet. They will end when `stop` is cancelled, or by [`Loops::end`].
+impl Tasks {
+    /// None yet. They will end when `stop` is cancelled, or by [`Tasks::end`].
     pub(crate) fn new(stop: &CancellationToken, clock_set: &Arc<Notify>) -> Self {
         let group = || Group { tasks: TaskTracker::new(), stop: stop.child_token() };
         Self { schedules: group(), deadlines: group(), clock_set: Arc::clone(clock_set) }

@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::connection_limit::{Crowd, InHand};
+use super::connection_limit::{ConnectionLimit, InHand};
 use super::socket::{Listener, Peer, Socket};
-use super::write_timeout::Stalling;
+use super::write_timeout::WriteTimeout;
 
 /// Descriptors that the rest of the service needs: the walk's sixteen, the databases, the watches, the runtime's own.
 const RESERVED_DESCRIPTORS: usize = 48;
@@ -92,7 +92,7 @@ pub async fn serve(
         limits,
         stop,
         cut: CancellationToken::new(),
-        crowd: Crowd::new(limits.connections),
+        limit: ConnectionLimit::new(limits.connections),
         tasks: TaskTracker::new(),
     };
     let doors = listeners.into_iter().map(Door::open).collect::<io::Result<Vec<_>>>()?;
@@ -112,7 +112,7 @@ struct Server {
     stop: CancellationToken,
     /// Ends what is left after the grace.
     cut: CancellationToken,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
 }
 
@@ -122,7 +122,7 @@ impl Server {
         let mut warned: Option<Instant> = None;
         loop {
             let accepted = self.stop.run_until_cancelled(async {
-                self.crowd.room().await;
+                self.limit.room().await;
                 self.enter(&door).await
             });
             match accepted.await {
@@ -136,8 +136,8 @@ impl Server {
                         warned = Some(Instant::now());
                         tracing::warn!("cannot take connections: {error}; is the limit of open files too low?");
                     }
-                    self.crowd.evict();
-                    let room = tokio::time::timeout(pause, self.crowd.change());
+                    self.limit.evict();
+                    let room = tokio::time::timeout(pause, self.limit.change());
                     let _ = self.stop.run_until_cancelled(room).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -163,7 +163,7 @@ impl Server {
     }
 
     fn spawn(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, peer: Peer) {
-        let place = Arc::new(self.crowd.enter(self.stop.child_token()));
+        let place = Arc::new(self.limit.enter(self.stop.child_token()));
         let (router, cut) = (self.router.clone(), self.cut.clone());
         let service = {
             let place = Arc::clone(&place);
@@ -174,7 +174,7 @@ impl Server {
                 async move { answer.await.map(|response| response.map(|body| Answer { body, _in_hand: in_hand })) }
             })
         };
-        let stream = TokioIo::new(Stalling::new(stream, self.limits.write_timeout));
+        let stream = TokioIo::new(WriteTimeout::new(stream, self.limits.write_timeout));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header_timeout)

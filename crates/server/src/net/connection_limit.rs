@@ -1,9 +1,9 @@
-//! Who is connected, and who has to go when it gets crowded.
+//! Connection limit: when it is reached, the connection that has been idle longest is closed.
 //!
-//! A connection without a request in hand is idle: it waits for a client's next idea, or for the rest of headers that
-//! come a byte a minute. When there is no room, the one that has been idle the longest goes; one with a request in
-//! hand never does, nor one that came so lately that its request may lie there unread. So a burst of clients is
-//! served in turns, and does not push itself out of the door.
+//! A connection without a request in hand is idle: it waits for the client's next request, or for the rest of headers
+//! that arrive a byte a minute. A connection with a request in hand is never closed, nor one that was accepted less than
+//! [`PATIENCE`] ago, because its request may not have been read yet. So a burst of clients is served one after another
+//! instead of closing each other's connections.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,12 +14,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Idle for less than this is not idle.
+/// A connection that has been idle for less than this is not closed.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// All open connections.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct ConnectionLimit {
     room: usize,
     members: Mutex<Members>,
     begin: Instant,
@@ -37,7 +37,7 @@ struct Members {
 struct Member {
     is_busy: AtomicBool,
     was_busy: AtomicBool,
-    /// In microseconds since the crowd's beginning.
+    /// Microseconds since `begin`.
     idle_since: AtomicU64,
     close: CancellationToken,
 }
@@ -47,17 +47,17 @@ struct Member {
 pub(super) struct Place {
     number: u64,
     member: Arc<Member>,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
 }
 
 /// A request in hand, from its headers to the last byte of its answer.
 #[derive(Debug)]
 pub(super) struct InHand {
     member: Arc<Member>,
-    crowd: Arc<Crowd>,
+    limit: Arc<ConnectionLimit>,
 }
 
-impl Crowd {
+impl ConnectionLimit {
     /// Room for so many connections, at least one.
     pub(super) fn new(room: usize) -> Arc<Self> {
         let members = Mutex::default();
@@ -78,7 +78,7 @@ impl Crowd {
         members.next += 1;
         members.by_number.insert(number, Arc::clone(&member));
         drop(members);
-        Place { number, member, crowd: Arc::clone(self) }
+        Place { number, member, limit: Arc::clone(self) }
     }
 
     /// Waits until somebody could be taken in: until there is room, or somebody who can go to make some.
@@ -156,7 +156,7 @@ impl Place {
     pub(super) fn begin(&self) -> InHand {
         self.member.is_busy.store(true, Ordering::Release);
         self.member.was_busy.store(true, Ordering::Relaxed);
-        InHand { member: Arc::clone(&self.member), crowd: Arc::clone(&self.crowd) }
+        InHand { member: Arc::clone(&self.member), limit: Arc::clone(&self.limit) }
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -176,16 +176,16 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.crowd.members().by_number.remove(&self.number);
-        self.crowd.changed.notify_waiters();
+        self.limit.members().by_number.remove(&self.number);
+        self.limit.changed.notify_waiters();
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.member.idle_since.store(self.crowd.elapsed(), Ordering::Relaxed);
+        self.member.idle_since.store(self.limit.elapsed(), Ordering::Relaxed);
         self.member.is_busy.store(false, Ordering::Release);
-        self.crowd.changed.notify_waiters();
+        self.limit.changed.notify_waiters();
     }
 }
 
@@ -196,65 +196,65 @@ mod tests {
 
     use super::*;
 
-    fn enter(crowd: &Arc<Crowd>) -> (Place, CancellationToken) {
+    fn enter(limit: &Arc<ConnectionLimit>) -> (Place, CancellationToken) {
         let close = CancellationToken::new();
-        (crowd.enter(close.clone()), close)
+        (limit.enter(close.clone()), close)
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_has_been_idle_the_longest_goes_first() {
-        let crowd = Crowd::new(2);
-        let ((first, first_close), (_second, second_close)) = (enter(&crowd), enter(&crowd));
+        let limit = ConnectionLimit::new(2);
+        let ((first, first_close), (_second, second_close)) = (enter(&limit), enter(&limit));
         drop(first.begin());
         advance(PATIENCE).await;
-        let (_third, third_close) = enter(&crowd);
+        let (_third, third_close) = enter(&limit);
         assert!(first_close.is_cancelled() && !second_close.is_cancelled(), "idle for as long, and here for longer");
 
-        let crowd = Crowd::new(2);
-        let ((first, first_close), (_second, second_close)) = (enter(&crowd), enter(&crowd));
+        let limit = ConnectionLimit::new(2);
+        let ((first, first_close), (_second, second_close)) = (enter(&limit), enter(&limit));
         advance(PATIENCE).await;
         drop(first.begin());
-        let _third = enter(&crowd);
+        let _third = enter(&limit);
         assert!(second_close.is_cancelled() && !first_close.is_cancelled(), "the first did something meanwhile");
         assert!(!third_close.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_goes_with_a_request_in_hand() {
-        let crowd = Crowd::new(1);
-        let (first, close) = enter(&crowd);
+        let limit = ConnectionLimit::new(1);
+        let (first, close) = enter(&limit);
         let in_hand = first.begin();
         advance(PATIENCE * 100).await;
-        assert_eq!(crowd.room().now_or_never(), None);
-        crowd.evict();
-        let _second = enter(&crowd);
+        assert_eq!(limit.room().now_or_never(), None);
+        limit.evict();
+        let _second = enter(&limit);
         assert!(!close.is_cancelled());
         drop(in_hand);
         advance(PATIENCE).await;
-        assert_eq!(crowd.room().now_or_never(), Some(()));
+        assert_eq!(limit.room().now_or_never(), Some(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_just_came_is_not_pushed_out_by_the_next() {
-        let crowd = Crowd::new(1);
-        let (_first, close) = enter(&crowd);
+        let limit = ConnectionLimit::new(1);
+        let (_first, close) = enter(&limit);
         let before = Instant::now();
-        crowd.evict();
+        limit.evict();
         assert!(!close.is_cancelled());
-        crowd.room().await;
+        limit.room().await;
         assert_eq!(before.elapsed(), PATIENCE);
-        crowd.evict();
+        limit.evict();
         assert!(close.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_room_is_told_when_somebody_leaves() {
-        let crowd = Crowd::new(1);
-        let (first, _) = enter(&crowd);
+        let limit = ConnectionLimit::new(1);
+        let (first, _) = enter(&limit);
         let in_hand = first.begin();
         let waiting = tokio::spawn({
-            let crowd = Arc::clone(&crowd);
-            async move { crowd.room().await }
+            let limit = Arc::clone(&limit);
+            async move { limit.room().await }
         });
         advance(PATIENCE * 100).await;
         assert!(!waiting.is_finished());

@@ -13,14 +13,14 @@ use tokio::time::Sleep;
 
 /// Fails a write during which no byte went for longer than `limit`.
 #[derive(Debug)]
-pub(super) struct Stalling<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
     /// Runs while a write is pending.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S: AsyncWrite + Unpin> Stalling<S> {
+impl<S: AsyncWrite + Unpin> WriteTimeout<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, timer: None }
     }
@@ -36,13 +36,13 @@ impl<S: AsyncWrite + Unpin> Stalling<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, from);
         self.guard(context, poll)
@@ -83,14 +83,14 @@ mod tests {
     async fn a_reader_that_stands_still_is_cut_off() {
         let (near, _far) = tokio::io::duplex(10);
         let before = Instant::now();
-        let error = Stalling::new(near, LIMIT).write_all(&[0; 11]).await.unwrap_err();
+        let error = WriteTimeout::new(near, LIMIT).write_all(&[0; 11]).await.unwrap_err();
         assert_eq!((error.kind(), before.elapsed().as_secs()), (ErrorKind::TimedOut, 20));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_is_merely_slow_is_not() {
         let (near, mut far) = tokio::io::duplex(10);
-        let writing = tokio::spawn(async move { Stalling::new(near, LIMIT).write_all(&[0; 100]).await });
+        let writing = tokio::spawn(async move { WriteTimeout::new(near, LIMIT).write_all(&[0; 100]).await });
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_secs(19)).await;
             far.read_exact(&mut [0; 10]).await.unwrap();

@@ -12,10 +12,10 @@ use cleanup_engine::track::{Absent, Listener, Watching};
 use serde::Serialize;
 
 use crate::telemetry::events::{Events, Kind};
-use crate::telemetry::last_runs::Latest;
+use crate::telemetry::last_runs::LastRuns;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::recent_removals::{Gone, Went};
-use crate::telemetry::report_log::Told;
+use crate::telemetry::recent_removals::{Gone, RecentRemovals};
+use crate::telemetry::report_log::ReportLog;
 use cleanup_engine::now;
 
 /// Takes in what happens; the tracker tells it as a [`Listener`], sweeps by its own methods.
@@ -26,10 +26,10 @@ pub struct Feed {
     /// What monitoring reads.
     pub metrics: Metrics,
     /// What came of the last runs.
-    pub latest: Latest,
+    pub last_runs: LastRuns,
     /// What went at its deadline lately.
-    pub(crate) went: Went,
-    told: Told,
+    pub(crate) recent_removals: RecentRemovals,
+    report_log: ReportLog,
 }
 
 #[derive(Serialize)]
@@ -78,9 +78,9 @@ impl Feed {
         Self {
             events: Arc::new(Events::new(boot)),
             metrics: Metrics::default(),
-            latest: Latest::default(),
-            went: Went::default(),
-            told: Told::default(),
+            last_runs: LastRuns::default(),
+            recent_removals: RecentRemovals::default(),
+            report_log: ReportLog::default(),
         }
     }
 
@@ -98,14 +98,14 @@ impl Feed {
     ) {
         self.looked_at_root(report);
         self.metrics.swept(report, finished_at, elapsed);
-        self.latest.ran(run_id, started_at, finished_at, report);
-        self.latest.looked(finished_at, false, report);
+        self.last_runs.ran(run_id, started_at, finished_at, report);
+        self.last_runs.looked(finished_at, false, report);
     }
 
     /// Whether the root of a policy is missing and should not be; with what is to be said of it.
     pub(crate) fn root(&self, policy: &str, missing: Option<String>) {
         self.metrics.root(policy, missing.is_some());
-        self.latest.root(policy, missing);
+        self.last_runs.root(policy, missing);
     }
 
     /// Takes from a report whether the root was there. A run that was skipped for another reason has not looked.
@@ -120,24 +120,24 @@ impl Feed {
     pub(crate) fn policy_planned(&self, report: &PolicyReport) {
         self.looked_at_root(report);
         self.metrics.looked(&report.name, report.status, &report.counts);
-        self.latest.looked(now(), true, report);
+        self.last_runs.looked(now(), true, report);
     }
 
     pub(crate) fn sweep_ended(&self, report: &Report) {
         if !report.dry_run {
-            self.latest.remembered(report.not_remembered.as_deref());
-            self.latest.recorded();
+            self.last_runs.remembered(report.not_remembered.as_deref());
+            self.last_runs.recorded();
         }
         self.ended(report);
     }
 
     /// A plan was written, which is a dry run without a sweep of its own. Only what went wrong beside it is told.
     pub(crate) fn plan_made(&self, report: &Report) {
-        self.told.of_run(report);
+        self.report_log.of_run(report);
     }
 
     fn ended(&self, report: &Report) {
-        self.told.of_run(report);
+        self.report_log.of_run(report);
         let Report { run_id, trigger, dry_run, status, totals, .. } = report;
         let policies = report.policies.iter().map(|policy| policy.name.as_str()).collect();
         let (trigger, dry_run, status, totals) = (*trigger, *dry_run, *status, *totals);
@@ -152,9 +152,15 @@ impl Listener for Feed {
         self.events.send(Kind::Registered, &file);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
-        self.metrics.removed_at_deadline(policy, bytes, lateness);
-        self.went.note(Gone { policy: policy.to_owned(), path: path.to_owned(), bytes, at: now(), lateness });
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
+        self.metrics.removed_at_deadline(policy, freed, lateness);
+        self.recent_removals.note(Gone {
+            policy: policy.to_owned(),
+            path: path.to_owned(),
+            bytes,
+            at: now(),
+            lateness,
+        });
         let (path, path_bytes) = json_path(path);
         let lateness_seconds = Some(lateness.as_secs_f64());
         self.events.send(Kind::Removed, &OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds });
@@ -179,16 +185,16 @@ impl Listener for Feed {
     }
 
     fn noted(&self, policy: Option<&str>, notes: &[String]) {
-        self.told.of_tracking(policy, notes);
+        self.report_log.of_tracking(policy, notes);
     }
 
     /// A run of the deadlines. What it removed was told one by one before.
     fn ran(&self, report: &Report) {
         for policy in &report.policies {
-            self.metrics.ended(policy, report.finished_at);
-            self.latest.ran(&report.run_id, report.started_at, report.finished_at, policy);
+            self.metrics.kept_deadlines(policy, report.finished_at);
+            self.last_runs.ran(&report.run_id, report.started_at, report.finished_at, policy);
         }
-        self.latest.recorded();
+        self.last_runs.recorded();
         self.ended(report);
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct Look {
 
 /// The last runs of all policies, and whether the last run could be remembered.
 #[derive(Debug, Default)]
-pub struct Latest {
+pub struct LastRuns {
     looks: Mutex<BTreeMap<String, Look>>,
     /// What came of the last sweeps before the service started.
     before: Mutex<BTreeMap<String, LastSweep>>,
@@ -72,7 +72,7 @@ pub struct Latest {
     missing_roots: Mutex<BTreeMap<String, String>>,
 }
 
-impl Latest {
+impl LastRuns {
     /// Begins with what the history knows.
     pub(crate) fn remember(&self, runs: Vec<Remembered>) {
         let mut policies = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +121,7 @@ impl Latest {
             items,
             bytes: is_files.then_some(bytes),
             due: counts.still_due(),
-            due_bytes: is_files.then(|| counts.due_bytes.saturating_sub(counts.bytes_freed)),
+            due_bytes: is_files.then(|| counts.still_due_bytes()),
         };
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).insert(report.name.clone(), look);
     }
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_saw_a_part_is_no_look_at_everything() {
-        let latest = Latest::default();
+        let latest = LastRuns::default();
         let report = |matched, in_part| PolicyReport {
             counts: Counts { scanned: matched, matched, ..Counts::default() },
             in_part,

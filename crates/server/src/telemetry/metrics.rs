@@ -99,7 +99,8 @@ impl Metrics {
     fn register(&mut self) {
         let Self { registry, .. } = self;
         registry.register("files_removed", "Files removed or moved into quarantine", self.files_removed.clone());
-        registry.register("bytes_freed", "Allocated bytes of what was removed", self.bytes_freed.clone());
+        let freed = "Allocated bytes that the file system got back; what lies in quarantine is not among them";
+        registry.register("bytes_freed", freed, self.bytes_freed.clone());
         registry.register("sessions_removed", "Session rows removed", self.sessions_removed.clone());
         let errors = "Items that failed (item), policies that could not run (policy), databases that were away";
         registry.register("errors", errors, self.errors.clone());
@@ -213,8 +214,15 @@ impl Metrics {
         }
     }
 
-    /// How a run of one policy ended, whose removals were counted one by one.
-    pub(crate) fn ended(&self, report: &PolicyReport, finished_at: Moment) {
+    /// A run of one policy at deadlines, whose removals were counted one by one when they were made.
+    pub(crate) fn kept_deadlines(&self, report: &PolicyReport, finished_at: Moment) {
+        let of = OfPolicy { policy: report.name.clone() };
+        self.bytes_freed.get_or_create(&of).inc_by(report.counts.purged_bytes);
+        self.ended(report, finished_at);
+    }
+
+    /// How a run of one policy ended.
+    fn ended(&self, report: &PolicyReport, finished_at: Moment) {
         let error = |kind| self.errors.get_or_create_owned(&OfError { policy: report.name.clone(), kind });
         error(ITEM).inc_by(report.errors_total);
         match report.status {
@@ -252,10 +260,10 @@ impl Metrics {
     }
 
     /// A tracked file that was removed at its deadline.
-    pub(crate) fn removed_at_deadline(&self, policy: &str, bytes: u64, lateness: Duration) {
+    pub(crate) fn removed_at_deadline(&self, policy: &str, freed: u64, lateness: Duration) {
         let of = OfPolicy { policy: policy.to_owned() };
         self.files_removed.get_or_create(&of).inc();
-        self.bytes_freed.get_or_create(&of).inc_by(bytes);
+        self.bytes_freed.get_or_create(&of).inc_by(freed);
         self.lateness.observe(lateness.as_secs_f64());
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct HourOfLateness {
 
 /// Takes note of what goes.
 #[derive(Debug, Default)]
-pub(crate) struct Went(Mutex<Inner>);
+pub(crate) struct RecentRemovals(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -47,7 +47,7 @@ struct Inner {
     hours: VecDeque<(i64, u64, Duration, Duration)>,
 }
 
-impl Went {
+impl RecentRemovals {
     pub(crate) fn note(&self, gone: Gone) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hour = gone.at.unix_seconds().div_euclid(HOUR);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn lateness_is_summed_up_by_the_hour_and_only_the_newest_files_are_kept() {
-        let went = Went::default();
+        let went = RecentRemovals::default();
         for number in 0..30_u32 {
             let at = Moment::from_unix(i64::from(number) * 1800, 0);
             let lateness = Duration::from_millis(u64::from(number));

@@ -31,9 +31,9 @@ enum Source {
 
 /// What was logged already, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<BTreeMap<(Source, String), BTreeMap<String, Instant>>>);
+pub(crate) struct ReportLog(Mutex<BTreeMap<(Source, String), BTreeMap<String, Instant>>>);
 
-impl Told {
+impl ReportLog {
     /// Logs what is new in a report.
     pub(crate) fn of_run(&self, report: &Report) {
         let source = match (report.dry_run, report.trigger) {
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_note_is_said_when_it_is_new_and_when_it_comes_back_and_once_a_day() {
-        let (told, begun) = (Told::default(), Instant::now());
+        let (told, begun) = (ReportLog::default(), Instant::now());
         let said =
             |minutes: u32, wanted: &[&str]| told.fresh(Source::Sweep, &["a"], &notes(wanted), begun + MINUTE * minutes);
         assert_eq!(said(0, &[]), notes(&[]));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn policies_and_kinds_of_runs_speak_for_themselves() {
-        let (told, now) = (Told::default(), Instant::now());
+        let (told, now) = (ReportLog::default(), Instant::now());
         let said = |source, policies: &[&str], wanted: &[&str]| told.fresh(source, policies, &notes(wanted), now).len();
         assert_eq!(said(Source::Sweep, &["a"], &["full"]), 1);
         assert_eq!(said(Source::Sweep, &["b"], &["full"]), 1, "for another policy");
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_notes_is_bounded() {
-        let (told, now) = (Told::default(), Instant::now());
+        let (told, now) = (ReportLog::default(), Instant::now());
         for number in 0..10 * MOST {
             told.fresh(Source::Tracking, &["a"], &[number.to_string()], now);
         }

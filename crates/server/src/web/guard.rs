@@ -21,7 +21,7 @@ use super::auth::{Caller, asks_for_token, forwarded_by, is_authorized, is_changi
 use super::dashboard;
 use super::extract::{MAX_BODY_BYTES, too_large};
 use super::problem::{Kind, Problem};
-use crate::app::generation::Live;
+use crate::app::generation::Generation;
 use crate::app::service::Service;
 use crate::net::socket::Peer;
 
@@ -42,7 +42,7 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     let is_probe = matches!(path, "/healthz" | "/readyz");
     let asks_by_itself = is_probe || dashboard::is_page(path);
     let headers = request.headers();
-    let live = service.live();
+    let live = service.generation();
     if !is_probe {
         check_host(&live, request.version(), request.uri(), headers)?;
     }
@@ -75,7 +75,7 @@ fn passed_on(header: &HeaderName) -> Problem {
 }
 
 /// The call must name us by a name that only we have: no name of another site that leads here passes.
-fn check_host(live: &Live, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+fn check_host(live: &Generation, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let bad = |detail: &str| Problem::plain(StatusCode::BAD_REQUEST, detail);
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -54,7 +54,7 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
     } else {
         return Err(unsupported("the body must be JSON or a form"));
     };
-    let access = service.live().access;
+    let access = service.generation().access;
     if access.has_token() && !access.is_token(token.expose_secret().as_bytes()) {
         if is_form && wants_html(&parts.headers) {
             return Ok(dashboard::login_refused(&service, next.as_deref()).await);

@@ -127,7 +127,7 @@ async fn a_new_token_ends_every_session() {
     std::fs::write(world.path("token"), "another-token").unwrap();
     let service = std::sync::Arc::clone(&world.service);
     let reload = move || {
-        let live = service.live();
+        let live = service.generation();
         let access = Access::read(live.engine.config()).unwrap();
         service.reload(live.engine, live.tracker.unwrap(), access);
     };

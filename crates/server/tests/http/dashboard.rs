@@ -237,6 +237,11 @@ async fn a_run_comes_back_after_its_plan_was_shown() {
         is_page(&of_run, 200).contains("<dt>quarantined</dt><dd>2</dd>") && of_run.body.contains(&undo),
         "{of_run}"
     );
+    for words in ["2 items went, 8.2 kB moved into quarantine", "<dt>freed</dt><dd>0 B</dd>"] {
+        assert!(of_run.body.contains(words), "{words}: {of_run}");
+    }
+    let metrics = world.get("/metrics").await;
+    assert!(metrics.body.contains("cleanup_bytes_freed_total{policy=\"kept\"} 0\n"), "{metrics}");
     let runs = world.get("/runs").await;
     assert!(is_page(&runs, 200).contains(&format!("<a href=\"/quarantine?run={run}\">2<")), "{runs}");
 

@@ -98,7 +98,7 @@ async fn a_removal_at_its_deadline_is_told_and_counted_once() {
     world.file("models/part.step", Duration::ZERO);
     let new = json!({ "policy": "temp-models", "path": "part.step", "ttl": 0.01 });
     assert!(world.post("/api/v1/files", &new).await.status < 300);
-    let tracker = world.service.live().tracker.unwrap();
+    let tracker = world.service.generation().tracker.unwrap();
     let remove = move || {
         while tracker.policy("temp-models").unwrap().total_files > 0 {
             tracker.remove_due("temp-models").unwrap();

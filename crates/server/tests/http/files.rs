@@ -187,7 +187,7 @@ async fn no_request_holds_a_file_for_longer_than_is_allowed() {
         assert!((days_from_now(&world.get(&format!("/api/v1/files/{id}")).await.is(200)) - max).abs() < 0.01);
 
         // What somebody on the machine held for longer is not cut short by asking for more.
-        let engine = std::sync::Arc::clone(&world.service.live().engine);
+        let engine = std::sync::Arc::clone(&world.service.generation().engine);
         let path = world.path("models/part.step");
         std::thread::spawn(move || engine.hold(&path, HOUR * 24 * 200).unwrap()).join().unwrap();
         let longer = put("36500d").await;

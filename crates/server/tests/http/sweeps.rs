@@ -145,9 +145,9 @@ async fn a_brake_that_holds_a_policy_back_is_said_to_the_first_clients_too() {
 #[tokio::test]
 async fn a_service_that_stops_ends_its_sweeps_and_begins_none() {
     let world = World::with(Plan { files: vec![("models/old.step", HOUR)], ..Plan::default() }).await;
-    let ticket = world.service.sweep(&request(&[], Mode::Apply)).unwrap();
+    let handle = world.service.sweep(&request(&[], Mode::Apply)).unwrap();
     world.stop.cancel();
-    let report = ticket.report().await;
+    let report = handle.report().await;
     assert_eq!(report.policies.len(), 2);
     assert_eq!(
         world.service.sweep(&request(&[], Mode::Apply)).unwrap_err(),

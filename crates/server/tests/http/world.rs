@@ -125,7 +125,7 @@ impl World {
         let service = Arc::clone(&self.service);
         let start = move || {
             let listener: Arc<dyn Listener> = Arc::clone(service.feed()) as Arc<dyn Listener>;
-            let tracker = Tracker::start_with(&service.live().engine, listener, max_files);
+            let tracker = Tracker::start_with(&service.generation().engine, listener, max_files);
             service.start(Arc::new(tracker));
         };
         tokio::task::spawn_blocking(start).await.unwrap();

@@ -21,7 +21,7 @@ macro_rules! page {
     ($from:literal, $where:literal) => {
         concat!(
             "select id, started_by, started_at, finished_at, runs.status, runs.due, runs.removed, quarantined, \
-             runs.bytes_freed, errors, restored, (select json_group_array(p.policy) from run_policies p \
+             runs.bytes_freed, errors, restored, quarantined_bytes, (select json_group_array(p.policy) from run_policies p \
              where p.sequence = runs.sequence), case when exists (select 1 from run_policies p \
              where p.sequence = runs.sequence and p.status = 'skipped') and json_valid(report) then \
              (select json_group_array(value ->> 'name') from json_each(report, '$.policies') \
@@ -79,7 +79,7 @@ pub struct TrendPoint {
     pub stretch: u64,
     /// Items removed or quarantined in it.
     pub removed: u64,
-    /// Their allocated bytes.
+    /// Allocated bytes that the file system got back.
     pub bytes_freed: u64,
     /// Items that the last sweep in it kept; `None` when none looked at everything.
     pub kept: Option<u64>,
@@ -209,7 +209,8 @@ impl Ledger {
 
 /// A [`Row`] and the names of policies, as JSON: all, those that something was in the way of, those whose root was
 /// missing.
-type PageRow = (String, String, String, String, String, i64, i64, i64, i64, i64, i64, String, Option<String>, String);
+type PageRow =
+    (String, String, String, String, String, i64, i64, i64, i64, i64, i64, i64, String, Option<String>, String);
 
 fn of_page(page: PageRow) -> Option<RunSummary> {
     let (
@@ -224,11 +225,13 @@ fn of_page(page: PageRow) -> Option<RunSummary> {
         bytes,
         errors,
         restored,
+        aside,
         policies,
         skipped,
         missing,
     ) = page;
-    let row: Row = (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored);
+    let row: Row =
+        (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored, aside);
     let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
     Some(RunSummary {
         policies: names(&policies),

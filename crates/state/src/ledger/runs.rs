@@ -20,8 +20,8 @@ const MAX_MATCHES: i64 = 5;
 /// With its rows in other tables: a `replace` would leave those behind.
 const FORGET: &str = "delete from runs where id = ?1";
 const INSERT: &str = "insert into runs (id, started_by, started_at, finished_at, recorded_seconds, status, \
-                      due, removed, quarantined, bytes_freed, errors, report, restored) \
-                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                      due, removed, quarantined, bytes_freed, errors, report, restored, quarantined_bytes) \
+                      values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 const PRUNE_OLD: &str = "delete from runs where recorded_seconds < ?1 and sequence < (select max(sequence) from runs)";
 const PRUNE_MANY: &str = "delete from runs where sequence <= \
                           (select sequence from runs order by sequence desc limit 1 offset ?1)";
@@ -53,7 +53,10 @@ pub struct RunSummary {
     pub removed: u64,
     /// Items moved into quarantine.
     pub quarantined: u64,
-    /// Allocated bytes of those removed or quarantined.
+    /// Allocated bytes of those, which are not freed.
+    #[serde(default)]
+    pub quarantined_bytes: u64,
+    /// Allocated bytes that the file system got back.
     pub bytes_freed: u64,
     /// Items that could not be looked at or removed.
     pub errors: u64,
@@ -82,7 +85,7 @@ pub struct LastRun {
 }
 
 /// What a list takes of a run.
-pub(super) type Row = (String, String, String, String, String, i64, i64, i64, i64, i64, i64);
+pub(super) type Row = (String, String, String, String, String, i64, i64, i64, i64, i64, i64, i64);
 
 /// Several runs begin so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +158,20 @@ impl Ledger {
 
 /// `None` when the row is not as we write it: it is left out.
 pub(super) fn summary(
-    (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes_freed, errors, restored): Row,
+    (
+        id,
+        trigger,
+        started_at,
+        finished_at,
+        status,
+        due,
+        removed,
+        quarantined,
+        bytes_freed,
+        errors,
+        restored,
+        quarantined_bytes,
+    ): Row,
 ) -> Option<RunSummary> {
     Some(RunSummary {
         id,
@@ -166,6 +182,7 @@ pub(super) fn summary(
         due: unsigned(due),
         removed: unsigned(removed),
         quarantined: unsigned(quarantined),
+        quarantined_bytes: unsigned(quarantined_bytes),
         bytes_freed: unsigned(bytes_freed),
         errors: unsigned(errors),
         restored: unsigned(restored),
@@ -197,6 +214,7 @@ async fn insert(
         .bind(signed(totals.errors))
         .bind(text)
         .bind(signed(totals.restored))
+        .bind(signed(totals.quarantined_bytes))
         .execute(&mut *connection)
         .await?;
     past::insert(connection, report, inserted.last_insert_rowid(), now).await

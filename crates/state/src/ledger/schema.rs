@@ -17,6 +17,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("stops", include_str!("../../migrations/0004_stops.sql")),
     ("findings", include_str!("../../migrations/0005_findings.sql")),
     ("foreseen", include_str!("../../migrations/0006_foreseen.sql")),
+    ("freed", include_str!("../../migrations/0007_freed.sql")),
+    ("own_folders", include_str!("../../migrations/0008_own_folders.sql")),
 ];
 
 const HEADER: &str = "select application_id, user_version, (select count(*) from sqlite_schema) \

@@ -114,7 +114,7 @@ fn runs_beyond_the_limit_go() {
         &folder.join("state.db"),
         "with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) insert into runs \
          select i + 1, 'copy' || i, started_by, started_at, finished_at, recorded_seconds, status, due, removed, \
-         quarantined, bytes_freed, errors, report, restored from n, (select * from runs)",
+         quarantined, bytes_freed, errors, report, restored, quarantined_bytes from n, (select * from runs)",
     );
     let mut state = State::open(&folder, None).unwrap();
     assert_eq!(ids(&mut state).len(), 20_001);

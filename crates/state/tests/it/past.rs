@@ -14,6 +14,7 @@ fn run(id: &str, seconds: i64, policies: &[(&str, PolicyStatus, u64)], trigger: 
         tally.counts.matched_bytes = (kept + 1) * 4096;
         tally.counts.due = 1;
         tally.counts.removed = 1;
+        tally.counts.removed_bytes = 4096;
         tally.counts.bytes_freed = 4096;
         PolicyReport { status: *status, ..PolicyReport::finished(name, PolicyKind::Files, tally) }
     };
@@ -117,7 +118,8 @@ fn runs_from_before_the_parts_were_kept_are_found_in_their_reports() {
         &folder.join("state.db"),
         "drop table stops; drop table positions; drop trigger forget_run; drop table run_policies; \
          drop index runs_by_status; alter table policies drop column referenced; \
-         alter table policies drop column foreseen; alter table runs drop column restored; pragma user_version = 2; \
+         alter table policies drop column foreseen; alter table runs drop column restored; \
+         alter table runs drop column quarantined_bytes; drop table own_folders; pragma user_version = 2; \
          insert into runs select 9, 'x', started_by, started_at, finished_at, recorded_seconds, status, due, removed, \
          quarantined, bytes_freed, errors, 'no report' from runs where id = '01';",
     );
@@ -156,10 +158,34 @@ fn a_missing_root_is_remembered_with_its_run_and_older_runs_have_none() {
     sql(
         &folder.join("state.db"),
         "alter table policies drop column foreseen; alter table policies drop column referenced; \
-         alter table run_policies drop column root_missing; alter table runs drop column restored; pragma user_version = 4;",
+         alter table run_policies drop column root_missing; alter table runs drop column restored; \
+         alter table runs drop column quarantined_bytes; drop table own_folders; pragma user_version = 4;",
     );
     let mut state = State::open(&folder, None).unwrap();
     assert_eq!(state.policy_memory("b"), Some(cleanup_state::PolicyMemory { referenced: None, ..memory }));
     assert!(state.runs(1)[0].root_missing.is_empty());
     assert_eq!(state.take_notes(), [""; 0]);
+}
+
+#[test]
+fn runs_that_only_moved_files_into_quarantine_are_told_to_have_freed_nothing() {
+    let (_parent, folder) = folder();
+    let mut state = State::open(&folder, None).unwrap();
+    for (id, removed, quarantined) in [("01", 1, 0), ("02", 0, 1), ("03", 1, 1)] {
+        let mut report = run(id, 0, &[("a", OK, 1)], Trigger::Manual);
+        let counts = &mut report.policies[0].counts;
+        (counts.removed, counts.quarantined, counts.bytes_freed) = (removed, quarantined, 4096);
+        let report = Report::new(id.to_owned(), report.trigger, false, at(0), at(0), report.policies);
+        record(&mut state, &report);
+    }
+    drop(state);
+    sql(
+        &folder.join("state.db"),
+        "alter table runs drop column quarantined_bytes; drop table own_folders; pragma user_version = 6;",
+    );
+    let mut state = State::open(&folder, None).unwrap();
+    let runs = state.runs(9);
+    let freed: Vec<_> = runs.iter().map(|run| (run.id.as_str(), run.bytes_freed, run.quarantined_bytes)).collect();
+    assert_eq!(freed, [("03", 4096, 0), ("02", 0, 4096), ("01", 4096, 0)]);
+    assert_eq!(state.trend(at(0), 60, 1)[0].bytes_freed, 2 * 4096);
 }

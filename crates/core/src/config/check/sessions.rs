@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::super::diagnostic::Diagnostic;
-use super::super::raw::{RawPace, RawSessionPolicy, RawTimeFormat};
+use super::super::raw::{RawPace, RawPartitions, RawSessionPolicy, RawTimeFormat};
 use super::super::values::{At, Columns, Conditions, Period, Switch};
 use super::super::{BATCH_SIZE, LOCK_TIMEOUT};
 use super::{Check, effect};
 use crate::policy::{
-    Archives, Brakes, Condition, Database, MaxAge, Pace, Policy, RowStamp, SessionPolicy, Test, TimeFormat,
+    Archives, Brakes, Condition, Database, MaxAge, Pace, Partitions, Policy, RowStamp, SessionPolicy, Test, TimeFormat,
 };
 
 /// The largest first batch. The pacing never goes beyond it either.
@@ -38,6 +38,7 @@ impl Check<'_> {
         let stamp = self.stamp(raw);
         let conditions = self.conditions(raw.conditions.as_ref());
         let archive_table = self.identifier("archive_table", raw.archive_table.as_ref());
+        let partitions = self.partitions(raw);
         let max_idle = self.max_idle(raw);
         let brakes = self.row_brakes(raw);
         let activity_time_zone = self.time_zone(raw.activity_time_zone.as_ref());
@@ -64,6 +65,7 @@ impl Check<'_> {
             statement_timeout,
             pace: raw.pace.map_or(Pace::Normal, pace),
             archive_table,
+            partitions: partitions?,
             brakes,
             effect: effect(raw.mode),
             schedule,
@@ -178,6 +180,22 @@ impl Check<'_> {
     fn max_idle(&mut self, raw: &RawSessionPolicy) -> Option<MaxAge> {
         let idle = raw.max_idle.as_ref()?;
         self.positive("max_idle", idle, "every session would be idle for longer than that").and_then(MaxAge::new)
+    }
+
+    /// What is dropped is in no archive, and SQLite has no partitions.
+    fn partitions(&mut self, raw: &RawSessionPolicy) -> Option<Partitions> {
+        let Some(At { value: RawPartitions::Drop, span }) = &raw.partitions else { return Some(Partitions::Delete) };
+        let refused = Diagnostic::new(span, "`partitions` cannot be \"drop\" here");
+        if let Some(archive) = &raw.archive_table {
+            let diagnostic = refused.label("the rows of a partition that is dropped are archived nowhere");
+            self.refuse(diagnostic.context(&archive.span, "the archive"));
+            return None;
+        }
+        if raw.url.as_ref().is_some_and(|url| url.value.trim().starts_with("sqlite")) {
+            self.refuse(refused.label("SQLite has no partitions; leave it out"));
+            return None;
+        }
+        Some(Partitions::Drop)
     }
 
     fn batch_size(&mut self, raw: &RawSessionPolicy) -> u32 {

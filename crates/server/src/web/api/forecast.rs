@@ -19,7 +19,7 @@ const HOURS: u32 = 24;
     responses((status = 200, description = "By policy and hour", body = ref("#/components/schemas/Forecast"))))]
 pub(crate) async fn forecast(State(service): State<Arc<Service>>) -> Result<Json<Forecast>, Problem> {
     let tracker = service.tracker()?;
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let policies = move || {
         let config = engine.config();
         let files = config.files.iter().map(|policy| match tracker.forecast(&policy.rule.name, HOURS) {

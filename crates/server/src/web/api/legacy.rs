@@ -47,14 +47,14 @@ pub(crate) async fn manual(
     State(service): State<Arc<Service>>,
     Query(query): Query<ManualQuery>,
 ) -> Result<Json<Success>, Problem> {
-    let ticket = service.sweep(&SweepRequest {
+    let handle = service.sweep(&SweepRequest {
         policies: query.policy.into_iter().collect(),
         mode: if query.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: false,
         trigger: Trigger::Manual,
         plan: None,
     })?;
-    let report = ticket.report().await;
+    let report = handle.report().await;
     let cleanup_stats = CleanupStats { problems: problems(&report), ..cleanup_stats(&service)? };
     Ok(Json(Success { status: "success", message: Some("Manual cleanup completed"), cleanup_stats }))
 }
@@ -62,7 +62,7 @@ pub(crate) async fn manual(
 /// Where no policy tracks files there is nothing to count, and the keys stay.
 fn cleanup_stats(service: &Service) -> Result<CleanupStats, Problem> {
     let tracker = service.tracker()?;
-    let live = service.live();
+    let live = service.generation();
     let policy = stats_policy(live.engine.config());
     let known = policy.and_then(|policy| tracker.policy(&policy.rule.name));
     let (total_files, tracked_files) = known.map_or((0, 0), |policy| (policy.total_files, policy.tracked_files));

@@ -15,7 +15,7 @@ use crate::telemetry::metrics::OPENMETRICS;
         content_type = "application/openmetrics-text")))]
 pub(crate) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let metrics = &service.feed().metrics;
-    for policy in service.live().tracker.iter().flat_map(|tracker| tracker.policies()) {
+    for policy in service.generation().tracker.iter().flat_map(|tracker| tracker.policies()) {
         metrics.tracks(&policy.policy, policy.tracked_files);
     }
     ([(header::CONTENT_TYPE, OPENMETRICS)], metrics.text()).into_response()

@@ -59,7 +59,7 @@ pub(crate) async fn make(
     State(service): State<Arc<Service>>,
     JsonOrNothing(plan): JsonOrNothing<NewPlan>,
 ) -> Result<Response, Problem> {
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let NewPlan { policies, include_archives, valid_for } = plan;
     let valid_for = valid_for.map_or(VALID_FOR, |Span(span)| span);
     let made = service.blocking(move || write(&engine, policies, include_archives, valid_for)).await?;
@@ -140,7 +140,7 @@ pub(crate) async fn apply(
     Query(query): Query<SweepQuery>,
 ) -> Result<Response, Problem> {
     let kept = find(&service, &id)?;
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let plan = service
         .blocking(move || {
             let plan = Plan::from_file(kept.file.try_clone().map_err(PlanError::Unreadable)?)?;
@@ -148,8 +148,8 @@ pub(crate) async fn apply(
         })
         .await?
         .map_err(|error| refused(&error))?;
-    let ticket = service.apply(plan)?;
-    answer(&ticket, &query).await
+    let handle = service.apply(plan)?;
+    answer(&handle, &query).await
 }
 
 /// Drop a plan.

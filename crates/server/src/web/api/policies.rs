@@ -26,5 +26,5 @@ pub(crate) async fn list(State(service): State<Arc<Service>>) -> Json<Policies> 
     responses((status = 200, description = "The policy", body = ref("#/components/schemas/Policy"))))]
 pub(crate) async fn one(State(service): State<Arc<Service>>, Part(name): Part) -> Result<Json<Policy>, Problem> {
     let policy = policies(&service).into_iter().find(|policy| policy.name == name);
-    Ok(Json(policy.ok_or_else(|| AppError::unknown_policy(service.live().engine.config(), &name))?))
+    Ok(Json(policy.ok_or_else(|| AppError::unknown_policy(service.generation().engine.config(), &name))?))
 }

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use super::shapes::{Running, RunningStatus, Runs};
 use crate::app::runs;
 use crate::app::service::Service;
-use crate::app::sweeps::Flight;
+use crate::app::sweeps::RunningSweep;
 use crate::web::extract::{Part, Query, page_size};
 use crate::web::problem::Problem;
 
@@ -47,9 +47,10 @@ pub(crate) async fn list(
     Query(query): Query<RunsQuery>,
 ) -> Result<Json<Runs>, Problem> {
     let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
-    let is_asked_for = |flight: &&Arc<Flight>| query.policy.as_ref().is_none_or(|name| flight.policies.contains(name));
+    let is_asked_for =
+        |sweep: &&Arc<RunningSweep>| query.policy.as_ref().is_none_or(|name| sweep.policies.contains(name));
     let running = match (&query.after, query.status) {
-        (None, None) => service.sweeps().running().iter().filter(is_asked_for).map(|flight| running(flight)).collect(),
+        (None, None) => service.sweeps().running().iter().filter(is_asked_for).map(|sweep| running(sweep)).collect(),
         _ => Vec::new(),
     };
     let wanted = cleanup_engine::RunsQuery { before: query.after, limit, policy: query.policy, status: query.status };
@@ -65,8 +66,8 @@ pub(crate) async fn list(
     responses((status = 200, description = "The report, or a run that is going on",
         body = ref("#/components/schemas/Run"))))]
 pub(crate) async fn one(State(service): State<Arc<Service>>, Part(id): Part) -> Result<Response, Problem> {
-    if let Some(flight) = service.sweeps().running().iter().find(|flight| flight.run_id == id) {
-        return Ok(Json(running(flight)).into_response());
+    if let Some(sweep) = service.sweeps().running().iter().find(|sweep| sweep.run_id == id) {
+        return Ok(Json(running(sweep)).into_response());
     }
     if let Some(report) = service.sweeps().finished(&id) {
         return Ok(Json(&*report).into_response());
@@ -74,16 +75,16 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, Part(id): Part) -> 
     Ok(Json(runs::one(&service, &id).await?).into_response())
 }
 
-fn running(flight: &Flight) -> Running {
+fn running(sweep: &RunningSweep) -> Running {
     Running {
-        run_id: flight.run_id.clone(),
+        run_id: sweep.run_id.clone(),
         status: RunningStatus::Running,
-        trigger: flight.trigger,
-        dry_run: flight.mode == Mode::Plan,
-        started_at: flight.started_at,
-        policies: flight.policies.clone(),
-        scanned: flight.scanned.load(Ordering::Relaxed),
-        removed: flight.removed.load(Ordering::Relaxed),
-        ended: flight.ended(),
+        trigger: sweep.trigger,
+        dry_run: sweep.mode == Mode::Plan,
+        started_at: sweep.started_at,
+        policies: sweep.policies.clone(),
+        scanned: sweep.scanned.load(Ordering::Relaxed),
+        removed: sweep.removed.load(Ordering::Relaxed),
+        ended: sweep.ended(),
     }
 }

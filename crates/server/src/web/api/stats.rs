@@ -22,7 +22,7 @@ pub(crate) async fn stats(State(service): State<Arc<Service>>) -> Result<Json<Se
         tracked_files: policies.iter().map(|policy| policy.tracked_files).sum(),
         total_bytes: policies.iter().map(|policy| policy.total_bytes).sum(),
         next_deadline: policies.iter().filter_map(|policy| policy.next_deadline).min(),
-        running: service.sweeps().running().iter().map(|flight| flight.run_id.clone()).collect(),
+        running: service.sweeps().running().iter().map(|sweep| sweep.run_id.clone()).collect(),
         policies,
     }))
 }

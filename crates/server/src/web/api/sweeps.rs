@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::shapes::{Accepted, AcceptedPolicy};
 use crate::app::service::Service;
-use crate::app::sweeps::{SweepRequest, Ticket};
+use crate::app::sweeps::{SweepHandle, SweepRequest};
 use crate::web::extract::{JsonOrNothing, Query};
 use crate::web::problem::Problem;
 
@@ -56,34 +56,34 @@ pub(crate) async fn start(
     Query(query): Query<SweepQuery>,
     JsonOrNothing(sweep): JsonOrNothing<NewSweep>,
 ) -> Result<Response, Problem> {
-    let ticket = service.sweep(&SweepRequest {
+    let handle = service.sweep(&SweepRequest {
         policies: sweep.policies,
         mode: if sweep.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: sweep.include_archives,
         trigger: Trigger::Manual,
         plan: None,
     })?;
-    answer(&ticket, &query).await
+    answer(&handle, &query).await
 }
 
 /// The report, or where it will be.
-pub(crate) async fn answer(ticket: &Ticket, query: &SweepQuery) -> Result<Response, Problem> {
+pub(crate) async fn answer(handle: &SweepHandle, query: &SweepQuery) -> Result<Response, Problem> {
     if query.wait {
-        return Ok(Json(ticket.report().await).into_response());
+        return Ok(Json(handle.report().await).into_response());
     }
-    let location = HeaderValue::try_from(format!("/api/v1/runs/{}", ticket.run_id()));
+    let location = HeaderValue::try_from(format!("/api/v1/runs/{}", handle.run_id()));
     let location = location.map_err(|_| Problem::internal())?;
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted(ticket))).into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(accepted(handle))).into_response())
 }
 
-fn accepted(ticket: &Ticket) -> Accepted {
+fn accepted(handle: &SweepHandle) -> Accepted {
     let mut policies = Vec::new();
-    for part in ticket.parts() {
+    for part in handle.parts() {
         policies.extend(part.policies.iter().map(|name| AcceptedPolicy {
             name: name.clone(),
-            run_id: part.flight.run_id.clone(),
+            run_id: part.sweep.run_id.clone(),
             joined: part.joined,
         }));
     }
-    Accepted { run_id: ticket.run_id().to_owned(), policies }
+    Accepted { run_id: handle.run_id().to_owned(), policies }
 }

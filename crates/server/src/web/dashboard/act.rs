@@ -107,10 +107,10 @@ async fn start(
     include_archives: bool,
 ) -> Result<String, Problem> {
     let request = SweepRequest { policies, mode, include_archives, trigger: Trigger::Manual, plan: None };
-    let ticket = service.sweep(&request)?;
+    let handle = service.sweep(&request)?;
     // Whether it has ended by then is for its page to say.
-    let _ = tokio::time::timeout(PATIENCE, ticket.report()).await;
-    Ok(format!("/runs/{}", ticket.run_id()))
+    let _ = tokio::time::timeout(PATIENCE, handle.report()).await;
+    Ok(format!("/runs/{}", handle.run_id()))
 }
 
 fn led_on(service: &Service, headers: &HeaderMap, done: Result<String, Problem>) -> Response {

@@ -116,7 +116,7 @@ pub(crate) async fn page(
     let here = here(&service);
     let mut page = ExplainPage {
         frame: Frame::of(&service, &headers, Part::Explain),
-        policies: service.live().engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect(),
+        policies: service.generation().engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect(),
         problem: None,
         explained: None,
         path: path.clone(),

@@ -22,7 +22,7 @@ use super::words::{self, Here, When};
 use crate::app::policies::{Policy, policies};
 use crate::app::readiness::{Finding, findings};
 use crate::app::service::Service;
-use crate::app::trend::{Course, Over, Past, Show};
+use crate::app::trend::{Measure, Past, Trend, Window};
 use crate::telemetry::recent_removals::{Gone, HourOfLateness};
 use crate::web::auth::Caller;
 use crate::web::problem::Problem;
@@ -35,8 +35,8 @@ const HOURS: u32 = 24;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Question {
-    over: Over,
-    show: Show,
+    over: Window,
+    show: Measure,
 }
 
 /// All that the page is made of.
@@ -51,9 +51,9 @@ pub(crate) struct Picture {
     /// By policy; only those that are tracked.
     pub(crate) forecast: Vec<(String, Vec<ForecastHour>)>,
     pub(crate) next: Vec<TrackedFile>,
-    pub(crate) course: Arc<Course>,
-    pub(crate) over: Over,
-    pub(crate) show: Show,
+    pub(crate) trend: Arc<Trend>,
+    pub(crate) over: Window,
+    pub(crate) show: Measure,
     pub(crate) runs: Arc<[PastRun]>,
     pub(crate) gone: Vec<Gone>,
     pub(crate) lateness: Vec<HourOfLateness>,
@@ -77,7 +77,7 @@ pub(crate) struct Overview {
     unforeseen: Vec<String>,
     next: Vec<FileLine>,
     is_bytes: bool,
-    over: Over,
+    over: Window,
     past: Option<[Chart; 2]>,
     lateness: Option<Chart>,
     worst: String,
@@ -127,16 +127,16 @@ pub(crate) async fn overview(
     }
 }
 
-async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Over, show: Show) -> Result<Picture, Problem> {
-    let live = service.live();
+async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Window, show: Measure) -> Result<Picture, Problem> {
+    let live = service.generation();
     let here = here(service);
-    let latest = &service.feed().latest;
+    let latest = &service.feed().last_runs;
     let runs = latest.runs();
-    let Past { course, runs } = if let Some(past) = service.courses.fresh(over, here.now, runs) {
+    let Past { trend, runs } = if let Some(past) = service.trends.fresh(over, here.now, runs) {
         past
     } else {
         let (reader, engine, now) = (Arc::clone(service), Arc::clone(&live.engine), here.now);
-        service.blocking(move || reader.courses.read(&engine, over, now, runs)).await?
+        service.blocking(move || reader.trends.read(&engine, over, now, runs)).await?
     };
     let policies = policies(service);
     let findings = findings(service, &policies);
@@ -161,25 +161,25 @@ async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Over, show: 
         forecast: config.rules().filter_map(forecast).collect(),
         policies: policies.into_iter().map(known).collect(),
         next: tracker.map(|tracker| tracker.next_files(NEXT)).unwrap_or_default(),
-        course,
+        trend,
         over,
         show,
         runs,
-        gone: service.feed().went.files(),
-        lateness: service.feed().went.hours(here.now),
+        gone: service.feed().recent_removals.files(),
+        lateness: service.feed().recent_removals.hours(here.now),
         here,
     })
 }
 
 impl Overview {
     pub(crate) fn new(picture: &Picture) -> Self {
-        let Picture { here, course, over, show, .. } = picture;
+        let Picture { here, trend, over, show, .. } = picture;
         let line = |finding: &Finding| Line {
             policy: finding.policy.clone().unwrap_or_default(),
             message: words::message(&finding.message),
         };
         let (reasons, warnings) = &picture.findings;
-        let cards: Vec<Card> = picture.policies.iter().map(|known| known.card(course, here)).collect();
+        let cards: Vec<Card> = picture.policies.iter().map(|known| known.card(trend, here)).collect();
         let troubles = reasons.len() + warnings.len();
         let headline = match troubles {
             0 if cards.is_empty() => "No policy is configured".to_owned(),
@@ -202,9 +202,9 @@ impl Overview {
             forecast: forecast(picture),
             unforeseen: names.iter().filter(is_foreseen).cloned().collect(),
             next: picture.next.iter().map(|file| FileLine::new(file, here)).collect(),
-            is_bytes: *show == Show::Bytes,
+            is_bytes: *show == Measure::Bytes,
             over: *over,
-            past: (!course.is_empty()).then(|| kept_and_removed(course, &names, *show, here)),
+            past: (!trend.is_empty()).then(|| kept_and_removed(trend, &names, *show, here)),
             lateness: lateness(picture),
             worst: picture.lateness.iter().map(|hour| hour.worst).max().map(words::lateness).unwrap_or_default(),
             gone: picture.gone.iter().take(NEXT).map(|gone| GoneLine::new(gone, here)).collect(),
@@ -239,7 +239,7 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
         (true, false) => "as of each policy's last look",
     };
     let next = picture.policies.iter().filter_map(|known| known.policy.tracked.as_ref()?.next_deadline).min();
-    let (gone, gone_bytes) = picture.course.removed();
+    let (gone, gone_bytes) = picture.trend.removed();
     let plain = |label, value, note| Tile { label, value, when: None, note };
     vec![
         plain("There", words::bytes(there_bytes), format!("{} items, {as_of}", words::count(there))),
@@ -251,7 +251,11 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
             }
             None => plain("Next deadline", "none".to_owned(), "no tracked file has one".to_owned()),
         },
-        plain("Went", words::bytes(gone_bytes), format!("{} items in {}", words::count(gone), picture.over.words())),
+        plain(
+            "RecentRemovals",
+            words::bytes(gone_bytes),
+            format!("{} items in {}", words::count(gone), picture.over.words()),
+        ),
     ]
 }
 
@@ -262,7 +266,7 @@ fn forecast(picture: &Picture) -> Option<Chart> {
     let mut marks: Vec<String> =
         hours.iter().step_by(6).map(|hour| picture.here.strftime(hour.from, "%H:%M")).collect();
     marks.extend(hours.first().map(|first| picture.here.strftime(first.from, "%H:%M")));
-    let unit = if picture.show == Show::Bytes { Unit::Bytes } else { Unit::Files };
+    let unit = if picture.show == Measure::Bytes { Unit::Bytes } else { Unit::Files };
     let value = |hour: &ForecastHour| Some(if unit == Unit::Bytes { hour.bytes } else { hour.files });
     let place = |name: &str| picture.policies.iter().position(|known| known.policy.name == name);
     let series = picture.forecast.iter().map(|(name, hours)| Series {
@@ -277,7 +281,7 @@ fn forecast(picture: &Picture) -> Option<Chart> {
 }
 
 fn lateness(picture: &Picture) -> Option<Chart> {
-    // A single hour is no course.
+    // A single hour is no trend.
     if picture.lateness.len() < 2 {
         return None;
     }
@@ -400,6 +404,7 @@ mod tests {
             due: 4,
             removed: 3,
             quarantined: 0,
+            quarantined_bytes: 0,
             bytes_freed: 12_288,
             errors: 1,
             restored: 0,
@@ -431,9 +436,9 @@ mod tests {
                     .collect(),
             )],
             next: Vec::new(),
-            course: Arc::new(Course::new(Over::Week, Moment::from_unix(1_766_721_600, 0), vec![trend])),
-            over: Over::Week,
-            show: Show::Bytes,
+            trend: Arc::new(Trend::new(Window::Week, Moment::from_unix(1_766_721_600, 0), vec![trend])),
+            over: Window::Week,
+            show: Measure::Bytes,
             runs: Arc::new([run]),
             gone: vec![gone],
             lateness: vec![HourOfLateness { from: NOW, files: 1, mean: late, worst: late }],

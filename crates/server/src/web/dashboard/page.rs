@@ -96,7 +96,7 @@ impl Frame {
 
     /// The frame for a call.
     pub(crate) fn of(service: &Service, headers: &HeaderMap, part: Part) -> Self {
-        let access = service.live().access;
+        let access = service.generation().access;
         let token = match access.has_token() {
             false => Token::NotAsked,
             true if is_authorized(service, &access, headers) => Token::Shown,
@@ -120,7 +120,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequestParts<S> for Aske
 
 /// The moment and the zone of a call.
 pub(crate) fn here(service: &Service) -> Here {
-    let live = service.live();
+    let live = service.generation();
     // A zone that does not exist has stopped the service at its start.
     let zone = time_zone(live.engine.config().time_zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC);
     Here { now: now(), zone }

@@ -12,7 +12,7 @@ use cleanup_engine::track::{Absent, Watching};
 use super::charts::spark;
 use super::words::{self, Here, Status, When};
 use crate::app::policies::{Policy, PolicyMode};
-use crate::app::trend::{Course, Show};
+use crate::app::trend::{Measure, Trend};
 use crate::telemetry::last_runs::Look;
 
 /// Items, and their bytes where those are known.
@@ -216,21 +216,20 @@ impl Known {
     }
 
     fn last(&self, here: &Here) -> Fact {
-        let went = |removed, freed| match (removed, self.policy.kind) {
+        let went = |removed, freed, quarantined| match (removed, self.policy.kind) {
             (0, _) => "nothing went".to_owned(),
-            (removed, PolicyKind::Files) => {
-                format!("{} went, {}", words::number(removed, "file"), words::bytes(freed))
-            }
+            (removed, PolicyKind::Files) => words::gone(removed, "file", freed, quarantined),
             (removed, PolicyKind::Sessions) => format!("{} went", words::number(removed, "row")),
         };
         let label = "Last run";
         let last = self.policy.last_run.as_ref();
         if let Some(outcome) = last.and_then(|last| last.outcome.as_ref()) {
-            let note = went(outcome.counts.removed + outcome.counts.quarantined, outcome.counts.bytes_freed);
+            let counts = &outcome.counts;
+            let note = went(counts.removed + counts.quarantined, counts.bytes_freed, counts.quarantined_bytes);
             return Fact { label, value: String::new(), when: Some(here.when(outcome.finished_at)), note };
         }
         if let Some(before) = &self.before {
-            let note = went(before.removed, before.bytes_freed);
+            let note = went(before.removed, before.bytes_freed, 0);
             return Fact { label, value: String::new(), when: Some(here.when(before.finished_at)), note };
         }
         match last.and_then(|last| last.started_at) {
@@ -240,7 +239,7 @@ impl Known {
     }
 
     /// The card.
-    pub(crate) fn card(&self, course: &Course, here: &Here) -> Card {
+    pub(crate) fn card(&self, trend: &Trend, here: &Here) -> Card {
         let with_bytes = |bytes: Option<u64>, note: String| match bytes {
             Some(bytes) => format!("{}, {note}", words::bytes(bytes)),
             None => note,
@@ -280,9 +279,12 @@ impl Known {
         if limits.iter().any(|limit| limit.status == Status::LIMIT) {
             marks.push(Status::LIMIT);
         }
-        let values = course.kept(&self.policy.name, Show::Bytes);
-        let values =
-            if values.iter().flatten().next().is_some() { values } else { course.kept(&self.policy.name, Show::Files) };
+        let values = trend.kept(&self.policy.name, Measure::Bytes);
+        let values = if values.iter().flatten().next().is_some() {
+            values
+        } else {
+            trend.kept(&self.policy.name, Measure::Files)
+        };
         Card {
             name: self.policy.name.clone(),
             status: self.status(),

@@ -16,7 +16,7 @@ use super::policies::LimitLine;
 use super::words::{self, Here, Status, When};
 use crate::app::runs;
 use crate::app::service::Service;
-use crate::app::sweeps::{Flight, Planned};
+use crate::app::sweeps::{Planned, RunningSweep};
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -66,8 +66,8 @@ struct PlanLine {
 pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
     let here = here(&service);
     let frame = Frame::of(&service, &headers, Part::Runs);
-    if let Some(flight) = service.sweeps().running().iter().find(|flight| flight.run_id == id) {
-        return html(StatusCode::OK, &RunPage::running(frame, flight, &here));
+    if let Some(sweep) = service.sweeps().running().iter().find(|sweep| sweep.run_id == id) {
+        return html(StatusCode::OK, &RunPage::running(frame, sweep, &here));
     }
     let dry_run = service.sweeps().dry_run(&id);
     if let Some(report) = service.sweeps().finished(&id) {
@@ -84,33 +84,33 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
 }
 
 impl RunPage {
-    fn running(frame: Frame, flight: &Flight, here: &Here) -> Self {
-        let ended = flight.ended();
-        let scanned = words::count(flight.scanned.load(Ordering::Relaxed));
-        let removed = words::count(flight.removed.load(Ordering::Relaxed));
-        let is_dry_run = flight.mode == Mode::Plan;
+    fn running(frame: Frame, sweep: &RunningSweep, here: &Here) -> Self {
+        let ended = sweep.ended();
+        let scanned = words::count(sweep.scanned.load(Ordering::Relaxed));
+        let removed = words::count(sweep.removed.load(Ordering::Relaxed));
+        let is_dry_run = sweep.mode == Mode::Plan;
         let has_ended = |name: &&String| !ended.iter().any(|part| part.name == **name);
         Self {
             frame,
-            id: flight.run_id.clone(),
+            id: sweep.run_id.clone(),
             headline: format!("Under way: {scanned} looked at, {removed} removed so far"),
             status: if is_dry_run { Status::DRY_RUN } else { Status::RUNNING },
-            trigger: words::trigger(flight.trigger),
-            started: here.when(flight.started_at),
+            trigger: words::trigger(sweep.trigger),
+            started: here.when(sweep.started_at),
             finished: None,
             took: String::new(),
             is_dry_run,
             may_sweep: false,
             may_restore: false,
             notes: Vec::new(),
-            waiting: flight.policies.iter().filter(has_ended).cloned().collect(),
+            waiting: sweep.policies.iter().filter(has_ended).cloned().collect(),
             parts: ended.iter().map(|part| PartView::new(part, is_dry_run, &[])).collect(),
         }
     }
 
-    fn ended(frame: Frame, report: &Report, dry_run: Option<&Flight>, here: &Here) -> Self {
+    fn ended(frame: Frame, report: &Report, dry_run: Option<&RunningSweep>, here: &Here) -> Self {
         let totals = &report.totals;
-        let planned = dry_run.map(Flight::planned).unwrap_or_default();
+        let planned = dry_run.map(RunningSweep::planned).unwrap_or_default();
         let due_bytes: u64 = report.policies.iter().map(|part| part.counts.due_bytes).sum();
         let headline = match (report.dry_run, totals.due, totals.removed + totals.quarantined) {
             _ if report.trigger == Trigger::Restore => {
@@ -120,9 +120,7 @@ impl RunPage {
             (true, 0, _) => "Nothing would go".to_owned(),
             (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
             (false, _, 0) => "Nothing went".to_owned(),
-            (false, _, gone) => {
-                format!("{} went, {}", words::number(gone, "item"), words::bytes(totals.bytes_freed))
-            }
+            (false, _, gone) => words::gone(gone, "item", totals.bytes_freed, totals.quarantined_bytes),
         };
         let mut notes: Vec<String> = report.notes.iter().map(|note| words::message(note)).collect();
         notes.extend(report.not_remembered.as_deref().map(words::message));
@@ -149,7 +147,7 @@ impl RunPage {
     /// Offers the way back where something of the run is there; only a run that moved files aside is looked for.
     async fn with_undo(mut self, service: &Service, report: &Report) -> Self {
         if report.totals.quarantined > 0 {
-            let (engine, id) = (service.live().engine, report.run_id.clone());
+            let (engine, id) = (service.generation().engine, report.run_id.clone());
             let found = service.blocking(move || engine.quarantined_run(&id)).await;
             self.may_restore = found.is_ok_and(|run| run.is_some());
         }
@@ -212,11 +210,12 @@ fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
         ("due", words::count(counts.due)),
     ];
     if is_dry_run {
-        numbers.push(("would free", words::bytes(counts.due_bytes)));
+        numbers.push(("size of that", words::bytes(counts.due_bytes)));
     } else {
         numbers.push(("removed", words::count(counts.removed)));
         if counts.quarantined > 0 {
             numbers.push(("quarantined", words::count(counts.quarantined)));
+            numbers.push(("size of those", words::bytes(counts.quarantined_bytes)));
         }
         numbers.push(("freed", words::bytes(counts.bytes_freed)));
     }

@@ -17,7 +17,7 @@ use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
 use crate::app::runs;
 use crate::app::service::Service;
-use crate::app::sweeps::Flight;
+use crate::app::sweeps::RunningSweep;
 use crate::web::problem::Problem;
 
 /// Runs on a page.
@@ -95,16 +95,16 @@ impl RunLine {
         }
     }
 
-    fn running(flight: &Flight, here: &Here) -> Self {
+    fn running(sweep: &RunningSweep, here: &Here) -> Self {
         Self {
-            id: flight.run_id.clone(),
-            status: if flight.mode == Mode::Plan { Status::DRY_RUN } else { Status::RUNNING },
-            trigger: words::trigger(flight.trigger),
-            when: here.when(flight.started_at),
+            id: sweep.run_id.clone(),
+            status: if sweep.mode == Mode::Plan { Status::DRY_RUN } else { Status::RUNNING },
+            trigger: words::trigger(sweep.trigger),
+            when: here.when(sweep.started_at),
             took: "–".to_owned(),
-            policies: flight.policies.join(", "),
+            policies: sweep.policies.join(", "),
             due: "–".to_owned(),
-            removed: words::count(flight.removed.load(Ordering::Relaxed)),
+            removed: words::count(sweep.removed.load(Ordering::Relaxed)),
             quarantined: None,
             freed: "–".to_owned(),
             errors: 0,
@@ -127,15 +127,15 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let wanted: Option<RunStatus> = serde_json::from_value(status.clone().into()).ok();
     let query = RunsQuery { before: given(&after), limit: PAGE, policy: given(&policy), status: wanted };
-    let engine = service.live().engine;
+    let engine = service.generation().engine;
     let (runs, next) = runs::page(service, query).await?;
     let here = here(service);
     let is_first = after.is_empty();
     let mut lines = Vec::new();
     if is_first && wanted.is_none() {
-        let flights = service.sweeps().running();
-        let meant = flights.iter().filter(|flight| policy.is_empty() || flight.policies.contains(&policy));
-        lines.extend(meant.map(|flight| RunLine::running(flight, &here)));
+        let sweeps = service.sweeps().running();
+        let meant = sweeps.iter().filter(|sweep| policy.is_empty() || sweep.policies.contains(&policy));
+        lines.extend(meant.map(|sweep| RunLine::running(sweep, &here)));
     }
     lines.extend(runs.iter().map(|run| RunLine::new(run, &here)));
     let mut policies: Vec<String> = engine.config().rules().map(|rule| rule.name.clone()).collect();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::charts::{self, Chart, Series, Subject, Unit};
 use super::words::Here;
-use crate::app::trend::{Course, Over, Show};
+use crate::app::trend::{Measure, Trend, Window};
 
 /// Kept and removed, of these policies and of those that are configured no more.
-pub(crate) fn kept_and_removed(trend: &Course, policies: &[String], show: Show, here: &Here) -> [Chart; 2] {
+pub(crate) fn kept_and_removed(trend: &Trend, policies: &[String], show: Measure, here: &Here) -> [Chart; 2] {
     let mut names = policies.to_vec();
     let mut former: Vec<String> = trend.policies().filter(|name| !policies.contains(name)).cloned().collect();
     former.sort();
@@ -18,15 +18,15 @@ pub(crate) fn kept_and_removed(trend: &Course, policies: &[String], show: Show, 
     let (seconds, stretches) = trend.over().stretches();
     let at = |index: u32| trend.since().plus(Duration::from_secs(u64::from(seconds) * u64::from(index)));
     let labels: Vec<String> = (0..stretches).map(|index| here.strftime(at(index), "%a %d %b %H:%M")).collect();
-    let format = if trend.over() == Over::Day { "%H:%M" } else { "%d %b" };
+    let format = if trend.over() == Window::Day { "%H:%M" } else { "%d %b" };
     let marks: Vec<String> = (0..=4_u32).map(|part| here.strftime(at(stretches * part / 4), format)).collect();
     let series = |of: &dyn Fn(&str) -> Vec<Option<u64>>| -> Vec<Series> {
         let place = |name: &String| policies.iter().position(|own| own == name).unwrap_or(charts::COLOURS);
         names.iter().map(|name| Series { name: name.clone(), colour: place(name), values: of(name) }).collect()
     };
     let (unit, words) = match show {
-        Show::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes removed"]),
-        Show::Files => (Unit::Files, ["Files and rows kept", "Files and rows removed"]),
+        Measure::Bytes => (Unit::Bytes, ["Bytes kept", "Bytes freed"]),
+        Measure::Files => (Unit::Files, ["Files and rows kept", "Files and rows removed"]),
     };
     let subject = |id, title| Subject { id, title, unit, stretches: &labels, marks: marks.clone() };
     [
@@ -48,9 +48,9 @@ mod tests {
             let policy = policy.to_owned();
             TrendPoint { policy, stretch: 1, removed, bytes_freed: 0, kept: Some(7), kept_bytes: None }
         };
-        let course = Course::new(Over::Day, Moment::from_unix(0, 0), vec![point("a", 2), point("b", 1)]);
+        let trend = Trend::new(Window::Day, Moment::from_unix(0, 0), vec![point("a", 2), point("b", 1)]);
         let here = Here { now: Moment::from_unix(86_400, 0), zone: jiff::tz::TimeZone::UTC };
-        let [kept, removed] = kept_and_removed(&course, &["b".to_owned()], Show::Files, &here);
+        let [kept, removed] = kept_and_removed(&trend, &["b".to_owned()], Measure::Files, &here);
         assert_eq!((kept.legend, removed.rows.len()), (vec![(0, "b".to_owned()), (5, "a".to_owned())], 1));
     }
 }
