@@ -27,7 +27,9 @@ const COUNTERS: [(&str, &str); 4] = [
 
 const LAST_SUCCESS: &str = "cleanup_last_success_timestamp_seconds";
 
-const GAUGES: [(&str, &str); 6] = [
+const FINDING: &str = "cleanup_finding";
+
+const GAUGES: [(&str, &str); 7] = [
     (LAST_SUCCESS, "When the policy last did all that was asked of it; a skipped or held run does not count."),
     ("cleanup_due", "What the last run found due and is still there."),
     ("cleanup_policy_held", "Whether a brake held the policy back in its last run."),
@@ -37,6 +39,7 @@ const GAUGES: [(&str, &str); 6] = [
     ),
     ("cleanup_limit_met", "Whether the limit was met after the last run."),
     ("cleanup_limit_ratio", "How much of the limit was used after the last run; above 1 it was not met."),
+    (FINDING, "What needs somebody, by its code; without a policy where it concerns all of them."),
 ];
 
 /// Values by metric and labels, in the order in which they are written.
@@ -125,6 +128,11 @@ fn after(mut values: Values, report: &Report) -> Values {
             set("cleanup_limit_met", of_limit.clone(), f64::from(u8::from(limit.met)));
             set("cleanup_limit_ratio", of_limit, limit.ratio());
         }
+    }
+    for finding in &report.findings {
+        let policy = finding.policy.as_deref().unwrap_or_default();
+        let labels = format!("code=\"{}\",policy=\"{policy}\"", finding.code.name());
+        values.insert((FINDING.to_owned(), labels), 1.0);
     }
     values
 }

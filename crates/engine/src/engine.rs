@@ -6,14 +6,15 @@
 use std::path::Path;
 
 use cleanup_core::config::Config;
+use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
-use cleanup_core::report::Report;
+use cleanup_core::report::{Finding, FindingCode, Report};
 use cleanup_fs_store::RootError;
 
 use crate::config_file::{OpenError, Origin};
 use crate::request::{Request, RequestError};
 use crate::run::observers::Watcher;
-use crate::run::{gates, min_free, request};
+use crate::run::{findings, gates, min_free, request};
 use crate::setup::Setup;
 use crate::state::run_state::Access;
 
@@ -54,6 +55,11 @@ impl Engine {
             Some((policy.rule.name.clone(), gates::missing_root(policy, &error, &mut state)?))
         };
         self.config().files.iter().filter(|policy| policy.enabled).filter_map(&mut missing).collect()
+    }
+
+    /// A finding that no run makes, with the level and the remedy that its code has everywhere.
+    pub fn finding(&self, code: FindingCode, policy: Option<&str>, text: String, since: Moment) -> Finding {
+        findings::finding(self.config(), code, policy, text, since)
     }
 
     /// Sweeps, or plans to. Blocks until all policies have ended.

@@ -138,8 +138,13 @@ mod tests {
         (Summary(&report).to_string(), Summary(&report).is_news())
     }
 
-    fn policy(kind: PolicyKind, status: PolicyStatus, counts: Counts, errors_total: u64) -> PolicyReport {
-        PolicyReport { status, counts, errors_total, ..PolicyReport::skipped("p", kind, Skip::NoRoot, String::new()) }
+    fn policy(kind: PolicyKind, status: PolicyStatus, counts: &Counts, errors_total: u64) -> PolicyReport {
+        PolicyReport {
+            status,
+            counts: *counts,
+            errors_total,
+            ..PolicyReport::skipped("p", kind, Skip::NoRoot, String::new())
+        }
     }
 
     #[test]
@@ -158,11 +163,11 @@ mod tests {
         let rows = Counts { due: 7, removed: 7, ..Counts::default() };
         let none = Counts::default();
         let cases = [
-            line(false, vec![policy(Files, Ok, none, 0), policy(Files, Skipped, none, 0)]),
-            line(false, vec![policy(Files, Partial, files, 1), policy(Sessions, Ok, rows, 0)]),
-            line(false, vec![policy(Files, Failed, none, 0)]),
-            line(true, vec![policy(Files, Ok, plan, 0), policy(Sessions, Ok, rows, 0)]),
-            line(true, vec![policy(Files, Ok, none, 0)]),
+            line(false, vec![policy(Files, Ok, &none, 0), policy(Files, Skipped, &none, 0)]),
+            line(false, vec![policy(Files, Partial, &files, 1), policy(Sessions, Ok, &rows, 0)]),
+            line(false, vec![policy(Files, Failed, &none, 0)]),
+            line(true, vec![policy(Files, Ok, &plan, 0), policy(Sessions, Ok, &rows, 0)]),
+            line(true, vec![policy(Files, Ok, &none, 0)]),
         ];
         let shown: Vec<String> = cases.iter().map(|(line, is_news)| format!("{is_news:5} {line}")).collect();
         insta::assert_snapshot!(shown.join("\n"), @"

@@ -25,7 +25,7 @@ pub struct Finding {
 }
 
 /// What a finding is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingCode {
     /// Something befell the memory of past runs, or there is none.
@@ -58,6 +58,14 @@ pub enum FindingCode {
     Disputed,
     /// Somebody else was at it: another sweep, another node, a lock on the root or the table.
     Busy,
+    /// The service finds new files by looking again and again instead of by events, or cannot open the root.
+    Watching,
+    /// The token of the service can be read by everybody, or guessed.
+    Token,
+    /// The service still reads the tracked folders for the first time.
+    Starting,
+    /// The service is stopping.
+    Stopping,
 }
 
 /// How bad a finding is, the least first.
@@ -71,6 +79,31 @@ pub enum Level {
 }
 
 impl FindingCode {
+    /// The name in JSON, in metrics and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::PromisesLost => "promises_lost",
+            Self::PromisesDamaged => "promises_damaged",
+            Self::Audit => "audit",
+            Self::ReloadRefused => "reload_refused",
+            Self::RootMissing => "root_missing",
+            Self::DatabaseAway => "database_away",
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Errors => "errors",
+            Self::RefusedRows => "refused_rows",
+            Self::LimitUnmet => "limit_unmet",
+            Self::Interrupted => "interrupted",
+            Self::Disputed => "disputed",
+            Self::Busy => "busy",
+            Self::Watching => "watching",
+            Self::Token => "token",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+        }
+    }
+
     /// How bad it is.
     pub fn level(self) -> Level {
         match self {
@@ -80,7 +113,9 @@ impl FindingCode {
             | Self::ReloadRefused
             | Self::RootMissing
             | Self::Held
-            | Self::Failed => Level::Error,
+            | Self::Failed
+            | Self::Starting
+            | Self::Stopping => Level::Error,
             Self::Memory
             | Self::DatabaseAway
             | Self::Errors
@@ -88,7 +123,9 @@ impl FindingCode {
             | Self::LimitUnmet
             | Self::Interrupted
             | Self::Disputed
-            | Self::Busy => Level::Warning,
+            | Self::Busy
+            | Self::Watching
+            | Self::Token => Level::Warning,
         }
     }
 }

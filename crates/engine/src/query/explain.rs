@@ -58,7 +58,7 @@ impl Engine {
                 let look = store.classify(path);
                 match &look {
                     Classified::Others { policy, .. } | Classified::HoldsRoot { policy } => {
-                        belongs_to = Some(policy.clone())
+                        belongs_to = Some(policy.clone());
                     }
                     Classified::Disputed { policy } => disputed_with = Some(policy.clone()),
                     _ => {}

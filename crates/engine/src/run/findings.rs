@@ -54,7 +54,14 @@ fn of_policy(report: &PolicyReport) -> Vec<(FindingCode, String)> {
     status.map(|code| (code, message())).into_iter().chain(errors).chain(unmet).chain(disputed).collect()
 }
 
-fn finding(config: &Config, code: FindingCode, policy: Option<&str>, text: String, since: Moment) -> Finding {
+/// A finding, with what its code says of its level and its remedy.
+pub(crate) fn finding(
+    config: &Config,
+    code: FindingCode,
+    policy: Option<&str>,
+    text: String,
+    since: Moment,
+) -> Finding {
     let remedy = remedy(config, code, policy);
     Finding { code, level: code.level(), policy: policy.map(str::to_owned), since, text, remedy }
 }
@@ -83,7 +90,11 @@ fn remedy(config: &Config, code: FindingCode, policy: Option<&str>) -> Option<St
             | FindingCode::Audit
             | FindingCode::Busy
             | FindingCode::Held
-            | FindingCode::LimitUnmet,
+            | FindingCode::LimitUnmet
+            | FindingCode::Watching
+            | FindingCode::Token
+            | FindingCode::Starting
+            | FindingCode::Stopping,
             _,
         ) => None,
     }

@@ -5,7 +5,7 @@
 
 pub(crate) mod audit;
 mod due_index;
-mod findings;
+pub(crate) mod findings;
 pub(crate) mod gates;
 pub(crate) mod limits;
 pub(crate) mod min_free;

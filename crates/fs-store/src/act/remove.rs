@@ -194,7 +194,7 @@ impl File<'_> {
     }
 }
 
-impl<'a> Batch for Files<'a> {
+impl Batch for Files<'_> {
     fn len(&self) -> usize {
         self.folders.last().map_or(0, |last| last.begin + last.files.len())
     }

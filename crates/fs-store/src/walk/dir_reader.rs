@@ -224,9 +224,9 @@ impl Reading<'_, '_, '_> {
         };
         if is_whole && !matches!(self.part, Part::Folders) {
             if self.may_wait() {
-                self.gather()
+                self.gather();
             } else {
-                self.look()
+                self.look();
             }
             let group = self.handed.take().map(|(group, _)| group);
             self.contents.survivors |= group.as_ref().is_some_and(|group| self.ctx.settle(group));

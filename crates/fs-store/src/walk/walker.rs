@@ -305,7 +305,9 @@ impl<'scope, 'env> Walker<'scope, 'env> {
             return !self.ctx.pool.is_over();
         }
         let Waiting { mut names, mut survivors, empty } = std::mem::take(&mut self.waiting);
-        names.iter_mut().for_each(|(_, names)| self.ctx.visitor.seen(std::mem::take(&mut names.seen)));
+        for (_, names) in &mut names {
+            self.ctx.visitor.seen(std::mem::take(&mut names.seen));
+        }
         let parts: Vec<_> = names.iter().map(|(_, names)| names.as_part()).collect();
         let visited = visit(self.ctx, &parts, Seen::default());
         for ((number, names), visited) in names.iter().zip(visited) {
@@ -329,7 +331,9 @@ impl<'scope, 'env> Walker<'scope, 'env> {
     /// Leaves what waits to the next walk.
     fn leave_waiting(&mut self) {
         let Waiting { names, .. } = std::mem::take(&mut self.waiting);
-        names.iter().for_each(|(_, names)| self.ctx.visitor.seen(names.seen));
+        for (_, names) in &names {
+            self.ctx.visitor.seen(names.seen);
+        }
         self.subtree.not_looked_at.extend(names.iter().filter_map(|(_, names)| names.position(None)));
     }
 
@@ -498,12 +502,12 @@ impl<'scope, 'env> Walker<'scope, 'env> {
                 return self.lose_sight();
             }
         }
-        self.offer_empty(done);
+        self.offer_empty(&done);
         let parent_len = self.last().path_len;
         self.subtree.path.truncate(parent_len);
     }
 
-    fn offer_empty(&mut self, done: DirFrame) {
+    fn offer_empty(&mut self, done: &DirFrame) {
         let (stamp, arrival) = match done.stamp.zip(done.arrival) {
             Some(both)
                 if self.ctx.tree.policy.empty_dirs == EmptyDirs::Judge

@@ -1,93 +1,126 @@
-//! What keeps the service from its work, and what does not work as well as it could.
+//! What needs somebody now, and whether it keeps the service from its work.
 
-use cleanup_core::report::{PolicyStatus, Skip};
-use cleanup_engine::LastSweep;
+use std::collections::HashSet;
+
+use cleanup_core::report::{Finding, FindingCode, PolicyStatus};
 use cleanup_engine::track::{Absent, Watching};
-use schemars::JsonSchema;
-use serde::Serialize;
+use cleanup_engine::{LastSweep, now};
 
 use super::policies::Policy;
 use super::service::Service;
 
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Finding {
-    /// For programs: `starting`, `stopping`, `memory`, `database_away`, `watching`, `root_missing`, `held`, `failed`,
-    /// `interrupted`, `limit`, `token`, `reload_refused`.
-    pub code: &'static str,
-    /// The policy that it concerns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
-    /// For people.
-    pub message: String,
+/// All findings of the moment: those that keep the service from its work, and the others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    /// With one of these the service is not ready.
+    pub(crate) reasons: Vec<Finding>,
+    /// What does not work as well as it could.
+    pub(crate) warnings: Vec<Finding>,
 }
 
-/// What keeps the service from its work, and what does not work as well as it could.
-pub(crate) fn findings(service: &Service, policies: &[Policy]) -> (Vec<Finding>, Vec<Finding>) {
-    (reasons(service, policies), warnings(service, policies))
+impl Findings {
+    /// All of them, the reasons first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Finding> {
+        self.reasons.iter().chain(&self.warnings)
+    }
 }
 
-fn general(code: &'static str, message: &str) -> Finding {
-    Finding { code, policy: None, message: message.to_owned() }
+/// What needs somebody now. From memory.
+pub(crate) fn findings(service: &Service, policies: &[Policy]) -> Findings {
+    let mut all = of_service(service, policies);
+    service.feed().findings.date(&mut all);
+    let known: HashSet<(FindingCode, Option<String>)> = all.iter().map(|it| (it.code, it.policy.clone())).collect();
+    let enabled: HashSet<&str> =
+        policies.iter().filter(|policy| policy.enabled).map(|policy| policy.name.as_str()).collect();
+    let counts = |finding: &Finding| {
+        // Whether a root is missing is asked between runs, too.
+        finding.code != FindingCode::RootMissing
+            && finding.policy.as_deref().is_none_or(|policy| enabled.contains(policy))
+            && !known.contains(&(finding.code, finding.policy.clone()))
+    };
+    all.extend(service.feed().findings.of_runs().into_iter().filter(counts));
+
+    let unable: HashSet<&str> = all
+        .iter()
+        .filter(|finding| makes_unable(finding.code))
+        .filter_map(|finding| finding.policy.as_deref())
+        .collect();
+    let is_unable = !enabled.is_empty() && enabled.iter().all(|policy| unable.contains(policy));
+    let not_remembered = service.feed().last_runs.not_remembered();
+    let is_reason = |finding: &Finding| match finding.code {
+        FindingCode::Starting | FindingCode::Stopping | FindingCode::PromisesLost | FindingCode::PromisesDamaged => {
+            true
+        }
+        // A memory that began anew is one; one that cannot be written is none.
+        FindingCode::Memory => not_remembered.as_ref() == Some(&finding.text),
+        code => is_unable && makes_unable(code),
+    };
+    let (reasons, warnings) = all.into_iter().partition(is_reason);
+    Findings { reasons, warnings }
 }
 
-fn of(policy: &Policy, code: &'static str, message: Option<&str>) -> Finding {
-    let message = message.unwrap_or("its last run did not say why").to_owned();
-    Finding { code, policy: Some(policy.name.clone()), message }
+/// Whether a policy does nothing while this is so.
+fn makes_unable(code: FindingCode) -> bool {
+    match code {
+        FindingCode::Held | FindingCode::Failed | FindingCode::DatabaseAway | FindingCode::RootMissing => true,
+        FindingCode::Memory
+        | FindingCode::PromisesLost
+        | FindingCode::PromisesDamaged
+        | FindingCode::Audit
+        | FindingCode::ReloadRefused
+        | FindingCode::Errors
+        | FindingCode::RefusedRows
+        | FindingCode::LimitUnmet
+        | FindingCode::Interrupted
+        | FindingCode::Disputed
+        | FindingCode::Busy
+        | FindingCode::Watching
+        | FindingCode::Token
+        | FindingCode::Starting
+        | FindingCode::Stopping => false,
+    }
 }
 
-/// What keeps the service from doing what it is asked to.
-pub(crate) fn reasons(service: &Service, policies: &[Policy]) -> Vec<Finding> {
-    let mut reasons = Vec::new();
-    if service.generation().tracker.is_none() {
-        reasons.push(general("starting", "the service still looks at the tracked folders"));
+/// What the service finds without a run.
+fn of_service(service: &Service, policies: &[Policy]) -> Vec<Finding> {
+    let generation = service.generation();
+    let now = now();
+    let mut found: Vec<Finding> = Vec::new();
+    let mut add = |code, policy: Option<&str>, text: &str| {
+        found.push(generation.engine.finding(code, policy, text.to_owned(), now));
+    };
+    if generation.tracker.is_none() {
+        add(FindingCode::Starting, None, "the service still looks at the tracked folders");
     }
     if service.stop().is_cancelled() {
-        reasons.push(general("stopping", "the service is stopping"));
+        add(FindingCode::Stopping, None, "the service is stopping");
     }
-    // Why may name a path, so only the log says it.
-    if service.feed().last_runs.not_remembered().is_some() {
-        reasons.push(general("memory", "the last run could not be remembered; the log says why"));
-    }
-    let away = |policy: &&Policy| policy.enabled && skip(policy) == Some(Skip::DatabaseAway);
-    reasons.extend(policies.iter().filter(away).map(|policy| of(policy, "database_away", message(policy))));
-    reasons
-}
-
-/// What does not work as well as it could.
-pub(crate) fn warnings(service: &Service, policies: &[Policy]) -> Vec<Finding> {
-    let mut warnings = Vec::new();
     if let Some(refused) = service.refused_reload() {
-        warnings.push(general("reload_refused", &refused.to_string()));
+        add(FindingCode::ReloadRefused, None, &refused.to_string());
     }
-    warnings.extend(service.generation().access.warnings().iter().map(|warning| general("token", warning)));
+    if let [first, others @ ..] = generation.access.warnings() {
+        let text = others.iter().fold(first.clone(), |text, warning| format!("{text}; {warning}"));
+        add(FindingCode::Token, None, &text);
+    }
     for policy in policies.iter().filter(|policy| policy.enabled) {
+        let name = Some(policy.name.as_str());
         if let Some(why) = service.feed().last_runs.missing_root(&policy.name) {
-            warnings.push(of(policy, "root_missing", Some(&why)));
+            add(FindingCode::RootMissing, name, &why);
         }
         if let Some(tracked) = &policy.tracked {
             // A root that is not there is a finding of its own, where it is one.
             if let Watching::Rescans { why } | Watching::Missing { why, absent: Absent::No } = &tracked.watching {
-                warnings.push(of(policy, "watching", Some(why)));
+                add(FindingCode::Watching, name, why);
             }
             if let Some(why) = &tracked.held {
-                warnings.push(of(policy, "held", Some(why)));
+                add(FindingCode::Held, name, why);
             }
         }
         if let Some(interrupted) = interrupted(service, policy) {
-            warnings.push(of(policy, "interrupted", Some(&interrupted)));
-        }
-        let Some(outcome) = policy.last_run.as_ref().and_then(|last| last.outcome.as_ref()) else { continue };
-        match outcome.status {
-            PolicyStatus::Held => warnings.push(of(policy, "held", message(policy))),
-            PolicyStatus::Failed => warnings.push(of(policy, "failed", message(policy))),
-            PolicyStatus::Ok | PolicyStatus::Partial | PolicyStatus::Skipped | PolicyStatus::Interrupted => {}
-        }
-        for limit in outcome.limits.iter().filter(|limit| !limit.met) {
-            warnings.push(of(policy, "limit", Some(&limit.to_string())));
+            add(FindingCode::Interrupted, name, &interrupted);
         }
     }
-    warnings
+    found
 }
 
 /// What is said of a policy whose last sweep before the service started never ended, until another one has.
@@ -98,12 +131,4 @@ fn interrupted(service: &Service, policy: &Policy) -> Option<String> {
     let LastSweep { run_id, finished_at, .. } = before;
     let text = format!("run {run_id}, begun at {finished_at}, was interrupted: its process was gone before it ended");
     (!has_run).then_some(text)
-}
-
-fn skip(policy: &Policy) -> Option<Skip> {
-    policy.last_run.as_ref()?.outcome.as_ref()?.skipped
-}
-
-fn message(policy: &Policy) -> Option<&str> {
-    policy.last_run.as_ref()?.outcome.as_ref()?.message.as_deref()
 }

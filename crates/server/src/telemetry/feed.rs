@@ -12,6 +12,7 @@ use cleanup_engine::track::{Absent, Listener, Watching};
 use serde::Serialize;
 
 use crate::telemetry::events::{Events, Kind};
+use crate::telemetry::findings::Findings;
 use crate::telemetry::last_runs::LastRuns;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent_removals::{Gone, RecentRemovals};
@@ -27,6 +28,8 @@ pub struct Feed {
     pub metrics: Metrics,
     /// What came of the last runs.
     pub last_runs: LastRuns,
+    /// What the last runs found that needs somebody.
+    pub(crate) findings: Findings,
     /// What went at its deadline lately.
     pub(crate) recent_removals: RecentRemovals,
     report_log: ReportLog,
@@ -79,6 +82,7 @@ impl Feed {
             events: Arc::new(Events::new(boot)),
             metrics: Metrics::default(),
             last_runs: LastRuns::default(),
+            findings: Findings::default(),
             recent_removals: RecentRemovals::default(),
             report_log: ReportLog::default(),
         }
@@ -125,6 +129,7 @@ impl Feed {
 
     pub(crate) fn sweep_ended(&self, report: &Report) {
         if !report.dry_run {
+            self.findings.ran(report);
             self.last_runs.remembered(report.not_remembered.as_deref());
             self.last_runs.recorded();
         }
@@ -194,6 +199,7 @@ impl Listener for Feed {
             self.metrics.kept_deadlines(policy, report.finished_at);
             self.last_runs.ran(&report.run_id, report.started_at, report.finished_at, policy);
         }
+        self.findings.ran(report);
         self.last_runs.recorded();
         self.ended(report);
     }

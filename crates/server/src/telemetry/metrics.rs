@@ -3,11 +3,12 @@
 //! Labels are names of policies, of limits and of kinds of errors: all of them come from the configuration or from this
 //! file. No path and no session id is ever a label.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::Schedule;
-use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
+use cleanup_core::report::{Counts, Finding, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -38,6 +39,12 @@ struct OfError {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfFinding {
+    code: &'static str,
+    policy: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfLimit {
     policy: String,
     limit: String,
@@ -65,6 +72,9 @@ pub struct Metrics {
     root_missing: Family<OfPolicy, Gauge>,
     limit_met: Family<OfLimit, Gauge>,
     limit_ratio: Family<OfLimit, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    findings: Family<OfFinding, Gauge>,
+    /// One text is written at a time: each says the findings of its own moment.
+    writing: Mutex<()>,
     reload_successful: Gauge,
     lateness: Histogram,
 }
@@ -86,6 +96,8 @@ impl Default for Metrics {
             root_missing: Family::default(),
             limit_met: Family::default(),
             limit_ratio: Family::default(),
+            findings: Family::default(),
+            writing: Mutex::default(),
             reload_successful: Gauge::default(),
             lateness: Histogram::new(LATENESS_SECONDS),
         };
@@ -135,6 +147,11 @@ impl Metrics {
             "limit_ratio",
             "How much of the limit was used after the last run; above 1 it was not met",
             self.limit_ratio.clone(),
+        );
+        registry.register(
+            "finding",
+            "What needs somebody now, by its code; without a policy where it concerns all of them",
+            self.findings.clone(),
         );
         registry.register(
             "config_last_reload_successful",
@@ -278,8 +295,14 @@ impl Metrics {
         self.tracked_files.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(files);
     }
 
-    /// All of it, as [`OPENMETRICS`].
-    pub fn text(&self) -> String {
+    /// All of it, as [`OPENMETRICS`], with what needs somebody at this moment.
+    pub(crate) fn text<'a>(&self, findings: impl Iterator<Item = &'a Finding>) -> String {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.findings.clear();
+        for finding in findings {
+            let of = OfFinding { code: finding.code.name(), policy: finding.policy.clone().unwrap_or_default() };
+            self.findings.get_or_create(&of).set(1);
+        }
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

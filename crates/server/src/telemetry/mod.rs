@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod feed;
+pub(crate) mod findings;
 pub mod last_runs;
 pub mod logs;
 pub mod metrics;

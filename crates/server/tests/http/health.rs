@@ -17,7 +17,7 @@ async fn a_service_that_starts_lives_and_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_a_reason_and_strangers_are_not_told_which() {
+async fn a_database_that_is_away_is_said_and_strangers_are_not_told_which() {
     let database = "[sessions.away]\nurl = \"postgresql://user:secret@127.0.0.1:1/x\"\ntable = \"t\"\nid_column = \"i\"\n\
                     activity_column = \"a\"\nmax_idle = \"1h\"\n";
     let world = World::with(Plan { more: database.to_owned(), ..Plan::default() }).await;
@@ -25,18 +25,43 @@ async fn a_database_that_is_away_is_a_reason_and_strangers_are_not_told_which() 
     let report = world.post("/api/v1/sweeps?wait=true", &json!({})).await.is(200);
     assert_eq!(report["status"], "ok", "a database that is away is no failure");
     let answer = world.get("/readyz").await;
-    let problem = answer.is(503);
-    assert_eq!(
-        (&problem["reasons"][0]["code"], &problem["reasons"][0]["policy"]),
-        (&json!("database_away"), &json!("away"))
-    );
+    let ready = answer.is(200);
+    let warning = &ready["warnings"][0];
+    assert_eq!((&warning["code"], &warning["policy"]), (&json!("database_away"), &json!("away")));
+    assert_eq!((&warning["text"], &warning["level"]), (&report["policies"][2]["message"], &json!("warning")));
+    assert!(warning["since"].is_string() && warning["message"] == warning["text"], "{warning}");
     assert!(!answer.body.contains("secret"), "{answer}");
+    for strict in ["/readyz?strict", "/readyz?strict=true"] {
+        assert_eq!(world.get(strict).await.is_problem(503)["warnings"][0]["code"], "database_away", "{strict}");
+    }
+    world.get("/readyz?strict=false").await.is(200);
+    assert_eq!(world.metric("cleanup_finding{code=\"database_away\",policy=\"away\"}").await, Some(1.0));
     assert_eq!(world.metric("cleanup_errors_total{policy=\"away\",kind=\"database_away\"}").await, Some(1.0));
 
     let more = format!("{database}[server]\ntoken_file = \"token\"");
     let world = World::with(Plan { more, peer: Peer::Remote, ..Plan::default() }).await;
     world.service.sweep_scheduled("away").await.unwrap();
-    insta::assert_json_snapshot!("stranger", world.get("/readyz").await.is_problem(503));
+    assert_eq!(world.get("/readyz").await.is(200)["warnings"], json!(null));
+    insta::assert_json_snapshot!("stranger", world.get("/readyz?strict").await.is_problem(503));
+}
+
+#[tokio::test]
+async fn a_service_of_which_no_policy_can_run_is_not_ready() {
+    let world = World::new().await;
+    world.get("/readyz").await.is(200);
+    for root in ["models", "svgs"] {
+        std::fs::remove_dir_all(world.path(root)).unwrap();
+        world.post("/api/v1/sweeps?wait=true", &json!({})).await.is(200);
+    }
+    let problem = world.get("/readyz").await.is_problem(503);
+    let reason =
+        |number: usize| (problem["reasons"][number]["code"].clone(), problem["reasons"][number]["policy"].clone());
+    assert_eq!(
+        [reason(0), reason(1)],
+        [(json!("root_missing"), json!("temp-models")), (json!("root_missing"), json!("svgs"))],
+        "{problem}"
+    );
+    assert!(problem["reasons"][0]["remedy"].as_str().unwrap().starts_with("mkdir -p "), "{problem}");
 }
 
 #[tokio::test]

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use cleanup_core::report::Finding;
+use serde::Deserialize;
 use serde_json::json;
+use utoipa::IntoParams;
 
-use super::shapes::Ready;
+use super::shapes::{Ready, ReadyFinding};
 use crate::app::policies::policies;
-use crate::app::readiness::{reasons, warnings};
+use crate::app::readiness::{Findings, findings};
 use crate::app::service::Service;
 use crate::web::auth::Caller;
+use crate::web::extract::Query;
 use crate::web::problem::{Kind, Problem};
 
 /// The service lives.
@@ -23,28 +27,45 @@ pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The service can do all that it is asked to.
+/// What is asked of the answer.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReadyQuery {
+    /// Not ready with any finding at all.
+    #[param(value_type = Option<bool>)]
+    strict: Option<String>,
+}
+
+impl ReadyQuery {
+    /// `?strict` and `?strict=true` are the same.
+    fn is_strict(&self) -> bool {
+        self.strict.as_deref().is_some_and(|strict| strict != "false")
+    }
+}
+
+/// The service can do what it is asked to.
 ///
-/// Needs neither token nor `Host`; who needs a token to read and sends none is told only yes or no. A problem's `reasons`
-/// and `warnings` say what is wrong.
-#[utoipa::path(get, path = "/readyz", tag = "Operation",
+/// Not ready while it starts or stops, without memory or promises, and when no policy can run. Needs neither token nor
+/// `Host`; who needs a token to read and sends none is told only yes or no. A problem's `reasons` and `warnings` say what
+/// is wrong.
+#[utoipa::path(get, path = "/readyz", tag = "Operation", params(ReadyQuery),
     responses((status = 200, description = "Ready, perhaps with warnings", body = ref("#/components/schemas/Ready"))))]
 pub(crate) async fn readyz(
     State(service): State<Arc<Service>>,
     Extension(caller): Extension<Caller>,
+    Query(query): Query<ReadyQuery>,
 ) -> Result<Response, Problem> {
-    let policies = policies(&service);
-    let reasons = reasons(&service, &policies);
-    let warnings = match caller {
-        Caller::Trusted => warnings(&service, &policies),
-        Caller::Stranger => Vec::new(),
-    };
-    if reasons.is_empty() {
-        return Ok(Json(Ready { status: "ready", warnings }).into_response());
+    let Findings { reasons, warnings } = findings(&service, &policies(&service));
+    let is_ready = reasons.is_empty() && (warnings.is_empty() || !query.is_strict());
+    let shown = |findings: Vec<Finding>| findings.into_iter().map(ReadyFinding::new).collect::<Vec<_>>();
+    let problem = || Problem::of(Kind::NotNow, "the service is not ready");
+    match (is_ready, caller) {
+        (true, Caller::Trusted) => Ok(Json(Ready { status: "ready", warnings: shown(warnings) }).into_response()),
+        (true, Caller::Stranger) => Ok(Json(Ready { status: "ready", warnings: Vec::new() }).into_response()),
+        (false, Caller::Stranger) => Err(problem()),
+        (false, Caller::Trusted) => {
+            Err(problem().with("reasons", json!(shown(reasons))).with("warnings", json!(shown(warnings))))
+        }
     }
-    let problem = Problem::of(Kind::NotNow, "the service is not ready");
-    Err(match caller {
-        Caller::Stranger => problem,
-        Caller::Trusted => problem.with("reasons", json!(reasons)).with("warnings", json!(warnings)),
-    })
 }

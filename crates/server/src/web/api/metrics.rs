@@ -6,6 +6,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 
+use crate::app::policies::policies;
+use crate::app::readiness::findings;
 use crate::app::service::Service;
 use crate::telemetry::metrics::OPENMETRICS;
 
@@ -18,5 +20,6 @@ pub(crate) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     for policy in service.generation().tracker.iter().flat_map(|tracker| tracker.policies()) {
         metrics.tracks(&policy.policy, policy.tracked_files);
     }
-    ([(header::CONTENT_TYPE, OPENMETRICS)], metrics.text()).into_response()
+    let findings = findings(&service, &policies(&service));
+    ([(header::CONTENT_TYPE, OPENMETRICS)], metrics.text(findings.all())).into_response()
 }

@@ -3,14 +3,13 @@
 //! Keys are added, never renamed or lost.
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyReport, Trigger};
+use cleanup_core::report::{Finding, PolicyReport, Trigger};
 use cleanup_engine::responses::{PastRun, QuarantinedFile, QuarantinedPolicy, Restored, RestoredFile};
 use cleanup_engine::track::{ForecastHour, TrackedPolicy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::policies::Policy;
-use crate::app::readiness::Finding;
 
 /// The answer of the two calls that the first clients make.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -191,5 +190,21 @@ pub struct Ready {
     pub status: &'static str,
     /// What does not work as well as it could.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<ReadyFinding>,
+}
+
+/// Something that needs somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReadyFinding {
+    /// As reports have it.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The same as `text`.
+    pub message: String,
+}
+
+impl ReadyFinding {
+    pub(crate) fn new(finding: Finding) -> Self {
+        Self { message: finding.text.clone(), finding }
+    }
 }

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use cleanup_core::report::Finding;
 use cleanup_engine::responses::PastRun;
 use cleanup_engine::track::{ForecastHour, TrackedFile};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use super::runs::RunLine;
 use super::trend::kept_and_removed;
 use super::words::{self, Here, When};
 use crate::app::policies::{Policy, policies};
-use crate::app::readiness::{Finding, findings};
+use crate::app::readiness::{Findings, findings};
 use crate::app::service::Service;
 use crate::app::trend::{Measure, Past, Trend, Window};
 use crate::telemetry::recent_removals::{Gone, HourOfLateness};
@@ -45,8 +46,7 @@ pub(crate) struct Picture {
     pub(crate) token: Token,
     pub(crate) origin: String,
     pub(crate) started_at: cleanup_core::moment::Moment,
-    /// What keeps the service from its work, and what does not work as well as it could.
-    pub(crate) findings: (Vec<Finding>, Vec<Finding>),
+    pub(crate) findings: Findings,
     pub(crate) policies: Vec<Known>,
     /// By policy; only those that are tracked.
     pub(crate) forecast: Vec<(String, Vec<ForecastHour>)>,
@@ -89,6 +89,9 @@ pub(crate) struct Overview {
 struct Line {
     policy: String,
     message: String,
+    since: When,
+    /// A command that helps.
+    remedy: Option<String>,
 }
 
 /// A number that is seen first.
@@ -176,9 +179,11 @@ impl Overview {
         let Picture { here, trend, over, show, .. } = picture;
         let line = |finding: &Finding| Line {
             policy: finding.policy.clone().unwrap_or_default(),
-            message: words::message(&finding.message),
+            message: words::message(&finding.text),
+            since: here.when(finding.since),
+            remedy: finding.remedy.as_deref().map(words::message),
         };
-        let (reasons, warnings) = &picture.findings;
+        let Findings { reasons, warnings } = &picture.findings;
         let cards: Vec<Card> = picture.policies.iter().map(|known| known.card(trend, here)).collect();
         let troubles = reasons.len() + warnings.len();
         let headline = match troubles {
@@ -304,7 +309,7 @@ fn lateness(picture: &Picture) -> Option<Chart> {
 #[cfg(test)]
 mod tests {
     use cleanup_core::moment::Moment;
-    use cleanup_core::report::{Counts, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
+    use cleanup_core::report::{Counts, FindingCode, Level, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
     use cleanup_engine::TrendPoint;
     use cleanup_engine::track::{TrackedPolicy, Watching};
 
@@ -420,10 +425,17 @@ mod tests {
             token: Token::Missing,
             origin: "/etc/cleanup/cleanup.toml".to_owned(),
             started_at: NOW.minus(minutes(90)),
-            findings: (
-                Vec::new(),
-                vec![Finding { code: "limit", policy: Some("models".to_owned()), message: "it is full".to_owned() }],
-            ),
+            findings: Findings {
+                reasons: Vec::new(),
+                warnings: vec![Finding {
+                    code: FindingCode::LimitUnmet,
+                    level: Level::Warning,
+                    policy: Some("models".to_owned()),
+                    since: NOW.minus(minutes(30)),
+                    text: "it is <full>".to_owned(),
+                    remedy: Some("cleanup stats models".to_owned()),
+                }],
+            },
             policies: vec![policy("models", Some(tracked), Some(last)), without_age(policy("other", None, None))],
             forecast: vec![(
                 "models".to_owned(),
@@ -452,7 +464,7 @@ mod tests {
 
     #[test]
     fn a_page_without_policies_is_a_page() {
-        let empty = Picture { policies: Vec::new(), findings: Default::default(), forecast: Vec::new(), ..picture() };
+        let empty = Picture { policies: Vec::new(), findings: Findings::default(), forecast: Vec::new(), ..picture() };
         let page = Overview::new(&empty).render().unwrap();
         assert!(page.contains("No policy is configured") && page.contains("nobody knows without looking"));
     }

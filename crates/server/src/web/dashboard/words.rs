@@ -106,14 +106,14 @@ pub(crate) fn number(of: u64, noun: &str) -> String {
 
 /// `3 files went, 8.2 kB freed, 4.1 kB moved into quarantine`: what a run removed, of these counts.
 pub(crate) fn gone(items: u64, noun: &str, freed: u64, quarantined: u64) -> String {
-    let mut text = format!("{} went", number(items, noun));
+    let mut parts = vec![format!("{} went", number(items, noun))];
     if freed > 0 || quarantined == 0 {
-        text += &format!(", {} freed", bytes(freed));
+        parts.push(format!("{} freed", bytes(freed)));
     }
     if quarantined > 0 {
-        text += &format!(", {} moved into quarantine", bytes(quarantined));
+        parts.push(format!("{} moved into quarantine", bytes(quarantined)));
     }
-    text
+    parts.join(", ")
 }
 
 /// `4.1 MB`
