@@ -159,11 +159,7 @@ pub(super) async fn inspect(
         findings.extend(archive::attempt(session, limits, leaf, archive).await?);
     }
     let ground = Ground { server, table, leaves, look };
-    let mut seen = Seen {
-        notes: clocks.difference().into_iter().collect(),
-        clock_ahead_seconds: Some(clocks.ahead_seconds()),
-        ..Seen::default()
-    };
+    let mut seen = seen_of(&clocks);
     // Rows that may not be looked at say nothing.
     if !has_problem(&findings) {
         let column = format!("{}.{}", ground.table.name, named(&columns));
@@ -201,6 +197,11 @@ async fn find_partitions(
         found.push((leaf.oid, partition));
     }
     Ok(found)
+}
+
+fn seen_of(clocks: &Clocks) -> Seen {
+    let notes = clocks.difference().into_iter().collect();
+    Seen { notes, clock_ahead_seconds: Some(clocks.ahead_seconds()), ..Seen::default() }
 }
 
 /// A column, or what of several is looked at, as people read it.

@@ -564,13 +564,11 @@ impl Statements {
         let shifted = Sql::new(SHIFTED_NOW, &[]);
         let (plausible, plausible_then) = (times.plausible(stamp, &now), times.plausible(stamp, &shifted));
         let (future, ahead) = (times.future(stamp, &shifted), times.future(stamp, &now));
-        let seconds = times.seconds(stamp);
-        let (known, as_unit) = (times.known(stamp), times.as_units(stamp, &now));
-        let sentinel = times.sentinel(stamp);
+        let (known, as_unit, sentinel) = (times.known(stamp), times.as_units(stamp, &now), times.sentinel(stamp));
         let (early, late) = (times.early(stamp), times.late(stamp, &now));
         let oldest = times.seconds(&Sql::new("pg_catalog.min({stamp})", &[("stamp", stamp)]));
         let newest = times.seconds(&Sql::new("pg_catalog.max({stamp})", &[("stamp", stamp)]));
-        let column_type = Sql::new(times.name(), &[]);
+        let (seconds, column_type) = (times.seconds(stamp), Sql::new(times.name(), &[]));
         let spared = shape.spared();
         let (columns, archived) = shape.archived();
         let archived_rows =
