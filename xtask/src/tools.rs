@@ -34,6 +34,8 @@ use Without::{NothingRuns, SomeAreSkipped};
 #[rustfmt::skip]
 const TOOLS: &[Tool] = &[
     Tool { program: "initdb",          package: "postgresql",   needed_for: "tests of sessions, on a real server",    without_it: NothingRuns },
+    Tool { program: "pgbouncer",       package: "pgbouncer",    needed_for: "the test of sessions behind a pooler",   without_it: SomeAreSkipped },
+    Tool { program: "openssl",         package: "openssl",      needed_for: "tests of certificates",                  without_it: SomeAreSkipped },
     Tool { program: "chromium",        package: "chromium",     needed_for: "tests of the dashboard, in a real browser", without_it: NothingRuns },
     Tool { program: "faketime",        package: "faketime",     needed_for: "tests of clocks that jump",              without_it: SomeAreSkipped },
     Tool { program: "systemd-analyze", package: "systemd",      needed_for: "tests of units and timers",              without_it: SomeAreSkipped },
@@ -137,6 +139,7 @@ fn is_there(program: &str) -> bool {
     match program {
         // Debian keeps the server's programs off the search path.
         "initdb" => cleanup_test_postgres::Cluster::binaries().is_ok(),
+        "pgbouncer" => cleanup_test_postgres::Pooler::program().is_some(),
         // It has other names elsewhere.
         "chromium" => cleanup_test_browser::Browser::program().is_ok(),
         // No program, but a module without which there is no virtual environment.

@@ -153,6 +153,9 @@ pub(crate) enum Command {
         /// Files, whether or not a policy names them
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
+        /// Explain rows of this session policy instead, by the values of its `id_column`
+        #[arg(long, value_name = "POLICY")]
+        session: Option<String>,
     },
     /// Bring back from quarantine what a run removed, or what lay at some paths
     Restore(RestoreArgs),
@@ -188,7 +191,7 @@ pub(crate) enum Command {
         files: Vec<PathBuf>,
     },
     /// Write a commented cleanup.toml here
-    Init,
+    Init(InitArgs),
     /// Build a small tree in a temporary folder, sweep it, and show every step
     Demo,
     /// Print the completions of a shell
@@ -202,6 +205,13 @@ pub(crate) enum Command {
         #[arg(value_name = "COMMAND")]
         command: Option<String>,
     },
+}
+
+#[derive(Args, Debug, Default)]
+pub(crate) struct InitArgs {
+    /// Look at the database whose URL this variable holds, and write the policies of its session tables
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) from_env: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

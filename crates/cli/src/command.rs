@@ -75,7 +75,8 @@ fn answer(global: &Global, command: Command, console: &mut Console) -> Result<Ve
         Command::Restore(args) => restore::run(global, &args, console),
         Command::Quarantine { policies } => quarantine::run(global, &policies, console),
         Command::Hold(args) => hold::run(global, &args, console),
-        Command::Explain { paths } => explain::run(global, &paths, console),
+        Command::Explain { paths, session: None } => explain::run(global, &paths, console),
+        Command::Explain { paths, session: Some(policy) } => explain::rows(global, &policy, &paths, console),
         Command::Config(ConfigCommand::Check) => config::check(global, console),
         Command::Config(ConfigCommand::Show) => config::show(global, console),
         Command::Config(ConfigCommand::Schema) => {
@@ -84,7 +85,7 @@ fn answer(global: &Global, command: Command, console: &mut Console) -> Result<Ve
         }
         Command::Units(args) => text_only("units", console).and_then(|()| units::run(global, &args, console)),
         Command::Import { files } => import::run(&files, console),
-        Command::Init => text_only("init", console).and_then(|()| init::run(global, console)),
+        Command::Init(args) => text_only("init", console).and_then(|()| init::run(global, &args, console)),
         Command::Demo => text_only("demo", console).and_then(|()| demo::run(console)),
         Command::Completions { shell } => {
             text_only("completions", console)?;

@@ -5,7 +5,7 @@
 use cleanup_core::config::{Origin, Setting};
 use cleanup_core::report::Report;
 use cleanup_engine::plan::PlanSummary;
-use cleanup_engine::responses::{Explanation, Restored, RestoredFile};
+use cleanup_engine::responses::{Explanation, Restored, RestoredFile, SessionExplanation};
 use serde::Serialize;
 
 use crate::import::{ImportedPolicy, Note};
@@ -18,6 +18,9 @@ pub(crate) struct Explanations {
     pub(crate) format_version: u32,
     /// One for each path, in the order of the command line.
     pub(crate) paths: Vec<Explanation>,
+    /// With `--session`: one for each key, in the order of the command line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sessions: Vec<SessionExplanation>,
 }
 
 /// What `plan --json` prints.

@@ -11,6 +11,7 @@ mod document;
 mod exit;
 mod failure;
 mod import;
+mod policy_name;
 mod progress;
 mod render;
 mod textfile;

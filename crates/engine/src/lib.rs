@@ -6,6 +6,7 @@
 mod clock;
 mod config_file;
 pub mod demo;
+pub mod discover;
 mod engine;
 mod mount;
 mod place;

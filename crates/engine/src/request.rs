@@ -95,6 +95,12 @@ pub enum RequestError {
         /// The name.
         name: String,
     },
+    /// Only rows have a key.
+    #[error("{name:?} is a file policy; `cleanup explain PATH` tells of its files")]
+    NotASessionPolicy {
+        /// The name.
+        name: String,
+    },
 }
 
 /// A run of one policy with what the request asks to be different.

@@ -125,6 +125,14 @@ impl Setup {
         Ok(self.config.files.iter().filter(is_wanted).collect())
     }
 
+    /// The session policy of this name.
+    pub(crate) fn session_policy(&self, name: &str) -> Result<&SessionPolicy, RequestError> {
+        let name = name.to_owned();
+        self.know(std::slice::from_ref(&name))?;
+        let found = self.config.sessions.iter().find(|policy| policy.rule.name == name);
+        found.ok_or(RequestError::NotASessionPolicy { name })
+    }
+
     fn know(&self, names: &[String]) -> Result<(), RequestError> {
         match names.iter().find(|name| !self.config.rules().any(|rule| rule.name == **name)) {
             None => Ok(()),

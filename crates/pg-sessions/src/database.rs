@@ -16,7 +16,7 @@ use crate::rule::clocks::Clock;
 use crate::rule::names::Sql;
 use crate::sqlite::{self, File};
 use crate::url::{UrlError, Variable, split_scheme};
-use crate::{SessionStats, Strategy};
+use crate::{Examination, Rows, SessionStats, Strategy, TableFacts};
 
 /// How often a table is looked at whose partitions are dropped under the look.
 const LOOKS: u32 = 3;
@@ -69,6 +69,25 @@ pub(crate) trait Database: Sync {
         seen: Seen,
     ) -> impl Future<Output = Result<SessionStats, Stop>> + Send;
 
+    /// How a sweep would go about the table.
+    fn facts(
+        &self,
+        session: &mut Self::Session,
+        ground: &Self::Ground,
+        policy: &SessionPolicy,
+        seen: Seen,
+    ) -> impl Future<Output = Result<TableFacts, Stop>> + Send;
+
+    /// The rows with a key, each with what a sweep would make of it.
+    fn explain(
+        &self,
+        session: &mut Self::Session,
+        ground: &Self::Ground,
+        policy: &SessionPolicy,
+        clock: &Clock,
+        key: &str,
+    ) -> impl Future<Output = Result<Rows, Stop>> + Send;
+
     /// Hands on what the operator's own query answers.
     fn references(
         &self,
@@ -112,6 +131,8 @@ pub(crate) struct Seen {
     pub(crate) notes: Vec<String>,
     /// Whether nothing may be removed because most values are no times.
     pub(crate) is_refused: bool,
+    /// Seconds by which the database's clock is ahead of this machine's; `None` where it has none of its own.
+    pub(crate) clock_ahead_seconds: Option<f64>,
 }
 
 impl Seen {
@@ -236,15 +257,38 @@ pub(crate) async fn stats<D: Database>(
     Ok(stats)
 }
 
-pub(crate) async fn check<D: Database>(
+pub(crate) async fn examine<D: Database>(
     database: &D,
     policy: &SessionPolicy,
     clock: &Clock,
-) -> Result<Vec<Finding>, Stop> {
+) -> Result<Examination, Stop> {
     let mut session = database.open(policy, Access::Look).await?;
-    let inspected = database.inspect(&mut session, policy, clock).await?;
+    let Inspected { ground, findings, seen } = database.inspect(&mut session, policy, clock).await?;
+    let facts = match &ground {
+        // A role that may not even look has its finding already.
+        Some(ground) => database.facts(&mut session, ground, policy, seen).await.ok(),
+        None => None,
+    };
     database.close(session).await;
-    Ok(inspected.findings)
+    Ok(Examination { findings, facts })
+}
+
+pub(crate) async fn explain<D: Database>(
+    database: &D,
+    policy: &SessionPolicy,
+    clock: &Clock,
+    key: &str,
+) -> Result<Rows, Stop> {
+    let mut session = database.open(policy, Access::Look).await?;
+    let Inspected { ground, findings, seen: _ } = database.inspect(&mut session, policy, clock).await?;
+    let Some(ground) = ground else {
+        first_problem(&findings)?;
+        return Err(no_ground());
+    };
+    let rows = database.explain(&mut session, &ground, policy, clock, key).await?;
+    database.close(session).await;
+    let obstacle = findings.iter().find(|finding| finding.stops(clock)).map(ToString::to_string);
+    Ok(Rows { obstacle, ..rows })
 }
 
 pub(crate) async fn references<D: Database>(

@@ -14,8 +14,11 @@
 
 mod database;
 pub mod demo;
+mod discover;
+mod facts;
 mod postgres;
 mod report;
+mod row;
 mod rule;
 mod run;
 mod sqlite;
@@ -29,9 +32,12 @@ use cleanup_core::report::PolicyReport;
 use cleanup_core::sweep::{Mode, Observer};
 
 use self::database::{Job, Target, target};
+pub use self::discover::{DiscoverError, Discovery, Proposal, discover};
+pub use self::facts::{BatchPlan, Examination, Follower, TableFacts};
 pub use self::report::finding::{Finding, Severity};
 use self::report::ledger::Ledger;
 pub use self::report::obstacle::Obstacle;
+pub use self::row::{Fate, MOST_ROWS, RowAnswer, Rows};
 use self::rule::clocks::Clock;
 pub use self::rule::clocks::Wall;
 use self::rule::names::Sql;
@@ -117,6 +123,17 @@ pub async fn stats(policy: &SessionPolicy, base: &Path, now: Moment) -> Result<S
     stats.map_err(|stop| stop.obstacle(policy))
 }
 
+/// Looks up the rows with a key, the value of the key `id_column` as text, and says what a sweep would make of them.
+pub async fn explain(policy: &SessionPolicy, base: &Path, now: impl Into<Wall>, key: &str) -> Result<Rows, Obstacle> {
+    let clock = Clock::new(now.into());
+    let rows = match target(policy, base) {
+        Ok(Target::Postgres(server)) => database::explain(&*server, policy, &clock, key).await,
+        Ok(Target::Sqlite(file)) => database::explain(&file, policy, &clock, key).await,
+        Err(stop) => Err(stop),
+    };
+    rows.map_err(|stop| stop.obstacle(policy))
+}
+
 /// Asks the policy's database the operator's own query, in a transaction that can change nothing, and hands on the first
 /// column of each row; an empty value is left out. Obstacles speak of what is referred to, not of rows to clean up.
 pub async fn references(
@@ -143,15 +160,20 @@ pub fn unreadable_url(policy: &SessionPolicy) -> Option<String> {
     }
 }
 
-/// Looks for everything that would make a sweep fail, wait or surprise, for `config check`. Empty is well.
+/// Looks for everything that would make a sweep fail, wait or surprise. Empty is well.
 pub async fn check(policy: &SessionPolicy, base: &Path, now: Moment) -> Vec<Finding> {
+    examine(policy, base, now).await.findings
+}
+
+/// Looks at a policy's table as `config check` does: what is wrong with it, and how a sweep would go about it.
+pub async fn examine(policy: &SessionPolicy, base: &Path, now: Moment) -> Examination {
     let clock = Clock::new(now.into());
-    let findings = match target(policy, base) {
-        Ok(Target::Postgres(server)) => database::check(&*server, policy, &clock).await,
-        Ok(Target::Sqlite(file)) => database::check(&file, policy, &clock).await,
+    let examined = match target(policy, base) {
+        Ok(Target::Postgres(server)) => database::examine(&*server, policy, &clock).await,
+        Ok(Target::Sqlite(file)) => database::examine(&file, policy, &clock).await,
         Err(stop) => Err(stop),
     };
-    findings.unwrap_or_else(|stop| vec![stop.obstacle(policy).into()])
+    examined.unwrap_or_else(|stop| Examination { findings: vec![stop.obstacle(policy).into()], facts: None })
 }
 
 async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer: &dyn Observer) -> PolicyReport {

@@ -33,9 +33,9 @@ pub struct Cluster {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Account {
-    uid: u32,
-    gid: u32,
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Cluster {
@@ -60,6 +60,42 @@ impl Cluster {
             }
         }
         Err(last.unwrap_or(Error::Earlier("no port of ::1 is free".to_owned())))
+    }
+
+    /// The same, but reached by TCP as well, on a free port of `127.0.0.1`, where it speaks TLS with this certificate and key.
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> Result<Self, Error> {
+        let io = |source| Error::Io { action: "find a free port of 127.0.0.1".to_owned(), source };
+        let mut last = None;
+        // Somebody may take the port before the server does.
+        for _ in 0..5 {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).map_err(io)?;
+            let mut cluster = Self::folder()?;
+            cluster.server.listen_on(free.port());
+            let (own_certificate, own_key) = (cluster.own(certificate, "tls.crt")?, cluster.own(key, "tls.key")?);
+            let settings = format!(
+                "listen_addresses = '127.0.0.1'\nport = {}\nssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n",
+                free.port(),
+                own_certificate.display(),
+                own_key.display()
+            );
+            match cluster.begin(&settings) {
+                Ok(cluster) => return Ok(cluster),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(Error::Earlier("no port of 127.0.0.1 is free".to_owned())))
+    }
+
+    /// A copy of a file that the server, and nobody else, may read.
+    fn own(&self, file: &Path, name: &str) -> Result<PathBuf, Error> {
+        let copy = self.folder.join(name);
+        let io = |source| Error::Io { action: format!("copy {}", file.display()), source };
+        fs::copy(file, &copy).map_err(io)?;
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).map_err(io)?;
+        if let Some(Account { uid, gid }) = self.account {
+            chown(&copy, Some(uid), Some(gid)).map_err(io)?;
+        }
+        Ok(copy)
     }
 
     fn begin(self, settings: &str) -> Result<Self, Error> {
@@ -195,7 +231,7 @@ impl Drop for Cluster {
 }
 
 /// A program that runs as the account, in the folder, and out of reach of the terminal's Ctrl-C.
-fn command(program: impl AsRef<std::ffi::OsStr>, folder: &Path, account: Option<Account>) -> Command {
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, folder: &Path, account: Option<Account>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).process_group(0).env("LC_ALL", "C");
     if let Some(Account { uid, gid }) = account {
@@ -231,7 +267,7 @@ fn text(file: &mut fs::File) -> std::io::Result<String> {
 }
 
 /// Whom to run the server as: nobody else, or under root the account `postgres`.
-fn account() -> Result<Option<Account>, Error> {
+pub(crate) fn account() -> Result<Option<Account>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

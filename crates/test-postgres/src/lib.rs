@@ -11,12 +11,15 @@
 //! [`SOCKET_VARIABLE`]) or starts one for the process, and make a database each. Faults get a cluster of their own.
 
 mod cluster;
+pub mod frameworks;
+mod pooler;
 mod server;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 pub use cluster::Cluster;
+pub use pooler::Pooler;
 pub use server::Server;
 
 /// The environment variable that names the socket folder of a cluster that is already running.

@@ -5,6 +5,7 @@ use std::path::Path;
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_engine::responses::{Check, Finding, Severity};
 use cleanup_engine::{Engine, OpenError};
+use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global};
 use crate::console::Console;
@@ -30,7 +31,9 @@ pub(super) fn check(global: &Global, console: &mut Console) -> Result<Vec<Fault>
         console.out.document(&check);
     } else {
         let theme = console.out.theme;
-        console.out.write(Checked { check: &check, policies: engine.config().rules().count(), theme: &theme });
+        let (now, zone) = (cleanup_engine::now(), TimeZone::system());
+        let policies = engine.config().rules().count();
+        console.out.write(Checked { check: &check, policies, now, zone: &zone, theme: &theme });
     }
     Ok((check.status == Severity::Error).then_some(Fault::Failed).into_iter().collect())
 }
@@ -54,7 +57,7 @@ fn refused(error: &OpenError, global: &Global) -> Check {
         OpenError::NoCurrentDirectory(_) => (named, vec![finding(error.to_string())]),
         OpenError::Url { policy, why } => (named, vec![Finding { policy: policy.clone(), ..finding(why.clone()) }]),
     };
-    Check { format_version: FORMAT_VERSION, config, status: Severity::Error, findings }
+    Check { format_version: FORMAT_VERSION, config, status: Severity::Error, findings, sessions: Vec::new() }
 }
 
 pub(super) fn show(global: &Global, console: &mut Console) -> Result<Vec<Fault>, Failure> {

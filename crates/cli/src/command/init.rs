@@ -1,5 +1,7 @@
 //! `cleanup init`: writes a commented `cleanup.toml`, and never over one that is there.
 
+mod from_env;
+
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,14 +11,17 @@ use anyhow::{Context as _, anyhow};
 use cleanup_core::candidate::Escaped;
 use cleanup_core::config::DEFAULT;
 
-use crate::args::Global;
+use crate::args::{Global, InitArgs};
 use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
 
-pub(super) fn run(global: &Global, console: &mut Console) -> Result<Vec<Fault>, Failure> {
+pub(super) fn run(global: &Global, args: &InitArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let path = global.config.clone().unwrap_or_else(|| PathBuf::from("cleanup.toml"));
-    write(&path)?;
+    if let Some(variable) = &args.from_env {
+        return from_env::run(global, &path, variable, console);
+    }
+    write(&path, &text())?;
     if console.verbosity == Verbosity::Problems {
         return Ok(Vec::new());
     }
@@ -35,15 +40,13 @@ pub(super) fn run(global: &Global, console: &mut Console) -> Result<Vec<Fault>, 
 }
 
 /// Writable by its owner alone, whatever the umask: a configuration that everyone may write is refused.
-fn write(path: &Path) -> anyhow::Result<()> {
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o644).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(anyhow!("{} is there already; it was not touched", shown(path)));
-        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(is_there(path)),
         Err(error) => return Err(error).with_context(|| format!("cannot write {}", shown(path))),
     };
-    file.write_all(text().as_bytes()).with_context(|| format!("cannot write {}", shown(path)))
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", shown(path)))
 }
 
 /// The built-in default, stricter where a new configuration has no readers yet whom that would shut out. The table
@@ -54,6 +57,10 @@ fn text() -> String {
          # A token, once there is one (`token_file`), is needed for reading too: behind a proxy every request comes from here.\n\
          token_for = \"everything\"\n"
     )
+}
+
+fn is_there(path: &Path) -> anyhow::Error {
+    anyhow!("{} is there already; it was not touched", shown(path))
 }
 
 fn shown(path: &Path) -> String {

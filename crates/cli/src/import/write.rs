@@ -12,6 +12,7 @@ use cleanup_core::config::{Config, Source};
 use toml::Value;
 
 use super::{Depth, Draft, Found, Imported, ImportedPolicy, Input, Note, Place};
+use crate::policy_name::free_name;
 
 const HEAD: &str = "\
 # What `cleanup import` made of another cleaner's settings.
@@ -19,16 +20,13 @@ const HEAD: &str = "\
 # Look at `cleanup --dry-run` for a while, then take `mode = \"observe\"` out, policy by policy.
 ";
 
-/// Longer names would leave no room for a number; a name has at most 64 characters.
-const LONGEST_SLUG: usize = 56;
-
 pub(super) fn document(inputs: &[Input], mut found: Found) -> Imported {
     let mut taken = BTreeSet::new();
     let mut policies = Vec::new();
     // What was written for each root: of two policies with one root, neither takes what both name.
     let mut by_root: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for draft in &found.drafts {
-        let name = free_name(&draft.root, &taken);
+        let name = free_name(&draft.root, "imported", &taken);
         let text = table(&name, draft);
         let (others, together) = by_root.entry(&draft.root).or_default();
         let all = format!("{together}{text}");
@@ -137,22 +135,4 @@ fn loads(draft: &Draft, text: &str, tables: usize) -> Result<(), String> {
             Err(error.diagnostics().first().map_or_else(|| error.to_string(), |problem| problem.title().to_owned()))
         }
     }
-}
-
-/// `/srv/app/tmp` is `srv-app-tmp`; the second one is `srv-app-tmp-2`.
-fn free_name(root: &str, taken: &BTreeSet<String>) -> String {
-    let mut slug = String::new();
-    for character in root.chars().map(|character| character.to_ascii_lowercase()) {
-        if character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_' {
-            slug.push(character);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    let tail = slug.len().saturating_sub(LONGEST_SLUG);
-    let slug = slug[tail..].trim_matches('-');
-    let slug = if slug.is_empty() { "imported" } else { slug };
-    let numbered = (2_u32..).map(|number| format!("{slug}-{number}"));
-    let mut names = std::iter::once(slug.to_owned()).chain(numbered);
-    names.find(|name| !taken.contains(name)).unwrap_or_default()
 }

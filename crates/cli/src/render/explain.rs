@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
+use cleanup_core::candidate::Escaped;
 use cleanup_core::moment::Moment;
-use cleanup_engine::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer};
+use cleanup_engine::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionAnswer, SessionExplanation};
 use jiff::tz::TimeZone;
 
 use super::Theme;
@@ -47,14 +48,8 @@ impl fmt::Display for Explained<'_> {
 
 impl Explained<'_> {
     fn answer(&self, f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
-        let Theme { goes, stays, detail, warning, .. } = self.theme;
-        let (style, verdict) = match answer.verdict {
-            AnswerVerdict::Remove => (goes, "due"),
-            AnswerVerdict::Keep => (stays, "keep"),
-            AnswerVerdict::NotACandidate => (stays, "left alone"),
-            AnswerVerdict::Quarantined => (warning, "quarantine"),
-            AnswerVerdict::Unknown => (warning, "unknown"),
-        };
+        let Theme { detail, .. } = self.theme;
+        let (style, verdict) = shown(answer.verdict, self.theme);
         let Answer { reason, policy, .. } = answer;
         writeln!(f, "  {style}{verdict:10}{style:#}  {reason}")?;
         match (answer.verdict, answer.kept_until) {
@@ -96,5 +91,54 @@ impl Explained<'_> {
             writeln!(f, "  {label:10}  {detail}nothing to say: {}{detail:#}", silent.join(", "))?;
         }
         Ok(())
+    }
+}
+
+/// What becomes of the rows with one key.
+pub(crate) struct ExplainedRows<'a> {
+    pub(crate) explanation: &'a SessionExplanation,
+    pub(crate) now: Moment,
+    pub(crate) zone: &'a TimeZone,
+    pub(crate) theme: &'a Theme,
+}
+
+impl fmt::Display for ExplainedRows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { explanation, now, zone, theme } = self;
+        let Theme { name, detail, warning, .. } = theme;
+        let SessionExplanation { policy, table, answers, held, enabled, observes, schedule } = explanation;
+        writeln!(f, "{name}{}{name:#}", Escaped(table.as_bytes()))?;
+        for SessionAnswer { verdict, reason, stamp, kept_until } in answers {
+            let (style, word) = shown(*verdict, theme);
+            writeln!(f, "  {style}{word:10}{style:#}  {}", Escaped(reason.as_bytes()))?;
+            if let Some(at) = stamp {
+                writeln!(f, "  time        {}", When { at: *at, now: *now, zone })?;
+            }
+            match (verdict, kept_until) {
+                (AnswerVerdict::Remove, _) if held.is_none() => writeln!(f, "  goes        at the next sweep")?,
+                (_, Some(at)) => writeln!(f, "  goes        after {}", When { at: *at, now: *now, zone })?,
+                _ => {}
+            }
+        }
+        if let Some(held) = held {
+            writeln!(f, "  {warning}{:10}{warning:#}  {}", "held", Escaped(held.as_bytes()))?;
+        }
+        let schedule = match (enabled, observes, schedule.as_deref()) {
+            (false, _, _) => "disabled",
+            (true, true, _) => "only observes",
+            (true, false, Some(schedule)) => schedule,
+            (true, false, None) => "runs only when asked to",
+        };
+        writeln!(f, "  policy      {policy} {detail}({schedule}){detail:#}")
+    }
+}
+
+fn shown(verdict: AnswerVerdict, theme: &Theme) -> (anstyle::Style, &'static str) {
+    match verdict {
+        AnswerVerdict::Remove => (theme.goes, "due"),
+        AnswerVerdict::Keep => (theme.stays, "keep"),
+        AnswerVerdict::NotACandidate => (theme.stays, "left alone"),
+        AnswerVerdict::Quarantined => (theme.warning, "quarantine"),
+        AnswerVerdict::Unknown => (theme.warning, "unknown"),
     }
 }

@@ -32,16 +32,12 @@ impl Engine {
             message: error.to_string(),
             remedy: Some("ls /usr/share/zoneinfo".to_owned()),
         });
-        let findings: Vec<Finding> = zone
-            .into_iter()
-            .chain(files)
-            .chain(overlaps)
-            .chain(sessions::check(&sessions, &self.setup.folder))
-            .chain(self.check_token())
-            .collect();
+        let (about_rows, sessions) = sessions::check(&sessions, &self.setup.folder);
+        let findings: Vec<Finding> =
+            zone.into_iter().chain(files).chain(overlaps).chain(about_rows).chain(self.check_token()).collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin().to_string();
-        Check { format_version: FORMAT_VERSION, config, status, findings }
+        Check { format_version: FORMAT_VERSION, config, status, findings, sessions }
     }
 
     /// A token that can be guessed. One that cannot be read here, because it is the service's alone, is for the service to

@@ -10,11 +10,12 @@ use cleanup_core::verdict::Verdict;
 use cleanup_fs_store::{Classified, Store};
 
 use crate::engine::Engine;
-use crate::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer};
+use crate::request::RequestError;
+use crate::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionExplanation};
 use crate::run::limits::ranked;
 use crate::run::min_free::shared_cutoffs;
 use crate::run::scope::Scope;
-use crate::run::{gates, passed_by_until};
+use crate::run::{gates, passed_by_until, sessions};
 use crate::state::run_state::{Access, Shared};
 use crate::{clock, place};
 
@@ -33,6 +34,16 @@ impl Engine {
         let owner = answers.iter().find_map(|answer| answer.belongs_to.clone());
         let owner = owner.or_else(|| Some(answers.iter().find(is_candidate)?.policy.clone()));
         Explanation { path, path_bytes, owner: owner.filter(|_| disputed.is_empty()), disputed, answers }
+    }
+
+    /// What a session policy says to the rows with a key, the text of its `id_column`.
+    ///
+    /// # Errors
+    /// There is no session policy of this name.
+    pub fn explain_session(&self, policy: &str, key: &str) -> Result<SessionExplanation, RequestError> {
+        let policy = self.setup.session_policy(policy)?;
+        let state = Shared::from(self.setup.state(Access::Look));
+        Ok(sessions::explain(policy, &self.setup.folder, key, &state))
     }
 
     /// `None` when the path does not lie below the policy's root.

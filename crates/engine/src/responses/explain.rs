@@ -80,3 +80,40 @@ pub enum AnswerVerdict {
     /// It does not exist, or could not be looked at.
     Unknown,
 }
+
+/// What a session policy says to the rows with one key. The key, which is a session's secret, is not repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SessionExplanation {
+    /// The policy.
+    pub policy: String,
+    /// The table, with its schema where the database was asked.
+    pub table: String,
+    /// One for each row with the key, the first 20; where there is none, one that says so.
+    pub answers: Vec<SessionAnswer>,
+    /// Why a sweep would not take any row now: a brake that holds it back, or what has to be changed first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
+    /// Whether the policy runs at all.
+    pub enabled: bool,
+    /// Whether it only observes (`mode = "observe"`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub observes: bool,
+    /// How often the policy runs by itself, as written; `None` when it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+}
+
+/// What would become of one row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SessionAnswer {
+    /// What would become of it.
+    pub verdict: AnswerVerdict,
+    /// Why, in words.
+    pub reason: String,
+    /// Its last activity, or its end; `None` where it has none, or one that is no plausible time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stamp: Option<Moment>,
+    /// The last moment at which it is kept, when time alone decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Moment>,
+}

@@ -10,8 +10,8 @@ mod quarantine;
 mod stats;
 pub mod track;
 
-pub use self::check::{Check, Finding, Severity};
-pub use self::explain::{Answer, AnswerVerdict, Explanation, RuleAnswer};
+pub use self::check::{BatchPlan, Check, Finding, Follower, RowOrder, SessionCheck, Severity};
+pub use self::explain::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionAnswer, SessionExplanation};
 pub use self::history::{HeldPath, History, Holds, LastRun, PastRun};
 pub use self::quarantine::{Quarantined, QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};
 pub use self::stats::{AgeBand, FileStats, Listed, NextToGo, PolicyStats, SessionStats, Stats};

@@ -15,12 +15,15 @@ use cleanup_core::policy::{Changes, Effect, FilePolicy, References, SessionPolic
 use cleanup_core::reference::Referenced;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
-use cleanup_pg_sessions::{Obstacle, Severity as Found, Wall};
+use cleanup_pg_sessions::{Examination, Fate, Obstacle, RowAnswer, Severity as Found, Strategy, TableFacts, Wall};
 use futures_util::future::join_all;
 
 use crate::clock;
 use crate::request::Request;
-use crate::responses::{Finding, PolicyStats, SessionStats, Severity};
+use crate::responses::{
+    AnswerVerdict, BatchPlan, Finding, Follower, PolicyStats, RowOrder, SessionAnswer, SessionCheck,
+    SessionExplanation, SessionStats, Severity,
+};
 use crate::run::observers::{PolicyObserver, Watcher};
 use crate::run::result::{OBSERVED, disabled};
 use crate::run::resume::TimeBudget;
@@ -176,13 +179,15 @@ pub(crate) fn stats(policies: &[&SessionPolicy], base: &Path) -> Vec<PolicyStats
     )
 }
 
-/// What `config check` has to say of them.
-pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
-    let findings = for_all(
+/// What `config check` has to say of them, and how a sweep would go about each.
+pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> (Vec<Finding>, Vec<SessionCheck>) {
+    let checked = for_all(
         policies,
         async |policy| {
-            let found =
-                if policy.enabled { cleanup_pg_sessions::check(policy, base, clock::now()).await } else { Vec::new() };
+            if !policy.enabled {
+                return (Vec::new(), None);
+            }
+            let Examination { findings, facts } = cleanup_pg_sessions::examine(policy, base, clock::now()).await;
             let finding = |found: cleanup_pg_sessions::Finding| Finding {
                 policy: policy.rule.name.clone(),
                 severity: match found.severity {
@@ -193,13 +198,101 @@ pub(crate) fn check(policies: &[&SessionPolicy], base: &Path) -> Vec<Finding> {
                 message: found.sentence,
                 remedy: found.statement,
             };
-            found.into_iter().map(finding).collect::<Vec<_>>()
+            let facts = facts.map(|facts| session_check(&policy.rule.name, facts));
+            (findings.into_iter().map(finding).collect::<Vec<_>>(), facts)
         },
         |policy, why| {
-            vec![Finding { policy: policy.rule.name.clone(), severity: Severity::Error, message: why, remedy: None }]
+            let policy = policy.rule.name.clone();
+            (vec![Finding { policy, severity: Severity::Error, message: why, remedy: None }], None)
         },
     );
-    findings.into_iter().flatten().collect()
+    let (findings, checks): (Vec<_>, Vec<_>) = checked.into_iter().unzip();
+    (findings.into_iter().flatten().collect(), checks.into_iter().flatten().collect())
+}
+
+fn session_check(policy: &str, facts: TableFacts) -> SessionCheck {
+    let TableFacts { table, stats, batches, followers, has_triggers, has_row_security, clock_ahead_seconds } = facts;
+    let batch = |batch: cleanup_pg_sessions::BatchPlan| BatchPlan {
+        table: batch.table,
+        order: match batch.strategy {
+            Strategy::IndexOrder => RowOrder::Index,
+            Strategy::HeapOrder => RowOrder::Heap,
+        },
+        index: batch.index,
+    };
+    let follower = |follower: cleanup_pg_sessions::Follower| Follower {
+        table: follower.table,
+        what: follower.what.to_owned(),
+        rows: follower.rows,
+    };
+    SessionCheck {
+        policy: policy.to_owned(),
+        table,
+        total_rows: stats.total_rows,
+        due_rows: stats.expired_rows,
+        implausible_rows: stats.implausible_rows,
+        estimated: stats.estimated,
+        oldest: stats.oldest,
+        newest: stats.newest,
+        next_due_at: stats.next_due_at,
+        batches: batches.into_iter().map(batch).collect(),
+        followers: followers.into_iter().map(follower).collect(),
+        triggers: has_triggers,
+        row_security: has_row_security,
+        clock_ahead_seconds,
+    }
+}
+
+/// What would become of the rows with one key.
+pub(crate) fn explain(policy: &SessionPolicy, base: &Path, key: &str, state: &Shared) -> SessionExplanation {
+    let mut explanation = SessionExplanation {
+        policy: policy.rule.name.clone(),
+        table: policy.table.clone(),
+        answers: Vec::new(),
+        held: None,
+        enabled: policy.enabled,
+        observes: policy.effect == Effect::Observe,
+        schedule: policy.schedule.as_ref().map(ToString::to_string),
+    };
+    let unknown = |reason| SessionAnswer { verdict: AnswerVerdict::Unknown, reason, stamp: None, kept_until: None };
+    let request = Request { mode: Mode::Plan, ..Request::default() };
+    let changes = changes(&[policy], state, &request).pop().flatten();
+    let asked = block_on(async {
+        let rows = cleanup_pg_sessions::explain(policy, base, clock::now(), key).await?;
+        // As a sweep would, so that whoever waits for a row to go learns why it does not.
+        let held = match &rows.obstacle {
+            None => {
+                plan_first(policy, base, &request, changes, clock::now().into()).await.and_then(|held| held.message)
+            }
+            Some(why) => Some(why.clone()),
+        };
+        Ok::<_, Obstacle>((rows, held))
+    });
+    match asked {
+        Ok(Ok((rows, held))) => {
+            explanation.held = held;
+            explanation.answers = rows.rows.iter().map(session_answer).collect();
+            if rows.rows.is_empty() {
+                let hidden = if rows.filtered { ", or row security hides it from this role" } else { "" };
+                explanation.answers.push(unknown(format!("there is no row with this key in {}{hidden}", rows.table)));
+            }
+            explanation.table = rows.table;
+        }
+        Ok(Err(obstacle)) => explanation.answers.push(unknown(obstacle.to_string())),
+        Err(error) => explanation.answers.push(unknown(format!("cannot begin to ask a database: {error}"))),
+    }
+    explanation
+}
+
+fn session_answer(row: &RowAnswer) -> SessionAnswer {
+    let verdict = match row.fate {
+        Fate::Due => AnswerVerdict::Remove,
+        Fate::NotMeant => AnswerVerdict::NotACandidate,
+        Fate::Timeless | Fate::Endless | Fate::Implausible | Fate::Referenced | Fate::Future | Fate::Young => {
+            AnswerVerdict::Keep
+        }
+    };
+    SessionAnswer { verdict, reason: row.reason.clone(), stamp: row.stamp, kept_until: row.due_at }
 }
 
 /// The names that rows still refer to, as far as the policy asks for them. An obstacle is a reason to keep everything.

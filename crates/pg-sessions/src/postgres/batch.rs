@@ -36,7 +36,7 @@ const ASKED_EVERY: u32 = 64;
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The index leads, whatever the planner's statistics say: a seq scan or a sort would read everything in each batch.
-const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort = off";
+pub(super) const BY_INDEX: &str = "; set local enable_seqscan = off; set local enable_sort = off";
 
 /// The range leads: with stale statistics the planner may follow an index through the whole backlog in each batch.
 const BY_RANGE: &str = "; set local enable_seqscan = off; set local enable_indexscan = off; \

@@ -301,11 +301,14 @@ pub(super) enum Standing {
 
 /// A foreign key that points to a leaf.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "answers of the catalog, each to a question of its own")]
 pub(super) struct KeyFacts {
     pub(super) leaf: Oid,
     pub(super) reference: Reference,
     /// Whether rows go along, or are changed, when ours go: CASCADE, SET NULL, SET DEFAULT.
     pub(super) acts: bool,
+    /// Whether they go along: CASCADE.
+    pub(super) takes_along: bool,
     /// What becomes of the other table's rows then, in words.
     pub(super) follow: &'static str,
     pub(super) index: bool,
@@ -493,6 +496,7 @@ pub(super) async fn keys(session: &mut Session, frame: &Frame, leaves: Vec<Oid>)
             leaf: cell(row, 0)?,
             reference: Reference { other: table_name(row, 1)?, columns },
             acts: !matches!(action.as_str(), "a" | "r"),
+            takes_along: action == "c",
             follow: match action.as_str() {
                 "c" => "go with them (on delete cascade)",
                 "n" => "are set to null with them (on delete set null)",
@@ -532,7 +536,7 @@ fn table_name(row: &PgRow, index: usize) -> Result<TableName, Fault> {
     Ok(TableName { schema: Some(identifier(cell(row, index)?)?), name: identifier(cell(row, index + 1)?)? })
 }
 
-fn identifier(name: String) -> Result<Identifier, Fault> {
+pub(super) fn identifier(name: String) -> Result<Identifier, Fault> {
     Identifier::new(name).map_err(|error| Fault::Final(error.to_string()))
 }
 

@@ -119,7 +119,7 @@ pub(super) async fn stats(
 ) -> Result<SessionStats, Stop> {
     let idle = idle_seconds(policy);
     let frame = unhurried(policy, ground);
-    let Seen { implausible, notes, is_refused } = seen;
+    let Seen { implausible, notes, is_refused, clock_ahead_seconds: _ } = seen;
     let mut stats = SessionStats { implausible_rows: implausible, notes, ..SessionStats::default() };
     for leaf in &ground.leaves {
         let small = leaf.facts.bytes <= COUNTED_BYTES;

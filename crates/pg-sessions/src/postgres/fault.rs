@@ -36,13 +36,25 @@ impl From<sqlx::Error> for Fault {
             sqlx::Error::Database(error) => error
                 .try_downcast_ref::<PgDatabaseError>()
                 .map_or_else(|| Self::Away("unexpected answer".to_owned()), server),
-            sqlx::Error::Io(error) => Self::Away(error.to_string()),
-            sqlx::Error::Tls(error) => Self::Away(format!("TLS: {error}")),
+            sqlx::Error::Io(error) => connection(error.to_string()),
+            sqlx::Error::Tls(error) => connection(format!("TLS: {error}")),
             sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => Self::Away("unexpected answer".to_owned()),
             sqlx::Error::Configuration(_) => Self::Final("a file that the url names cannot be used".to_owned()),
             _ => Self::Final("unexpected answer of the database driver".to_owned()),
         }
     }
+}
+
+/// A certificate that is refused is no database that is away: somebody has to change something.
+fn connection(error: String) -> Fault {
+    let Some((_, why)) = error.split_once("invalid peer certificate: ") else { return Fault::Away(error) };
+    let help = if why.contains("CaUsedAsEndEntity") {
+        "; it says that it is an authority, as `openssl req -x509` makes it, and a server's may not: make it with \
+         `-addext basicConstraints=CA:FALSE -addext subjectAltName=DNS:HOST`"
+    } else {
+        ""
+    };
+    Fault::Final(format!("the server's certificate is refused: {why}{help}"))
 }
 
 fn server(error: &PgDatabaseError) -> Fault {

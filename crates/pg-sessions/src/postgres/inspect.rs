@@ -16,7 +16,7 @@ use super::session::{Frame, Limits, Session};
 use super::sql::{Reference, Shape, Statements, Times};
 use super::{archive, columns, values};
 use crate::database::{Inspected, Seen};
-use crate::report::finding::{Finding, Severity};
+use crate::report::finding::{Finding, Severity, takes_live_rows_along};
 use crate::rule::clocks::{Clock, Clocks, tolerance};
 use crate::rule::names::{Identifier, Part, Sql, TableName};
 
@@ -24,7 +24,7 @@ use crate::rule::names::{Identifier, Part, Sql, TableName};
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Older servers are not asked anything more: they lack settings and columns of the catalog that are taken for granted.
-const OLDEST: i32 = 120_000;
+pub(super) const OLDEST: i32 = 120_000;
 
 /// What is known of the table once it was found; what a sweep stands on.
 pub(crate) struct Ground {
@@ -159,7 +159,7 @@ pub(super) async fn inspect(
         findings.extend(archive::attempt(session, limits, leaf, archive).await?);
     }
     let ground = Ground { server, table, leaves, look };
-    let mut seen = Seen { notes: clocks.difference().into_iter().collect(), ..Seen::default() };
+    let mut seen = seen_of(&clocks);
     // Rows that may not be looked at say nothing.
     if !has_problem(&findings) {
         let column = format!("{}.{}", ground.table.name, named(&columns));
@@ -197,6 +197,11 @@ async fn find_partitions(
         found.push((leaf.oid, partition));
     }
     Ok(found)
+}
+
+fn seen_of(clocks: &Clocks) -> Seen {
+    let notes = clocks.difference().into_iter().collect();
+    Seen { notes, clock_ahead_seconds: Some(clocks.ahead_seconds()), ..Seen::default() }
 }
 
 /// A column, or what of several is looked at, as people read it.
@@ -263,6 +268,10 @@ fn about_leaves(
         about_row_security(leaf, table, server, findings);
     }
     for key in keys {
+        let other = &key.reference.other;
+        if key.takes_along && (*other == table.name || leaves.iter().any(|leaf| leaf.name == *other)) {
+            findings.push(Finding::problem(takes_live_rows_along(other)));
+        }
         about_key(key, &server.role, findings);
     }
 }

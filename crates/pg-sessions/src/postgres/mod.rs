@@ -10,6 +10,7 @@ mod batch;
 mod catalog;
 mod columns;
 mod count;
+mod facts;
 mod fault;
 mod heap_order;
 mod index_order;
@@ -17,8 +18,10 @@ mod inspect;
 mod leftovers;
 mod parameter;
 mod partition;
+mod row;
 mod session;
 mod sql;
+mod tables;
 mod url;
 mod values;
 
@@ -35,6 +38,7 @@ use self::inspect::{Ground, Leaf};
 #[cfg(test)]
 pub(crate) use self::parameter::LIBPQ;
 use self::session::{Frame, Limits, Session, statement};
+pub(crate) use self::tables::tables;
 pub(crate) use self::url::{Server, parse as parse_url};
 use crate::database::{Access, Database, Inspected, Run, Seen};
 use crate::report::ledger::Ledger;
@@ -42,7 +46,7 @@ use crate::report::obstacle::Stop;
 use crate::rule::clocks::Clock;
 use crate::rule::idle_seconds;
 use crate::rule::names::Sql;
-use crate::{SessionStats, Strategy};
+use crate::{Rows, SessionStats, Strategy, TableFacts};
 
 /// From this share of expired rows on, going through everything beats following an index.
 const BACKLOG_SHARE: f64 = 0.3;
@@ -148,6 +152,29 @@ impl Database for Server {
             return Err(Stop::Failed(why));
         }
         count::stats(session, policy, ground, seen).await
+    }
+
+    async fn facts(
+        &self,
+        session: &mut Session,
+        ground: &Ground,
+        policy: &SessionPolicy,
+        seen: Seen,
+    ) -> Result<TableFacts, Stop> {
+        let clock_ahead_seconds = seen.clock_ahead_seconds;
+        let stats = self.stats(session, ground, policy, seen).await?;
+        Ok(TableFacts { clock_ahead_seconds, ..facts::facts(session, policy, ground, stats).await? })
+    }
+
+    async fn explain(
+        &self,
+        session: &mut Session,
+        ground: &Ground,
+        policy: &SessionPolicy,
+        _clock: &Clock,
+        key: &str,
+    ) -> Result<Rows, Stop> {
+        row::explain(session, policy, ground, key).await
     }
 
     async fn references(

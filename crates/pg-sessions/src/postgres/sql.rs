@@ -336,6 +336,12 @@ const ENDS: &str = "select {oldest}, {newest} from only {table} as t where {plau
 /// The first that is not due yet.
 const NEXT: &str = "select {oldest} from only {table} as t where {plausible}{asked} and not ({age})";
 
+/// What there is to say of single rows; a condition on their key follows. `$2` is the key.
+const ROW: &str = "\
+select case when {plausible} then {seconds} end, {stamp} is null, (true{asked}), {known}, {plausible}, {age},
+  not (true{spared}), {ahead}
+from only {table} as t where true";
+
 /// One entry of the key `where`. The values are some of those in the text array that is bound last.
 const ONE_OF: &str = " \
 and t.{column}::{as} operator(pg_catalog.=) any ((({values}::pg_catalog.text[])[{first}:{last}])::{as}[])";
@@ -532,6 +538,8 @@ pub(super) struct Statements {
     pub(super) drop: Option<DropStatements>,
     pub(super) ends: Sql,
     pub(super) next: Sql,
+    /// To be completed by a condition on the key.
+    pub(super) row: Sql,
 }
 
 /// The statements that drop a partition, in their order.
@@ -555,13 +563,12 @@ impl Statements {
         let (age, age_at_start) = (times.age(stamp, &now), times.age(stamp, &start));
         let shifted = Sql::new(SHIFTED_NOW, &[]);
         let (plausible, plausible_then) = (times.plausible(stamp, &now), times.plausible(stamp, &shifted));
-        let future = times.future(stamp, &shifted);
-        let (known, as_unit) = (times.known(stamp), times.as_units(stamp, &now));
-        let sentinel = times.sentinel(stamp);
+        let (future, ahead) = (times.future(stamp, &shifted), times.future(stamp, &now));
+        let (known, as_unit, sentinel) = (times.known(stamp), times.as_units(stamp, &now), times.sentinel(stamp));
         let (early, late) = (times.early(stamp), times.late(stamp, &now));
         let oldest = times.seconds(&Sql::new("pg_catalog.min({stamp})", &[("stamp", stamp)]));
         let newest = times.seconds(&Sql::new("pg_catalog.max({stamp})", &[("stamp", stamp)]));
-        let column_type = Sql::new(times.name(), &[]);
+        let (seconds, column_type) = (times.seconds(stamp), Sql::new(times.name(), &[]));
         let spared = shape.spared();
         let (columns, archived) = shape.archived();
         let archived_rows =
@@ -589,6 +596,8 @@ impl Statements {
                     ("asked", &asked),
                     ("age", &age),
                     ("future", &future),
+                    ("ahead", &ahead),
+                    ("seconds", &seconds),
                     ("plausible", plausible),
                     ("known", &known),
                     ("sentinel", &sentinel),
@@ -648,6 +657,7 @@ impl Statements {
             left_unlocked_in_range: look(LEFT_UNLOCKED, &in_range, 7),
             ends: fill(ENDS, 1),
             next: fill(NEXT, 2),
+            row: fill_all(ROW, &age, &spared, &nowhere, &plausible, Next::Values(3)),
         }
     }
 }
@@ -721,7 +731,7 @@ impl Times {
         self.fill([KNOWN, KNOWN, number], stamp, &Sql::EMPTY, &Sql::EMPTY)
     }
 
-    fn sentinel(&self, stamp: &Sql) -> Sql {
+    pub(super) fn sentinel(&self, stamp: &Sql) -> Sql {
         self.fill(["false", "false", SENTINEL], stamp, &Sql::EMPTY, &Sql::EMPTY)
     }
 
@@ -730,7 +740,7 @@ impl Times {
     }
 
     /// Counts of what would be plausible in each unit; only numbers have any.
-    fn as_units(&self, stamp: &Sql, now: &Sql) -> Sql {
+    pub(super) fn as_units(&self, stamp: &Sql, now: &Sql) -> Sql {
         let counts = Unit::ALL.map(|unit| match self {
             Self::Absolute | Self::Local(_) => Sql::new("0::pg_catalog.int8", &[]),
             Self::Number(_, number) => {

@@ -1,6 +1,7 @@
 //! Where a PostgreSQL URL leads, and how it is to be reached.
 
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -103,6 +104,12 @@ const KEPT: [&str; 3] = ["hostaddr", "application_name", "connect_timeout"];
 /// Variables that the driver asks for itself, and that are right whatever they hold.
 const BY_DRIVER: [&str; 4] = ["options", "sslrootcert", "sslcert", "sslkey"];
 
+/// Files that have to be there.
+const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+
+/// Public authorities, as the value of `sslrootcert`.
+const SYSTEM: &str = "system";
+
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 impl Settings {
@@ -140,6 +147,11 @@ impl Settings {
         if !is_understood {
             return Err(UrlError::Value(place));
         }
+        // What a variable names is up to the driver: it may be meant for other servers.
+        let is_asked_for = FILES.contains(&name) && matches!(place, Place::Parameter(_));
+        if is_asked_for && !value.is_empty() && value != SYSTEM && !Path::new(value).is_file() {
+            return Err(UrlError::NoSuchFile(place, PathBuf::from(value)));
+        }
         match (name, value) {
             ("host", value) if value.starts_with('[') => self.set("host", &host_name(value)?),
             ("ssl", "true" | "1") => self.set("sslmode", "require"),
@@ -151,6 +163,15 @@ impl Settings {
     }
 
     fn into_server(mut self) -> Result<Server, UrlError> {
+        // As for libpq: anybody can have a certificate of a public authority, so the host's name counts.
+        if self.get("sslrootcert") == Some(SYSTEM) {
+            if self.get("sslmode").is_some_and(|mode| mode != "verify-full") {
+                let place = Place::Parameter("sslmode".to_owned());
+                return Err(UrlError::Unsupported(place, "with sslrootcert=system it has to be verify-full"));
+            }
+            self.values.retain(|(key, _)| *key != "sslrootcert");
+            self.set("sslmode", "verify-full");
+        }
         if let Some(address) = self.get("hostaddr").map(ToOwned::to_owned) {
             // The address is where to go, the name only what to look for in the certificate, and the driver has one of
             // them.

@@ -46,6 +46,15 @@ impl Finding {
         Self { severity: Severity::Problem, sentence, statement: None }
     }
 
+    /// Whether a sweep would not begin.
+    pub(crate) fn stops(&self, clock: &Clock) -> bool {
+        match self.severity {
+            Severity::Advice | Severity::Warning => false,
+            Severity::Held => clock.is_heeded(),
+            Severity::Problem => true,
+        }
+    }
+
     pub(crate) fn run(mut self, statement: String) -> Self {
         self.statement = Some(statement);
         self
@@ -74,11 +83,19 @@ impl From<Obstacle> for Finding {
     }
 }
 
+/// Why a table whose rows take other rows of it along is refused: of those nobody has asked whether they are due.
+pub(crate) fn takes_live_rows_along(table: &impl fmt::Display) -> String {
+    format!(
+        "a foreign key of {table} points to {table} itself with on delete cascade: with a row that is due, rows that are not \
+         would go along"
+    )
+}
+
 /// The first reason not to begin: what has to be changed before a brake that is heeded.
 pub(crate) fn may_begin(findings: &[Finding], clock: &Clock) -> Result<(), Stop> {
     first_problem(findings)?;
     match findings.iter().find(|finding| finding.severity == Severity::Held) {
-        Some(finding) if clock.is_heeded() => Err(Stop::Held(finding.to_string())),
+        Some(finding) if finding.stops(clock) => Err(Stop::Held(finding.to_string())),
         _ => Ok(()),
     }
 }

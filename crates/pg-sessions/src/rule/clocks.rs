@@ -89,6 +89,12 @@ impl Clocks {
         Self { database, ours, apart, tolerance }
     }
 
+    /// Seconds by which the database's clock is ahead; negative is behind, and what the answer took says nothing.
+    pub(crate) fn ahead_seconds(&self) -> f64 {
+        let apart = self.apart.as_secs_f64();
+        if self.database >= self.ours { apart } else { -apart }
+    }
+
     fn word(&self) -> &'static str {
         if self.database > self.ours { "ahead of" } else { "behind" }
     }

@@ -43,12 +43,22 @@ impl Unit {
         }
     }
 
-    fn format(self) -> TimeFormat {
+    pub(crate) fn format(self) -> TimeFormat {
         match self {
             Self::Seconds => TimeFormat::Seconds,
             Self::Milliseconds => TimeFormat::Milliseconds,
             Self::Microseconds => TimeFormat::Microseconds,
             Self::JulianDays => TimeFormat::Julian,
+        }
+    }
+
+    /// Its place in [`Unit::ALL`].
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Seconds => 0,
+            Self::Milliseconds => 1,
+            Self::Microseconds => 2,
+            Self::JulianDays => 3,
         }
     }
 
@@ -113,6 +123,13 @@ impl Values {
         self.known.saturating_sub(self.plausible)
     }
 
+    /// What most of the numbers count; 0, −1 and the like have no vote.
+    pub(crate) fn unit(&self) -> Option<Unit> {
+        let telling = self.known.saturating_sub(self.sentinels);
+        let most = |count: u64| count.saturating_mul(2) > telling;
+        Unit::ALL.into_iter().zip(self.as_unit).find(|(_, plausible)| most(*plausible)).map(|(unit, _)| unit)
+    }
+
     /// As many as there would be in a table that is `factor` times the sample, so that each part of a table counts by
     /// its size.
     #[expect(
@@ -160,7 +177,7 @@ impl Values {
             "{about}{count} of {values} of {column}, read as {read}, are no plausible time (before 2000, or more than ten years ahead), so \
              nothing is removed"
         );
-        let better = Unit::ALL.into_iter().zip(self.as_unit).find(|(_, plausible)| most(*plausible));
+        let better = self.unit().map(|unit| (unit, self.as_unit[unit.place()]));
         Some(match better {
             Some((unit, plausible)) => format!(
                 "{sentence}; read as {}, {plausible} of them are: add the line time_format = \"{}\" to [sessions.{}]",

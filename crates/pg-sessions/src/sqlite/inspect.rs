@@ -9,7 +9,7 @@ use super::session::{Fault, Session, cell, count, statement};
 use super::sql::{self, Form, Pair, Reference, Shape, Statements};
 use super::zone::WallClock;
 use crate::database::{Inspected, Seen};
-use crate::report::finding::Finding;
+use crate::report::finding::{Finding, takes_live_rows_along};
 use crate::report::plural;
 use crate::rule::clocks::Clock;
 use crate::rule::clocks::newest_ahead;
@@ -147,6 +147,7 @@ pub(super) async fn inspect(
         table: &name,
         stamp: &expression,
         asked: &asked,
+        id: &id,
         key: &key,
         form,
         zoned: wall_clock.is_zoned(),
@@ -388,7 +389,11 @@ async fn references(
     for row in &rows {
         let (other, id) = (identifier(row, 0)?, cell::<i64>(row, 1)?);
         if !keys.last().is_some_and(|last| last.other == other && last.id == id) {
-            let follow = match cell::<String>(row, 4)?.as_str() {
+            let action: String = cell(row, 4)?;
+            if action == "CASCADE" && same(&other, &table.name) {
+                findings.push(Finding::problem(takes_live_rows_along(&other)));
+            }
+            let follow = match action.as_str() {
                 "NO ACTION" | "RESTRICT" => None,
                 "CASCADE" => Some("go with them (on delete cascade)"),
                 "SET NULL" => Some("are set to null with them (on delete set null)"),

@@ -5,10 +5,13 @@
 //! a stretch of the table in which nothing is due is passed without taking it at all. The file belongs to an
 //! application: it is never created, and its journal mode never changed.
 
+mod facts;
 mod inspect;
 mod parameter;
+mod row;
 mod session;
 mod sql;
+mod tables;
 mod url;
 mod zone;
 
@@ -23,6 +26,7 @@ use sqlx::sqlite::SqliteRow;
 
 use self::inspect::Ground;
 use self::session::{Batch, Bound, Fault, Session, cell, count, statement, text};
+pub(crate) use self::tables::tables;
 pub(crate) use self::url::parse as parse_url;
 use crate::database::{Access, Database, Inspected, Run, Seen};
 use crate::report::ledger::{Ledger, Planned};
@@ -34,7 +38,7 @@ use crate::rule::names::Sql;
 use crate::run::pace::{self, Pacer, Sharing};
 use crate::run::progress::{Done, Next, Progress};
 use crate::run::{Batches, bisect, index_order};
-use crate::{SessionStats, Strategy};
+use crate::{Rows, SessionStats, Strategy, TableFacts};
 
 /// A database file; whether it exists is found out when it is opened.
 #[derive(Debug)]
@@ -160,6 +164,28 @@ impl Database for File {
             next_due_at: moment(2)?.filter(|_| !seen.is_refused).map(|next| next.plus(Duration::from_secs_f64(idle))),
             notes: seen.notes,
         })
+    }
+
+    async fn facts(
+        &self,
+        session: &mut Session,
+        ground: &Ground,
+        policy: &SessionPolicy,
+        seen: Seen,
+    ) -> Result<TableFacts, Stop> {
+        let stats = self.stats(session, ground, policy, seen).await?;
+        Ok(facts::facts(session, policy, ground, stats).await?)
+    }
+
+    async fn explain(
+        &self,
+        session: &mut Session,
+        ground: &Ground,
+        policy: &SessionPolicy,
+        clock: &Clock,
+        key: &str,
+    ) -> Result<Rows, Stop> {
+        Ok(row::explain(session, policy, ground, clock, key).await?)
     }
 
     async fn references(

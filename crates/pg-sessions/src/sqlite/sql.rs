@@ -23,13 +23,13 @@ pub(super) enum Form {
 }
 
 /// The shape first: by itself `julianday` also takes `now`, times without a date, and numbers.
-const IS_TEXT: &str = "\
+pub(super) const IS_TEXT: &str = "\
 typeof({stamp}) = 'text' \
 and {stamp} glob '[0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9][ T][0-2][0-9]:[0-5][0-9]:[0-5][0-9]*' \
 and substr({stamp}, 20) not glob '*[^0-9.:+Z-]*' and substr({stamp}, 20, 1) in ('', '.', 'Z', '+', '-') \
 and julianday({stamp}) is not null";
 
-const IS_NUMBER: &str = "typeof({stamp}) in ('integer', 'real')";
+pub(super) const IS_NUMBER: &str = "typeof({stamp}) in ('integer', 'real')";
 
 const TEXT_CUTOFF: &str = "select strftime('%Y-%m-%d %H:%M:%f', 'now', ?1)";
 
@@ -96,12 +96,12 @@ select count(*), count(*) filter (where v is null), count(jd), count(n), {counts
 from (select {stamp} as v, case when {text} then {moment} end as jd,
   case when {number} then {stamp} end as n from {table} as t limit -1)";
 
-const COUNTED: &str = "count(*) filter (where {value} between {year_2000} and {now} + {ten_years})";
+pub(super) const COUNTED: &str = "count(*) filter (where {value} between {year_2000} and {now} + {ten_years})";
 
 const NEWEST: &str = "max({value}) filter (where {value} between {year_2000} and {now} + {ten_years})";
 
 /// 0 and −1 stand for "never", and what is infinite for no end: they say nothing about the unit of the others.
-const SENTINELS: &str = "count(*) filter (where n in (0, -1) or abs(n) > 1e300)";
+pub(super) const SENTINELS: &str = "count(*) filter (where n in (0, -1) or abs(n) > 1e300)";
 
 /// The largest key there is.
 const LAST: &str = "select max(t.{key}) from {table} as t";
@@ -173,12 +173,22 @@ const ENDS: &str = "\
 select {oldest}, {newest}, (select {oldest} from {table} as t where {plausible}{asked} and not ({age}))
 from {table} as t where {plausible}{asked}";
 
+/// What there is to say of the rows with the key `?3`; `?2` now, `?4` the most rows. A column without a type keeps what it
+/// was given, so a number is compared by its text as well.
+const ROW: &str = "\
+select case when {plausible} then {seconds} end, {stamp} is null, (true{asked}), {plausible}, {age}, not (true{spared}),
+  {future}
+from {table} as t
+where t.{id} = ?3 or (typeof(t.{id}) <> 'text' and cast(t.{id} as text) = ?3) limit ?4";
+
 /// The names and choices that go into the statements.
 pub(super) struct Shape<'a> {
     pub(super) table: &'a TableName,
     pub(super) stamp: &'a Sql,
     /// The entries of the key `where`, and their columns.
     pub(super) asked: &'a [(Identifier, Test)],
+    /// The column of the key `id_column`.
+    pub(super) id: &'a Identifier,
     /// `rowid` under a name that no column has, or the id column of a table without rowids.
     pub(super) key: &'a Sql,
     pub(super) form: Form,
@@ -226,6 +236,7 @@ pub(super) struct Statements {
     pub(super) archive_window: Option<Sql>,
     pub(super) count: Sql,
     pub(super) ends: Sql,
+    pub(super) row: Sql,
     /// One for each table whose rows go along, or are changed.
     pub(super) followers: Vec<Sql>,
 }
@@ -363,7 +374,7 @@ impl Form {
     }
 
     /// Of the statement that asks for forms, whose `jd` is what `julianday` makes of text.
-    fn in_forms(self, template: &'static str) -> Sql {
+    pub(super) fn in_forms(self, template: &'static str) -> Sql {
         let (year_2000, ten_years) = self.bounds();
         let (value, now) = (Sql::new(self.pick("jd", "n"), &[]), Sql::new(self.clock(), &[]));
         let parts: [(&str, &dyn Part); 4] =
@@ -411,6 +422,7 @@ impl Statements {
         let from = form.from(column);
         let oldest = form.end("min({value})", column);
         let newest = form.end("max({value})", column);
+        let seconds = form.end("{value}", column);
         let spared = shape.spared();
 
         let fill = |template, condition: &Sql, place: u64| {
@@ -428,6 +440,8 @@ impl Statements {
                 ("spared", &spared),
                 ("oldest", &oldest),
                 ("newest", &newest),
+                ("seconds", &seconds),
+                ("id", shape.id),
                 ("where", condition),
             ];
             let columns =
@@ -459,6 +473,7 @@ impl Statements {
             archive_window: archive(&window),
             count: fill(COUNT, &Sql::EMPTY, 3),
             ends: fill(ENDS, &Sql::EMPTY, 3),
+            row: fill(ROW, &Sql::EMPTY, 5),
             followers: shape.followers(&age, &spared),
         }
     }
@@ -579,11 +594,12 @@ mod tests {
         let table = TableName::parse("t").unwrap();
         let stamp = Sql::stamp(&[Identifier::parse("at").unwrap()]);
         for form in std::iter::once(Form::Text).chain(Unit::ALL.map(Form::Number)) {
-            let key = Sql::new("rowid", &[]);
+            let (id, key) = (Identifier::parse("id").unwrap(), Sql::new("rowid", &[]));
             let shape = Shape {
                 table: &table,
                 stamp: &stamp,
                 asked: &[],
+                id: &id,
                 key: &key,
                 form,
                 zoned: true,

@@ -10,6 +10,7 @@ pub(crate) mod parameter;
 mod tests;
 
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
@@ -41,6 +42,8 @@ pub(crate) enum UrlError {
     Unsupported(Place, &'static str),
     #[error("{0} cannot be followed, so this might be another database or table than the application's; {1}")]
     Refused(Place, &'static str),
+    #[error("{0}: there is no file {file}", file = .1.display())]
+    NoSuchFile(Place, PathBuf),
     #[error("{0} does not name one schema; write it into the policy instead: table = \"tenant1.sessions\"")]
     Schema(Place),
 }

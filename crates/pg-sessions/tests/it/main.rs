@@ -19,6 +19,7 @@ mod faults;
 mod followers;
 mod frameworks;
 mod names;
+mod oracle;
 mod partitions;
 mod planner;
 mod pooler;

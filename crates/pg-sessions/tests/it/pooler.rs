@@ -4,13 +4,19 @@
 //! The pooler is a proxy of a hundred lines that speaks just enough of the protocol: it knows where a message ends and
 //! what `ReadyForQuery` says about the transaction.
 
+use std::path::Path;
+use std::str::FromStr as _;
+
 use cleanup_core::policy::SessionPolicy;
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Strategy;
+use cleanup_pg_sessions::{Severity, Strategy};
+use cleanup_test_postgres::Pooler;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-use crate::support::{Db, apply_by, plan, policy};
+use crate::support::{Db, apply_by, now, plan, policy};
 
 /// Serves clients of `db` for as long as the test runs; returns its URL.
 async fn pooler(db: &Db<'_>, zone: &'static str) -> String {
@@ -110,6 +116,64 @@ async fn behind_a_pooler_in_transaction_mode_nothing_depends_on_the_session() {
         );
         db.sql("delete from tutor_sessions");
         db.add_sessions(2000, 50);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_pgbouncer_in_transaction_mode_everything_works() {
+    let db = Db::shared().with_sessions(2000, 50);
+    let Some(pooler) = Pooler::start(db.server).unwrap() else {
+        assert!(std::env::var_os("CI").is_none(), "pgbouncer is not installed");
+        eprintln!("SKIPPED: pgbouncer is not installed");
+        return;
+    };
+    let url = pooler.url(&db.name);
+    db.sql(
+        "create table answers (session_id varchar(36) references tutor_sessions on delete cascade);
+         create index on answers (session_id); insert into answers values ('e1'), ('e2'), ('l1')",
+    );
+
+    // A client is given another server connection for its next transaction.
+    let options = PgConnectOptions::from_str(&url).unwrap().extra_float_digits(None).statement_cache_capacity(0);
+    let connect = || async { options.connect().await.unwrap() };
+    let (mut one, mut other) = (connect().await, connect().await);
+    let pid = async |client: &mut sqlx::PgConnection| {
+        let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(client).await.unwrap();
+        sqlx::Row::get::<i32, _>(&row, 0)
+    };
+    for client in [&mut one, &mut other] {
+        sqlx::raw_sql("begin").execute(client).await.unwrap();
+    }
+    let (first, second) = (pid(&mut one).await, pid(&mut other).await);
+    assert_ne!(first, second);
+    for client in [&mut one, &mut other] {
+        sqlx::raw_sql("commit").execute(client).await.unwrap();
+    }
+    assert_eq!(pid(&mut one).await, second, "the one that came back last goes out first");
+
+    let policy = SessionPolicy { batch_size: 50, ..policy(&url) };
+    let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
+    assert!(findings.iter().all(|finding| finding.severity == Severity::Advice), "{findings:?}");
+    assert_eq!(plan(&policy).await.counts.due, 2000);
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
+        let report = apply_by(strategy, &policy).await;
+        assert_eq!(
+            (report.status, report.counts.removed),
+            (PolicyStatus::Ok, 2000),
+            "{strategy:?} {:?}",
+            report.message
+        );
+        assert_eq!(db.sql("select string_agg(session_id, ' ') from answers"), "l1", "{strategy:?}");
+        db.sql("delete from tutor_sessions");
+        db.add_sessions(2000, 50);
+        db.sql("insert into answers values ('e1'), ('e2'), ('l1')");
+    }
+    // Nothing that we set stays behind for the application.
+    for (setting, expected) in [("lock_timeout", "0"), ("jit", "on"), ("search_path", "\"$user\", public")] {
+        for client in [&mut one, &mut other] {
+            let row = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("show {setting}"))).fetch_one(client).await.unwrap();
+            assert_eq!(sqlx::Row::get::<String, _>(&row, 0), expected, "{setting}");
+        }
     }
 }
 
