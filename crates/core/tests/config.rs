@@ -406,6 +406,7 @@ fn partitions_are_dropped_only_where_there_can_be_any_and_nothing_is_archived() 
 }
 
 #[cfg(feature = "conformance")]
+#[allow(clippy::disallowed_methods, reason = "the test measures time and reads its corpus")]
 mod damage {
     use std::time::{Duration, Instant};
 
