@@ -91,15 +91,14 @@ impl Step<'_> {
         if !self.world.now.folders[run].exists {
             return self.go(Pc::MakeFolder);
         }
-        let file = match self.world.now.folders[run].notes {
-            Some(file) => file,
-            None => {
-                self.world.notes_made += 1;
-                let file = self.world.notes_made;
-                self.change(Change::MakeNotes(run, file));
-                self.world.notes[run] = Notes::default();
-                file
-            }
+        let file = if let Some(file) = self.world.now.folders[run].notes {
+            file
+        } else {
+            self.world.notes_made += 1;
+            let file = self.world.notes_made;
+            self.change(Change::MakeNotes(run, file));
+            self.world.notes[run] = Notes::default();
+            file
         };
         self.my().notes = file;
         self.go(Pc::LockNotes);

@@ -120,9 +120,8 @@ impl Step<'_> {
         let syncs = self.rules.journal != Journal::Eternal;
         match self.my().pc {
             Pc::NextFolder | Pc::NextEntry | Pc::NextItem => true,
-            Pc::SyncFolders | Pc::SyncNotes | Pc::SyncMark | Pc::SyncToTidy => !syncs,
+            Pc::SyncFolders | Pc::SyncNotes | Pc::SyncMark | Pc::SyncToTidy | Pc::SyncToConclude => !syncs,
             Pc::SyncToClose => !syncs || !self.my().put_back,
-            Pc::SyncToConclude => !syncs,
             _ => false,
         }
     }
@@ -233,7 +232,7 @@ impl Step<'_> {
         let (stage, stays) = (actor.stage + 1, std::mem::take(&mut actor.stays));
         let next = actor.next;
         if stage < count {
-            *actor = Actor { stage, stays, next, ..Actor::new(actor.program, Phase::Running) };
+            *actor = Actor { stage, next, stays, ..Actor::new(actor.program, Phase::Running) };
         } else {
             actor.end(Phase::Ended);
             if self.world.policy_lock == Some(me) {
