@@ -445,3 +445,105 @@ fn a_pattern_of_any_size_is_matched_or_refused() {
     let steps = "{,a}".repeat(3000);
     assert!(matches!(Patterns::new(&["*"], &[steps.as_str()], &[]), Err(("exclude", 0, PatternError::TooLarge))));
 }
+
+#[test]
+fn a_whole_directory_is_spared_by_its_dot_and_by_exclude_each_alone() {
+    let of = |name: &str| {
+        let patterns = Patterns::new(&["*", ".named-*"], &["keep*"], &[]).unwrap();
+        patterns.class_of_whole(Name { folder: b"", last: name.as_bytes() })
+    };
+    assert_eq!(of("job"), Some(Class::Ordinary));
+    assert_eq!(of(".job"), None);
+    assert_eq!(of("keep-job"), None);
+    assert_eq!(of(".named-job"), Some(Class::Ordinary));
+}
+
+#[test]
+fn a_dotfile_is_left_only_where_everything_else_would_take_it() {
+    let leaves = |name: &str| {
+        let patterns = Patterns::new(&["*.svg", ".named-*"], &[".kept*"], &[]).unwrap();
+        patterns.leaves_dotfile(Name { folder: b"", last: name.as_bytes() })
+    };
+    assert!(leaves(".a.svg"));
+    for not in ["a.svg", ".a.txt", ".kept.svg", ".named-a.svg", ".named-a"] {
+        assert!(!leaves(not), "{not}");
+    }
+}
+
+#[test]
+fn texts_between_stars_follow_each_other() {
+    let matches = |pattern: &str, name: &str| class(&[pattern], &[], &[], name).is_some();
+    assert!(matches("*ab*ba*", "abba") && matches("*ab*ba*", "xab-bay"));
+    assert!(!matches("*ab*ba*", "aba") && !matches("*ab*ba*", "xaba"), "no character counts twice");
+    assert!(matches("*aa*", "xaa") && !matches("*aa*", "xab") && !matches("*aa*", "xa"));
+}
+
+#[test]
+fn a_lone_exclamation_mark_in_brackets_is_itself_unless_a_set_follows() {
+    let matches = |pattern: &str, name: &str| class(&[pattern], &[], &[], name).is_some();
+    assert!(matches("a[!].svg", "a!.svg"));
+    assert!(matches("[!]a].svg", "x.svg"));
+    assert!(!matches("[!]a].svg", "a.svg") && !matches("[!]a].svg", "].svg") && !matches("[!]a].svg", "!a].svg"));
+}
+
+#[test]
+fn two_stars_mean_folders_only_as_a_whole_component() {
+    use Token::{Deep, Either, Folders, Literal, Star};
+    let parse = |text| glob::parse(text).unwrap();
+    let (a, b, slash, comma) = (Literal('a'), Literal('b'), Literal('/'), Literal(','));
+    assert_eq!(parse("**/a"), [Folders, a.clone()]);
+    assert_eq!(parse("a**/b"), [a.clone(), Star, Star, slash.clone(), b.clone()]);
+    assert_eq!(parse("a**"), [a.clone(), Star, Star]);
+    assert_eq!(parse("a/**"), [a.clone(), slash.clone(), Deep]);
+    assert_eq!(parse("a/**,b"), [a.clone(), slash.clone(), Star, Star, comma, b.clone()]);
+    assert_eq!(parse("{a**,b}"), [Either(vec![vec![a.clone(), Star, Star], vec![b.clone()]])]);
+    assert_eq!(parse("{a/**,b}"), [Either(vec![vec![a, slash, Deep], vec![b.clone()]])]);
+    assert_eq!(parse("{**,b}"), [Either(vec![vec![Star, Star], vec![b]])]);
+}
+
+#[test]
+fn limits_of_syntax_are_where_they_are_said_to_be() {
+    let nested = |depth: usize| glob::parse(&("{".repeat(depth) + "a" + &"}".repeat(depth)));
+    assert!(nested(64).is_ok());
+    assert_eq!(nested(65), Err(SyntaxError::TooDeep));
+    assert!(glob::parse("[a-a]").is_ok());
+    assert_eq!(glob::parse("[b-a]"), Err(SyntaxError::InvalidRange('b', 'a')));
+    assert_eq!(check(&"a".repeat(255)), Ok(()));
+    assert_eq!(check(&"a".repeat(256)), Err(PatternError::Never(Never::TooLong)));
+}
+
+#[test]
+fn what_looks_like_quotes_or_an_expression_is_taken_for_them_as_a_whole_only() {
+    for never in ["\"a\"", "'a'", "^a$"] {
+        assert!(matches!(check(never), Err(PatternError::Never(Never::Quoted | Never::Regex))), "{never}");
+    }
+    for fine in ["\"", "'", "\"a", "a\"", "'a", "a'", "^a", "a$", "[.a]", "[a.]"] {
+        assert_eq!(check(fine), Ok(()), "{fine}");
+    }
+}
+
+#[test]
+fn a_list_in_one_text_is_told_from_a_name_with_a_separator_in_it() {
+    let is_list = |text: &str| match check(text) {
+        Err(PatternError::Never(Never::Several { .. })) => true,
+        Ok(()) => false,
+        other => panic!("{text}: {other:?}"),
+    };
+    for list in ["a.*,b.*", "*.jpg, x, *.png", "[a]*.jpg,*.png", "{a,b}*.jpg,*.png", "*.jpg *.png"] {
+        assert!(is_list(list), "{list}");
+    }
+    for one in ["{*.jpg,*.png}", "*.jpg\\,*.png", "*[,]*.png", "*. *.png", "a.* b.*", "Smith, *.pdf"] {
+        assert!(!is_list(one), "{one}");
+    }
+}
+
+#[test]
+fn sets_that_name_a_slash_or_a_class_are_errors_and_their_likes_are_none() {
+    for error in ["[/a]", "[+-/]", "[/-9]", "{a,[+-/]}"] {
+        assert!(matches!(check(error), Err(PatternError::Never(_))), "{error}");
+    }
+    assert_eq!(check("[[:digit:]]"), Err(PatternError::Never(Never::NamedSet)));
+    for fine in ["[+-9]", "[[:]", "[:alpha:]"] {
+        assert_eq!(check(fine), Ok(()), "{fine}");
+    }
+}
