@@ -384,6 +384,13 @@ fn killed_at_any_moment_a_directory_is_whole_where_it_was_or_on_its_way_out() {
     );
 }
 
+/// The notes as earlier versions wrote them: the first line without its checksum.
+fn without_sum(notes: &str) -> String {
+    let (first, rest) = notes.split_once('\n').unwrap();
+    let (body, _) = first.split_once(",\"crc32\"").unwrap();
+    format!("{body}}}\n{rest}")
+}
+
 /// A world in which a run was killed just after it had moved the directory `job` aside, before it looked at it there.
 fn killed(more: &str) -> World {
     let world = World::with_policy(&format!("{QUARANTINE}\nunit = \"directory\""));
@@ -396,7 +403,11 @@ fn killed(more: &str) -> World {
     // As `dispose` has it that is said of the next runs.
     let text = unmarked.join("\n") + "\n";
     let is_deleting = more.contains("delete");
-    let text = if is_deleting { text.replace("\"keep_for_seconds\":604800", "\"keep_for_seconds\":0") } else { text };
+    let text = if is_deleting {
+        without_sum(&text.replace("\"keep_for_seconds\":604800", "\"keep_for_seconds\":0"))
+    } else {
+        text
+    };
     fs::write(&notes, text).unwrap();
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap().replace(QUARANTINE, more);
     world.write("cleanup.toml", &config);

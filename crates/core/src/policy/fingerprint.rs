@@ -703,7 +703,7 @@ weight = 2.5
     }
 
     fn rows(keys: &str) -> SessionPolicy {
-        let text = format!("[sessions.s]\nurl = \"sqlite:////s\"\ntable = \"t\"\nid_column = \"i\"\n{keys}\n");
+        let text = format!("[sessions.s]\nurl = \"postgresql://h/d\"\ntable = \"t\"\nid_column = \"i\"\n{keys}\n");
         let source = Source { name: "", text: &text, folder: Path::new("/") };
         Config::load(&source, &|_| None).unwrap_or_else(|error| panic!("{error}")).sessions.remove(0)
     }
