@@ -51,7 +51,7 @@ fn swept(policy: &FilePolicy, all: &[FilePolicy], mode: Mode) -> Tally {
 
 /// What a sweep of one policy counts that both a plan and a run count.
 fn planned(counts: &Counts) -> Counts {
-    Counts { removed: 0, bytes_freed: 0, dirs_removed: 0, ..*counts }
+    Counts { removed: 0, removed_bytes: 0, bytes_freed: 0, dirs_removed: 0, ..*counts }
 }
 
 /// Plans, then sweeps one policy beside all of them, and holds both to the same counts.

@@ -17,9 +17,9 @@ use cleanup_core::store::{Batch as _, Fault, FileStore, Seen, Visitor};
 use rustix::fs::StatxFlags;
 use rustix::io::Errno;
 
+use crate::act::GATHERED;
 use crate::act::remove::{EmptyDirectory, File, Files, Remover};
 use crate::protected::{Reserved, is_reserved};
-use crate::quarantine::NOTES;
 use crate::rivals::Meeting;
 use crate::select::classify::{Classified, c_name, open_folder};
 use crate::select::whole_dirs;
@@ -139,7 +139,7 @@ impl<'a> Selected<'a> {
             let mut files = 0;
             let mut fits = |folder: &&[Wanted<'_>]| {
                 files += folder.len();
-                files <= NOTES
+                files <= GATHERED
             };
             let (batch, behind) =
                 rest.split_at(rest.iter().take(most).take_while(|folder| fits(folder)).count().max(1));

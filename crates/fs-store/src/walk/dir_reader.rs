@@ -18,8 +18,8 @@ use rustix::fs::FileType;
 use super::resume::{Place, ResumePoint};
 use super::visit::{self, Visited, visit};
 use super::worker_pool::{BatchGroup, WorkerCtx};
+use crate::act::GATHERED;
 use crate::protected::{Reserved, is_reserved};
-use crate::quarantine::NOTES;
 use crate::rivals::Meeting;
 use crate::sys::dir::{self, Buffer, Entry};
 use crate::sys::entry::{FileId, in_words};
@@ -31,9 +31,6 @@ const BATCH: usize = 1024;
 
 /// How many names are worth handing over while other workers are idle.
 const FEW: usize = 64;
-
-/// How many names wait for others at most, where notes are written of what goes: one sync is enough for all of them.
-pub(crate) const GATHERED: usize = NOTES;
 
 /// Names that no pattern matches are reported in steps of this many, so that a walk through a large directory shows that
 /// it goes on, and can be stopped.

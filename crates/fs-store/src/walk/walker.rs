@@ -24,10 +24,11 @@ use cleanup_core::policy::{Depth, EmptyDirs};
 use cleanup_core::store::{Fault, Seen};
 use rustix::io::Errno;
 
-use super::dir_reader::{DirReader, GATHERED, Gathered, ReadFrom, Remainder};
+use super::dir_reader::{DirReader, Gathered, ReadFrom, Remainder};
 use super::resume::ResumePoint;
 use super::visit::visit;
 use super::worker_pool::{Pending, WorkerCtx};
+use crate::act::GATHERED;
 use crate::act::remove::EmptyDirectory;
 use crate::sys::entry::{self, FileId, Meta, in_words};
 use crate::sys::name_buffer::Names;
