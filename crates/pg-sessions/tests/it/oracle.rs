@@ -340,7 +340,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 
 /// Sweeps until nothing goes any more; whether the policy was refused because most values are no times.
 async fn sweep_to_the_end(policy: &SessionPolicy, way: Option<Strategy>, seed: u64) -> bool {
-    for _ in 0..MOST_RUNS {
+    for run in 0..MOST_RUNS {
         let report = match way {
             Some(way) => cleanup_pg_sessions::sweep_by(way, policy, Path::new("/"), now(), &()).await,
             None => {
@@ -349,7 +349,8 @@ async fn sweep_to_the_end(policy: &SessionPolicy, way: Option<Strategy>, seed: u
         };
         if report.status == PolicyStatus::Failed && message(&report).contains("no plausible time") {
             assert_eq!(report.counts.removed, 0, "seed {seed}: {report:?}");
-            return true;
+            // What was plausible may have been just what went in the run before.
+            return run == 0;
         }
         assert!(matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial), "seed {seed}: {report:?}");
         if report.counts.removed == 0 {

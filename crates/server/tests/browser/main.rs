@@ -81,7 +81,7 @@ fn a_file_appears_by_itself_and_goes_at_its_deadline() {
     page.open(&world.url("/")).unwrap();
     page.eval("window.before = true").unwrap();
     page.wait_for(&shows("No tracked file has a deadline")).unwrap();
-    page.wait_for(&shows("Generation")).unwrap();
+    page.wait_for(&shows("Live")).unwrap();
     world.file("fresh.step");
     page.wait_for("document.querySelector('#next').innerText.includes('fresh.step')").unwrap();
     page.wait_for("document.querySelector('#past').innerText.includes('fresh.step')").unwrap();

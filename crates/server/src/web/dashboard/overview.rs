@@ -256,11 +256,7 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
             }
             None => plain("Next deadline", "none".to_owned(), "no tracked file has one".to_owned()),
         },
-        plain(
-            "RecentRemovals",
-            words::bytes(gone_bytes),
-            format!("{} items in {}", words::count(gone), picture.over.words()),
-        ),
+        plain("Removed", words::bytes(gone_bytes), format!("{} items in {}", words::count(gone), picture.over.words())),
     ]
 }
 
