@@ -117,7 +117,9 @@ const POSTGRES: &[Kind] = &[
     Kind {
         sql: "double precision",
         write: "(extract(epoch from now()) + {minutes} * 60) / 86400.0 + 2440587.5",
-        read: "case when {v} <> 'NaN' then to_timestamp(({v} - 2440587.5) * 86400) end",
+        // What lies beyond is no time that PostgreSQL knows, and plausible in no case.
+        read: "case when {v} between 1e6 and 5e6 then to_timestamp(({v} - 2440587.5) * 86400) \
+               when {v} is not null then timestamptz '0001-01-01' end",
         sentinels: &["0", "-1", "'-infinity'", "'infinity'", "'NaN'"],
         format: Some(TimeFormat::Julian),
         zone: None,
