@@ -244,7 +244,12 @@ impl World {
                 aged.push_str("\"at\":\"2020-01-01T00:00:00Z\"");
                 aged.push_str(rest);
             }
-            fs::write(notes, aged)?;
+            // As earlier versions wrote them: a checksum would no longer be that of the line.
+            let lines = aged.lines().map(|line| match line.split_once(",\"crc32\"") {
+                Some((line, _)) => format!("{line}}}\n"),
+                None => format!("{line}\n"),
+            });
+            fs::write(notes, lines.collect::<String>())?;
         }
         Ok(())
     }
