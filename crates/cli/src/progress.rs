@@ -1,5 +1,6 @@
 //! One line on stderr that shows a long sweep is alive: only on a terminal, and only after a second.
 
+use cleanup_core::words::Number;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,8 +8,6 @@ use std::time::{Duration, Instant};
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Judged;
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::render::Number;
 
 /// Shorter work than this needs no company.
 const QUIET_FOR: Duration = Duration::from_secs(1);

@@ -26,6 +26,7 @@ pub mod size;
 pub mod store;
 pub mod sweep;
 pub mod verdict;
+pub mod words;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

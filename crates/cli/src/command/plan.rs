@@ -2,6 +2,7 @@
 //!
 //! The file appears when it is whole, never before; only its owner may read it, because names can be private.
 
+use cleanup_core::words::Number;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,6 @@ use crate::console::{Console, Verbosity};
 use crate::document::Planned;
 use crate::exit::{self, Code, Strictness};
 use crate::failure::Failure;
-use crate::render::Number;
 use crate::render::place::Places;
 use crate::render::problem::Problem;
 

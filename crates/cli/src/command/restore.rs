@@ -1,5 +1,6 @@
 //! `cleanup restore [RUN|PATH…]`: undo. What cannot come back is named, and stays in quarantine.
 
+use cleanup_core::words::Count;
 use std::path::PathBuf;
 
 use cleanup_core::report::FORMAT_VERSION;
@@ -13,7 +14,6 @@ use crate::console::{Console, Verbosity};
 use crate::document::RestoreDocument;
 use crate::exit::Fault;
 use crate::failure::Failure;
-use crate::render::Count;
 use crate::render::block::MAX_PATHS;
 use crate::render::place::Places;
 use crate::render::problem::Problem;

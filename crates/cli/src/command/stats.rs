@@ -39,7 +39,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
         }
         if let Some(files) = policy.files.as_ref().filter(|files| files.dotfiles > 0 && console.format != Format::Json)
         {
-            let left = crate::render::Number(files.dotfiles, "file");
+            let left = cleanup_core::words::Number(files.dotfiles, "file");
             let is = if files.dotfiles == 1 { "is not a candidate" } else { "are not candidates" };
             console.out.write(format_args!(
                 "{}: {left} whose name or folder begins with a dot {is}; `dotfiles = true` would change that\n",
@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
             ));
         }
         if let Some(errors) = policy.files.as_ref().map(|files| files.errors_total).filter(|errors| *errors > 0) {
-            let items = crate::render::Number(errors, "item");
+            let items = cleanup_core::words::Number(errors, "item");
             console.problem(&Problem::error(format_args!("{}: {items} could not be looked at", policy.name)));
         }
     }

@@ -1,5 +1,6 @@
 //! One policy of a sweep as a block: what it is, what went or would go, what stays and why.
 
+use cleanup_core::words::{Count, Number};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -9,9 +10,9 @@ use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 use cleanup_core::verdict::KeepKind;
 
+use super::Theme;
 use super::limits::LimitLine;
 use super::place::{Places, exact, harmless};
-use super::{Count, Number, Theme};
 
 /// How many paths a block shows; the rest is counted. `-v` shows all.
 pub(crate) const MAX_PATHS: usize = 20;

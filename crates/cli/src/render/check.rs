@@ -1,5 +1,6 @@
 //! What `config check` found.
 
+use cleanup_core::words::{Count, Number};
 use std::fmt;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use cleanup_core::verdict::KeepKind;
 use cleanup_engine::responses::{BatchPlan, Check, Finding, Follower, RowOrder, SessionCheck, Severity};
 use jiff::tz::TimeZone;
 
+use super::Theme;
 use super::when::When;
-use super::{Count, Number, Theme};
 
 /// So many partitions are told one by one.
 const MOST_PARTS: usize = 8;

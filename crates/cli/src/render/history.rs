@@ -1,5 +1,6 @@
 //! Past runs as a table, the newest first.
 
+use cleanup_core::words::Count;
 use std::fmt;
 
 use cleanup_core::moment::Moment;
@@ -8,8 +9,8 @@ use cleanup_core::size::HumanBytes;
 use cleanup_engine::responses::{History, PastRun};
 use jiff::tz::TimeZone;
 
+use super::Theme;
 use super::when::{When, age};
-use super::{Count, Theme};
 
 /// The table.
 pub(crate) struct HistoryTable<'a> {

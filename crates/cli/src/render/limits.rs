@@ -1,5 +1,6 @@
 //! Limits as text: how full each is, what stands in its way, and what would go next.
 
+use cleanup_core::words::Count;
 use std::fmt;
 
 use cleanup_core::candidate::Escaped;
@@ -8,9 +9,9 @@ use cleanup_core::report::Limit;
 use cleanup_core::size::HumanBytes;
 use cleanup_engine::responses::FileStats;
 
+use super::Theme;
 use super::place::exact;
 use super::when::age;
-use super::{Count, Theme};
 
 /// How many characters wide a full bar is.
 const BAR: usize = 20;

@@ -3,6 +3,7 @@
 //! Plain characters where the locale has no others; the numbers stand beside every bar, so nothing is told by length
 //! alone.
 
+use cleanup_core::words::Number;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use cleanup_engine::responses::{FileStats, Stats};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Number, Theme};
+use super::Theme;
 
 /// How long a bar may get, in characters.
 const WIDTH: usize = 32;

@@ -1,5 +1,6 @@
 //! What lies in quarantine, and what came back from it.
 
+use cleanup_core::words::Number;
 use std::fmt;
 
 use cleanup_core::moment::Moment;
@@ -7,9 +8,9 @@ use cleanup_core::size::HumanBytes;
 use cleanup_engine::responses::{QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};
 use jiff::tz::TimeZone;
 
+use super::Theme;
 use super::place::{Places, exact, harmless};
 use super::when::{Distance, When};
-use super::{Number, Theme};
 
 /// One file in quarantine: until when it can come back, how large it is, where it came from.
 pub(crate) struct QuarantineLine<'a> {

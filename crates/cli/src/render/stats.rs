@@ -1,5 +1,6 @@
 //! What is there, as a table with a row for each policy.
 
+use cleanup_core::words::Count;
 use std::fmt;
 
 use cleanup_core::moment::Moment;
@@ -7,10 +8,10 @@ use cleanup_core::size::HumanBytes;
 use cleanup_engine::responses::{PolicyStats, Stats};
 use jiff::tz::TimeZone;
 
+use super::Theme;
 use super::limits::LimitsBelow;
 use super::place::{Places, harmless};
 use super::when::{Distance, When, age};
-use super::{Count, Theme};
 
 /// The table.
 pub(crate) struct StatsTable<'a> {

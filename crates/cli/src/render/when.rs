@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
+use cleanup_core::words;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -30,8 +31,7 @@ impl fmt::Display for When<'_> {
 
 /// How far away a moment is: `in 3h`, `25h3m ago`.
 ///
-/// From an hour on it counts whole minutes. What lies ahead is rounded up, what is over is rounded down: the reader
-/// never comes too early.
+/// As [`words::Distance`], and from an hour on in whole minutes.
 pub(crate) struct Distance {
     pub(crate) at: Moment,
     pub(crate) now: Moment,
@@ -39,15 +39,11 @@ pub(crate) struct Distance {
 
 impl fmt::Display for Distance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(over) = self.now.since(self.at) {
-            return match coarse(over, u64::div_euclid) {
-                Duration::ZERO => f.write_str("now"),
-                over => write!(f, "{} ago", Human(over)),
-            };
+        match words::Distance::between(self.at, self.now) {
+            words::Distance::Now => f.write_str("now"),
+            words::Distance::Ago(over) => write!(f, "{} ago", Human(coarse(over, u64::div_euclid))),
+            words::Distance::Ahead(ahead) => write!(f, "in {}", Human(coarse(ahead, u64::div_ceil))),
         }
-        let ahead = self.at.since(self.now).unwrap_or_default();
-        let ahead = ahead.saturating_add(Duration::from_nanos(999_999_999));
-        write!(f, "in {}", Human(coarse(ahead, u64::div_ceil)))
     }
 }
 

@@ -4,7 +4,9 @@ pub(crate) mod finding;
 pub(crate) mod ledger;
 pub(crate) mod obstacle;
 
-/// `1 row`, `2 rows`.
+use cleanup_core::words::Number;
+
+/// `1 row`, `1,234 rows`.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    Number(count, noun).to_string()
 }

@@ -3,6 +3,7 @@
 //! The URL is read from the environment and stays there: the file names the variable. What was written is read back
 //! before it is kept, and every new policy counts what it would take, so that nobody meets a surprise later.
 
+use cleanup_core::words::Number;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +22,6 @@ use crate::console::{Console, Verbosity};
 use crate::exit::Fault;
 use crate::failure::Failure;
 use crate::policy_name::free_name;
-use crate::render::Number;
 
 /// How many tables are named where none is recognised.
 const NAMED_TABLES: usize = 30;

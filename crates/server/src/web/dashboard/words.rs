@@ -7,6 +7,7 @@ use cleanup_core::candidate::Escaped;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyStatus, RunStatus, Trigger};
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::{Count, Distance, Number, Roughly};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -30,7 +31,11 @@ pub(crate) struct When {
 
 impl Here {
     pub(crate) fn when(&self, at: Moment) -> When {
-        When { iso: at.to_string(), date: self.strftime(at, "%Y-%m-%d %H:%M:%S %Z"), away: away(at, self.now) }
+        When {
+            iso: at.to_string(),
+            date: self.strftime(at, "%Y-%m-%d %H:%M:%S %Z"),
+            away: Distance::between(at, self.now).words(Roughly),
+        }
     }
 
     /// A moment in the service's zone.
@@ -42,26 +47,9 @@ impl Here {
     }
 }
 
-/// `in 4m 12s`, `3d 4h ago`. What lies ahead is rounded up, what is over down: the reader never comes too early.
-fn away(at: Moment, now: Moment) -> String {
-    if let Some(over) = now.since(at) {
-        return if over.as_secs() == 0 { "now".to_owned() } else { format!("{} ago", span(over)) };
-    }
-    let ahead = at.since(now).unwrap_or_default();
-    format!("in {}", span(ahead.saturating_add(Duration::from_nanos(999_999_999))))
-}
-
 /// The two largest units of a span: `3d 4h`, `12s`.
 pub(crate) fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let largest = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
-    let (size, unit) = units[largest];
-    let text = format!("{}{unit}", seconds / size);
-    match units.get(largest + 1).map(|(next, unit)| (seconds % size / next, unit)) {
-        Some((rest, unit)) if rest > 0 => format!("{text} {rest}{unit}"),
-        _ => text,
-    }
+    Roughly(span).to_string()
 }
 
 /// A span of whole days in words, any other as [`span`].
@@ -84,24 +72,12 @@ pub(crate) fn lateness(late: Duration) -> String {
 
 /// `1,234,567`
 pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    Count(number).to_string()
 }
 
 /// `1 file`, `1,234 files`
 pub(crate) fn number(of: u64, noun: &str) -> String {
-    match (of, noun.strip_suffix('y')) {
-        (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{} {stem}ies", count(of)),
-        (_, None) => format!("{} {noun}s", count(of)),
-    }
+    Number(of, noun).to_string()
 }
 
 /// `3 files went, 8.2 kB freed, 4.1 kB moved into quarantine`: what a run removed, of these counts.
@@ -188,21 +164,6 @@ pub(crate) fn trigger(of: Trigger) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_have_their_two_largest_units() {
-        let spans =
-            [0, 59, 60, 61, 3600, 3661, 90_000, 86_400, 86_460].map(|seconds| span(Duration::from_secs(seconds)));
-        assert_eq!(spans, ["0s", "59s", "1m", "1m 1s", "1h", "1h 1m", "1d 1h", "1d", "1d"]);
-    }
-
-    #[test]
-    fn the_reader_never_comes_too_early() {
-        let now = Moment::from_unix(1000, 500_000_000);
-        assert_eq!(away(now, now), "now");
-        assert_eq!(away(now.plus(Duration::from_millis(1)), now), "in 1s");
-        assert_eq!(away(now.minus(Duration::from_millis(1999)), now), "1s ago");
-    }
 
     #[test]
     fn names_cannot_fool_a_reader() {
