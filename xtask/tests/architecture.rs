@@ -14,8 +14,8 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 /// All arrows between our packages: the one on the left may use those on the right, and nobody else of ours.
 const ARROWS: &[(&str, &[&str])] = &[
     // faces
-    ("cleanup-cli", &["cleanup-engine", "cleanup-units", "cleanup-core"]),
-    ("cleanup-server", &["cleanup-engine", "cleanup-core"]),
+    ("cleanup-cli", &["cleanup-engine", "cleanup-metrics", "cleanup-units", "cleanup-core"]),
+    ("cleanup-server", &["cleanup-engine", "cleanup-metrics", "cleanup-core"]),
     ("xtask", &["cleanup-units", "cleanup-core", "cleanup-test-browser", "cleanup-test-postgres"]),
     // wiring
     ("cleanup-engine", &["cleanup-fs-store", "cleanup-pg-sessions", "cleanup-state", "cleanup-core"]),
@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cleanup-state", &["cleanup-core"]),
     // papers
     ("cleanup-units", &["cleanup-core"]),
+    ("cleanup-metrics", &["cleanup-core"]),
     // rule
     ("cleanup-core", &[]),
     // for tests only

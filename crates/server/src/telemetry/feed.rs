@@ -9,12 +9,12 @@ use cleanup_core::report::{
     PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Skip, Totals, Trigger, json_path,
 };
 use cleanup_engine::track::{Absent, Listener, Watching};
+use cleanup_metrics::Metrics;
 use serde::Serialize;
 
 use crate::telemetry::events::{Events, Kind};
 use crate::telemetry::findings::Findings;
 use crate::telemetry::last_runs::LastRuns;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::recent_removals::{Gone, RecentRemovals};
 use crate::telemetry::report_log::ReportLog;
 use cleanup_engine::now;
@@ -80,7 +80,7 @@ impl Feed {
     pub(crate) fn new(boot: String) -> Self {
         Self {
             events: Arc::new(Events::new(boot)),
-            metrics: Metrics::default(),
+            metrics: Metrics::of_service(),
             last_runs: LastRuns::default(),
             findings: Findings::default(),
             recent_removals: RecentRemovals::default(),

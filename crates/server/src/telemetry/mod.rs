@@ -5,6 +5,5 @@ pub mod feed;
 pub(crate) mod findings;
 pub mod last_runs;
 pub mod logs;
-pub mod metrics;
 pub(crate) mod recent_removals;
 mod report_log;

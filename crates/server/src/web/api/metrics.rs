@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
+use cleanup_metrics::OPENMETRICS;
 
 use crate::app::policies::policies;
 use crate::app::readiness::findings;
 use crate::app::service::Service;
-use crate::telemetry::metrics::OPENMETRICS;
 
 /// Metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "Operation",

@@ -1,14 +1,19 @@
 //! What monitoring reads: counters, gauges and histograms under the names that the documentation promises.
 //!
+//! One registry for both programs: the service answers with it, as `OpenMetrics`; a sweep that ends writes it to a
+//! [`textfile`], which the next one goes on from.
+//!
 //! Labels are names of policies, of limits and of kinds of errors: all of them come from the configuration or from this
 //! file. No path and no session id is ever a label.
+
+mod textfile;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::Schedule;
-use cleanup_core::report::{Counts, Finding, Limit, PolicyKind, PolicyReport, PolicyStatus, Skip};
+use cleanup_core::report::{Counts, Finding, Limit, PolicyKind, PolicyReport, PolicyStatus, Report, Skip};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -54,8 +59,9 @@ struct OfLimit {
 const ITEM: &str = "item";
 const POLICY: &str = "policy";
 const DATABASE_AWAY: &str = "database_away";
+const SORTS_OF_ERRORS: [&str; 3] = [ITEM, POLICY, DATABASE_AWAY];
 
-/// All metrics of the service.
+/// All metrics of the service, or those of sweeps that end.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -79,8 +85,18 @@ pub struct Metrics {
     lateness: Histogram,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// Those of the service.
+    pub fn of_service() -> Self {
+        let mut metrics = Self::of_sweeps();
+        metrics.register_of_service();
+        metrics.reloaded(true);
+        metrics
+    }
+
+    /// Those of sweeps that end: what only a program that stays can know is not among them, nor are histograms, which
+    /// cannot go on from a file.
+    pub fn of_sweeps() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("cleanup"),
             files_removed: Family::default(),
@@ -101,14 +117,11 @@ impl Default for Metrics {
             reload_successful: Gauge::default(),
             lateness: Histogram::new(LATENESS_SECONDS),
         };
-        metrics.register();
-        metrics.reloaded(true);
+        metrics.register_of_sweeps();
         metrics
     }
-}
 
-impl Metrics {
-    fn register(&mut self) {
+    fn register_of_sweeps(&mut self) {
         let Self { registry, .. } = self;
         registry.register("files_removed", "Files removed or moved into quarantine", self.files_removed.clone());
         let freed = "Allocated bytes that the file system got back; what lies in quarantine is not among them";
@@ -117,25 +130,12 @@ impl Metrics {
         let errors = "Items that failed (item), policies that could not run (policy), databases that were away";
         registry.register("errors", errors, self.errors.clone());
         registry.register_with_unit(
-            "sweep_duration",
-            "How long a sweep of the policy took",
-            Unit::Seconds,
-            self.sweep_duration.clone(),
-        );
-        registry.register_with_unit(
             "last_success_timestamp",
             "When the policy last did all that was asked of it; a skipped or held run does not count",
             Unit::Seconds,
             self.last_success.clone(),
         );
-        registry.register_with_unit(
-            "interval",
-            "How often the policy runs by itself; a policy with `cron` or without a schedule has none",
-            Unit::Seconds,
-            self.interval.clone(),
-        );
         registry.register("due", "What the last look found due and is still there", self.due.clone());
-        registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register("policy_held", "Whether a brake held the policy back in its last run", self.held.clone());
         registry.register(
             "root_missing",
@@ -153,6 +153,24 @@ impl Metrics {
             "What needs somebody now, by its code; without a policy where it concerns all of them",
             self.findings.clone(),
         );
+        registry.register("build", "The version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+    }
+
+    fn register_of_service(&mut self) {
+        let Self { registry, .. } = self;
+        registry.register_with_unit(
+            "sweep_duration",
+            "How long a sweep of the policy took",
+            Unit::Seconds,
+            self.sweep_duration.clone(),
+        );
+        registry.register_with_unit(
+            "interval",
+            "How often the policy runs by itself; a policy with `cron` or without a schedule has none",
+            Unit::Seconds,
+            self.interval.clone(),
+        );
+        registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register(
             "config_last_reload_successful",
             "Whether the configuration was last read with success; 0 means that a reload was refused",
@@ -164,12 +182,21 @@ impl Metrics {
             Unit::Seconds,
             self.lateness.clone(),
         );
-        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version of the service", build);
+    }
+
+    /// Takes in a sweep that ended, dry runs excepted.
+    pub fn took(&self, report: &Report) {
+        for policy in &report.policies {
+            self.expect(&policy.name, policy.kind, None);
+            self.swept(policy, report.finished_at, None);
+            if policy.kind == PolicyKind::Files {
+                self.root(&policy.name, policy.root_missing);
+            }
+        }
     }
 
     /// Begins at zero for a policy, so that a rate over its first removal is right.
-    pub(crate) fn expect(&self, policy: &str, kind: PolicyKind, schedule: Option<&Schedule>) {
+    pub fn expect(&self, policy: &str, kind: PolicyKind, schedule: Option<&Schedule>) {
         let of = || OfPolicy { policy: policy.to_owned() };
         match kind {
             PolicyKind::Files => {
@@ -190,7 +217,7 @@ impl Metrics {
     }
 
     /// Forgets what only policies of an old configuration had to show. Counters stay: they never go back.
-    pub(crate) fn forget_gauges(&self) {
+    pub fn forget_gauges(&self) {
         self.interval.clear();
         self.due.clear();
         self.tracked_files.clear();
@@ -202,19 +229,19 @@ impl Metrics {
     }
 
     /// Whether the root of a file policy is missing, and should not be.
-    pub(crate) fn root(&self, policy: &str, is_missing: bool) {
+    pub fn root(&self, policy: &str, is_missing: bool) {
         self.root_missing.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(i64::from(is_missing));
     }
 
     /// When a policy last did all that was asked of it.
-    pub(crate) fn succeeded(&self, policy: &str, at: Moment) {
+    pub fn succeeded(&self, policy: &str, at: Moment) {
         #[expect(clippy::cast_precision_loss, reason = "seconds need no more than 53 bits until long after 9999")]
         let seconds = at.unix_millis() as f64 / 1000.0;
         self.last_success.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(seconds);
     }
 
     /// A sweep of one policy, dry runs excepted; `elapsed` only where it was measured.
-    pub(crate) fn swept(&self, report: &PolicyReport, finished_at: Moment, elapsed: Option<Duration>) {
+    pub fn swept(&self, report: &PolicyReport, finished_at: Moment, elapsed: Option<Duration>) {
         let of = OfPolicy { policy: report.name.clone() };
         match report.kind {
             PolicyKind::Files => {
@@ -232,7 +259,7 @@ impl Metrics {
     }
 
     /// A run of one policy at deadlines, whose removals were counted one by one when they were made.
-    pub(crate) fn kept_deadlines(&self, report: &PolicyReport, finished_at: Moment) {
+    pub fn kept_deadlines(&self, report: &PolicyReport, finished_at: Moment) {
         let of = OfPolicy { policy: report.name.clone() };
         self.bytes_freed.get_or_create(&of).inc_by(report.counts.purged_bytes);
         self.ended(report, finished_at);
@@ -252,7 +279,7 @@ impl Metrics {
     }
 
     /// How a policy stands after a run.
-    pub(crate) fn stands(&self, policy: &str, status: PolicyStatus, counts: &Counts, limits: &[Limit]) {
+    pub fn stands(&self, policy: &str, status: PolicyStatus, counts: &Counts, limits: &[Limit]) {
         // A run that was skipped found out nothing.
         if status != PolicyStatus::Skipped {
             let of = OfPolicy { policy: policy.to_owned() };
@@ -267,7 +294,7 @@ impl Metrics {
     }
 
     /// What a look at a policy found due and is still there; dry runs look as well.
-    pub(crate) fn looked(&self, policy: &str, status: PolicyStatus, counts: &Counts) {
+    pub fn looked(&self, policy: &str, status: PolicyStatus, counts: &Counts) {
         if matches!(status, PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted) {
             return;
         }
@@ -277,7 +304,7 @@ impl Metrics {
     }
 
     /// A tracked file that was removed at its deadline.
-    pub(crate) fn removed_at_deadline(&self, policy: &str, freed: u64, lateness: Duration) {
+    pub fn removed_at_deadline(&self, policy: &str, freed: u64, lateness: Duration) {
         let of = OfPolicy { policy: policy.to_owned() };
         self.files_removed.get_or_create(&of).inc();
         self.bytes_freed.get_or_create(&of).inc_by(freed);
@@ -285,18 +312,18 @@ impl Metrics {
     }
 
     /// Whether the last reload was taken.
-    pub(crate) fn reloaded(&self, is_taken: bool) {
+    pub fn reloaded(&self, is_taken: bool) {
         self.reload_successful.set(i64::from(is_taken));
     }
 
     /// How many files of a policy have a deadline.
-    pub(crate) fn tracks(&self, policy: &str, files: u64) {
+    pub fn tracks(&self, policy: &str, files: u64) {
         let files = i64::try_from(files).unwrap_or(i64::MAX);
         self.tracked_files.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(files);
     }
 
     /// All of it, as [`OPENMETRICS`], with what needs somebody at this moment.
-    pub(crate) fn text<'a>(&self, findings: impl Iterator<Item = &'a Finding>) -> String {
+    pub fn text<'a>(&self, findings: impl Iterator<Item = &'a Finding>) -> String {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         self.findings.clear();
         for finding in findings {
