@@ -118,6 +118,8 @@ impl From<&Setting> for EffectiveValue {
 mod tests {
     use std::path::PathBuf;
 
+    use std::collections::BTreeMap;
+
     use cleanup_engine::responses::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
@@ -130,6 +132,8 @@ mod tests {
     struct List {
         /// The version of the shape.
         format_version: u32,
+        /// The roots of the policies, absolute, by policy: paths are below them.
+        roots: BTreeMap<String, String>,
         /// In the order of the walk.
         files: Vec<Listed>,
     }
@@ -140,6 +144,8 @@ mod tests {
     struct Quarantine {
         /// The version of the shape.
         format_version: u32,
+        /// The roots of the policies, absolute, by policy: paths are below them.
+        roots: BTreeMap<String, String>,
         /// The oldest run of each policy first.
         files: Vec<QuarantinedFile>,
         /// The sums, in the order of the configuration.

@@ -164,6 +164,12 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// A text that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
+pub fn harmless(text: &str) -> String {
+    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
+    parts.join("\\")
+}
+
 /// Characters that a terminal, a pager or a reader's eye would obey instead of show.
 fn is_obeyed(character: char) -> bool {
     character.is_control()

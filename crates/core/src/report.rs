@@ -165,6 +165,9 @@ pub struct PolicyReport {
     pub name: String,
     /// Files or sessions.
     pub kind: PolicyKind,
+    /// The root that paths in this report are below, absolute; rows have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// How it ended.
     pub status: PolicyStatus,
     /// Why, when it is not simply [`PolicyStatus::Ok`]: a whole sentence for people.
@@ -508,6 +511,7 @@ impl PolicyReport {
         Self {
             name: name.to_owned(),
             kind,
+            root: None,
             status,
             message: None,
             skipped: None,

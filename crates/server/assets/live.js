@@ -46,7 +46,7 @@ async function look() {
       }
       document.title = page.title;
       run();
-    } else if (answer.status === 404) {
+    } else if (answer.status === 404 || answer.status === 401) {
       location.reload();
     }
   } catch {
@@ -69,8 +69,37 @@ function listen() {
   for (const kind of ["registered", "removed", "deadlines", "watching", "sweep_started", "sweep_ended", "reloaded", "lagged"]) {
     events.addEventListener(kind, heard);
   }
-  events.onopen = () => { pulse.textContent = "Live"; pulse.classList.add("on"); heard(); };
-  events.onerror = () => { pulse.textContent = "Not live"; pulse.classList.remove("on"); };
+  events.onopen = () => { back(); heard(); };
+  events.onerror = () => {
+    away();
+    // The browser tries again by itself, unless the answer was none to build upon.
+    if (events?.readyState === EventSource.CLOSED) { leave(); setTimeout(listen, 5000); look(); }
+  };
+}
+
+// A page that stands still must not look as if all were well: it turns grey, and says since when.
+let since = null, dimming = 0;
+
+function away() {
+  since ??= new Date();
+  pulse.classList.remove("on");
+  pulse.textContent = "Not live";
+  // Streams break now and then, and are back at once.
+  dimming ||= setTimeout(() => {
+    document.documentElement.classList.add("away");
+    pulse.textContent = "No answer since " + since.toLocaleTimeString();
+    document.title = "No answer · " + document.title.replace(/^No answer · /, "");
+  }, 3000);
+}
+
+function back() {
+  clearTimeout(dimming);
+  dimming = 0;
+  since = null;
+  document.documentElement.classList.remove("away");
+  document.title = document.title.replace(/^No answer · /, "");
+  pulse.textContent = "Live";
+  pulse.classList.add("on");
 }
 
 function leave() {

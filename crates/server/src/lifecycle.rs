@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cleanup_core::config::Config;
-use cleanup_core::report::Report;
+use cleanup_core::report::{FindingCode, Report};
 use cleanup_engine::track::{Absent, Listener, Tracker, Watching};
 use cleanup_engine::{Engine, OpenError};
 use tokio::sync::Notify;
@@ -104,7 +104,7 @@ impl Parts {
 
     fn warn(&self) {
         for warning in self.access.warnings() {
-            tracing::warn!("{warning}");
+            tracing::warn!(code = FindingCode::Token.name(), "{warning}");
         }
     }
 }
@@ -210,7 +210,7 @@ impl Supervisor {
         let opened = Arc::clone(&engine);
         let (tracker, last_runs) = blocking(move || {
             for told in opened.record_interrupted() {
-                tracing::warn!("{told}");
+                tracing::warn!(code = FindingCode::Interrupted.name(), "{told}");
             }
             let tracker = Arc::new(Tracker::start(&opened, Arc::new(ear)));
             adopt(Arc::clone(&tracker));
@@ -230,7 +230,8 @@ impl Supervisor {
         let parts = match self.next(&running, named).await {
             Ok(parts) => parts,
             Err(refusal) => {
-                tracing::error!("the configuration is not reloaded, and stays as it was: {refusal}");
+                let code = FindingCode::ReloadRefused.name();
+                tracing::error!(code, "the configuration is not reloaded, and stays as it was: {refusal}");
                 systemd::ready(&format!("reload failed; {}", status(&running.engine)));
                 self.service.refuse_reload(refusal);
                 return Ok(running);
@@ -337,12 +338,19 @@ impl Listener for Ear {
         match watching {
             Watching::Events => tracing::debug!(policy, "new files are learned of at once"),
             Watching::Rescans { why } => {
-                tracing::warn!(policy, "new files are learned of by looking at everything now and then: {why}");
+                let code = FindingCode::Watching.name();
+                tracing::warn!(policy, code, "new files are learned of by looking at everything now and then: {why}");
             }
             Watching::Missing { absent: Absent::Expected, why } => {
                 tracing::debug!(policy, "nothing is tracked for now: {why}");
             }
-            Watching::Missing { why, .. } => tracing::warn!(policy, "nothing is tracked for now: {why}"),
+            Watching::Missing { why, absent } => {
+                let code = match absent {
+                    Absent::Unexpected => FindingCode::RootMissing,
+                    Absent::No | Absent::Expected => FindingCode::Watching,
+                };
+                tracing::warn!(policy, code = code.name(), "nothing is tracked for now: {why}");
+            }
         }
         self.feed.watching_changed(policy, watching);
     }

@@ -29,7 +29,7 @@ use sqlx::SqliteConnection;
 
 pub use self::clock::ClockReading;
 pub use self::observe::{Observation, Observed, Sample};
-pub use self::past::{LastSweep, RunsQuery, TrendPoint};
+pub use self::past::{LastSweep, Runs, RunsQuery, TrendPoint};
 pub use self::policies::PolicyMemory;
 pub use self::runs::{AmbiguousRun, LastRun, RunSummary};
 pub use self::stops::{Stop, StoppedAt};

@@ -30,8 +30,8 @@ pub use crate::begun::{BegunPolicy, BegunRun, RunMark};
 pub use crate::folder::StateError;
 pub use crate::index::{About, FEWEST_INDEXED, IndexWriter, Remembered};
 pub use crate::ledger::{
-    AmbiguousRun, ClockReading, LastRun, LastSweep, Observation, Observed, PolicyMemory, RunSummary, RunsQuery, Sample,
-    Stop, StoppedAt, TrackedChange, TrendPoint,
+    AmbiguousRun, ClockReading, LastRun, LastSweep, Observation, Observed, PolicyMemory, RunSummary, Runs, RunsQuery,
+    Sample, Stop, StoppedAt, TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
 pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};

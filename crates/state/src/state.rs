@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::Report;
+use cleanup_core::report::{Finding, Report};
 
 use crate::begun::{self, BegunRun, RunMark};
 use crate::folder::{self, Access, StateError};
 use crate::index::{self, About, IndexWriter, Remembered};
 use crate::ledger::{
-    AmbiguousRun, ClockReading, LastRun, LastSweep, Ledger, Observation, PolicyMemory, RunSummary, RunsQuery, Stop,
-    TrackedChange, TrendPoint,
+    AmbiguousRun, ClockReading, LastRun, LastSweep, Ledger, Observation, PolicyMemory, RunSummary, Runs, RunsQuery,
+    Stop, TrackedChange, TrendPoint,
 };
 use crate::lock::{self, Lock, LockError};
 use crate::promises::{Promises, PromisesError};
@@ -152,6 +152,11 @@ impl State {
     /// What came of each policy's last sweep; deadlines of tracked files are none.
     pub fn last_sweeps(&mut self) -> Vec<LastSweep> {
         self.ledger.last_sweeps()
+    }
+
+    /// What the last run of each policy found of it, and the last run of all of no policy.
+    pub fn last_findings(&mut self, of: Runs) -> Vec<Finding> {
+        self.ledger.last_findings(of)
     }
 
     /// The report of the run whose id begins so, in whatever case; `None` when there is none, or it is unreadable.

@@ -18,7 +18,7 @@ pub(super) fn run(global: &Global, args: &ListArgs, console: &mut Console) -> Re
     let (format, with_reason) = (console.format, console.verbosity.has_paths());
     let theme = console.out.theme;
 
-    let list = Mutex::new(Stream::new(&mut console.out, format));
+    let list = Mutex::new(Stream::new(&mut console.out, format, places.roots()));
     let reports = engine.list(&args.policies, &|listed| {
         let is_wanted = (!args.due || listed.due) && args.larger_than.is_none_or(|size| listed.bytes > size);
         if is_wanted {

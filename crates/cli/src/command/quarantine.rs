@@ -17,7 +17,7 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
     let places = Places::from_here(engine.config());
     let (format, with_reason) = (console.format, console.verbosity.has_paths());
     let (now, theme) = (cleanup_engine::now(), console.out.theme);
-    let mut stream = Stream::new(&mut console.out, format);
+    let mut stream = Stream::new(&mut console.out, format, places.roots());
     let all = engine.quarantined(policies, &mut |file| {
         let line = QuarantineLine { file, places: &places, now, theme: &theme, with_reason };
         stream.add(file, &line);

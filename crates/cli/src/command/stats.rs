@@ -9,9 +9,10 @@ use crate::console::{Console, Verbosity};
 use crate::exit::{Fault, status_fault};
 use crate::failure::Failure;
 use crate::render::picture::{Glyphs, Picture};
-use crate::render::place::{Places, harmless};
+use crate::render::place::Places;
 use crate::render::problem::Problem;
 use crate::render::stats::{Details, StatsTable};
+use cleanup_core::candidate::harmless;
 
 pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = super::open(global)?;

@@ -1,5 +1,6 @@
 //! Files one by one as they are told of, as lines or as one JSON document; memory does not grow with their number.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use cleanup_core::report::FORMAT_VERSION;
@@ -12,11 +13,13 @@ pub(super) struct Stream<'a> {
     out: &'a mut Out,
     format: Format,
     count: u64,
+    /// The root of each policy that may be named: paths are below it.
+    roots: BTreeMap<String, String>,
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(out: &'a mut Out, format: Format) -> Self {
-        Self { out, format, count: 0 }
+    pub(super) fn new(out: &'a mut Out, format: Format, roots: BTreeMap<String, String>) -> Self {
+        Self { out, format, count: 0, roots }
     }
 
     pub(super) fn add(&mut self, file: &impl Serialize, line: &impl Display) {
@@ -46,7 +49,9 @@ impl<'a> Stream<'a> {
 
     fn begin(&mut self) {
         if self.count == 0 {
-            self.out.write(format_args!("{{\"format_version\":{FORMAT_VERSION},\"files\":["));
+            self.out.write(format_args!("{{\"format_version\":{FORMAT_VERSION},\"roots\":"));
+            self.out.json(&self.roots);
+            self.out.write(",\"files\":[");
         }
     }
 }

@@ -12,7 +12,8 @@ use cleanup_core::verdict::KeepKind;
 
 use super::Theme;
 use super::limits::LimitLine;
-use super::place::{Places, exact, harmless};
+use super::place::{Places, exact};
+use cleanup_core::candidate::harmless;
 
 /// How many paths a block shows; the rest is counted. `-v` shows all.
 pub(crate) const MAX_PATHS: usize = 20;

@@ -3,14 +3,18 @@
 use cleanup_core::words::Count;
 use std::fmt;
 
+use cleanup_core::candidate::harmless;
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{RunStatus, Trigger};
+use cleanup_core::report::{Level, RunStatus, Trigger};
 use cleanup_core::size::HumanBytes;
 use cleanup_engine::responses::{History, PastRun};
 use jiff::tz::TimeZone;
 
 use super::Theme;
 use super::when::{When, age};
+
+/// How many findings of a run the table tells; all stand in its report.
+const MAX_FINDINGS: usize = 5;
 
 /// The table.
 pub(crate) struct HistoryTable<'a> {
@@ -39,6 +43,7 @@ impl fmt::Display for HistoryTable<'_> {
                 restored,
                 skipped,
                 root_missing,
+                findings,
                 ..
             } = run;
             let at = When { at: *started_at, now: *now, zone };
@@ -79,6 +84,18 @@ impl fmt::Display for HistoryTable<'_> {
                 write!(f, "  {warning}root missing: {}{warning:#}", root_missing.join(", "))?;
             }
             writeln!(f)?;
+            for finding in findings.iter().take(MAX_FINDINGS) {
+                let style = match finding.level {
+                    Level::Warning => warning,
+                    Level::Error => error,
+                };
+                let about = finding.policy.as_deref().map(|policy| format!("{policy}: ")).unwrap_or_default();
+                let (code, text) = (finding.code.name(), harmless(&finding.text));
+                writeln!(f, "    {style}{code}{style:#}  {about}{text}")?;
+            }
+            if let more @ 1.. = findings.len().saturating_sub(MAX_FINDINGS) {
+                writeln!(f, "    {detail}and {} more: cleanup history {run_id}{detail:#}", Count(more as u64))?;
+            }
         }
         Ok(())
     }

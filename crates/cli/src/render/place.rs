@@ -1,6 +1,7 @@
 //! How policies and paths are named in text: relative to where the reader is, and escaped.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -9,13 +10,14 @@ use base64::Engine as _;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::config::Config;
 use cleanup_core::duration::Human;
-use cleanup_core::policy::{MaxAge, RowStamp, Unit};
+use cleanup_core::policy::{FilePolicy, MaxAge, RowStamp, Unit};
 
 use crate::args::PolicyAge;
 
 /// Where everything lies, seen from one folder.
 pub(crate) struct Places<'a> {
     config: &'a Config,
+    files: HashMap<&'a str, &'a FilePolicy>,
     here: PathBuf,
     ages: Vec<PolicyAge>,
 }
@@ -23,7 +25,8 @@ pub(crate) struct Places<'a> {
 impl<'a> Places<'a> {
     /// Names paths below `here` relative to it.
     pub(crate) fn new(config: &'a Config, here: PathBuf) -> Self {
-        Self { config, here, ages: Vec::new() }
+        let files = config.files.iter().map(|policy| (policy.rule.name.as_str(), policy)).collect();
+        Self { config, files, here, ages: Vec::new() }
     }
 
     /// Names paths relative to the current directory.
@@ -34,6 +37,12 @@ impl<'a> Places<'a> {
     /// Speaks of these ages instead of the configured ones.
     pub(crate) fn with_ages(self, ages: Vec<PolicyAge>) -> Self {
         Self { ages, ..self }
+    }
+
+    /// The roots of all file policies, absolute.
+    pub(crate) fn roots(&self) -> BTreeMap<String, String> {
+        let root = |policy: &FilePolicy| (policy.rule.name.clone(), policy.root.display().to_string());
+        self.config.files.iter().map(root).collect()
     }
 
     /// An absolute path as it is shown.
@@ -47,7 +56,7 @@ impl<'a> Places<'a> {
 
     /// A path below a policy's root as it is shown.
     pub(crate) fn below(&self, policy: &str, path: &[u8]) -> String {
-        let file_policy = self.config.files.iter().find(|file| file.rule.name == policy);
+        let file_policy = self.files.get(policy);
         let root = file_policy.map(|file| self.shown(&file.root));
         match root {
             Some(root) => format!("{}/{}", root.trim_end_matches('/'), Escaped(path)),
@@ -57,7 +66,7 @@ impl<'a> Places<'a> {
 
     /// What a policy's files are called, one of them.
     pub(crate) fn noun(&self, policy: &str) -> &'static str {
-        let file = self.config.files.iter().find(|file| file.rule.name == policy);
+        let file = self.files.get(policy);
         if file.is_some_and(|file| file.unit == Unit::Directory) { "directory" } else { "file" }
     }
 
@@ -67,7 +76,7 @@ impl<'a> Places<'a> {
             let asked = self.ages.iter().rev().find(|age| age.policy == policy);
             asked.map(|age| age.max_age).or(configured).map(|age| Human(age.get()))
         };
-        if let Some(file) = self.config.files.iter().find(|file| file.rule.name == policy) {
+        if let Some(file) = self.files.get(policy) {
             let what = match file.unit {
                 Unit::File => "files",
                 Unit::Directory => "directories",
@@ -122,10 +131,4 @@ impl fmt::Display for About<'_> {
 pub(crate) fn exact<'a>(path: &'a str, path_bytes: Option<&str>) -> Cow<'a, [u8]> {
     let decoded = path_bytes.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
     decoded.map_or(Cow::Borrowed(path.as_bytes()), Cow::Owned)
-}
-
-/// Text that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
-pub(crate) fn harmless(text: &str) -> String {
-    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
-    parts.join("\\")
 }

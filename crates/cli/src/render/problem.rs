@@ -3,13 +3,15 @@
 //! Problems always go to stderr, whatever the format and the verbosity: they are what cron should mail.
 
 use cleanup_core::words::Count;
+use std::borrow::Cow;
 use std::fmt;
 
 use cleanup_core::candidate::Escaped;
 use cleanup_core::report::{MAX_ERRORS, PolicyKind, PolicyReport, PolicyStatus, Skip};
 
 use super::Theme;
-use super::place::{exact, harmless};
+use super::place::exact;
+use cleanup_core::candidate::harmless;
 
 /// Whether a status is news of its own, told beside whatever was counted.
 pub(crate) fn is_failure(status: PolicyStatus) -> bool {
@@ -70,6 +72,11 @@ impl Problem {
         }
         for item in &report.errors {
             let path = exact(&item.path, item.path_bytes.as_deref());
+            let path = match &report.root {
+                Some(root) if path.as_ref() == b"." => Cow::Owned(root.clone().into_bytes()),
+                Some(root) => Cow::Owned([root.trim_end_matches('/').as_bytes(), b"/", &path].concat()),
+                None => path,
+            };
             problems.push(Self::error(format_args!("{name}: {}: {}", Escaped(&path), harmless(&item.error))));
         }
         let unnamed = report.errors_total.saturating_sub(report.errors.len() as u64);

@@ -9,8 +9,9 @@ use cleanup_engine::responses::{QuarantinedFile, QuarantinedPolicy, RestoreOutco
 use jiff::tz::TimeZone;
 
 use super::Theme;
-use super::place::{Places, exact, harmless};
+use super::place::{Places, exact};
 use super::when::{Distance, When};
+use cleanup_core::candidate::harmless;
 
 /// One file in quarantine: until when it can come back, how large it is, where it came from.
 pub(crate) struct QuarantineLine<'a> {

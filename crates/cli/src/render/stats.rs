@@ -10,8 +10,9 @@ use jiff::tz::TimeZone;
 
 use super::Theme;
 use super::limits::LimitsBelow;
-use super::place::{Places, harmless};
+use super::place::Places;
 use super::when::{Distance, When, age};
+use cleanup_core::candidate::harmless;
 
 /// The table.
 pub(crate) struct StatsTable<'a> {

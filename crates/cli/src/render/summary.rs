@@ -120,6 +120,11 @@ impl fmt::Display for Summary<'_> {
         }
         if held > 0 {
             write!(f, "; {} held back", Number(held, "policy"))?;
+            let is_held = |policy: &&PolicyReport| policy.status == PolicyStatus::Held;
+            let due: u64 = report.policies.iter().filter(is_held).map(|policy| policy.counts.due).sum();
+            if report.dry_run && due > 0 {
+                write!(f, ", with {} due", Number(due, "item"))?;
+            }
         }
         f.write_str(".")
     }

@@ -89,7 +89,7 @@ fn a_typo_in_the_threshold_is_held_and_shown() {
     assert!(text.exits(4).ends_with("Nothing was removed; 1 policy held back.\n"), "{text}");
     assert_eq!(text.out.lines().count(), 21, "the first twenty that would have gone, and the sum: {text}");
     let plan = world.run("--dry-run");
-    let last = "Dry run: would remove nothing; nothing was deleted; 1 policy held back.\n";
+    let last = "Dry run: would remove nothing; nothing was deleted; 1 policy held back, with 150 items due.\n";
     assert!(plan.exits(4).ends_with(last), "{plan}");
 
     world.write("cleanup.toml", &config);

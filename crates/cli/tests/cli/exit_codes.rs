@@ -84,8 +84,8 @@ fn what_cannot_be_removed_is_named_and_3() {
 
     assert_eq!(swept.exits(3), "Removed 1 file, freed 4.1 kB; 2 items could not be removed.\n");
     insta::assert_snapshot!(swept.err.to_lowercase(), @"
-    error: out: a.tmp: permission denied: this user may not read, enter or write the folder
-    error: out: b.tmp: permission denied: this user may not read, enter or write the folder
+    error: out: [folder]/out/a.tmp: permission denied: this user may not read, enter or write the folder
+    error: out: [folder]/out/b.tmp: permission denied: this user may not read, enter or write the folder
     ");
     assert_eq!((world.left("out").len(), world.left("own").len()), (2, 0));
 }
@@ -100,7 +100,7 @@ fn the_worse_code_wins() {
     let swept = world.ran(command.output().unwrap());
     fs::set_permissions(world.path("out"), Permissions::from_mode(0o755)).unwrap();
     swept.exits(1);
-    assert!(swept.err.contains("error: out: a.tmp: ") && swept.err.contains("error: bad: "), "{swept}");
+    assert!(swept.err.contains("error: out: [folder]/out/a.tmp: ") && swept.err.contains("error: bad: "), "{swept}");
 }
 
 #[test]

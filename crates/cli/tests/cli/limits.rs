@@ -87,7 +87,7 @@ fn what_is_protected_stays_and_the_report_says_what_stands_in_the_way() {
     let metrics = fs::read_to_string(world.path("metrics.prom")).unwrap();
     for line in [
         "cleanup_limit_met{policy=\"out\",limit=\"max_total_size\"} 0\n",
-        "cleanup_limit_ratio{policy=\"out\",limit=\"max_total_size\"} 15\n",
+        "cleanup_limit_ratio{policy=\"out\",limit=\"max_total_size\"} 15.0\n",
     ] {
         assert!(metrics.contains(line), "{metrics}");
     }

@@ -127,7 +127,7 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
 }
 
 /// The line of a place in the text, counted from 1.
-pub(super) fn line(text: &str, at: usize) -> usize {
+fn line(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 

@@ -3,6 +3,7 @@
 //! What the file says is taken from the tree that became the configuration; what it leaves out, from the table of
 //! defaults below. A test holds the table against the real defaults. Database URLs are shown without credentials.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::path::Path;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{is_lone_variable, line};
+use super::diagnostic::is_lone_variable;
 use super::vars::{Variables, is_database_url};
 
 /// One effective value.
@@ -94,7 +95,8 @@ const SESSION_DEFAULTS: &[(&str, &str)] = &[
 
 /// Lists every setting: what the file says in its order, each policy followed by its defaults.
 pub(super) fn settings(tree: &DeTable<'_>, text: &str, folder: &Path, variables: &Variables) -> Vec<Setting> {
-    let mut show = Show { text, folder, variables, settings: Vec::new() };
+    let line_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+    let mut show = Show { line_ends, folder, variables, settings: Vec::new(), named: HashSet::new() };
     show.table(tree, &mut Vec::new());
     for (key, value) in DEFAULTS {
         show.default((*key).to_owned(), value);
@@ -115,10 +117,14 @@ pub(super) fn secrets(tree: &DeTable<'_>, text: &str) -> Vec<Range<usize>> {
 }
 
 struct Show<'a> {
-    text: &'a str,
+    /// Where the lines of the text end. A file of thousands of policies has tens of thousands of values: counting the
+    /// lines before each of them would take longer than all else.
+    line_ends: Vec<usize>,
     folder: &'a Path,
     variables: &'a Variables,
     settings: Vec<Setting>,
+    /// The keys that the file has.
+    named: HashSet<String>,
 }
 
 impl Show<'_> {
@@ -142,6 +148,7 @@ impl Show<'_> {
 
     fn setting(&mut self, path: &[String], value: &Spanned<DeValue<'_>>) {
         let setting = Setting { key: path.join("."), value: self.shown(path, value), origin: self.origin(value) };
+        self.named.insert(setting.key.clone());
         self.settings.push(setting);
     }
 
@@ -158,7 +165,7 @@ impl Show<'_> {
 
     fn origin(&self, value: &Spanned<DeValue<'_>>) -> Origin {
         let span = value.span();
-        let line = line(self.text, span.start);
+        let line = self.line_ends.partition_point(|end| *end < span.start) + 1;
         let mut names = self.used(value);
         names.extend(self.variables.unset(&span).map(str::to_owned).filter(|name| !names.contains(name)));
         if names.is_empty() { Origin::Line(line) } else { Origin::Variables { line, names } }
@@ -172,7 +179,7 @@ impl Show<'_> {
     }
 
     fn default(&mut self, key: String, value: &str) {
-        if !self.settings.iter().any(|setting| setting.key == key) {
+        if !self.named.contains(&key) {
             self.settings.push(Setting { key, value: value.to_owned(), origin: Origin::Default });
         }
     }

@@ -94,10 +94,10 @@ enum Measure {
 }
 
 impl FilePolicy {
-    /// The rule: every key that has a say in what goes. `all` are the policies of the configuration: what those with a
-    /// deeper root name is kept from this one, so that a policy that is removed or names less there counts as a
-    /// protection that was loosened here.
-    pub fn fingerprint(&self, all: &[Self]) -> Fingerprint {
+    /// The rule: every key that has a say in what goes. `others` are the policies of the configuration, or at least those
+    /// with a deeper root: what they name is kept from this one, so that a policy that is removed or names less there
+    /// counts as a protection that was loosened here.
+    pub fn fingerprint<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Fingerprint {
         let Self {
             // It is what the rule is remembered by.
             rule: Policy { name: _, max_age, min_age, archives },
@@ -157,7 +157,7 @@ impl FilePolicy {
             ("skip_in_use", switch(skips_in_use(*in_use)), other),
             ("honour_flock", switch(honours_flock(*root_lock)), other),
             ("keep_referenced", references.as_ref().map(referenced), other),
-            ("deeper_policies", list(&self.named_deeper(all)), fewer),
+            ("deeper_policies", list(&self.named_deeper(others)), fewer),
         ];
         Fingerprint(facts.map(|(key, value, role)| Fact { key, value, role }).into())
     }
@@ -165,8 +165,8 @@ impl FilePolicy {
 
 impl FilePolicy {
     /// What policies with a deeper root name, a root and a pattern each. Roots are compared as they are written.
-    fn named_deeper(&self, all: &[Self]) -> Vec<String> {
-        let deeper = all.iter().filter_map(|other| {
+    fn named_deeper<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
+        let deeper = others.into_iter().filter_map(|other| {
             let below = other.root.strip_prefix(&self.root).ok()?;
             (!below.as_os_str().is_empty()).then_some((below, other))
         });

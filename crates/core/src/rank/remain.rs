@@ -48,8 +48,8 @@ impl Pin {
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            // A limit that is not met asks for everything that was there when the cut was found.
-            Self::Kept(KeepKind::WithinLimits) => "new since the sweep began",
+            // Files that came since, and those that the limit could spare until something else took the room.
+            Self::Kept(KeepKind::WithinLimits) => "not asked for when the sweep began",
             Self::Kept(kind) => kind.label(),
             Self::Changed => "changed meanwhile",
             Self::Failed => "not removable",

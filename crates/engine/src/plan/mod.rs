@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-pub use read::Plan;
+pub use read::{Plan, PlannedItem};
 
 /// How long a plan counts, unless somebody says otherwise.
 pub const VALID_FOR: Duration = Duration::from_hours(24);

@@ -9,7 +9,7 @@ use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
-use super::format::{End, FORMAT, Header, Line};
+use super::format::{End, Entry, FORMAT, Header, Line};
 use super::{PlanError, PlanSummary, fingerprint, hex};
 
 /// The longest line: a path has at most 4,096 bytes, six times as long in escapes, and once more in base64.
@@ -72,6 +72,25 @@ impl Plan {
         PlanSummary { plan_id: id, created_at, expires_at, policies, entries, bytes }
     }
 
+    /// The first entries, for people who read them.
+    pub fn first(&self, most: usize) -> Result<Vec<PlannedItem>, PlanError> {
+        let (mut items, mut lines) = (Vec::new(), self.lines());
+        while items.len() < most
+            && let Some(line) = lines.next()?
+        {
+            match line {
+                Line::Remove(entry) | Line::RemoveDirectory(entry) => {
+                    let path = entry.path.bytes().map_err(|why| lines.wrong(&why))?;
+                    let Entry { policy, bytes, reason, .. } = entry;
+                    items.push(PlannedItem { policy, path, bytes, reason });
+                }
+                Line::Plan(_) | Line::Policy(_) => {}
+                Line::End(_) => break,
+            }
+        }
+        Ok(items)
+    }
+
     /// Whether it counts for this configuration at this time.
     pub(super) fn counts(&self, config: &Config, now: Moment) -> Result<(), PlanError> {
         let Header { created_at, expires_at, policies, config: settings, .. } = &self.header;
@@ -92,6 +111,19 @@ impl Plan {
     pub(super) fn lines(&self) -> Lines<'_> {
         Lines::new(&self.file)
     }
+}
+
+/// A file or an empty directory that a plan would remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedItem {
+    /// The policy.
+    pub policy: String,
+    /// Below the policy's root.
+    pub path: Vec<u8>,
+    /// Allocated.
+    pub bytes: u64,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// A file read from its beginning, by whoever shares it: it has a position of its own.

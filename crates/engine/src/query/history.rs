@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{FORMAT_VERSION, Report, json_path};
-use cleanup_state::{LastSweep, RunSummary, RunsQuery, State, TrendPoint};
+use cleanup_core::report::{FORMAT_VERSION, Finding, Report, json_path};
+use cleanup_state::{LastSweep, RunSummary, Runs, RunsQuery, State, TrendPoint};
 
 use crate::clock;
 use crate::engine::Engine;
@@ -46,6 +46,15 @@ pub struct NewHold {
     pub policies: Vec<String>,
     /// Whether one of them is being swept right now, by a sweep that does not know of the hold yet.
     pub is_being_swept: bool,
+}
+
+/// What the last runs found that needs somebody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastFindings {
+    /// As each policy's last sweep found it, and the last sweep of all.
+    pub of_sweeps: Vec<Finding>,
+    /// As each policy's last run found it, be it about a few files only, and the last run of all.
+    pub of_runs: Vec<Finding>,
 }
 
 /// Whether the path lies below the root or above it, by any spelling.
@@ -91,6 +100,20 @@ impl Engine {
         }
         let mut run_state = self.setup.state(Access::Look);
         run_state.state().map(State::last_sweeps).unwrap_or_default()
+    }
+
+    /// What the last runs found that needs somebody, by whichever program. As with [`Engine::last_runs`], nothing is known
+    /// of the built-in default's.
+    pub fn last_findings(&self) -> LastFindings {
+        if self.setup.origin.path().is_none() {
+            return LastFindings::default();
+        }
+        let mut run_state = self.setup.state(Access::Look);
+        let of = |state: &mut State| LastFindings {
+            of_sweeps: state.last_findings(Runs::Sweeps),
+            of_runs: state.last_findings(Runs::All),
+        };
+        run_state.state().map(of).unwrap_or_default()
     }
 
     /// Takes runs into the history that began and never ended, and says of each what is known.
@@ -210,6 +233,7 @@ fn summary(report: &Report) -> RunSummary {
         policies: policies.iter().map(|policy| policy.name.clone()).collect(),
         skipped: Vec::new(),
         root_missing: Vec::new(),
+        findings: Vec::new(),
     }
 }
 
@@ -230,5 +254,6 @@ fn past_run(summary: RunSummary) -> PastRun {
         policies: summary.policies,
         skipped: summary.skipped,
         root_missing: summary.root_missing,
+        findings: summary.findings,
     }
 }

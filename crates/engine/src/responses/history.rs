@@ -1,7 +1,7 @@
 //! What ran, and what is held.
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{RunStatus, Trigger};
+use cleanup_core::report::{Finding, RunStatus, Trigger};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -56,6 +56,9 @@ pub struct PastRun {
     /// Those of them whose root did not exist, and is not said to come and go (`root_may_be_missing`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root_missing: Vec<String>,
+    /// What it found that needed somebody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 /// When a policy last ran.

@@ -48,7 +48,11 @@ fn of_policy(report: &PolicyReport) -> Vec<(FindingCode, String)> {
             0 | 1 => String::new(),
             total => format!(", and {} more", total - 1),
         };
-        (code, format!("{}: {}{more}", first.path, first.error))
+        let path = match &report.root {
+            Some(root) => format!("{}/{}", root.trim_end_matches('/'), first.path),
+            None => first.path.clone(),
+        };
+        (code, format!("{path}: {}{more}", first.error))
     });
     let disputed = owners::dispute_of(report).map(|text| (FindingCode::Disputed, text));
     status.map(|code| (code, message())).into_iter().chain(errors).chain(unmet).chain(disputed).collect()

@@ -3,10 +3,13 @@
 //!
 //! Every way into a removal leaves them through here: sweeps, plans that are carried out, deadlines, restores.
 
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
 use cleanup_core::brake::HARMLESS;
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{Effect, FilePolicy};
-use cleanup_core::report::{Counts, FindingCode, PolicyReport, PolicyStatus, Report};
+use cleanup_core::report::{Counts, FindingCode, PolicyKind, PolicyReport, PolicyStatus, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Store;
 use cleanup_state::{BegunRun, RunMark};
@@ -74,6 +77,7 @@ impl Recording {
     ) -> Report {
         let Self { run, access, mark } = self;
         let dry_run = access == Access::Look;
+        let policies = name_roots(setup, policies);
         let mut report = Report::new(run.run_id, run.trigger, dry_run, run.started_at, clock::now(), policies);
         let disputes = report.policies.iter().filter_map(|policy| Some((&policy.name, owners::dispute_of(policy)?)));
         report.notes.extend(disputes.map(|(name, dispute)| format!("{name}: {dispute}")));
@@ -88,9 +92,7 @@ impl Recording {
         said.extend(report.not_remembered.clone().map(|why| (FindingCode::Memory, why)));
         report.findings = findings::of_run(&setup.config, &report, said);
         report.findings.extend(findings::of_policies(&setup.config, &report));
-        for finding in &mut report.findings {
-            finding.since = state.found_since(finding).unwrap_or(finding.since);
-        }
+        state.date(&mut report.findings);
         if access == Access::Run {
             state.record(&report, clock_trusted);
         }
@@ -105,17 +107,24 @@ impl Recording {
     }
 }
 
+/// Says once for each policy which folder its paths are below.
+fn name_roots(setup: &Setup, mut policies: Vec<PolicyReport>) -> Vec<PolicyReport> {
+    let files = setup.config.files.iter();
+    let roots: HashMap<&str, &Path> = files.map(|policy| (policy.rule.name.as_str(), policy.root.as_path())).collect();
+    for report in policies.iter_mut().filter(|report| report.kind == PolicyKind::Files) {
+        report.root = roots.get(report.name.as_str()).map(|root| root.display().to_string());
+    }
+    policies
+}
+
 /// Whether a sweep is a witness of the clock. Where there is no other one, it is only if every file policy has come to
 /// its end with nothing that held it back: a run that was about few files would have the next one believe it about all
 /// others.
 pub(crate) fn witnesses_clock(setup: &Setup, reports: &[PolicyReport]) -> bool {
-    let has_passed = |policy: &FilePolicy| {
-        reports.iter().any(|report| {
-            let is_done = matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) && !report.in_part;
-            report.name == policy.rule.name && is_done
-        })
-    };
-    setup.config.files.iter().all(has_passed)
+    let is_done =
+        |report: &&PolicyReport| matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) && !report.in_part;
+    let done: HashSet<&str> = reports.iter().filter(is_done).map(|report| report.name.as_str()).collect();
+    setup.config.files.iter().all(|policy| done.contains(policy.rule.name.as_str()))
 }
 
 /// What a run of one policy came to, for what the next one compares with.

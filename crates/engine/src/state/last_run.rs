@@ -7,6 +7,7 @@ use cleanup_core::policy::{Changes, Effect, FilePolicy, Fingerprint, SessionPoli
 use cleanup_core::reference::Referenced;
 use cleanup_state::PolicyMemory;
 
+use super::neighbours::Neighbours;
 use super::run_state::{Answered, RunState};
 use crate::clock;
 
@@ -145,8 +146,10 @@ impl RunState {
 
     /// The rule as the configuration has it: what somebody wants to be different for one run is meant.
     pub(super) fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
-        let configured = self.config.files.iter().find(|configured| configured.rule.name == policy.rule.name);
-        configured.unwrap_or(policy).fingerprint(&self.config.files)
+        let files = &self.config.files;
+        let neighbours = self.neighbours.get_or_init(|| Neighbours::among(files));
+        let configured = neighbours.named(files, &policy.rule.name).unwrap_or(policy);
+        configured.fingerprint(neighbours.below(files, &configured.root))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod last_run;
 mod location;
+mod neighbours;
 mod promises;
 pub(crate) mod run_state;
 mod stop_points;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::clock_guard::{self, Jump, Reading, RunningTime};
@@ -18,11 +18,12 @@ use cleanup_core::report::{Finding, FindingCode, Report};
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::{Protected, Roots};
 use cleanup_state::{
-    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Remembered, RunMark, RunsQuery, State,
+    About, BegunRun, IndexWriter, Lock, LockError, Observation, PolicyMemory, Remembered, RunMark, Runs, State,
     StateError,
 };
 
 use super::location::{self, Place, placed};
+use super::neighbours::Neighbours;
 use crate::clock;
 use crate::config_file::Origin;
 
@@ -101,6 +102,8 @@ pub(crate) struct RunState {
     pub(super) known: HashMap<String, (Duration, Option<PolicyMemory>)>,
     /// When runs were remembered, by policy, and on which file system they were.
     pub(super) remembered: HashMap<String, (Duration, Option<String>)>,
+    /// The policies, to be found among each other.
+    pub(super) neighbours: OnceLock<Neighbours>,
     /// What our folders are called where somebody else has the ordinary name, by the path of the root.
     own_folders: HashMap<Vec<u8>, Vec<Vec<u8>>>,
 }
@@ -126,6 +129,7 @@ impl RunState {
             roots: Mutex::default(),
             known: HashMap::new(),
             remembered: HashMap::new(),
+            neighbours: OnceLock::new(),
             own_folders: HashMap::new(),
         };
         match placed {
@@ -354,14 +358,18 @@ impl RunState {
         self.promises.take().into_iter().chain(noted).collect()
     }
 
-    /// Since when the runs of a policy, or all runs, have found the same; `None` when the last one did not.
-    pub(crate) fn found_since(&mut self, finding: &Finding) -> Option<Moment> {
-        let state = self.state.as_mut()?;
-        let query = RunsQuery { limit: 1, policy: finding.policy.clone(), ..RunsQuery::default() };
-        let last = state.page_of_runs(&query).pop()?;
-        let report = state.run(&last.id).ok().flatten()?;
-        let is_same = |it: &&Finding| it.code == finding.code && it.policy == finding.policy;
-        report.findings.iter().find(is_same).map(|it| it.since)
+    /// Has findings say since when the runs of their policies, or all runs, have found the same.
+    pub(crate) fn date(&mut self, findings: &mut [Finding]) {
+        let before = match self.state.as_mut() {
+            Some(state) if !findings.is_empty() => state.last_findings(Runs::All),
+            Some(_) | None => return,
+        };
+        let since: HashMap<_, _> = before.into_iter().map(|it| ((it.code, it.policy), it.since)).collect();
+        for finding in findings {
+            if let Some(since) = since.get(&(finding.code, finding.policy.clone())) {
+                finding.since = *since;
+            }
+        }
     }
 
     /// Whether the memory was made just now.
@@ -409,10 +417,14 @@ impl RunState {
 pub(crate) fn told_of_interrupted(run: &BegunRun) -> String {
     let BegunRun { run_id, started_at, policies, .. } = run;
     let policies: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+    tell_of_interrupted(run_id, &policies.join(", "), *started_at)
+}
+
+/// The same, of a run that the history knows.
+pub fn tell_of_interrupted(run_id: &str, policies: &str, started_at: Moment) -> String {
     format!(
-        "run {run_id} of {} was interrupted: it began at {started_at}, and its process was gone before it ended; \
-         what it removed is not known",
-        policies.join(", ")
+        "run {run_id} of {policies} was interrupted: it began at {started_at}, and its process was gone before it \
+         ended; what it removed is not known"
     )
 }
 

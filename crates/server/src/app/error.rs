@@ -2,6 +2,7 @@
 
 use cleanup_core::config::Config;
 use cleanup_engine::RequestError;
+use cleanup_engine::plan::PlanError;
 
 /// Why something was not done. The text is a sentence for whoever asked: it never holds a path outside the policies'
 /// roots, a URL or what went wrong inside. That is logged, once, where it is handled.
@@ -55,6 +56,27 @@ impl From<RequestError> for AppError {
         match error {
             RequestError::UnknownPolicy { .. } => Self::UnknownPolicy(error.to_string()),
             _ => Self::BadValue(error.to_string()),
+        }
+    }
+}
+
+impl From<PlanError> for AppError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Request(error) => error.into(),
+            PlanError::Sessions { .. } => Self::BadValue(error.to_string()),
+            PlanError::Foreign | PlanError::TooOld { .. } | PlanError::Future { .. } => {
+                Self::Conflict(error.to_string())
+            }
+            PlanError::Unwritable(_)
+            | PlanError::Unreadable(_)
+            | PlanError::NotAPlan { .. }
+            | PlanError::Incomplete
+            | PlanError::Edited
+            | PlanError::OtherFormat { .. } => {
+                tracing::error!("a plan: {error}");
+                Self::Internal
+            }
         }
     }
 }

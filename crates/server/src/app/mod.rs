@@ -5,6 +5,7 @@ pub mod error;
 pub mod explain;
 pub mod files;
 pub mod generation;
+pub(crate) mod kept_plans;
 pub mod plans;
 pub mod policies;
 pub mod quarantine;

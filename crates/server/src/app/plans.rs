@@ -1,55 +1,74 @@
-//! Plans that were asked for over HTTP, until they are carried out, dropped or too old.
-//!
-//! Each is a file without a name: nobody else can read or change it, and it is gone with the service.
+//! Makes plans, shows them and carries them out.
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
-use cleanup_core::moment::Moment;
-use cleanup_engine::plan::PlanSummary;
+use cleanup_core::candidate::Escaped;
+use cleanup_core::report::Report;
+use cleanup_engine::plan::{Plan, PlanError, PlanSummary, PlannedItem};
+use cleanup_engine::{Engine, Request, now};
 
-/// How many are kept; the oldest goes for a new one.
-const MOST: usize = 16;
+use super::error::AppError;
+use super::kept_plans::Kept;
+use super::service::Service;
+use super::sweeps::SweepHandle;
 
-/// One plan.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) summary: PlanSummary,
-    pub(crate) file: File,
+/// Makes a plan of these file policies, or of all that are enabled, and keeps it for so long.
+pub(crate) async fn make(
+    service: &Service,
+    policies: Vec<String>,
+    include_archives: bool,
+    valid_for: Duration,
+) -> Result<PlanSummary, AppError> {
+    let engine = service.generation().engine;
+    let (report, summary, file) =
+        service.blocking(move || write(&engine, policies, include_archives, valid_for)).await??;
+    service.feed().plan_made(&report);
+    service.plans().keep(summary.clone(), file);
+    Ok(summary)
 }
 
-/// All plans of the service, the oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Plans(Mutex<VecDeque<Arc<Kept>>>);
+fn write(
+    engine: &Engine,
+    policies: Vec<String>,
+    include_archives: bool,
+    valid_for: Duration,
+) -> Result<(Report, PlanSummary, File), PlanError> {
+    let file = tempfile::tempfile().map_err(PlanError::Unwritable)?;
+    let request = Request { policies, include_archives, ..Request::default() };
+    let (report, summary) = engine.write_plan(&request, valid_for, &file, &())?;
+    Ok((report, summary, file))
+}
 
-impl Plans {
-    /// Keeps a plan.
-    pub(crate) fn keep(&self, summary: PlanSummary, file: File) {
-        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if plans.len() >= MOST {
-            plans.pop_front();
-        }
-        plans.push_back(Arc::new(Kept { summary, file }));
-    }
+/// The plan with this id.
+pub(crate) fn find(service: &Service, id: &str) -> Result<Arc<Kept>, AppError> {
+    service.plans().get(id, now()).ok_or_else(|| unknown(id))
+}
 
-    /// Those that still count.
-    pub(crate) fn all(&self, now: Moment) -> Vec<Arc<Kept>> {
-        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.retain(|plan| plan.summary.expires_at > now);
-        plans.iter().cloned().collect()
-    }
+/// No plan has this id.
+pub(crate) fn unknown(id: &str) -> AppError {
+    AppError::UnknownId(format!("there is no plan {}, or its time is over", Escaped(id.as_bytes())))
+}
 
-    /// The one with this id, while it counts.
-    pub(crate) fn get(&self, id: &str, now: Moment) -> Option<Arc<Kept>> {
-        self.all(now).into_iter().find(|plan| plan.summary.plan_id == id)
-    }
+/// The first entries of a plan.
+pub(crate) async fn first(service: &Service, kept: Arc<Kept>, most: usize) -> Result<Vec<PlannedItem>, AppError> {
+    Ok(service.blocking(move || read(&kept)?.first(most)).await??)
+}
 
-    /// Drops one. `false` when there is none with this id.
-    pub(crate) fn drop_one(&self, id: &str) -> bool {
-        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = plans.len();
-        plans.retain(|plan| plan.summary.plan_id != id);
-        plans.len() < before
-    }
+/// Carries a plan out.
+pub(crate) async fn apply(service: &Service, id: &str) -> Result<SweepHandle, AppError> {
+    let kept = find(service, id)?;
+    let engine = service.generation().engine;
+    let plan = service
+        .blocking(move || {
+            let plan = read(&kept)?;
+            engine.accepts(&plan).map(|()| plan)
+        })
+        .await??;
+    service.apply(plan)
+}
+
+fn read(kept: &Kept) -> Result<Plan, PlanError> {
+    Plan::from_file(kept.file.try_clone().map_err(PlanError::Unreadable)?)
 }

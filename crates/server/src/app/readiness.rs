@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cleanup_core::report::{Finding, FindingCode, PolicyStatus};
 use cleanup_engine::track::{Absent, Watching};
-use cleanup_engine::{LastSweep, now};
+use cleanup_engine::{LastSweep, now, tell_of_interrupted};
 
 use super::policies::Policy;
 use super::service::Service;
@@ -129,6 +129,6 @@ fn interrupted(service: &Service, policy: &Policy) -> Option<String> {
     let before =
         service.feed().last_runs.before(&policy.name).filter(|before| before.status == PolicyStatus::Interrupted)?;
     let LastSweep { run_id, finished_at, .. } = before;
-    let text = format!("run {run_id}, begun at {finished_at}, was interrupted: its process was gone before it ended");
-    (!has_run).then_some(text)
+    // A run of which no end is known is in the history as if it had ended when it began.
+    (!has_run).then(|| tell_of_interrupted(&run_id, &policy.name, finished_at))
 }

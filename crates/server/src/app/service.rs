@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::access::{Access, Sessions};
 use super::error::AppError;
 use super::generation::{Generation, Refusal, Refused};
-use super::plans::Plans;
+use super::kept_plans::Plans;
 use super::sweeps::{SweepHandle, SweepRequest, Sweeps};
 use super::trend::Trends;
 use crate::telemetry::events::Kind;
@@ -72,6 +72,7 @@ impl Service {
     /// Ready from now on. Reads what is remembered of past runs: blocks, and must not be called on an async thread.
     pub fn start(&self, tracker: Arc<Tracker>) {
         let Generation { engine, access, .. } = self.generation();
+        self.feed.findings.begin(engine.last_findings());
         self.adopt(Generation { engine, tracker: Some(tracker), access });
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{Finding, FindingCode, Report};
+use cleanup_engine::LastFindings;
 
 /// The findings of the last runs, and since when the service itself finds others.
 #[derive(Debug, Default)]
@@ -28,6 +29,13 @@ impl Findings {
         let mut inner = self.lock();
         inner.of_runs.retain(|finding| !is_over(finding));
         inner.of_runs.extend(report.findings.iter().cloned());
+    }
+
+    /// Begins with what the history knows of the last runs.
+    pub(crate) fn begin(&self, LastFindings { of_sweeps, of_runs }: LastFindings) {
+        let of_sweeps = of_sweeps.into_iter().filter(|finding| !is_found_by_every_run(finding.code));
+        let of_runs = of_runs.into_iter().filter(|finding| is_found_by_every_run(finding.code));
+        self.lock().of_runs = of_sweeps.chain(of_runs).collect();
     }
 
     /// What the last runs found.
@@ -109,6 +117,19 @@ mod tests {
         assert_eq!(codes(), [(limit, a())], "a deadline cannot know whether the limit is met");
         all.ran(&report(Trigger::Manual, &["a"], Vec::new()));
         assert_eq!(codes(), []);
+    }
+
+    #[test]
+    fn after_a_restart_the_last_runs_are_taken_at_their_word() {
+        let all = Findings::default();
+        let (limit, held) = (FindingCode::LimitUnmet, FindingCode::Held);
+        all.begin(LastFindings {
+            of_sweeps: vec![finding(limit, Some("a"), 1), finding(held, Some("a"), 1), finding(held, Some("b"), 1)],
+            of_runs: vec![finding(limit, Some("c"), 2), finding(held, Some("b"), 2)],
+        });
+        let found: Vec<_> = all.of_runs().into_iter().map(|it| (it.code, it.policy)).collect();
+        let of = |code, policy: &str| (code, Some(policy.to_owned()));
+        assert_eq!(found, [of(limit, "a"), of(held, "b")], "a deadline passed the gates of `a` since");
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub struct LastOutcome {
 pub(crate) struct Look {
     pub(crate) at: Moment,
     pub(crate) dry_run: bool,
-    /// What is there after it.
-    pub(crate) items: u64,
+    /// What is there after it; `None` where it was not counted, as by a sweep of rows.
+    pub(crate) items: Option<u64>,
     /// Their allocated bytes, where they were counted.
     pub(crate) bytes: Option<u64>,
     /// What was due and is still there.
@@ -93,7 +93,7 @@ impl LastRuns {
                 looks.entry(sweep.policy.clone()).or_insert(Look {
                     at: sweep.finished_at,
                     dry_run: false,
-                    items,
+                    items: Some(items),
                     bytes: sweep.kept_bytes,
                     due: sweep.due.saturating_sub(sweep.removed),
                     due_bytes: None,
@@ -118,7 +118,7 @@ impl LastRuns {
         let look = Look {
             at,
             dry_run,
-            items,
+            items: (is_files || dry_run).then_some(items),
             bytes: is_files.then_some(bytes),
             due: counts.still_due(),
             due_bytes: is_files.then(|| counts.still_due_bytes()),
@@ -212,6 +212,6 @@ mod tests {
         };
         latest.looked(Moment::EPOCH, false, &report(7, false));
         latest.looked(Moment::EPOCH, false, &report(3, true));
-        assert_eq!(latest.look("a").map(|look| look.items), Some(7));
+        assert_eq!(latest.look("a").and_then(|look| look.items), Some(7));
     }
 }

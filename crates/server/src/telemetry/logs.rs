@@ -6,15 +6,16 @@
 //!
 //! A log that cannot be written is dropped: nothing that happens to the log reaches the work.
 
-use std::fmt::{Display, Formatter};
+use std::collections::HashMap;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
-use cleanup_core::candidate::Escaped;
+use cleanup_core::candidate::harmless;
 use cleanup_core::config::Config;
 use cleanup_core::duration::Human;
 use cleanup_core::policy::MaxAge;
-use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report};
+use cleanup_core::report::{Finding, PolicyKind, PolicyReport, PolicyStatus, Report};
+use cleanup_core::words::Count;
 use rustix::fs::fstat;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::ParseError;
@@ -56,8 +57,14 @@ pub fn tell_of_sweep(config: &Config, report: &Report) {
     if report.dry_run {
         return;
     }
-    for PolicyReport { name: policy, kind, status, message, counts, errors, errors_total, .. } in &report.policies {
-        let removed = Grouped(counts.removed);
+    let ages: HashMap<&str, MaxAge> =
+        config.rules().filter_map(|rule| Some((rule.name.as_str(), rule.max_age?))).collect();
+    let mut found: HashMap<&str, Vec<&Finding>> = HashMap::new();
+    for finding in &report.findings {
+        found.entry(finding.policy.as_deref().unwrap_or_default()).or_default().push(finding);
+    }
+    for PolicyReport { name: policy, kind, status, message, counts, .. } in &report.policies {
+        let removed = Count(counts.removed);
         match (kind, counts.removed) {
             (_, 0) => {}
             (PolicyKind::Files, 1) => tracing::info!(policy, "{CLEANED_UP}"),
@@ -65,31 +72,32 @@ pub fn tell_of_sweep(config: &Config, report: &Report) {
             (PolicyKind::Sessions, _) => tracing::info!(policy, "Cleaned up idle sessions ({removed} rows)"),
         }
         if counts.quarantined > 0 {
-            tracing::info!(policy, "Moved into quarantine: {} files", Grouped(counts.quarantined));
+            tracing::info!(policy, "Moved into quarantine: {} files", Count(counts.quarantined));
         }
         if counts.purged > 0 {
-            tracing::info!(policy, "Deleted for good from quarantine: {} files", Grouped(counts.purged));
+            tracing::info!(policy, "Deleted for good from quarantine: {} files", Count(counts.purged));
         }
-        let message = message.as_deref().unwrap_or_default();
-        let max_age = config.rules().find(|rule| rule.name == *policy).and_then(|rule| rule.max_age).map(MaxAge::get);
-        match (status, max_age) {
-            (PolicyStatus::Ok, Some(max_age)) if *kind == PolicyKind::Files && counts.due == 0 => {
-                tracing::info!(policy, "{}", nothing_found(max_age));
-            }
-            (PolicyStatus::Ok, _) => {}
-            (PolicyStatus::Skipped, _) => tracing::info!(policy, "skipped: {message}"),
-            (PolicyStatus::Held | PolicyStatus::Interrupted, _) => tracing::warn!(policy, "{message}"),
-            (PolicyStatus::Partial | PolicyStatus::Failed, _) => tracing::warn!(policy, "not all was done: {message}"),
+        if let (PolicyStatus::Ok, PolicyKind::Files, 0, Some(max_age)) =
+            (status, kind, counts.due, ages.get(policy.as_str()))
+        {
+            tracing::info!(policy, "{}", nothing_found(max_age.get()));
         }
-        if let Some(first) = errors.first() {
-            let total = Grouped(*errors_total);
-            tracing::warn!(
-                policy,
-                "{total} could not be removed, the first of them: {}",
-                Escaped(first.error.as_bytes())
-            );
+        let found = found.get(policy.as_str()).map_or(&[][..], Vec::as_slice);
+        for finding in found {
+            tell_of_finding(finding, policy, &report.run_id);
+        }
+        // What needs nobody: a policy that is switched off, a run that was stopped and goes on later.
+        if let Some(message) = message.as_ref().filter(|message| found.iter().all(|it| it.text != **message)) {
+            tracing::info!(policy, "{}", harmless(message));
         }
     }
+}
+
+/// Tells of what needs somebody: what a run of this policy, or of these, has found.
+pub(crate) fn tell_of_finding(finding: &Finding, policy: &str, run_id: &str) {
+    let Finding { code, level: _, policy: _, since: _, text, remedy } = finding;
+    // A field without a value is left out.
+    tracing::warn!(policy, run_id, code = code.name(), remedy = remedy.as_deref(), "{}", harmless(text));
 }
 
 /// The flag `--log`.
@@ -229,18 +237,6 @@ impl Write for Line {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A number with its thousands apart: `1,234,567`.
-struct Grouped(u64);
-
-impl Display for Grouped {
-    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        match (self.0 / 1000, self.0 % 1000) {
-            (0, rest) => write!(f, "{rest}"),
-            (thousands, rest) => write!(f, "{},{rest:03}", Self(thousands)),
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What went wrong beside the work, in the log: notes of reports, and what befell the memory between them.
+//! What went wrong beside the work, in the log: what runs found, and what befell the memory between them.
 //!
 //! A fault that lasts would be said with every run, and nobody reads a log that repeats itself each minute. So a note is
 //! logged when it is new for a policy, again when it comes back after a run without it, and once a day while it lasts.
@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use cleanup_core::candidate::Escaped;
-use cleanup_core::report::{PolicyStatus, Report, Trigger};
+use cleanup_core::report::{Finding, Report, Trigger};
+
+use super::logs;
 
 /// After so long it is said again.
 const AGAIN: Duration = Duration::from_hours(24);
@@ -41,8 +42,6 @@ impl ReportLog {
             (false, Trigger::Deadline) => Source::Deadlines,
             (false, Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Restore) => Source::Sweep,
         };
-        let mut notes = report.notes.clone();
-        notes.extend(report.not_remembered.clone());
         if report.new_memory {
             // At a first start there is nothing wrong with that.
             tracing::info!(
@@ -50,12 +49,14 @@ impl ReportLog {
                 "no memory was found, and a new one begins: what was held before, if anything, is forgotten"
             );
         }
-        if source == Source::Deadlines {
-            notes.extend(report.policies.iter().filter_map(trouble_at_deadlines));
-        }
+        // What a sweep finds of its policies is told with what came of them, run by run.
+        let is_ours = |finding: &&Finding| finding.policy.is_none() || source == Source::Deadlines;
+        let found: Vec<&Finding> = report.findings.iter().filter(is_ours).collect();
         let policies: Vec<&str> = report.policies.iter().map(|policy| policy.name.as_str()).collect();
-        for note in self.fresh(source, &policies, &notes, Instant::now()) {
-            tracing::warn!(policy = named(&policies), run_id = report.run_id, "{note}");
+        let texts: Vec<String> = found.iter().map(|finding| finding.text.clone()).collect();
+        let fresh = self.fresh(source, &policies, &texts, Instant::now());
+        for finding in found.into_iter().filter(|finding| fresh.contains(&finding.text)) {
+            logs::tell_of_finding(finding, &named(&policies), &report.run_id);
         }
     }
 
@@ -101,20 +102,6 @@ impl ReportLog {
         }
         fresh
     }
-}
-
-/// Why not all that was due at its deadline is gone. Sweeps say this by themselves, run by run.
-fn trouble_at_deadlines(policy: &cleanup_core::report::PolicyReport) -> Option<String> {
-    let first = policy.errors.first().map(|first| Escaped(first.error.as_bytes()).to_string());
-    match policy.status {
-        PolicyStatus::Ok | PolicyStatus::Skipped => None,
-        // That it was stopped, as at the end of the service, is no trouble.
-        PolicyStatus::Partial => first,
-        PolicyStatus::Held | PolicyStatus::Failed | PolicyStatus::Interrupted => {
-            first.or_else(|| policy.message.clone())
-        }
-    }
-    .map(|why| format!("not all was removed at its deadline, and is tried again: {why}"))
 }
 
 fn named(policies: &[&str]) -> String {

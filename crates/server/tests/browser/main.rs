@@ -103,7 +103,7 @@ fn a_dry_run_shows_its_plan_and_the_sweep_follows_from_there() {
     assert_eq!(page.eval(&shows("old.svg")).unwrap(), true);
     assert!(world.path("others/old.svg").exists(), "nothing went yet");
     page.click("#sweep").unwrap();
-    page.wait_for(&shows("1 item went")).unwrap();
+    page.wait_for(&shows("1 item removed")).unwrap();
     assert!(!world.path("others/old.svg").exists());
     is_clean(&page, &world);
 }
@@ -120,7 +120,7 @@ fn what_lies_in_quarantine_comes_back_after_its_plan_was_shown() {
     page.click("#dry-kept").unwrap();
     page.wait_for(&shows("2 items would go")).unwrap();
     page.click("#sweep").unwrap();
-    page.wait_for(&shows("2 items went")).unwrap();
+    page.wait_for(&shows("2 items removed")).unwrap();
     page.wait_for("document.querySelector('#undo') !== null").unwrap();
     assert_eq!(visible(&world), 0);
 

@@ -71,9 +71,9 @@ async fn a_sweep_is_shown_before_it_is_made_and_only_what_was_shown_is_swept() {
     let swept = world.call("POST", "/sweep", &[FORM], &format!("plan={plan}")).await;
     assert_eq!((swept.status, world.count("models"), world.count("svgs")), (303, 1, 0), "{swept}");
     let page = world.get(swept.header("location").unwrap()).await;
-    assert!(is_page(&page, 200).contains("1 item went") && !page.body.contains("Sweep now"));
+    assert!(is_page(&page, 200).contains("1 item removed") && !page.body.contains("Sweep now"));
     let overview = world.get("/").await;
-    assert!(is_page(&overview, 200).contains("1 file went"), "{overview}");
+    assert!(is_page(&overview, 200).contains("1 file removed"), "{overview}");
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_run_comes_back_after_its_plan_was_shown() {
         is_page(&of_run, 200).contains("<dt>quarantined</dt><dd>2</dd>") && of_run.body.contains(&undo),
         "{of_run}"
     );
-    for words in ["2 items went, 8.2 kB moved into quarantine", "<dt>freed</dt><dd>0 B</dd>"] {
+    for words in ["2 items removed, 8.2 kB moved into quarantine", "<dt>freed</dt><dd>0 B</dd>"] {
         assert!(of_run.body.contains(words), "{words}: {of_run}");
     }
     let metrics = world.get("/metrics").await;

@@ -1,8 +1,10 @@
-//! The history as it is looked at: a page of it, and its course over time. Reads indexes, and a report only of a run
-//! that skipped a policy, to tell what was in the way from what is not there.
+//! The history as it is looked at: a page of it, and its course over time. Pages read the reports for what no index has:
+//! what needed somebody, and what was in the way of a policy that was skipped.
+
+use std::collections::{BTreeSet, HashMap};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Trigger};
+use cleanup_core::report::{Finding, PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Trigger};
 use sqlx::SqliteConnection;
 
 use super::Ledger;
@@ -27,7 +29,8 @@ macro_rules! page {
              (select json_group_array(value ->> 'name') from json_each(report, '$.policies') \
              where value ->> 'skipped' in ('locked', 'database_away', 'busy', 'another_node', 'root_locked')) end, \
              (select json_group_array(p.policy) from run_policies p \
-             where p.sequence = runs.sequence and p.root_missing) from ",
+             where p.sequence = runs.sequence and p.root_missing), \
+             case when json_valid(report) then report -> '$.findings' end from ",
             $from,
             " where ",
             $where,
@@ -56,6 +59,21 @@ const TREND: &str = "select policy, (recorded_seconds - ?1) / ?2, sum(removed), 
 const LAST: &str = "select policy, max(q.sequence), runs.id, runs.finished_at, q.status, q.due, q.removed, \
                     q.bytes_freed, q.kept, q.kept_bytes from run_policies q join runs on runs.sequence = q.sequence \
                     where swept group by policy";
+
+/// The last run of each policy.
+const LAST_OF_ALL: &str = "select policy, max(sequence) from run_policies group by policy";
+const LAST_OF_SWEEPS: &str = "select policy, max(sequence) from run_policies where swept group by policy";
+
+const FINDINGS: &str = "select report -> '$.findings' from runs where sequence = ?1 and json_valid(report)";
+
+/// Which runs count as the last ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// Those of deadlines and restores too.
+    All,
+    /// Those that cover everything that their policies name.
+    Sweeps,
+}
 
 /// Which past runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,7 +149,7 @@ pub(super) async fn insert(
             .bind(signed(counts.removed + counts.quarantined))
             .bind(signed(counts.bytes_freed))
             .bind(kept.map(|(items, _)| signed(items)))
-            .bind(kept.filter(|_| policy.kind == PolicyKind::Files).map(|(_, bytes)| signed(bytes)))
+            .bind(kept.map(|(_, bytes)| signed(bytes)))
             .bind(policy.root_missing)
             .execute(&mut *connection)
             .await?;
@@ -142,7 +160,8 @@ pub(super) async fn insert(
 /// Deadlines look at single files; what was skipped, failed or held before it began looked at nothing.
 fn looked_at_everything(trigger: Trigger, policy: &PolicyReport) -> bool {
     match policy.status {
-        _ if policy.in_part => false,
+        // A sweep of rows reads those that are due.
+        _ if policy.in_part || policy.kind == PolicyKind::Sessions => false,
         PolicyStatus::Ok | PolicyStatus::Partial => trigger.is_sweep(),
         PolicyStatus::Held => trigger.is_sweep() && policy.counts.scanned > 0,
         PolicyStatus::Skipped | PolicyStatus::Failed | PolicyStatus::Interrupted => false,
@@ -187,6 +206,33 @@ impl Ledger {
         rows.unwrap_or_default().into_iter().map(point).collect()
     }
 
+    /// Each report is read once, however many policies had their last run in it.
+    pub(crate) fn last_findings(&mut self, of: Runs) -> Vec<Finding> {
+        let last = match of {
+            Runs::All => LAST_OF_ALL,
+            Runs::Sweeps => LAST_OF_SWEEPS,
+        };
+        let found = self.run(&async |connection| {
+            let last: HashMap<String, i64> =
+                sqlx::query_as(last).fetch_all(&mut *connection).await?.into_iter().collect();
+            let runs: BTreeSet<i64> = last.values().copied().collect();
+            let newest = runs.last().copied();
+            let mut found = Vec::new();
+            for run in runs {
+                let json: Option<Option<String>> =
+                    sqlx::query_scalar(FINDINGS).bind(run).fetch_optional(&mut *connection).await?;
+                let of_run: Vec<Finding> =
+                    json.flatten().and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+                found.extend(of_run.into_iter().filter(|finding| match &finding.policy {
+                    Some(policy) => last.get(policy) == Some(&run),
+                    None => newest == Some(run),
+                }));
+            }
+            Ok(found)
+        });
+        found.unwrap_or_default()
+    }
+
     pub(crate) fn last_sweeps(&mut self) -> Vec<LastSweep> {
         type Row = (String, i64, String, String, String, i64, i64, i64, Option<i64>, Option<i64>);
         let rows: Option<Vec<Row>> = self.run(&async |connection| sqlx::query_as(LAST).fetch_all(connection).await);
@@ -207,10 +253,26 @@ impl Ledger {
     }
 }
 
-/// A [`Row`] and the names of policies, as JSON: all, those that something was in the way of, those whose root was
-/// missing.
-type PageRow =
-    (String, String, String, String, String, i64, i64, i64, i64, i64, i64, i64, String, Option<String>, String);
+/// A [`Row`] and, as JSON, the names of policies (all, those that something was in the way of, those whose root was
+/// missing) and what needed somebody.
+type PageRow = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    Option<String>,
+    String,
+    Option<String>,
+);
 
 fn of_page(page: PageRow) -> Option<RunSummary> {
     let (
@@ -229,6 +291,7 @@ fn of_page(page: PageRow) -> Option<RunSummary> {
         policies,
         skipped,
         missing,
+        findings,
     ) = page;
     let row: Row =
         (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored, aside);
@@ -237,6 +300,7 @@ fn of_page(page: PageRow) -> Option<RunSummary> {
         policies: names(&policies),
         skipped: names(&skipped.unwrap_or_default()),
         root_missing: names(&missing),
+        findings: findings.and_then(|json| serde_json::from_str::<Vec<Finding>>(&json).ok()).unwrap_or_default(),
         ..summary(row)?
     })
 }

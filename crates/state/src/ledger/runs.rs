@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{PolicyStatus, Report, RunStatus, Trigger};
+use cleanup_core::report::{Finding, PolicyStatus, Report, RunStatus, Trigger};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, SqliteConnection};
@@ -71,6 +71,9 @@ pub struct RunSummary {
     /// Those of them whose root did not exist, and is not said to come and go.
     #[serde(default)]
     pub root_missing: Vec<String>,
+    /// What needed somebody.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 /// When a policy last ran.
@@ -189,6 +192,7 @@ pub(super) fn summary(
         policies: Vec::new(),
         skipped: Vec::new(),
         root_missing: Vec::new(),
+        findings: Vec::new(),
     })
 }
 

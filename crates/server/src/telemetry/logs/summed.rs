@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Grouped;
+use cleanup_core::words::Count;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How many are told one by one within a second.
@@ -76,7 +76,7 @@ impl Summed {
         match summed {
             0 => {}
             1 => tracing::info!("{} (1 file in the last second)", self.message),
-            files => tracing::info!("{} ({} files in the last second)", self.message, Grouped(files)),
+            files => tracing::info!("{} ({} files in the last second)", self.message, Count(files)),
         }
     }
 

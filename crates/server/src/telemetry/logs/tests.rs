@@ -84,12 +84,6 @@ fn levels_have_the_numbers_of_syslog() {
     assert_eq!(numbers, [3, 4, 6, 7, 7]);
 }
 
-#[test]
-fn thousands_are_set_apart() {
-    let texts = [0, 999, 1000, 1_234_567, 1_000_000].map(|number| Grouped(number).to_string());
-    assert_eq!(texts, ["0", "999", "1,000", "1,234,567", "1,000,000"]);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_few_files_are_told_one_by_one_without_their_paths() {
     let (book, _guard) = Book::open("info");

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use cleanup_core::report::{PolicyReport, PolicyStatus, Report, Skip, Trigger};
 use cleanup_core::sweep::Mode;
+use cleanup_core::words::Number;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -80,8 +81,8 @@ fn cleanup_stats(service: &Service) -> Result<CleanupStats, Problem> {
 fn problems(report: &Report) -> Vec<String> {
     let said = |policy: &PolicyReport| match (policy.status, policy.skipped) {
         (PolicyStatus::Ok, _) | (_, Some(Skip::NoDatabase | Skip::NoRoot | Skip::Disabled)) => None,
-        (PolicyStatus::Partial, _) => {
-            Some(format!("{}: {} items could not be removed", policy.name, policy.errors_total))
+        (PolicyStatus::Partial, _) if policy.errors_total > 0 => {
+            Some(format!("{}: {} could not be removed", policy.name, Number(policy.errors_total, "item")))
         }
         _ => Some(format!("{}: {}", policy.name, policy.message.as_deref().unwrap_or("not swept"))),
     };

@@ -2,25 +2,24 @@
 
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use cleanup_core::report::{FORMAT_VERSION, Report};
-use cleanup_engine::Request;
-use cleanup_engine::plan::{Plan, PlanError, PlanSummary, VALID_FOR};
+use cleanup_core::report::FORMAT_VERSION;
+use cleanup_engine::plan::{PlanSummary, VALID_FOR};
 use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sweeps::{SweepQuery, answer};
-use crate::app::plans::Kept;
+use crate::app::kept_plans::Kept;
+use crate::app::plans;
 use crate::app::service::Service;
 use crate::web::extract::{JsonOrNothing, Query};
-use crate::web::problem::{Kind, Problem};
+use crate::web::problem::Problem;
 use crate::web::span::Span;
 use cleanup_engine::now;
 
@@ -59,28 +58,12 @@ pub(crate) async fn make(
     State(service): State<Arc<Service>>,
     JsonOrNothing(plan): JsonOrNothing<NewPlan>,
 ) -> Result<Response, Problem> {
-    let engine = service.generation().engine;
     let NewPlan { policies, include_archives, valid_for } = plan;
     let valid_for = valid_for.map_or(VALID_FOR, |Span(span)| span);
-    let made = service.blocking(move || write(&engine, policies, include_archives, valid_for)).await?;
-    let (report, summary, file) = made.map_err(|error| refused(&error))?;
-    service.feed().plan_made(&report);
+    let summary = plans::make(&service, policies, include_archives, valid_for).await?;
     let location = HeaderValue::try_from(format!("/api/v1/plans/{}", summary.plan_id));
     let location = location.map_err(|_| Problem::internal())?;
-    service.plans().keep(summary.clone(), file);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(summary)).into_response())
-}
-
-fn write(
-    engine: &cleanup_engine::Engine,
-    policies: Vec<String>,
-    include_archives: bool,
-    valid_for: Duration,
-) -> Result<(Report, PlanSummary, std::fs::File), PlanError> {
-    let file = tempfile::tempfile().map_err(PlanError::Unwritable)?;
-    let request = Request { policies, include_archives, ..Request::default() };
-    let (report, summary) = engine.write_plan(&request, valid_for, &file, &())?;
-    Ok((report, summary, file))
 }
 
 /// The plans that can be carried out.
@@ -96,7 +79,7 @@ pub(crate) async fn list(State(service): State<Arc<Service>>) -> Json<Plans> {
     params(("id" = String, Path, description = "The plan's id")),
     responses((status = 200, description = "Each line is a JSON object", content_type = "application/jsonl", body = String)))]
 pub(crate) async fn one(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let plan = find(&service, &id)?;
+    let plan = plans::find(&service, &id)?;
     // A plan can be far larger than memory.
     let pieces = stream::unfold((service, plan, 0_u64), |(service, plan, at)| async move {
         let read = {
@@ -139,16 +122,7 @@ pub(crate) async fn apply(
     Path(id): Path<String>,
     Query(query): Query<SweepQuery>,
 ) -> Result<Response, Problem> {
-    let kept = find(&service, &id)?;
-    let engine = service.generation().engine;
-    let plan = service
-        .blocking(move || {
-            let plan = Plan::from_file(kept.file.try_clone().map_err(PlanError::Unreadable)?)?;
-            engine.accepts(&plan).map(|()| plan)
-        })
-        .await?
-        .map_err(|error| refused(&error))?;
-    let handle = service.apply(plan)?;
+    let handle = plans::apply(&service, &id).await?;
     answer(&handle, &query).await
 }
 
@@ -160,35 +134,5 @@ pub(crate) async fn drop_one(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if service.plans().drop_one(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&id)) }
-}
-
-fn find(service: &Service, id: &str) -> Result<Arc<Kept>, Problem> {
-    service.plans().get(id, now()).ok_or_else(|| unknown(id))
-}
-
-fn unknown(id: &str) -> Problem {
-    let shown = cleanup_core::candidate::Escaped(id.as_bytes());
-    Problem::of(Kind::UnknownId, format!("there is no plan {shown}, or its time is over"))
-}
-
-fn refused(error: &PlanError) -> Problem {
-    match error {
-        PlanError::Request(cleanup_engine::RequestError::UnknownPolicy { .. }) => {
-            Problem::of(Kind::UnknownPolicy, error.to_string())
-        }
-        PlanError::Request(_) | PlanError::Sessions { .. } => Problem::of(Kind::BadValue, error.to_string()),
-        PlanError::Foreign | PlanError::TooOld { .. } | PlanError::Future { .. } => {
-            Problem::plain(StatusCode::CONFLICT, error.to_string())
-        }
-        PlanError::Unwritable(_)
-        | PlanError::Unreadable(_)
-        | PlanError::NotAPlan { .. }
-        | PlanError::Incomplete
-        | PlanError::Edited
-        | PlanError::OtherFormat { .. } => {
-            tracing::error!("a plan: {error}");
-            Problem::internal()
-        }
-    }
+    if service.plans().drop_one(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(plans::unknown(&id).into()) }
 }

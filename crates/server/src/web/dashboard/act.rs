@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::page::Fault;
 use crate::app::files;
 use crate::app::service::Service;
-use crate::app::sweeps::SweepRequest;
+use crate::app::sweeps::{SweepHandle, SweepRequest};
 use crate::web::extract::PageForm;
 use crate::web::problem::{Kind, Problem};
 use crate::web::span::Span;
@@ -107,13 +107,17 @@ async fn start(
     include_archives: bool,
 ) -> Result<String, Problem> {
     let request = SweepRequest { policies, mode, include_archives, trigger: Trigger::Manual, plan: None };
-    let handle = service.sweep(&request)?;
-    // Whether it has ended by then is for its page to say.
-    let _ = tokio::time::timeout(PATIENCE, handle.report()).await;
-    Ok(format!("/runs/{}", handle.run_id()))
+    Ok(followed(&service.sweep(&request)?).await)
 }
 
-fn led_on(service: &Service, headers: &HeaderMap, done: Result<String, Problem>) -> Response {
+/// Waits a little for a run, and leads to its page.
+pub(super) async fn followed(handle: &SweepHandle) -> String {
+    // Whether it has ended by then is for its page to say.
+    let _ = tokio::time::timeout(PATIENCE, handle.report()).await;
+    format!("/runs/{}", handle.run_id())
+}
+
+pub(super) fn led_on(service: &Service, headers: &HeaderMap, done: Result<String, Problem>) -> Response {
     match done {
         Ok(target) => Redirect::to(&target).into_response(),
         Err(problem) => Fault::new(service, headers, problem).into_response(),

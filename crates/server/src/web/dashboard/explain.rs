@@ -68,7 +68,7 @@ pub(crate) fn answers(explanation: &Explanation, here: &Here) -> Vec<AnswerLine>
     let verdict = |verdict: AnswerVerdict| match verdict {
         AnswerVerdict::Remove => Status { word: "goes with the next sweep", class: "gone" },
         AnswerVerdict::Keep => Status { word: "stays", class: "good" },
-        AnswerVerdict::NotACandidate => Status { word: "is not meant", class: "idle" },
+        AnswerVerdict::NotACandidate => Status { word: "not a candidate", class: "idle" },
         AnswerVerdict::Quarantined => Status { word: "lies in quarantine", class: "warn" },
         AnswerVerdict::Unknown => Status { word: "is not known", class: "warn" },
     };

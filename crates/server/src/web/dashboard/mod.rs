@@ -17,6 +17,7 @@ mod files;
 mod login;
 mod overview;
 mod page;
+mod plan;
 mod policies;
 mod quarantine;
 mod restore;
@@ -55,6 +56,9 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/quarantine/restore", get(restore::plan).post(restore::act))
         .route("/explain", get(explain::page))
         .route("/dry-run", post(act::dry_run))
+        .route("/plan", post(plan::make))
+        .route("/plans/{id}", get(plan::one))
+        .route("/plans/{id}/apply", post(plan::apply))
         .route("/sweep", post(act::sweep))
         .route_layer(from_fn_with_state(Arc::clone(service), ask_strangers))
         .route("/login", get(login::page))
@@ -64,7 +68,21 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
 /// Whether a path is one of ours: these ask for the token with a page instead of a problem.
 pub(crate) fn is_page(path: &str) -> bool {
     let first = path.strip_prefix('/').and_then(|path| path.split('/').next());
-    matches!(first, Some("" | "runs" | "files" | "quarantine" | "explain" | "dry-run" | "sweep" | "assets" | "login"))
+    matches!(
+        first,
+        Some(
+            "" | "runs"
+                | "files"
+                | "quarantine"
+                | "explain"
+                | "dry-run"
+                | "plan"
+                | "plans"
+                | "sweep"
+                | "assets"
+                | "login"
+        )
+    )
 }
 
 /// Asks whoever needs a token and has none for it, and says where it goes on.

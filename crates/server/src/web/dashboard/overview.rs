@@ -247,7 +247,7 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
     let (gone, gone_bytes) = picture.trend.removed();
     let plain = |label, value, note| Tile { label, value, when: None, note };
     vec![
-        plain("There", words::bytes(there_bytes), format!("{} items, {as_of}", words::count(there))),
+        plain("On disk", words::bytes(there_bytes), format!("{} items, {as_of}", words::count(there))),
         plain("Due now", words::count(due), format!("{}, {as_of}", words::bytes(due_bytes))),
         match next {
             Some(at) => {
@@ -412,6 +412,7 @@ mod tests {
             policies: vec!["models".to_owned()],
             skipped: Vec::new(),
             root_missing: Vec::new(),
+            findings: Vec::new(),
         };
         let late = std::time::Duration::from_millis(120);
         let gone =

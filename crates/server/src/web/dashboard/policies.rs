@@ -98,7 +98,7 @@ impl Known {
     pub(crate) fn there(&self) -> Option<Amount> {
         match (&self.policy.tracked, &self.look) {
             (Some(tracked), _) => Some((tracked.total_files, Some(tracked.total_bytes))),
-            (None, Some(look)) => Some((look.items, look.bytes)),
+            (None, Some(look)) => Some((look.items?, look.bytes)),
             (None, None) => None,
         }
     }
@@ -217,9 +217,9 @@ impl Known {
 
     fn last(&self, here: &Here) -> Fact {
         let went = |removed, freed, quarantined| match (removed, self.policy.kind) {
-            (0, _) => "nothing went".to_owned(),
+            (0, _) => "nothing removed".to_owned(),
             (removed, PolicyKind::Files) => words::gone(removed, "file", freed, quarantined),
-            (removed, PolicyKind::Sessions) => format!("{} went", words::number(removed, "row")),
+            (removed, PolicyKind::Sessions) => format!("{} removed", words::number(removed, "row")),
         };
         let label = "Last run";
         let last = self.policy.last_run.as_ref();
@@ -245,10 +245,15 @@ impl Known {
             None => note,
         };
         let noun = self.noun();
+        let place = if self.policy.kind == PolicyKind::Files { "On disk" } else { "In the table" };
         let as_of = self.as_of(here);
         let mut facts = vec![match self.there() {
-            Some((items, bytes)) => Fact::of("There", words::number(items, noun), with_bytes(bytes, as_of.clone())),
-            None => Fact::of("There", "not known".to_owned(), as_of.clone()),
+            Some((items, bytes)) => Fact::of(place, words::number(items, noun), with_bytes(bytes, as_of.clone())),
+            // A sweep of rows reads those that are due, by an index where there is one: it has not counted all.
+            None if self.look.is_some() => {
+                Fact::of(place, "not counted".to_owned(), "a dry run counts them".to_owned())
+            }
+            None => Fact::of(place, "not known".to_owned(), as_of.clone()),
         }];
         facts.push(match self.due() {
             Some((items, bytes)) => Fact::of("Due", words::number(items, noun), with_bytes(bytes, as_of)),

@@ -1,5 +1,6 @@
 //! One run: how far it is, what came of it, or what it would do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,7 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::candidate::Escaped;
-use cleanup_core::report::{Counts, ItemError, PolicyReport, PolicyStatus, Report, Trigger};
+use cleanup_core::report::{Counts, ItemError, PolicyKind, PolicyReport, PolicyStatus, Report, Trigger};
 use cleanup_core::sweep::Mode;
 
 use super::page::{Fault, Frame, Part, here, html};
@@ -30,14 +31,22 @@ struct RunPage {
     finished: Option<When>,
     took: String,
     is_dry_run: bool,
-    /// The dry run can be followed by the sweep that it shows.
-    may_sweep: bool,
-    /// Something of it lies in quarantine.
-    may_restore: bool,
+    offers: Offers,
     notes: Vec<String>,
     parts: Vec<PartView>,
     /// Policies that have not ended yet.
     waiting: Vec<String>,
+}
+
+/// The ways on from here.
+#[derive(Default)]
+struct Offers {
+    /// The dry run can be followed by the sweep that it shows.
+    sweep: bool,
+    /// A brake holds back what the dry run found due: all of it can be read in a plan.
+    plan: bool,
+    /// Something of the run lies in quarantine.
+    restore: bool,
 }
 
 /// What came of one policy.
@@ -45,6 +54,7 @@ struct PartView {
     name: String,
     status: Status,
     message: Option<String>,
+    is_held: bool,
     numbers: Vec<(&'static str, String)>,
     kept: Vec<(&'static str, String)>,
     limits: Vec<LimitLine>,
@@ -93,15 +103,14 @@ impl RunPage {
         Self {
             frame,
             id: sweep.run_id.clone(),
-            headline: format!("Under way: {scanned} looked at, {removed} removed so far"),
+            headline: format!("Under way: {scanned} scanned, {removed} removed so far"),
             status: if is_dry_run { Status::DRY_RUN } else { Status::RUNNING },
             trigger: words::trigger(sweep.trigger),
             started: here.when(sweep.started_at),
             finished: None,
             took: String::new(),
             is_dry_run,
-            may_sweep: false,
-            may_restore: false,
+            offers: Offers::default(),
             notes: Vec::new(),
             waiting: sweep.policies.iter().filter(has_ended).cloned().collect(),
             parts: ended.iter().map(|part| PartView::new(part, is_dry_run, &[])).collect(),
@@ -112,18 +121,26 @@ impl RunPage {
         let totals = &report.totals;
         let planned = dry_run.map(RunningSweep::planned).unwrap_or_default();
         let due_bytes: u64 = report.policies.iter().map(|part| part.counts.due_bytes).sum();
+        let is_held = |part: &&PolicyReport| part.status == PolicyStatus::Held;
+        let held_due: u64 = report.policies.iter().filter(is_held).map(|part| part.counts.due).sum();
         let headline = match (report.dry_run, totals.due, totals.removed + totals.quarantined) {
             _ if report.trigger == Trigger::Restore => {
                 let bytes = report.policies.iter().map(|part| part.counts.restored_bytes).sum();
                 format!("{} came back, {}", words::number(totals.restored, "item"), words::bytes(bytes))
             }
+            (true, 0, _) if held_due > 0 => {
+                format!("Held back: {} due, and a sweep would remove nothing", words::number(held_due, "item"))
+            }
             (true, 0, _) => "Nothing would go".to_owned(),
             (true, due, _) => format!("{} would go, {}", words::number(due, "item"), words::bytes(due_bytes)),
-            (false, _, 0) => "Nothing went".to_owned(),
+            (false, _, 0) => "Nothing was removed".to_owned(),
             (false, _, gone) => words::gone(gone, "item", totals.bytes_freed, totals.quarantined_bytes),
         };
-        let mut notes: Vec<String> = report.notes.iter().map(|note| words::message(note)).collect();
-        notes.extend(report.not_remembered.as_deref().map(words::message));
+        // What the policies found stands with them. Runs of earlier versions have notes alone.
+        let texts = report.notes.iter().chain(&report.not_remembered);
+        let found = report.findings.iter().filter(|it| it.policy.is_none()).map(|it| &it.text);
+        let texts: BTreeSet<&String> = texts.chain(found).collect();
+        let notes = texts.into_iter().map(|text| words::message(text)).collect();
         Self {
             frame,
             id: report.run_id.clone(),
@@ -134,8 +151,11 @@ impl RunPage {
             finished: Some(here.when(report.finished_at)),
             took: words::lateness(report.finished_at.since(report.started_at).unwrap_or_default()),
             is_dry_run: report.dry_run,
-            may_restore: false,
-            may_sweep: dry_run.is_some() && report.policies.iter().any(is_worth_a_sweep),
+            offers: Offers {
+                sweep: dry_run.is_some() && report.policies.iter().any(is_worth_a_sweep),
+                plan: dry_run.is_some() && report.policies.iter().any(is_worth_a_plan),
+                restore: false,
+            },
             notes,
             parts: report.policies.iter().map(|part| PartView::new(part, report.dry_run, &planned)).collect(),
             waiting: Vec::new(),
@@ -149,7 +169,7 @@ impl RunPage {
         if report.totals.quarantined > 0 {
             let (engine, id) = (service.generation().engine, report.run_id.clone());
             let found = service.blocking(move || engine.quarantined_run(&id)).await;
-            self.may_restore = found.is_ok_and(|run| run.is_some());
+            self.offers.restore = found.is_ok_and(|run| run.is_some());
         }
         self
     }
@@ -157,6 +177,11 @@ impl RunPage {
 
 fn is_worth_a_sweep(part: &PolicyReport) -> bool {
     part.status != PolicyStatus::Held && part.counts.due + part.counts.dirs_due > 0
+}
+
+/// Rows are in no plan.
+fn is_worth_a_plan(part: &PolicyReport) -> bool {
+    part.status == PolicyStatus::Held && part.kind == PolicyKind::Files && part.counts.due > 0
 }
 
 impl PartView {
@@ -182,6 +207,7 @@ impl PartView {
             name: part.name.clone(),
             status: part.status.into(),
             message: part.message.as_deref().map(words::message),
+            is_held: part.status == PolicyStatus::Held,
             numbers: numbers(counts, is_dry_run),
             kept: kept(counts),
             limits: part.limits.iter().map(LimitLine::new).collect(),
@@ -205,8 +231,8 @@ impl PlanLine {
 
 fn numbers(counts: &Counts, is_dry_run: bool) -> Vec<(&'static str, String)> {
     let mut numbers = vec![
-        ("looked at", words::count(counts.scanned)),
-        ("meant", words::count(counts.matched)),
+        ("scanned", words::count(counts.scanned)),
+        ("matched", words::count(counts.matched)),
         ("due", words::count(counts.due)),
     ];
     if is_dry_run {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use cleanup_core::candidate::Escaped;
+pub(crate) use cleanup_core::candidate::harmless as message;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyStatus, RunStatus, Trigger};
 use cleanup_core::size::HumanBytes;
@@ -80,9 +81,9 @@ pub(crate) fn number(of: u64, noun: &str) -> String {
     Number(of, noun).to_string()
 }
 
-/// `3 files went, 8.2 kB freed, 4.1 kB moved into quarantine`: what a run removed, of these counts.
+/// `3 files removed, 8.2 kB freed, 4.1 kB moved into quarantine`: what a run removed, of these counts.
 pub(crate) fn gone(items: u64, noun: &str, freed: u64, quarantined: u64) -> String {
-    let mut parts = vec![format!("{} went", number(items, noun))];
+    let mut parts = vec![format!("{} removed", number(items, noun))];
     if freed > 0 || quarantined == 0 {
         parts.push(format!("{} freed", bytes(freed)));
     }
@@ -105,12 +106,6 @@ pub(crate) fn path(text: &str, exact: Option<&str>) -> String {
         Some(bytes) => Escaped(&bytes).to_string(),
         None => Escaped(text.as_bytes()).to_string(),
     }
-}
-
-/// A message that may quote names which are escaped already: escaped where they are not, and no backslash doubled.
-pub(crate) fn message(text: &str) -> String {
-    let parts: Vec<String> = text.split('\\').map(|part| Escaped(part.as_bytes()).to_string()).collect();
-    parts.join("\\")
 }
 
 /// How something stands: a word, and the class that gives it a colour. Never the colour alone.
