@@ -174,3 +174,10 @@ fn trust(folder: &Path) -> Result<(), StateError> {
     }
     Ok(())
 }
+
+/// A folder in memory, where there is such a place: some tests write a file thousands of times.
+#[cfg(test)]
+pub(crate) fn for_tests() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a test has a folder")
+}

@@ -35,6 +35,9 @@ const MOST_INDEXED: usize = 8 * 1024 * 1024;
 /// Longest description of what an index was made for, in bytes.
 const LONGEST: usize = 64 * 1024;
 
+/// Longest file of an index, in bytes.
+const MOST_BYTES: usize = HEADER + LONGEST + MOST_INDEXED * ENTRY + CHECKSUM;
+
 /// What an index was made for, word for word: a sweep that is about anything else cannot use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About(pub String);
@@ -63,7 +66,9 @@ pub(crate) fn read(path: &Path, about: &About, now: Moment) -> Option<Remembered
 fn try_read(path: &Path, about: &About, now: Moment) -> io::Result<Option<Remembered>> {
     let mut file = OpenOptions::new().read(true).custom_flags(folder::no_follow()).open(path)?;
     let metadata = file.metadata()?;
-    if !metadata.is_file() || folder::stranger(&metadata).is_some() || !is_whole(&mut file, metadata.len())? {
+    // A file that is longer than any that was written is not read at all: it may be longer than anybody waits.
+    let is_ours = metadata.is_file() && folder::stranger(&metadata).is_none() && metadata.len() <= MOST_BYTES as u64;
+    if !is_ours || !is_whole(&mut file, metadata.len())? {
         return Ok(None);
     }
     file.rewind()?;
@@ -262,5 +267,85 @@ mod tests {
         }
         writer.keep().unwrap();
         assert_eq!(read(&path, &about, now).unwrap().index.len(), fewest + 2);
+    }
+
+    #[test]
+    fn a_file_that_is_longer_than_any_index_is_not_even_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("temp");
+        let file = File::create(&path).unwrap();
+        file.set_len(1 << 42).unwrap();
+        let begun = std::time::Instant::now();
+        assert!(read(&path, &About("this".to_owned()), Moment::from_unix(1_000, 0)).is_none());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+}
+
+/// Bytes that are not as they were written. An index only says "not yet", so the one thing that must not be is an entry
+/// that nobody wrote.
+#[cfg(test)]
+mod damage {
+    use cleanup_core::damage::{Blow, damaged};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Moment = Moment::from_unix(1_000, 0);
+
+    fn about() -> About {
+        About("this".to_owned())
+    }
+
+    /// One with few entries, which is read like one with many.
+    fn written(entries: u32) -> Vec<u8> {
+        let mut writer = IndexWriter::begin(PathBuf::new(), &about(), NOW);
+        for number in 1..=entries {
+            let key = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            writer.add(Entry { key, until: 2_000 + number, blocks: number }).unwrap();
+        }
+        with_checksum(&writer.buffer)
+    }
+
+    fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+        [bytes, &crc32fast::hash(bytes).to_le_bytes()].concat()
+    }
+
+    fn read_back(folder: &Path, bytes: &[u8]) -> Option<(Moment, Vec<Entry>)> {
+        let path = folder.join("p");
+        fs::write(&path, bytes).unwrap();
+        let Remembered { index, begun_at } = read(&path, &about(), NOW)?;
+        let mut entries: Vec<Entry> = index.entries().collect();
+        entries.sort_by_key(|entry| entry.key);
+        Some((begun_at, entries))
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_makes_it_another_index(count in 0_u32..40, blows in prop::collection::vec(any::<Blow>(), 1..4)) {
+            let folder = folder::for_tests();
+            let bytes = written(count);
+            let whole = read_back(folder.path(), &bytes);
+            prop_assert_eq!(whole.as_ref().map(|(_, entries)| entries.len()), Some(count as usize));
+            let read = read_back(folder.path(), &damaged(&bytes, &blows));
+            prop_assert!(read.is_none() || read == whole, "{:?}", read);
+        }
+
+        /// Past the checksum too: whoever writes one that is right still gets no entry that is over.
+        #[test]
+        fn no_bytes_with_a_right_checksum_are_too_strange_to_be_read(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            count in 0_u32..40,
+            blows in prop::collection::vec(any::<Blow>(), 1..4),
+        ) {
+            let folder = folder::for_tests();
+            let whole = written(count);
+            let body = &whole[..whole.len() - CHECKSUM];
+            for bytes in [bytes.clone(), [MAGIC.as_slice(), &bytes].concat(), damaged(body, &blows)] {
+                if let Some((_, entries)) = read_back(folder.path(), &with_checksum(&bytes)) {
+                    let is_over = |entry: &Entry| i64::from(entry.until) <= NOW.unix_seconds();
+                    prop_assert!(!entries.iter().any(|entry| entry.key == 0 || is_over(entry)));
+                }
+            }
+        }
     }
 }

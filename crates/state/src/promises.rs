@@ -13,8 +13,9 @@ mod error;
 mod file;
 mod line;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use cleanup_core::moment::Moment;
@@ -281,12 +282,13 @@ impl Promises {
         self.sequence = 0;
         let known = self.lost.take();
         let remembered = guard.map(|guard| guard.remembered(&self.files)).transpose()?.unwrap_or_default();
-        let Some((bytes, found)) = self.files.load()? else {
+        let Some((file, found)) = self.files.open()? else {
             self.read = Some(Found::Missing);
             self.note_loss(Lost::gone(self.files.promises(), remembered.count), known.as_ref());
             return Ok(());
         };
-        let content = line::parse(&bytes).map_err(|flaw| self.files.untrusted(flaw))?;
+        let content = line::parse(BufReader::new(file)).map_err(|error| self.files.unreadable(error))?;
+        let content = content.map_err(|flaw| self.files.untrusted(flaw))?;
         self.notes.extend(content.repair.map(|repair| repair.note(self.files.promises())));
         for entry in content.entries {
             self.apply(entry);
@@ -303,11 +305,16 @@ impl Promises {
         Ok(())
     }
 
-    /// Whether the guard knows of lines that are not there. Where nothing was in force, nothing is lost with them.
+    /// Whether the guard knows of lines, or of promises, that are not there. Where nothing was in force, nothing is lost
+    /// with them.
     fn is_short_of(&self, remembered: Remembered) -> bool {
-        match remembered.sequence {
-            Some(sequence) => self.sequence < sequence && remembered.count > 0,
-            None => self.count() < remembered.count,
+        match remembered.sequence.map(|sequence| self.sequence.cmp(&sequence)) {
+            // Written, and killed before it was remembered.
+            Some(Ordering::Greater) => false,
+            // With a line that took something back, something is in force that no longer was.
+            Some(Ordering::Less) => remembered.count > 0 || self.count() > 0,
+            // Lines that were rewritten have no numbers: one of them may be there twice, in the place of another.
+            Some(Ordering::Equal) | None => self.count() < remembered.count,
         }
     }
 
@@ -339,6 +346,9 @@ impl Promises {
         for entry in entries {
             sequence += 1;
             records.push(line::encode(Some(sequence), entry));
+        }
+        if records.iter().any(|record| line::is_longer(record.text.len() as u64)) {
+            return Err(self.files.unwritable(io::Error::new(io::ErrorKind::InvalidInput, "it is too long")));
         }
         let text: String = records.iter().map(|record| record.text.as_str()).collect();
         // Until a checkpoint accepts it, what was lost is not to be forgotten because little is promised by now.
@@ -422,10 +432,9 @@ impl Promises {
         let count = held.len() + ttls.len();
         let checkpoint = Entry::Checkpoint { lines: u64::try_from(count).unwrap_or(u64::MAX) };
         text.push_str(&line::encode(Some(self.sequence), &checkpoint).text);
-        let replaced = self.files.replace(text.as_bytes()).and_then(|found| {
-            guard.remember(count, self.sequence).map_err(|not| not.error)?;
-            Ok(found)
-        });
+        // Remembered first: whoever is killed in between leaves more than is remembered, which is no loss.
+        let remembered = guard.remember(count, self.sequence).map_err(|not| not.error);
+        let replaced = remembered.and_then(|()| self.files.replace(text.as_bytes()));
         match replaced {
             Ok(found) => {
                 self.lines = count + 1;
@@ -440,3 +449,6 @@ impl Promises {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

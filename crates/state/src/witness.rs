@@ -100,6 +100,9 @@ fn parse(line: &str) -> Option<ClockReading> {
 
 #[cfg(test)]
 mod tests {
+    use cleanup_core::damage::{Blow, damaged};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -119,5 +122,41 @@ mod tests {
         bytes[30] ^= 1;
         std::fs::write(&witness.file, bytes).unwrap();
         assert_eq!(witness.read(), None);
+    }
+
+    /// What the next process reads where the file holds this.
+    fn read(bytes: &[u8]) -> Option<ClockReading> {
+        let folder = folder::for_tests();
+        std::fs::create_dir(folder::locks(folder.path())).unwrap();
+        let witness = Witness::new(folder.path());
+        std::fs::write(&witness.file, bytes).unwrap();
+        witness.read()
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_makes_it_another_reading(
+            seconds in -5_i64..4_000_000_000,
+            nanos in 0_u32..1_000_000_000,
+            has_boot_id in any::<bool>(),
+            blows in prop::collection::vec(any::<Blow>(), 1..4),
+        ) {
+            let span = Duration::from_secs(seconds.unsigned_abs());
+            let boot_id = if has_boot_id { "8a0d1f3c-6a52-4a53-9d6e-d3c1a2b4e5f6" } else { "" }.to_owned();
+            let reading = ClockReading { wall: Moment::from_unix(seconds, nanos), boot: span, running: span / 2, boot_id };
+            let read = read(&damaged(line(&reading).as_bytes(), &blows));
+            prop_assert!(read.is_none() || read.as_ref() == Some(&reading), "{:?}", read);
+        }
+
+        #[test]
+        fn no_bytes_are_too_strange_to_be_read(
+            bytes in prop::collection::vec(any::<u8>(), 0..2 * MOST_BYTES),
+            text in "[-+ 0-9a-f]{0,120}",
+        ) {
+            read(&bytes);
+            // With a checksum that is right.
+            let line = format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes()));
+            read(line.as_bytes());
+        }
     }
 }

@@ -86,6 +86,7 @@ const KINDS: &[Kind] = &[
     kind(libc::SYS_close,             "close",             Descriptor, CLOSE),
     kind(libc::SYS_mmap,              "mmap",              Nothing,    MEMORY),
     kind(libc::SYS_mprotect,          "mprotect",          Nothing,    MEMORY),
+    kind(libc::SYS_mremap,            "mremap",            Nothing,    MEMORY),
     // It says no by answering with the end that there was.
     kind(libc::SYS_brk,               "brk",               Nothing,    NONE),
     kind(libc::SYS_clone3,            "clone3",            Nothing,    MEMORY),

@@ -178,7 +178,7 @@ impl Play {
         let is_meant = match self.fault {
             Some((_, Fault::Kill)) => is_hit && signal == Signal::SIGKILL,
             Some((Site { number, .. }, Fault::Error(_))) => {
-                let is_memory = matches!(number, libc::SYS_mmap | libc::SYS_mprotect);
+                let is_memory = matches!(number, libc::SYS_mmap | libc::SYS_mprotect | libc::SYS_mremap);
                 is_memory && signal == Signal::SIGABRT
             }
             None => false,

@@ -1,8 +1,10 @@
 //! `cleanup import FILE…`: policies from the settings of other cleaners. Reads those files and nothing else.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use cleanup_core::candidate::Escaped;
 use cleanup_core::report::FORMAT_VERSION;
 
@@ -13,6 +15,9 @@ use crate::exit::Fault;
 use crate::failure::Failure;
 use crate::import::{Input, import};
 use crate::render::problem::Problem;
+
+/// Far more than any cleaner's settings.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Exits 1 when a file cannot be read, before anything is printed, or when nothing could be carried over.
 pub(super) fn run(paths: &[PathBuf], console: &mut Console) -> Result<Vec<Fault>, Failure> {
@@ -37,6 +42,12 @@ pub(super) fn run(paths: &[PathBuf], console: &mut Console) -> Result<Vec<Fault>
 
 fn read(path: &PathBuf) -> anyhow::Result<Input> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", Escaped(name.as_bytes())))?;
+    let cannot = || format!("cannot read {}", Escaped(name.as_bytes()));
+    let mut text = String::new();
+    let file = File::open(path).with_context(cannot)?;
+    let length = file.take(MAX_BYTES + 1).read_to_string(&mut text).with_context(cannot)?;
+    if length as u64 > MAX_BYTES {
+        return Err(anyhow!("it is larger than a megabyte")).with_context(cannot);
+    }
     Ok(Input { name, text })
 }

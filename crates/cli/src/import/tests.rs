@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use cleanup_core::config::{Config, Source};
+use cleanup_core::damage::{Blow, damaged};
+use proptest::prelude::*;
 
 use super::{Imported, Input, import};
 
@@ -266,4 +268,51 @@ fn the_files_of_this_machine_become_documents_that_load() {
         .filter_map(|path| Some((path.display().to_string(), std::fs::read_to_string(&path).ok()?)))
         .collect();
     imported(&texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>());
+}
+
+/// Whatever stands in a file: what comes of it is a configuration that loads, and takes nothing by itself.
+fn breaks_nothing(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let begun = std::time::Instant::now();
+    let Imported { config, notes, .. } = imported(&[("file", &text)]);
+    assert!(config.len() <= 100 * (text.len() + 1000), "{} bytes out of {}", config.len(), text.len());
+    // Far more than it takes, and far less than anybody waits.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    let lines = text.lines().count();
+    assert!(notes.iter().all(|note| note.file == "file" && (1..=lines).contains(&note.line)), "{notes:?}");
+}
+
+const GOOD: [&str; 3] =
+    [include_str!("testdata/tmpfiles.conf"), include_str!("testdata/tmpreaper.conf"), include_str!("testdata/crontab")];
+
+proptest! {
+    #[test]
+    fn no_damage_breaks_the_importers(which in 0..GOOD.len(), blows in prop::collection::vec(any::<Blow>(), 1..5)) {
+        breaks_nothing(&damaged(GOOD[which].as_bytes(), &blows));
+    }
+
+    #[test]
+    fn no_damage_to_a_line_breaks_the_importers(
+        which in 0..GOOD.len(),
+        line in any::<prop::sample::Index>(),
+        blows in prop::collection::vec(any::<Blow>(), 1..4),
+    ) {
+        let lines: Vec<&str> = GOOD[which].lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        breaks_nothing(&damaged(line.get(&lines).as_bytes(), &blows));
+    }
+
+    #[test]
+    fn no_bytes_break_the_importers(
+        first in prop::sample::select(vec!["", "d ", "TMPREAPER_DIRS=", "0 4 * * * find /srv/a ", "0 4 * * * tmpwatch "]),
+        bytes in prop::collection::vec(any::<u8>(), 0..120),
+    ) {
+        breaks_nothing(&[first.as_bytes(), &bytes].concat());
+    }
+}
+
+#[test]
+fn what_was_found_once_is_not_found_again() {
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/import/corpus")).unwrap() {
+        breaks_nothing(&std::fs::read(entry.unwrap().path()).unwrap());
+    }
 }

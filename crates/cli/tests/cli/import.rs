@@ -38,3 +38,10 @@ fn nothing_to_carry_over_and_a_file_that_cannot_be_read_exit_1() {
     assert_eq!(world.run("import --json empty.conf").exits(1).lines().next(), Some("{"));
     world.run("import").exits(2);
 }
+
+#[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let ran = World::new().run("import /dev/zero");
+    assert_eq!(ran.exits(1), "");
+    assert!(ran.err.contains("/dev/zero") && ran.err.contains("larger than a megabyte"), "{ran}");
+}

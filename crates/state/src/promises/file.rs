@@ -1,7 +1,7 @@
 //! The files: guarded, appended to, repaired and replaced so that a crash at any point loses no promise.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -155,11 +155,11 @@ impl Files {
         }
     }
 
-    /// The whole file, if there is one and its owner may be believed.
-    pub(super) fn load(&self) -> Result<Option<(Vec<u8>, Found)>, PromisesError> {
+    /// The file to read, if there is one and its owner may be believed.
+    pub(super) fn open(&self) -> Result<Option<(File, Found)>, PromisesError> {
         let untrusted = |why| PromisesError::Untrusted { file: self.promises.clone(), why };
         let opened = OpenOptions::new().read(true).custom_flags(folder::no_follow()).open(&self.promises);
-        let mut file = match opened {
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(_) if self.promises.is_symlink() => return Err(untrusted("it is a symbolic link".to_owned())),
@@ -175,9 +175,7 @@ impl Files {
         if metadata.mode() & 0o002 != 0 {
             return Err(untrusted("everyone may write it".to_owned()));
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| self.unreadable(error))?;
-        Ok(Some((bytes, (&metadata).into())))
+        Ok(Some((file, (&metadata).into())))
     }
 
     /// Adds lines and waits until they are on the disk, then has them remembered. What cannot be written whole, or not be
@@ -246,7 +244,7 @@ impl Files {
         PromisesError::Unwritable { file: self.promises.clone(), error }
     }
 
-    fn unreadable(&self, error: io::Error) -> PromisesError {
+    pub(super) fn unreadable(&self, error: io::Error) -> PromisesError {
         PromisesError::Unreadable { file: self.promises.clone(), error }
     }
 

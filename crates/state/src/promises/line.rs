@@ -11,6 +11,7 @@
 //! the disk before the first, beginning with zero bytes. Only such a line is *torn*: it was never promised, and is cut
 //! off. A last line that is whole and does not match its checksum is damage like any other: it was promised.
 
+use std::io::{self, BufRead};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -24,6 +25,9 @@ use super::{Hold, Ttl};
 const HEAD: &str = "{\"v\":1,\"crc32\":\"";
 const HEAD_END: &str = "\",";
 const CRC_DIGITS: usize = 8;
+
+/// Most bytes of a line, its newline included. Paths and reasons are far shorter.
+const LONGEST: u64 = 16 << 20;
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +60,10 @@ pub(super) struct Content {
     pub(super) entries: Vec<Entry>,
     /// The number of the last line; 0 for none.
     pub(super) sequence: u64,
-    /// Whether a line is missing among those that are there.
+    /// Whether a line is missing among those that are there, or not where it was written.
     pub(super) has_gap: bool,
+    /// Whether any line has a number.
+    has_numbers: bool,
     pub(super) repair: Option<Repair>,
 }
 
@@ -108,12 +114,15 @@ impl Content {
     /// Takes in the next line.
     fn add(&mut self, Line { number, entry }: Line) {
         let next = self.sequence.saturating_add(1);
+        // A version that knew no numbers writes nothing behind one; so a line without comes from another place.
+        let is_out_of_place = number.is_none() && self.has_numbers;
+        self.has_numbers |= number.is_some();
         let number = number.unwrap_or(next);
         if let Entry::Checkpoint { lines } = entry {
             let before = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
-            // It speaks of all lines before it, whatever gaps their numbers have.
-            self.has_gap = lines != before;
-        } else if number != next {
+            // It speaks of all lines before it, whatever gaps their numbers have; but none of them was written after it.
+            self.has_gap = lines != before || number <= self.sequence;
+        } else if number != next || is_out_of_place {
             self.has_gap = true;
         }
         self.sequence = number;
@@ -184,39 +193,71 @@ pub(super) fn encode(number: Option<u64>, entry: &Entry) -> Record {
     Record { text, entry: line.entry }
 }
 
-/// Reads a whole file.
-pub(super) fn parse(bytes: &[u8]) -> Result<Content, Flaw> {
+/// Reads a whole file, a line at a time.
+pub(super) fn parse(mut file: impl BufRead) -> io::Result<Result<Content, Flaw>> {
     let mut content = Content::default();
-    let mut start = 0;
-    for (line, piece) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
-        let end = start + piece.len();
-        let (text, is_whole) = match piece.strip_suffix(b"\n") {
-            Some(text) => (text, true),
-            None => (piece, false),
-        };
-        let length = |offset: usize| u64::try_from(offset).unwrap_or(u64::MAX);
-        match decode(text) {
+    let (mut start, mut text) = (0, Vec::new());
+    for line in 1.. {
+        let Some(read) = read_line(&mut file, &mut text)? else { break };
+        let (end, is_whole) = (start + read, text.pop_if(|byte| *byte == b'\n').is_some());
+        let is_too_long = is_longer(read);
+        let decode = |text| if is_too_long { Err(FlawKind::Damaged("no promise is that long")) } else { decode(text) };
+        match decode(&text) {
             Ok(read) => {
                 content.add(read);
                 if !is_whole {
-                    content.repair = Some(Repair::End { line, length: length(end) });
+                    content.repair = Some(Repair::End { line, length: end });
                 }
             }
-            // The last byte alone: a newline that became something else.
-            Err(_) if !is_whole && decode(&text[..text.len() - 1]).is_ok() => {
-                if let Ok(read) = decode(&text[..text.len() - 1]) {
+            Err(kind) => {
+                // The last byte alone: a newline that became something else.
+                let all_but_one =
+                    if is_whole { None } else { text.split_last().and_then(|(_, text)| decode(text).ok()) };
+                let is_last = file.fill_buf()?.is_empty();
+                if let Some(read) = all_but_one {
                     content.add(read);
+                    content.repair = Some(Repair::End { line, length: end - 1 });
+                } else if is_last && (!is_whole || text.starts_with(&[0])) {
+                    content.repair = Some(Repair::Cut { line, length: start });
+                } else {
+                    return Ok(Err(Flaw { line, kind }));
                 }
-                content.repair = Some(Repair::End { line, length: length(end - 1) });
             }
-            Err(_) if end == bytes.len() && (!is_whole || text.starts_with(&[0])) => {
-                content.repair = Some(Repair::Cut { line, length: length(start) });
-            }
-            Err(kind) => return Err(Flaw { line, kind }),
         }
         start = end;
     }
-    Ok(content)
+    Ok(Ok(content))
+}
+
+/// Whether a line is longer than any that is written.
+pub(super) fn is_longer(bytes: u64) -> bool {
+    bytes > LONGEST
+}
+
+/// Reads up to the next newline, and says how far that was; `None` at the end. Of a line that is too long only the
+/// beginning and the last byte are kept: a file may have been ruined at any length.
+fn read_line(file: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<Option<u64>> {
+    text.clear();
+    let mut read = 0;
+    loop {
+        let piece = match file.fill_buf() {
+            Ok(piece) => piece,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let newline = piece.iter().position(|byte| *byte == b'\n');
+        let length = newline.map_or(piece.len(), |at| at + 1);
+        if is_longer(read) {
+            // Only whether it ends with a newline matters by now.
+            text.truncate(1);
+        }
+        text.extend_from_slice(&piece[..length]);
+        file.consume(length);
+        read += length as u64;
+        if length == 0 || newline.is_some() {
+            return Ok(Some(read).filter(|read| *read > 0));
+        }
+    }
 }
 
 fn decode(text: &[u8]) -> Result<Line, FlawKind> {
@@ -252,3 +293,6 @@ fn decode(text: &[u8]) -> Result<Line, FlawKind> {
     };
     Ok(Line { number: body.number, entry })
 }
+
+#[cfg(test)]
+mod tests;
