@@ -423,6 +423,71 @@ fn folders_that_are_gone_come_back_as_they_were() {
     assert_eq!([&secret, &secret.join("deep"), &shared].map(|path| access(path)), before);
 }
 
+/// A folder with a file in it, for few people, that was swept away and is gone; and who might do what in it.
+fn gone(root: &Path, mode: u32) -> (FilePolicy, (u32, u32, u32)) {
+    let shared = root.join("shared");
+    file(&shared.join("file"), 2 * HOUR);
+    if is_root() {
+        chown(&shared, Some(1234), Some(2345)).unwrap();
+    }
+    fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+    let (before, policy) = (access(&shared), quarantining(root));
+    assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 1);
+    fs::remove_dir_all(&shared).unwrap();
+    (policy, before)
+}
+
+#[test]
+fn a_restore_that_was_killed_after_making_a_folder_leaves_none_that_is_narrower() {
+    // Just made; with its owner; with its permissions too; and with some that nobody would give it.
+    let steps: [fn(&Path); 4] = [
+        |_| {},
+        |made| drop(is_root().then(|| chown(made, Some(1234), Some(2345)).unwrap())),
+        |made| fs::set_permissions(made, fs::Permissions::from_mode(0o2775)).unwrap(),
+        |made| fs::set_permissions(made, fs::Permissions::from_mode(0o000)).unwrap(),
+    ];
+    for step in steps {
+        let root = tempfile::tempdir().unwrap();
+        let (policy, before) = gone(root.path(), 0o2775);
+        let made = root.path().join(".cleanup/quarantine/R1-test/folder");
+        fs::create_dir(&made).unwrap();
+        fs::set_permissions(&made, fs::Permissions::from_mode(0o700)).unwrap();
+        step(&made);
+
+        // A sweep takes it for nothing, and nothing in the root looks finished.
+        assert_eq!(expire(&policy, None, NOW), (0, 0));
+        assert!(!root.path().join("shared").exists());
+        let items = items(&policy);
+        assert_eq!(items.len(), 1);
+        assert_eq!(restore(&policy, &items).into_values().collect::<Vec<_>>(), [Returned::Restored]);
+        assert_eq!(access(&root.path().join("shared")), before);
+        assert!(!root.path().join(".cleanup/quarantine/R1-test").exists(), "nothing is left of it");
+    }
+}
+
+#[test]
+fn a_folder_has_its_name_only_when_it_is_as_it_was() {
+    use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+    let root = tempfile::tempdir().unwrap();
+    let (policy, before) = gone(root.path(), 0o2775);
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+    let all = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ATTRIB;
+    inotify::add_watch(&watch, root.path(), all).unwrap();
+    let items = items(&policy);
+    assert_eq!(restore(&policy, &items).into_values().collect::<Vec<_>>(), [Returned::Restored]);
+    assert_eq!(access(&root.path().join("shared")), before);
+
+    // So whoever is killed at any moment leaves it as it was, or not there.
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let (mut reader, mut happened) = (inotify::Reader::new(&watch, &mut buffer), Vec::new());
+    while let Ok(event) = reader.next() {
+        if event.file_name().is_some_and(|name| name == c"shared") {
+            happened.push(event.events().difference(ReadFlags::ISDIR));
+        }
+    }
+    assert_eq!(happened, [ReadFlags::MOVED_TO]);
+}
+
 /// `user::rwx,user:1234:---,group::r-x,mask::r-x,other::r-x`, as the kernel keeps it.
 const ACL: [u8; 44] = {
     let mut acl = [0; 44];

@@ -770,6 +770,55 @@ fn where_a_file_system_cannot_refuse_to_replace_all_comes_back_nevertheless() {
 }
 
 #[test]
+fn where_a_file_system_cannot_refuse_to_replace_a_restore_that_was_killed_ends_when_it_is_run_again() {
+    let _lacks = Lacks::noreplace();
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    // Killed while it was tried whether things can come out, and between the two names of the file.
+    for probe in ["probe", "probe-moved"] {
+        fs::write(case.aside().join(probe), "").unwrap();
+    }
+    fs::hard_link(case.aside().join("1"), case.root.join("file")).unwrap();
+    let [item] = &case.items()[..] else { panic!("{:?}", case.items()) };
+    {
+        let store = Store::open(&case.policy, Vec::new()).unwrap();
+        let quarantine = store.quarantine(&|_| true).unwrap().unwrap();
+        assert_eq!(quarantine.could_return(item), Returned::Restored, "what a dry run says");
+    }
+    assert_eq!(case.restore(), [Returned::Restored]);
+    assert_eq!(case.content().as_deref(), Some("judged"));
+    assert_eq!(fs::metadata(case.root.join("file")).unwrap().nlink(), 1);
+    assert!(!case.aside().exists(), "neither the other name, nor a note, nor what was tried");
+    assert_eq!(case.items(), []);
+}
+
+#[test]
+fn where_a_file_system_cannot_refuse_to_replace_what_came_out_stays_when_its_other_name_is_purged() {
+    let _lacks = Lacks::noreplace();
+    let case = Case::new();
+    assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
+    fs::hard_link(case.aside().join("1"), case.root.join("file")).unwrap();
+    let tally = case.expire(NOW.plus(2 * WEEK));
+    assert_eq!((case.content().as_deref(), tally.errors_total), (Some("judged"), 0), "{tally:?}");
+    assert_eq!(tally.counts.bytes_freed, 0, "{tally:?}");
+    assert!(!case.aside().exists());
+}
+
+#[test]
+fn where_a_file_system_cannot_refuse_to_replace_an_unfinished_folder_is_in_nobodys_way() {
+    let _lacks = Lacks::noreplace();
+    let unit = Unit::new(kept());
+    unit.killed();
+    fs::create_dir(unit.case.aside().join("folder")).unwrap();
+    for probe in ["probe", "probe-moved"] {
+        fs::create_dir(unit.case.aside().join(probe)).unwrap();
+    }
+    assert_eq!(unit.case.restore(), [Returned::Restored]);
+    assert_eq!(fs::read_to_string(unit.case.root.join("job/deep/b")).unwrap(), "judged");
+    assert!(!unit.case.aside().exists());
+}
+
+#[test]
 fn what_could_not_come_back_is_not_moved_in_the_first_place() {
     let _lacks = Lacks::noreplace().links();
     let case = Case::new();
