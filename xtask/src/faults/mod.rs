@@ -166,9 +166,10 @@ fn plays(scenario: &'static Scenario, visits: &[Visit], seed: u64) -> Vec<Play> 
     let mut random =
         Random(seed ^ scenario.name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) ^ u64::from(byte)));
     // Whoever takes names away is stopped while somebody else writes, so that nothing else happens meanwhile.
-    let moving: Vec<usize> = visits.iter().filter(|visit| visit.moves()).map(Visit::thread).collect();
+    let moving: Vec<usize> = visits.iter().filter(|visit| visit.moves()).filter_map(Visit::thread).collect();
     // What is done between two looks at the root is one moment for whoever writes there.
-    let is_open = |visit: &&Visit| moving.contains(&visit.thread()) && visit.subject.contains("/out");
+    let is_moving = |visit: &&Visit| visit.thread().is_some_and(|thread| moving.contains(&thread));
+    let is_open = |visit: &&Visit| is_moving(visit) && visit.subject.contains("/out");
     let open: Vec<&Visit> = visits.iter().filter(is_open).collect();
     let writing = |random: &mut Random| Writing {
         at: open[random.below(open.len())].site,
@@ -291,12 +292,12 @@ impl Place {
         Ok(sum.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Plays once; and, where the fault did not come up, again without anybody else, a few times: how often a thread of the
-    /// database writes depends on when it is asked.
+    /// Plays once; and, where the fault did not come up, again without anybody else, a few times: what another program writes
+    /// may keep the call from being made.
     fn play(&self, play: &Play, world: &World) -> Result<Played> {
         let mut played = play.run(world, &self.watchdog)?;
         for _ in 0..AGAIN {
-            if play.fault.is_none() || played.is_hit || !played.wrong.is_empty() {
+            if !play.has_to_come_up() || played.is_hit || !played.wrong.is_empty() {
                 break;
             }
             played = Play { writings: Vec::new(), ..play.clone() }.run(world, &self.watchdog)?;
@@ -316,7 +317,7 @@ impl Sum {
     fn add(&mut self, play: &Play, played: &Played, seed: u64) {
         self.by_scenario.entry(play.scenario.name).or_default().0 += 1;
         self.hit += usize::from(played.is_hit);
-        if play.fault.is_some() && !played.is_hit {
+        if play.has_to_come_up() && !played.is_hit {
             self.unhit.push(play.to_string());
         }
         let done = self.by_scenario.values().map(|(runs, _)| runs).sum::<usize>();

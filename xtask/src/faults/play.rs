@@ -13,26 +13,62 @@ use super::scenario::{ALL, Does, Scenario};
 use super::tracer::{self, Answer, Call, Ended, Watchdog};
 use super::world::{Found, How, World, Written};
 
-/// A place in a program: a call of a thread. Calls about what lies in the world are counted by themselves: how many others
-/// there are depends on the machine.
+/// A place in a program: so many calls of one kind by the same caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Site {
-    thread: usize,
+    by: Caller,
     number: i64,
-    is_inside: bool,
     nth: u32,
+}
+
+/// Whose calls are counted together, because their order is the same in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Caller {
+    /// A thread, about what lies in the world.
+    Thread(usize),
+    /// A thread, about anything else: how many of these there are depends on the machine.
+    Elsewhere(usize),
+    /// The database, by whichever thread: it is closed by the one that lets go of it last, and which one that is differs
+    /// from run to run.
+    Database,
+    /// A thread's allocator: how often it asks for memory, and for how little, differs from run to run as well.
+    Allocator(usize),
+}
+
+impl Caller {
+    fn of(call: &Call, subject: &str, world: &World) -> Self {
+        let is_memory = matches!(call.number, libc::SYS_mmap | libc::SYS_mprotect | libc::SYS_mremap);
+        // It asks that before it gives memory back.
+        if is_memory || subject == "/proc/sys/vm/overcommit_memory" {
+            return Self::Allocator(call.thread);
+        }
+        // What the numbers in its names are made of is read by the first thread that needs one.
+        let is_database = subject == "/dev/urandom" || subject.contains("/state/state.db");
+        match (is_database, world.holds(subject)) {
+            (true, _) => Self::Database,
+            (false, true) => Self::Thread(call.thread),
+            (false, false) => Self::Elsewhere(call.thread),
+        }
+    }
+
+    fn is_in(self, thread: usize) -> bool {
+        match self {
+            Self::Thread(own) | Self::Elsewhere(own) | Self::Allocator(own) => own == thread,
+            Self::Database => true,
+        }
+    }
 }
 
 /// Counts calls.
 #[derive(Default)]
-struct Counter(HashMap<(usize, i64, bool), u32>);
+struct Counter(HashMap<(Caller, i64), u32>);
 
 impl Counter {
-    fn site(&mut self, call: &Call, is_inside: bool) -> Site {
-        let (thread, number) = (call.thread, call.number);
-        let nth = self.0.entry((thread, number, is_inside)).or_default();
+    fn site(&mut self, call: &Call, subject: &str, world: &World) -> Site {
+        let (by, number) = (Caller::of(call, subject, world), call.number);
+        let nth = self.0.entry((by, number)).or_default();
         *nth += 1;
-        Site { thread, number, is_inside, nth: *nth }
+        Site { by, number, nth: *nth }
     }
 }
 
@@ -77,8 +113,12 @@ impl Visit {
         matches!(self.kind.name, "unlinkat" | "renameat2" | "renameat")
     }
 
-    pub(crate) fn thread(&self) -> usize {
-        self.site.thread
+    /// The thread, where it is known.
+    pub(crate) fn thread(&self) -> Option<usize> {
+        match self.site.by {
+            Caller::Thread(thread) | Caller::Elsewhere(thread) | Caller::Allocator(thread) => Some(thread),
+            Caller::Database => None,
+        }
     }
 }
 
@@ -90,7 +130,7 @@ pub(crate) fn record(world: &World, scenario: &'static Scenario, watchdog: &Watc
     tracer::run(&mut world.command(scenario.command), watchdog, &mut |call| {
         if let Some(kind) = calls::by_number(call.number) {
             let (faults, subject) = (kind.faults(call), kind.subject(call));
-            let site = counter.site(call, world.holds(&subject));
+            let site = counter.site(call, &subject, world);
             if !faults.is_empty() {
                 visits.push(Visit { site, kind, subject, faults });
             }
@@ -113,6 +153,12 @@ fn lacks(scenario: &Scenario) -> Option<(i64, Answer)> {
 }
 
 impl Play {
+    /// Whether its fault comes up in each run. The allocator's last calls may not be made at all, and then there is nothing
+    /// that could fail.
+    pub(crate) fn has_to_come_up(&self) -> bool {
+        self.fault.is_some_and(|(at, _)| !matches!(at.by, Caller::Allocator(_)))
+    }
+
     /// Plays it, and looks at everything.
     pub(crate) fn run(&self, world: &World, watchdog: &Watchdog) -> Result<Played> {
         let scenario = self.scenario;
@@ -122,15 +168,15 @@ impl Play {
         let mut trouble = None;
         let (lacks, mut counter) = (lacks(scenario), Counter::default());
         let sites = self.writings.iter().map(|writing| writing.at).chain(self.fault.map(|(at, _)| at));
-        let wanted: Vec<(usize, i64)> = sites.map(|site| (site.thread, site.number)).collect();
+        let wanted: Vec<(Caller, i64)> = sites.map(|site| (site.by, site.number)).collect();
         let ended = tracer::run(&mut world.command(scenario.command), watchdog, &mut |call| {
             // Of most calls nobody wants to know what they are about.
-            if !wanted.contains(&(call.thread, call.number)) {
+            if !wanted.iter().any(|(by, number)| *number == call.number && by.is_in(call.thread)) {
                 return lacks.filter(|(number, _)| *number == call.number).map_or(Answer::Go, |(_, answer)| answer);
             }
             let Some(kind) = calls::by_number(call.number) else { return Answer::Go };
             let subject = kind.subject(call);
-            let site = counter.site(call, world.holds(&subject));
+            let site = counter.site(call, &subject, world);
             for (serial, writing) in self.writings.iter().enumerate().filter(|(_, writing)| writing.at == site) {
                 // Between the last look and the removal there is the time of this one call.
                 is_in_window |= call.number == libc::SYS_unlinkat && !scenario.is_kept_aside;
@@ -292,9 +338,14 @@ fn plain(world: &World, line: &[&str]) -> Result<Said> {
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { by, nth, .. } = self;
         let name = calls::by_number(self.number).map_or("?", |kind| kind.name);
-        let inside = if self.is_inside { "" } else { "else." };
-        write!(f, "{}.{name}.{inside}{}", self.thread, self.nth)
+        match by {
+            Caller::Thread(thread) => write!(f, "{thread}.{name}.{nth}"),
+            Caller::Elsewhere(thread) => write!(f, "{thread}.{name}.else.{nth}"),
+            Caller::Allocator(thread) => write!(f, "{thread}.{name}.memory.{nth}"),
+            Caller::Database => write!(f, "db.{name}.{nth}"),
+        }
     }
 }
 
@@ -317,15 +368,15 @@ impl fmt::Display for Play {
 
 impl Site {
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let thread = parts.next()?.parse().ok()?;
-        let number = calls::by_name(parts.next()?)?.number;
-        let mut nth = parts.next()?;
-        let is_inside = nth != "else";
-        if !is_inside {
-            nth = parts.next()?;
-        }
-        Some(Self { thread, number, is_inside, nth: nth.parse().ok()? })
+        let parts: Vec<&str> = text.split('.').collect();
+        let (by, name, nth) = match parts[..] {
+            ["db", name, nth] => (Caller::Database, name, nth),
+            [thread, name, nth] => (Caller::Thread(thread.parse().ok()?), name, nth),
+            [thread, name, "else", nth] => (Caller::Elsewhere(thread.parse().ok()?), name, nth),
+            [thread, name, "memory", nth] => (Caller::Allocator(thread.parse().ok()?), name, nth),
+            _ => return None,
+        };
+        Some(Self { by, number: calls::by_name(name)?.number, nth: nth.parse().ok()? })
     }
 }
 
