@@ -67,6 +67,7 @@ pub struct Metrics {
     registry: Registry,
     files_removed: Family<OfPolicy, Counter>,
     bytes_freed: Family<OfPolicy, Counter>,
+    bytes_quarantined: Family<OfPolicy, Counter>,
     sessions_removed: Family<OfPolicy, Counter>,
     errors: Family<OfError, Counter>,
     sweep_duration: Family<OfPolicy, Histogram, fn() -> Histogram>,
@@ -101,6 +102,7 @@ impl Metrics {
             registry: Registry::with_prefix("cleanup"),
             files_removed: Family::default(),
             bytes_freed: Family::default(),
+            bytes_quarantined: Family::default(),
             sessions_removed: Family::default(),
             errors: Family::default(),
             sweep_duration: Family::new_with_constructor(|| Histogram::new(SWEEP_SECONDS)),
@@ -126,6 +128,8 @@ impl Metrics {
         registry.register("files_removed", "Files removed or moved into quarantine", self.files_removed.clone());
         let freed = "Allocated bytes that the file system got back; what lies in quarantine is not among them";
         registry.register("bytes_freed", freed, self.bytes_freed.clone());
+        let quarantined = "Allocated bytes moved into quarantine, which are freed only when they are purged";
+        registry.register("bytes_quarantined", quarantined, self.bytes_quarantined.clone());
         registry.register("sessions_removed", "Session rows removed", self.sessions_removed.clone());
         let errors = "Items that failed (item), policies that could not run (policy), databases that were away";
         registry.register("errors", errors, self.errors.clone());
@@ -202,6 +206,7 @@ impl Metrics {
             PolicyKind::Files => {
                 drop(self.files_removed.get_or_create(&of()));
                 drop(self.bytes_freed.get_or_create(&of()));
+                drop(self.bytes_quarantined.get_or_create(&of()));
             }
             PolicyKind::Sessions => drop(self.sessions_removed.get_or_create(&of())),
         }
@@ -246,7 +251,7 @@ impl Metrics {
         match report.kind {
             PolicyKind::Files => {
                 self.files_removed.get_or_create(&of).inc_by(report.counts.removed + report.counts.quarantined);
-                self.bytes_freed.get_or_create(&of).inc_by(report.counts.bytes_freed);
+                self.bytes_went(&report.name, report.counts.bytes_freed, report.counts.quarantined_bytes);
             }
             PolicyKind::Sessions => {
                 self.sessions_removed.get_or_create(&of).inc_by(report.counts.removed);
@@ -258,10 +263,8 @@ impl Metrics {
         }
     }
 
-    /// A run of one policy at deadlines, whose removals were counted one by one when they were made.
+    /// A run of one policy at deadlines, whose removals and bytes were counted when they went.
     pub fn kept_deadlines(&self, report: &PolicyReport, finished_at: Moment) {
-        let of = OfPolicy { policy: report.name.clone() };
-        self.bytes_freed.get_or_create(&of).inc_by(report.counts.purged_bytes);
         self.ended(report, finished_at);
     }
 
@@ -303,11 +306,16 @@ impl Metrics {
         self.due.get_or_create(&OfPolicy { policy: policy.to_owned() }).set(due);
     }
 
-    /// A tracked file that was removed at its deadline.
-    pub fn removed_at_deadline(&self, policy: &str, freed: u64, lateness: Duration) {
+    /// Bytes that the file system got back, and those that were moved into quarantine.
+    pub fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
         let of = OfPolicy { policy: policy.to_owned() };
-        self.files_removed.get_or_create(&of).inc();
         self.bytes_freed.get_or_create(&of).inc_by(freed);
+        self.bytes_quarantined.get_or_create(&of).inc_by(quarantined);
+    }
+
+    /// A tracked file that was removed at its deadline; its bytes are counted with those of the others.
+    pub fn removed_at_deadline(&self, policy: &str, lateness: Duration) {
+        self.files_removed.get_or_create(&OfPolicy { policy: policy.to_owned() }).inc();
         self.lateness.observe(lateness.as_secs_f64());
     }
 

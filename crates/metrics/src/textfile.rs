@@ -16,6 +16,9 @@ impl Metrics {
             match name {
                 "cleanup_files_removed_total" => drop(self.files_removed.get_or_create(&of).inc_by(whole(value))),
                 "cleanup_bytes_freed_total" => drop(self.bytes_freed.get_or_create(&of).inc_by(whole(value))),
+                "cleanup_bytes_quarantined_total" => {
+                    self.bytes_quarantined.get_or_create(&of).inc_by(whole(value));
+                }
                 "cleanup_sessions_removed_total" => drop(self.sessions_removed.get_or_create(&of).inc_by(whole(value))),
                 "cleanup_errors_total" => {
                     if let Some(kind) = SORTS_OF_ERRORS.into_iter().find(|kind| *kind == label(labels, "kind")) {

@@ -322,9 +322,13 @@ impl Listener for Ear {
         self.feed.registered(policy, path);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
         self.words.cleaned_up.tell(path);
-        self.feed.removed(policy, path, bytes, freed, lateness);
+        self.feed.removed(policy, path, bytes, lateness);
+    }
+
+    fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
+        self.feed.bytes_went(policy, freed, quarantined);
     }
 
     fn deadlines_changed(&self, policy: &str) {

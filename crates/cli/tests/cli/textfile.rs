@@ -36,10 +36,12 @@ fn counters_go_on_from_sweep_to_sweep() {
 
 #[test]
 fn bytes_count_as_freed_when_the_last_name_of_a_file_goes_and_what_is_set_aside_when_it_is_purged() {
-    let freed = |world: &World| {
+    let bytes = |world: &World| {
         let text = fs::read_to_string(world.path("cleanup.prom")).unwrap();
-        let line = text.lines().find(|line| line.starts_with("cleanup_bytes_freed_total{")).unwrap();
-        line.rsplit(' ').next().unwrap().to_owned()
+        ["cleanup_bytes_freed_total{", "cleanup_bytes_quarantined_total{"].map(|name| {
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        })
     };
     let world = World::with_policy("");
     world.file("out/0.tmp", DAY);
@@ -47,14 +49,14 @@ fn bytes_count_as_freed_when_the_last_name_of_a_file_goes_and_what_is_set_aside_
         fs::hard_link(world.path("out/0.tmp"), world.path(format!("out/{name}.tmp"))).unwrap();
     }
     assert_eq!(world.run("--textfile cleanup.prom").is_fine(), "Removed 100 files, freed 4.1 kB.\n");
-    assert_eq!(freed(&world), "4096");
+    assert_eq!(bytes(&world), [4096, 0]);
 
     let world = World::with_policy("dispose = \"quarantine\"\nquarantine_for = \"1ms\"");
     world.file("out/a.tmp", DAY);
     assert_eq!(world.run("--textfile cleanup.prom").is_fine(), "Moved 1 file into quarantine, 4.1 kB.\n");
-    assert_eq!(freed(&world), "0");
+    assert_eq!(bytes(&world), [0, 4096]);
     world.run("--textfile cleanup.prom").is_fine();
-    assert_eq!(freed(&world), "4096");
+    assert_eq!(bytes(&world), [4096, 4096]);
 }
 
 #[test]

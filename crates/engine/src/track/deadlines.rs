@@ -163,6 +163,8 @@ impl Inner {
             tracked.end_unused();
             return Err(Box::new(result.report));
         };
+        // Before anybody hears of a single file.
+        self.listener.bytes_went(tracked.name(), tally.counts.bytes_freed, tally.counts.quarantined_bytes);
         self.settle(tracked, due, &done, now);
         if let Some(recording) = &locked(&tracked.sum).recording {
             recording.policy_ended(&self.engine.setup, &result.report);
@@ -273,8 +275,8 @@ impl Inner {
         self.forget(tracked, &gone);
         // Told of when it is no longer counted: whoever hears of it may ask at once.
         for path in &gone {
-            if let Some(Fate::Removed { bytes, freed, lateness }) = done.get(&**path) {
-                self.listener.removed(tracked.name(), path, *bytes, *freed, *lateness);
+            if let Some(Fate::Removed { bytes, lateness }) = done.get(&**path) {
+                self.listener.removed(tracked.name(), path, *bytes, *lateness);
             }
         }
     }
@@ -337,7 +339,8 @@ impl Tracked {
         if let Some((_, removed)) = &mut sum.interval {
             *removed += tally.counts.removed + tally.counts.quarantined;
         }
-        if tally.counts.removed + tally.counts.quarantined + tally.counts.purged == 0 && tally.errors_total == 0 {
+        let Counts { removed, quarantined, purged, bytes_freed, .. } = tally.counts;
+        if removed + quarantined + purged + bytes_freed + tally.errors_total == 0 {
             // Nothing came of it. What was begun before is still to be written.
             drop(sum);
             self.end_unused();
@@ -388,7 +391,7 @@ impl Tracked {
 
 /// What became of one file.
 enum Fate {
-    Removed { bytes: u64, freed: u64, lateness: Duration },
+    Removed { bytes: u64, lateness: Duration },
     Vanished,
     Stays { bytes: u64, stamp: Moment, next: Next },
 }
@@ -402,7 +405,7 @@ struct Removing<'a> {
 
 impl Watcher for Removing<'_> {
     fn judged(&self, _: &str, judged: &Judged<'_>) {
-        let Judged { candidate, verdict, outcome, freed } = judged;
+        let Judged { candidate, verdict, outcome, .. } = judged;
         let path = candidate.name.to_bytes();
         let stays = |next| Fate::Stays { bytes: candidate.bytes, stamp: candidate.stamp.at, next };
         let fate = match (verdict, outcome) {
@@ -411,7 +414,7 @@ impl Watcher for Removing<'_> {
                     .get(&path)
                     .and_then(|entry| clock::now().since(entry.next.at()?))
                     .unwrap_or_default();
-                Fate::Removed { bytes: candidate.bytes, freed: *freed, lateness }
+                Fate::Removed { bytes: candidate.bytes, lateness }
             }
             (Verdict::Remove(_), Some(Outcome::Vanished)) => Fate::Vanished,
             // Looked at again with the next ones.

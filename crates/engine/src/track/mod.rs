@@ -64,10 +64,15 @@ pub trait Listener: Send + Sync {
         let _ = (policy, path);
     }
 
-    /// A file of so many allocated bytes was removed at its deadline, so much after it, and the file system got so many of
-    /// them back.
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
-        let _ = (policy, path, bytes, freed, lateness);
+    /// A file of so many allocated bytes was removed at its deadline, so much after it.
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+        let _ = (policy, path, bytes, lateness);
+    }
+
+    /// So many allocated bytes of a policy went at deadlines: those that the file system got back, by purging as well, and
+    /// those that were moved into quarantine.
+    fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
+        let _ = (policy, freed, quarantined);
     }
 
     /// The next deadline of a policy is another one now.

@@ -99,7 +99,7 @@ struct Listening {
 }
 
 impl Listener for Listening {
-    fn removed(&self, _: &str, path: &[u8], _: u64, _: u64, _: Duration) {
+    fn removed(&self, _: &str, path: &[u8], _: u64, _: Duration) {
         self.removed.lock().unwrap().insert(path.to_owned());
     }
 

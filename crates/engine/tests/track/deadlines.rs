@@ -266,6 +266,19 @@ fn what_is_moved_over_a_file_that_is_due_is_another_file() {
 }
 
 #[test]
+fn bytes_that_go_at_deadlines_are_told_as_freed_or_quarantined() {
+    for (dispose, went) in [("delete", "went models 4096 0"), ("quarantine", "went models 0 4096")] {
+        let world = World::new(&format!("include = [\"*.step\"]\nmax_age = \"30m\"\ndispose = \"{dispose}\""));
+        world.make("a.step", 40 * MINUTE);
+        let tracking = world.track();
+        tracking.wait_for_counts((1, 1));
+        tracking.tracker.remove_due("models").unwrap();
+        tracking.hear(went);
+        tracking.hear("removed models a.step");
+    }
+}
+
+#[test]
 fn a_sweep_tells_the_tracker_itself_what_it_has_removed() {
     let world = World::plain();
     for name in ["told.step", "old.step"] {

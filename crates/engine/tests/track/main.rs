@@ -36,8 +36,14 @@ impl Listener for Ear {
         self.say(format!("registered {policy} {}", String::from_utf8_lossy(path)));
     }
 
-    fn removed(&self, policy: &str, path: &[u8], _: u64, _: u64, _: Duration) {
+    fn removed(&self, policy: &str, path: &[u8], _: u64, _: Duration) {
         self.say(format!("removed {policy} {}", String::from_utf8_lossy(path)));
+    }
+
+    fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
+        if freed + quarantined > 0 {
+            self.say(format!("went {policy} {freed} {quarantined}"));
+        }
     }
 
     fn watching_changed(&self, policy: &str, watching: &Watching) {

@@ -157,8 +157,8 @@ impl Listener for Feed {
         self.events.send(Kind::Registered, &file);
     }
 
-    fn removed(&self, policy: &str, path: &[u8], bytes: u64, freed: u64, lateness: Duration) {
-        self.metrics.removed_at_deadline(policy, freed, lateness);
+    fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+        self.metrics.removed_at_deadline(policy, lateness);
         self.recent_removals.note(Gone {
             policy: policy.to_owned(),
             path: path.to_owned(),
@@ -169,6 +169,10 @@ impl Listener for Feed {
         let (path, path_bytes) = json_path(path);
         let lateness_seconds = Some(lateness.as_secs_f64());
         self.events.send(Kind::Removed, &OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds });
+    }
+
+    fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
+        self.metrics.bytes_went(policy, freed, quarantined);
     }
 
     fn deadlines_changed(&self, policy: &str) {

@@ -241,7 +241,11 @@ async fn a_run_comes_back_after_its_plan_was_shown() {
         assert!(of_run.body.contains(words), "{words}: {of_run}");
     }
     let metrics = world.get("/metrics").await;
-    assert!(metrics.body.contains("cleanup_bytes_freed_total{policy=\"kept\"} 0\n"), "{metrics}");
+    for line in
+        ["cleanup_bytes_freed_total{policy=\"kept\"} 0\n", "cleanup_bytes_quarantined_total{policy=\"kept\"} 8192\n"]
+    {
+        assert!(metrics.body.contains(line), "{line}: {metrics}");
+    }
     let runs = world.get("/runs").await;
     assert!(is_page(&runs, 200).contains(&format!("<a href=\"/quarantine?run={run}\">2<")), "{runs}");
 
