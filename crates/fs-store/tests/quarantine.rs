@@ -56,10 +56,10 @@ fn restore(policy: &FilePolicy, items: &[Item]) -> BTreeMap<Vec<u8>, Returned> {
     all
 }
 
-fn expire(policy: &FilePolicy, bounds: Option<Quarantine>, now: Moment) -> (u64, u64) {
+fn purge(policy: &FilePolicy, bounds: Option<Quarantine>, now: Moment) -> (u64, u64) {
     let store = Store::open(policy, Vec::new()).unwrap();
     let Some(quarantine) = store.quarantine(&|_| true).unwrap() else { return (0, 0) };
-    let tally = quarantine.expire(bounds, now);
+    let tally = quarantine.purge(bounds, now);
     assert_eq!(tally.errors_total, 0, "{:?}", tally.errors);
     (tally.counts.purged, tally.counts.purged_bytes)
 }
@@ -265,11 +265,11 @@ fn what_has_been_there_long_enough_is_deleted_and_its_folder_with_it() {
         sweep_into(&policy, id);
     }
     let bounds = Some(Quarantine { keep_for: HOUR, max_bytes: None });
-    assert_eq!(expire(&policy, bounds, NOW.plus(HOUR)), (0, 0), "to the moment: not yet");
-    assert_eq!(expire(&policy, None, NOW.plus(2 * HOUR)), (0, 0), "its own time counts where the policy has none");
-    assert_eq!(expire(&policy, bounds, NOW.plus(HOUR + Duration::from_secs(1))), (2, 8192));
+    assert_eq!(purge(&policy, bounds, NOW.plus(HOUR)), (0, 0), "to the moment: not yet");
+    assert_eq!(purge(&policy, None, NOW.plus(2 * HOUR)), (0, 0), "its own time counts where the policy has none");
+    assert_eq!(purge(&policy, bounds, NOW.plus(HOUR + Duration::from_secs(1))), (2, 8192));
     assert_eq!(fs::read_dir(root.path().join(".cleanup/quarantine")).unwrap().count(), 0);
-    assert_eq!(expire(&policy, bounds, NOW.plus(2 * HOUR)), (0, 0));
+    assert_eq!(purge(&policy, bounds, NOW.plus(2 * HOUR)), (0, 0));
 }
 
 #[test]
@@ -283,13 +283,13 @@ fn the_oldest_go_first_when_it_is_too_much() {
         sweep_into(&policy, id);
     }
     let max = |blocks: u64| Some(Quarantine { keep_for: WEEK, max_bytes: Some(blocks * 4096) });
-    assert_eq!(expire(&policy, max(6), NOW), (0, 0));
-    assert_eq!(expire(&policy, max(3), NOW), (3, 3 * 4096));
+    assert_eq!(purge(&policy, max(6), NOW), (0, 0));
+    assert_eq!(purge(&policy, max(3), NOW), (3, 3 * 4096));
     let left = |policy| items(policy).into_iter().map(|item| item.run).collect::<Vec<_>>();
     assert_eq!(left(&policy), ["R2", "R3", "R3"]);
 
     let store = Store::open(&policy, Vec::new()).unwrap();
-    let purged = store.quarantine(&|_| true).unwrap().unwrap().purge(5000).counts;
+    let purged = store.quarantine(&|_| true).unwrap().unwrap().purge_for_space(5000).counts;
     assert_eq!((purged.purged, purged.purged_bytes), (2, 8192), "until so much was given back");
     assert_eq!(left(&policy), ["R3"]);
 }
@@ -309,7 +309,7 @@ fn a_file_of_unknown_origin_is_told_of_in_every_run_and_deleted_in_none() {
     let store = Store::open(&policy, Vec::new()).unwrap();
     for now in [aside_at, aside_at.plus(WEEK), aside_at.plus(100 * WEEK)] {
         // Nobody knows whether it was looked at after it was moved.
-        let tally = store.quarantine(&|_| true).unwrap().unwrap().expire(bounds, now);
+        let tally = store.quarantine(&|_| true).unwrap().unwrap().purge(bounds, now);
         assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
         assert!(tally.errors[0].error.contains("moves it out by hand"), "{tally:?}");
     }
@@ -326,7 +326,7 @@ fn nobody_takes_a_folder_away_while_files_move_into_it() {
     file(&root.path().join("first"), 2 * HOUR);
     assert_eq!(sweep(&store, &policy.rule, &run(), Mode::Apply, &()).counts.quarantined, 1);
     let bounds = Some(Quarantine { keep_for: HOUR, max_bytes: None });
-    assert_eq!(expire(&policy, bounds, NOW.plus(2 * HOUR)).0, 0, "somebody is still at work in it");
+    assert_eq!(purge(&policy, bounds, NOW.plus(2 * HOUR)).0, 0, "somebody is still at work in it");
     // Nothing is left in it, but somebody still has it open.
     assert_eq!(restore(&policy, &items(&policy))[b"first".as_slice()], Returned::Restored);
     fs::remove_file(root.path().join("first")).unwrap();
@@ -334,7 +334,7 @@ fn nobody_takes_a_folder_away_while_files_move_into_it() {
     assert_eq!(sweep(&store, &policy.rule, &run(), Mode::Apply, &()).counts.quarantined, 1);
     assert_eq!(items(&policy)[0].path.as_deref(), Some(b"second".as_slice()), "its note was not lost");
     drop(store);
-    assert_eq!(expire(&policy, bounds, NOW.plus(2 * HOUR)).0, 1);
+    assert_eq!(purge(&policy, bounds, NOW.plus(2 * HOUR)).0, 1);
     assert!(!root.path().join(".cleanup/quarantine/R1-test").exists());
     // The same run goes on where a folder was taken away.
     file(&root.path().join("third"), 2 * HOUR);
@@ -459,7 +459,7 @@ fn a_restore_that_was_killed_after_making_a_folder_leaves_none_that_is_narrower(
         step(&made);
 
         // A sweep takes it for nothing, and nothing in the root looks finished.
-        assert_eq!(expire(&policy, None, NOW), (0, 0));
+        assert_eq!(purge(&policy, None, NOW), (0, 0));
         assert!(!root.path().join("shared").exists());
         let items = items(&policy);
         assert_eq!(items.len(), 1);
@@ -617,7 +617,7 @@ fn a_stranger_who_takes_our_name_holds_nothing_back() {
         assert_eq!(returned.into_values().collect::<Vec<_>>(), [Returned::Restored]);
         assert!(root.path().join("a").exists());
         let now = run().now;
-        assert_eq!(expire(&policy, Some(Quarantine { keep_for: WEEK, max_bytes: None }), now.plus(2 * WEEK)).0, 1);
+        assert_eq!(purge(&policy, Some(Quarantine { keep_for: WEEK, max_bytes: None }), now.plus(2 * WEEK)).0, 1);
         assert_eq!(fs::read_dir(root.path().join(&ours[0]).join("quarantine")).unwrap().count(), 0);
         assert!(!squatted.exists());
     }
@@ -646,7 +646,7 @@ fn what_was_moved_aside_is_freed_when_it_is_deleted_for_good() {
     assert_eq!((counts.quarantined, counts.quarantined_bytes, counts.bytes_freed), (2, bytes, 0));
     let store = Store::open(&policy, Vec::new()).unwrap();
     let quarantine = store.quarantine(&|_| true).unwrap().unwrap();
-    let counts = quarantine.expire(None, NOW.plus(2 * WEEK)).counts;
+    let counts = quarantine.purge(None, NOW.plus(2 * WEEK)).counts;
     assert_eq!((counts.purged, counts.purged_bytes, counts.bytes_freed), (2, bytes, bytes));
 }
 
@@ -657,5 +657,5 @@ fn a_file_in_quarantine_with_a_name_elsewhere_is_not_freed_when_it_is_deleted_fo
     let path = file(&root.path().join("a"), 2 * HOUR);
     fs::hard_link(&path, elsewhere.path().join("b")).unwrap();
     assert_eq!(sweep_into(&policy, "R1").counts.quarantined, 1);
-    assert_eq!(expire(&policy, None, NOW.plus(2 * WEEK)), (1, 0));
+    assert_eq!(purge(&policy, None, NOW.plus(2 * WEEK)), (1, 0));
 }

@@ -312,7 +312,7 @@ fn a_directory_in_quarantine_comes_back_whole_or_expires_whole() {
     assert_eq!(tree(root.path()).into_iter().filter(own).collect::<BTreeSet<_>>(), before);
 
     assert_eq!(apply(&policy).counts.quarantined, 2);
-    let tally = store.quarantine(&|_| true).unwrap().unwrap().expire(None, NOW.plus(2 * HOUR));
+    let tally = store.quarantine(&|_| true).unwrap().unwrap().purge(None, NOW.plus(2 * HOUR));
     assert_eq!((tally.counts.purged, tally.errors_total), (2, 0));
     assert_eq!(fs::read_dir(root.path().join(".cleanup/quarantine")).unwrap().count(), 0);
 }
@@ -336,7 +336,7 @@ fn killed_while_it_is_emptied_the_rest_is_emptied_by_the_next_sweep() {
     let text = fs::read_to_string(&notes).unwrap().replace("\"keep_for_seconds\":3600", "\"keep_for_seconds\":0");
     // And that it was looked at before the emptying began.
     fs::write(&notes, text + "{\"emptying\":1}\n").unwrap();
-    let finished = store.quarantine(&|_| true).unwrap().unwrap().expire(None, NOW.plus(Duration::from_secs(1)));
+    let finished = store.quarantine(&|_| true).unwrap().unwrap().purge(None, NOW.plus(Duration::from_secs(1)));
     assert_eq!((finished.counts.purged, finished.errors_total), (1, 0));
     assert!(!stopped.exists());
 }
@@ -500,7 +500,7 @@ fn a_writer_that_makes_the_directory_again_and_again_loses_nothing() {
                 sweep(&store, &policy.rule, &judging, Mode::Apply, &());
                 store.rest_quarantine();
                 if let Some(quarantine) = store.quarantine(&|_| true).unwrap() {
-                    quarantine.expire(None, now(2 * HOUR));
+                    quarantine.purge(None, now(2 * HOUR));
                 }
             }
         }

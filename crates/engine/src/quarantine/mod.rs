@@ -47,17 +47,17 @@ fn needs_one(policy: &FilePolicy) -> bool {
 }
 
 /// Deletes for good what has been in quarantine long enough, or is too much.
-pub(crate) fn expire(store: &Store<'_>, policy: &FilePolicy, now: Moment) -> Tally {
+pub(crate) fn purge(store: &Store<'_>, policy: &FilePolicy, now: Moment) -> Tally {
     store.rest_quarantine();
-    tallied(policy, open(store, policy), |quarantine| quarantine.expire(bounds(policy), now))
+    tallied(policy, open(store, policy), |quarantine| quarantine.purge(bounds(policy), now))
 }
 
 /// Deletes for good the oldest that a policy has in quarantine, until so many bytes were given back to the file system
 /// or nothing is left: what `min_free` takes before it asks for files that are still in their place. What was deleted
 /// is in `counts.purged` and `counts.purged_bytes` of the answer, what could not be is in its errors; it is to be added
 /// to the tally of the sweep. Call it only when the policy may act: never in a plan, nor with `mode = "observe"`.
-pub(crate) fn purge(store: &Store<'_>, policy: &FilePolicy, bytes: u64) -> Tally {
-    tallied(policy, open(store, policy), |quarantine| quarantine.purge(bytes))
+pub(crate) fn purge_for_space(store: &Store<'_>, policy: &FilePolicy, bytes: u64) -> Tally {
+    tallied(policy, open(store, policy), |quarantine| quarantine.purge_for_space(bytes))
 }
 
 /// What lies in quarantine below the root of a policy and is the policy's own; `None` when there is none.

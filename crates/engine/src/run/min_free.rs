@@ -136,7 +136,7 @@ pub(crate) fn purge(
         if gates::weigh(state, policy, store, &run, &mut Scope::All, params).is_err() {
             continue;
         }
-        let purged = quarantine::purge(store, policy, shortage.bytes);
+        let purged = quarantine::purge_for_space(store, policy, shortage.bytes);
         all.0.entry(policy.rule.name.clone()).or_default().add(purged);
     }
     all

@@ -109,7 +109,7 @@ fn run(
     };
     let was_stopped = tally.stopped.is_some();
     if acts && !matches!(&scope, Scope::Paths(due) if !due.purges) {
-        tally.add(quarantine::expire(&store, policy, run.now));
+        tally.add(quarantine::purge(&store, policy, run.now));
         state.lock().remember_own_folders(policy, store.own_folders());
     }
 

@@ -50,7 +50,7 @@ pub(super) struct Sum {
     /// The same, as the history will know it.
     recording: Option<Recording>,
     /// When it was last looked for what has been in quarantine long enough.
-    expired: Option<Duration>,
+    purged: Option<Duration>,
     /// By the clock that cannot be set.
     written_at: Option<Duration>,
     /// When the interval began in which `max_removals` counts, and how many it had.
@@ -142,7 +142,7 @@ impl Inner {
             counts_all: tracked.knows_all_that_is_due(),
             max_removals: tracked.left_to_remove(),
             quarantine: tracked.quarantine_run(),
-            purges: tracked.is_to_expire(),
+            purges: tracked.is_to_purge(),
         };
         let removing = Removing { inner: self, tracked, now: clock::now(), done: Mutex::default() };
         let params = RunParams {
@@ -363,12 +363,12 @@ impl Tracked {
     }
 
     /// Whether it is time to look for what has been in quarantine long enough.
-    fn is_to_expire(&self) -> bool {
+    fn is_to_purge(&self) -> bool {
         let now = clock::boot();
         let mut sum = locked(&self.sum);
-        let is_time = sum.expired.is_none_or(|last| now >= last + FRESH);
+        let is_time = sum.purged.is_none_or(|last| now >= last + FRESH);
         if is_time {
-            sum.expired = Some(now);
+            sum.purged = Some(now);
         }
         is_time
     }

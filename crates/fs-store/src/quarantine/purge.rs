@@ -77,7 +77,7 @@ const NO_NOTE: &str = "its note was lost, and nobody can tell what it was";
 impl Quarantine<'_> {
     /// Deletes what has been in it for longer than it may, and the oldest beyond its size. Without bounds (the policy
     /// deletes at once by now) each file stays as long as it was meant to when it came.
-    pub fn expire(&self, bounds: Option<Bounds>, now: Moment) -> Tally {
+    pub fn purge(&self, bounds: Option<Bounds>, now: Moment) -> Tally {
         let mut tally = Tally::default();
         let max_bytes = bounds.and_then(|bounds| bounds.max_bytes);
         let mut rest = Vec::new();
@@ -110,7 +110,7 @@ impl Quarantine<'_> {
                 let is_over = is_known && now > entry.item.at.plus(keep_for(entry.item.keep_for));
                 // What was begun is brought to its end.
                 if entry.is_being_emptied || is_over {
-                    let (purged, freed) = purge(self.tree, &run, &aged);
+                    let (purged, freed) = delete(self.tree, &run, &aged);
                     tally.purge_freed(freed);
                     match purged {
                         Purged::Gone => tally.purged(),
@@ -152,7 +152,7 @@ impl Quarantine<'_> {
     }
 
     /// Deletes the oldest in it until so many bytes were given back, or nothing is left.
-    pub fn purge(&self, bytes: u64) -> Tally {
+    pub fn purge_for_space(&self, bytes: u64) -> Tally {
         let mut tally = Tally::default();
         let mut all = Vec::new();
         for (index, folder) in self.folders.iter().enumerate() {
@@ -220,7 +220,7 @@ impl Quarantine<'_> {
                 }
             }
             if let Some((_, Some(run))) = &open {
-                let (purged, freed) = purge(self.tree, run, &aged);
+                let (purged, freed) = delete(self.tree, run, &aged);
                 tally.purge_freed(freed);
                 match purged {
                     Purged::Gone => tally.purged(),
@@ -294,7 +294,7 @@ impl Unsettled {
 
 /// Deletes one thing for good that is still what was judged, a whole directory with all that is in it. How many allocated
 /// bytes that gave back, whatever came of it.
-fn purge(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> (Purged, u64) {
+fn delete(tree: &Tree<'_>, run: &OpenRun, aged: &Aged) -> (Purged, u64) {
     let name = file_name(aged.number);
     let Some(judged) = &aged.judged else { return (Purged::NotTheSame(NO_NOTE.to_owned()), 0) };
     let newest = Newest { modified: judged.modified, changed: judged.changed };

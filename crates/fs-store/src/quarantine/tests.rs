@@ -267,13 +267,13 @@ fn a_class_is_no_part_of_a_note() {
 
 impl Case {
     /// A later sweep's care for what lies in quarantine.
-    fn expire(&self, now: Moment) -> Tally {
+    fn purge(&self, now: Moment) -> Tally {
         let store = Store::open(&self.policy, Vec::new()).unwrap();
         let bounds = match self.policy.dispose {
             Dispose::Delete => None,
             Dispose::Quarantine(bounds) => Some(bounds),
         };
-        store.quarantine(&|_| true).unwrap().map_or_else(Tally::default, |quarantine| quarantine.expire(bounds, now))
+        store.quarantine(&|_| true).unwrap().map_or_else(Tally::default, |quarantine| quarantine.purge(bounds, now))
     }
 
     /// Moves the file and is killed before it is looked at again.
@@ -320,7 +320,7 @@ fn killed_before_the_second_look_the_next_sweep_looks_and_puts_back_what_is_some
     case.killed();
     fs::write(case.aside().join("1"), "written by whoever had it open").unwrap();
     // Long before its time is over.
-    let tally = case.expire(NOW.plus(SECOND));
+    let tally = case.purge(NOW.plus(SECOND));
     assert_eq!(case.content().as_deref(), Some("written by whoever had it open"));
     assert_eq!((tally.counts.purged, tally.errors_total, case.items()), (0, 1, vec![]));
     assert!(errors(&tally)[0].starts_with("file: ") && errors(&tally)[0].contains("back in its place"), "{tally:?}");
@@ -331,9 +331,9 @@ fn killed_before_the_second_look_the_next_sweep_looks_and_puts_back_what_is_some
 fn killed_before_the_second_look_what_is_still_the_same_is_deleted_in_its_time() {
     let case = Case::new();
     case.killed();
-    let tally = case.expire(NOW.plus(WEEK));
+    let tally = case.purge(NOW.plus(WEEK));
     assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (0, 0, 1));
-    let tally = case.expire(NOW.plus(WEEK + SECOND));
+    let tally = case.purge(NOW.plus(WEEK + SECOND));
     assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (1, 0, 0));
 }
 
@@ -353,14 +353,14 @@ fn what_cannot_be_looked_at_stays_where_it_is_and_the_next_sweep_tries_again() {
         let case = Case::new();
         case.killed();
         failing::NAME.set(Some(c"1"));
-        let tally = case.expire(now);
+        let tally = case.purge(now);
         failing::NAME.set(None);
         assert_eq!((tally.counts.purged, tally.errors_total, case.content()), (0, 1, None));
         assert!(errors(&tally)[0].contains("could not be looked at"), "{tally:?}");
         assert_eq!(case.items().len(), 1);
         // It is still not known what it is, so a sweep that comes before its time is over looks again.
         fs::write(case.aside().join("1"), "written").unwrap();
-        let tally = case.expire(NOW.plus(2 * SECOND));
+        let tally = case.purge(NOW.plus(2 * SECOND));
         assert_eq!((tally.counts.purged, tally.errors_total), (0, 1));
         assert_eq!(case.content().as_deref(), Some("written"));
     }
@@ -372,7 +372,7 @@ fn notes_whose_files_are_all_back_go_with_the_next_sweep() {
     assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
     // By somebody who was cut off before the folder was taken away.
     fs::rename(case.aside().join("1"), case.root.join("file")).unwrap();
-    let tally = case.expire(NOW.plus(SECOND));
+    let tally = case.purge(NOW.plus(SECOND));
     assert_eq!((tally.errors_total, case.aside().exists()), (0, false));
     assert_eq!(case.content().as_deref(), Some("judged"));
 }
@@ -391,20 +391,20 @@ fn a_file_whose_name_was_taken_is_told_of_in_every_run_and_deleted_in_none() {
                 fs::write(root.join("file"), "another").unwrap();
             };
             assert!(matches!(case.moves(|_| {}, took), Outcome::Failed(_)));
-            assert_eq!(case.expire(NOW).errors_total, 0, "the run that moved it has told of it");
+            assert_eq!(case.purge(NOW).errors_total, 0, "the run that moved it has told of it");
         }
         // Whatever the policy says by then.
         for (round, now) in [SECOND, WEEK, 2 * WEEK, 100 * WEEK].into_iter().enumerate() {
             let max_bytes = (round % 2 == 1).then_some(0);
             case.policy.dispose = Dispose::Quarantine(Bounds { keep_for: SECOND, max_bytes });
-            let tally = case.expire(NOW.plus(now));
+            let tally = case.purge(NOW.plus(now));
             assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
             assert!(errors(&tally)[0].contains("file: ") && errors(&tally)[0].contains("R1-p/1 until"), "{tally:?}");
         }
         case.policy.dispose = Dispose::Delete;
-        assert_eq!(case.expire(NOW.plus(200 * WEEK)).counts.purged, 0);
+        assert_eq!(case.purge(NOW.plus(200 * WEEK)).counts.purged, 0);
         let store = Store::open(&case.policy, Vec::new()).unwrap();
-        assert_eq!(store.quarantine(&|_| true).unwrap().unwrap().purge(u64::MAX).counts.purged, 0);
+        assert_eq!(store.quarantine(&|_| true).unwrap().unwrap().purge_for_space(u64::MAX).counts.purged, 0);
         assert_eq!(fs::read_to_string(case.aside().join("1")).unwrap(), "young");
 
         assert!(matches!(case.restore()[..], [Returned::Conflict(_)]));
@@ -419,8 +419,8 @@ fn what_was_written_after_it_was_looked_at_is_not_deleted_when_its_time_is_over(
     let case = Case::new();
     assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
     fs::write(case.aside().join("1"), "by an open descriptor").unwrap();
-    assert_eq!(case.expire(NOW.plus(SECOND)).errors_total, 0, "everything was looked at, and need not be again");
-    assert_eq!(case.expire(NOW.plus(2 * WEEK)).counts.purged, 0);
+    assert_eq!(case.purge(NOW.plus(SECOND)).errors_total, 0, "everything was looked at, and need not be again");
+    assert_eq!(case.purge(NOW.plus(2 * WEEK)).counts.purged, 0);
     assert_eq!(case.content().as_deref(), Some("by an open descriptor"));
 }
 
@@ -434,7 +434,7 @@ fn notes_of_earlier_versions_are_read_and_tell_what_they_can() {
         if is_changed {
             fs::write(case.aside().join("1"), "young").unwrap();
         }
-        assert_eq!(case.expire(NOW.plus(WEEK + SECOND)).counts.purged, u64::from(!is_changed));
+        assert_eq!(case.purge(NOW.plus(WEEK + SECOND)).counts.purged, u64::from(!is_changed));
         assert_eq!(case.content().is_some(), is_changed);
     }
 }
@@ -461,7 +461,7 @@ impl Unit {
     /// Moves it, does something, looks at it; then, where it is to be deleted, does something else and deletes it.
     fn moves(&self, between: impl Fn(&Path), meanwhile: impl Fn(&Path)) -> Outcome {
         let outcome = self.steps(&between, &meanwhile);
-        assert_eq!(self.case.expire(NOW).errors_total, 0, "the run that moved it has told of it");
+        assert_eq!(self.case.purge(NOW).errors_total, 0, "the run that moved it has told of it");
         outcome
     }
 
@@ -553,7 +553,7 @@ fn a_directory_that_changed_and_whose_name_was_taken_lies_beside_it() {
             assert_eq!(fs::read_to_string(unit.beside(2).join("a")).unwrap(), "judged", "{index}");
             assert_eq!(fs::read_dir(unit.beside(1)).unwrap().count(), 0, "nothing is written over");
             assert!(fs::symlink_metadata(unit.case.root.join("job")).is_ok());
-            assert_eq!(unit.case.expire(NOW.plus(100 * WEEK)).counts.purged, 0);
+            assert_eq!(unit.case.purge(NOW.plus(100 * WEEK)).counts.purged, 0);
         }
     }
 }
@@ -575,13 +575,13 @@ fn a_directory_that_can_go_nowhere_stays_whatever_the_policy_says_until_it_is_re
         let Outcome::Failed(why) = outcome else { panic!("{outcome:?}") };
         assert!(why.contains("stays in quarantine as .cleanup/quarantine/R1-p/1"), "{why}");
         for now in [SECOND, WEEK, 100 * WEEK] {
-            let tally = unit.case.expire(NOW.plus(now));
+            let tally = unit.case.purge(NOW.plus(now));
             assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
         }
         fs::remove_file(unit.case.root.join("job")).unwrap();
         assert_eq!(unit.case.restore(), [Returned::Restored]);
         assert_eq!(fs::read_to_string(unit.case.root.join("job/young")).unwrap(), "young");
-        assert_eq!(unit.case.expire(NOW.plus(100 * WEEK)).errors_total, 0);
+        assert_eq!(unit.case.purge(NOW.plus(100 * WEEK)).errors_total, 0);
     }
 }
 
@@ -591,11 +591,11 @@ fn a_directory_moved_by_a_run_that_was_killed_is_looked_at_by_the_next_one() {
         // Still the same: as the policy says.
         let unit = Unit::new(dispose);
         unit.killed();
-        let tally = unit.case.expire(NOW.plus(SECOND));
+        let tally = unit.case.purge(NOW.plus(SECOND));
         let (gone, stays) = if dispose == Dispose::Delete { (1, false) } else { (0, true) };
         assert_eq!((tally.counts.purged, tally.errors_total), (gone, 0), "{tally:?}");
         assert_eq!((unit.aside().exists(), unit.case.root.join("job").exists()), (stays, false));
-        assert_eq!(unit.case.expire(NOW.plus(2 * WEEK)).counts.purged, 1 - gone);
+        assert_eq!(unit.case.purge(NOW.plus(2 * WEEK)).counts.purged, 1 - gone);
 
         // Written by whoever had it open: back under its name, or beside it.
         for is_taken in [false, true] {
@@ -609,7 +609,7 @@ fn a_directory_moved_by_a_run_that_was_killed_is_looked_at_by_the_next_one() {
             } else {
                 unit.case.root.join("job")
             };
-            let tally = unit.case.expire(NOW.plus(SECOND));
+            let tally = unit.case.purge(NOW.plus(SECOND));
             assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
             assert_eq!(fs::read_to_string(home.join("deep/b")).unwrap(), "judgedyoung");
             assert_eq!(fs::read_to_string(home.join("a")).unwrap(), "judged");
@@ -629,7 +629,7 @@ fn notes_of_earlier_versions_tell_of_directories_by_their_sums() {
         if is_changed {
             fs::remove_file(unit.aside().join("deep/c")).unwrap();
         }
-        assert_eq!(unit.case.expire(NOW.plus(SECOND)).counts.purged, u64::from(!is_changed));
+        assert_eq!(unit.case.purge(NOW.plus(SECOND)).counts.purged, u64::from(!is_changed));
         assert_eq!(unit.case.root.join("job/deep/b").exists(), is_changed);
     }
 }
@@ -677,7 +677,7 @@ fn what_was_deleted_of_a_directory_is_freed_whatever_becomes_of_the_rest() {
     fs::write(unit.aside().join("deep/c"), "young").unwrap();
     let notes = unit.case.aside().join("notes.jsonl");
     fs::write(&notes, fs::read_to_string(&notes).unwrap() + "{\"emptying\":1}\n").unwrap();
-    let counts = unit.case.expire(NOW.plus(SECOND)).counts;
+    let counts = unit.case.purge(NOW.plus(SECOND)).counts;
     assert_eq!((counts.purged, counts.purged_bytes, counts.bytes_freed), (0, freed, freed));
 }
 
@@ -700,7 +700,7 @@ fn an_emptying_that_was_cut_off_is_brought_to_its_end_but_for_what_was_written_s
         if is_written {
             fs::write(unit.aside().join("deep/young"), "young").unwrap();
         }
-        let tally = unit.case.expire(NOW.plus(SECOND));
+        let tally = unit.case.purge(NOW.plus(SECOND));
         assert_eq!((tally.counts.purged, tally.errors_total), if is_written { (0, 1) } else { (1, 0) }, "{tally:?}");
         assert_eq!(unit.case.root.join("job/deep/young").exists(), is_written);
         assert!(!unit.case.root.join("job/deep/b").exists());
@@ -798,7 +798,7 @@ fn where_a_file_system_cannot_refuse_to_replace_what_came_out_stays_when_its_oth
     let case = Case::new();
     assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
     fs::hard_link(case.aside().join("1"), case.root.join("file")).unwrap();
-    let tally = case.expire(NOW.plus(2 * WEEK));
+    let tally = case.purge(NOW.plus(2 * WEEK));
     assert_eq!((case.content().as_deref(), tally.errors_total), (Some("judged"), 0), "{tally:?}");
     assert_eq!(tally.counts.bytes_freed, 0, "{tally:?}");
     assert!(!case.aside().exists());
@@ -1024,7 +1024,7 @@ fn notes_stay_until_what_they_speak_of_is_back_on_the_disk() {
     assert_eq!((returned.as_slice(), case.content().as_deref()), ([Returned::Restored].as_slice(), Some("judged")));
     assert!(case.aside().join("notes.jsonl").exists());
     let before = watched::CALLS.get();
-    case.expire(NOW.plus(WEEK + SECOND));
+    case.purge(NOW.plus(WEEK + SECOND));
     assert_eq!((watched::CALLS.get() - before, case.aside().exists()), (1, false), "a later sweep takes them away");
 }
 
@@ -1076,16 +1076,16 @@ fn a_sweep_passes_by_a_folder_in_which_somebody_else_is_at_work() {
     fs::write(unit.aside().join("deep/b"), "half of something").unwrap();
     for dispose in [kept(), Dispose::Quarantine(Bounds { keep_for: SECOND, max_bytes: Some(0) }), Dispose::Delete] {
         unit.case.policy.dispose = dispose;
-        let tally = unit.case.expire(NOW.plus(2 * WEEK));
+        let tally = unit.case.purge(NOW.plus(2 * WEEK));
         assert_eq!((tally.counts.purged, tally.errors_total), (0, 0), "{tally:?}");
     }
     let store = Store::open(&unit.case.policy, Vec::new()).unwrap();
-    assert_eq!(store.quarantine(&|_| true).unwrap().unwrap().purge(u64::MAX).counts.purged, 0);
+    assert_eq!(store.quarantine(&|_| true).unwrap().unwrap().purge_for_space(u64::MAX).counts.purged, 0);
     assert!(unit.aside().join("a").exists());
     let notes = fs::read_to_string(unit.case.aside().join("notes.jsonl")).unwrap();
     assert!(!notes.contains("settled"), "nobody says that it was looked at: {notes}");
     drop(busy);
-    assert_eq!(unit.case.expire(NOW.plus(2 * WEEK)).errors_total, 1);
+    assert_eq!(unit.case.purge(NOW.plus(2 * WEEK)).errors_total, 1);
     assert!(unit.case.root.join("job/deep/b").exists());
 }
 
@@ -1114,14 +1114,14 @@ fn a_directory_is_purged_only_when_its_mark_is_on_the_disk() {
     let unit = Unit::new(kept());
     assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Quarantined);
     watched::FAILS.set(true);
-    let tally = unit.case.expire(NOW.plus(WEEK + SECOND));
+    let tally = unit.case.purge(NOW.plus(WEEK + SECOND));
     watched::FAILS.set(false);
     assert_eq!((tally.counts.purged, tally.errors_total), (0, 1), "{tally:?}");
     assert!(errors(&tally)[0].contains("input/output error"), "{tally:?}");
     for name in ["a", "deep/a", "deep/b", "deep/c"] {
         assert!(unit.aside().join(name).exists(), "{name}");
     }
-    assert_eq!(unit.case.expire(NOW.plus(WEEK + SECOND)).counts.purged, 1);
+    assert_eq!(unit.case.purge(NOW.plus(WEEK + SECOND)).counts.purged, 1);
 }
 
 #[test]
@@ -1146,7 +1146,7 @@ fn a_mark_says_that_all_was_looked_at_only_when_what_went_back_is_on_the_disk() 
         case.unmark();
         fs::write(case.aside().join("1"), "young").unwrap();
         watched::FAILS.set(fails);
-        assert_eq!(case.expire(NOW.plus(SECOND)).errors_total, 1);
+        assert_eq!(case.purge(NOW.plus(SECOND)).errors_total, 1);
         watched::FAILS.set(false);
         let notes = fs::read_to_string(case.aside().join("notes.jsonl")).unwrap();
         assert_eq!(notes.contains(mark), !fails, "by the next sweep: {notes}");
@@ -1168,7 +1168,7 @@ fn a_mark_that_a_directory_is_being_emptied_means_nothing_of_a_file() {
     let notes = case.aside().join("notes.jsonl");
     // One of an earlier version, which had no checksum, and was damaged.
     fs::write(&notes, fs::read_to_string(&notes).unwrap() + "{\"emptying\":1}\n").unwrap();
-    let tally = case.expire(NOW.plus(SECOND));
+    let tally = case.purge(NOW.plus(SECOND));
     assert_eq!((tally.counts.purged, tally.errors_total, case.items().len()), (0, 0, 1));
 }
 
@@ -1186,7 +1186,7 @@ fn a_damaged_note_is_none_and_costs_no_other_one() {
         assert_ne!(damaged, rest, "{from}");
         fs::write(&notes, format!("{header}\n{damaged}")).unwrap();
         assert_eq!(case.items().into_iter().map(|item| item.path).collect::<Vec<_>>(), [None], "{from}");
-        assert_eq!(case.expire(NOW.plus(2 * WEEK)).counts.purged, 0, "of unknown origin");
+        assert_eq!(case.purge(NOW.plus(2 * WEEK)).counts.purged, 0, "of unknown origin");
         // One for the same number, damaged, behind the right one.
         fs::write(&notes, format!("{whole}{}\n", damaged.lines().next().unwrap())).unwrap();
         assert_eq!(case.items()[0].path.as_deref(), Some(b"file".as_slice()), "{from}");
@@ -1201,7 +1201,7 @@ fn where_the_header_is_lost_nothing_is_deleted_for_its_sake() {
     let damaged = fs::read_to_string(&notes).unwrap().replacen("keep_for_seconds\":60", "keep_for_seconds\":00", 1);
     fs::write(&notes, damaged).unwrap();
     case.policy.dispose = Dispose::Delete;
-    assert_eq!(case.expire(NOW.plus(100 * WEEK)).counts.purged, 0);
+    assert_eq!(case.purge(NOW.plus(100 * WEEK)).counts.purged, 0);
     case.policy.dispose = kept();
-    assert_eq!(case.expire(NOW.plus(100 * WEEK)).counts.purged, 1);
+    assert_eq!(case.purge(NOW.plus(100 * WEEK)).counts.purged, 1);
 }

@@ -16,7 +16,7 @@ pub(crate) enum Stage {
     MoveDirectory,
     /// The same, and then empties and removes it (`dispose = "delete"`).
     DeleteDirectory,
-    /// Looks at what lies in quarantine: `Quarantine::expire` with nothing over its time.
+    /// Looks at what lies in quarantine: `Quarantine::purge` with nothing over its time.
     Settle,
     /// The same after `quarantine_for`: deletes for good what is the same.
     Expire,
