@@ -42,6 +42,8 @@ const TOOLS: &[Tool] = &[
     Tool { program: "crontab",         package: "cron",         needed_for: "tests of cron files",                    without_it: SomeAreSkipped },
     Tool { program: "logrotate",       package: "logrotate",    needed_for: "the test of its file",                   without_it: SomeAreSkipped },
     Tool { program: "promtool",        package: "prometheus",   needed_for: "the test of the alert rules",            without_it: SomeAreSkipped },
+    Tool { program: "nginx",           package: "nginx-light",  needed_for: "tests of the service behind a proxy",    without_it: SomeAreSkipped },
+    Tool { program: "caddy",           package: "caddy",        needed_for: "the test of the service behind another", without_it: SomeAreSkipped },
     Tool { program: "ensurepip",       package: "python3-venv", needed_for: "installing the next ones",               without_it: SomeAreSkipped },
 ];
 
@@ -140,6 +142,7 @@ fn is_there(program: &str) -> bool {
         // Debian keeps the server's programs off the search path.
         "initdb" => cleanup_test_postgres::Cluster::binaries().is_ok(),
         "pgbouncer" => cleanup_test_postgres::Pooler::program().is_some(),
+        "nginx" => find("nginx").is_some() || Path::new("/usr/sbin/nginx").is_file(),
         // It has other names elsewhere.
         "chromium" => cleanup_test_browser::Browser::program().is_ok(),
         // No program, but a module without which there is no virtual environment.

@@ -396,6 +396,14 @@ pub(crate) struct HoldArgs {
     /// Show what is held
     #[arg(long, group = "what", conflicts_with = "paths")]
     pub(crate) list: bool,
+
+    /// Of what is held, only paths with this text in them
+    #[arg(long, value_name = "TEXT", requires = "list", conflicts_with_all = ["paths", "span", "release"])]
+    pub(crate) contains: Option<String>,
+
+    /// Of what is held, only what keeps something of this policy
+    #[arg(long, value_name = "POLICY", requires = "list", conflicts_with_all = ["paths", "span", "release"])]
+    pub(crate) policy: Option<String>,
 }
 
 #[derive(Args, Debug)]

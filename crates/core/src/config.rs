@@ -84,7 +84,11 @@ pub struct Server {
     pub hosts: Vec<String>,
     /// The file that holds the bearer token, absolute.
     pub token_file: Option<PathBuf>,
-    /// Which requests need the token, once there is one.
+    /// More tokens, in the order of the file; no two have the same name.
+    pub tokens: Vec<NamedToken>,
+    /// The file that holds the token for `/metrics` and `/readyz` alone, absolute.
+    pub metrics_token_file: Option<PathBuf>,
+    /// Which requests need a token, once there is one.
     pub token_for: TokenFor,
     /// The longest time for which a request may hold a file, positive.
     pub max_hold: Duration,
@@ -92,7 +96,16 @@ pub struct Server {
     pub stats_policy: Option<String>,
 }
 
-/// The key `token_for` in `[server]`: which requests need the token, once there is one. A request from elsewhere
+/// An entry of `[server.tokens]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedToken {
+    /// Who has it: 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+    pub name: String,
+    /// The file that holds it, absolute.
+    pub file: PathBuf,
+}
+
+/// The key `token_for` in `[server]`: which requests need a token, once there is one. A request from elsewhere
 /// always does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenFor {
@@ -102,6 +115,15 @@ pub enum TokenFor {
     Changes,
 }
 
+impl Server {
+    /// Every file that holds a token.
+    pub fn token_files(&self) -> impl Iterator<Item = &Path> {
+        let Self { token_file, tokens, metrics_token_file, .. } = self;
+        let named = tokens.iter().map(|token| token.file.as_path());
+        token_file.as_deref().into_iter().chain(named).chain(metrics_token_file.as_deref())
+    }
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self {
@@ -109,6 +131,8 @@ impl Default for Server {
             socket: None,
             hosts: Vec::new(),
             token_file: None,
+            tokens: Vec::new(),
+            metrics_token_file: None,
             token_for: TokenFor::Changes,
             max_hold: MAX_HOLD,
             stats_policy: None,

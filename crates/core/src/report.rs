@@ -38,6 +38,9 @@ pub struct Report {
     pub run_id: String,
     /// What started it.
     pub trigger: Trigger,
+    /// Who asked for it: the name of the token that was sent (`[server.tokens]`). Absent where it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// Whether it only said what it would do.
     pub dry_run: bool,
     /// When it began, in UTC.
@@ -359,6 +362,7 @@ impl Report {
             format_version: FORMAT_VERSION,
             run_id,
             trigger,
+            asked_by: None,
             dry_run,
             started_at,
             finished_at,

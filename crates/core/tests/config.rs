@@ -464,3 +464,16 @@ mod damage {
         }
     }
 }
+
+#[test]
+fn tokens_have_names_and_files_in_the_order_of_the_configuration() {
+    let text = "[server]\nmetrics_token_file = \"m\"\n[server.tokens]\nops = \"secret/ops\"\na-1_b = \"/run/a\"\n";
+    let config = good(text);
+    let tokens: Vec<_> = config.server.tokens.iter().map(|token| (token.name.as_str(), token.file.as_path())).collect();
+    assert_eq!(tokens, [("ops", Path::new("/srv/app/secret/ops")), ("a-1_b", Path::new("/run/a"))]);
+    let files: Vec<_> = config.server.token_files().collect();
+    assert_eq!(files, ["/srv/app/secret/ops", "/run/a", "/srv/app/m"].map(Path::new));
+    let shown: Vec<_> = config.settings.iter().filter(|setting| setting.key.starts_with("server.tokens")).collect();
+    assert_eq!(shown.len(), 2, "they have no defaults: {shown:?}");
+    assert!(good("[server]").server.token_files().next().is_none());
+}

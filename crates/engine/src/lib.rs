@@ -30,7 +30,7 @@ pub use crate::config_file::{OpenError, Origin};
 pub use crate::engine::Engine;
 pub use crate::mount::records_access_times;
 pub use crate::quarantine::restore::{Restore, RestoreError, RestoreRequest};
-pub use crate::query::history::{LastFindings, MemoryError, NewHold};
+pub use crate::query::history::{HoldsQuery, LastFindings, MemoryError, NewHold};
 pub use crate::request::{At, Request, RequestError};
 pub use crate::run::observers::Watcher;
 pub use crate::run::record::run_id;

@@ -30,6 +30,8 @@ pub struct Request {
     pub jobs: Option<NonZero<usize>>,
     /// What starts it.
     pub trigger: Trigger,
+    /// Who asks for it, where that has a name: the report and the audit log say so.
+    pub asked_by: Option<String>,
     /// The id that the report is to have, as [`run_id`](crate::run_id) makes them; `None` for a new one.
     pub run_id: Option<String>,
 }
@@ -52,6 +54,7 @@ impl Default for Request {
             force: false,
             jobs: None,
             trigger: Trigger::Manual,
+            asked_by: None,
             run_id: None,
         }
     }

@@ -93,7 +93,7 @@ impl Setup {
     fn protected(&self, state: &RunState) -> Protected {
         let mut protected = Protected::default();
         state.protect(&mut protected);
-        for file in self.origin.path().into_iter().chain(self.config.server.token_file.as_deref()) {
+        for file in self.origin.path().into_iter().chain(self.config.server.token_files()) {
             protected.path(file);
         }
         if let Some(audit) = &self.audit {

@@ -66,7 +66,7 @@ let events = null;
 function listen() {
   if (events || document.visibilityState === "hidden") return;
   events = new EventSource("/api/v1/events");
-  for (const kind of ["registered", "removed", "deadlines", "watching", "sweep_started", "sweep_ended", "reloaded", "lagged"]) {
+  for (const kind of ["registered", "removed", "hold", "release", "restore", "deadlines", "watching", "sweep_started", "sweep_ended", "reloaded", "lagged"]) {
     events.addEventListener(kind, heard);
   }
   events.onopen = () => { back(); heard(); };

@@ -28,6 +28,9 @@ pub struct BegunRun {
     pub run_id: String,
     /// What started it.
     pub trigger: Trigger,
+    /// Who asked for it, where that has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// When it began.
     pub started_at: Moment,
     /// The policies that it is about, in their order.
@@ -46,10 +49,11 @@ pub struct BegunPolicy {
 impl BegunRun {
     /// The run as the history has it, once it is known to be interrupted.
     pub fn interrupted(&self) -> Report {
-        let Self { run_id, trigger, started_at, policies } = self;
+        let Self { run_id, trigger, asked_by, started_at, policies } = self;
         let policies = policies.iter().map(|policy| PolicyReport::interrupted(&policy.name, policy.kind)).collect();
         // When it ended is known to nobody.
-        Report::new(run_id.clone(), *trigger, false, *started_at, *started_at, policies)
+        let report = Report::new(run_id.clone(), *trigger, false, *started_at, *started_at, policies);
+        Report { asked_by: asked_by.clone(), ..report }
     }
 }
 

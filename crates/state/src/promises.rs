@@ -40,6 +40,8 @@ pub struct Hold {
     pub made_at: Moment,
     /// Why, in the words of whoever made it.
     pub reason: Option<String>,
+    /// Who asked for it, where that has a name.
+    pub by: Option<String>,
 }
 
 /// A file that was given a time of its own.
@@ -121,6 +123,12 @@ impl Promises {
         self.hold_because(path, until, None, now)
     }
 
+    /// As [`Promises::hold`], with the name of whoever asked for it.
+    pub fn hold_by(&mut self, path: &[u8], until: Moment, by: Option<&str>, now: Moment) -> Result<(), PromisesError> {
+        let by = by.map(str::to_owned);
+        self.add_hold(Hold { path: path.to_owned(), until, made_at: now, reason: None, by })
+    }
+
     /// As [`Promises::hold`], with the reason why.
     pub fn hold_because(
         &mut self,
@@ -129,10 +137,14 @@ impl Promises {
         reason: Option<&str>,
         now: Moment,
     ) -> Result<(), PromisesError> {
-        if !path.starts_with(b"/") || path.contains(&0) {
-            return Err(PromisesError::NotAbsolute { path: path.to_owned() });
+        let reason = reason.map(str::to_owned);
+        self.add_hold(Hold { path: path.to_owned(), until, made_at: now, reason, by: None })
+    }
+
+    fn add_hold(&mut self, hold: Hold) -> Result<(), PromisesError> {
+        if !hold.path.starts_with(b"/") || hold.path.contains(&0) {
+            return Err(PromisesError::NotAbsolute { path: hold.path });
         }
-        let hold = Hold { path: path.to_owned(), until, made_at: now, reason: reason.map(str::to_owned) };
         let guard = self.guard()?;
         self.read(&guard)?;
         self.append(&guard, &[Entry::Hold(hold)])?;
@@ -142,14 +154,22 @@ impl Promises {
 
     /// Keeps many absolute paths until then, all with one write; one that is kept longer already stays so. When this
     /// returns, all of them are promises on the disk.
-    pub fn hold_all(&mut self, paths: &[Vec<u8>], until: Moment, now: Moment) -> Result<(), PromisesError> {
+    pub fn hold_all(
+        &mut self,
+        paths: &[Vec<u8>],
+        until: Moment,
+        by: Option<&str>,
+        now: Moment,
+    ) -> Result<(), PromisesError> {
         if let Some(path) = paths.iter().find(|path| !path.starts_with(b"/") || path.contains(&0)) {
             return Err(PromisesError::NotAbsolute { path: path.clone() });
         }
         let guard = self.guard()?;
         self.read(&guard)?;
         let is_shorter = |path: &&Vec<u8>| self.held.get(*path).is_none_or(|hold| hold.until < until);
-        let hold = |path: &Vec<u8>| Entry::Hold(Hold { path: path.clone(), until, made_at: now, reason: None });
+        let hold = |path: &Vec<u8>| {
+            Entry::Hold(Hold { path: path.clone(), until, made_at: now, reason: None, by: by.map(str::to_owned) })
+        };
         let entries: Vec<_> = paths.iter().filter(is_shorter).map(hold).collect();
         if !entries.is_empty() {
             self.append(&guard, &entries)?;

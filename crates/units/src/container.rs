@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::Rendered;
 use crate::quote;
-use crate::site::Site;
+use crate::site::{Secret, Site};
 
 /// The folder of the programs in the image.
 pub(crate) const PROGRAMS: &str = "/usr/local/bin";
@@ -135,12 +135,16 @@ fn compose(site: &Site) -> String {
     );
     text += &compose_environment(site, public);
     if public {
-        let secret = match &site.server.token_file {
-            Some(path) => format!("{{source: token, target: {}}}", quote::compose(path)),
-            None => "token".to_owned(),
+        let secret = |Secret { name, path }: &Secret| match path {
+            Some(path) => format!("{{source: {name}, target: {}}}", quote::compose(path)),
+            None => name.clone(),
         };
+        let secrets: Vec<String> = site.server.secrets.iter().map(secret).collect();
         let port = site.server.listen.port();
-        text += &format!("    secrets: [{secret}]\n    ports: [\"127.0.0.1:{port}:{port}\"]\n");
+        text += &format!(
+            "    secrets: [{secrets}]\n    ports: [\"127.0.0.1:{port}:{port}\"]\n",
+            secrets = secrets.join(", ")
+        );
     } else {
         text += "    # The server listens on loopback, which in a container is the container's own: `docker compose exec cleanup\n    \
                  # cleanup stats` asks it all the same. To be called from outside it takes `listen = \"0.0.0.0:8000\"` and a token.\n";
@@ -171,7 +175,10 @@ fn compose(site: &Site) -> String {
         text += "  database:\n";
     }
     if public {
-        text += "secrets:\n  token:\n    # head -c 32 /dev/urandom | base64 > token\n    file: ./token\n";
+        text += "secrets:\n";
+        for Secret { name, .. } in &site.server.secrets {
+            text += &format!("  {name}:\n    # head -c 32 /dev/urandom | base64 > {name}\n    file: ./{name}\n");
+        }
     }
     text
 }
@@ -191,7 +198,7 @@ fn compose_environment(site: &Site, public: bool) -> String {
     for (name, value) in &site.variables {
         text += &format!("      {name}: {}\n", quote::compose(value));
     }
-    if public && site.server.token_file.is_none() {
+    if public && site.server.looks_for_token() {
         text += &format!("      CREDENTIALS_DIRECTORY: {SECRETS}\n");
     }
     let wait = if has_database(site) { "    depends_on:\n      database: {condition: service_healthy}\n" } else { "" };

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::container::{PROGRAMS, probe};
 use crate::quote::{kubernetes as quoted, yaml, yaml_block};
-use crate::site::{Job, Kind, Reach, Site};
+use crate::site::{Job, Kind, Reach, Secret, Site};
 use crate::{Rendered, cron};
 
 /// The longest name of a `CronJob`.
@@ -123,8 +123,7 @@ fn cron_job(site: &Site, job: &Job, nth: usize, times: &str) -> String {
 fn server(site: &Site) -> String {
     let jobs: Vec<&Job> = site.jobs.iter().collect();
     let listen = site.server.listen;
-    let token =
-        if listen.ip().is_loopback() && site.server.token_file.is_none() { Token::None } else { Token::Mounted };
+    let token = if listen.ip().is_loopback() && !site.server.names_token() { Token::None } else { Token::Mounted };
     let asked = |path: &str| {
         if listen.ip().is_unspecified() {
             format!("httpGet: {{path: {path}, port: http}}")
@@ -269,12 +268,12 @@ fn container(site: &Site, jobs: &[&Job], token: Token, indent: usize) -> String 
         lines.push(format!("  - {{name: state, mountPath: {}}}", quoted_path(state)));
     }
     if token == Token::Mounted {
-        lines.push(match &site.server.token_file {
+        lines.extend(site.server.secrets.iter().map(|Secret { name, path }| match path {
             Some(path) => {
-                format!("  - {{name: token, mountPath: {}, subPath: token, readOnly: true}}", quoted_path(path))
+                format!("  - {{name: token, mountPath: {}, subPath: {name}, readOnly: true}}", quoted_path(path))
             }
             None => format!("  - {{name: token, mountPath: {SECRETS}, readOnly: true}}"),
-        });
+        }));
     }
     let blanks = " ".repeat(indent);
     lines.iter().map(|line| format!("{blanks}{line}\n")).collect()
@@ -300,7 +299,7 @@ fn environment(site: &Site, jobs: &[&Job], token: Token) -> Vec<String> {
     for (name, value) in &site.variables {
         lines.push(format!("  - {{name: {name}, value: {}}}", quoted(value)));
     }
-    if token == Token::Mounted && site.server.token_file.is_none() {
+    if token == Token::Mounted && site.server.looks_for_token() {
         lines.push(format!("  - {{name: CREDENTIALS_DIRECTORY, value: {SECRETS}}}"));
     }
     lines
@@ -338,7 +337,9 @@ fn volumes(site: &Site, jobs: &[&Job], token: Token, indent: usize) -> String {
         lines.push("  - {name: state, persistentVolumeClaim: {claimName: cleanup-state}}".to_owned());
     }
     if token == Token::Mounted {
-        lines.push("  - {name: token, secret: {secretName: cleanup, items: [{key: token, path: token}]}}".to_owned());
+        let item = |secret: &Secret| format!("{{key: {name}, path: {name}}}", name = secret.name);
+        let items: Vec<String> = site.server.secrets.iter().map(item).collect();
+        lines.push(format!("  - {{name: token, secret: {{secretName: cleanup, items: [{}]}}}}", items.join(", ")));
     }
     let blanks = " ".repeat(indent);
     lines.iter().map(|line| format!("{blanks}{line}\n")).collect()

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use cleanup_core::candidate::Escaped;
-use cleanup_core::config::{Config, Origin, Source, State};
+use cleanup_core::config::{Config, NamedToken, Origin, Source, State};
 use cleanup_core::policy::{Database, Schedule};
 
 use crate::expression::Expression;
@@ -83,7 +83,28 @@ pub(crate) enum Reach {
 pub(crate) struct Server {
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) socket: Option<String>,
-    pub(crate) token_file: Option<String>,
+    /// What holds the tokens, the one without a name first.
+    pub(crate) secrets: Vec<Secret>,
+}
+
+/// A token, by the name under which it is handed to the service.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    pub(crate) name: String,
+    /// The file in which the configuration looks for it; `None` is where tokens are looked for by themselves.
+    pub(crate) path: Option<String>,
+}
+
+impl Server {
+    /// Whether the configuration itself says where a token is.
+    pub(crate) fn names_token(&self) -> bool {
+        self.secrets.iter().any(|secret| secret.path.is_some())
+    }
+
+    /// Whether a token is looked for where no key says so.
+    pub(crate) fn looks_for_token(&self) -> bool {
+        self.secrets.iter().any(|secret| secret.path.is_none())
+    }
 }
 
 impl Site {
@@ -107,7 +128,7 @@ impl Site {
             server: Server {
                 listen: config.server.listen,
                 socket: optional("`socket` in `[server]`", config.server.socket.as_deref())?,
-                token_file: optional("`token_file` in `[server]`", config.server.token_file.as_deref())?,
+                secrets: secrets(&config.server)?,
             },
             state: state(&config, folder)?,
             audit: audit(&config)?,
@@ -176,6 +197,24 @@ impl Site {
 /// A refusal to render.
 fn refusal(what: &str, why: impl Into<String>) -> RenderError {
     RenderError::Value { what: what.to_owned(), why: why.into() }
+}
+
+fn secrets(server: &cleanup_core::config::Server) -> Result<Vec<Secret>, RenderError> {
+    let mut secrets = Vec::new();
+    let mut add = |name: String, key: &str, path: Option<&Path>| {
+        secrets.push(Secret { name, path: optional(key, path)? });
+        Ok::<_, RenderError>(())
+    };
+    if server.token_file.is_some() || server.tokens.is_empty() {
+        add("token".to_owned(), "`token_file` in `[server]`", server.token_file.as_deref())?;
+    }
+    for NamedToken { name, file } in &server.tokens {
+        add(format!("token-{name}"), &format!("`{name}` in `[server.tokens]`"), Some(file))?;
+    }
+    if let Some(file) = &server.metrics_token_file {
+        add("metrics-token".to_owned(), "`metrics_token_file` in `[server]`", Some(file))?;
+    }
+    Ok(secrets)
 }
 
 fn optional(what: &str, of: Option<&Path>) -> Result<Option<String>, RenderError> {

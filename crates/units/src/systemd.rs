@@ -5,7 +5,7 @@
 
 use crate::hardening::{self, Needs, Network};
 use crate::quote::{unit_argument, unit_text, unit_word};
-use crate::site::{ENVIRONMENT_FILE, Job, Kind, Reach, Site};
+use crate::site::{ENVIRONMENT_FILE, Job, Kind, Reach, Secret, Site};
 use crate::{Rendered, calendar};
 
 /// Adds the files of `systemd/`.
@@ -138,7 +138,7 @@ fn server(site: &Site) -> String {
          RestartPreventExitStatus=78\n\
          SyslogIdentifier=cleanup-server\n\
          Nice=5\n\
-         {token}\
+         {tokens}\
          {environment}\
          {hardening}\
          \n\
@@ -147,22 +147,27 @@ fn server(site: &Site) -> String {
          Also=cleanup-server.socket\n",
         prefix = site.prefix,
         config = unit_argument(&site.config_path),
-        token = token(site),
+        tokens = tokens(site),
         environment = environment(site, unknown),
         hardening = hardening::settings(site, &needs),
     )
 }
 
-fn token(site: &Site) -> String {
-    match &site.server.token_file {
-        Some(path) => format!(
-            "# The token is read as root, so its file may be root's alone.\nLoadCredential={}\n",
-            unit_word(&format!("token:{path}"))
-        ),
-        None => "# A token is asked for once there is one: /etc/credstore/cleanup-token, of root alone.\n\
-                 LoadCredential=token:cleanup-token\n"
-            .to_owned(),
+fn tokens(site: &Site) -> String {
+    let mut text = String::new();
+    if site.server.names_token() {
+        text += "# Tokens are read as root, so their files may be root's alone.\n";
     }
+    for Secret { name, path } in &site.server.secrets {
+        text += &match path {
+            Some(path) => format!("LoadCredential={}\n", unit_word(&format!("{name}:{path}"))),
+            None => format!(
+                "# A token is asked for once there is one: /etc/credstore/cleanup-{name}, of root alone.\n\
+                 LoadCredential={name}:cleanup-{name}\n"
+            ),
+        };
+    }
+    text
 }
 
 fn socket(site: &Site) -> String {

@@ -1,7 +1,7 @@
 //! `cleanup hold`: keep paths for a while, take that back, show what is kept.
 
 use cleanup_core::candidate::Escaped;
-use cleanup_engine::Engine;
+use cleanup_engine::{Engine, HoldsQuery, RequestError};
 use jiff::tz::TimeZone;
 
 use crate::args::{Format, Global, HoldArgs};
@@ -18,7 +18,7 @@ pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Re
     for path in &args.paths {
         let shown = Escaped(path.as_os_str().as_encoded_bytes());
         let line = if let Some(span) = args.span {
-            let held = engine.hold(path, span)?;
+            let held = engine.hold(path, span, None)?;
             if held.policies.is_empty() {
                 let about = format!("{shown} lies below no root, so nothing would take it anyway");
                 console.problem(&Problem::warning(about));
@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Re
                 console.problem(&Problem::warning(about));
             }
             format!("{shown} is held until {}", When { at: held.until, now: cleanup_engine::now(), zone: &zone })
-        } else if engine.release(path)? {
+        } else if engine.release(path, None)?.is_some() {
             format!("{shown} is no longer held")
         } else {
             format!("{shown} was not held")
@@ -38,24 +38,32 @@ pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Re
         }
     }
     if args.list || console.format == Format::Json {
-        list(&engine, &zone, console)?;
+        list(&engine, args, &zone, console)?;
     }
     Ok(Vec::new())
 }
 
-fn list(engine: &Engine, zone: &TimeZone, console: &mut Console) -> Result<(), Failure> {
-    let holds = engine.holds()?;
+fn list(engine: &Engine, args: &HoldArgs, zone: &TimeZone, console: &mut Console) -> Result<(), Failure> {
+    let HoldArgs { contains, policy, .. } = args;
+    if let Some(name) = policy.as_ref().filter(|name| !engine.config().rules().any(|rule| rule.name == **name)) {
+        let suggestion = engine.config().nearest_policy(name).map(str::to_owned);
+        return Err(RequestError::UnknownPolicy { name: name.clone(), suggestion }.into());
+    }
+    let query = HoldsQuery { policy: policy.clone(), contains: contains.clone(), ..HoldsQuery::default() };
+    let holds = engine.holds(&query)?;
     if console.format == Format::Json {
         console.out.document(&holds);
         return Ok(());
     }
     if holds.holds.is_empty() {
-        console.out.print("Nothing is held.");
+        let is_all = contains.is_none() && policy.is_none();
+        console.out.print(if is_all { "Nothing is held." } else { "Nothing of it is held." });
     }
     for hold in &holds.holds {
         let path = exact(&hold.path, hold.path_bytes.as_deref());
         let until = When { at: hold.until, now: cleanup_engine::now(), zone };
-        console.out.print(format_args!("{}  until {until}", Escaped(&path)));
+        let asked_by = hold.asked_by.as_ref().map(|name| format!(", asked by {name}")).unwrap_or_default();
+        console.out.print(format_args!("{}  until {until}{asked_by}", Escaped(&path)));
     }
     Ok(())
 }

@@ -43,6 +43,7 @@ impl fmt::Display for HistoryTable<'_> {
                 restored,
                 skipped,
                 root_missing,
+                asked_by,
                 findings,
                 ..
             } = run;
@@ -70,6 +71,9 @@ impl fmt::Display for HistoryTable<'_> {
                     let (removed, due) = (Count(*removed), Count(*due));
                     write!(f, "  removed {removed} of {due} due, freed {}", HumanBytes(*bytes_freed))?;
                 }
+            }
+            if let Some(asked_by) = asked_by {
+                write!(f, "  asked by {asked_by}")?;
             }
             if *quarantined > 0 {
                 write!(f, "  {} in quarantine, {}", Count(*quarantined), HumanBytes(*quarantined_bytes))?;

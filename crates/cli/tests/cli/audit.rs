@@ -156,3 +156,23 @@ fn whoever_locks_the_log_keeps_no_sweep_waiting() {
     swept(&world);
     assert!(world.path("audit.jsonl.1").exists());
 }
+
+#[test]
+fn a_hold_and_its_release_are_written_down_and_can_be_searched_for() {
+    let world = World::with_policy("[audit]\nfile = \"audit.jsonl\"");
+    for name in ["out/one.tmp", "out/two.tmp"] {
+        world.file(name, DAY);
+        world.run(&format!("hold {name} --for 1h")).exits(0);
+    }
+    let found = world.run("hold --list --contains two").exits(0).to_owned();
+    assert!(found.contains("/out/two.tmp") && !found.contains("one.tmp"), "{found}");
+    assert!(world.run("hold --list --policy out").exits(0).lines().count() == 2);
+    assert_eq!(world.run("hold --list --contains three").exits(0), "Nothing of it is held.\n");
+    world.run("hold --list --policy nosuch").exits(2);
+    world.run("hold --contains one --for 1h out/one.tmp").exits(2);
+    world.run("hold --release out/one.tmp").exits(0);
+    let lines = lines(&world, "audit.jsonl");
+    let told: Vec<_> = lines.iter().map(|line| (line["action"].as_str().unwrap(), line.get("run"))).collect();
+    assert_eq!(told, [("held", None), ("held", None), ("released", None)]);
+    assert!(lines[2]["path"].as_str().unwrap().ends_with("/out/one.tmp"));
+}

@@ -14,7 +14,7 @@ use super::raw::{RawAudit, RawConfig, RawFilePolicy, RawMode, RawServer, RawSess
 use super::structure::Structure;
 use super::values::{At, Named};
 use super::vars::Variables;
-use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, Server, State, TokenFor};
+use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, NamedToken, Server, State, TokenFor};
 use crate::candidate::Escaped;
 use crate::policy::Effect;
 
@@ -135,6 +135,8 @@ impl Check<'_> {
             self.stats_policy(name, files);
         }
         let stats_policy = raw.stats_policy.as_ref().map(|name| name.value.clone());
+        let tokens: Vec<_> = raw.tokens.0.iter().map(|(name, file)| self.token(name, file)).collect();
+        let metrics_token_file = self.optional_path("metrics_token_file", raw.metrics_token_file.as_ref());
         let token_for = match raw.token_for {
             Some(RawTokenFor::Everything) => TokenFor::Everything,
             Some(RawTokenFor::Changes) | None => TokenFor::Changes,
@@ -147,10 +149,29 @@ impl Check<'_> {
             socket: socket?,
             hosts,
             token_file: token_file?,
+            tokens: tokens.into_iter().collect::<Option<_>>()?,
+            metrics_token_file: metrics_token_file?,
             token_for,
             max_hold: max_hold?,
             stats_policy,
         })
+    }
+
+    fn token(&mut self, name: &At<String>, file: &At<String>) -> Option<NamedToken> {
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        let text = name.value.as_str();
+        let is_name =
+            (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(is_allowed) && !text.starts_with('-');
+        if !is_name {
+            let shown = Escaped(text.as_bytes());
+            self.refuse(
+                Diagnostic::new(&name.span, format!("`{shown}` is not a valid name of a token"))
+                    .label(format!("expected 1 to {LONGEST_NAME} of `a-z`, `0-9`, `_` and `-`"))
+                    .note("reports and the audit log say by this name who asked"),
+            );
+        }
+        let file = self.path(text, file, &file.value);
+        is_name.then_some(NamedToken { name: text.to_owned(), file: file? })
     }
 
     fn listen(&mut self, listen: &At<String>) -> Option<SocketAddr> {

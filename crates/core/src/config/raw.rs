@@ -6,7 +6,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{At, Bytes, Columns, Conditions, MinFree, Named, Period, Switch, Weight, optional_table};
+use super::values::{
+    At, Bytes, Columns, Conditions, MinFree, Named, NamedFiles, Period, Switch, Weight, optional_table,
+};
 
 /// What is temporary, for how long, and what must never be touched.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -75,7 +77,12 @@ pub(super) struct RawServer {
     pub(super) hosts: Option<Vec<At<String>>>,
     /// File that holds the bearer token, of at least 16 characters.
     pub(super) token_file: Option<At<String>>,
-    /// Which requests need the token, once there is one.
+    /// More tokens, each with a name and a file: whoever sends one is named in what it asks for.
+    #[serde(default)]
+    pub(super) tokens: NamedFiles,
+    /// File that holds a token which is good for reading `/metrics` and `/readyz`, and for nothing else.
+    pub(super) metrics_token_file: Option<At<String>>,
+    /// Which requests need a token, once there is one.
     #[schemars(extend("default" = "changes"))]
     pub(super) token_for: Option<RawTokenFor>,
     /// The longest time for which a request may hold a file; a longer one is cut to it.

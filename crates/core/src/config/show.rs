@@ -140,7 +140,12 @@ impl Show<'_> {
             path.pop();
         }
         if let [kind, _] = path.as_slice() {
-            for (key, value) in if kind == "files" { FILE_DEFAULTS } else { SESSION_DEFAULTS } {
+            let defaults = match kind.as_str() {
+                "files" => FILE_DEFAULTS,
+                "sessions" => SESSION_DEFAULTS,
+                _ => &[],
+            };
+            for (key, value) in defaults {
                 self.default(format!("{}.{key}", path.join(".")), value);
             }
         }

@@ -130,6 +130,53 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
     }
 }
 
+/// Files with names, in the order of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct NamedFiles(pub(super) Vec<(At<String>, At<String>)>);
+
+impl<'de> Deserialize<'de> for NamedFiles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Files;
+
+        impl<'de> Visitor<'de> for Files {
+            type Value = NamedFiles;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut files = Vec::new();
+                while let Some(file) = map.next_entry::<At<String>, At<String>>()? {
+                    files.push(file);
+                }
+                files.sort_by_key(|(name, _)| name.span.start);
+                Ok(NamedFiles(files))
+            }
+        }
+
+        deserializer.deserialize_map(Files)
+    }
+}
+
+impl JsonSchema for NamedFiles {
+    fn schema_name() -> Cow<'static, str> {
+        "NamedFiles".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-z0-9_][a-z0-9_-]{0,63}$" },
+            "additionalProperties": { "type": "string" },
+        })
+    }
+}
+
 /// Defines a newtype that is written as a string, and whose schema is a string with a description and examples.
 macro_rules! written {
     ($(#[$doc:meta])* $name:ident($inner:ty) = $what:literal, $examples:tt, $parse:expr) => {

@@ -45,6 +45,7 @@ impl Engine {
             max_age: plan.header.max_age.iter().filter_map(age).collect(),
             run_id: request.run_id.clone(),
             trigger: request.trigger,
+            asked_by: request.asked_by.clone(),
             jobs: request.jobs,
             ..Request::default()
         };
@@ -57,6 +58,7 @@ impl Engine {
         let run = BegunRun {
             run_id: request.run_id.clone().unwrap_or_else(run_id),
             trigger: request.trigger,
+            asked_by: request.asked_by.clone(),
             started_at: clock::now(),
             policies: request.policies.iter().map(begun).collect(),
         };
@@ -67,6 +69,7 @@ impl Engine {
             jump: jump.as_ref(),
             at: None,
             run_id: recording.id(),
+            asked_by: request.asked_by.as_deref(),
             jobs: request.jobs(),
             watcher,
         };

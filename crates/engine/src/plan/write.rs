@@ -57,8 +57,13 @@ impl Engine {
         writing.add(&Line::Plan(header.clone()));
         let report = if request.policies.is_empty() {
             // By a request that names none, all would be meant.
-            let run =
-                BegunRun { run_id: run_id(), trigger: request.trigger, started_at: created_at, policies: Vec::new() };
+            let run = BegunRun {
+                run_id: run_id(),
+                trigger: request.trigger,
+                asked_by: request.asked_by.clone(),
+                started_at: created_at,
+                policies: Vec::new(),
+            };
             let state = Shared::from(self.setup.state(Access::Look));
             Recording::begin(&state, Mode::Plan, run).end(&self.setup, &state, Vec::new(), Vec::new(), true)
         } else {

@@ -50,6 +50,8 @@ pub struct RestoreRequest {
     pub hold: Duration,
     /// Whether to act.
     pub mode: Mode,
+    /// Who asks for it, where that has a name: the report, the audit log and the holds say so.
+    pub asked_by: Option<String>,
 }
 
 impl RestoreRequest {
@@ -158,9 +160,9 @@ impl Engine {
         if request.mode == Mode::Plan || chosen.is_empty() {
             return Ok(back.restored);
         }
-        let held_until = hold(&mut state, request.hold, &places, &chosen)?;
+        let held_until = hold(&mut state, request, &places, &chosen)?;
         let state = Shared::from(state);
-        back.recording = Some(Recording::begin(&state, Mode::Apply, begun(&places, &chosen)));
+        back.recording = Some(Recording::begin(&state, Mode::Apply, begun(request, &places, &chosen)));
         for (place, quarantine) in &quarantines {
             let own: Vec<&Item> = chosen.iter().filter(|it| it.place == *place).map(|it| &it.item).collect();
             quarantine.restore(&own, &mut |item, returned| back.add(*place, item, returned));
@@ -339,7 +341,7 @@ fn lock(
 /// Promises that what comes back is kept. Returns until when.
 fn hold(
     state: &mut RunState,
-    span: Duration,
+    RestoreRequest { hold: span, asked_by, .. }: &RestoreRequest,
     places: &[Place<'_>],
     chosen: &[Chosen],
 ) -> Result<Option<Moment>, RestoreError> {
@@ -347,7 +349,7 @@ fn hold(
         return Ok(None);
     }
     let now = clock::now();
-    let until = now.plus(span);
+    let until = now.plus(*span);
     let roots: Vec<PathBuf> = places
         .iter()
         .map(|Place { policy, .. }| place::really(&policy.root).unwrap_or_else(|_| policy.root.clone()))
@@ -361,17 +363,24 @@ fn hold(
             Some(roots[*place].join(path).into_os_string().into_encoded_bytes())
         };
         let paths: Vec<Vec<u8>> = some.iter().filter_map(absolute).collect();
-        promises.hold_all(&paths, until, now).map_err(|error| RestoreError::NotHeld(error.to_string()))?;
+        let held = promises.hold_all(&paths, until, asked_by.as_deref(), now);
+        held.map_err(|error| RestoreError::NotHeld(error.to_string()))?;
     }
     Ok(Some(until))
 }
 
 /// A restore as it is named when it begins.
-fn begun(places: &[Place<'_>], chosen: &[Chosen]) -> BegunRun {
+fn begun(request: &RestoreRequest, places: &[Place<'_>], chosen: &[Chosen]) -> BegunRun {
     let concerned: BTreeSet<usize> = chosen.iter().map(|chosen| chosen.place).collect();
     let policy = |place: usize| BegunPolicy { name: places[place].policy.rule.name.clone(), kind: PolicyKind::Files };
     let policies = concerned.into_iter().map(policy).collect();
-    BegunRun { run_id: run_id(), trigger: Trigger::Restore, started_at: clock::now(), policies }
+    BegunRun {
+        run_id: run_id(),
+        trigger: Trigger::Restore,
+        asked_by: request.asked_by.clone(),
+        started_at: clock::now(),
+        policies,
+    }
 }
 
 /// Counts what came of it, tells of each, and leaves the traces.
@@ -396,7 +405,7 @@ impl Counting<'_> {
                 self.restored.restored += 1;
                 self.restored.restored_bytes += item.bytes;
                 if let (Some(audit), Some(recording)) = (&self.setup.audit, &self.recording) {
-                    audit.restored(recording.id(), self.places[place].policy, &path_of(item), item.bytes);
+                    audit.restored(recording.audited(), self.places[place].policy, &path_of(item), item.bytes);
                 }
                 (RestoreOutcome::Restored, None)
             }
@@ -423,7 +432,9 @@ impl Counting<'_> {
         let reports = tallies.into_iter().map(report).collect();
         restored.restore_run_id = Some(recording.id().to_owned());
         // Who brings a few files back witnesses nothing about the clock.
-        restored.notes = recording.end(setup, state, reports, Vec::new(), false).notes;
+        let report = recording.end(setup, state, reports, Vec::new(), false);
+        restored.notes.clone_from(&report.notes);
+        restored.report = Some(Box::new(report));
         restored
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 
 use cleanup_core::config::SHORTEST_TOKEN;
 use cleanup_core::policy::FilePolicy;
@@ -34,19 +35,23 @@ impl Engine {
         });
         let (about_rows, sessions) = sessions::check(&sessions, &self.setup.folder);
         let findings: Vec<Finding> =
-            zone.into_iter().chain(files).chain(overlaps).chain(about_rows).chain(self.check_token()).collect();
+            zone.into_iter().chain(files).chain(overlaps).chain(about_rows).chain(self.check_tokens()).collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin().to_string();
         Check { format_version: FORMAT_VERSION, config, status, findings, sessions }
     }
 
-    /// A token that can be guessed. One that cannot be read here, because it is the service's alone, is for the service to
+    /// Tokens that can be guessed. One that cannot be read here, because it is the service's alone, is for the service to
     /// judge when it starts.
-    fn check_token(&self) -> Option<Finding> {
-        let path = self.config().server.token_file.as_ref().filter(|path| path.is_file())?;
-        let mut text = String::new();
-        File::open(path).ok()?.take(LONGEST_TOKEN).read_to_string(&mut text).ok()?;
-        (1..SHORTEST_TOKEN).contains(&text.trim().len()).then(|| Finding {
+    fn check_tokens(&self) -> Vec<Finding> {
+        let read = |path: &Path| {
+            let mut text = String::new();
+            File::open(path).ok()?.take(LONGEST_TOKEN).read_to_string(&mut text).ok()?;
+            Some(text.trim().len())
+        };
+        let is_short =
+            |path: &&Path| path.is_file() && read(path).is_some_and(|length| (1..SHORTEST_TOKEN).contains(&length));
+        let finding = |path: &Path| Finding {
             policy: "[server]".to_owned(),
             severity: Severity::Warning,
             message: format!(
@@ -55,7 +60,8 @@ impl Engine {
                 path.display()
             ),
             remedy: Some(format!("head -c 32 /dev/urandom | base64 > {}", path.display())),
-        })
+        };
+        self.config().server.token_files().filter(is_short).map(finding).collect()
     }
 
     fn check_files(&self, policy: &FilePolicy, state: &mut RunState) -> Option<Finding> {

@@ -1,10 +1,14 @@
 //! The state as people ask for it: past runs, and what is held.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cleanup_core::moment::Moment;
+use cleanup_core::policy::FilePolicy;
 use cleanup_core::report::{FORMAT_VERSION, Finding, Report, json_path};
-use cleanup_state::{LastSweep, RunSummary, Runs, RunsQuery, State, TrendPoint};
+use cleanup_state::{Hold, LastSweep, RunSummary, Runs, RunsQuery, State, TrendPoint};
 
 use crate::clock;
 use crate::engine::Engine;
@@ -35,6 +39,26 @@ pub enum MemoryError {
     /// The path has no folder that could be found.
     #[error("{0}")]
     Path(String),
+}
+
+/// Which holds are asked for; the default is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HoldsQuery {
+    /// Only those that concern this policy: they lie below its root, or above it.
+    pub policy: Option<String>,
+    /// Only those whose path has this in it.
+    pub contains: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+    /// Those after this path.
+    pub after: Option<Vec<u8>>,
+}
+
+impl HoldsQuery {
+    /// The path that a [`Holds::next`] stands for; `None` when it is none.
+    pub fn path_of(next: &str) -> Option<Vec<u8>> {
+        URL_SAFE_NO_PAD.decode(next).ok()
+    }
 }
 
 /// What came of holding a path.
@@ -152,28 +176,59 @@ impl Engine {
         found.ok_or_else(|| MemoryError::NoSuchRun(prefix.to_owned()))
     }
 
-    /// Everything that is held now.
-    pub fn holds(&self) -> Result<Holds, MemoryError> {
+    /// What is held now, by path.
+    pub fn holds(&self, query: &HoldsQuery) -> Result<Holds, MemoryError> {
+        let HoldsQuery { policy, contains, limit, after } = query;
         let mut run_state = self.setup.state(Access::Look);
         let state = run_state.state().map_err(MemoryError::None)?;
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
-        let held = |hold: &cleanup_state::Hold| {
-            let (path, path_bytes) = json_path(&hold.path);
-            HeldPath { path, path_bytes, until: hold.until, made_at: hold.made_at }
+        let is_named = |rule: &&FilePolicy| policy.as_ref().is_none_or(|name| rule.rule.name == *name);
+        let roots: Vec<PathBuf> =
+            self.config().files.iter().filter(is_named).flat_map(|policy| place::spellings(&policy.root)).collect();
+        let is_asked_for = |hold: &&Hold| {
+            let path = place::path_of(&hold.path);
+            let concerned = |root: &PathBuf| path.starts_with(root) || root.starts_with(&path);
+            let text = || String::from_utf8_lossy(&hold.path);
+            after.as_ref().is_none_or(|after| hold.path > *after)
+                && contains.as_ref().is_none_or(|part| text().contains(part.as_str()))
+                && (policy.is_none() || roots.iter().any(concerned))
         };
-        let holds = promises.holds(clock::now()).map(held).collect();
-        Ok(Holds { format_version: FORMAT_VERSION, holds })
+        let mut found = promises.holds(clock::now()).filter(is_asked_for);
+        let mut holds = Vec::new();
+        let mut last = None;
+        for hold in found.by_ref().take(limit.unwrap_or(usize::MAX)) {
+            let (path, path_bytes) = json_path(&hold.path);
+            let Hold { until, made_at, by, .. } = hold;
+            holds.push(HeldPath { path, path_bytes, until: *until, made_at: *made_at, asked_by: by.clone() });
+            last = Some(hold);
+        }
+        let next = found.next().and(last).map(|hold| URL_SAFE_NO_PAD.encode(&hold.path));
+        Ok(Holds { format_version: FORMAT_VERSION, holds, next })
     }
 
-    /// Keeps a path, and everything below it, so long from now, whatever its age. The path need not exist yet.
-    pub fn hold(&self, path: &Path, span: std::time::Duration) -> Result<NewHold, MemoryError> {
+    /// The file policies in whose roots a path lies, by any spelling.
+    pub fn policies_at(&self, path: &Path) -> Vec<String> {
+        let spellings = place::spellings(path);
+        let lies_in = |policy: &&FilePolicy| {
+            let roots = place::spellings(&policy.root);
+            roots.iter().any(|root| spellings.iter().any(|path| path.starts_with(root)))
+        };
+        self.config().files.iter().filter(lies_in).map(|policy| policy.rule.name.clone()).collect()
+    }
+
+    /// Keeps a path, and everything below it, so long from now, whatever its age. The path need not exist yet. `by` is
+    /// the name of whoever asks for it, where there is one.
+    pub fn hold(&self, path: &Path, span: Duration, by: Option<&str>) -> Result<NewHold, MemoryError> {
         let path = absolute(path)?;
         let mut run_state = self.setup.state(Access::Run);
         let state = run_state.state().map_err(MemoryError::None)?;
         let now = clock::now();
         let until = now.plus(span);
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
-        promises.hold(&path, until, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
+        promises.hold_by(&path, until, by, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
+        if let Some(audit) = &self.setup.audit {
+            audit.held(&path, until, by);
+        }
 
         let path = place::path_of(&path);
         let concerned = self.config().files.iter().filter(|policy| concerns(&path, &policy.root));
@@ -194,13 +249,25 @@ impl Engine {
         promises.holds(clock::now()).find(|hold| hold.path == path).map(|hold| hold.until)
     }
 
-    /// Takes a hold back. `false` when there was none on this very path.
-    pub fn release(&self, path: &Path) -> Result<bool, MemoryError> {
-        let path = absolute(path)?;
+    /// Takes a hold back, and returns its path as it was held. `None` when there was no hold on this very path. `by` is
+    /// the name of whoever asks for it, where there is one.
+    pub fn release(&self, path: &Path, by: Option<&str>) -> Result<Option<Vec<u8>>, MemoryError> {
+        let really = absolute(path);
         let mut run_state = self.setup.state(Access::Run);
         let state = run_state.state().map_err(MemoryError::None)?;
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
-        promises.release(&path, clock::now()).map_err(|error| MemoryError::Promises(error.to_string()))
+        // As it is listed, also where that path leads elsewhere by now: nobody could take that hold back otherwise.
+        let listed = path.as_os_str().as_encoded_bytes();
+        let is_listed = promises.holds(clock::now()).any(|hold| hold.path == listed);
+        let path = if is_listed { listed.to_owned() } else { really? };
+        let released = promises.release(&path, clock::now());
+        if !released.map_err(|error| MemoryError::Promises(error.to_string()))? {
+            return Ok(None);
+        }
+        if let Some(audit) = &self.setup.audit {
+            audit.released(&path, by);
+        }
+        Ok(Some(path))
     }
 }
 
@@ -216,7 +283,7 @@ fn is_prefix(prefix: &str, id: &str) -> bool {
 
 /// A run that is in no history yet, as the history would have it.
 fn summary(report: &Report) -> RunSummary {
-    let Report { run_id, trigger, started_at, finished_at, status, totals, policies, .. } = report;
+    let Report { run_id, trigger, asked_by, started_at, finished_at, status, totals, policies, .. } = report;
     RunSummary {
         id: run_id.clone(),
         trigger: *trigger,
@@ -233,6 +300,7 @@ fn summary(report: &Report) -> RunSummary {
         policies: policies.iter().map(|policy| policy.name.clone()).collect(),
         skipped: Vec::new(),
         root_missing: Vec::new(),
+        asked_by: asked_by.clone(),
         findings: Vec::new(),
     }
 }
@@ -254,6 +322,7 @@ fn past_run(summary: RunSummary) -> PastRun {
         policies: summary.policies,
         skipped: summary.skipped,
         root_missing: summary.root_missing,
+        asked_by: summary.asked_by,
         findings: summary.findings,
     }
 }

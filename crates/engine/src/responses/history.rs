@@ -56,6 +56,9 @@ pub struct PastRun {
     /// Those of them whose root did not exist, and is not said to come and go (`root_may_be_missing`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub root_missing: Vec<String>,
+    /// Who asked for it: the name of the token that was sent (`[server.tokens]`). Absent where it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// What it found that needed somebody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -79,6 +82,9 @@ pub struct Holds {
     pub format_version: u32,
     /// By path.
     pub holds: Vec<HeldPath>,
+    /// What to ask for the next page with, where a page was asked for and more follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A path that is kept for a while, and everything below it.
@@ -93,4 +99,7 @@ pub struct HeldPath {
     pub until: Moment,
     /// Since when.
     pub made_at: Moment,
+    /// Who asked for it: the name of the token that was sent (`[server.tokens]`). Absent where it had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
 }

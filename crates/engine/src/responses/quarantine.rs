@@ -1,6 +1,7 @@
 //! What lies in quarantine, and what came back.
 
 use cleanup_core::moment::Moment;
+use cleanup_core::report::Report;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -81,6 +82,9 @@ pub struct Restored {
     /// What went wrong with the memory or the audit log, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The run itself, as the history has it.
+    #[serde(skip)]
+    pub report: Option<Box<Report>>,
 }
 
 /// What came of bringing one file back.

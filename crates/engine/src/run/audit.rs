@@ -32,12 +32,24 @@ pub(crate) struct Audit {
     failure: Mutex<Option<String>>,
 }
 
+/// A run as the lines name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AuditedRun<'a> {
+    pub(crate) id: &'a str,
+    /// Who asked for it, where that has a name.
+    pub(crate) asked_by: Option<&'a str>,
+}
+
 /// One line. Rows have no name in it: a session's id is a secret.
 #[derive(Serialize)]
 struct Line<'a> {
     at: Moment,
-    run: &'a str,
-    policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
     action: Action,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -46,11 +58,14 @@ struct Line<'a> {
     /// How many, where a line speaks of several.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
-    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Moment>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -62,6 +77,10 @@ enum Action {
     Purged,
     /// Brought back from quarantine.
     Restored,
+    /// Kept for a while, whatever its age.
+    Held,
+    /// Kept no more than others.
+    Released,
 }
 
 impl Audit {
@@ -75,7 +94,7 @@ impl Audit {
     }
 
     /// Writes down what came of one file, if it left its place.
-    pub(crate) fn judged(&self, policy: &FilePolicy, run: &str, judged: &Judged<'_>) {
+    pub(crate) fn judged(&self, policy: &FilePolicy, run: AuditedRun<'_>, judged: &Judged<'_>) {
         let action = match judged.outcome {
             Some(Outcome::Removed) => Action::Removed,
             Some(Outcome::Quarantined) => Action::Quarantined,
@@ -92,31 +111,44 @@ impl Audit {
             path_bytes,
             inode: identity.map(|identity| identity.inode),
             reason: Some(reason),
-            bytes: *bytes,
+            bytes: Some(*bytes),
             ..Line::new(run, &policy.rule.name, action)
         });
     }
 
     /// Writes down that one file came back from quarantine.
-    pub(crate) fn restored(&self, run: &str, policy: &FilePolicy, path: &[u8], bytes: u64) {
+    pub(crate) fn restored(&self, run: AuditedRun<'_>, policy: &FilePolicy, path: &[u8], bytes: u64) {
         let (path, path_bytes) = json_path(&absolute(policy, path));
         let line = Line::new(run, &policy.rule.name, Action::Restored);
-        self.add(&Line { path: Some(path), path_bytes, bytes, ..line });
+        self.add(&Line { path: Some(path), path_bytes, bytes: Some(bytes), ..line });
+    }
+
+    /// Writes down that a path is held from now on.
+    pub(crate) fn held(&self, path: &[u8], until: Moment, by: Option<&str>) {
+        let (path, path_bytes) = json_path(path);
+        let line = Line::without_run(by, Action::Held);
+        self.add_alone(&Line { path: Some(path), path_bytes, until: Some(until), ..line });
+    }
+
+    /// Writes down that a path is held no more.
+    pub(crate) fn released(&self, path: &[u8], by: Option<&str>) {
+        let (path, path_bytes) = json_path(path);
+        self.add_alone(&Line { path: Some(path), path_bytes, ..Line::without_run(by, Action::Released) });
     }
 
     /// Writes down what a policy has done without naming each (rows, and what went from quarantine for good), and how much
     /// came back.
-    pub(crate) fn ended(&self, run: &str, report: &PolicyReport) {
+    pub(crate) fn ended(&self, run: AuditedRun<'_>, report: &PolicyReport) {
         let counts = &report.counts;
         if report.kind == PolicyKind::Sessions && counts.removed > 0 {
             self.add(&Line { count: Some(counts.removed), ..Line::new(run, &report.name, Action::Removed) });
         }
         if counts.purged > 0 {
-            let (count, bytes) = (Some(counts.purged), counts.purged_bytes);
+            let (count, bytes) = (Some(counts.purged), Some(counts.purged_bytes));
             self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Purged) });
         }
         if counts.restored > 0 {
-            let (count, bytes) = (Some(counts.restored), counts.restored_bytes);
+            let (count, bytes) = (Some(counts.restored), Some(counts.restored_bytes));
             self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Restored) });
         }
     }
@@ -126,6 +158,14 @@ impl Audit {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let file = cleanup_core::candidate::Escaped(self.configured.file.as_os_str().as_encoded_bytes());
         Some(format!("the audit log {file} lacks lines: {failure}"))
+    }
+
+    /// The same for a line outside of any run. No report would say that it is missing, so the log does.
+    fn add_alone(&self, line: &Line<'_>) {
+        self.add(line);
+        if let Some(failure) = self.take_failure() {
+            tracing::warn!("{failure}");
+        }
     }
 
     fn add(&self, line: &Line<'_>) {
@@ -189,18 +229,26 @@ impl Audit {
 }
 
 impl<'a> Line<'a> {
-    fn new(run: &'a str, policy: &'a str, action: Action) -> Self {
+    fn new(run: AuditedRun<'a>, policy: &'a str, action: Action) -> Self {
+        let line = Self::without_run(run.asked_by, action);
+        Self { run: Some(run.id), policy: Some(policy), bytes: Some(0), ..line }
+    }
+
+    /// Of what belongs to no run, and to no one policy.
+    fn without_run(asked_by: Option<&'a str>, action: Action) -> Self {
         Self {
             at: clock::now(),
-            run,
-            policy,
+            run: None,
+            asked_by,
+            policy: None,
             action,
             path: None,
             path_bytes: None,
             count: None,
-            bytes: 0,
+            bytes: None,
             inode: None,
             reason: None,
+            until: None,
         }
     }
 }

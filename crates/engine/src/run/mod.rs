@@ -74,7 +74,7 @@ fn run(
 
     let mut observer = PolicyObserver {
         name,
-        audit: setup.audit.as_ref().map(|audit| (audit, policy, params.run_id)),
+        audit: setup.audit.as_ref().map(|audit| (audit, policy, params.audited())),
         watcher: params.watcher,
         budget: TimeBudget::default(),
     };

@@ -6,7 +6,7 @@ use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Observer};
 
-use crate::run::audit::Audit;
+use crate::run::audit::{Audit, AuditedRun};
 use crate::run::resume::TimeBudget;
 
 /// Watches a run from outside: for lists, progress, events. Called from the engine's threads.
@@ -59,7 +59,7 @@ impl Observer for Asking<'_> {
 pub(crate) struct PolicyObserver<'a> {
     pub(crate) name: &'a str,
     /// With the policy and the run, where there is a log of single removals.
-    pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, &'a str)>,
+    pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, AuditedRun<'a>)>,
     pub(crate) watcher: &'a dyn Watcher,
     /// How long it may take (`max_runtime`).
     pub(crate) budget: TimeBudget,

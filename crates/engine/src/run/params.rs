@@ -5,6 +5,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Jobs;
 
+use crate::run::audit::AuditedRun;
 use crate::run::observers::Watcher;
 
 /// How the policies of one request are run.
@@ -18,6 +19,8 @@ pub(crate) struct RunParams<'a> {
     pub(crate) at: Option<Moment>,
     /// The id that the report has.
     pub(crate) run_id: &'a str,
+    /// Who asked for it, where that has a name.
+    pub(crate) asked_by: Option<&'a str>,
     pub(crate) jobs: Jobs,
     pub(crate) watcher: &'a dyn Watcher,
 }
@@ -38,7 +41,12 @@ impl RunParams<'_> {
     /// For a look at what is there, which nothing holds back and which changes nothing.
     pub(crate) fn look(watcher: &dyn Watcher) -> RunParams<'_> {
         let (mode, gates) = (Mode::Plan, Gates::Forced);
-        RunParams { mode, gates, jump: None, at: None, run_id: "", jobs: Jobs::Adaptive, watcher }
+        RunParams { mode, gates, jump: None, at: None, run_id: "", asked_by: None, jobs: Jobs::Adaptive, watcher }
+    }
+
+    /// The run as the audit log names it.
+    pub(crate) fn audited(&self) -> AuditedRun<'_> {
+        AuditedRun { id: self.run_id, asked_by: self.asked_by }
     }
 
     /// What holds a run back for its clock alone.

@@ -16,7 +16,7 @@ use cleanup_state::{BegunRun, RunMark};
 use ulid::Ulid;
 
 use crate::clock;
-use crate::run::audit::Audit;
+use crate::run::audit::{Audit, AuditedRun};
 use crate::run::params::{Gates, RunParams};
 use crate::run::scope::Scope;
 use crate::run::{findings, gates, owners};
@@ -53,10 +53,15 @@ impl Recording {
         &self.run.run_id
     }
 
+    /// The run as the audit log names it.
+    pub(crate) fn audited(&self) -> AuditedRun<'_> {
+        AuditedRun { id: self.id(), asked_by: self.run.asked_by.as_deref() }
+    }
+
     /// Writes down what a policy has done without naming each item.
     pub(crate) fn policy_ended(&self, setup: &Setup, report: &PolicyReport) {
         if let (Some(audit), Access::Run) = (&setup.audit, self.access) {
-            audit.ended(self.id(), report);
+            audit.ended(self.audited(), report);
         }
     }
 
@@ -79,6 +84,7 @@ impl Recording {
         let dry_run = access == Access::Look;
         let policies = name_roots(setup, policies);
         let mut report = Report::new(run.run_id, run.trigger, dry_run, run.started_at, clock::now(), policies);
+        report.asked_by = run.asked_by;
         let disputes = report.policies.iter().filter_map(|policy| Some((&policy.name, owners::dispute_of(policy)?)));
         report.notes.extend(disputes.map(|(name, dispute)| format!("{name}: {dispute}")));
         let mut said: Vec<(FindingCode, String)> = Vec::new();

@@ -44,6 +44,7 @@ pub(crate) fn sweep(setup: &Setup, request: &Request, watcher: &dyn Watcher) -> 
         jump: jump.as_ref(),
         at: request.at.map(At::moment),
         run_id: recording.id(),
+        asked_by: request.asked_by.as_deref(),
         jobs: request.jobs(),
         watcher,
     };
@@ -57,6 +58,7 @@ fn begun(selected: &Selected<'_>, request: &Request) -> BegunRun {
     BegunRun {
         run_id: request.run_id.clone().unwrap_or_else(run_id),
         trigger: request.trigger,
+        asked_by: request.asked_by.clone(),
         started_at: clock::now(),
         policies: selected.begun(),
     }

@@ -151,6 +151,7 @@ impl Inner {
             jump: jump.as_ref(),
             at: None,
             run_id: &run_id,
+            asked_by: None,
             jobs: Jobs::default(),
             watcher: &removing,
         };
@@ -198,7 +199,7 @@ impl Inner {
         if sum.recording.is_none() {
             let policies = vec![BegunPolicy { name: tracked.name().to_owned(), kind: PolicyKind::Files }];
             let (trigger, started_at) = (Trigger::Deadline, clock::now());
-            let run = BegunRun { run_id: run_id.clone(), trigger, started_at, policies };
+            let run = BegunRun { run_id: run_id.clone(), trigger, asked_by: None, started_at, policies };
             sum.recording = Some(Recording::begin(&self.state, Mode::Apply, run));
         }
         run_id

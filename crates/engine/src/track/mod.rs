@@ -18,6 +18,7 @@ mod waker;
 mod watcher;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -269,32 +270,40 @@ impl Tracker {
 
     /// Keeps a file so long from now, whatever its age, but no longer than `max`. A hold that runs longer already is never
     /// cut short by one that asks for more than `max`. `None` when there is no such file.
-    pub fn hold_at_most(&self, id: &str, span: Duration, max: Duration) -> Result<Option<Moment>, String> {
-        if span <= max {
-            return self.hold(id, span);
-        }
-        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
-        let absolute = tracked.policy.root.join(place::path_of(&path));
-        let left = self.inner.engine.held_until(&absolute).and_then(|until| until.since(clock::now()));
-        self.hold(id, left.unwrap_or_default().max(max).min(span))
+    /// The absolute path of a tracked file. `None` when there is no such file.
+    pub fn path_of(&self, id: &str) -> Option<PathBuf> {
+        let (tracked, path) = self.inner.find_file(id)?;
+        Some(tracked.policy.root.join(place::path_of(&path)))
     }
 
-    /// Keeps a file so long from now, whatever its age. `None` when there is no such file.
-    pub fn hold(&self, id: &str, span: Duration) -> Result<Option<Moment>, String> {
-        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
-        let absolute = tracked.policy.root.join(place::path_of(&path));
-        let held = self.inner.engine.hold(&absolute, span).map_err(|error| error.to_string())?;
-        self.inner.scan(tracked, &[&path]);
+    /// Keeps a file so long from now, whatever its age. `by` is the name of whoever asks for it, where there is one. `None`
+    /// when there is no such file.
+    pub fn hold(&self, id: &str, span: Duration, by: Option<&str>) -> Result<Option<Moment>, String> {
+        let Some(path) = self.path_of(id) else { return Ok(None) };
+        let held = self.inner.engine.hold(&path, span, by).map_err(|error| error.to_string())?;
+        self.hold_changed(&path);
         Ok(Some(held.until))
     }
 
     /// Takes back a hold. `None` when there is no such file, `false` when it was not held by its own path.
-    pub fn release(&self, id: &str) -> Result<Option<bool>, String> {
-        let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(None) };
-        let absolute = tracked.policy.root.join(place::path_of(&path));
-        let released = self.inner.engine.release(&absolute).map_err(|error| error.to_string())?;
-        self.inner.scan(tracked, &[&path]);
-        Ok(Some(released))
+    pub fn release(&self, id: &str, by: Option<&str>) -> Result<Option<bool>, String> {
+        let Some(path) = self.path_of(id) else { return Ok(None) };
+        let released = self.inner.engine.release(&path, by).map_err(|error| error.to_string())?;
+        self.hold_changed(&path);
+        Ok(Some(released.is_some()))
+    }
+
+    /// Looks again at a tracked file that is held from now on, or no more. Other paths concern nobody here: what they hold
+    /// is asked for when a file below them is due.
+    pub fn hold_changed(&self, absolute: &Path) {
+        for tracked in &self.inner.policies {
+            let below = place::spellings(&tracked.policy.root);
+            let Some(path) = below.iter().find_map(|root| absolute.strip_prefix(root).ok()) else { continue };
+            let path = path.as_os_str().as_encoded_bytes();
+            if locked(&tracked.table).get(path).is_some() {
+                self.inner.scan(tracked, &[path]);
+            }
+        }
     }
 
     /// When the next file of a policy is to be looked at.

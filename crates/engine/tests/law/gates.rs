@@ -208,7 +208,7 @@ impl World {
     /// Promises to keep something, and names the file that says so.
     fn promise(&self) -> PathBuf {
         for name in ["promised.tmp", "also.tmp"] {
-            self.engine().hold(&self.path("other").join(name), DAY).unwrap();
+            self.engine().hold(&self.path("other").join(name), DAY, None).unwrap();
         }
         self.path(".cleanup/promises.jsonl")
     }

@@ -131,7 +131,7 @@ fn deadline(world: &World) -> Ran {
 }
 
 fn restore(world: &World) -> Ran {
-    let request = RestoreRequest { what: Restore::Last, hold: RestoreRequest::HOLD, mode: Mode::Apply };
+    let request = RestoreRequest { what: Restore::Last, hold: RestoreRequest::HOLD, mode: Mode::Apply, asked_by: None };
     let mut told = 0;
     let mut each = |file: &cleanup_engine::responses::RestoredFile| {
         told += u64::from(file.outcome == RestoreOutcome::Restored);

@@ -119,8 +119,8 @@ fn a_hold_that_another_process_takes_back_keeps_no_deadline_waiting() {
     let tracker = Tracker::start(&engine, Arc::new(()));
     make(&folder, &clock, "a", Duration::ZERO);
     let id = tracker.register("p", b"a", None).unwrap().file.id;
-    tracker.hold(&id, 90 * DAY).unwrap();
-    assert!(open(&folder).release(&folder.path().join("root/a")).unwrap());
+    tracker.hold(&id, 90 * DAY, None).unwrap();
+    assert!(open(&folder).release(&folder.path().join("root/a"), None).unwrap().is_some());
     for _ in 0..10 {
         clock.pass(DAY);
         tracker.remove_due("p");

@@ -175,10 +175,10 @@ impl Machine {
         match (&self.tracker, by) {
             (Some(tracker), By::Service) => {
                 let file = self.tracked(place).expect("the tracker knows what is there");
-                assert!(tracker.hold(&file.id, span).unwrap().is_some());
+                assert!(tracker.hold(&file.id, span, None).unwrap().is_some());
             }
-            (None, By::Service) => drop(self.engine.hold(&self.path(place), span).unwrap()),
-            (_, By::Command) => drop(self.open().hold(&self.path(place), span).unwrap()),
+            (None, By::Service) => drop(self.engine.hold(&self.path(place), span, None).unwrap()),
+            (_, By::Command) => drop(self.open().hold(&self.path(place), span, None).unwrap()),
         }
     }
 
@@ -186,10 +186,10 @@ impl Machine {
         match (&self.tracker, by) {
             (Some(tracker), By::Service) => {
                 let file = self.tracked(place).expect("the tracker knows what is there");
-                tracker.release(&file.id).unwrap().unwrap()
+                tracker.release(&file.id, None).unwrap().unwrap()
             }
-            (None, By::Service) => self.engine.release(&self.path(place)).unwrap(),
-            (_, By::Command) => self.open().release(&self.path(place)).unwrap(),
+            (None, By::Service) => self.engine.release(&self.path(place), None).unwrap().is_some(),
+            (_, By::Command) => self.open().release(&self.path(place), None).unwrap().is_some(),
         }
     }
 
@@ -214,7 +214,10 @@ impl Machine {
     fn restore(&self, name: Option<Name>, hold: Option<i64>) -> (u64, u64) {
         let what = Restore::Paths(vec![name.map_or_else(|| self.path(""), |name| self.path(name))]);
         let hold = hold.map_or(Duration::ZERO, |ticks| minutes(span(ticks)));
-        let restored = self.engine.restore(&RestoreRequest { what, hold, mode: Mode::Apply }, &mut |_| {}).unwrap();
+        let restored = self
+            .engine
+            .restore(&RestoreRequest { what, hold, mode: Mode::Apply, asked_by: None }, &mut |_| {})
+            .unwrap();
         assert_eq!((restored.problems, restored.not_found), (Vec::new(), Vec::new()));
         (restored.restored, restored.failed)
     }

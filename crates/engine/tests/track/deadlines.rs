@@ -8,13 +8,17 @@ fn a_hold_keeps_a_file_past_its_deadline() {
     world.make("a.step", 31 * MINUTE);
     let tracking = world.track();
     let id = tracking.id("a.step");
-    tracking.tracker.hold(&id, 5 * MINUTE).unwrap().unwrap();
+    tracking.tracker.hold(&id, 5 * MINUTE, None).unwrap().unwrap();
     assert!(tracking.tracker.file(&id).unwrap().held_until.is_some());
     assert_eq!(tracking.remove_due(), 0);
-    assert_eq!(tracking.tracker.release(&id).unwrap(), Some(true));
+    assert_eq!(tracking.tracker.release(&id, None).unwrap(), Some(true));
     assert_eq!(tracking.remove_due(), 1);
-    assert_eq!(tracking.tracker.hold(&id, MINUTE).unwrap().map(|_| ()), Some(()), "a path may be held before it is");
-    assert_eq!(tracking.tracker.hold("models", MINUTE).unwrap(), None);
+    assert_eq!(
+        tracking.tracker.hold(&id, MINUTE, None).unwrap().map(|_| ()),
+        Some(()),
+        "a path may be held before it is"
+    );
+    assert_eq!(tracking.tracker.hold("models", MINUTE, None).unwrap(), None);
 }
 
 #[test]
@@ -324,7 +328,8 @@ fn what_goes_at_its_deadline_goes_into_the_quarantine_of_the_run_that_tells_of_i
     let run = history.runs[0].run_id.clone();
     assert_eq!(history.runs[0].quarantined, 2);
 
-    let request = RestoreRequest { what: Restore::Run(run), hold: RestoreRequest::HOLD, mode: Mode::Apply };
+    let request =
+        RestoreRequest { what: Restore::Run(run), hold: RestoreRequest::HOLD, mode: Mode::Apply, asked_by: None };
     assert_eq!(tracking.engine.restore(&request, &mut |_| {}).unwrap().restored, 2);
     assert!(world.exists("b.step") && world.exists("c.step") && !world.exists("a.step"));
     let again = world.track();

@@ -269,11 +269,11 @@ fn a_ttl_that_is_over_says_nothing_of_a_file_that_is_moved_over_it() {
     world.make("a.step", Duration::ZERO);
     let tracking = world.track();
     let file = tracking.tracker.register("models", b"a.step", Some(Duration::from_millis(1))).unwrap().file;
-    tracking.tracker.hold(&file.id, 60 * MINUTE).unwrap().unwrap();
+    tracking.tracker.hold(&file.id, 60 * MINUTE, None).unwrap().unwrap();
     world.move_in("a.step", 9000 * MINUTE);
     world.make("mark.step", Duration::ZERO);
     tracking.hear("registered models mark.step");
-    assert_eq!(tracking.tracker.release(&file.id).unwrap(), Some(true));
+    assert_eq!(tracking.tracker.release(&file.id, None).unwrap(), Some(true));
     assert_eq!((tracking.remove_due(), tracking.minutes_left("a.step")), (0, 30));
 }
 

@@ -1,19 +1,19 @@
-//! The token, and the cookies that stand for it in browsers.
+//! The tokens, and the cookies that stand for them in browsers.
 //!
-//! Only the digest of the token is kept, and digests are compared in constant time. A browser exchanges the token for a
-//! cookie that is another secret, drawn at random and forgotten when the service ends, so the token itself is never
-//! stored in a browser.
+//! Only digests of tokens are kept, and digests are compared in constant time. A browser exchanges a token for a cookie
+//! that is another secret, drawn at random and forgotten when the service ends, so the token itself is never stored in a
+//! browser.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use cleanup_core::config::{Config, SHORTEST_TOKEN, Server, TokenFor};
+use cleanup_core::config::{Config, NamedToken, SHORTEST_TOKEN, Server, TokenFor};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -44,44 +44,95 @@ pub enum TokenError {
     /// The token cannot be sent in a header.
     #[error("the token in {} must be one line of printable ASCII without spaces, at most 4096 bytes", .0.display())]
     Unsendable(PathBuf),
+    /// One token in two places: nobody could say who asks, or what it is good for.
+    #[error("{} and {} hold the same token: each needs one of its own", .0.display(), .1.display())]
+    Same(PathBuf, PathBuf),
 }
 
-/// Under which names the service may be called, and with which token.
+/// Who asks for something: the name of the token that was sent, where it has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker(Option<Arc<str>>);
+
+impl Asker {
+    /// The name.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// The name, to be kept.
+    pub(crate) fn to_name(&self) -> Option<String> {
+        self.name().map(str::to_owned)
+    }
+}
+
+/// A token as it is kept.
+#[derive(PartialEq, Eq)]
+struct Token {
+    digest: [u8; 32],
+    asker: Asker,
+}
+
+/// Under which names the service may be called, and with which tokens.
 pub struct Access {
-    token: Option<[u8; 32]>,
+    tokens: Vec<Token>,
+    /// Good for reading `/metrics` and `/readyz`, and for nothing else.
+    metrics_token: Option<[u8; 32]>,
     token_for: TokenFor,
     hosts: Vec<String>,
     warnings: Vec<String>,
 }
 
 impl Access {
-    /// Reads the token that the configuration names, or else `$CREDENTIALS_DIRECTORY/token` where there is one. Blocks.
+    /// Reads the tokens that the configuration names, or else `$CREDENTIALS_DIRECTORY/token` where there is one. Blocks.
     pub fn read(config: &Config) -> Result<Self, TokenError> {
-        let credential = || {
-            let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty())?;
-            Some(Path::new(&folder).join("token")).filter(|path| path.exists())
+        let Server { token_file, tokens, metrics_token_file, token_for, hosts, .. } = &config.server;
+        let mut access = Self {
+            tokens: Vec::new(),
+            metrics_token: None,
+            token_for: *token_for,
+            hosts: hosts.clone(),
+            warnings: Vec::new(),
         };
-        let Server { token_file, token_for, hosts, .. } = &config.server;
-        let mut access = Self { token: None, token_for: *token_for, hosts: hosts.clone(), warnings: Vec::new() };
-        if let Some(path) = token_file.clone().or_else(credential) {
-            let (token, warnings) = read_token(&path)?;
-            access.token = Some(digest(token.expose_secret().as_bytes()));
-            access.warnings = warnings;
+        let mut known: Vec<([u8; 32], PathBuf)> = Vec::new();
+        let mut take = |path: PathBuf, credential: &str, what: &str| {
+            let (token, warnings) = read_or_credential(&path, credential, what)?;
+            let digest = digest(token.expose_secret().as_bytes());
+            if let Some((_, other)) = known.iter().find(|(known, _)| *known == digest) {
+                return Err(TokenError::Same(other.clone(), path));
+            }
+            known.push((digest, path));
+            access.warnings.extend(warnings);
+            Ok(digest)
+        };
+        if let Some(path) = token_file.clone().or_else(|| credential("token")) {
+            access.tokens.push(Token { digest: take(path, "token", "the token")?, asker: Asker::default() });
+        }
+        for NamedToken { name, file } in tokens {
+            let digest = take(file.clone(), &format!("token-{name}"), &format!("the token `{name}`"))?;
+            access.tokens.push(Token { digest, asker: Asker(Some(name.as_str().into())) });
+        }
+        if let Some(path) = metrics_token_file.clone().or_else(|| credential("metrics-token")) {
+            access.metrics_token = Some(take(path, "metrics-token", "the token for metrics")?);
         }
         Ok(access)
     }
 
-    /// Whether there is a token at all.
+    /// Whether there is a token at all that is good for everything.
     pub fn has_token(&self) -> bool {
-        self.token.is_some()
+        !self.tokens.is_empty()
     }
 
-    /// What is unwise about the token, in words.
+    /// Whether there is one for metrics alone.
+    pub(crate) fn has_metrics_token(&self) -> bool {
+        self.metrics_token.is_some()
+    }
+
+    /// What is unwise about the tokens, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Which requests need the token, once there is one.
+    /// Which requests need a token, once there is one.
     pub(crate) fn token_for(&self) -> TokenFor {
         self.token_for
     }
@@ -91,18 +142,31 @@ impl Access {
         &self.hosts
     }
 
-    /// Whether both ask for the same token.
-    pub(crate) fn has_same_token(&self, other: &Self) -> bool {
-        self.token == other.token
+    /// Whether both ask for the same tokens, by the same names.
+    pub(crate) fn has_same_tokens(&self, other: &Self) -> bool {
+        self.tokens == other.tokens
     }
 
-    /// Whether this is the token.
-    pub(crate) fn is_token(&self, presented: &[u8]) -> bool {
-        self.token.is_some_and(|token| token.ct_eq(&digest(presented)).into())
+    /// Whose token this is; `None` when it is none. Compares with all of them, so that how long it takes says nothing of
+    /// any.
+    pub(crate) fn asker(&self, presented: &[u8]) -> Option<Asker> {
+        let presented = digest(presented);
+        let mut found = None;
+        for token in &self.tokens {
+            if token.digest.ct_eq(&presented).into() {
+                found = Some(token.asker.clone());
+            }
+        }
+        found
+    }
+
+    /// Whether this is the token for metrics.
+    pub(crate) fn is_metrics_token(&self, presented: &[u8]) -> bool {
+        self.metrics_token.is_some_and(|token| token.ct_eq(&digest(presented)).into())
     }
 }
 
-/// Neither the token nor its digest is ever shown.
+/// Neither the tokens nor their digests are ever shown.
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Access")
@@ -112,7 +176,25 @@ impl std::fmt::Debug for Access {
     }
 }
 
-fn read_token(path: &Path) -> Result<(SecretString, Vec<String>), TokenError> {
+/// What systemd hands over under this name.
+fn credential(name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty())?;
+    Some(Path::new(&folder).join(name)).filter(|path| path.exists())
+}
+
+/// A file that is root's alone can be read by the service manager only, which hands over what it says.
+fn read_or_credential(path: &Path, name: &str, what: &str) -> Result<(SecretString, Vec<String>), TokenError> {
+    match (read_token(path, what), credential(name)) {
+        (Err(TokenError::Unreadable { error, .. }), Some(handed))
+            if error.kind() == io::ErrorKind::PermissionDenied && handed != path =>
+        {
+            read_token(&handed, what)
+        }
+        (read, _) => read,
+    }
+}
+
+fn read_token(path: &Path, what: &str) -> Result<(SecretString, Vec<String>), TokenError> {
     let unreadable = |error| TokenError::Unreadable { path: path.to_owned(), error };
     // Opening a pipe would wait for its other end, and a reload with it, for ever.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -135,11 +217,14 @@ fn read_token(path: &Path) -> Result<(SecretString, Vec<String>), TokenError> {
     }
     let mut warnings = Vec::new();
     if mode & 0o004 != 0 {
-        warnings.push("everyone on this machine may read the token file".to_owned());
+        warnings.push(match what {
+            "the token" => "everyone on this machine may read the token file".to_owned(),
+            _ => format!("everyone on this machine may read the file of {what}"),
+        });
     }
     if token.len() < SHORTEST_TOKEN {
         warnings.push(format!(
-            "the token is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it is \
+            "{what} is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it is \
              refused. `head -c 32 /dev/urandom | base64` makes a good one"
         ));
     }
@@ -150,16 +235,24 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+#[derive(Debug)]
+struct Session {
+    digest: [u8; 32],
+    ends: Instant,
+    /// Whose token it stands for.
+    asker: Asker,
+}
+
 /// The cookies that are good now. They live as long as the service.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// Digests and when they end, the oldest first.
-    open: Mutex<VecDeque<([u8; 32], Instant)>>,
+    /// The oldest first.
+    open: Mutex<VecDeque<Session>>,
 }
 
 impl Sessions {
     /// A new cookie's value.
-    pub(crate) fn begin(&self) -> io::Result<String> {
+    pub(crate) fn begin(&self, asker: Asker) -> io::Result<String> {
         let mut secret = [0_u8; 32];
         let mut filled = 0;
         while filled < secret.len() {
@@ -170,7 +263,7 @@ impl Sessions {
         if open.len() >= MAX_SESSIONS {
             open.pop_front();
         }
-        open.push_back((digest(value.as_bytes()), Instant::now() + SESSION_LENGTH));
+        open.push_back(Session { digest: digest(value.as_bytes()), ends: Instant::now() + SESSION_LENGTH, asker });
         Ok(value)
     }
 
@@ -180,19 +273,25 @@ impl Sessions {
         self.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(digest, _)| !bool::from(digest.ct_eq(&ended)));
+            .retain(|session| !bool::from(session.digest.ct_eq(&ended)));
     }
 
-    /// Ends all of them: the token is another one now.
+    /// Ends all of them: the tokens are others now.
     pub(crate) fn end_all(&self) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether a cookie with this value is good now.
-    pub(crate) fn knows(&self, value: &str) -> bool {
+    /// Whose cookie has this value; `None` when none has that is good now. Compares with all of them, as tokens are.
+    pub(crate) fn asker(&self, value: &str) -> Option<Asker> {
         let (wanted, now) = (digest(value.as_bytes()), Instant::now());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|(_, ends)| *ends > now);
-        open.iter().fold(subtle::Choice::from(0), |found, (digest, _)| found | digest.ct_eq(&wanted)).into()
+        open.retain(|session| session.ends > now);
+        let mut found = None;
+        for session in &*open {
+            if session.digest.ct_eq(&wanted).into() {
+                found = Some(session.asker.clone());
+            }
+        }
+        found
     }
 }

@@ -9,6 +9,7 @@ use cleanup_core::report::Report;
 use cleanup_engine::plan::{Plan, PlanError, PlanSummary, PlannedItem};
 use cleanup_engine::{Engine, Request, now};
 
+use super::access::Asker;
 use super::error::AppError;
 use super::kept_plans::Kept;
 use super::service::Service;
@@ -57,7 +58,7 @@ pub(crate) async fn first(service: &Service, kept: Arc<Kept>, most: usize) -> Re
 }
 
 /// Carries a plan out.
-pub(crate) async fn apply(service: &Service, id: &str) -> Result<SweepHandle, AppError> {
+pub(crate) async fn apply(service: &Service, id: &str, asker: &Asker) -> Result<SweepHandle, AppError> {
     let kept = find(service, id)?;
     let engine = service.generation().engine;
     let plan = service
@@ -66,7 +67,7 @@ pub(crate) async fn apply(service: &Service, id: &str) -> Result<SweepHandle, Ap
             engine.accepts(&plan).map(|()| plan)
         })
         .await??;
-    service.apply(plan)
+    service.apply(plan, asker.to_name())
 }
 
 fn read(kept: &Kept) -> Result<Plan, PlanError> {

@@ -37,32 +37,38 @@ pub(crate) async fn restore<T: Send + 'static>(
         let restored = engine.restore(&request, &mut |file| each(&mut gathered, file))?;
         Ok((gathered, restored))
     });
-    answer.await?.map_err(|error| refused(&error))
+    let (gathered, restored): (T, Restored) = answer.await?.map_err(|error| refused(&error))?;
+    if let Some(report) = &restored.report {
+        service.feed().restored(report);
+    }
+    Ok((gathered, restored))
 }
 
 /// Paths below the root of a policy, which must not lead out of it.
-pub(crate) fn below_root(
+pub(crate) fn paths_below_root(
     service: &Service,
     name: &str,
     paths: impl IntoIterator<Item = Vec<u8>>,
 ) -> Result<Restore, AppError> {
+    paths.into_iter().map(|path| below_root(service, name, path)).collect::<Result<_, _>>().map(Restore::Paths)
+}
+
+/// A path below the root of a policy, which must not lead out of it.
+pub(crate) fn below_root(service: &Service, name: &str, path: Vec<u8>) -> Result<PathBuf, AppError> {
     let engine = service.generation().engine;
     let Some(policy) = engine.config().files.iter().find(|policy| policy.rule.name == name) else {
-        return Err(AppError::unknown_policy(service.generation().engine.config(), name));
+        return Err(AppError::unknown_policy(engine.config(), name));
     };
-    let below = |path: Vec<u8>| -> Result<PathBuf, AppError> {
-        let path = PathBuf::from(OsString::from_vec(path));
-        let has_nul = path.as_os_str().as_encoded_bytes().contains(&0);
-        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        // `./a` and `a/./b` name what `a` and `a/b` name; the root itself is nothing below it.
-        let below: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
-        if is_plain && !has_nul && !below.as_os_str().is_empty() {
-            Ok(policy.root.join(below))
-        } else {
-            Err(AppError::PathRefused("a path must be below the policy's root, without `..`".to_owned()))
-        }
-    };
-    paths.into_iter().map(below).collect::<Result<_, _>>().map(Restore::Paths)
+    let path = PathBuf::from(OsString::from_vec(path));
+    let has_nul = path.as_os_str().as_encoded_bytes().contains(&0);
+    let is_plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    // `./a` and `a/./b` name what `a` and `a/b` name; the root itself is nothing below it.
+    let below: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    if is_plain && !has_nul && !below.as_os_str().is_empty() {
+        Ok(policy.root.join(below))
+    } else {
+        Err(AppError::PathRefused("a path must be below the policy's root, without `..`".to_owned()))
+    }
 }
 
 fn refused(error: &RestoreError) -> AppError {

@@ -79,7 +79,7 @@ impl Service {
     /// Goes on with another configuration. Sweeps that are going on end as they began. Reads what is remembered of past
     /// runs: blocks, and must not be called on an async thread.
     pub fn reload(&self, engine: Arc<Engine>, tracker: Arc<Tracker>, access: Access) {
-        if !self.generation().access.has_same_token(&access) {
+        if !self.generation().access.has_same_tokens(&access) {
             self.sessions.end_all();
         }
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -87,7 +87,7 @@ impl Service {
         self.feed.metrics.forget_gauges();
         self.trends.forget();
         self.adopt(Generation { engine, tracker: Some(tracker), access: Arc::new(access) });
-        self.feed.events.send(Kind::Reloaded, &serde_json::json!({}));
+        self.feed.events.send(Kind::Reloaded, &[], &serde_json::json!({}));
     }
 
     /// Takes note that another configuration was not taken. What is live goes on untouched.
@@ -141,12 +141,13 @@ impl Service {
     }
 
     /// Carries a plan out, at once. Must be called on the runtime.
-    pub fn apply(&self, plan: Plan) -> Result<SweepHandle, AppError> {
+    pub fn apply(&self, plan: Plan, asked_by: Option<String>) -> Result<SweepHandle, AppError> {
         self.sweep(&SweepRequest {
             policies: plan.summary().policies,
             mode: Mode::Apply,
             include_archives: false,
             trigger: Trigger::Manual,
+            asked_by,
             plan: Some(Arc::new(plan)),
         })
     }
@@ -163,6 +164,7 @@ impl Service {
             mode: Mode::Apply,
             include_archives: false,
             trigger: Trigger::Schedule,
+            asked_by: None,
             plan: None,
         })?;
         Ok(handle.report().await)
@@ -176,6 +178,7 @@ impl Service {
             mode: Mode::Apply,
             include_archives: false,
             trigger: Trigger::Pressure,
+            asked_by: None,
             plan: None,
         };
         let Ok(handle) = self.sweep(&request) else { return Vec::new() };

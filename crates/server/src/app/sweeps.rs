@@ -45,6 +45,8 @@ pub struct SweepRequest {
     pub include_archives: bool,
     /// What starts it.
     pub trigger: Trigger,
+    /// Who asks for it, where that has a name.
+    pub asked_by: Option<String>,
     /// A plan to carry out; then it names the policies.
     pub plan: Option<Arc<WrittenPlan>>,
 }
@@ -54,6 +56,7 @@ pub struct SweepRequest {
 pub struct RunningSweep {
     pub(crate) run_id: String,
     pub(crate) trigger: Trigger,
+    pub(crate) asked_by: Option<String>,
     pub(crate) mode: Mode,
     pub(crate) started_at: Moment,
     pub(crate) policies: Vec<String>,
@@ -76,6 +79,7 @@ impl RunningSweep {
         Self {
             run_id: run_id(),
             trigger: request.trigger,
+            asked_by: request.asked_by.clone(),
             mode: request.mode,
             started_at: now(),
             policies,
@@ -180,7 +184,8 @@ impl SweepHandle {
         }
         let started_at = self.parts.iter().map(|part| part.sweep.started_at).min().unwrap_or_else(now);
         let (trigger, mode) = self.main().map_or((Trigger::Manual, Mode::Plan), |main| (main.trigger, main.mode));
-        Report::new(self.run_id().to_owned(), trigger, mode == Mode::Plan, started_at, now(), reports)
+        let report = Report::new(self.run_id().to_owned(), trigger, mode == Mode::Plan, started_at, now(), reports);
+        Report { asked_by: self.main().and_then(|main| main.asked_by.clone()), ..report }
     }
 }
 
@@ -277,6 +282,7 @@ impl Sweeps {
                 mode: sweep.mode,
                 include_archives: sweep.include_archives,
                 trigger: sweep.trigger,
+                asked_by: sweep.asked_by.clone(),
                 run_id: Some(sweep.run_id.clone()),
                 ..Request::default()
             };

@@ -45,6 +45,33 @@ struct OfFile<'a> {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lateness_seconds: Option<f64>,
+    /// The sweep that did it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct OfHold<'a> {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+    policies: &'a [&'a str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_by: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct OfRestore<'a> {
+    run_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_by: Option<&'a str>,
+    status: RunStatus,
+    policies: &'a [&'a str],
+    restored: u64,
+    restored_bytes: u64,
+    failed: u64,
 }
 
 #[derive(Serialize)]
@@ -73,7 +100,7 @@ struct Ended<'a> {
     dry_run: bool,
     status: RunStatus,
     totals: Totals,
-    policies: Vec<&'a str>,
+    policies: &'a [&'a str],
 }
 
 impl Feed {
@@ -89,7 +116,8 @@ impl Feed {
     }
 
     pub(crate) fn sweep_started(&self, run_id: &str, trigger: Trigger, dry_run: bool, policies: &[String]) {
-        self.events.send(Kind::SweepStarted, &Started { run_id, trigger, dry_run, policies });
+        let names: Vec<&str> = policies.iter().map(String::as_str).collect();
+        self.events.send(Kind::SweepStarted, &names, &Started { run_id, trigger, dry_run, policies });
     }
 
     /// One policy of a sweep has ended.
@@ -136,6 +164,51 @@ impl Feed {
         self.ended(report);
     }
 
+    /// A sweep removed a file, or moved it into quarantine.
+    pub(crate) fn swept_away(&self, run_id: &str, policy: &str, path: &[u8], bytes: u64) {
+        let (path, path_bytes) = json_path(path);
+        let file =
+            OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds: None, run_id: Some(run_id) };
+        self.events.send(Kind::Removed, &[policy], &file);
+    }
+
+    /// A path is held from now on, which concerns these policies.
+    pub(crate) fn held(&self, policies: &[String], path: &[u8], until: Moment, asked_by: Option<&str>) {
+        self.hold_changed(Kind::Hold, policies, path, Some(until), asked_by);
+    }
+
+    /// A path is held no more, which concerns these policies.
+    pub(crate) fn released(&self, policies: &[String], path: &[u8], asked_by: Option<&str>) {
+        self.hold_changed(Kind::Release, policies, path, None, asked_by);
+    }
+
+    fn hold_changed(
+        &self,
+        kind: Kind,
+        policies: &[String],
+        path: &[u8],
+        until: Option<Moment>,
+        asked_by: Option<&str>,
+    ) {
+        let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+        let (path, path_bytes) = json_path(path);
+        self.events.send(kind, &policies, &OfHold { path, path_bytes, policies: &policies, until, asked_by });
+    }
+
+    /// Files came back from quarantine, or could not.
+    pub(crate) fn restored(&self, report: &Report) {
+        self.report_log.of_run(report);
+        self.findings.ran(report);
+        self.last_runs.remembered(report.not_remembered.as_deref());
+        self.last_runs.recorded();
+        let Report { run_id, asked_by, status, totals, .. } = report;
+        let policies: Vec<&str> = report.policies.iter().map(|policy| policy.name.as_str()).collect();
+        let restored_bytes = report.policies.iter().map(|policy| policy.counts.restored_bytes).sum();
+        let (asked_by, status, restored, failed) = (asked_by.as_deref(), *status, totals.restored, totals.errors);
+        let data = OfRestore { run_id, asked_by, status, policies: &policies, restored, restored_bytes, failed };
+        self.events.send(Kind::Restore, &policies, &data);
+    }
+
     /// A plan was written, which is a dry run without a sweep of its own. Only what went wrong beside it is told.
     pub(crate) fn plan_made(&self, report: &Report) {
         self.report_log.of_run(report);
@@ -144,17 +217,18 @@ impl Feed {
     fn ended(&self, report: &Report) {
         self.report_log.of_run(report);
         let Report { run_id, trigger, dry_run, status, totals, .. } = report;
-        let policies = report.policies.iter().map(|policy| policy.name.as_str()).collect();
+        let policies: Vec<&str> = report.policies.iter().map(|policy| policy.name.as_str()).collect();
         let (trigger, dry_run, status, totals) = (*trigger, *dry_run, *status, *totals);
-        self.events.send(Kind::SweepEnded, &Ended { run_id, trigger, dry_run, status, totals, policies });
+        let ended = Ended { run_id, trigger, dry_run, status, totals, policies: &policies };
+        self.events.send(Kind::SweepEnded, &policies, &ended);
     }
 }
 
 impl Listener for Feed {
     fn registered(&self, policy: &str, path: &[u8]) {
         let (path, path_bytes) = json_path(path);
-        let file = OfFile { policy, path, path_bytes, bytes: None, lateness_seconds: None };
-        self.events.send(Kind::Registered, &file);
+        let file = OfFile { policy, path, path_bytes, bytes: None, lateness_seconds: None, run_id: None };
+        self.events.send(Kind::Registered, &[policy], &file);
     }
 
     fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
@@ -168,7 +242,8 @@ impl Listener for Feed {
         });
         let (path, path_bytes) = json_path(path);
         let lateness_seconds = Some(lateness.as_secs_f64());
-        self.events.send(Kind::Removed, &OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds });
+        let file = OfFile { policy, path, path_bytes, bytes: Some(bytes), lateness_seconds, run_id: None };
+        self.events.send(Kind::Removed, &[policy], &file);
     }
 
     fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
@@ -176,7 +251,7 @@ impl Listener for Feed {
     }
 
     fn deadlines_changed(&self, policy: &str) {
-        self.events.send(Kind::Deadlines, &OfPolicy { policy });
+        self.events.send(Kind::Deadlines, &[policy], &OfPolicy { policy });
     }
 
     fn watching_changed(&self, policy: &str, watching: &Watching) {
@@ -190,7 +265,7 @@ impl Listener for Feed {
         if let Some(missing) = missing {
             self.root(policy, missing);
         }
-        self.events.send(Kind::Watching, &OfWatching { policy, watching });
+        self.events.send(Kind::Watching, &[policy], &OfWatching { policy, watching });
     }
 
     fn noted(&self, policy: Option<&str>, notes: &[String]) {

@@ -1,5 +1,6 @@
 //! Who may call: on loopback or a unix socket without a token. Once there is one, every changing call needs it, under
-//! `token_for = "everything"` every call, and from elsewhere every call in any case.
+//! `token_for = "everything"` every call, and from elsewhere every call in any case. Which token of several it is says who
+//! asks. What only reads numbers may have a token that is good for nothing else.
 //!
 //! A proxy on this machine calls from loopback whoever stands behind it. A request that says that it was passed on
 //! (`forwarded_by`) therefore counts as one from elsewhere. One that does not say so cannot be told from a request of
@@ -13,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use cleanup_core::config::TokenFor;
 
 use super::problem::{Kind, Problem};
-use crate::app::access::Access;
+use crate::app::access::{Access, Asker};
 use crate::app::service::Service;
 use crate::net::socket::Peer;
 
@@ -36,14 +37,38 @@ pub(crate) fn asks_for_token(access: &Access, peer: Peer, method: &Method) -> bo
     peer == Peer::Remote || (access.has_token() && is_asked_of_all)
 }
 
-/// Whether a call has the token, or a cookie that stands for it. An `Authorization` header is never overruled by a
+/// Who asks, when a call has a token or a cookie that stands for one. An `Authorization` header is never overruled by a
 /// cookie.
-pub(crate) fn is_authorized(service: &Service, access: &Access, headers: &HeaderMap) -> bool {
+pub(crate) fn authorized(service: &Service, access: &Access, headers: &HeaderMap) -> Option<Asker> {
+    if !access.has_token() {
+        return None;
+    }
+    match presented(headers) {
+        Presented::Token(token) => access.asker(token),
+        Presented::Unclear => None,
+        Presented::Nothing => session_cookie(headers).and_then(|value| service.sessions.asker(value)),
+    }
+}
+
+/// Whether a call has the token that is good for reading numbers alone.
+pub(crate) fn may_read_metrics(access: &Access, headers: &HeaderMap) -> bool {
+    matches!(presented(headers), Presented::Token(token) if access.is_metrics_token(token))
+}
+
+/// What the `Authorization` headers say.
+enum Presented<'a> {
+    Token(&'a [u8]),
+    /// No token, or more than one.
+    Unclear,
+    Nothing,
+}
+
+fn presented(headers: &HeaderMap) -> Presented<'_> {
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
     match (authorizations.next(), authorizations.next()) {
-        (Some(only), None) => bearer(only.as_bytes()).is_some_and(|token| access.is_token(token)),
-        (Some(_), Some(_)) => false,
-        (None, _) => access.has_token() && session_cookie(headers).is_some_and(|value| service.sessions.knows(value)),
+        (Some(only), None) => bearer(only.as_bytes()).map_or(Presented::Unclear, Presented::Token),
+        (Some(_), Some(_)) => Presented::Unclear,
+        (None, _) => Presented::Nothing,
     }
 }
 

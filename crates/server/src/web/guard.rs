@@ -17,7 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, h
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::auth::{Caller, asks_for_token, forwarded_by, is_authorized, is_changing, refused};
+use super::auth::{Caller, asks_for_token, authorized, forwarded_by, is_changing, may_read_metrics, refused};
 use super::dashboard;
 use super::extract::{MAX_BODY_BYTES, too_large};
 use super::problem::{Kind, Problem};
@@ -49,19 +49,24 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     if is_changing(request.method()) {
         check_site(headers)?;
     }
+    let is_numbers = matches!(path, "/metrics" | "/readyz") && !is_changing(request.method());
+    let has_token = live.access.has_token() || (is_numbers && live.access.has_metrics_token());
     let peer = match forwarded_by(headers) {
-        Some(header) if !live.access.has_token() && !is_probe => return Err(passed_on(header)),
+        Some(header) if !has_token && !is_probe => return Err(passed_on(header)),
         Some(_) => Peer::Remote,
         None => request.extensions().get().copied().unwrap_or(Peer::Remote),
     };
-    let is_stranger =
-        asks_for_token(&live.access, peer, request.method()) && !is_authorized(service, &live.access, headers);
+    let asker = authorized(service, &live.access, headers);
+    let is_stranger = asks_for_token(&live.access, peer, request.method())
+        && asker.is_none()
+        && !(is_numbers && may_read_metrics(&live.access, headers));
     let caller = if is_stranger { Caller::Stranger } else { Caller::Trusted };
     if caller == Caller::Stranger && !asks_by_itself {
         return Err(refused().await);
     }
     check_body(headers)?;
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(asker.unwrap_or_default());
     Ok(())
 }
 

@@ -55,15 +55,16 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
         return Err(unsupported("the body must be JSON or a form"));
     };
     let access = service.generation().access;
-    if access.has_token() && !access.is_token(token.expose_secret().as_bytes()) {
+    let asker = access.asker(token.expose_secret().as_bytes());
+    if access.has_token() && asker.is_none() {
         if is_form && wants_html(&parts.headers) {
             return Ok(dashboard::login_refused(&service, next.as_deref()).await);
         }
         return Err(refused().await);
     }
     let mut response = done(is_form, next.as_deref());
-    if access.has_token() {
-        let value = service.sessions.begin().map_err(|error| {
+    if let Some(asker) = asker {
+        let value = service.sessions.begin(asker).map_err(|error| {
             tracing::error!("cannot draw a random number: {error}");
             Problem::internal()
         })?;

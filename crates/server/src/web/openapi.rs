@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::api::files::{NewFile, NewHold};
+use super::api::files::{NewFile, NewFiles, NewHold, NewPathHold, RegisteredFiles};
 use super::api::plans::{NewPlan, Plans};
 use super::api::quarantine::NewRestore;
 use super::api::shapes;
 use super::api::sweeps::NewSweep;
 use super::login::{self, Login};
 use super::{api, dashboard};
-use crate::app::files::HeldUntil;
+use crate::app::files::{Held, HeldUntil};
 use crate::app::service::Service;
 use crate::web::auth::COOKIE;
 use crate::web::problem::{PROBLEM_JSON, ProblemBody};
@@ -46,7 +46,7 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(api::files::list, api::files::register))
         .routes(routes!(api::files::one, api::files::forget))
         .routes(routes!(api::files::hold, api::files::release))
-        .routes(routes!(api::files::holds))
+        .routes(routes!(api::files::holds, api::files::hold_path, api::files::release_path))
         .routes(routes!(api::quarantine::list))
         .routes(routes!(api::quarantine::restore))
         .routes(routes!(api::explain::explain))
@@ -122,6 +122,8 @@ fn schemas() -> Value {
     define::<shapes::Accepted>(&mut answers);
     define::<shapes::Runs>(&mut answers);
     define::<HeldUntil>(&mut answers);
+    define::<Held>(&mut answers);
+    define::<RegisteredFiles>(&mut answers);
     define::<shapes::QuarantinePage>(&mut answers);
     define::<shapes::RestoreAnswer>(&mut answers);
     define::<shapes::Forecast>(&mut answers);
@@ -137,16 +139,22 @@ fn schemas() -> Value {
     define::<NewSweep>(&mut questions);
     define::<NewPlan>(&mut questions);
     define::<NewFile>(&mut questions);
+    define::<NewFiles>(&mut questions);
     define::<NewHold>(&mut questions);
+    define::<NewPathHold>(&mut questions);
     define::<NewRestore>(&mut questions);
     define::<Login>(&mut questions);
 
     let mut all = answers.take_definitions(true);
     all.append(&mut questions.take_definitions(true));
-    all.insert(
-        "Run".to_owned(),
-        json!({ "oneOf": [{ "$ref": "#/components/schemas/Report" }, { "$ref": "#/components/schemas/Running" }] }),
-    );
+    for (name, variants) in [
+        ("Run", ["Report", "Running"]),
+        ("OneOrManyFiles", ["NewFile", "NewFiles"]),
+        ("OneOrManyRegistered", ["TrackedFile", "RegisteredFiles"]),
+    ] {
+        let variants = variants.map(|name| json!({ "$ref": format!("#/components/schemas/{name}") }));
+        all.insert(name.to_owned(), json!({ "oneOf": variants }));
+    }
     Value::Object(all)
 }
 

@@ -140,6 +140,11 @@ impl Problem {
         self
     }
 
+    /// Its members, where it is a part of an answer.
+    pub(crate) fn into_body(self) -> ProblemBody {
+        self.0.body
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.0.status

@@ -1,5 +1,7 @@
 //! Registering files, and everything that must not be registered.
 
+use std::time::Duration;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
@@ -189,7 +191,7 @@ async fn no_request_holds_a_file_for_longer_than_is_allowed() {
         // What somebody on the machine held for longer is not cut short by asking for more.
         let engine = std::sync::Arc::clone(&world.service.generation().engine);
         let path = world.path("models/part.step");
-        std::thread::spawn(move || engine.hold(&path, HOUR * 24 * 200).unwrap()).join().unwrap();
+        std::thread::spawn(move || engine.hold(&path, HOUR * 24 * 200, None).unwrap()).join().unwrap();
         let longer = put("36500d").await;
         assert!(days_from_now(&longer) > 199.9, "{longer}");
         assert!((days_from_now(&put("1d").await) - 1.0).abs() < 0.01, "but by asking for less");
@@ -317,4 +319,59 @@ async fn why_a_file_stays_or_goes_is_explained() {
         world.get(&format!("/api/v1/explain?{query}")).await.is_problem(422);
     }
     world.get("/api/v1/explain?policy=none&path=a").await.is_problem(404);
+}
+
+#[tokio::test]
+async fn several_files_are_registered_in_one_call_each_for_itself() {
+    let world = World::new().await;
+    for name in ["a.step", "b.step"] {
+        world.file(&format!("models/{name}"), Duration::ZERO);
+    }
+    let file = |path: &str| json!({"policy": "temp-models", "path": path});
+    let known = world.post("/api/v1/files", &file("b.step")).await.is(201);
+    let files = [
+        json!({"policy": "temp-models", "path": "a.step", "ttl": "10m"}),
+        file("b.step"),
+        file("missing.step"),
+        json!({"policy": "nosuch", "path": "a.step"}),
+        json!({"policy": "svgs", "path": "a.svg"}),
+        file("../models/a.step"),
+    ];
+    let answer = world.post("/api/v1/files", &json!({"files": files})).await.is(200);
+    let each = answer["files"].as_array().unwrap();
+    let statuses: Vec<_> = each.iter().map(|one| one["status"].as_u64().unwrap()).collect();
+    assert_eq!(statuses, [201, 200, 422, 404, 422, 422], "{answer}");
+    assert_eq!((&each[0]["file"]["path"], &each[0]["file"]["ttl_seconds"]), (&json!("a.step"), &json!(600.0)));
+    assert_eq!((&each[1]["file"]["id"], each[1].get("problem")), (&known["id"], None));
+    let kinds: Vec<_> = each[2..].iter().map(|one| one["problem"]["type"].as_str().unwrap()).collect();
+    let refused =
+        ["path-refused", "unknown-policy", "not-tracked", "path-refused"].map(|kind| format!("/problems/{kind}"));
+    assert_eq!(kinds, refused);
+    assert!(each[2..].iter().all(|one| one.get("file").is_none()));
+    assert_eq!(world.get("/api/v1/files").await.is(200)["files"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_files_that_makes_no_sense_registers_none() {
+    let world = World::new().await;
+    world.file("models/a.step", Duration::ZERO);
+    let good = json!({"policy": "temp-models", "path": "a.step"});
+    for body in [
+        json!({"files": []}),
+        json!({"files": {}}),
+        json!({"files": good}),
+        json!({"files": [good, []]}),
+        json!({"files": [["temp-models", "a.step"]]}),
+        json!({"files": [good, {"policy": "temp-models"}]}),
+        json!({"files": [good, {"policy": "temp-models", "path": "a.step", "more": 1}]}),
+        json!({"files": [good, {"policy": "temp-models", "path": "a.step", "ttl": 0}]}),
+        json!({"files": [good], "policy": "temp-models"}),
+        json!([good]),
+    ] {
+        world.post("/api/v1/files", &body).await.is_problem(422);
+    }
+    let many = vec![json!({"policy": "x", "path": "y"}); 1001];
+    world.post("/api/v1/files", &json!({"files": many})).await.is_problem(422);
+    assert!(world.get("/api/v1/files").await.is(200)["files"][0]["ttl_seconds"].is_null());
+    assert_eq!(world.post("/api/v1/files", &good).await.status, 201, "nobody had told of it");
 }

@@ -37,6 +37,7 @@ async fn a_database_that_is_away_is_said_and_strangers_are_not_told_which() {
         assert_eq!(world.get(strict).await.is_problem(503)["warnings"][0]["code"], "database_away", "{strict}");
     }
     world.get("/readyz?strict=false").await.is(200);
+    world.get("/readyz?strict=perhaps").await.is_problem(422);
     assert_eq!(world.metric("cleanup_finding{code=\"database_away\",policy=\"away\"}").await, Some(1.0));
     assert_eq!(world.metric("cleanup_errors_total{policy=\"away\",kind=\"database_away\"}").await, Some(1.0));
 

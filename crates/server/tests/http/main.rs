@@ -1,6 +1,6 @@
 //! The HTTP interface through a real socket, with calls as clients make them and as attackers do.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod auth;
 mod bodies;
@@ -10,11 +10,14 @@ mod events;
 mod files;
 mod guards;
 mod health;
+mod holds;
 mod law;
 mod metrics;
 mod openapi;
 mod plans;
+mod proxy;
 mod quarantine;
 mod seed;
 mod sweeps;
+mod tokens;
 mod world;

@@ -95,3 +95,32 @@ async fn a_restore_is_a_changing_call() {
     world.call("POST", "/api/v1/restores", &cross, "{}").await.is_problem(403);
     assert!(!world.path("kept/a").exists());
 }
+
+#[tokio::test]
+async fn a_restore_is_a_run_in_the_history_and_on_the_pages() {
+    let (world, run) = swept("", Peer::Loopback).await;
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let page = world.call("POST", "/quarantine/restore", &[form], &format!("run={run}")).await;
+    assert_eq!(page.status, 200, "{page}");
+    let restored = page.body.split("href=\"/runs/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let report = world.get(&format!("/api/v1/runs/{restored}")).await.is(200);
+    assert_eq!((&report["trigger"], &report["totals"]["restored"]), (&json!("restore"), &json!(2)), "{report}");
+    let runs = world.get("/api/v1/runs?policy=kept&limit=1").await.is(200);
+    assert_eq!((&runs["runs"][0]["run_id"], &runs["runs"][0]["restored"]), (&json!(restored), &json!(2)));
+    assert!(world.get("/runs").await.body.contains(&restored));
+    let own = world.get(&format!("/runs/{restored}")).await.body;
+    assert!(own.contains("2 items came back"), "{own}");
+}
+
+#[tokio::test]
+async fn a_restore_that_is_not_remembered_is_told_as_a_sweep_is() {
+    let (world, run) = swept("", Peer::Loopback).await;
+    assert_eq!(world.get("/readyz").await.is(200), json!({"status": "ready"}));
+    let history = world.path(".cleanup/state.db");
+    std::fs::remove_file(&history).unwrap();
+    std::fs::create_dir(&history).unwrap();
+    let back = world.post("/api/v1/restores", &json!({"run": run})).await.is(200);
+    assert_eq!(back["restored"], 2, "{back}");
+    let ready = world.get("/readyz").await.is(200);
+    assert!(ready["warnings"].as_array().unwrap().iter().any(|finding| finding["code"] == "memory"), "{ready}");
+}

@@ -10,7 +10,7 @@ use crate::world::{HOUR, Plan, World};
 
 fn request(policies: &[&str], mode: Mode) -> SweepRequest {
     let policies = policies.iter().map(|&name| name.to_owned()).collect();
-    SweepRequest { policies, mode, include_archives: false, trigger: Trigger::Manual, plan: None }
+    SweepRequest { policies, mode, include_archives: false, trigger: Trigger::Manual, asked_by: None, plan: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,11 @@
 //! The history as it is looked at: a page of it, and its course over time. Pages read the reports for what no index has:
-//! what needed somebody, and what was in the way of a policy that was skipped.
+//! what needed somebody, who asked, and what was in the way of a policy that was skipped.
 
 use std::collections::{BTreeSet, HashMap};
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{Finding, PolicyKind, PolicyReport, PolicyStatus, Report, RunStatus, Trigger};
+use serde::Deserialize;
 use sqlx::SqliteConnection;
 
 use super::Ledger;
@@ -30,7 +31,8 @@ macro_rules! page {
              where value ->> 'skipped' in ('locked', 'database_away', 'busy', 'another_node', 'root_locked')) end, \
              (select json_group_array(p.policy) from run_policies p \
              where p.sequence = runs.sequence and p.root_missing), \
-             case when json_valid(report) then report -> '$.findings' end from ",
+             case when json_valid(report) then json_object('findings', report -> '$.findings', 'asked_by', \
+             report ->> 'asked_by') end from ",
             $from,
             " where ",
             $where,
@@ -254,7 +256,7 @@ impl Ledger {
 }
 
 /// A [`Row`] and, as JSON, the names of policies (all, those that something was in the way of, those whose root was
-/// missing) and what needed somebody.
+/// missing) and what else the report says.
 type PageRow = (
     String,
     String,
@@ -274,6 +276,13 @@ type PageRow = (
     Option<String>,
 );
 
+/// What a page takes from a report.
+#[derive(Default, Deserialize)]
+struct Told {
+    findings: Option<Vec<Finding>>,
+    asked_by: Option<String>,
+}
+
 fn of_page(page: PageRow) -> Option<RunSummary> {
     let (
         id,
@@ -291,16 +300,18 @@ fn of_page(page: PageRow) -> Option<RunSummary> {
         policies,
         skipped,
         missing,
-        findings,
+        told,
     ) = page;
     let row: Row =
         (id, trigger, started_at, finished_at, status, due, removed, quarantined, bytes, errors, restored, aside);
     let names = |json: &str| serde_json::from_str(json).unwrap_or_default();
+    let told: Told = told.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     Some(RunSummary {
         policies: names(&policies),
         skipped: names(&skipped.unwrap_or_default()),
         root_missing: names(&missing),
-        findings: findings.and_then(|json| serde_json::from_str::<Vec<Finding>>(&json).ok()).unwrap_or_default(),
+        findings: told.findings.unwrap_or_default(),
+        asked_by: told.asked_by,
         ..summary(row)?
     })
 }

@@ -71,6 +71,9 @@ pub struct RunSummary {
     /// Those of them whose root did not exist, and is not said to come and go.
     #[serde(default)]
     pub root_missing: Vec<String>,
+    /// Who asked for it, where that has a name.
+    #[serde(default)]
+    pub asked_by: Option<String>,
     /// What needed somebody.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -192,6 +195,7 @@ pub(super) fn summary(
         policies: Vec::new(),
         skipped: Vec::new(),
         root_missing: Vec::new(),
+        asked_by: None,
         findings: Vec::new(),
     })
 }

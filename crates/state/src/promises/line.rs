@@ -148,6 +148,8 @@ struct Body {
     at: Option<Moment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     /// Of a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lines: Option<u64>,
@@ -165,15 +167,17 @@ enum What {
 
 /// The line for an entry; without a number where a checkpoint follows that counts it.
 pub(super) fn encode(number: Option<u64>, entry: &Entry) -> Record {
-    let body = |what, bytes: &[u8], until, at, reason: &Option<String>| {
+    let body = |what, bytes: &[u8], until, at| {
         let (path, path_bytes) = json_path(bytes);
-        Body { what, number, path, path_bytes, until, at: Some(at), reason: reason.clone(), lines: None }
+        Body { what, number, path, path_bytes, until, at: Some(at), reason: None, by: None, lines: None }
     };
     let body = match entry {
-        Entry::Hold(hold) => body(What::Hold, &hold.path, Some(hold.until), hold.made_at, &hold.reason),
-        Entry::Release { path, at } => body(What::Release, path, None, *at, &None),
-        Entry::Ttl(ttl) => body(What::Ttl, &ttl.path, Some(ttl.until), ttl.made_at, &None),
-        Entry::Forget { path, at } => body(What::Forget, path, None, *at, &None),
+        Entry::Hold(Hold { path, until, made_at, reason, by }) => {
+            Body { reason: reason.clone(), by: by.clone(), ..body(What::Hold, path, Some(*until), *made_at) }
+        }
+        Entry::Release { path, at } => body(What::Release, path, None, *at),
+        Entry::Ttl(Ttl { path, until, made_at }) => body(What::Ttl, path, Some(*until), *made_at),
+        Entry::Forget { path, at } => body(What::Forget, path, None, *at),
         Entry::Checkpoint { lines } => Body {
             what: What::Checkpoint,
             number,
@@ -182,6 +186,7 @@ pub(super) fn encode(number: Option<u64>, entry: &Entry) -> Record {
             until: None,
             at: None,
             reason: None,
+            by: None,
             lines: Some(*lines),
         },
     };
@@ -283,7 +288,7 @@ fn decode(text: &[u8]) -> Result<Line, FlawKind> {
     };
     let entry = match (body.what, body.until, body.at, body.lines) {
         (What::Hold, Some(until), Some(made_at), None) => {
-            Entry::Hold(Hold { path, until, made_at, reason: body.reason })
+            Entry::Hold(Hold { path, until, made_at, reason: body.reason, by: body.by })
         }
         (What::Release, None, Some(at), None) => Entry::Release { path, at },
         (What::Ttl, Some(until), Some(made_at), None) => Entry::Ttl(Ttl { path, until, made_at }),

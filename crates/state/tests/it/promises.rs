@@ -515,3 +515,23 @@ fn times_of_files_are_promises_and_are_forgotten_with_them() {
     assert_eq!(promises.holds(at(3)).count(), 1, "holds and times do not touch each other");
     assert!(last.take_notes().is_empty());
 }
+
+#[test]
+fn who_asked_for_a_hold_is_remembered_as_long_as_the_hold_itself() {
+    let (_parent, folder) = fast_folder();
+    let mut state = State::open(&folder, None).unwrap();
+    let promises = state.promises().unwrap();
+    promises.hold_by(b"/one", at(1000), Some("ops"), at(1)).unwrap();
+    promises.hold_all(&[b"/two".to_vec()], at(1000), Some("deploy"), at(1)).unwrap();
+    promises.hold_by(b"/three", at(1000), None, at(1)).unwrap();
+    // Enough for the file to be written anew.
+    for number in 0..200 {
+        promises.hold(b"/other", at(500 + number), at(2)).unwrap();
+    }
+    drop(state);
+    let mut state = State::look(&folder, None).unwrap();
+    let held: Vec<_> =
+        state.promises().unwrap().holds(at(3)).map(|hold| (hold.path.clone(), hold.by.clone())).collect();
+    let by = |path: &str| held.iter().find(|(held, _)| held == path.as_bytes()).unwrap().1.as_deref();
+    assert_eq!([by("/one"), by("/two"), by("/three"), by("/other")], [Some("ops"), Some("deploy"), None, None]);
+}

@@ -1,10 +1,11 @@
 //! What the engine says of a sweep, passed on.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use cleanup_core::candidate::Candidate;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{PolicyKind, PolicyReport, Report};
 use cleanup_core::store::{Outcome, Seen};
@@ -22,11 +23,18 @@ pub(super) struct SweepWatcher {
     pub(super) feed: Arc<Feed>,
     stop: CancellationToken,
     begun: Mutex<HashMap<String, (Instant, Moment)>>,
+    /// How many files of each policy were removed: the first of them are told one by one.
+    told: HashMap<String, AtomicU64>,
 }
+
+/// Removals of each policy that are told one by one: a sweep of a million files must not push everything else out of
+/// what is kept for those who listen.
+const MOST_TOLD: u64 = 100;
 
 impl SweepWatcher {
     pub(super) fn new(sweep: Arc<RunningSweep>, feed: Arc<Feed>, stop: CancellationToken) -> Self {
-        Self { sweep, feed, stop, begun: Mutex::default() }
+        let told = sweep.policies.iter().map(|name| (name.clone(), AtomicU64::new(0))).collect();
+        Self { sweep, feed, stop, begun: Mutex::default(), told }
     }
 
     /// The report of a sweep that broke off: what has not ended has failed.
@@ -36,7 +44,8 @@ impl SweepWatcher {
             self.ends(&PolicyReport::failed(policy, PolicyKind::Files, why.to_owned()));
         }
         let (dry_run, id) = (sweep.mode == Mode::Plan, sweep.run_id.clone());
-        Report::new(id, sweep.trigger, dry_run, sweep.started_at, now(), sweep.ended())
+        let report = Report::new(id, sweep.trigger, dry_run, sweep.started_at, now(), sweep.ended());
+        Report { asked_by: sweep.asked_by.clone(), ..report }
     }
 }
 
@@ -52,6 +61,12 @@ impl Watcher for SweepWatcher {
         }
         if matches!(judged.outcome, Some(Outcome::Removed)) {
             self.sweep.removed.fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(judged.outcome, Some(Outcome::Removed | Outcome::Quarantined))
+            && self.told.get(policy).is_some_and(|told| told.fetch_add(1, Ordering::Relaxed) < MOST_TOLD)
+        {
+            let Candidate { name, bytes, .. } = judged.candidate;
+            self.feed.swept_away(&self.sweep.run_id, policy, &name.to_bytes(), bytes);
         }
     }
 

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::Extension;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use cleanup_core::report::FORMAT_VERSION;
+use cleanup_engine::HoldsQuery;
 use cleanup_engine::responses::Holds;
 use cleanup_engine::track::{FilesPage, FilesQuery, Registration, TrackedFile};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use crate::app::files::{self, HeldUntil};
+use crate::app::access::Asker;
+use crate::app::files::{self, Held, HeldUntil};
 use crate::app::service::Service;
-use crate::web::extract::{Json, Part, Query, page_size, path_bytes};
-use crate::web::problem::Problem;
+use crate::web::extract::{Json, JsonBytes, Part, Query, page_size, parse, path_bytes};
+use crate::web::problem::{Kind, Problem, ProblemBody};
 use crate::web::span::Span;
 
 /// Files on a page, unless asked for otherwise, and at most.
@@ -37,6 +40,71 @@ pub(crate) struct NewFile {
     ttl: Option<Span>,
 }
 
+/// Several files to track.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewFiles")]
+pub(crate) struct NewFiles {
+    /// At most 1000.
+    #[schemars(length(min = 1, max = 1000))]
+    files: Vec<NewFile>,
+}
+
+/// One file or several: whoever sends a key `files` means several.
+pub(crate) enum OneOrMany {
+    One(NewFile),
+    Many(NewFiles),
+}
+
+impl<S: Send + Sync> FromRequest<S> for OneOrMany {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Probe {
+            files: Option<IgnoredAny>,
+        }
+
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
+        if matches!(serde_json::from_slice(&bytes), Ok(Probe { files: Some(_) })) {
+            parse(&bytes).map(Self::Many)
+        } else {
+            parse(&bytes).map(Self::One)
+        }
+    }
+}
+
+/// What came of several files.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RegisteredFiles {
+    /// In the order of the call.
+    files: Vec<RegisteredFile>,
+}
+
+/// What came of one of several files.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RegisteredFile {
+    /// The status that the answer to a call for this file alone would have: 201, 200, or that of its problem.
+    status: u16,
+    /// The file, when it is tracked now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<TrackedFile>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody>,
+}
+
+impl RegisteredFile {
+    fn new(registered: Result<Registration, Problem>) -> Self {
+        match registered {
+            Ok(Registration { file, is_new }) => {
+                Self { status: registered_status(is_new).as_u16(), file: Some(file), problem: None }
+            }
+            Err(problem) => Self { status: problem.status().as_u16(), file: None, problem: Some(problem.into_body()) },
+        }
+    }
+}
+
 /// How long to hold a file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +113,51 @@ pub(crate) struct NewHold {
     /// So long from now, and no longer than `max_hold` in `[server]` allows.
     #[serde(rename = "for")]
     span: Span,
+}
+
+/// What to hold, and how long. Without a policy the path is absolute, and lies in the root of some file policy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewPathHold")]
+pub(crate) struct NewPathHold {
+    /// A file policy, tracked or not; then the path is one below its root.
+    policy: Option<String>,
+    /// The path of a file or folder; it need not exist yet, and a folder holds everything in it.
+    path: Option<String>,
+    /// The same in base64, for a path that is not UTF-8.
+    path_bytes: Option<String>,
+    /// So long from now, and no longer than `max_hold` in `[server]` allows.
+    #[serde(rename = "for")]
+    span: Span,
+}
+
+/// Which holds, and which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HoldsListQuery {
+    /// Only those that keep something of this policy.
+    policy: Option<String>,
+    /// Only those whose path holds this text.
+    contains: Option<String>,
+    /// How many, 1 to 1000; all of them without it.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// Which hold to take back: its path as the list of holds has it, or a path below a policy's root.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReleaseQuery {
+    /// A file policy; then the path is one below its root.
+    policy: Option<String>,
+    /// The path.
+    path: Option<String>,
+    /// The same in base64, for a path that is not UTF-8.
+    path_bytes: Option<String>,
 }
 
 /// Which files, and which page.
@@ -75,27 +188,46 @@ pub(crate) async fn list(
     Ok(axum::Json(files::list(&service, query).await?))
 }
 
-/// Track a file.
+/// Track a file, or several.
 ///
-/// It must exist, be a regular file below the policy's root, and match a pattern of the policy. Its time begins now.
+/// A file must exist, be a regular file below the policy's root, and match a pattern of the policy. Its time begins now.
+/// Of several, each is taken for itself: one that is refused stops no other, and the answer says what came of each.
 #[utoipa::path(post, path = "/api/v1/files", operation_id = "register_file", tag = "Files",
-    request_body(content = ref("#/components/schemas/NewFile")),
+    request_body(content = ref("#/components/schemas/OneOrManyFiles")),
     responses(
         (status = 201, description = "It was not tracked before; `Location` is the file",
             body = ref("#/components/schemas/TrackedFile"), headers(("Location" = String, description = "The file"))),
-        (status = 200, description = "It was tracked before, and its time begins anew",
-            body = ref("#/components/schemas/TrackedFile"), headers(("Location" = String, description = "The file"))),
+        (status = 200, description = "It was tracked before, and its time begins anew; or what came of several files",
+            body = ref("#/components/schemas/OneOrManyRegistered"),
+            headers(("Location" = String, description = "The file, where one was sent"))),
     ))]
-pub(crate) async fn register(
-    State(service): State<Arc<Service>>,
-    Json(file): Json<NewFile>,
-) -> Result<Response, Problem> {
-    let path = path_bytes(file.path, file.path_bytes)?;
-    let ttl = file.ttl.map(|Span(ttl)| ttl);
-    let Registration { file, is_new } = files::register(&service, file.policy, path, ttl).await?;
-    let location = HeaderValue::try_from(format!("/api/v1/files/{}", file.id)).map_err(|_| Problem::internal())?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, [(header::LOCATION, location)], axum::Json(file)).into_response())
+pub(crate) async fn register(State(service): State<Arc<Service>>, asked: OneOrMany) -> Result<Response, Problem> {
+    let one = |NewFile { policy, path, path_bytes: exact, ttl }: NewFile| {
+        Ok::<_, Problem>((policy, path_bytes(path, exact)?, ttl.map(|Span(ttl)| ttl)))
+    };
+    match asked {
+        OneOrMany::One(file) => {
+            let (policy, path, ttl) = one(file)?;
+            let Registration { file, is_new } = files::register(&service, policy, path, ttl).await?;
+            let location = HeaderValue::try_from(format!("/api/v1/files/{}", file.id));
+            let location = location.map_err(|_| Problem::internal())?;
+            Ok((registered_status(is_new), [(header::LOCATION, location)], axum::Json(file)).into_response())
+        }
+        OneOrMany::Many(NewFiles { files }) => {
+            if !(1..=MAX_PAGE).contains(&files.len()) {
+                return Err(Problem::of(Kind::BadValue, format!("`files` must hold 1 to {MAX_PAGE} files")));
+            }
+            // A list that says nothing sensible of one file is refused before any is taken.
+            let files = files.into_iter().map(one).collect::<Result<Vec<_>, _>>()?;
+            let registered = files::register_all(&service, files).await?;
+            let each = |registered: files::Registered| RegisteredFile::new(registered.map_err(Problem::from));
+            Ok(axum::Json(RegisteredFiles { files: registered.into_iter().map(each).collect() }).into_response())
+        }
+    }
+}
+
+fn registered_status(is_new: bool) -> StatusCode {
+    if is_new { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 /// One tracked file.
@@ -129,25 +261,72 @@ pub(crate) async fn forget(State(service): State<Arc<Service>>, Part(id): Part) 
     responses((status = 200, description = "Held", body = ref("#/components/schemas/HeldUntil"))))]
 pub(crate) async fn hold(
     State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
     Part(id): Part,
     Json(NewHold { span: Span(span) }): Json<NewHold>,
 ) -> Result<axum::Json<HeldUntil>, Problem> {
-    Ok(axum::Json(files::hold(&service, id, span).await?))
+    Ok(axum::Json(files::hold(&service, &asker, &id, span).await?))
 }
 
 /// Let a file go again.
 #[utoipa::path(delete, path = "/api/v1/files/{id}/hold", operation_id = "release_file", tag = "Files",
     params(("id" = String, Path, description = "The file's id")),
     responses((status = 204, description = "Not held any more, or not held before")))]
-pub(crate) async fn release(State(service): State<Arc<Service>>, Part(id): Part) -> Result<StatusCode, Problem> {
-    files::release(&service, id).await?;
+pub(crate) async fn release(
+    State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
+    Part(id): Part,
+) -> Result<StatusCode, Problem> {
+    files::release(&service, &asker, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Everything that is held, tracked or not.
-#[utoipa::path(get, path = "/api/v1/holds", operation_id = "list_holds", tag = "Files",
+/// What is held, tracked or not, by whomever.
+#[utoipa::path(get, path = "/api/v1/holds", operation_id = "list_holds", tag = "Files", params(HoldsListQuery),
     responses((status = 200, description = "By path", body = ref("#/components/schemas/Holds"))))]
-pub(crate) async fn holds(State(service): State<Arc<Service>>) -> Result<axum::Json<Holds>, Problem> {
-    let holds = files::holds(&service).await?;
-    Ok(axum::Json(Holds { format_version: FORMAT_VERSION, holds }))
+pub(crate) async fn holds(
+    State(service): State<Arc<Service>>,
+    Query(query): Query<HoldsListQuery>,
+) -> Result<axum::Json<Holds>, Problem> {
+    let HoldsListQuery { policy, contains, limit, after } = query;
+    let limit = limit.map(|limit| page_size(Some(limit), PAGE, MAX_PAGE)).transpose()?;
+    let place = |after: String| {
+        let bad = || Problem::of(Kind::BadValue, "the query: `after` must be the `next` of the page before");
+        HoldsQuery::path_of(&after).ok_or_else(bad)
+    };
+    let after = after.map(place).transpose()?;
+    Ok(axum::Json(files::holds(&service, HoldsQuery { policy, contains, limit, after }).await?))
+}
+
+/// Keep a path for a while, whatever its age, tracked or not.
+///
+/// A time beyond `max_hold` in `[server]` is cut to it; the answer's `held_until` is what counts, and `note` says so.
+#[utoipa::path(post, path = "/api/v1/holds", operation_id = "hold_path", tag = "Files",
+    request_body(content = ref("#/components/schemas/NewPathHold")),
+    responses((status = 200, description = "Held", body = ref("#/components/schemas/Held"))))]
+pub(crate) async fn hold_path(
+    State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
+    Json(hold): Json<NewPathHold>,
+) -> Result<axum::Json<Held>, Problem> {
+    let NewPathHold { policy, path, path_bytes: exact, span: Span(span) } = hold;
+    let path = files::path_to_hold(&service, policy, path_bytes(path, exact)?).await?;
+    Ok(axum::Json(files::hold_path(&service, &asker, path, span).await?))
+}
+
+/// Let a path go again.
+#[utoipa::path(delete, path = "/api/v1/holds", operation_id = "release_path", tag = "Files", params(ReleaseQuery),
+    responses((status = 204, description = "Not held any more")))]
+pub(crate) async fn release_path(
+    State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
+    Query(query): Query<ReleaseQuery>,
+) -> Result<StatusCode, Problem> {
+    let ReleaseQuery { policy, path, path_bytes: exact } = query;
+    let path = files::path_to_release(&service, policy, path_bytes(path, exact)?)?;
+    if files::release_path(&service, &asker, path).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::of(Kind::UnknownId, "nothing is held by this path; `GET /api/v1/holds` lists what is"))
+    }
 }

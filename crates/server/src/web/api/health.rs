@@ -39,8 +39,12 @@ pub(crate) struct ReadyQuery {
 
 impl ReadyQuery {
     /// `?strict` and `?strict=true` are the same.
-    fn is_strict(&self) -> bool {
-        self.strict.as_deref().is_some_and(|strict| strict != "false")
+    fn is_strict(&self) -> Result<bool, Problem> {
+        match self.strict.as_deref() {
+            None | Some("false") => Ok(false),
+            Some("" | "true") => Ok(true),
+            Some(_) => Err(Problem::of(Kind::BadValue, "the query: `strict` must be `true` or `false`")),
+        }
     }
 }
 
@@ -56,8 +60,9 @@ pub(crate) async fn readyz(
     Extension(caller): Extension<Caller>,
     Query(query): Query<ReadyQuery>,
 ) -> Result<Response, Problem> {
+    let is_strict = query.is_strict()?;
     let Findings { reasons, warnings } = findings(&service, &policies(&service));
-    let is_ready = reasons.is_empty() && (warnings.is_empty() || !query.is_strict());
+    let is_ready = reasons.is_empty() && (warnings.is_empty() || !is_strict);
     let shown = |findings: Vec<Finding>| findings.into_iter().map(ReadyFinding::new).collect::<Vec<_>>();
     let problem = || Problem::of(Kind::NotNow, "the service is not ready");
     match (is_ready, caller) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use cleanup_core::report::{PolicyReport, PolicyStatus, Report, Skip, Trigger};
 use cleanup_core::sweep::Mode;
 use cleanup_core::words::Number;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::shapes::{CleanupStats, Minutes, Success};
+use crate::app::access::Asker;
 use crate::app::service::{Service, stats_policy};
 use crate::app::sweeps::SweepRequest;
 use crate::web::extract::Query;
@@ -46,6 +47,7 @@ pub(crate) async fn stats(State(service): State<Arc<Service>>) -> Result<Json<Su
     responses((status = 200, description = "Swept", body = ref("#/components/schemas/Success"))))]
 pub(crate) async fn manual(
     State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
     Query(query): Query<ManualQuery>,
 ) -> Result<Json<Success>, Problem> {
     let handle = service.sweep(&SweepRequest {
@@ -53,6 +55,7 @@ pub(crate) async fn manual(
         mode: if query.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: false,
         trigger: Trigger::Manual,
+        asked_by: asker.to_name(),
         plan: None,
     })?;
     let report = handle.report().await;

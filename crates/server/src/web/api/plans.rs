@@ -3,11 +3,11 @@
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_engine::plan::{PlanSummary, VALID_FOR};
 use futures_util::stream;
@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sweeps::{SweepQuery, answer};
+use crate::app::access::Asker;
 use crate::app::kept_plans::Kept;
 use crate::app::plans;
 use crate::app::service::Service;
@@ -119,10 +120,11 @@ fn piece(plan: &Kept, at: u64) -> std::io::Result<Bytes> {
     ))]
 pub(crate) async fn apply(
     State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     Query(query): Query<SweepQuery>,
 ) -> Result<Response, Problem> {
-    let handle = plans::apply(&service, &id).await?;
+    let handle = plans::apply(&service, &id, &asker).await?;
     answer(&handle, &query).await
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::shapes::{QuarantinePage, RestoreAnswer};
+use crate::app::access::Asker;
 use crate::app::files::{max_hold, shortened};
 use crate::app::quarantine;
 use crate::app::service::Service;
@@ -80,21 +82,23 @@ pub(crate) async fn list(
 /// Bring files back from quarantine.
 ///
 /// They keep their names, bytes and times, and are held for a while, or the next sweep would take them again. What is in
-/// the way of one stays, and that one stays in quarantine.
+/// the way of one stays, and that one stays in quarantine. A restore is a run: `restore_run_id` is its id.
 #[utoipa::path(post, path = "/api/v1/restores", operation_id = "restore", tag = "Files",
     request_body(content = ref("#/components/schemas/NewRestore")),
     responses((status = 200, description = "What came back, and what did not: at most 1000 files are named",
         body = ref("#/components/schemas/RestoreAnswer"))))]
 pub(crate) async fn restore(
     State(service): State<Arc<Service>>,
-    Json(asked): Json<NewRestore>,
+    Extension(asker): Extension<Asker>,
+    Json(wanted): Json<NewRestore>,
 ) -> Result<axum::Json<RestoreAnswer>, Problem> {
-    let hold = asked.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold });
+    let hold = wanted.hold.map_or(RestoreRequest::HOLD, |Span(hold): Span| -> Duration { hold });
     let max = max_hold(&service);
     let request = RestoreRequest {
         hold: hold.min(max),
-        mode: if asked.dry_run { Mode::Plan } else { Mode::Apply },
-        what: what(&service, asked)?,
+        mode: if wanted.dry_run { Mode::Plan } else { Mode::Apply },
+        asked_by: asker.to_name(),
+        what: what(&service, wanted)?,
     };
     let (files, restored) = quarantine::restore(&service, request, Vec::new(), |files, file| {
         if files.len() < MAX_PAGE {
@@ -106,15 +110,15 @@ pub(crate) async fn restore(
     Ok(axum::Json(RestoreAnswer { format_version: FORMAT_VERSION, restored, note, files }))
 }
 
-fn what(service: &Service, asked: NewRestore) -> Result<Restore, Problem> {
-    match (asked.run, asked.policy, asked.paths) {
+fn what(service: &Service, wanted: NewRestore) -> Result<Restore, Problem> {
+    match (wanted.run, wanted.policy, wanted.paths) {
         (None, None, paths) if paths.is_empty() => Ok(Restore::Last),
         (Some(run), None, paths) if paths.is_empty() => Ok(Restore::Run(run)),
         (None, Some(name), paths) if !paths.is_empty() => {
             if paths.len() > MAX_PATHS {
                 return Err(Problem::of(Kind::BadValue, format!("at most {MAX_PATHS} paths may be named in one call")));
             }
-            Ok(quarantine::below_root(service, &name, paths.into_iter().map(String::into_bytes))?)
+            Ok(quarantine::paths_below_root(service, &name, paths.into_iter().map(String::into_bytes))?)
         }
         _ => Err(Problem::of(Kind::BadValue, "either `run`, or `policy` and `paths`, or neither")),
     }

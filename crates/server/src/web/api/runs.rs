@@ -80,6 +80,7 @@ fn running(sweep: &RunningSweep) -> Running {
         run_id: sweep.run_id.clone(),
         status: RunningStatus::Running,
         trigger: sweep.trigger,
+        asked_by: sweep.asked_by.clone(),
         dry_run: sweep.mode == Mode::Plan,
         started_at: sweep.started_at,
         policies: sweep.policies.clone(),

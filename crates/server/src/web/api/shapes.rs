@@ -104,6 +104,9 @@ pub struct Running {
     pub status: RunningStatus,
     /// What started it.
     pub trigger: Trigger,
+    /// Who asked for it: the name of the token that was sent (`[server.tokens]`). Absent where it had none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_by: Option<String>,
     /// Whether it only says what it would do.
     pub dry_run: bool,
     /// When it was asked for.

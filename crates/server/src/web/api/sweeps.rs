@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use cleanup_core::report::Trigger;
 use cleanup_core::sweep::Mode;
 use schemars::JsonSchema;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::shapes::{Accepted, AcceptedPolicy};
+use crate::app::access::Asker;
 use crate::app::service::Service;
 use crate::app::sweeps::{SweepHandle, SweepRequest};
 use crate::web::extract::{JsonOrNothing, Query};
@@ -53,6 +54,7 @@ pub(crate) struct SweepQuery {
     ))]
 pub(crate) async fn start(
     State(service): State<Arc<Service>>,
+    Extension(asker): Extension<Asker>,
     Query(query): Query<SweepQuery>,
     JsonOrNothing(sweep): JsonOrNothing<NewSweep>,
 ) -> Result<Response, Problem> {
@@ -61,6 +63,7 @@ pub(crate) async fn start(
         mode: if sweep.dry_run { Mode::Plan } else { Mode::Apply },
         include_archives: sweep.include_archives,
         trigger: Trigger::Manual,
+        asked_by: asker.to_name(),
         plan: None,
     })?;
     answer(&handle, &query).await

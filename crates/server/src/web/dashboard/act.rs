@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -11,10 +12,11 @@ use cleanup_core::sweep::Mode;
 use serde::Deserialize;
 
 use super::page::Fault;
+use crate::app::access::Asker;
 use crate::app::files;
 use crate::app::service::Service;
 use crate::app::sweeps::{SweepHandle, SweepRequest};
-use crate::web::extract::PageForm;
+use crate::web::extract::{PageForm, path_bytes};
 use crate::web::problem::{Kind, Problem};
 use crate::web::span::Span;
 
@@ -43,16 +45,25 @@ pub(crate) struct Hold {
     span: Span,
 }
 
+/// Which hold to take back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Release {
+    /// The absolute path, in base64.
+    path_bytes: String,
+}
+
 /// Finds out what would go.
 pub(crate) async fn dry_run(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
     form: Result<PageForm<DryRun>, Problem>,
 ) -> Response {
     let done = async {
         let PageForm(DryRun { policy }) = form?;
         let policies = if policy.is_empty() { Vec::new() } else { vec![policy] };
-        start(&service, policies, Mode::Plan, false).await
+        start(&service, &asker, policies, Mode::Plan, false).await
     };
     led_on(&service, &headers, done.await)
 }
@@ -61,6 +72,7 @@ pub(crate) async fn dry_run(
 pub(crate) async fn sweep(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
     form: Result<PageForm<Sweep>, Problem>,
 ) -> Response {
     let done = async {
@@ -68,7 +80,7 @@ pub(crate) async fn sweep(
         let plan = service.sweeps().dry_run(&plan).ok_or_else(|| {
             Problem::of(Kind::UnknownId, "this dry run is forgotten by now: make another one, and look at it")
         })?;
-        start(&service, plan.policies.clone(), Mode::Apply, plan.include_archives).await
+        start(&service, &asker, plan.policies.clone(), Mode::Apply, plan.include_archives).await
     };
     led_on(&service, &headers, done.await)
 }
@@ -77,6 +89,7 @@ pub(crate) async fn sweep(
 pub(crate) async fn hold(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
     form: Result<PageForm<Hold>, Problem>,
 ) -> Response {
@@ -84,7 +97,7 @@ pub(crate) async fn hold(
         let PageForm(Hold { span: Span(span) }) = form?;
         // What is not on a page cannot be held from it.
         files::one(&service, &id)?;
-        files::hold(&service, id.clone(), span).await?;
+        files::hold(&service, &asker, &id, span).await?;
         Ok(format!("/files/{id}"))
     };
     led_on(&service, &headers, done.await)
@@ -94,19 +107,40 @@ pub(crate) async fn hold(
 pub(crate) async fn release(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
     Path(id): Path<String>,
 ) -> Response {
-    let done = files::release(&service, id.clone()).await.map(|()| format!("/files/{id}")).map_err(Problem::from);
+    let released = files::release(&service, &asker, &id).await;
+    let done = released.map(|()| format!("/files/{id}")).map_err(Problem::from);
     led_on(&service, &headers, done)
+}
+
+/// Lets any path go again that is held.
+pub(crate) async fn release_path(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
+    form: Result<PageForm<Release>, Problem>,
+) -> Response {
+    let done = async {
+        let PageForm(Release { path_bytes: exact }) = form?;
+        let path = files::path_to_release(&service, None, path_bytes(None, Some(exact))?)?;
+        // Somebody else may have been first: then the page that follows says so.
+        files::release_path(&service, &asker, path).await?;
+        Ok("/files#held-h".to_owned())
+    };
+    led_on(&service, &headers, done.await)
 }
 
 async fn start(
     service: &Service,
+    asker: &Asker,
     policies: Vec<String>,
     mode: Mode,
     include_archives: bool,
 ) -> Result<String, Problem> {
-    let request = SweepRequest { policies, mode, include_archives, trigger: Trigger::Manual, plan: None };
+    let (trigger, asked_by) = (Trigger::Manual, asker.to_name());
+    let request = SweepRequest { policies, mode, include_archives, trigger, asked_by, plan: None };
     Ok(followed(&service.sweep(&request)?).await)
 }
 

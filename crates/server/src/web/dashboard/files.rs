@@ -7,7 +7,10 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use cleanup_core::duration::Human;
+use cleanup_engine::HoldsQuery;
 use cleanup_engine::responses::HeldPath;
 use cleanup_engine::track::{FilesQuery, TrackedFile};
 use serde::Deserialize;
@@ -50,7 +53,10 @@ pub(crate) struct FileLine {
 /// A path that is held.
 struct HeldLine {
     path: String,
+    /// The path in base64, for the form that releases it.
+    path_bytes: String,
     until: When,
+    asked_by: Option<String>,
 }
 
 #[derive(Template)]
@@ -58,7 +64,9 @@ struct HeldLine {
 struct FilesPage {
     frame: Frame,
     files: Vec<FileLine>,
+    /// All file policies: what is held may be of any.
     policies: Vec<String>,
+    tracks: bool,
     contains: String,
     policy: String,
     is_first: bool,
@@ -119,20 +127,26 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
     let tracker = service.tracker()?;
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let query = FilesQuery { policy: given(&policy), contains: given(&contains), limit: PAGE, after: given(&after) };
-    let policies = tracker.policies().into_iter().map(|policy| policy.policy).collect();
+    let tracks = !tracker.policies().is_empty();
+    let engine = service.generation().engine;
+    let policies = engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect();
     let page = files::list(service, query).await?;
     let here = here(service);
-    let mut held = files::holds(service).await.unwrap_or_default();
+    let wanted = HoldsQuery { policy: given(&policy), contains: given(&contains), ..HoldsQuery::default() };
+    let mut held = files::holds(service, wanted).await.map(|held| held.holds).unwrap_or_default();
     let more_held = held.len().saturating_sub(PAGE);
     held.truncate(PAGE);
     let line = |held: &HeldPath| HeldLine {
         path: words::path(&held.path, held.path_bytes.as_deref()),
+        path_bytes: held.path_bytes.clone().unwrap_or_else(|| STANDARD.encode(&held.path)),
         until: here.when(held.until),
+        asked_by: held.asked_by.clone(),
     };
     Ok(FilesPage {
         frame: Frame::of(service, headers, Part::Files),
         files: page.files.iter().map(|file| FileLine::new(file, &here)).collect(),
         policies,
+        tracks,
         is_first: after.is_empty(),
         next: page
             .next

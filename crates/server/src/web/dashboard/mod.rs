@@ -7,7 +7,7 @@
 //!
 //! Nothing acts without showing first what it would do: the only button that sweeps is on the page of a dry run, the only
 //! one that restores is on the page that says what would come back, and a file is held or released on the page that says
-//! what becomes of it.
+//! what becomes of it. A hold that is no tracked file's has no page; it is released where it is listed.
 
 mod act;
 mod assets;
@@ -52,6 +52,7 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/files/{id}", get(files::one))
         .route("/files/{id}/hold", post(act::hold))
         .route("/files/{id}/release", post(act::release))
+        .route("/holds/release", post(act::release_path))
         .route("/quarantine", get(quarantine::list))
         .route("/quarantine/restore", get(restore::plan).post(restore::act))
         .route("/explain", get(explain::page))
@@ -73,6 +74,7 @@ pub(crate) fn is_page(path: &str) -> bool {
         Some(
             "" | "runs"
                 | "files"
+                | "holds"
                 | "quarantine"
                 | "explain"
                 | "dry-run"

@@ -397,6 +397,7 @@ mod tests {
             kept_bytes: Some(5_000_000),
         };
         let run = PastRun {
+            asked_by: None,
             run_id: "01A".to_owned(),
             trigger: Trigger::Schedule,
             started_at: NOW.minus(minutes(5)),

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::assets;
 use super::words::{Here, When};
 use crate::app::service::Service;
-use crate::web::auth::is_authorized;
+use crate::web::auth::authorized;
 use crate::web::problem::Problem;
 use cleanup_engine::now;
 
@@ -99,7 +99,7 @@ impl Frame {
         let access = service.generation().access;
         let token = match access.has_token() {
             false => Token::NotAsked,
-            true if is_authorized(service, &access, headers) => Token::Shown,
+            true if authorized(service, &access, headers).is_some() => Token::Shown,
             true => Token::Missing,
         };
         Self::new(part, token, &here(service))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -12,6 +13,7 @@ use cleanup_engine::plan::{PlanSummary, PlannedItem, VALID_FOR};
 use super::act::{followed, led_on};
 use super::page::{Frame, Part, here, page_or_fault};
 use super::words::{self, When};
+use crate::app::access::Asker;
 use crate::app::plans;
 use crate::app::service::Service;
 use crate::web::extract::PageForm;
@@ -86,8 +88,13 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
 }
 
 /// Carries it out.
-pub(crate) async fn apply(State(service): State<Arc<Service>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    let done = async { Ok(followed(&plans::apply(&service, &id).await?).await) };
+pub(crate) async fn apply(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
+    Path(id): Path<String>,
+) -> Response {
+    let done = async { Ok(followed(&plans::apply(&service, &id, &asker).await?).await) };
     led_on(&service, &headers, done.await)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -15,8 +16,9 @@ use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, page_or_fault};
 use super::words::{self, Here, Status, When};
+use crate::app::access::Asker;
 use crate::app::files::max_hold;
-use crate::app::quarantine::{self, below_root};
+use crate::app::quarantine::{self, paths_below_root};
 use crate::app::service::Service;
 use crate::web::extract::{PageForm, path_bytes};
 use crate::web::problem::{Kind, Problem};
@@ -42,7 +44,7 @@ impl Wanted {
             [false, true, true] => {
                 let path = path_bytes(None, Some(self.path_bytes.clone()))?;
                 let name = Escaped(&path).to_string();
-                Ok((below_root(service, &self.policy, [path])?, name))
+                Ok((paths_below_root(service, &self.policy, [path])?, name))
             }
             _ => Err(Problem::of(Kind::BadValue, "what comes back is either a run, or a path of a policy")),
         }
@@ -92,32 +94,42 @@ struct RestorePage {
     held_until: Option<When>,
     is_found: bool,
     problems: Vec<String>,
+    /// The restore as a run of the history.
+    run: Option<String>,
 }
 
 /// The plan.
 pub(crate) async fn plan(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
     Asked(wanted): Asked<Wanted>,
 ) -> Response {
-    shown(&service, &headers, Ok(wanted), Mode::Plan).await
+    shown(&service, &headers, &asker, Ok(wanted), Mode::Plan).await
 }
 
 /// Brings it back, and says what came of it.
 pub(crate) async fn act(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
+    Extension(asker): Extension<Asker>,
     form: Result<PageForm<Wanted>, Problem>,
 ) -> Response {
-    shown(&service, &headers, form.map(|PageForm(wanted)| wanted), Mode::Apply).await
+    shown(&service, &headers, &asker, form.map(|PageForm(wanted)| wanted), Mode::Apply).await
 }
 
-async fn shown(service: &Service, headers: &HeaderMap, wanted: Result<Wanted, Problem>, mode: Mode) -> Response {
+async fn shown(
+    service: &Service,
+    headers: &HeaderMap,
+    asker: &Asker,
+    wanted: Result<Wanted, Problem>,
+    mode: Mode,
+) -> Response {
     let page = async {
         let wanted = wanted?;
         let (what, subject) = wanted.read(service)?;
         let hold = RestoreRequest::HOLD.min(max_hold(service));
-        let request = RestoreRequest { what, hold, mode };
+        let request = RestoreRequest { what, hold, mode, asked_by: asker.to_name() };
         let (gathered, restored) = quarantine::restore(service, request, Gathered::default(), Gathered::add).await?;
         let frame = Frame::of(service, headers, Part::Quarantine);
         Ok(RestorePage::new(frame, (&subject, hold), wanted, &gathered, &restored, &here(service)))
@@ -158,6 +170,7 @@ impl RestorePage {
             held_until: restored.held_until.map(|at| here.when(at)),
             is_found: restored.not_found.is_empty(),
             problems: restored.problems.iter().map(|problem| words::message(problem)).collect(),
+            run: restored.restore_run_id.clone(),
         }
     }
 }
