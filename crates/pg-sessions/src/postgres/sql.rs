@@ -757,8 +757,9 @@ impl Times {
             Self::Absolute => "extract(epoch from {value})::pg_catalog.float8",
             Self::Local(_) => "extract(epoch from {value} at time zone {zone})::pg_catalog.float8",
             Self::Number(Unit::JulianDays, _) => {
-                "(({value}::pg_catalog.float8 operator(pg_catalog.-) 2440587.5::pg_catalog.float8) \
-                 operator(pg_catalog.*) 86400::pg_catalog.float8)"
+                // To the millisecond: a day with its fraction is no more exact, and would be shown a second early.
+                "(pg_catalog.round(({value}::pg_catalog.float8 operator(pg_catalog.-) 2440587.5::pg_catalog.float8) \
+                 operator(pg_catalog.*) 86400000::pg_catalog.float8) operator(pg_catalog./) 1000::pg_catalog.float8)"
             }
             Self::Number(..) => "({value}::pg_catalog.float8 operator(pg_catalog./) {scale}::pg_catalog.float8)",
         };

@@ -385,7 +385,8 @@ impl Form {
     /// An aggregate of comparable values, in seconds since 1970.
     fn in_seconds(self, aggregate: &Sql) -> Sql {
         let template = match self {
-            Self::Text | Self::Number(Unit::JulianDays) => "({aggregate} - 2440587.5) * 86400.0",
+            // To the millisecond: a day with its fraction is no more exact, and would be shown a second early.
+            Self::Text | Self::Number(Unit::JulianDays) => "round(({aggregate} - 2440587.5) * 86400.0, 3)",
             Self::Number(Unit::Seconds) => "{aggregate} * 1.0",
             Self::Number(Unit::Milliseconds) => "{aggregate} / 1000.0",
             Self::Number(Unit::Microseconds) => "{aggregate} / 1000000.0",

@@ -269,6 +269,34 @@ async fn whole_days_are_idle_when_all_of_the_day_is() {
     }
 }
 
+/// Most seconds have no exact fraction of a day.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_are_shown_as_the_second_that_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::shared();
+    db.sql("create table tutor_sessions (session_id text, last_activity double precision)");
+    for second in 0..20_u64 {
+        let unix = 1_767_225_600 + second * 4_321;
+        let expected = Some(Moment::EPOCH.plus(Duration::from_secs(unix)));
+        let setup = format!(
+            "create table tutor_sessions (session_id text primary key, last_activity);
+             insert into tutor_sessions values ('e', julianday({unix}, 'unixepoch'))"
+        );
+        let (policy, connection) = file_with(folder.path(), &setup).await;
+        connection.close().await.unwrap();
+        db.sql(&format!(
+            "truncate tutor_sessions; insert into tutor_sessions values ('e', {unix} / 86400.0::float8 + 2440587.5::float8)"
+        ));
+        for policy in [policy, db.policy()] {
+            let policy = formatted(&policy, TimeFormat::Julian);
+            let stats = cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.unwrap();
+            assert_eq!((stats.oldest, stats.newest), (expected, expected), "{unix}");
+            let rows = cleanup_pg_sessions::explain(&policy, Path::new("/"), now(), "e").await.unwrap();
+            assert_eq!(rows.rows[0].stamp, expected, "{unix}");
+        }
+    }
+}
+
 /// Any spelling of ISO 8601, with any offset, beside the others in one column: what goes is what another reader of
 /// such texts finds idle.
 #[tokio::test(flavor = "multi_thread")]

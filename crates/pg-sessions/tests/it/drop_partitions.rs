@@ -212,3 +212,36 @@ async fn ranges_of_numbers_are_dropped_and_what_others_stand_on_is_not() {
     );
     assert!(message(&report).contains("dropped 1 partition: public.old1"), "{report:?}");
 }
+
+/// Row security hides rows from those who look whether all are due; dropping would take them along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_with_hidden_rows_is_not_dropped() {
+    let secure = |table: &str| {
+        format!(
+            "alter table {table} enable row level security; alter table {table} force row level security;
+             create policy web on {table} using (kind = 'web');"
+        )
+    };
+    let everywhere = ["tutor_sessions", "day1", "day2", "day3a", "day3b", "other", "live"].map(secure).concat();
+    for (secured, dropped, removed, left) in [
+        (everywhere, "", 315, "day1 day2 day3a day3b live other"),
+        (secure("day1"), "dropped 3 partitions: public.day2, public.day3a, public.day3b", 315, "day1 live other"),
+    ] {
+        let db = by_day();
+        let role = format!("owner_{}", db.name);
+        db.sql(&format!(
+            "create role {role} login; grant all on schema public to {role};
+             update day1 set kind = 'hidden' where session_id = 'e1-7'; {secured}
+             select format('alter table %s owner to {role}', oid::regclass) from pg_class
+               where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by oid \\gexec"
+        ));
+        let url = db.server.url_as(&role, &db.name);
+        let policy = SessionPolicy { partitions: Partitions::Drop, ..crate::support::policy(&url) };
+        let report = apply(&policy).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, removed), "{report:?}");
+        let why = "rows of public.day1 are deleted and it is not dropped: row security may hide rows of it";
+        assert!(message(&report).contains(why) && message(&report).contains(dropped), "{report:?}");
+        assert_eq!((db.sql("select session_id from day1").as_str(), partitions(&db).as_str()), ("e1-7", left));
+        db.sql(&format!("drop owned by {role}; drop role {role}"));
+    }
+}
