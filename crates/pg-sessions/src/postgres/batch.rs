@@ -9,7 +9,7 @@ use sqlx::postgres::types::Oid;
 
 use super::catalog::tighter;
 use super::fault::Fault;
-use super::heap_order::tid;
+use super::heap_order::{self, tid};
 use super::inspect::{Ground, Leaf, Steering};
 use super::leftovers::{Leftovers, Look};
 use super::millis;
@@ -207,8 +207,14 @@ impl<'a> Batcher<'a> {
     ) -> Result<Next, Stop> {
         let idle = self.idle_seconds();
         let bind = |sql: &Sql| statement(sql.statement()).bind(idle).bind(tid(page)).bind(tid(end));
-        let explain = self.last(leaf, bind(&leaf.statements.explain_range));
-        self.ask_planner(session, leaf, explain, Strategy::HeapOrder).await?;
+        if page == 0 && end >= heap_order::pages(leaf, self.block_bytes()) {
+            // Whichever way all of it is read, each page is read once. So small a table would take longer to ask about.
+            self.until_asked = 0;
+            self.steer(leaf, if leaf.steering == Steering::Picking { Steering::None } else { leaf.steering });
+        } else {
+            let explain = self.last(leaf, bind(&leaf.statements.explain_range));
+            self.ask_planner(session, leaf, explain, Strategy::HeapOrder).await?;
+        }
         let work = match self.steering {
             Steering::Picking => {
                 self.pick_first(leaf, self.last(leaf, bind(&leaf.statements.range_pick).bind(i64::MAX)))

@@ -11,10 +11,12 @@ use sqlx::postgres::PgRow;
 use sqlx::postgres::types::Oid;
 
 use super::fault::Fault;
-use super::session::{Frame, Session, cell, statement};
+use super::session::{Frame, Limits, Session, cell, statement};
 use super::sql::{Pair, Reference};
-use crate::rule::names::{Identifier, Operator, Sql, TableName};
+use crate::rule::names::{Identifier, Literal, Operator, Part, Sql, TableName};
 
+/// Among it the role's own limits, in milliseconds: what is in force while the transaction sets none. The view of all
+/// settings would take longer than all the rest.
 const SERVER: &str = "\
 select pg_catalog.current_setting('server_version_num')::int4,
   pg_catalog.pg_is_in_recovery(),
@@ -22,8 +24,8 @@ select pg_catalog.current_setting('server_version_num')::int4,
   pg_catalog.current_setting('block_size')::int8,
   pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_buffers')),
   current_user::text,
-  (select reset_val::int8 from pg_catalog.pg_settings where name = 'statement_timeout'),
-  (select reset_val::int8 from pg_catalog.pg_settings where name = 'lock_timeout'),
+  (extract(epoch from pg_catalog.current_setting('statement_timeout')::interval) * 1000)::int8,
+  (extract(epoch from pg_catalog.current_setting('lock_timeout')::interval) * 1000)::int8,
   extract(epoch from pg_catalog.clock_timestamp())::float8,
   pg_catalog.to_json(pg_catalog.clock_timestamp()) #>> '{}'";
 
@@ -34,16 +36,17 @@ select c.oid, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind:
   pg_catalog.hashtextextended(pg_catalog.format('cleanup/%s/%s', n.nspname, c.relname), 0),
   pg_catalog.row_security_active(c.oid)
 from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
-where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid";
+where c.oid operator(pg_catalog.=) pg_catalog.to_regclass({name})::pg_catalog.oid";
 
-const COLUMN: &str = "\
-select a.attnotnull, case t.typtype when 'd' then t.typbasetype else t.oid end::regtype::text,
+/// Some columns of a table by their names.
+const NAMED_COLUMNS: &str = "\
+select a.attname::text, a.attnotnull, case t.typtype when 'd' then t.typbasetype else t.oid end::regtype::text,
   format_type(a.atttypid, a.atttypmod),
   exists (select 1 from pg_type b where b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end and b.typtype = 'e'),
   array(select e.enumlabel::text from pg_enum e
     where e.enumtypid = case t.typtype when 'd' then t.typbasetype else t.oid end order by e.enumsortorder)
 from pg_attribute a join pg_type t on t.oid = a.atttypid
-where a.attrelid = $1 and a.attname = $2 and a.attnum > 0 and not a.attisdropped";
+where a.attrelid = {table} and a.attname::text in ({names}) and a.attnum > 0 and not a.attisdropped";
 
 const COLUMNS: &str = "\
 select a.attname::text from pg_attribute a
@@ -53,40 +56,51 @@ order by a.attnum";
 /// The table itself, and its partitions and children: all that hold rows of their own.
 const LEAVES: &str = "\
 with recursive tree as (
-  select $1::oid as relid
+  select {table}::oid as relid
   union
-  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid),
-rules as (
-  select p.polrelid as relid, p.polcmd::text as command, row(p.polpermissive, pg_get_expr(p.polqual, p.polrelid))::text as quals
-  from pg_policy p join tree on tree.relid = p.polrelid
-  where exists (select 1 from unnest(p.polroles) r (role)
-    where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
 select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
   greatest(c.reltuples, -1)::float8, coalesce(pg_relation_size(c.oid), 0),
   coalesce(has_table_privilege(c.oid, 'select') and has_table_privilege(c.oid, 'delete')
     and has_any_column_privilege(c.oid, 'update'), true),
-  row_security_active(c.oid),
-  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
-    and g.tgtype & 11 = 11),
+  row_security_active(c.oid), coalesce(g.before_row, false),
   exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '4'),
   exists (select 1 from pg_index x join pg_class ic on ic.oid = x.indexrelid join pg_am m on m.oid = ic.relam
-    where x.indrelid = c.oid and x.indisvalid and x.indpred is null and m.amname = 'btree' and case cardinality($2::text[])
-      when 1 then x.indkey[0] = (select a.attnum from pg_attribute a where a.attrelid = c.oid and a.attname = ($2::text[])[1])
-      else x.indkey[0] = 0 and pg_get_indexdef(x.indexrelid, 1, true) = (select 'COALESCE(' || string_agg(quote_ident(u.name), ', '
-        order by u.place) || ')' from unnest($2::text[]) with ordinality u (name, place)) end),
-  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and g.tgenabled <> 'D' and g.tgtype & 8 = 8),
+    where x.indrelid = c.oid and x.indisvalid and x.indpred is null and m.amname = 'btree' and {leads}),
+  coalesce(g.fires, false), coalesce(g.is_own, false)
+from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c.relnamespace
+  cross join lateral (select bool_or(g.tgenabled <> 'D') as fires,
+      bool_or(not g.tgisinternal and g.tgenabled in ('O', 'A')) as is_own,
+      bool_or(not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype & 2 = 2 and g.tgtype & 1 = 1) as before_row
+    from pg_trigger g where g.tgrelid = c.oid and g.tgtype & 8 = 8) g
+where c.relkind <> 'p' and (c.relkind <> 'r' or pg_relation_size(c.oid) is not null)
+order by c.oid";
+
+/// Whether a column leads an index, or the first of several columns that is not null.
+const LEADS: &str = "\
+x.indkey[0] = (select a.attnum from pg_attribute a where a.attrelid = c.oid and a.attname::text = {column})";
+
+const LEADS_TOGETHER: &str = "\
+x.indkey[0] = 0 and pg_get_indexdef(x.indexrelid, 1, true) = (select 'COALESCE(' || string_agg(quote_ident(u.name), ', '
+  order by u.place) || ')' from unnest(array[{columns}]::text[]) with ordinality u (name, place))";
+
+/// Of tables with row security: what of select, update and delete no policy lets the role do, and whether it may delete
+/// others than it may see. Asked only where there are any, because most of what it takes is planning.
+const POLICIES: &str = "\
+with rules as (
+  select p.polrelid as relid, p.polcmd::text as command, row(p.polpermissive, pg_get_expr(p.polqual, p.polrelid))::text as quals
+  from pg_policy p
+  where p.polrelid in ({tables}) and exists (select 1 from unnest(p.polroles) r (role)
+    where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))
+select c.oid,
   array(select v.command from (values ('r', 'select'), ('w', 'update'), ('d', 'delete')) v (code, command)
     where not exists (select 1 from pg_policy p where p.polrelid = c.oid and p.polpermissive
       and p.polcmd::text in (v.code, '*') and exists (select 1 from unnest(p.polroles) r (role)
         where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))),
-  exists (select 1 from pg_trigger g where g.tgrelid = c.oid and not g.tgisinternal and g.tgenabled in ('O', 'A')
-    and g.tgtype & 8 = 8),
   (select array_agg(p.quals order by p.quals) from rules p where p.relid = c.oid and p.command in ('r', '*'))
     is distinct from
     (select array_agg(p.quals order by p.quals) from rules p where p.relid = c.oid and p.command in ('d', '*'))
-from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c.relnamespace
-where c.relkind <> 'p' and (c.relkind <> 'r' or pg_relation_size(c.oid) is not null)
-order by c.oid";
+from pg_class c where c.oid in ({tables})";
 
 /// Partitions, of which table, by what column of it, whether they take what no other does, until when they take rows,
 /// whether the role may drop them, and whether that column says when a row was written or touched. The end is a moment where the column is a time: with a day to spare, because it may be
@@ -110,11 +124,11 @@ where c.relispartition and c.oid = any ($1)";
 /// Of some tables that were there: whether they are there still, and still belong to the table.
 const STANDING: &str = "\
 with recursive tree as (
-  select $1::oid as relid
+  select {table}::oid as relid
   union
   select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
 select exists (select 1 from pg_class c where c.oid = l.oid), exists (select 1 from tree where tree.relid = l.oid)
-from unnest($2::oid[]) with ordinality l (oid, place)
+from unnest(array[{tables}]::oid[]) with ordinality l (oid, place)
 order by l.place";
 
 /// Whether an insert into a table, or into its partitions, sets anything in motion: a trigger, the check of a foreign key.
@@ -149,34 +163,38 @@ select has_table_privilege(c.oid, 'insert')
       where case r.role when 0 then true else pg_has_role(r.role, 'usage') end))
 from pg_class c where c.oid = $1";
 
-/// Foreign keys of other tables that point to one of these; of a partitioned one, the parent's alone.
-const REFERENCES: &str = "\
+/// Foreign keys of other tables that point to the table or to a part of it that holds rows; of a partitioned one, the
+/// parent's alone. A row for each pair of columns, with how the key compares them itself: its operator, the types that the
+/// operator is for where they can be named and are others than the columns', and the collation of our column.
+const KEYS: &str = "\
+with recursive tree as (
+  select {table}::oid as relid
+  union
+  select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.relid)
 select k.confrelid, n.nspname::text, c.relname::text, k.confdeltype::text,
   exists (select 1 from pg_index x where x.indrelid = k.conrelid and x.indkey[0] = any (k.conkey)
     and x.indisvalid and x.indpred is null),
-  coalesce(has_table_privilege(k.conrelid, 'select'), true), k.oid
-from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
-where k.contype = 'f' and k.confrelid = any ($1)
-  and not exists (select 1 from pg_constraint p where p.oid = k.conparentid and p.confrelid = k.confrelid)
-order by k.oid";
-
-/// The pairs of columns of a foreign key, and how it compares them itself: its operator, the types that the operator is
-/// for where they can be named and are others than the columns', and the collation of our column.
-const PAIRS: &str = "\
-select theirs.attname::text, ours.attname::text, opn.nspname::text, op.oprname::text,
+  coalesce(has_table_privilege(k.conrelid, 'select'), true), k.oid,
+  theirs.attname::text, ours.attname::text, opn.nspname::text, op.oprname::text,
   case when op.oprleft <> ours.atttypid and lt.typtype <> 'p' then ltn.nspname::text end, lt.typname::text,
   case when op.oprright <> theirs.atttypid and rt.typtype <> 'p' then rtn.nspname::text end, rt.typname::text,
-  cn.nspname::text, c.collname::text
-from pg_constraint k
+  cn.nspname::text, co.collname::text
+from pg_constraint k join pg_class l on l.oid = k.confrelid
+  join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
   cross join lateral unnest(k.conkey, k.confkey, k.conpfeqop) with ordinality u(theirs, ours, op, place)
   join pg_attribute theirs on theirs.attrelid = k.conrelid and theirs.attnum = u.theirs
   join pg_attribute ours on ours.attrelid = k.confrelid and ours.attnum = u.ours
   join pg_operator op on op.oid = u.op join pg_namespace opn on opn.oid = op.oprnamespace
   join pg_type lt on lt.oid = op.oprleft join pg_namespace ltn on ltn.oid = lt.typnamespace
   join pg_type rt on rt.oid = op.oprright join pg_namespace rtn on rtn.oid = rt.typnamespace
-  left join pg_collation c on c.oid = ours.attcollation left join pg_namespace cn on cn.oid = c.collnamespace
-where k.oid = $1
-order by u.place";
+  left join pg_collation co on co.oid = ours.attcollation left join pg_namespace cn on cn.oid = co.collnamespace
+where k.contype = 'f' and k.confrelid in (select tree.relid from tree) and l.relkind <> 'p'
+  and not exists (select 1 from pg_constraint p where p.oid = k.conparentid and p.confrelid = k.confrelid)
+order by k.oid, u.place";
+
+/// Tables are joined as they stand in a statement: of ten the planner would take longer to find another way than the whole
+/// of it does.
+const STRAIGHT: &str = "set local join_collapse_limit = 1";
 
 /// What is asked of the server once per run.
 #[derive(Clone, Debug)]
@@ -220,6 +238,7 @@ pub(super) enum Kind {
 /// A column of the table.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnFacts {
+    pub(super) name: Identifier,
     pub(super) not_null: bool,
     /// The type, of a domain the one below it.
     pub(super) base_type: String,
@@ -315,27 +334,28 @@ pub(super) struct KeyFacts {
     pub(super) readable: bool,
 }
 
-pub(super) async fn server(session: &mut Session, frame: &Frame) -> Result<ServerFacts, Fault> {
-    let row = session.ask_one(frame, statement(SqlStr::from_static(SERVER))).await?;
+pub(super) async fn server(session: &mut Session, limits: Limits) -> Result<ServerFacts, Fault> {
+    let rows = session.look_once(&Frame::settings(limits), &Sql::new(SERVER, &[])).await?;
+    let row = rows.first().ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
     Ok(ServerFacts {
-        version: cell(&row, 0)?,
-        standby: cell(&row, 1)?,
-        read_only: cell(&row, 2)?,
-        block_bytes: super::session::count(&row, 3)?.max(512),
-        wal_buffer_bytes: super::session::count(&row, 4)?,
-        role: cell(&row, 5)?,
-        statement_timeout_ms: super::session::count(&row, 6)?,
-        lock_timeout_ms: super::session::count(&row, 7)?,
-        now: super::moment(cell(&row, 8)?),
-        now_text: cell(&row, 9)?,
+        version: cell(row, 0)?,
+        standby: cell(row, 1)?,
+        read_only: cell(row, 2)?,
+        block_bytes: super::session::count(row, 3)?.max(512),
+        wal_buffer_bytes: super::session::count(row, 4)?,
+        role: cell(row, 5)?,
+        statement_timeout_ms: super::session::count(row, 6)?,
+        lock_timeout_ms: super::session::count(row, 7)?,
+        now: super::moment(cell(row, 8)?),
+        now_text: cell(row, 9)?,
     })
 }
 
 /// `None` when there is no such table. Names longer than PostgreSQL keeps are never found: cut short, they could be
 /// somebody else's.
 pub(super) async fn table(session: &mut Session, frame: &Frame, name: &TableName) -> Result<Option<TableFacts>, Fault> {
-    let quoted = Sql::new("{name}", &[("name", name)]).into_value();
-    let rows = session.ask(frame, statement(SqlStr::from_static(TABLE)).bind(quoted)).await?;
+    let quoted = Sql::new("{name}", &[("name", name)]);
+    let rows = session.look_once(frame, &Sql::new(TABLE, &[("name", &Literal::quoted(&quoted))])).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let found = table_name(row, 1)?;
     if found.name != name.name || name.schema.as_ref().is_some_and(|schema| found.schema.as_ref() != Some(schema)) {
@@ -367,7 +387,10 @@ pub(super) async fn standing(
     table: Oid,
     leaves: Vec<Oid>,
 ) -> Result<Vec<Standing>, Fault> {
-    let rows = session.ask(frame, statement(SqlStr::from_static(STANDING)).bind(table).bind(leaves)).await?;
+    let leaves: Vec<u64> = leaves.into_iter().map(|Oid(leaf)| leaf.into()).collect();
+    let leaves = Sql::joined(leaves.iter().map(|leaf| leaf as &dyn Part), ", ");
+    let parts: [(&str, &dyn Part); 2] = [("table", &u64::from(table.0)), ("tables", &leaves)];
+    let rows = session.look_once(frame, &Sql::new(STANDING, &parts)).await?;
     let standing = |row| {
         Ok(match (cell(row, 0)?, cell(row, 1)?) {
             (false, _) => Standing::Dropped,
@@ -405,22 +428,32 @@ pub(super) async fn archive(
     })
 }
 
+/// A column by its name.
 pub(super) async fn column(
     session: &mut Session,
     frame: &Frame,
     table: Oid,
     column: &Identifier,
 ) -> Result<Option<ColumnFacts>, Fault> {
-    let bound = statement(SqlStr::from_static(COLUMN)).bind(table).bind(column.as_str().to_owned());
-    let rows = session.ask(frame, bound).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    Ok(Some(ColumnFacts {
-        not_null: cell(row, 0)?,
-        base_type: cell(row, 1)?,
-        shown_type: cell(row, 2)?,
-        is_enum: cell(row, 3)?,
-        labels: cell(row, 4)?,
-    }))
+    let rows = session.look_once(frame, &named_columns(table, [column])).await?;
+    rows.first().map(column_facts).transpose()
+}
+
+fn named_columns<'a>(table: Oid, names: impl IntoIterator<Item = &'a Identifier>) -> Sql {
+    let names: Vec<Literal<'_>> = names.into_iter().map(Literal::new).collect();
+    let names = Sql::joined(names.iter().map(|name| name as &dyn Part), ", ");
+    Sql::new(NAMED_COLUMNS, &[("table", &u64::from(table.0)), ("names", &names)])
+}
+
+fn column_facts(row: &PgRow) -> Result<ColumnFacts, Fault> {
+    Ok(ColumnFacts {
+        name: identifier(cell(row, 0)?)?,
+        not_null: cell(row, 1)?,
+        base_type: cell(row, 2)?,
+        shown_type: cell(row, 3)?,
+        is_enum: cell(row, 4)?,
+        labels: cell(row, 5)?,
+    })
 }
 
 /// All columns that can be written, in their order.
@@ -429,35 +462,78 @@ pub(super) async fn columns(session: &mut Session, frame: &Frame, table: Oid) ->
     rows.iter().map(|row| identifier(cell(row, 0)?)).collect()
 }
 
-pub(super) async fn leaves(
+/// What the catalog says of a table: the columns that are asked about, the tables that hold its rows, and the foreign keys
+/// that point to those.
+pub(super) struct Described {
+    pub(super) columns: Vec<ColumnFacts>,
+    pub(super) leaves: Vec<LeafFacts>,
+    pub(super) keys: Vec<KeyFacts>,
+}
+
+/// Asks for all of it in one message: a sweep of a few rows takes no longer than asking does.
+pub(super) async fn describe(
     session: &mut Session,
     frame: &Frame,
     table: Oid,
-    stamp: &[Identifier],
-) -> Result<Vec<LeafFacts>, Fault> {
-    let columns: Vec<String> = stamp.iter().map(|column| column.as_str().to_owned()).collect();
-    let bound = statement(SqlStr::from_static(LEAVES)).bind(table).bind(columns);
-    let rows = session.ask(frame, bound).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LeafFacts {
-                oid: cell(row, 0)?,
-                name: table_name(row, 1)?,
-                is_table: cell::<String>(row, 3)? == "r",
-                tuples: cell(row, 4)?,
-                bytes: super::session::count(row, 5)?,
-                privileged: cell(row, 6)?,
-                row_security: cell(row, 7)?,
-                triggers: cell(row, 8)?,
-                delete_rule: cell(row, 9)?,
-                index: cell(row, 10)?,
-                fires: cell(row, 11)?,
-                forbidden: cell(row, 12)?,
-                own_triggers: cell(row, 13)?,
-                deletes_otherwise: cell(row, 14)?,
-            })
-        })
-        .collect()
+    (columns, stamp): (&[&Identifier], &[Identifier]),
+) -> Result<Described, Fault> {
+    let root = u64::from(table.0);
+    let names: Vec<Literal<'_>> = stamp.iter().map(Literal::new).collect();
+    let leads = match &names[..] {
+        [name] => Sql::new(LEADS, &[("column", name)]),
+        names => {
+            let names = Sql::joined(names.iter().map(|name| name as &dyn Part), ", ");
+            Sql::new(LEADS_TOGETHER, &[("columns", &names)])
+        }
+    };
+    let statements = [
+        Sql::new(STRAIGHT, &[]),
+        named_columns(table, columns.iter().copied()),
+        Sql::new(LEAVES, &[("table", &root), ("leads", &leads)]),
+        Sql::new(KEYS, &[("table", &root)]),
+    ];
+    let answers = session.look_at_once(frame, &statements).await?;
+    let [_, columns, leaves, keys] = &answers[..] else {
+        return Err(Fault::Final("an empty answer".to_owned()));
+    };
+    let mut leaves = leaves.iter().map(leaf_facts).collect::<Result<Vec<_>, _>>()?;
+    add_policies(session, frame, &mut leaves).await?;
+    let columns = columns.iter().map(column_facts).collect::<Result<_, _>>()?;
+    Ok(Described { columns, leaves, keys: key_facts(keys)? })
+}
+
+async fn add_policies(session: &mut Session, frame: &Frame, leaves: &mut [LeafFacts]) -> Result<(), Fault> {
+    let secured: Vec<u64> = leaves.iter().filter(|leaf| leaf.row_security).map(|leaf| u64::from(leaf.oid.0)).collect();
+    if secured.is_empty() {
+        return Ok(());
+    }
+    let tables = Sql::joined(secured.iter().map(|table| table as &dyn Part), ", ");
+    for row in session.look_once(frame, &Sql::new(POLICIES, &[("tables", &tables)])).await? {
+        let oid: Oid = cell(&row, 0)?;
+        if let Some(leaf) = leaves.iter_mut().find(|leaf| leaf.oid == oid) {
+            (leaf.forbidden, leaf.deletes_otherwise) = (cell(&row, 1)?, cell(&row, 2)?);
+        }
+    }
+    Ok(())
+}
+
+fn leaf_facts(row: &PgRow) -> Result<LeafFacts, Fault> {
+    Ok(LeafFacts {
+        oid: cell(row, 0)?,
+        name: table_name(row, 1)?,
+        is_table: cell::<String>(row, 3)? == "r",
+        tuples: cell(row, 4)?,
+        bytes: super::session::count(row, 5)?,
+        privileged: cell(row, 6)?,
+        row_security: cell(row, 7)?,
+        triggers: cell(row, 8)?,
+        delete_rule: cell(row, 9)?,
+        index: cell(row, 10)?,
+        fires: cell(row, 11)?,
+        forbidden: Vec::new(),
+        own_triggers: cell(row, 12)?,
+        deletes_otherwise: false,
+    })
 }
 
 pub(super) async fn partitions(
@@ -486,43 +562,51 @@ pub(super) async fn partitions(
         .collect()
 }
 
-pub(super) async fn keys(session: &mut Session, frame: &Frame, leaves: Vec<Oid>) -> Result<Vec<KeyFacts>, Fault> {
-    let rows = session.ask(frame, statement(SqlStr::from_static(REFERENCES)).bind(leaves)).await?;
-    let mut keys = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let columns = pairs(session, frame, cell(row, 6)?).await?;
-        let action: String = cell(row, 3)?;
-        keys.push(KeyFacts {
-            leaf: cell(row, 0)?,
-            reference: Reference { other: table_name(row, 1)?, columns },
-            acts: !matches!(action.as_str(), "a" | "r"),
-            takes_along: action == "c",
-            follow: match action.as_str() {
-                "c" => "go with them (on delete cascade)",
-                "n" => "are set to null with them (on delete set null)",
-                _ => "are set to their default with them (on delete set default)",
-            },
-            index: cell(row, 4)?,
-            readable: cell(row, 5)?,
-        });
+/// Of rows that hold a pair of columns each, one after the other.
+fn key_facts(rows: &[PgRow]) -> Result<Vec<KeyFacts>, Fault> {
+    let mut keys: Vec<KeyFacts> = Vec::new();
+    let mut last = None;
+    for row in rows {
+        let key: Option<Oid> = Some(cell(row, 6)?);
+        if key != last {
+            last = key;
+            keys.push(key_of(row)?);
+        }
+        if let Some(key) = keys.last_mut() {
+            key.reference.columns.push(pair(row)?);
+        }
     }
     Ok(keys)
 }
 
-async fn pairs(session: &mut Session, frame: &Frame, key: Oid) -> Result<Vec<Pair>, Fault> {
-    let rows = session.ask(frame, statement(SqlStr::from_static(PAIRS)).bind(key)).await?;
-    let pair = |row| {
-        let operator = Operator::new(identifier(cell(row, 2)?)?, cell(row, 3)?);
-        Ok(Pair {
-            theirs: identifier(cell(row, 0)?)?,
-            ours: identifier(cell(row, 1)?)?,
-            operator: operator.ok_or_else(|| Fault::Final("an operator with an impossible name".to_owned()))?,
-            our_cast: optional_name(row, 4)?,
-            their_cast: optional_name(row, 6)?,
-            collation: optional_name(row, 8)?,
-        })
-    };
-    rows.iter().map(pair).collect()
+/// What stands beside each of its pairs.
+fn key_of(row: &PgRow) -> Result<KeyFacts, Fault> {
+    let action: String = cell(row, 3)?;
+    Ok(KeyFacts {
+        leaf: cell(row, 0)?,
+        reference: Reference { other: table_name(row, 1)?, columns: Vec::new() },
+        acts: !matches!(action.as_str(), "a" | "r"),
+        takes_along: action == "c",
+        follow: match action.as_str() {
+            "c" => "go with them (on delete cascade)",
+            "n" => "are set to null with them (on delete set null)",
+            _ => "are set to their default with them (on delete set default)",
+        },
+        index: cell(row, 4)?,
+        readable: cell(row, 5)?,
+    })
+}
+
+fn pair(row: &PgRow) -> Result<Pair, Fault> {
+    let operator = Operator::new(identifier(cell(row, 9)?)?, cell(row, 10)?);
+    Ok(Pair {
+        theirs: identifier(cell(row, 7)?)?,
+        ours: identifier(cell(row, 8)?)?,
+        operator: operator.ok_or_else(|| Fault::Final("an operator with an impossible name".to_owned()))?,
+        our_cast: optional_name(row, 11)?,
+        their_cast: optional_name(row, 13)?,
+        collation: optional_name(row, 15)?,
+    })
 }
 
 fn optional_name(row: &PgRow, index: usize) -> Result<Option<TableName>, Fault> {

@@ -3,7 +3,7 @@
 use cleanup_core::policy::{SessionPolicy, Test, TimeFormat};
 use sqlx::SqlStr;
 
-use super::catalog::{self, ColumnFacts, TableFacts};
+use super::catalog::{ColumnFacts, TableFacts};
 use super::fault::Fault;
 use super::inspect::named;
 use super::session::{Frame, Session, statement};
@@ -17,6 +17,14 @@ pub(super) struct Searched<'a> {
     pub(super) policy: &'a SessionPolicy,
     pub(super) table: &'a TableFacts,
     pub(super) look: &'a Frame,
+    /// Those that are there.
+    pub(super) columns: &'a [ColumnFacts],
+}
+
+impl Searched<'_> {
+    fn column(&self, name: &Identifier) -> Option<&ColumnFacts> {
+        self.columns.iter().find(|column| column.name == *name)
+    }
 }
 
 /// How the columns of the stamp hold time; `None` when they cannot be used.
@@ -26,16 +34,16 @@ pub(super) async fn find_times(
     (id, stamp): (&Identifier, &[Identifier]),
     findings: &mut Vec<Finding>,
 ) -> Result<Option<Times>, Fault> {
-    let Searched { policy, table, look } = *searched;
+    let Searched { policy, table, look, columns: _ } = *searched;
     let name = &table.name;
-    if catalog::column(session, look, table.oid, id).await?.is_none() {
+    if searched.column(id).is_none() {
         findings.push(Finding::problem(format!("{name} has no column {id} (id_column)")));
         return Ok(None);
     }
     let key = policy.stamp.key();
     let mut found = Vec::new();
     for activity in stamp {
-        match catalog::column(session, look, table.oid, activity).await? {
+        match searched.column(activity) {
             Some(column) => found.push(column),
             None => findings.push(Finding::problem(format!("{name} has no column {activity} ({key})"))),
         }
@@ -133,7 +141,7 @@ pub(super) async fn find_asked(
     searched: &Searched<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Asked>, Fault> {
-    let Searched { policy, table, look } = *searched;
+    let Searched { policy, table, .. } = *searched;
     let mut asked = Vec::new();
     for condition in &policy.conditions {
         let name = match Identifier::parse(&condition.column) {
@@ -143,7 +151,7 @@ pub(super) async fn find_asked(
                 continue;
             }
         };
-        let Some(column) = catalog::column(session, look, table.oid, &name).await? else {
+        let Some(column) = searched.column(&name) else {
             findings.push(Finding::problem(format!("{} has no column {name} (where)", table.name)));
             continue;
         };
@@ -160,7 +168,7 @@ pub(super) async fn find_asked(
             continue;
         };
         let one = Asked { column: name, compared_as, test: condition.test.clone() };
-        if let Some(problem) = about_values(session, searched, &one, &column).await? {
+        if let Some(problem) = about_values(session, searched, &one, column).await? {
             findings.push(Finding::problem(problem));
         } else {
             asked.push(one);

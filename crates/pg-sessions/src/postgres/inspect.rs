@@ -8,7 +8,7 @@ use cleanup_core::moment::Moment;
 use cleanup_core::policy::{Partitions, SessionPolicy};
 use sqlx::postgres::types::Oid;
 
-use super::catalog::{self, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
+use super::catalog::{self, Described, KeyFacts, Kind, LeafFacts, ServerFacts, TableFacts};
 use super::columns::Searched;
 use super::fault::Fault;
 use super::partition::{self, Droppable, Kept};
@@ -73,7 +73,7 @@ pub(super) async fn inspect(
     let mut findings = Vec::new();
 
     let asked = clock.now();
-    let server = catalog::server(session, &Frame::first_look(limits)).await?;
+    let server = catalog::server(session, limits).await?;
     let clocks = Clocks::new(server.now, asked, clock.now(), tolerance(policy));
     about_server(&server, &mut findings);
     findings.extend(clocks.finding());
@@ -90,14 +90,17 @@ pub(super) async fn inspect(
     let Some(table) = find_table(session, limits, &name, &mut findings).await? else {
         return Ok(Inspected::nothing(findings));
     };
-    let searched = Searched { policy, table: &table, look: &look };
+    let conditions: Vec<Identifier> =
+        policy.conditions.iter().filter_map(|condition| Identifier::parse(&condition.column).ok()).collect();
+    let sought: Vec<&Identifier> = std::iter::once(&id).chain(&columns).chain(&conditions).collect();
+    let Described { columns: found, leaves, keys } =
+        catalog::describe(session, &look, table.oid, (&sought, &columns)).await?;
+    let searched = Searched { policy, table: &table, look: &look, columns: &found };
     let Some(times) = columns::find_times(session, &searched, (&id, &columns), &mut findings).await? else {
         return Ok(Inspected::nothing(findings));
     };
     let asked = columns::find_asked(session, &searched, &mut findings).await?;
 
-    let leaves = catalog::leaves(session, &look, table.oid, &columns).await?;
-    let keys = catalog::keys(session, &look, leaves.iter().map(|leaf| leaf.oid).collect()).await?;
     about_leaves((&table, &leaves), &keys, &server, &columns, &mut findings);
     let archive = match &policy.archive_table {
         Some(archive) => archive::find(session, limits, (&table, &server), archive, &mut findings).await?,

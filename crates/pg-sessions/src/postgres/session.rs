@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection as _, Executor as _, PgConnection, Postgres, Row as _, SqlStr};
+use sqlx::{Connection as _, Either, Executor as _, PgConnection, Postgres, Row as _, SqlStr};
 
 use super::fault::Fault;
 use super::sql::DropStatements;
@@ -44,8 +44,16 @@ begin isolation level repeatable read read only; \
 set local search_path = pg_catalog, pg_temp; \
 set local client_min_messages = error; \
 set local idle_in_transaction_session_timeout = 15000; \
+set local jit = off; \
 set local lock_timeout = {lock}; \
-set local statement_timeout = {statement}{planner}";
+set local statement_timeout = {statement}";
+
+/// The same with the limits that the role has.
+const BEGIN_SETTINGS: &str = "\
+begin isolation level repeatable read read only; \
+set local search_path = pg_catalog, pg_temp; \
+set local client_min_messages = error; \
+set local idle_in_transaction_session_timeout = 15000";
 
 /// The same under the role's own `search_path`.
 const BEGIN_LOOK_UP: &str = "\
@@ -54,9 +62,6 @@ set local jit = off; \
 set local client_min_messages = error; \
 set local lock_timeout = {lock}; \
 set local statement_timeout = {statement}";
-
-/// Servers older than PostgreSQL 11 have no such setting.
-const WITHOUT_JIT: &str = "; set local jit = off";
 
 /// Takes every planner switch back, to what the role, the database or the server has set.
 const UNSTEERED: &str = "\
@@ -112,12 +117,13 @@ impl Frame {
 
     /// For looking at names, counts and estimates.
     pub(super) fn look(limits: Limits) -> Self {
-        Self::new(BEGIN_READ_ONLY, limits, WITHOUT_JIT, Path::Fixed)
+        Self::new(BEGIN_READ_ONLY, limits, "", Path::Fixed)
     }
 
-    /// For the first look, when the server's version is not known yet.
-    pub(super) fn first_look(limits: Limits) -> Self {
-        Self::new(BEGIN_READ_ONLY, limits, "", Path::Fixed)
+    /// For asking the server about itself, its own limits among it: what is asked for so waits for nobody. Its version is
+    /// not known yet.
+    pub(super) fn settings(limits: Limits) -> Self {
+        Self::new(BEGIN_SETTINGS, limits, "", Path::Fixed)
     }
 
     /// For finding out which table a name without a schema means: under the role's own `search_path`.
@@ -307,6 +313,38 @@ impl Session {
         })
         .await;
         self.settle(frame.deadline, result).await
+    }
+
+    /// Some statements without values in one transaction that is rolled back, all in one message, with the rows of each.
+    pub(super) async fn look_at_once(&mut self, frame: &Frame, statements: &[Sql]) -> Result<Vec<Vec<PgRow>>, Fault> {
+        let begin = self.begin(frame);
+        let rollback = Sql::new("rollback", &[]);
+        let message = Sql::joined(
+            std::iter::once(&begin).chain(statements).chain([&rollback]).map(|statement| statement as &dyn Part),
+            "; ",
+        );
+        let result = within(frame.deadline, async {
+            let mut answers = sqlx::raw_sql(message.statement()).fetch_many(&mut self.connection);
+            let mut groups = vec![Vec::new()];
+            while let Some(answer) = answers.try_next().await? {
+                match (answer, groups.last_mut()) {
+                    (Either::Right(row), Some(rows)) => rows.push(row),
+                    (Either::Left(_), _) | (_, None) => groups.push(Vec::new()),
+                }
+            }
+            // The beginning answers several times, the rollback once, and then nothing follows.
+            let end = groups.len().saturating_sub(2);
+            let begin = end.checked_sub(statements.len());
+            let begin = begin.ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
+            Ok(groups.drain(begin..end).collect())
+        })
+        .await;
+        self.settle(frame.deadline, result).await
+    }
+
+    /// The rows of one statement without values.
+    pub(super) async fn look_once(&mut self, frame: &Frame, statement: &Sql) -> Result<Vec<PgRow>, Fault> {
+        Ok(self.look_at_once(frame, std::slice::from_ref(statement)).await?.pop().unwrap_or_default())
     }
 
     /// Some statements in one transaction that is rolled back, with a row from each.

@@ -46,8 +46,8 @@ from (select {column}::pg_catalog.float8 as v from {table} where {column} is not
 
 pub(crate) async fn tables(at: &Server) -> Result<Discovery, Stop> {
     let mut session = Session::open(at).await?;
-    let look = Frame::first_look(LIMITS);
-    let facts = server(&mut session, &look).await?;
+    let look = Frame::look(LIMITS);
+    let facts = server(&mut session, LIMITS).await?;
     if facts.version < super::inspect::OLDEST {
         return Err(Stop::Failed("the server is older than PostgreSQL 12".to_owned()));
     }

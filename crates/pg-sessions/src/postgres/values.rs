@@ -11,7 +11,7 @@ use sqlx::postgres::PgRow;
 use super::fault::Fault;
 use super::inspect::{Ground, Leaf};
 use super::moment;
-use super::session::{Session, cell, count, statement};
+use super::session::{Bound, Session, cell, count, statement};
 use crate::rule::clocks::newest_ahead;
 use crate::rule::time::{Values, implausible_rows};
 
@@ -58,43 +58,64 @@ pub(super) async fn look(session: &mut Session, ground: &Ground) -> Result<Looke
 }
 
 async fn look_at(session: &mut Session, ground: &Ground, leaf: &Leaf, looked: &mut Looked) -> Result<(), Fault> {
-    let values = sample(session, ground, leaf).await?;
-    looked.values.add(values);
-
+    let share = share_of(leaf, ground, SAMPLED_PAGES);
     if !leaf.facts.index && leaf.facts.bytes > SMALL_BYTES {
+        let values = sample(session, ground, leaf, share, None).await?;
+        looked.values.add(values);
         looked.implausible += values.implausible();
         looked.at_least = true;
         return Ok(());
     }
-    let row = session
-        .ask_one(
-            &ground.look,
-            leaf.statements.with_values(statement(leaf.statements.margins.statement()).bind(AT_MOST)),
-        )
-        .await?;
-    let (early, late) = (count(&row, 0)?, count(&row, 1)?);
+    // Both at once: in most tables the first sample says enough.
+    let margins = statement(leaf.statements.margins.statement());
+    let asked = vec![sampling(leaf, share), leaf.statements.with_values(margins.bind(AT_MOST))];
+    let answers = session.look(&ground.look, asked).await?;
+    let [sampled, margins] = &answers[..] else { return Err(empty()) };
+    let (sampled, row) = (sampled.first().ok_or_else(empty)?, margins.first().ok_or_else(empty)?);
+    looked.values.add(sample(session, ground, leaf, share, Some(values(sampled)?)).await?);
+    let (early, late) = (count(row, 0)?, count(row, 1)?);
     looked.implausible += early + late;
     looked.at_least |= [early, late].iter().any(|rows| i64::try_from(*rows) == Ok(AT_MOST));
-    looked.newest = looked.newest.max(cell::<Option<f64>>(&row, 2)?.map(moment));
+    looked.newest = looked.newest.max(cell::<Option<f64>>(row, 2)?.map(moment));
     Ok(())
 }
 
-/// Some pages, and more of them where they are nearly all empty, as if it were the whole leaf.
-async fn sample(session: &mut Session, ground: &Ground, leaf: &Leaf) -> Result<Values, Fault> {
+fn empty() -> Fault {
+    Fault::Final("an empty answer".to_owned())
+}
+
+/// So many pages of a leaf, in percent.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share_of(leaf: &Leaf, ground: &Ground, wanted: f32) -> f32 {
     let pages = leaf.facts.bytes.div_ceil(ground.server.block_bytes).max(1);
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let share = |wanted: f32| (wanted / pages as f32 * 100.0).min(100.0);
-    let most = if leaf.facts.index { share(MOST_PAGES) } else { 100.0 };
-    let mut percent = share(SAMPLED_PAGES);
+    (wanted / pages as f32 * 100.0).min(100.0)
+}
+
+fn sampling(leaf: &Leaf, percent: f32) -> Bound {
+    statement(leaf.statements.sample.statement()).bind(percent)
+}
+
+/// Some pages, and more of them where they are nearly all empty, as if it were the whole leaf. What the first percentage
+/// comes to may be known.
+async fn sample(
+    session: &mut Session,
+    ground: &Ground,
+    leaf: &Leaf,
+    mut percent: f32,
+    mut known: Option<Values>,
+) -> Result<Values, Fault> {
+    let most = if leaf.facts.index { share_of(leaf, ground, MOST_PAGES) } else { 100.0 };
     loop {
-        let row = session.ask_one(&ground.look, statement(leaf.statements.sample.statement()).bind(percent)).await?;
-        let values = values(&row)?;
-        if values.known >= ENOUGH || percent >= 100.0 {
-            return Ok(values.scaled(100.0 / f64::from(percent)));
+        let sampled = match known.take() {
+            Some(values) => values,
+            None => values(&session.ask_one(&ground.look, sampling(leaf, percent)).await?)?,
+        };
+        if sampled.known >= ENOUGH || percent >= 100.0 {
+            return Ok(sampled.scaled(100.0 / f64::from(percent)));
         }
         if percent >= most {
             let newest = statement(leaf.statements.newest_sample.statement()).bind(NEWEST);
-            return self::values(&session.ask_one(&ground.look, newest).await?);
+            return values(&session.ask_one(&ground.look, newest).await?);
         }
         percent = (percent * 8.0).min(most);
     }

@@ -4,7 +4,8 @@
 //! into [`Identifier`]s, looked up in the database's catalog before use, and enter a statement only through [`Sql`],
 //! which quotes them. `AssertSqlSafe` stands here and nowhere else in this crate. A statement is a `&'static str`
 //! template whose `{placeholders}` take identifiers, numbers and other templates: but for the operator's own query, no
-//! function takes SQL as a run-time string, and values never go in at all, they are bound.
+//! function takes SQL as a run-time string, and values never go in at all, they are bound. One kind of text does go in:
+//! a name that is looked up in the catalog, as a [`Literal`], because what is bound takes a round trip of its own.
 
 use std::fmt;
 
@@ -143,12 +144,26 @@ impl Operator {
     }
 }
 
-/// A piece of SQL that only static text, quoted identifiers, zones and numbers went into.
+/// The text of a name as a literal of PostgreSQL, to be compared with the names of its catalog.
+pub(crate) struct Literal<'a>(&'a str);
+
+impl<'a> Literal<'a> {
+    pub(crate) fn new(name: &'a Identifier) -> Self {
+        Self(name.as_str())
+    }
+
+    /// The quoted name, for `to_regclass`, which parses it again.
+    pub(crate) fn quoted(name: &'a Sql) -> Self {
+        Self(&name.0)
+    }
+}
+
+/// A piece of SQL that only static text, quoted identifiers and names, zones and numbers went into.
 #[derive(Clone, Debug)]
 pub(crate) struct Sql(String);
 
 /// What may stand for a placeholder.
-pub(crate) trait Part {
+pub(crate) trait Part: Sync {
     fn render(&self, sql: &mut String);
 }
 
@@ -255,6 +270,15 @@ impl Part for Operator {
     }
 }
 
+/// In the form that means the same whatever `standard_conforming_strings` says. A name holds no NUL.
+impl Part for Literal<'_> {
+    fn render(&self, sql: &mut String) {
+        sql.push_str("E'");
+        sql.push_str(&self.0.replace('\\', "\\\\").replace('\'', "''"));
+        sql.push('\'');
+    }
+}
+
 impl Part for Zone {
     fn render(&self, sql: &mut String) {
         sql.push('\'');
@@ -319,6 +343,21 @@ mod tests {
         assert_eq!(sql.shown(), r#"select "a.b {table}" #>> '{}' from "t""#);
         assert_eq!(Identifier::parse(r#""a""b""#).unwrap().as_str(), r#"a"b"#);
         assert_eq!(Identifier::parse(r#""a"b"#), Err(NameError::Quotes));
+    }
+
+    #[test]
+    fn a_literal_ends_where_its_name_ends() {
+        for (name, expected) in [
+            ("sessions", "E'sessions'"),
+            ("o'clock", "E'o''clock'"),
+            (r"back\", r"E'back\\'"),
+            (r"\' or true --", r"E'\\'' or true --'"),
+            ("{table} $1", "E'{table} $1'"),
+        ] {
+            let name = Identifier::new(name.to_owned()).unwrap();
+            let sql = Sql::new("{name}", &[("name", &Literal::new(&name))]);
+            assert_eq!(sql.into_value(), expected);
+        }
     }
 
     #[test]
