@@ -67,10 +67,10 @@ select c.oid, n.nspname::text, c.relname::text, c.relkind::text,
   exists (select 1 from pg_rewrite w where w.ev_class = c.oid and w.ev_type = '4'),
   exists (select 1 from pg_index x join pg_class ic on ic.oid = x.indexrelid join pg_am m on m.oid = ic.relam
     where x.indrelid = c.oid and x.indisvalid and x.indpred is null and m.amname = 'btree' and {leads}),
-  coalesce(g.fires, false), coalesce(g.is_own, false)
+  coalesce(g.fires, false), coalesce(g.is_own, false), coalesce(g.is_internal, false)
 from tree join pg_class c on c.oid = tree.relid join pg_namespace n on n.oid = c.relnamespace
   cross join lateral (select bool_or(g.tgenabled <> 'D') as fires,
-      bool_or(not g.tgisinternal and g.tgenabled in ('O', 'A')) as is_own,
+      bool_or(not g.tgisinternal and g.tgenabled in ('O', 'A')) as is_own, bool_or(g.tgisinternal) as is_internal,
       bool_or(not g.tgisinternal and g.tgenabled in ('O', 'A') and g.tgtype & 2 = 2 and g.tgtype & 1 = 1) as before_row
     from pg_trigger g where g.tgrelid = c.oid and g.tgtype & 8 = 8) g
 where c.relkind <> 'p' and (c.relkind <> 'r' or pg_relation_size(c.oid) is not null)
@@ -470,7 +470,7 @@ pub(super) struct Described {
     pub(super) keys: Vec<KeyFacts>,
 }
 
-/// Asks for all of it in one message: a sweep of a few rows takes no longer than asking does.
+/// Asks for all of it in few messages: a sweep of a few rows takes no longer than asking does.
 pub(super) async fn describe(
     session: &mut Session,
     frame: &Frame,
@@ -487,19 +487,28 @@ pub(super) async fn describe(
         }
     };
     let statements = [
-        Sql::new(STRAIGHT, &[]),
         named_columns(table, columns.iter().copied()),
         Sql::new(LEAVES, &[("table", &root), ("leads", &leads)]),
-        Sql::new(KEYS, &[("table", &root)]),
     ];
     let answers = session.look_at_once(frame, &statements).await?;
-    let [_, columns, leaves, keys] = &answers[..] else {
+    let [columns, leaves] = &answers[..] else {
         return Err(Fault::Final("an empty answer".to_owned()));
+    };
+    // A key that points here is a trigger on the table as well.
+    let mut has_keys = false;
+    for row in leaves {
+        has_keys |= cell::<bool>(row, 13)?;
+    }
+    let keys = if has_keys {
+        let statements = [Sql::new(STRAIGHT, &[]), Sql::new(KEYS, &[("table", &root)])];
+        session.look_at_once(frame, &statements).await?.pop().unwrap_or_default()
+    } else {
+        Vec::new()
     };
     let mut leaves = leaves.iter().map(leaf_facts).collect::<Result<Vec<_>, _>>()?;
     add_policies(session, frame, &mut leaves).await?;
     let columns = columns.iter().map(column_facts).collect::<Result<_, _>>()?;
-    Ok(Described { columns, leaves, keys: key_facts(keys)? })
+    Ok(Described { columns, leaves, keys: key_facts(&keys)? })
 }
 
 async fn add_policies(session: &mut Session, frame: &Frame, leaves: &mut [LeafFacts]) -> Result<(), Fault> {

@@ -136,6 +136,7 @@ pub(super) async fn inspect(
             references: &references,
             followers: &follow,
             archive: archive.as_ref().map(|(_, archive)| archive),
+            is_indexed: facts.index,
             member: (facts.oid != table.oid).then_some((facts.oid.0.into(), table.oid.0.into())),
             parent: droppable.map(|droppable| (&droppable.parent, droppable.parent_oid.0.into())),
         };

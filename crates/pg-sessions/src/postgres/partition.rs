@@ -104,6 +104,7 @@ pub(super) async fn drop(session: &mut Session, batcher: &mut Batcher<'_>, leaf:
     let (Some(Ok(droppable)), Some(statements)) = (&leaf.partition, &leaf.statements.drop) else {
         return Ok(Outcome::Rows);
     };
+    let began = Instant::now();
     let (all, kept) = match rows(session, batcher, leaf).await {
         Ok(rows) => rows,
         Err(fault @ Fault::Away(_)) => return Err(fault.into()),
@@ -113,7 +114,8 @@ pub(super) async fn drop(session: &mut Session, batcher: &mut Batcher<'_>, leaf:
     if all == 0 || kept > 0 || all > batcher.progress.ledger.room() {
         return Ok(Outcome::Rows);
     }
-    batcher.progress.rest().await;
+    // Nobody had to wait while rows were counted, so that was a part of the pause.
+    batcher.progress.rest_after(began.elapsed()).await;
     let quoted = Sql::new("{name}", &[("name", &leaf.facts.name)]).into_value();
     let is_due = statement(statements.is_due.statement()).bind(batcher.idle_seconds()).bind(quoted);
     let frame = Frame::batch(Limits { lock: LOCK, statement: Some(STATEMENT) }, "");
@@ -122,7 +124,8 @@ pub(super) async fn drop(session: &mut Session, batcher: &mut Batcher<'_>, leaf:
     match session.drop_partition(&frame, key, statements, leaf.statements.with_values(is_due)).await {
         Ok(true) => {
             tracing::debug!(table = %name, parent = %droppable.parent, "dropped");
-            batcher.dropped(leaf, all, began.elapsed());
+            // Files are removed after the locks are released, which takes most of the time.
+            batcher.dropped(leaf, all, began.elapsed() / 2);
             Ok(Outcome::Settled)
         }
         // Somebody has just put a row into it, or has moved it elsewhere.
@@ -148,7 +151,7 @@ pub(super) async fn drop(session: &mut Session, batcher: &mut Batcher<'_>, leaf:
     }
 }
 
-/// How many rows there are, and how many of them are not due.
+/// How many rows there are, and how many of them are not due, or whether any is not.
 async fn rows(session: &mut Session, batcher: &Batcher<'_>, leaf: &Leaf) -> Result<(u64, u64), Fault> {
     let counting = statement(leaf.statements.partition_rows.statement()).bind(batcher.idle_seconds());
     let row = session.ask_one(&batcher.ground.look, leaf.statements.with_values(counting)).await?;

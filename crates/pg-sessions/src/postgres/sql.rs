@@ -308,6 +308,10 @@ select pg_catalog.count(*) from {other} r where exists (select 1 from only {tabl
 const PARTITION_ROWS: &str = "\
 select pg_catalog.count(*), pg_catalog.count(*) filter (where ({age}) is not true) from only {table} as t";
 
+/// The same where an index answers whether any row is not due: one stands for all of them.
+const PARTITION_ROWS_BY_INDEX: &str = "\
+select (select pg_catalog.count(*) from only {table} as t), {kept}::pg_catalog.int4::pg_catalog.int8";
+
 /// Nobody reads or writes a partition while it is looked at for the last time. The parent first, as everybody else locks
 /// them; dropping the partition takes that lock in any case.
 const LOCK_PARTITION: &str = "lock table only {parent}, only {table} in access exclusive mode";
@@ -467,6 +471,8 @@ pub(super) struct Shape<'a> {
     pub(super) archive: Option<&'a Archive>,
     /// The catalog's numbers of a partition or child, and of the policy's own table.
     pub(super) member: Option<(u64, u64)>,
+    /// Whether an index is led by the stamp.
+    pub(super) is_indexed: bool,
     /// The table that it is a partition of, and that one's number, where it may be dropped.
     pub(super) parent: Option<(&'a TableName, u64)>,
 }
@@ -532,7 +538,7 @@ pub(super) struct Statements {
     pub(super) left_unlocked_in_range: Sql,
     /// One for each of the followers.
     pub(super) followers: Vec<Sql>,
-    /// How many rows a partition has, and how many are not due.
+    /// How many rows a partition has, and how many are not due, or whether any is not.
     pub(super) partition_rows: Sql,
     /// Where the leaf may be dropped.
     pub(super) drop: Option<DropStatements>,
@@ -629,7 +635,10 @@ impl Statements {
         Self {
             archives: shape.archive.is_some(),
             followers: shape.followers(&age, &spared),
-            partition_rows: fill(PARTITION_ROWS, 2),
+            partition_rows: match shape.kept_by_index(&now) {
+                Some(kept) => Sql::new(PARTITION_ROWS_BY_INDEX, &[("table", shape.table), ("kept", &kept)]),
+                None => fill(PARTITION_ROWS, 2),
+            },
             drop: shape.drop(&now),
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
@@ -881,11 +890,16 @@ impl Shape<'_> {
         self.followers.iter().map(follower).collect()
     }
 
+    /// Whether a row is not due, where an index answers that: without one, reading all once is faster.
+    fn kept_by_index(&self, now: &Sql) -> Option<Sql> {
+        let is_answered = self.is_indexed && self.asked.is_empty();
+        if is_answered { self.times.kept_by_index(self.table, self.stamp, now) } else { None }
+    }
+
     fn drop(&self, now: &Sql) -> Option<DropStatements> {
         let (parent, root) = self.parent?;
         let (leaf, _) = self.member?;
-        let by_index = self.times.kept_by_index(self.table, self.stamp, now).filter(|_| self.asked.is_empty());
-        let kept = by_index.unwrap_or_else(|| {
+        let kept = self.kept_by_index(now).unwrap_or_else(|| {
             let age = Sql::joined([&self.times.age(self.stamp, now) as &dyn Part, &self.asked(3)], "");
             Sql::new(KEPT, &[("table", self.table), ("age", &age)])
         });

@@ -81,7 +81,12 @@ impl<'a> Progress<'a> {
 
     /// Leaves the database alone for as long as the last batch asks for.
     pub(crate) async fn rest(&mut self) {
-        tokio::time::sleep(std::mem::take(&mut self.pause)).await;
+        self.rest_after(Duration::ZERO).await;
+    }
+
+    /// The same when others could work undisturbed for a part of it.
+    pub(crate) async fn rest_after(&mut self, part: Duration) {
+        tokio::time::sleep(std::mem::take(&mut self.pause).saturating_sub(part)).await;
     }
 
     /// Counts a batch that is committed.
