@@ -101,6 +101,30 @@ pub async fn plan_at(policy: &SessionPolicy, base: &Path, now: impl Into<Wall>, 
     run(policy, base, wall, Job::Plan { ahead }, &()).await
 }
 
+/// Where a run was stopped that goes through pages in their order. What is in order of an index needs no place: what is
+/// gone is not met again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPlace {
+    /// The table that holds the rows: the policy's own, or a partition of it.
+    pub table: String,
+    /// The first page that was not looked at.
+    pub page: u64,
+}
+
+/// Sweeps as [`sweep`] does, beginning where an earlier run was stopped, and then what lies before that. Says where this
+/// run was stopped by `max_runtime` or by its observer, if it was.
+pub async fn sweep_from(
+    from: Option<RowPlace>,
+    policy: &SessionPolicy,
+    base: &Path,
+    now: impl Into<Wall>,
+    observer: &dyn Observer,
+) -> (PolicyReport, Option<RowPlace>) {
+    let mut ledger = Ledger::within(&policy.brakes);
+    ledger.place = from;
+    run_with(ledger, policy, base, now.into(), Job::Apply { strategy: None }, observer).await
+}
+
 /// Sweeps by a given strategy, whatever the estimate says: for tests and measurements.
 pub async fn sweep_by(
     strategy: Strategy,
@@ -177,15 +201,27 @@ pub async fn examine(policy: &SessionPolicy, base: &Path, now: Moment) -> Examin
 }
 
 async fn run(policy: &SessionPolicy, base: &Path, wall: Wall, job: Job, observer: &dyn Observer) -> PolicyReport {
-    let clock = Clock::new(wall);
-    let mut ledger = match job {
+    let ledger = match job {
         Job::Plan { .. } => Ledger::default(),
         Job::Apply { .. } => Ledger::within(&policy.brakes),
     };
+    run_with(ledger, policy, base, wall, job, observer).await.0
+}
+
+async fn run_with(
+    mut ledger: Ledger,
+    policy: &SessionPolicy,
+    base: &Path,
+    wall: Wall,
+    job: Job,
+    observer: &dyn Observer,
+) -> (PolicyReport, Option<RowPlace>) {
+    let clock = Clock::new(wall);
     let result = match target(policy, base) {
         Ok(Target::Postgres(server)) => database::run(&*server, policy, &clock, job, observer, &mut ledger).await,
         Ok(Target::Sqlite(file)) => database::run(&file, policy, &clock, job, observer, &mut ledger).await,
         Err(stop) => Err(stop),
     };
-    ledger.report(policy, result.map_err(|stop| stop.obstacle(policy)))
+    let place = ledger.place.take();
+    (ledger.report(policy, result.map_err(|stop| stop.obstacle(policy))), place)
 }

@@ -75,10 +75,12 @@ fn sweep_all(
 ) -> Vec<PolicyReport> {
     let ended = |report: &PolicyReport| ended(setup, recording, params.watcher, report);
     let changes = sessions::changes(&selected.sessions, state, request);
+    let places = sessions::places(&selected.sessions, state, params.mode);
     let reports = std::thread::scope(|scope| {
         let sweep_rows = || {
             let (policies, folder) = (&selected.sessions, &setup.folder);
-            sessions::sweep(policies, folder, &changes, request, params.at, params.watcher, &ended)
+            let known = sessions::Known { changes: &changes, places: &places };
+            sessions::sweep(policies, folder, &known, request, params.at, params.watcher, &ended)
         };
         let rows = (!selected.sessions.is_empty())
             .then(|| std::thread::Builder::new().name("sessions".to_owned()).spawn_scoped(scope, sweep_rows));
@@ -93,7 +95,7 @@ fn sweep_all(
         reports
     });
     if params.mode == Mode::Apply {
-        sessions::remember(&selected.sessions, &reports, state);
+        sessions::remember(&selected.sessions, &reports, &places, state);
     }
     reports
 }

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use cleanup_core::brake::{self, Brake, Suspicions};
 use cleanup_core::config::Config;
@@ -15,7 +16,9 @@ use cleanup_core::policy::{Changes, Effect, FilePolicy, References, SessionPolic
 use cleanup_core::reference::Referenced;
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus};
 use cleanup_core::sweep::Mode;
-use cleanup_pg_sessions::{Examination, Fate, Obstacle, RowAnswer, Severity as Found, Strategy, TableFacts, Wall};
+use cleanup_pg_sessions::{
+    Examination, Fate, Obstacle, RowAnswer, RowPlace, Severity as Found, Strategy, TableFacts, Wall,
+};
 use futures_util::future::join_all;
 
 use crate::clock;
@@ -36,8 +39,45 @@ pub(crate) fn changes(policies: &[&SessionPolicy], state: &Shared, request: &Req
     policies.iter().map(|policy| if request.force { None } else { state.row_changes(policy) }).collect()
 }
 
-/// Leaves behind the rules of those that have run, for the next run.
-pub(crate) fn remember(policies: &[&SessionPolicy], reports: &[PolicyReport], state: &Shared) {
+/// What is known of the policies from earlier runs, in their order.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) changes: &'a [Option<Changes>],
+    pub(crate) places: &'a Places,
+}
+
+/// Where the last run of each policy was stopped, and then where this one was.
+pub(crate) struct Places {
+    before: Vec<Option<RowPlace>>,
+    after: Mutex<Vec<Option<RowPlace>>>,
+}
+
+impl Places {
+    fn set(&self, index: usize, place: Option<RowPlace>) {
+        let mut after = self.after.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = after.get_mut(index) {
+            *slot = place;
+        }
+    }
+}
+
+/// Where the last runs were stopped. Asked before anything runs, as the rules are.
+pub(crate) fn places(policies: &[&SessionPolicy], state: &Shared, mode: Mode) -> Places {
+    let before: Vec<Option<RowPlace>> = match mode {
+        Mode::Apply => policies.iter().map(|policy| state.lock().rows_stopped_at(policy)).collect(),
+        Mode::Plan => policies.iter().map(|_| None).collect(),
+    };
+    Places { after: Mutex::new(before.clone()), before }
+}
+
+/// Leaves behind the rules of those that have run, and where they were stopped, for the next run.
+pub(crate) fn remember(policies: &[&SessionPolicy], reports: &[PolicyReport], places: &Places, state: &Shared) {
+    let after = places.after.lock().unwrap_or_else(PoisonError::into_inner);
+    for ((policy, before), after) in policies.iter().zip(&places.before).zip(&*after) {
+        if before != after {
+            state.lock().remember_rows_stop(policy, after.as_ref());
+        }
+    }
     for policy in policies.iter().filter(|policy| policy.enabled && policy.effect == Effect::Enforce) {
         let is_done = |report: &&PolicyReport| matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial);
         if reports.iter().filter(is_done).any(|report| report.name == policy.rule.name) {
@@ -51,7 +91,7 @@ pub(crate) fn remember(policies: &[&SessionPolicy], reports: &[PolicyReport], st
 pub(crate) fn sweep(
     policies: &[&SessionPolicy],
     base: &Path,
-    changes: &[Option<Changes>],
+    known: &Known<'_>,
     request: &Request,
     at: Option<Moment>,
     watcher: &dyn Watcher,
@@ -62,10 +102,8 @@ pub(crate) fn sweep(
         let wall = Wall::from(clock::now());
         if request.force { wall.unheeded() } else { wall }
     };
-    let changes_of = |policy: &SessionPolicy| {
-        let place = policies.iter().position(|other| other.rule.name == policy.rule.name);
-        place.and_then(|place| changes.get(place)?.clone())
-    };
+    let index_of = |policy: &SessionPolicy| policies.iter().position(|other| other.rule.name == policy.rule.name);
+    let changes_of = |policy: &SessionPolicy| index_of(policy).and_then(|index| known.changes.get(index)?.clone());
     for_all(
         policies,
         async |policy| {
@@ -89,7 +127,12 @@ pub(crate) fn sweep(
                         held
                     } else {
                         let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
-                        cleanup_pg_sessions::sweep(policy, base, mode, wall(), &observer).await
+                        let index = index_of(policy).unwrap_or(usize::MAX);
+                        let from = known.places.before.get(index).cloned().flatten();
+                        let (report, place) =
+                            cleanup_pg_sessions::sweep_from(from, policy, base, wall(), &observer).await;
+                        known.places.set(index, place);
+                        report
                     }
                 }
             };

@@ -154,6 +154,6 @@ impl RunState {
 }
 
 /// The name by which a policy for rows is remembered: no policy for files can be called so.
-fn row_key(policy: &SessionPolicy) -> String {
+pub(super) fn row_key(policy: &SessionPolicy) -> String {
     format!("sessions/{}", policy.rule.name)
 }

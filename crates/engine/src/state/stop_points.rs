@@ -1,9 +1,11 @@
 //! Where the last run of a policy was stopped, in the terms of the store that goes on there.
 
-use cleanup_core::policy::FilePolicy;
+use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_fs_store::{FileId, Place, ResumePoint};
+use cleanup_pg_sessions::RowPlace;
 use cleanup_state::{Stop, StoppedAt};
 
+use super::last_run::row_key;
 use super::run_state::RunState;
 
 impl RunState {
@@ -33,6 +35,30 @@ impl RunState {
         let stop = Stop { rule, root: shown(root), next: next.iter().map(stopped_at).collect() };
         let stop = Some(&stop).filter(|stop| !stop.next.is_empty());
         self.state.as_mut().is_some_and(|state| state.remember_stop(&key, stop))
+    }
+
+    /// Where a run of a policy for rows goes on; nowhere where the last one came to its end, and where the rule is another
+    /// one now.
+    pub(crate) fn rows_stopped_at(&mut self, policy: &SessionPolicy) -> Option<RowPlace> {
+        policy.brakes.max_runtime?;
+        let stop = self.state.as_mut()?.stop(&row_key(policy))?;
+        let StoppedAt { folder, entry } = stop.next.into_iter().next()?;
+        let is_the_same = stop.rule == policy.fingerprint().to_string();
+        let place = RowPlace { table: String::from_utf8(folder).ok()?, page: entry.map_or(0, |(_, page)| page) };
+        Some(place).filter(|_| is_the_same)
+    }
+
+    /// Leaves behind where a run of a policy for rows was stopped, or that it came to its end.
+    pub(crate) fn remember_rows_stop(&mut self, policy: &SessionPolicy, place: Option<&RowPlace>) {
+        let stop = place.map(|RowPlace { table, page }| Stop {
+            rule: policy.fingerprint().to_string(),
+            root: String::new(),
+            next: vec![StoppedAt { folder: table.clone().into_bytes(), entry: Some((Vec::new(), *page)) }],
+        });
+        if let Some(state) = self.state.as_mut() {
+            // Where that does not succeed, the next run begins at the beginning.
+            state.remember_stop(&row_key(policy), stop.as_ref());
+        }
     }
 
     /// What decides, with what the request wanted to be different.

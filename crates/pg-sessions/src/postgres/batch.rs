@@ -14,7 +14,7 @@ use super::inspect::{Ground, Leaf, Steering};
 use super::leftovers::{Leftovers, Look};
 use super::millis;
 use super::session::{Batch, Bound, Frame, Limits, Session, Work, cell, count, statement};
-use crate::Strategy;
+use crate::{RowPlace, Strategy};
 use crate::report::ledger::Ledger;
 use crate::report::obstacle::Stop;
 use crate::rule::idle_seconds;
@@ -56,6 +56,8 @@ pub(super) struct Batcher<'a> {
     since: Option<String>,
     /// The leaf, where it has a trigger that may do so.
     watched: Option<Oid>,
+    /// The first page of this leaf that was not looked at, where the run was stopped in it.
+    pub(super) stopped_at: Option<u64>,
     /// Partitions that this run has dropped.
     pub(super) gone: Vec<(Oid, TableName)>,
     /// How the planner is held to the strategy, for now.
@@ -94,6 +96,7 @@ impl<'a> Batcher<'a> {
             refused: Vec::new(),
             since: None,
             watched: None,
+            stopped_at: None,
             gone: Vec::new(),
             steering: Steering::None,
             until_asked: 0,
@@ -117,6 +120,7 @@ impl<'a> Batcher<'a> {
     /// Makes ready for a leaf.
     pub(super) fn enter(&mut self, leaf: &Leaf) {
         self.refused.clear();
+        self.stopped_at = None;
         self.since = None;
         self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
         self.until_asked = 0;
@@ -187,9 +191,17 @@ impl<'a> Batcher<'a> {
         self.key
     }
 
+    /// Notes where the next run goes on, where this one was stopped and may be gone on with.
+    pub(super) fn stop_at(&mut self, leaf: &Leaf, page: u64) {
+        let ledger = &mut *self.progress.ledger;
+        if ledger.is_stopped() && ledger.place.is_none() {
+            ledger.place = Some(RowPlace { table: leaf.facts.name.to_string(), page });
+        }
+    }
+
     /// Counts the rows of a partition that is gone as a whole.
-    pub(super) fn dropped(&mut self, leaf: &Leaf, rows: u64, took: Duration) {
-        self.progress.done(Done { gone: rows, ..Done::default() }, took);
+    pub(super) fn dropped(&mut self, leaf: &Leaf, rows: u64, pause: Duration) {
+        self.progress.done(Done { gone: rows, ..Done::default() }, pause);
         self.gone.push((leaf.facts.oid, leaf.facts.name.clone()));
     }
 

@@ -30,6 +30,7 @@ pub(super) async fn run(
             around_locks(session, batcher, leaf, page, end).await?;
             page = end;
             if batcher.progress.is_over() {
+                batcher.stopped_at = Some(page);
                 break;
             }
             continue;
@@ -56,6 +57,7 @@ pub(super) async fn run(
             }
         }
         if batcher.progress.is_over() {
+            batcher.stopped_at = Some(page);
             break;
         }
     }

@@ -25,6 +25,7 @@ mod tables;
 mod url;
 mod values;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use cleanup_core::moment::Moment;
@@ -46,7 +47,7 @@ use crate::report::obstacle::Stop;
 use crate::rule::clocks::Clock;
 use crate::rule::idle_seconds;
 use crate::rule::names::Sql;
-use crate::{Rows, SessionStats, Strategy, TableFacts};
+use crate::{RowPlace, Rows, SessionStats, Strategy, TableFacts};
 
 /// From this share of expired rows on, going through everything beats following an index.
 const BACKLOG_SHARE: f64 = 0.3;
@@ -80,22 +81,42 @@ impl Database for Server {
 
     async fn sweep(&self, session: &mut Session, ground: &Ground, run: Run<'_>) -> Result<(), Stop> {
         let Run { policy, strategy, observer, ledger } = run;
+        let turns = turns(ground, ledger.place.take());
         let mut batcher = Batcher::new(policy, ground, observer, ledger);
         let mut locked = Ok(());
-        for leaf in &ground.leaves {
+        // Leaves of which nothing is left for a second turn.
+        let mut settled = Vec::new();
+        for (leaf, pages) in turns {
+            let is_first = pages.end == u64::MAX;
+            if !is_first && settled.contains(&leaf.facts.oid) {
+                continue;
+            }
             if batcher.progress.is_over() {
+                batcher.stop_at(leaf, pages.start);
                 break;
             }
             if let Some(why) = &leaf.hidden {
                 batcher.progress.ledger.error(&leaf.facts.name.to_string(), why.clone());
                 continue;
             }
-            if partition::drop(session, &mut batcher, leaf).await? == partition::Outcome::Settled {
+            if is_first && partition::drop(session, &mut batcher, leaf).await? == partition::Outcome::Settled {
+                settled.push(leaf.facts.oid);
                 continue;
             }
             let before = batcher.progress.ledger.tally.counts.removed;
-            match self.sweep_leaf(session, &mut batcher, leaf, strategy).await {
-                Ok(()) => {}
+            let strategy = if is_first { strategy } else { Some(Strategy::HeapOrder) };
+            match self.sweep_leaf(session, &mut batcher, leaf, (strategy, pages.clone())).await {
+                Ok(_) if batcher.progress.ledger.is_over() => {
+                    let end = pages.end.min(heap_order::pages(leaf, batcher.block_bytes()));
+                    // In the order of the index the next run begins with the first row that is left.
+                    let page = batcher.stopped_at.unwrap_or(pages.start);
+                    if page < end {
+                        batcher.stop_at(leaf, page);
+                        break;
+                    }
+                }
+                Ok(Strategy::IndexOrder) => settled.push(leaf.facts.oid),
+                Ok(Strategy::HeapOrder) => {}
                 // The other partitions may be free.
                 Err(Stop::Busy) => locked = Err(Stop::Busy),
                 // It is said below that it is gone.
@@ -194,14 +215,14 @@ impl Database for Server {
 }
 
 impl Server {
-    /// One table without children.
+    /// Some pages of one table without children, or all of it in the order of its index; says which.
     async fn sweep_leaf(
         &self,
         session: &mut Session,
         batcher: &mut Batcher<'_>,
         leaf: &Leaf,
-        strategy: Option<Strategy>,
-    ) -> Result<(), Stop> {
+        (strategy, part): (Option<Strategy>, Range<u64>),
+    ) -> Result<Strategy, Stop> {
         let strategy = match strategy {
             Some(strategy) => strategy,
             None => choose(session, batcher.ground, leaf, batcher.progress.policy).await?,
@@ -209,9 +230,11 @@ impl Server {
         tracing::debug!(table = %leaf.facts.name, ?strategy, "sweeping");
         batcher.enter(leaf);
         if strategy == Strategy::IndexOrder {
-            return index_order::run(session, batcher, leaf).await;
+            index_order::run(session, batcher, leaf).await?;
+            return Ok(strategy);
         }
         let pages = heap_order::pages(leaf, batcher.block_bytes());
+        let part = part.start.min(pages)..part.end.min(pages);
         // One connection alone can tell what a trigger puts back, and when enough has gone.
         let is_alone = leaf.facts.own_triggers || batcher.progress.ledger.is_limited();
         let is_shared = !is_alone && leaf.facts.bytes >= TWO_CONNECTIONS_BYTES;
@@ -221,19 +244,47 @@ impl Server {
         } else {
             None
         };
-        let Some(mut second) = second else { return heap_order::run(session, batcher, leaf, 0..pages).await };
+        let Some(mut second) = second else {
+            heap_order::run(session, batcher, leaf, part).await?;
+            return Ok(strategy);
+        };
         let mut second_ledger = batcher.progress.ledger.beside();
         let mut second_batcher = batcher.second(&mut second_ledger);
         second_batcher.enter(leaf);
+        let middle = part.start.midpoint(part.end);
         let (first, last) = tokio::join!(
-            heap_order::run(session, batcher, leaf, 0..pages / 2),
-            heap_order::run(&mut second, &mut second_batcher, leaf, pages / 2..pages),
+            heap_order::run(session, batcher, leaf, part.start..middle),
+            heap_order::run(&mut second, &mut second_batcher, leaf, middle..part.end),
         );
+        // What the second one has looked at, the next run may look at again.
+        batcher.stopped_at = batcher.stopped_at.filter(|page| *page < middle).or(second_batcher.stopped_at);
         batcher.progress.ledger.add(second_ledger);
         first.and(last)?;
         second.close().await;
-        Ok(())
+        Ok(strategy)
     }
+}
+
+/// Which pages of which leaf are gone through, one after the other: all of them once, from the place on where an earlier
+/// run was stopped. The first pages of a leaf come last where it was stopped in the middle of it.
+fn turns(ground: &Ground, from: Option<RowPlace>) -> Vec<(&Leaf, Range<u64>)> {
+    let all = ground.leaves.iter().map(|leaf| (leaf, 0..u64::MAX));
+    let Some(RowPlace { table, page }) = from else { return all.collect() };
+    let Some(first) = ground.leaves.iter().position(|leaf| leaf.facts.name.to_string() == table) else {
+        return all.collect();
+    };
+    let mut turns: Vec<_> = all.collect();
+    turns.rotate_left(first);
+    let leaf = &ground.leaves[first];
+    let is_divided = 0 < page
+        && page < heap_order::pages(leaf, ground.server.block_bytes)
+        // What a trigger puts back is known for one turn only.
+        && !leaf.facts.own_triggers;
+    if is_divided {
+        turns[0].1 = page..u64::MAX;
+        turns.push((leaf, 0..page));
+    }
+    turns
 }
 
 /// Says which partitions, or whether the table itself, went while it was swept.

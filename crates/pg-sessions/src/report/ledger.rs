@@ -12,6 +12,7 @@ use cleanup_core::sweep::STOPPED;
 
 use super::obstacle::Obstacle;
 use super::plural;
+use crate::RowPlace;
 
 /// So many rows that the database refuses are passed by in one run; each costs it some failing statements.
 const MOST_REFUSED: u64 = 100;
@@ -41,6 +42,8 @@ pub(crate) struct Ledger {
     most: Option<u64>,
     /// When the key `max_runtime` ends the run, and how long it is.
     until: Option<(Instant, Duration)>,
+    /// Where the run begins, and then where it was stopped.
+    pub(crate) place: Option<RowPlace>,
     /// Whether a batch was done: a run gets somewhere, however little time it has.
     has_begun: bool,
 }
@@ -175,6 +178,11 @@ impl Ledger {
             self.tally.stopped =
                 Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
         }
+    }
+
+    /// Whether the run is to end where the next one may go on.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.tally.stopped.is_some()
     }
 
     /// Whether the run is to end before all rows were tried.

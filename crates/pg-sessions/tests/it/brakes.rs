@@ -95,6 +95,58 @@ async fn a_run_that_takes_too_long_ends_and_the_next_one_goes_on() {
     }
 }
 
+/// Each run has the time for one batch. From its beginning a run would never get to the end of what the first one cleared.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_goes_on_at_the_page_where_the_last_one_was_stopped() {
+    let brakes = Brakes { max_runtime: Some(Duration::from_millis(1)), ..Brakes::default() };
+    for partitions in ["", " partition by hash (session_id)"] {
+        let db = Db::shared();
+        db.sql(&format!(
+            "create table tutor_sessions (session_id int, filler text, last_activity timestamptz){partitions}"
+        ));
+        if !partitions.is_empty() {
+            db.sql(
+                "create table p0 partition of tutor_sessions for values with (modulus 2, remainder 0);
+                 create table p1 partition of tutor_sessions for values with (modulus 2, remainder 1)",
+            );
+        }
+        db.sql(
+            "insert into tutor_sessions select n, repeat('x', 700), now() - case n % 2 when 0 then interval '3 hours'
+               else interval '1 minute' end from generate_series(1, 1000) n; analyze tutor_sessions",
+        );
+        let policy = SessionPolicy { brakes, batch_size: 50, ..db.policy() };
+        let (mut place, mut removed) = (None, 0);
+        for run in 0..40 {
+            let (report, stopped) =
+                cleanup_pg_sessions::sweep_from(place, &policy, std::path::Path::new("/"), now(), &()).await;
+            removed += report.counts.removed;
+            if stopped.is_none() {
+                assert!(run > 2, "the time was not up: {report:?}");
+            } else {
+                assert_eq!(report.status, PolicyStatus::Partial, "{report:?}");
+            }
+            place = stopped;
+            if db.rows() == 500 {
+                break;
+            }
+        }
+        assert_eq!((removed, db.rows()), (500, 500), "{place:?}");
+
+        // What has become due before that place goes at the end of the same run.
+        db.sql("update tutor_sessions set last_activity = now() - interval '3 hours' where session_id in (1, 999)");
+        let last = place.or(Some(RowPlace { table: "public.tutor_sessions".to_owned(), page: 40 }));
+        let (report, stopped) = cleanup_pg_sessions::sweep_from(
+            last,
+            &SessionPolicy { brakes: Brakes::default(), ..policy },
+            std::path::Path::new("/"),
+            now(),
+            &(),
+        )
+        .await;
+        assert_eq!((report.status, report.counts.removed, stopped), (PolicyStatus::Ok, 2, None), "{report:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_holds_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
