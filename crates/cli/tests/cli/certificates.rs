@@ -17,8 +17,10 @@ fn certificates(world: &World) {
     let new = "-newkey rsa:2048 -nodes";
     openssl(world, &format!("req -x509 {new} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt"));
     openssl(world, &format!("req -x509 {new} -days 2 -subj /CN=localhost -keyout plain.key -out plain.crt"));
-    let server = "-addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost";
-    openssl(world, &format!("req -x509 {new} -days 2 -subj /CN=localhost {server} -keyout self.key -out self.crt"));
+    // The line that the message has.
+    let line = "req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE \
+                -addext subjectAltName=DNS:HOST -keyout server.key -out server.crt";
+    openssl(world, &line.replace("HOST", "localhost").replace("server.", "self."));
     openssl(world, &format!("req {new} -subj /CN=elsewhere -keyout signed.key -out signed.csr"));
     world.write("names", "subjectAltName = DNS:localhost\n");
     let sign =
@@ -45,6 +47,8 @@ fn a_certificate_is_taken_or_refused_with_the_reason() {
                 insert into visits values (1, now() - interval '1 day')";
     let removed = "Removed 1 session.";
     let wrong_name = "the server's certificate is refused: certificate not valid for name";
+    let way_out = "Make one that both take: openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext \
+         basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST -keyout server.key -out server.crt";
     let stranger = "the server's certificate is refused: UnknownIssuer";
     for (certificate, cases) in [
         (
@@ -63,13 +67,15 @@ fn a_certificate_is_taken_or_refused_with_the_reason() {
             vec![
                 ("localhost", "sslmode=verify-full&sslrootcert=FOLDER/self.crt", removed),
                 ("127.0.0.1", "sslmode=verify-full&sslrootcert=FOLDER/self.crt", wrong_name),
+                ("127.0.0.1", "sslmode=verify-ca&sslrootcert=FOLDER/self.crt", removed),
             ],
         ),
         (
             "plain",
             vec![
                 ("localhost", "sslmode=require", removed),
-                ("localhost", "sslmode=verify-full&sslrootcert=FOLDER/plain.crt", "-addext basicConstraints=CA:FALSE"),
+                ("localhost", "sslmode=verify-full&sslrootcert=FOLDER/plain.crt", way_out),
+                ("localhost", "sslmode=verify-ca&sslrootcert=FOLDER/plain.crt", way_out),
             ],
         ),
     ] {

@@ -48,9 +48,11 @@ impl From<sqlx::Error> for Fault {
 /// A certificate that is refused is no database that is away: somebody has to change something.
 fn connection(error: String) -> Fault {
     let Some((_, why)) = error.split_once("invalid peer certificate: ") else { return Fault::Away(error) };
-    let help = if why.contains("CaUsedAsEndEntity") {
-        "; it says that it is an authority, as `openssl req -x509` makes it, and a server's may not: make it with \
-         `-addext basicConstraints=CA:FALSE -addext subjectAltName=DNS:HOST`"
+    let help = if why.contains("CaUsedAsEndEntity") || why.contains("UnsupportedCertVersion") {
+        "; it is an authority's, as `openssl req -x509` makes it by itself, or an old one without extensions: psql takes \
+         that for a server's, and the TLS library used here does not. Make one that both take: openssl req -x509 -newkey \
+         rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE -addext \
+         subjectAltName=DNS:HOST -keyout server.key -out server.crt"
     } else {
         ""
     };
