@@ -10,11 +10,10 @@ use sqlx::postgres::types::Oid;
 use super::catalog::tighter;
 use super::fault::Fault;
 use super::heap_order::{self, tid};
-use super::inspect::{Ground, Leaf, Steering};
+use super::inspect::{Counted, Ground, Leaf, Steering};
 use super::leftovers::{Leftovers, Look};
 use super::millis;
-use super::session::{Batch, Bound, Frame, Limits, Session, Work, cell, count, statement};
-use crate::{RowPlace, Strategy};
+use super::session::{Batch, Bound, Frame, Limits, Session, Watched, Work, cell, count, statement};
 use crate::report::ledger::Ledger;
 use crate::report::obstacle::Stop;
 use crate::rule::idle_seconds;
@@ -22,6 +21,7 @@ use crate::rule::names::{Sql, TableName};
 use crate::run;
 use crate::run::pace::{self, Pacer, Sharing};
 use crate::run::progress::{Done, Next, Progress};
+use crate::{RowPlace, Strategy};
 
 /// How many times its target a batch may take before it is cancelled, when the policy does not say.
 const PATIENCE: u32 = 50;
@@ -54,8 +54,8 @@ pub(super) struct Batcher<'a> {
     /// The first transaction of ours in which a trigger put rows into this leaf while others were removed. What was
     /// written since is the next run's: else the same rows would go and come back for ever.
     since: Option<String>,
-    /// The leaf, where it has a trigger that may do so.
-    watched: Option<Oid>,
+    /// The leaf, where it has a trigger that may do so, and the tables whose rows follow.
+    watched: Watched,
     /// The first page of this leaf that was not looked at, where the run was stopped in it.
     pub(super) stopped_at: Option<u64>,
     /// Partitions that this run has dropped.
@@ -95,7 +95,7 @@ impl<'a> Batcher<'a> {
             key,
             refused: Vec::new(),
             since: None,
-            watched: None,
+            watched: Watched::default(),
             stopped_at: None,
             gone: Vec::new(),
             steering: Steering::None,
@@ -122,7 +122,9 @@ impl<'a> Batcher<'a> {
         self.refused.clear();
         self.stopped_at = None;
         self.since = None;
-        self.watched = leaf.facts.own_triggers.then_some(leaf.facts.oid);
+        let followers = leaf.counted.iter().filter_map(|counted| Some((counted.oid?, counted.goes)));
+        self.watched =
+            Watched { put_back: leaf.facts.own_triggers.then_some(leaf.facts.oid), followers: followers.collect() };
         self.until_asked = 0;
         self.steer(leaf, leaf.steering);
     }
@@ -237,7 +239,7 @@ impl<'a> Batcher<'a> {
             }
         };
         let frame = self.hasty.clone();
-        self.run(session, &frame, work, pacer).await
+        self.run(session, (leaf, &frame), work, pacer).await
     }
 
     /// A batch in the order of the index that passes locked rows by; it only ever waits for the table.
@@ -260,7 +262,7 @@ impl<'a> Batcher<'a> {
             Steering::Whole | Steering::None => Work::Picked(bind(self, &leaf.statements.index_order)),
         };
         let frame = self.steady.clone();
-        self.run(session, &frame, work, pacer).await
+        self.run(session, (leaf, &frame), work, pacer).await
     }
 
     /// A range again, around the locked rows.
@@ -281,7 +283,7 @@ impl<'a> Batcher<'a> {
             Steering::Whole | Steering::None => Work::Picked(bind(&leaf.statements.range_around_locks)),
         };
         let frame = self.around.clone();
-        self.run(session, &frame, work, pacer).await
+        self.run(session, (leaf, &frame), work, pacer).await
     }
 
     /// Some rows by their places.
@@ -294,7 +296,7 @@ impl<'a> Batcher<'a> {
     ) -> Result<Next, Stop> {
         let bound = statement(leaf.statements.listed.statement()).bind(self.idle_seconds()).bind(places.to_vec());
         let (frame, work) = (self.listed.clone(), Work::Picked(self.last(leaf, bound)));
-        self.run(session, &frame, work, pacer).await
+        self.run(session, (leaf, &frame), work, pacer).await
     }
 
     fn pick_first(&self, leaf: &Leaf, pick: Bound) -> Work {
@@ -312,10 +314,28 @@ impl<'a> Batcher<'a> {
         leaf.statements.with_values(bound.bind(self.since.clone()))
     }
 
-    async fn run(&mut self, session: &mut Session, frame: &Frame, work: Work, pacer: &mut Pacer) -> Result<Next, Stop> {
+    /// Writes down what became of the rows of other tables.
+    fn count_followers(&mut self, leaf: &Leaf, followed: Vec<u64>) {
+        let mut followed = followed.into_iter();
+        for Counted { oid, table, follow, .. } in &leaf.counted {
+            let rows = oid.and_then(|_| followed.next());
+            self.progress.ledger.followed(table.to_string(), follow, rows);
+        }
+    }
+
+    async fn run(
+        &mut self,
+        session: &mut Session,
+        (leaf, frame): (&Leaf, &Frame),
+        work: Work,
+        pacer: &mut Pacer,
+    ) -> Result<Next, Stop> {
         self.progress.rest().await;
-        match session.batch(frame, self.key, work, self.watched).await {
-            Ok(Batch { done, took, put_back }) => {
+        match session.batch(frame, self.key, work, &self.watched).await {
+            Ok(Batch { done, took, put_back, followed }) => {
+                if done.gone > 0 {
+                    self.count_followers(leaf, followed);
+                }
                 if self.since.is_none() {
                     self.since = put_back;
                 }

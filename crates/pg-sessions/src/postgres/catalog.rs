@@ -27,7 +27,8 @@ select pg_catalog.current_setting('server_version_num')::int4,
   (extract(epoch from pg_catalog.current_setting('statement_timeout')::interval) * 1000)::int8,
   (extract(epoch from pg_catalog.current_setting('lock_timeout')::interval) * 1000)::int8,
   extract(epoch from pg_catalog.clock_timestamp())::float8,
-  pg_catalog.to_json(pg_catalog.clock_timestamp()) #>> '{}'";
+  pg_catalog.to_json(pg_catalog.clock_timestamp()) #>> '{}',
+  pg_catalog.current_setting('track_counts')::bool";
 
 /// Asked under the role's own path, so everything says where it comes from.
 const TABLE: &str = "\
@@ -178,7 +179,7 @@ select k.confrelid, n.nspname::text, c.relname::text, k.confdeltype::text,
   theirs.attname::text, ours.attname::text, opn.nspname::text, op.oprname::text,
   case when op.oprleft <> ours.atttypid and lt.typtype <> 'p' then ltn.nspname::text end, lt.typname::text,
   case when op.oprright <> theirs.atttypid and rt.typtype <> 'p' then rtn.nspname::text end, rt.typname::text,
-  cn.nspname::text, co.collname::text
+  cn.nspname::text, co.collname::text, case c.relkind when 'r' then c.oid end
 from pg_constraint k join pg_class l on l.oid = k.confrelid
   join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
   cross join lateral unnest(k.conkey, k.confkey, k.conpfeqop) with ordinality u(theirs, ours, op, place)
@@ -212,6 +213,8 @@ pub(super) struct ServerFacts {
     pub(super) now: Moment,
     /// The same, as the server writes it.
     pub(super) now_text: String,
+    /// Whether the server counts what a transaction does to each table.
+    pub(super) tracks_counts: bool,
 }
 
 /// The table that the policy names.
@@ -328,6 +331,8 @@ pub(super) struct KeyFacts {
     pub(super) acts: bool,
     /// Whether they go along: CASCADE.
     pub(super) takes_along: bool,
+    /// The other table, where it holds its rows itself.
+    pub(super) other: Option<Oid>,
     /// What becomes of the other table's rows then, in words.
     pub(super) follow: &'static str,
     pub(super) index: bool,
@@ -348,6 +353,7 @@ pub(super) async fn server(session: &mut Session, limits: Limits) -> Result<Serv
         lock_timeout_ms: super::session::count(row, 7)?,
         now: super::moment(cell(row, 8)?),
         now_text: cell(row, 9)?,
+        tracks_counts: cell(row, 10)?,
     })
 }
 
@@ -486,10 +492,8 @@ pub(super) async fn describe(
             Sql::new(LEADS_TOGETHER, &[("columns", &names)])
         }
     };
-    let statements = [
-        named_columns(table, columns.iter().copied()),
-        Sql::new(LEAVES, &[("table", &root), ("leads", &leads)]),
-    ];
+    let statements =
+        [named_columns(table, columns.iter().copied()), Sql::new(LEAVES, &[("table", &root), ("leads", &leads)])];
     let answers = session.look_at_once(frame, &statements).await?;
     let [columns, leaves] = &answers[..] else {
         return Err(Fault::Final("an empty answer".to_owned()));
@@ -596,6 +600,7 @@ fn key_of(row: &PgRow) -> Result<KeyFacts, Fault> {
         reference: Reference { other: table_name(row, 1)?, columns: Vec::new() },
         acts: !matches!(action.as_str(), "a" | "r"),
         takes_along: action == "c",
+        other: cell(row, 17)?,
         follow: match action.as_str() {
             "c" => "go with them (on delete cascade)",
             "n" => "are set to null with them (on delete set null)",

@@ -44,10 +44,23 @@ pub(super) struct Leaf {
     pub(super) steering: Steering,
     /// Tables whose rows go along or are changed, and what becomes of them; in the order of their statements.
     pub(super) followers: Vec<(TableName, &'static str)>,
+    /// The same tables with their numbers, where the server counts what a batch does to them, and whether rows go along.
+    pub(super) counted: Vec<Counted>,
     /// Why row security keeps the role from all of it.
     pub(super) hidden: Option<String>,
     /// Whether it may be dropped as a whole, where the policy says so and it is a partition.
     pub(super) partition: Option<Result<Droppable, Kept>>,
+}
+
+/// A table whose rows go along with ours, or are changed.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    /// `None` where the server does not count what becomes of its rows.
+    pub(super) oid: Option<Oid>,
+    pub(super) table: TableName,
+    pub(super) goes: bool,
+    /// What becomes of its rows, in words.
+    pub(super) follow: &'static str,
 }
 
 /// How the planner is held to the strategy. Its switches reach everything that a transaction plans.
@@ -60,6 +73,19 @@ pub(super) enum Steering {
     Picking,
     /// Not at all: our own statement asks other tables, and there the planner must be free to choose.
     None,
+}
+
+impl Steering {
+    /// `holds` where rows of other tables keep rows of this one.
+    fn of(leaf: &LeafFacts, holds: bool, archive_fires: bool) -> Self {
+        if holds || leaf.row_security {
+            Self::None
+        } else if leaf.fires || archive_fires {
+            Self::Picking
+        } else {
+            Self::Whole
+        }
+    }
 }
 
 /// Looks at everything.
@@ -90,11 +116,8 @@ pub(super) async fn inspect(
     let Some(table) = find_table(session, limits, &name, &mut findings).await? else {
         return Ok(Inspected::nothing(findings));
     };
-    let conditions: Vec<Identifier> =
-        policy.conditions.iter().filter_map(|condition| Identifier::parse(&condition.column).ok()).collect();
-    let sought: Vec<&Identifier> = std::iter::once(&id).chain(&columns).chain(&conditions).collect();
     let Described { columns: found, leaves, keys } =
-        catalog::describe(session, &look, table.oid, (&sought, &columns)).await?;
+        describe(session, policy, (&look, table.oid), (&id, &columns)).await?;
     let searched = Searched { policy, table: &table, look: &look, columns: &found };
     let Some(times) = columns::find_times(session, &searched, (&id, &columns), &mut findings).await? else {
         return Ok(Inspected::nothing(findings));
@@ -141,18 +164,12 @@ pub(super) async fn inspect(
             parent: droppable.map(|droppable| (&droppable.parent, droppable.parent_oid.0.into())),
         };
         let holds = !references.is_empty();
-        let steering = if holds || facts.row_security {
-            Steering::None
-        } else if facts.fires || archive_fires {
-            Steering::Picking
-        } else {
-            Steering::Whole
-        };
         Leaf {
             statements: Statements::new(&shape),
             referenced: holds,
-            steering,
+            steering: Steering::of(&facts, holds, archive_fires),
             followers,
+            counted: counted(&keys, &facts, &server),
             hidden: hidden(&facts, &table),
             partition,
             facts,
@@ -174,6 +191,32 @@ pub(super) async fn inspect(
         seen.implausible = looked.implausible;
     }
     Ok(Inspected { ground: Some(ground), findings, seen })
+}
+
+async fn describe(
+    session: &mut Session,
+    policy: &SessionPolicy,
+    (look, table): (&Frame, Oid),
+    (id, stamp): (&Identifier, &[Identifier]),
+) -> Result<Described, Fault> {
+    let conditions: Vec<Identifier> =
+        policy.conditions.iter().filter_map(|condition| Identifier::parse(&condition.column).ok()).collect();
+    let sought: Vec<&Identifier> = std::iter::once(id).chain(stamp).chain(&conditions).collect();
+    catalog::describe(session, look, table, (&sought, stamp)).await
+}
+
+/// The tables whose rows follow those of a leaf.
+fn counted(keys: &[KeyFacts], leaf: &LeafFacts, server: &ServerFacts) -> Vec<Counted> {
+    let mut counted: Vec<Counted> = Vec::new();
+    for key in keys.iter().filter(|key| key.leaf == leaf.oid && key.acts) {
+        // By two keys of one table the same rows may go.
+        if !counted.iter().any(|known| known.table == key.reference.other && known.goes == key.takes_along) {
+            let oid = key.other.filter(|_| server.tracks_counts);
+            let table = key.reference.other.clone();
+            counted.push(Counted { oid, table, goes: key.takes_along, follow: key.follow });
+        }
+    }
+    counted
 }
 
 /// Which leaves may be dropped, and what is worth saying about the others.

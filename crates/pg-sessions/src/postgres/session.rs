@@ -71,18 +71,46 @@ set local enable_indexonlyscan to default; set local enable_bitmapscan to defaul
 /// The lock that nodes hold while they are at it; taken together with the beginning of the transaction.
 const LOCK: &str = "; select pg_catalog.pg_try_advisory_xact_lock('{key}'::pg_catalog.int8){watched}";
 
-/// How many rows this connection has put into a table, as far as the server has not passed the number on yet: only the
-/// difference of two answers within one transaction says anything.
+/// How many rows this connection has put into a table, has removed from one, or has changed in one, as far as the server
+/// has not passed the number on yet: only the difference of two answers within one transaction says anything.
 const INSERTED: &str = "pg_catalog.pg_stat_get_xact_tuples_inserted({table}::pg_catalog.oid)";
+
+const DELETED: &str = "pg_catalog.pg_stat_get_xact_tuples_deleted({table}::pg_catalog.oid)";
+
+const UPDATED: &str = "pg_catalog.pg_stat_get_xact_tuples_updated({table}::pg_catalog.oid)";
 
 const COMMIT: &str = "commit";
 
-/// The same number at the end, with what is deferred to the commit, and the number of the transaction: a row holds it in
+/// The same numbers at the end, with what is deferred to the commit, after the number of the transaction: a row holds it in
 /// 32 bits.
 const COMMIT_WATCHED: &str = "\
 set constraints all immediate; \
-select {inserted}, (pg_catalog.txid_current_if_assigned() operator(pg_catalog.%) 4294967296)::pg_catalog.text; \
+select (pg_catalog.txid_current_if_assigned() operator(pg_catalog.%) 4294967296)::pg_catalog.text{counters}; \
 commit";
+
+/// What else a batch does, as far as the server counts it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    /// The swept table, where a trigger may put rows into it.
+    pub(super) put_back: Option<Oid>,
+    /// Tables whose rows go along (`true`), or are changed.
+    pub(super) followers: Vec<(Oid, bool)>,
+}
+
+impl Watched {
+    /// `, …` for each number that is asked for.
+    fn counters(&self) -> Sql {
+        let followers = self.followers.iter().map(|(table, goes)| (if *goes { DELETED } else { UPDATED }, table));
+        let counters = self.put_back.iter().map(|table| (INSERTED, table)).chain(followers);
+        let counters: Vec<Sql> = counters
+            .map(|(template, Oid(table))| {
+                let counter = Sql::new(template, &[("table", &u64::from(*table))]);
+                Sql::new(", {counter}", &[("counter", &counter)])
+            })
+            .collect();
+        Sql::joined(counters.iter().map(|counter| counter as &dyn Part), "")
+    }
+}
 
 /// How a transaction begins, and how long a statement in it may take.
 #[derive(Clone, Debug)]
@@ -203,18 +231,17 @@ impl Session {
         }
     }
 
-    /// Begins a transaction that no other node is in at the same time, and says how many rows it has put into a `watched`
-    /// table so far. In one message: together with the commit a batch takes four round trips and not nine, and where the
+    /// Begins a transaction that no other node is in at the same time, and answers the `counters` as they stand. In one
+    /// message: together with the commit a batch takes four round trips and not nine, and where the
     /// processors are busy each of them waits for its turn.
-    async fn enter(&mut self, frame: &Frame, key: i64, watched: Option<&Sql>) -> Result<u64, Fault> {
-        let watched = watched.map_or(Sql::EMPTY, |inserted| Sql::new(", {inserted}", &[("inserted", inserted)]));
-        let lock = Sql::new(LOCK, &[("key", &key), ("watched", &watched)]);
+    async fn enter(&mut self, frame: &Frame, key: i64, counters: &Sql) -> Result<Vec<u64>, Fault> {
+        let lock = Sql::new(LOCK, &[("key", &key), ("watched", counters)]);
         let begin = Sql::joined([&self.begin(frame) as &dyn Part, &lock], "");
         let row = self.raw(&begin).await?.ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
         if !cell::<bool>(&row, 0)? {
             return Err(Fault::AnotherNode);
         }
-        if row.len() > 1 { count(&row, 1) } else { Ok(0) }
+        counted(&row)
     }
 
     /// Some statements without values in one message, of which the last one that answers anything answers one row.
@@ -237,15 +264,15 @@ impl Session {
         frame: &Frame,
         key: i64,
         work: Work,
-        watched: Option<Oid>,
+        watched: &Watched,
     ) -> Result<Batch, Fault> {
         let deadline = match work {
             Work::Plain(_) | Work::Picked(_) => frame.deadline,
             Work::PickFirst { .. } => frame.deadline.map(|deadline| deadline.saturating_mul(2)),
         };
-        let inserted = watched.map(|Oid(table)| Sql::new(INSERTED, &[("table", &u64::from(table) as &dyn Part)]));
+        let counters = watched.counters();
         let result = within(deadline, async {
-            let inserted_before = self.enter(frame, key, inserted.as_ref()).await?;
+            let before = self.enter(frame, key, &counters).await?;
             let began = Instant::now();
             let connection = &mut self.connection;
             let done = match work {
@@ -273,18 +300,16 @@ impl Session {
                 }
             };
             let took = began.elapsed();
-            let put_back = match &inserted {
-                Some(inserted) if done.gone > 0 => {
-                    let commit = Sql::new(COMMIT_WATCHED, &[("inserted", inserted)]);
-                    let row = self.raw(&commit).await?.ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
-                    cell::<Option<String>>(&row, 1)?.filter(|_| count(&row, 0).is_ok_and(|now| now > inserted_before))
-                }
-                _ => {
-                    self.raw(&Sql::new(COMMIT, &[])).await?;
-                    None
-                }
-            };
-            Ok(Batch { done, took, put_back })
+            if before.is_empty() || done.gone == 0 {
+                self.raw(&Sql::new(COMMIT, &[])).await?;
+                return Ok(Batch { done, took, put_back: None, followed: Vec::new() });
+            }
+            let commit = Sql::new(COMMIT_WATCHED, &[("counters", &counters)]);
+            let row = self.raw(&commit).await?.ok_or_else(|| Fault::Final("an empty answer".to_owned()))?;
+            let mut counts = counted(&row)?.into_iter().zip(before).map(|(now, before)| now.saturating_sub(before));
+            let has_put_back = watched.put_back.and_then(|_| counts.next()).is_some_and(|rows| rows > 0);
+            let transaction = cell::<Option<String>>(&row, 0)?;
+            Ok(Batch { done, took, put_back: transaction.filter(|_| has_put_back), followed: counts.collect() })
         })
         .await;
         self.settle(deadline, result).await
@@ -299,7 +324,7 @@ impl Session {
         is_due: Bound,
     ) -> Result<bool, Fault> {
         let result = within(frame.deadline, async {
-            self.enter(frame, key, None).await?;
+            self.enter(frame, key, &Sql::EMPTY).await?;
             self.raw(&statements.lock).await?;
             let row = is_due.fetch_one(&mut self.connection).await?;
             let (is_the_same, has_kept) = (cell::<Option<bool>>(&row, 0)?, cell::<Option<bool>>(&row, 1)?);
@@ -411,6 +436,8 @@ pub(super) struct Batch {
     pub(super) took: Duration,
     /// The number of its transaction, when a trigger put rows into a watched table while others were removed.
     pub(super) put_back: Option<String>,
+    /// How many rows of the watched followers went along or were changed, where any rows went.
+    pub(super) followed: Vec<u64>,
 }
 
 /// What a batch executes, and how it tells what it did.
@@ -451,6 +478,11 @@ where
 fn text(row: &PgRow) -> Result<Option<&str>, Fault> {
     row.try_get(0)
         .map_err(|_| Fault::Final("the query has to answer text in its first column; cast it (`::text`)".to_owned()))
+}
+
+/// All counts of a row but for its first value, which is something else.
+fn counted(row: &PgRow) -> Result<Vec<u64>, Fault> {
+    (1..row.len()).map(|index| count(row, index)).collect()
 }
 
 /// A count of a row, by its place.

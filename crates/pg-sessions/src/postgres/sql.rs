@@ -635,10 +635,7 @@ impl Statements {
         Self {
             archives: shape.archive.is_some(),
             followers: shape.followers(&age, &spared),
-            partition_rows: match shape.kept_by_index(&now) {
-                Some(kept) => Sql::new(PARTITION_ROWS_BY_INDEX, &[("table", shape.table), ("kept", &kept)]),
-                None => fill(PARTITION_ROWS, 2),
-            },
+            partition_rows: shape.rows_by_index(&now).unwrap_or_else(|| fill(PARTITION_ROWS, 2)),
             drop: shape.drop(&now),
             values: shape.values(),
             explain_places: Sql::new(EXPLAIN, &[("statement", &places)]),
@@ -894,6 +891,11 @@ impl Shape<'_> {
     fn kept_by_index(&self, now: &Sql) -> Option<Sql> {
         let is_answered = self.is_indexed && self.asked.is_empty();
         if is_answered { self.times.kept_by_index(self.table, self.stamp, now) } else { None }
+    }
+
+    fn rows_by_index(&self, now: &Sql) -> Option<Sql> {
+        let kept = self.kept_by_index(now)?;
+        Some(Sql::new(PARTITION_ROWS_BY_INDEX, &[("table", self.table), ("kept", &kept)]))
     }
 
     fn drop(&self, now: &Sql) -> Option<DropStatements> {

@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     /// How many in the whole run, counted by all of its connections.
     refused_total: Arc<AtomicU64>,
     notes: Vec<String>,
+    /// Rows of other tables, by what became of them; `None` where they were not counted.
+    followed: BTreeMap<(String, &'static str), Option<u64>>,
     /// The key `max_removals`.
     most: Option<u64>,
     /// When the key `max_runtime` ends the run, and how long it is.
@@ -89,6 +91,12 @@ impl Ledger {
         counts.kept.future += future;
         counts.kept.implausible += implausible;
         counts.kept.within_limits += all.saturating_sub(due + referenced + future + implausible);
+    }
+
+    /// Counts rows of another table that went along with ours, or were changed; `None` where nobody knows how many.
+    pub(crate) fn followed(&mut self, table: String, follow: &'static str, rows: Option<u64>) {
+        let known = self.followed.entry((table, follow)).or_insert(Some(0));
+        *known = known.zip(rows).map(|(known, rows)| known + rows);
     }
 
     /// Counts rows that were due and are gone.
@@ -202,6 +210,9 @@ impl Ledger {
         for (place, rows) in other.refused {
             *self.refused.entry(place).or_default() += rows;
         }
+        for ((table, follow), rows) in other.followed {
+            self.followed(table, follow, rows);
+        }
         self.notes.extend(other.notes);
     }
 
@@ -226,6 +237,13 @@ impl Ledger {
         }
         if let Some(stopped) = self.tally.stopped.clone() {
             self.note(stopped);
+        }
+        for ((table, follow), rows) in std::mem::take(&mut self.followed) {
+            match rows {
+                Some(0) => {}
+                Some(rows) => self.note(format!("{} of {table} {}", plural(rows, "row"), past(follow, rows))),
+                None => self.note(format!("how many rows of {table} {} was not counted", past(follow, 2))),
+            }
         }
         for ((table, reason), rows) in std::mem::take(&mut self.refused) {
             self.failed(&table, rows, &reason);
@@ -256,6 +274,12 @@ impl Ledger {
         };
         PolicyReport { status: status.unwrap_or(report.status), message, skipped, ..report }
     }
+}
+
+/// What became of so many rows, in words that say what becomes of them.
+fn past(follow: &str, rows: u64) -> String {
+    let were = if rows == 1 { "was set" } else { "were set" };
+    follow.replacen("go with", "went with", 1).replacen("are set", were, 1)
 }
 
 #[cfg(test)]

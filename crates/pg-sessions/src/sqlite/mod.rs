@@ -84,6 +84,12 @@ impl Database for File {
             Strategy::HeapOrder if ground.rowid => table.heap_order().await?,
             Strategy::IndexOrder | Strategy::HeapOrder => drop(index_order::run(&mut table, BEGINNING).await?),
         }
+        if ledger.tally.counts.removed > 0 {
+            for (other, follow) in &ground.followers {
+                // SQLite keeps no count for each table.
+                ledger.followed(other.to_string(), follow, None);
+            }
+        }
         if ledger.room() == 0 {
             ledger.deferred(count_due(session, ground, &beginning).await?);
         }

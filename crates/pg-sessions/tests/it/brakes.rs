@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use cleanup_core::policy::{Brakes, SessionPolicy};
 use cleanup_core::report::PolicyStatus;
-use cleanup_pg_sessions::Strategy;
+use cleanup_pg_sessions::{RowPlace, Strategy};
 use sqlx::Connection as _;
 
-use crate::support::{Db, apply_by, file_with, message};
+use crate::support::{Db, apply_by, file_with, message, now};
 
 fn at_most(policy: SessionPolicy, most: u64) -> SessionPolicy {
     SessionPolicy { brakes: Brakes { max_removals: Some(most), ..Brakes::default() }, batch_size: 70, ..policy }

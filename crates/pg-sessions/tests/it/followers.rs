@@ -4,8 +4,9 @@ use std::path::Path;
 
 use cleanup_core::policy::{Condition, Scalar, SessionPolicy, Test};
 use cleanup_core::report::PolicyStatus;
+use cleanup_pg_sessions::Strategy;
 
-use crate::support::{apply, file_with, message, now, plan};
+use crate::support::{Db, apply, apply_by, file_with, message, now, plan};
 
 const SETUP: &str = "\
 create table tutor_sessions (session_id text primary key, kind text, last_activity datetime);
@@ -54,5 +55,43 @@ async fn sqlite_says_how_many_rows_of_which_table_go_along() {
 
     let report = apply(&policy).await;
     assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 9), "{report:?}");
+    assert_eq!(
+        message(&report),
+        "how many rows of notes were set to null with them (on delete set null) was not counted; how many rows of tokens \
+         went with them (on delete cascade) was not counted"
+    );
     assert_eq!(message(&plan(&policy).await), "");
+}
+
+/// A server counts what a transaction does to each table, so the report says what really went: with what is deferred, and
+/// without what a trigger removes elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_of_a_run_says_what_went_along() {
+    for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
+        let db = Db::shared().with_sessions(300, 5);
+        db.sql(
+            "create table answers (session text references tutor_sessions on delete cascade, n int);
+             create index on answers (session);
+             insert into answers select 'e' || 1 + n % 100, n from generate_series(1, 150) n;
+             insert into answers values ('l1', 1), (null, 2);
+             create table tokens (session text references tutor_sessions on delete set null deferrable initially deferred);
+             create index on tokens (session); insert into tokens values ('e1'), ('l1'), (null);
+             create table visits (session text references tutor_sessions on delete cascade);
+             create index on visits (session); insert into visits values ('l2');
+             create table hits (session text references tutor_sessions on delete cascade) partition by hash (session);
+             create table hits0 partition of hits for values with (modulus 1, remainder 0);
+             create index on hits (session); insert into hits values ('e2')",
+        );
+        let report = apply_by(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
+        assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 300), "{strategy:?} {report:?}");
+        assert_eq!(
+            message(&report),
+            "150 rows of public.answers went with them (on delete cascade); how many rows of public.hits went with them (on \
+             delete cascade) was not counted; 1 row of public.tokens was set to null with them (on delete set null)",
+            "{strategy:?}"
+        );
+        assert_eq!(db.sql("select count(*) from answers"), "2");
+        // Nothing goes, so nothing goes along.
+        assert_eq!(apply_by(strategy, &db.policy()).await.message, None);
+    }
 }
