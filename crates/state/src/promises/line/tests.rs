@@ -12,13 +12,12 @@ fn entry() -> impl Strategy<Value = Entry> {
     let known = prop::sample::select(vec![b"/a".to_vec(), b"/b/c".to_vec(), b"/\xff".to_vec()]);
     let moment = (0..4_000_000_000_i64).prop_map(|seconds| Moment::from_unix(seconds, 0));
     let paths = prop_oneof![known, path];
-    (0..4, paths, moment.clone(), moment, prop::option::of("\\PC{0,10}")).prop_map(|(kind, path, until, at, reason)| {
-        match kind {
-            0 => Entry::Hold(Hold { path, until, made_at: at, reason }),
-            1 => Entry::Ttl(Ttl { path, until, made_at: at }),
-            2 => Entry::Release { path, at },
-            _ => Entry::Forget { path, at },
-        }
+    let words = || prop::option::of("\\PC{0,10}");
+    (0..4, paths, moment.clone(), moment, words(), words()).prop_map(|(kind, path, until, at, reason, by)| match kind {
+        0 => Entry::Hold(Hold { path, until, made_at: at, reason, by }),
+        1 => Entry::Ttl(Ttl { path, until, made_at: at }),
+        2 => Entry::Release { path, at },
+        _ => Entry::Forget { path, at },
     })
 }
 
