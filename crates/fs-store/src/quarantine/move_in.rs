@@ -488,3 +488,18 @@ fn not_moved(error: Errno) -> String {
 fn not_noted(error: Errno) -> String {
     format!("nothing is moved aside without a note, and none can be written: {}", in_words(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_something_cannot_be_moved_is_said() {
+        assert!(not_moved(Errno::XDEV).contains("another subvolume"));
+        let text = not_moved(Errno::NOSPC);
+        assert!(
+            text.starts_with("it cannot be moved into quarantine: ") && text.ends_with(&in_words(Errno::NOSPC)),
+            "{text}"
+        );
+    }
+}
