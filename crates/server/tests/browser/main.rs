@@ -109,6 +109,49 @@ fn a_dry_run_shows_its_plan_and_the_sweep_follows_from_there() {
 }
 
 #[test]
+fn what_a_brake_holds_back_goes_by_the_plan_that_was_read() {
+    let braked =
+        "[files.braked]\nroot = \"braked\"\ninclude = [\"*\"]\nmax_age = \"1h\"\nmax_removal_percent = 50\n";
+    let world = World::new("max_age = \"1h\"", braked);
+    std::fs::create_dir(world.path("braked")).unwrap();
+    for number in 0..120 {
+        world.old_file(format!("braked/{number}.tmp"));
+    }
+    let left = || std::fs::read_dir(world.path("braked")).unwrap().count();
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.click("#dry-braked").unwrap();
+    page.wait_for(&shows("Held back: 120 items due, and a sweep would remove nothing")).unwrap();
+    assert_eq!(page.eval(&shows("Nothing would go")).unwrap(), false);
+    assert_eq!(page.eval("document.querySelector('#sweep') === null").unwrap(), true);
+    page.click("#plan").unwrap();
+    page.wait_for("location.pathname.startsWith('/plans/')").unwrap();
+    page.wait_for(&shows("120 items would go")).unwrap();
+    assert_eq!((page.eval(&shows("119.tmp")).unwrap(), left()), (true.into(), 120), "all of it is named, and is there");
+    page.click("#apply").unwrap();
+    page.wait_for(&shows("120 items removed")).unwrap();
+    assert_eq!(left(), 0);
+    is_clean(&page, &world);
+}
+
+#[test]
+fn a_page_whose_service_is_gone_turns_grey_and_says_since_when() {
+    let mut world = World::new("max_age = \"1h\"", "");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.open(&world.url("/")).unwrap();
+    page.wait_for(&shows("Live")).unwrap();
+    assert_eq!(page.eval("document.documentElement.classList.contains('away')").unwrap(), false);
+    world.kill();
+    page.wait_for("document.documentElement.classList.contains('away')").unwrap();
+    page.wait_for(&shows("No answer since")).unwrap();
+    page.wait_for("document.title.startsWith('No answer')").unwrap();
+    let grey = "getComputedStyle(document.querySelector('main')).filter";
+    assert_eq!(page.eval(grey).unwrap(), "grayscale(1)");
+}
+
+#[test]
 fn what_lies_in_quarantine_comes_back_after_its_plan_was_shown() {
     let world = World::new("max_age = \"1h\"", "");
     let hostile = "<img src=x onerror='window.hacked=1'>\u{202e}gpj.svg";

@@ -47,6 +47,12 @@ impl World {
         Self { folder, child, address, _said: said }
     }
 
+    /// Ends the service as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
