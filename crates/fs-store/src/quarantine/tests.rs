@@ -1162,6 +1162,23 @@ fn what_somebody_restored_before_the_second_look_was_moved_and_is_no_error() {
 }
 
 #[test]
+fn what_changed_and_has_no_folder_to_go_back_to_stays_and_is_told_of() {
+    let case = Case::new();
+    let (store, root, _) = case.looked();
+    fs::create_dir(case.root.join("folder")).unwrap();
+    fs::rename(case.root.join("file"), case.root.join("folder/file")).unwrap();
+    let home = entry::open_dir(&root, c"folder").unwrap();
+    let judged = Meta::of_entry(&home, c"file", needs(&case.policy)).unwrap().identity();
+    let moved = Case::rename(&store, &home, judged).unwrap();
+    fs::write(case.aside().join("1"), "written since").unwrap();
+    fs::remove_dir(case.root.join("folder")).unwrap();
+    let outcome = moved.settle(home.as_fd(), c"file", &judged);
+    let is_told = matches!(&outcome, Outcome::Failed(text) if text.contains("stays in quarantine"));
+    assert!(is_told, "{outcome:?}");
+    assert_eq!(fs::read_to_string(case.aside().join("1")).unwrap(), "written since");
+}
+
+#[test]
 fn a_mark_that_a_directory_is_being_emptied_means_nothing_of_a_file() {
     let case = Case::new();
     assert_eq!(case.moves(|_| {}, |_| {}), Outcome::Quarantined);
