@@ -81,14 +81,16 @@ function listen() {
 let since = null, dimming = 0;
 
 function away() {
-  since ??= new Date();
+  // It is told of each failed attempt to come back, too.
+  if (since) return;
+  since = new Date();
   pulse.classList.remove("on");
   pulse.textContent = "Not live";
   // Streams break now and then, and are back at once.
-  dimming ||= setTimeout(() => {
+  dimming = setTimeout(() => {
     document.documentElement.classList.add("away");
     pulse.textContent = "No answer since " + since.toLocaleTimeString();
-    document.title = "No answer · " + document.title.replace(/^No answer · /, "");
+    document.title = "No answer · " + document.title;
   }, 3000);
 }
 

@@ -71,6 +71,8 @@ fn each_kind_has_its_code() {
     let begun = r#"{"run_id":"01KDYAK361AVRGGCV3NBWX3QQN","trigger":"schedule",
                     "started_at":"2026-01-02T03:04:05.000Z","policies":[{"name":"out","kind":"files"}]}"#;
     fs::write(world.path(".cleanup/running/01KDYAK361AVRGGCV3NBWX3QQN"), begun).unwrap();
+    // It has the line of the hold.
+    fs::remove_file(world.path("audit.jsonl")).unwrap();
     fs::create_dir(world.path("audit.jsonl")).unwrap();
     // That the loss is accepted is said as well.
     assert_eq!(codes(&found(&world, "--force --json").0), ["audit", "interrupted", "memory"]);

@@ -60,10 +60,7 @@ impl Engine {
         let watcher = ListWatcher { now: clock::now(), each };
         let state = Shared::from(self.setup.state(Access::Look));
         let shared = self.look_at_space(&selected, &state);
-        let look = |policy: &FilePolicy| {
-            let report = request::look(&self.setup, &state, policy, watcher.now, &shared, &watcher);
-            PolicyReport { root: Some(policy.root.display().to_string()), ..report }
-        };
+        let look = |policy: &FilePolicy| request::look(&self.setup, &state, policy, watcher.now, &shared, &watcher);
         Ok(selected.files.into_iter().map(look).collect())
     }
 

@@ -57,7 +57,10 @@ pub(crate) struct PolicyRun<'a, 'b> {
 
 /// Runs one file policy. A gate that holds it back ends it with a report that says why.
 pub(crate) fn policy_run(setup: &Setup, state: &Shared, task: PolicyRun<'_, '_>, params: &RunParams<'_>) -> RunResult {
-    run(setup, state, task, params).unwrap_or_else(|held| *held)
+    let root = task.policy.root.display().to_string();
+    let mut result = run(setup, state, task, params).unwrap_or_else(|held| *held);
+    result.report.root = Some(root);
+    result
 }
 
 fn run(

@@ -113,11 +113,11 @@ impl Recording {
     }
 }
 
-/// Says once for each policy which folder its paths are below.
+/// Says which folder paths are below, where no run of the policy has: in sums of deadlines, and in restores.
 fn name_roots(setup: &Setup, mut policies: Vec<PolicyReport>) -> Vec<PolicyReport> {
     let files = setup.config.files.iter();
     let roots: HashMap<&str, &Path> = files.map(|policy| (policy.rule.name.as_str(), policy.root.as_path())).collect();
-    for report in policies.iter_mut().filter(|report| report.kind == PolicyKind::Files) {
+    for report in policies.iter_mut().filter(|report| report.kind == PolicyKind::Files && report.root.is_none()) {
         report.root = roots.get(report.name.as_str()).map(|root| root.display().to_string());
     }
     policies

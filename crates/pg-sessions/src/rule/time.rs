@@ -6,6 +6,7 @@
 //! and the whole policy is refused.
 
 use cleanup_core::policy::TimeFormat;
+use cleanup_core::words::Count;
 
 use crate::report::plural;
 
@@ -171,7 +172,7 @@ impl Values {
         if !most(count) {
             return None;
         }
-        let values = plural(telling, "value");
+        let (count, values) = (Count(count), plural(telling, "value"));
         let about = if self.estimated { "about " } else { "" };
         let sentence = format!(
             "{about}{count} of {values} of {column}, read as {read}, are no plausible time (before 2000, or more than ten years ahead), so \
@@ -180,8 +181,9 @@ impl Values {
         let better = self.unit().map(|unit| (unit, self.as_unit[unit.place()]));
         Some(match better {
             Some((unit, plausible)) => format!(
-                "{sentence}; read as {}, {plausible} of them are: add the line time_format = \"{}\" to [sessions.{}]",
+                "{sentence}; read as {}, {} of them are: add the line time_format = \"{}\" to [sessions.{}]",
                 unit.words(),
+                Count(plausible),
                 unit.format().key(),
                 policy
             ),
@@ -280,6 +282,6 @@ mod tests {
         let mut sum = seconds;
         (0..9).for_each(|_| sum.add(millis(100).scaled(2.0)));
         let refusal = sum.refusal("p", "t.at", Some(Unit::Seconds)).unwrap();
-        assert!(refusal.starts_with("about 1800 of 1900 values"), "{refusal}");
+        assert!(refusal.starts_with("about 1,800 of 1,900 values"), "{refusal}");
     }
 }

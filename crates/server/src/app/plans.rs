@@ -15,30 +15,19 @@ use super::kept_plans::Kept;
 use super::service::Service;
 use super::sweeps::SweepHandle;
 
-/// Makes a plan of these file policies, or of all that are enabled, and keeps it for so long.
-pub(crate) async fn make(
-    service: &Service,
-    policies: Vec<String>,
-    include_archives: bool,
-    valid_for: Duration,
-) -> Result<PlanSummary, AppError> {
+/// Makes a plan as it is asked for, and keeps it for so long. With `force`, what a brake holds back is written down as
+/// well: nothing goes by that, and whoever carries the plan out has read it.
+pub(crate) async fn make(service: &Service, request: Request, valid_for: Duration) -> Result<PlanSummary, AppError> {
     let engine = service.generation().engine;
-    let (report, summary, file) =
-        service.blocking(move || write(&engine, policies, include_archives, valid_for)).await??;
+    let (report, summary, file) = service.blocking(move || write(&engine, &request, valid_for)).await??;
     service.feed().plan_made(&report);
     service.plans().keep(summary.clone(), file);
     Ok(summary)
 }
 
-fn write(
-    engine: &Engine,
-    policies: Vec<String>,
-    include_archives: bool,
-    valid_for: Duration,
-) -> Result<(Report, PlanSummary, File), PlanError> {
+fn write(engine: &Engine, request: &Request, valid_for: Duration) -> Result<(Report, PlanSummary, File), PlanError> {
     let file = tempfile::tempfile().map_err(PlanError::Unwritable)?;
-    let request = Request { policies, include_archives, ..Request::default() };
-    let (report, summary) = engine.write_plan(&request, valid_for, &file, &())?;
+    let (report, summary) = engine.write_plan(request, valid_for, &file, &())?;
     Ok((report, summary, file))
 }
 

@@ -22,8 +22,12 @@ impl Findings {
     pub(crate) fn ran(&self, report: &Report) {
         let policies: HashSet<&str> = report.policies.iter().map(|policy| policy.name.as_str()).collect();
         let is_sweep = report.trigger.is_sweep();
+        // A run that had nothing to write down says nothing of the log that it would have written to.
+        let totals = &report.totals;
+        let was_audited = totals.removed + totals.quarantined + totals.restored > 0
+            || report.policies.iter().any(|policy| policy.counts.purged > 0);
         let is_over = |finding: &Finding| match &finding.policy {
-            None => true,
+            None => finding.code != FindingCode::Audit || was_audited,
             Some(policy) => policies.contains(policy.as_str()) && (is_sweep || is_found_by_every_run(finding.code)),
         };
         let mut inner = self.lock();
@@ -111,12 +115,24 @@ mod tests {
         let (limit, held) = (FindingCode::LimitUnmet, FindingCode::Held);
         let a = || Some("a".to_owned());
         all.ran(&report(Trigger::Schedule, &["a"], vec![finding(limit, Some("a"), 1), finding(held, Some("a"), 1)]));
-        all.ran(&report(Trigger::Schedule, &["b"], vec![finding(FindingCode::Audit, None, 1)]));
-        assert_eq!(codes(), [(limit, a()), (held, a()), (FindingCode::Audit, None)]);
+        all.ran(&report(Trigger::Schedule, &["b"], vec![finding(FindingCode::Memory, None, 1)]));
+        assert_eq!(codes(), [(limit, a()), (held, a()), (FindingCode::Memory, None)]);
         all.ran(&report(Trigger::Deadline, &["a"], Vec::new()));
         assert_eq!(codes(), [(limit, a())], "a deadline cannot know whether the limit is met");
         all.ran(&report(Trigger::Manual, &["a"], Vec::new()));
         assert_eq!(codes(), []);
+    }
+
+    #[test]
+    fn an_audit_log_that_lacks_lines_is_found_until_one_could_be_written() {
+        let all = Findings::default();
+        all.ran(&report(Trigger::Schedule, &["a"], vec![finding(FindingCode::Audit, None, 1)]));
+        all.ran(&report(Trigger::Schedule, &["b"], Vec::new()));
+        assert_eq!(all.of_runs().len(), 1, "it had nothing to write");
+        let mut removed = report(Trigger::Schedule, &["b"], Vec::new());
+        removed.totals.removed = 1;
+        all.ran(&removed);
+        assert_eq!(all.of_runs(), []);
     }
 
     #[test]

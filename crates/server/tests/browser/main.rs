@@ -110,8 +110,7 @@ fn a_dry_run_shows_its_plan_and_the_sweep_follows_from_there() {
 
 #[test]
 fn what_a_brake_holds_back_goes_by_the_plan_that_was_read() {
-    let braked =
-        "[files.braked]\nroot = \"braked\"\ninclude = [\"*\"]\nmax_age = \"1h\"\nmax_removal_percent = 50\n";
+    let braked = "[files.braked]\nroot = \"braked\"\ninclude = [\"*\"]\nmax_age = \"1h\"\nmax_removal_percent = 50\n";
     let world = World::new("max_age = \"1h\"", braked);
     std::fs::create_dir(world.path("braked")).unwrap();
     for number in 0..120 {

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use cleanup_core::report::FORMAT_VERSION;
+use cleanup_engine::Request;
 use cleanup_engine::plan::{PlanSummary, VALID_FOR};
 use futures_util::stream;
 use schemars::JsonSchema;
@@ -35,6 +36,8 @@ pub(crate) struct NewPlan {
     policies: Vec<String>,
     /// Judge archives by age like everything else.
     include_archives: bool,
+    /// Write down also what a brake holds back. Nothing goes by that: a plan is read before it is carried out.
+    force: bool,
     /// How long the plan counts; 24 hours by default.
     valid_for: Option<Span>,
 }
@@ -59,9 +62,10 @@ pub(crate) async fn make(
     State(service): State<Arc<Service>>,
     JsonOrNothing(plan): JsonOrNothing<NewPlan>,
 ) -> Result<Response, Problem> {
-    let NewPlan { policies, include_archives, valid_for } = plan;
+    let NewPlan { policies, include_archives, force, valid_for } = plan;
     let valid_for = valid_for.map_or(VALID_FOR, |Span(span)| span);
-    let summary = plans::make(&service, policies, include_archives, valid_for).await?;
+    let request = Request { policies, include_archives, force, ..Request::default() };
+    let summary = plans::make(&service, request, valid_for).await?;
     let location = HeaderValue::try_from(format!("/api/v1/plans/{}", summary.plan_id));
     let location = location.map_err(|_| Problem::internal())?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(summary)).into_response())

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use cleanup_core::candidate::Escaped;
+use cleanup_engine::Request;
 use cleanup_engine::plan::{PlanSummary, PlannedItem, VALID_FOR};
 
 use super::act::{followed, led_on};
@@ -65,7 +66,9 @@ pub(crate) async fn make(
         if policies.is_empty() {
             return Err(Problem::of(Kind::BadValue, "rows are in no plan: each is judged again when it goes"));
         }
-        let plan = plans::make(&service, policies, dry_run.include_archives, VALID_FOR).await?;
+        let include_archives = dry_run.include_archives;
+        let request = Request { policies, include_archives, force: true, ..Request::default() };
+        let plan = plans::make(&service, request, VALID_FOR).await?;
         Ok(format!("/plans/{}", plan.plan_id))
     };
     led_on(&service, &headers, done.await)
