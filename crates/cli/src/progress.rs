@@ -1,12 +1,12 @@
 //! One line on stderr that shows a long sweep is alive: only on a terminal, and only after a second.
 
-use cleanup_core::words::Number;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::Judged;
+use cleanup_core::words::Number;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shorter work than this needs no company.

@@ -81,6 +81,8 @@ pub enum Trigger {
     Deadline,
     /// A person or a script that brings files back from quarantine.
     Restore,
+    /// The service was to read its configuration anew, and refused to: a run without policies, for the history.
+    Reload,
 }
 
 impl Trigger {
@@ -89,7 +91,7 @@ impl Trigger {
     pub fn is_sweep(self) -> bool {
         match self {
             Self::Manual | Self::Schedule | Self::Pressure => true,
-            Self::Deadline | Self::Restore => false,
+            Self::Deadline | Self::Restore | Self::Reload => false,
         }
     }
 }

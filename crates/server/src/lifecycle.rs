@@ -233,7 +233,9 @@ impl Supervisor {
                 let code = FindingCode::ReloadRefused.name();
                 tracing::error!(code, "the configuration is not reloaded, and stays as it was: {refusal}");
                 systemd::ready(&format!("reload failed; {}", status(&running.engine)));
-                self.service.refuse_reload(refusal);
+                let refused = self.service.refuse_reload(refusal);
+                let engine = Arc::clone(&running.engine);
+                blocking(move || engine.record_refused_reload(&refused.to_string())).await?;
                 return Ok(running);
             }
         };

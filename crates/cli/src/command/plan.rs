@@ -2,13 +2,13 @@
 //!
 //! The file appears when it is whole, never before; only its owner may read it, because names can be private.
 
-use cleanup_core::words::Number;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use cleanup_core::report::{FORMAT_VERSION, Report};
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Number;
 use cleanup_engine::plan::{PlanError, PlanSummary};
 use cleanup_engine::{Engine, Request, Watcher};
 use tempfile::NamedTempFile;

@@ -1,10 +1,10 @@
 //! `cleanup restore [RUN|PATH…]`: undo. What cannot come back is named, and stays in quarantine.
 
-use cleanup_core::words::Count;
 use std::path::PathBuf;
 
 use cleanup_core::report::FORMAT_VERSION;
 use cleanup_core::sweep::Mode;
+use cleanup_core::words::Count;
 use cleanup_engine::responses::{RestoreOutcome, RestoredFile};
 use cleanup_engine::{Engine, Restore, RestoreError, RestoreRequest};
 use jiff::tz::TimeZone;

@@ -1,5 +1,6 @@
 //! `cleanup stats`, `cleanup --stats`: what is there and how much of it is due.
 
+use cleanup_core::candidate::harmless;
 use cleanup_core::report::PolicyStatus;
 use cleanup_engine::Origin;
 use jiff::tz::TimeZone;
@@ -12,7 +13,6 @@ use crate::render::picture::{Glyphs, Picture};
 use crate::render::place::Places;
 use crate::render::problem::Problem;
 use crate::render::stats::{Details, StatsTable};
-use cleanup_core::candidate::harmless;
 
 pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = super::open(global)?;

@@ -1,19 +1,19 @@
 //! One policy of a sweep as a block: what it is, what went or would go, what stays and why.
 
-use cleanup_core::words::{Count, Number};
 use std::collections::BTreeSet;
 use std::fmt;
 
+use cleanup_core::candidate::harmless;
 use cleanup_core::candidate::{Escaped, Name};
 use cleanup_core::report::{KeptCounts, Observed, Planned, PolicyKind, PolicyReport, PolicyStatus, Processes};
 use cleanup_core::size::HumanBytes;
 use cleanup_core::sweep::Mode;
 use cleanup_core::verdict::KeepKind;
+use cleanup_core::words::{Count, Number};
 
 use super::Theme;
 use super::limits::LimitLine;
 use super::place::{Places, exact};
-use cleanup_core::candidate::harmless;
 
 /// How many paths a block shows; the rest is counted. `-v` shows all.
 pub(crate) const MAX_PATHS: usize = 20;

@@ -1,6 +1,5 @@
 //! What `config check` found.
 
-use cleanup_core::words::{Count, Number};
 use std::fmt;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use cleanup_core::candidate::Escaped;
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_core::verdict::KeepKind;
+use cleanup_core::words::{Count, Number};
 use cleanup_engine::responses::{BatchPlan, Check, Finding, Follower, RowOrder, SessionCheck, Severity};
 use jiff::tz::TimeZone;
 

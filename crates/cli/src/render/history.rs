@@ -1,12 +1,12 @@
 //! Past runs as a table, the newest first.
 
-use cleanup_core::words::Count;
 use std::fmt;
 
 use cleanup_core::candidate::harmless;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::{Level, RunStatus, Trigger};
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Count;
 use cleanup_engine::responses::{History, PastRun};
 use jiff::tz::TimeZone;
 
@@ -67,6 +67,7 @@ impl fmt::Display for HistoryTable<'_> {
             write!(f, "{name}{run_id}{name:#}  {at}  took {took}  {style}{status}{style:#}")?;
             match trigger {
                 Trigger::Restore => write!(f, "  restored {}", Count(*restored))?,
+                Trigger::Reload => write!(f, "  reload of the service")?,
                 Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Deadline => {
                     let (removed, due) = (Count(*removed), Count(*due));
                     write!(f, "  removed {removed} of {due} due, freed {}", HumanBytes(*bytes_freed))?;

@@ -1,12 +1,12 @@
 //! Limits as text: how full each is, what stands in its way, and what would go next.
 
-use cleanup_core::words::Count;
 use std::fmt;
 
 use cleanup_core::candidate::Escaped;
 use cleanup_core::moment::Moment;
 use cleanup_core::report::Limit;
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Count;
 use cleanup_engine::responses::FileStats;
 
 use super::Theme;

@@ -3,13 +3,13 @@
 //! Plain characters where the locale has no others; the numbers stand beside every bar, so nothing is told by length
 //! alone.
 
-use cleanup_core::words::Number;
 use std::fmt;
 use std::time::Duration;
 
 use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Number;
 use cleanup_engine::responses::{FileStats, Stats};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

@@ -2,16 +2,15 @@
 //!
 //! Problems always go to stderr, whatever the format and the verbosity: they are what cron should mail.
 
-use cleanup_core::words::Count;
 use std::borrow::Cow;
 use std::fmt;
 
-use cleanup_core::candidate::Escaped;
+use cleanup_core::candidate::{Escaped, harmless};
 use cleanup_core::report::{MAX_ERRORS, PolicyKind, PolicyReport, PolicyStatus, Skip};
+use cleanup_core::words::Count;
 
 use super::Theme;
 use super::place::exact;
-use cleanup_core::candidate::harmless;
 
 /// Whether a status is news of its own, told beside whatever was counted.
 pub(crate) fn is_failure(status: PolicyStatus) -> bool {

@@ -1,17 +1,17 @@
 //! What lies in quarantine, and what came back from it.
 
-use cleanup_core::words::Number;
 use std::fmt;
 
+use cleanup_core::candidate::harmless;
 use cleanup_core::moment::Moment;
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Number;
 use cleanup_engine::responses::{QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};
 use jiff::tz::TimeZone;
 
 use super::Theme;
 use super::place::{Places, exact};
 use super::when::{Distance, When};
-use cleanup_core::candidate::harmless;
 
 /// One file in quarantine: until when it can come back, how large it is, where it came from.
 pub(crate) struct QuarantineLine<'a> {

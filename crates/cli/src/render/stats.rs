@@ -1,10 +1,11 @@
 //! What is there, as a table with a row for each policy.
 
-use cleanup_core::words::Count;
 use std::fmt;
 
+use cleanup_core::candidate::harmless;
 use cleanup_core::moment::Moment;
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Count;
 use cleanup_engine::responses::{PolicyStats, Stats};
 use jiff::tz::TimeZone;
 
@@ -12,7 +13,6 @@ use super::Theme;
 use super::limits::LimitsBelow;
 use super::place::Places;
 use super::when::{Distance, When, age};
-use cleanup_core::candidate::harmless;
 
 /// The table.
 pub(crate) struct StatsTable<'a> {

@@ -1,10 +1,10 @@
 //! The last line of a sweep: the sum. The only line that cron may see, and that only when there is something to say.
 
-use cleanup_core::words::Number;
 use std::fmt;
 
 use cleanup_core::report::{PolicyKind, PolicyReport, PolicyStatus, Report, Trigger};
 use cleanup_core::size::HumanBytes;
+use cleanup_core::words::Number;
 
 /// The last line.
 pub(crate) struct Summary<'a>(pub(crate) &'a Report);

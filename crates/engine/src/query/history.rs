@@ -7,13 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
-use cleanup_core::report::{FORMAT_VERSION, Finding, Report, json_path};
+use cleanup_core::report::{FORMAT_VERSION, Finding, FindingCode, Report, RunStatus, Trigger, json_path};
 use cleanup_state::{Hold, LastSweep, RunSummary, Runs, RunsQuery, State, TrendPoint};
 
 use crate::clock;
 use crate::engine::Engine;
 use crate::place;
 use crate::responses::{HeldPath, History, Holds, LastRun, PastRun};
+use crate::run::record::run_id;
 use crate::state::run_state::{Access, told_of_interrupted};
 
 /// Why the state has no answer.
@@ -145,6 +146,17 @@ impl Engine {
         let mut run_state = self.setup.state(Access::Run);
         run_state.witness_clock();
         run_state.record_interrupted().iter().map(told_of_interrupted).collect()
+    }
+
+    /// Takes into the history that the service did not take another configuration, and why.
+    pub fn record_refused_reload(&self, why: &str) {
+        let now = clock::now();
+        let mut run_state = self.setup.state(Access::Run);
+        let report = Report::new(run_id(), Trigger::Reload, false, now, now, Vec::new());
+        let findings = vec![self.finding(FindingCode::ReloadRefused, None, why.to_owned(), now)];
+        // Without policies there is nothing else that its status could come from.
+        let report = Report { status: RunStatus::Failed, notes: vec![why.to_owned()], findings, ..report };
+        run_state.record(&report, false);
     }
 
     /// When each policy last ran, as far as it is remembered. The built-in default means other folders each time, so

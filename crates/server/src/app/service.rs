@@ -91,9 +91,11 @@ impl Service {
     }
 
     /// Takes note that another configuration was not taken. What is live goes on untouched.
-    pub(crate) fn refuse_reload(&self, why: Refusal) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Refused { at: now(), why });
+    pub(crate) fn refuse_reload(&self, why: Refusal) -> Refused {
+        let refused = Refused { at: now(), why };
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused.clone());
         self.feed.metrics.reloaded(false);
+        refused
     }
 
     /// The last reload, when it was refused.

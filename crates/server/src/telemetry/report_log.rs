@@ -40,7 +40,9 @@ impl ReportLog {
         let source = match (report.dry_run, report.trigger) {
             (true, _) => Source::DryRun,
             (false, Trigger::Deadline) => Source::Deadlines,
-            (false, Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Restore) => Source::Sweep,
+            (false, Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Restore | Trigger::Reload) => {
+                Source::Sweep
+            }
         };
         if report.new_memory {
             // At a first start there is nothing wrong with that.

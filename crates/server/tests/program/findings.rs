@@ -243,7 +243,7 @@ fn what_runs_and_the_service_find_is_on_all_faces_in_the_same_words() {
         let (How::Run(policy) | How::Service(policy)) = how(code) else { continue };
         wait_until(|| find(&ready(&server), code, policy).is_some(), &format!("{code:?} of {policy:?}"));
         let text = is_on_all_faces(&server, code, policy);
-        if let How::Run(_) = how(code) {
+        if matches!(how(code), How::Run(_)) || code == FindingCode::ReloadRefused {
             let (_, past) = server.call("GET", "/api/v1/runs?limit=200", "");
             let runs = past["runs"].as_array().unwrap();
             let findings: Vec<Value> =

@@ -3,7 +3,6 @@
 //! The URL is read from the environment and stays there: the file names the variable. What was written is read back
 //! before it is kept, and every new policy counts what it would take, so that nobody meets a surprise later.
 
-use cleanup_core::words::Number;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,6 +10,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use cleanup_core::candidate::Escaped;
 use cleanup_core::config::{Config, Source};
+use cleanup_core::words::Number;
 use cleanup_engine::Engine;
 use cleanup_engine::discover::{Discovery, Proposal, session_tables};
 use cleanup_engine::responses::{PolicyStats, SessionStats};

@@ -4,11 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::candidate::Escaped;
+use cleanup_core::words::Count;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use cleanup_core::words::Count;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How many are told one by one within a second.

@@ -130,6 +130,7 @@ impl RunPage {
                 let bytes = report.policies.iter().map(|part| part.counts.restored_bytes).sum();
                 format!("{} came back, {}", words::number(totals.restored, "item"), words::bytes(bytes))
             }
+            _ if report.trigger == Trigger::Reload => "A reload was refused".to_owned(),
             (true, 0, _) if held_due > 0 => {
                 format!("Held back: {} due, and a sweep would remove nothing", words::number(held_due, "item"))
             }

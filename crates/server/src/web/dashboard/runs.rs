@@ -84,7 +84,7 @@ impl RunLine {
             due: words::count(run.due),
             removed: match run.trigger {
                 Trigger::Restore => format!("{} restored", words::count(run.restored)),
-                Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Deadline => {
+                Trigger::Manual | Trigger::Schedule | Trigger::Pressure | Trigger::Deadline | Trigger::Reload => {
                     words::count(run.removed)
                 }
             },

@@ -153,6 +153,7 @@ pub(crate) fn trigger(of: Trigger) -> &'static str {
         Trigger::Pressure => "because a limit was exceeded",
         Trigger::Deadline => "at deadlines",
         Trigger::Restore => "by a restore",
+        Trigger::Reload => "by a reload that was refused",
     }
 }
 
