@@ -130,7 +130,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     // One sweep by hand, so that what is there is known of every policy.
     shoot("run.png", 1200, Scheme::Light, &|| dry_run(&page, address))?;
     page.click("#sweep")?;
-    page.wait_for("document.body.innerText.includes('went,')")?;
+    page.wait_for("document.body.innerText.includes('removed,')")?;
     shoot("overview.png", 1200, Scheme::Light, &overview)?;
     shoot("overview-dark.png", 1200, Scheme::Dark, &overview)?;
     shoot("narrow.png", 390, Scheme::Light, &overview)?;

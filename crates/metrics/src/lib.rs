@@ -1,7 +1,7 @@
 //! What monitoring reads: counters, gauges and histograms under the names that the documentation promises.
 //!
 //! One registry for both programs: the service answers with it, as `OpenMetrics`; a sweep that ends writes it to a
-//! [`textfile`], which the next one goes on from.
+//! [`textfile`](Metrics::textfile), which the next one goes on from.
 //!
 //! Labels are names of policies, of limits and of kinds of errors: all of them come from the configuration or from this
 //! file. No path and no session id is ever a label.
