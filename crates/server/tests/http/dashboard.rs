@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use cleanup_server::net::socket::Peer;
+use serde_json::json;
 
 use crate::client::Answer;
 use crate::world::{HOUR, Plan, TOKEN, World};
@@ -339,4 +340,25 @@ async fn limits_say_what_is_what_is_wanted_and_what_is_in_the_way() {
     ] {
         assert!(is_page(&page, 200).contains(words), "{words}: {page}");
     }
+}
+
+#[tokio::test]
+async fn rows_that_nobody_has_counted_are_not_none() {
+    use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+    let more = "[sessions.rows]\nurl = \"sqlite:rows.db\"\ntable = \"sessions\"\nid_column = \"id\"\n\
+                activity_column = \"seen\"\nmax_idle = \"1h\"\n";
+    let world = World::with(Plan { more: more.to_owned(), ..Plan::default() }).await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(world.path("rows.db")).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    let made = "create table sessions (id text primary key, seen integer not null);
+                insert into sessions values ('old', unixepoch() - 86400), ('a', unixepoch()), ('b', unixepoch());";
+    connection.execute(made).await.unwrap();
+    connection.close().await.unwrap();
+
+    world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["rows"] })).await.is(200);
+    let swept = world.get("/").await;
+    assert!(is_page(&swept, 200).contains("<dt>In the table</dt><dd>not counted"), "{swept}");
+    dry_run(&world, "policy=rows", &[]).await;
+    let counted = world.get("/").await;
+    assert!(is_page(&counted, 200).contains("<dt>In the table</dt><dd>2 rows"), "{counted}");
 }
