@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{Finding, FindingCode, Report};
+use cleanup_core::report::{Finding, FindingCode, PolicyKind, PolicyStatus, Report, Trigger};
 use cleanup_engine::LastFindings;
 
 /// The findings of the last runs, and since when the service itself finds others.
@@ -22,12 +22,8 @@ impl Findings {
     pub(crate) fn ran(&self, report: &Report) {
         let policies: HashSet<&str> = report.policies.iter().map(|policy| policy.name.as_str()).collect();
         let is_sweep = report.trigger.is_sweep();
-        // A run that had nothing to write down says nothing of the log that it would have written to.
-        let totals = &report.totals;
-        let was_audited = totals.removed + totals.quarantined + totals.restored > 0
-            || report.policies.iter().any(|policy| policy.counts.purged > 0);
         let is_over = |finding: &Finding| match &finding.policy {
-            None => finding.code != FindingCode::Audit || was_audited,
+            None => has_looked(report, finding.code),
             Some(policy) => policies.contains(policy.as_str()) && (is_sweep || is_found_by_every_run(finding.code)),
         };
         let mut inner = self.lock();
@@ -63,6 +59,42 @@ impl Findings {
     }
 }
 
+/// Whether the silence of a run says anything of what concerns no policy.
+fn has_looked(report: &Report, code: FindingCode) -> bool {
+    let mut policies = report.policies.iter();
+    match code {
+        // A run that had nothing to write down says nothing of the log that it would have written to.
+        FindingCode::Audit => {
+            let totals = &report.totals;
+            totals.removed + totals.quarantined + totals.restored > 0 || policies.any(|policy| policy.counts.purged > 0)
+        }
+        // Only file policies ask for promises, and none gets past them while they are lost. A restore removes nothing.
+        FindingCode::PromisesLost | FindingCode::PromisesDamaged => {
+            report.trigger != Trigger::Restore
+                && policies.any(|policy| {
+                    policy.kind == PolicyKind::Files
+                        && matches!(policy.status, PolicyStatus::Ok | PolicyStatus::Partial)
+                })
+        }
+        FindingCode::Memory
+        | FindingCode::ReloadRefused
+        | FindingCode::RootMissing
+        | FindingCode::DatabaseAway
+        | FindingCode::Held
+        | FindingCode::Failed
+        | FindingCode::Errors
+        | FindingCode::RefusedRows
+        | FindingCode::LimitUnmet
+        | FindingCode::Interrupted
+        | FindingCode::Disputed
+        | FindingCode::Busy
+        | FindingCode::Watching
+        | FindingCode::Token
+        | FindingCode::Starting
+        | FindingCode::Stopping => true,
+    }
+}
+
 /// Whether the silence of a run that covers few files, at their deadlines or to restore them, says anything. What only a
 /// look at everything can find stays found until the next sweep.
 fn is_found_by_every_run(code: FindingCode) -> bool {
@@ -91,7 +123,7 @@ fn is_found_by_every_run(code: FindingCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use cleanup_core::report::{PolicyKind, PolicyReport, Tally, Trigger};
+    use cleanup_core::report::{PolicyReport, Skip, Tally};
 
     use super::*;
 
@@ -133,6 +165,27 @@ mod tests {
         removed.totals.removed = 1;
         all.ran(&removed);
         assert_eq!(all.of_runs(), []);
+    }
+
+    #[test]
+    fn lost_promises_are_found_until_a_file_policy_has_got_past_them() {
+        for code in [FindingCode::PromisesLost, FindingCode::PromisesDamaged] {
+            let all = Findings::default();
+            all.ran(&report(Trigger::Schedule, &["a"], vec![finding(code, None, 1)]));
+            let mut rows = report(Trigger::Schedule, &["rows"], Vec::new());
+            rows.policies[0].kind = PolicyKind::Sessions;
+            all.ran(&rows);
+            assert_eq!(all.of_runs().len(), 1, "rows know of no promises");
+            let mut skipped = report(Trigger::Schedule, &["b"], Vec::new());
+            skipped.policies[0] =
+                PolicyReport::skipped("b", PolicyKind::Files, Skip::NoRoot, "there is no such folder".to_owned());
+            all.ran(&skipped);
+            assert_eq!(all.of_runs().len(), 1, "it did not come so far");
+            all.ran(&report(Trigger::Restore, &["b"], Vec::new()));
+            assert_eq!(all.of_runs().len(), 1, "it brings back, and asks nobody");
+            all.ran(&report(Trigger::Schedule, &["b"], Vec::new()));
+            assert_eq!(all.of_runs(), []);
+        }
     }
 
     #[test]
