@@ -9,14 +9,23 @@ use crate::config_file::Origin;
 use crate::place;
 
 /// Where a configuration's memory is.
-pub(super) enum Place {
+pub(crate) enum Place {
     Nowhere,
     Unknown,
     At { folder: PathBuf, database: Option<PathBuf> },
 }
 
+impl Place {
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Nowhere | Self::Unknown => None,
+            Self::At { folder, .. } => Some(folder),
+        }
+    }
+}
+
 /// It belongs to the configuration, not to whoever happens to call.
-pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
+pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     let at = |folder: PathBuf| Place::At { folder, database: None };
     match configured {
         Configured::None => return Place::Nowhere,
@@ -50,7 +59,7 @@ pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Pr
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
     protected.file_family(&database);
     protected.file_family(&folder.join("promises.jsonl"));
-    for name in ["locks", "index", "running"] {
+    for name in ["locks", "index", "running", "removals"] {
         protected.path(&folder.join(name));
     }
 }
