@@ -93,14 +93,14 @@ fn what_can_never_match_is_an_error_that_says_the_way_out() {
         ("**/x//y", "`//` never occurs", "a single `/`"),
         ("file:///tmp/*", "`//` never occurs", "a single `/`"),
         ("keep//", "`//` never occurs", "a single `/`"),
-        ("{a,keep/}", "it names a folder", "for all below it"),
-        ("x/{,a}", "it names a folder", "for all below it"),
+        ("{a,keep/}", "it matches folders", "for all below it"),
+        ("x/{,a}", "it matches folders", "for all below it"),
         ("*.tmp ", "ends with a space", "`[ ]`"),
         (" *.tmp", "begins or ends with a space", "`[ ]`"),
         ("*.tmp\n", "a line break", "`[ ]`"),
         ("!a.tmp", "negates nothing", "`[!]a.tmp`"),
         ("![ab].tmp", "negates nothing", "`'\\![ab].tmp'`"),
-        ("*.jpg,*.png", "several patterns", "`[\"*.jpg\", \"*.png\"]`; if names really hold `,`, write `[,]`"),
+        ("*.jpg,*.png", "several patterns", "`[\"*.jpg\", \"*.png\"]`; if names really contain `,`, write `[,]`"),
         ("*.jpg, *.png, core.*", "several patterns", "\"core.*\"]"),
         ("*.jpg;*.png", "several patterns", "`[;]`"),
         ("*.jpg|*.png", "several patterns", "`[|]`"),
@@ -127,8 +127,8 @@ fn what_can_never_match_is_an_error_that_says_the_way_out() {
         ("[.]", "never occur below a root", "remove it"),
         ("a/[.][.]/b", "never occur below a root", "remove it"),
         ("\\./a", "never occur below a root", "remove it"),
-        ("log-[[:digit:]]*", "named sets are not known", "`[0-9]`"),
-        ("[_[:alpha:]]*", "named sets are not known", "`[0-9]`"),
+        ("log-[[:digit:]]*", "named character classes are not supported", "`[0-9]`"),
+        ("[_[:alpha:]]*", "named character classes are not supported", "`[0-9]`"),
     ];
     for (text, why, help) in table {
         let error = check(text).expect_err(text);
