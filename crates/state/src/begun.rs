@@ -31,7 +31,7 @@ pub struct BegunRun {
     /// Who asked for it, where that has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
-    /// When it began.
+    /// Its start.
     pub started_at: Moment,
     /// The policies that it is about, in their order.
     pub policies: Vec<BegunPolicy>,

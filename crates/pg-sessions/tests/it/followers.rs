@@ -37,7 +37,7 @@ async fn sqlite_says_how_many_rows_of_which_table_go_along() {
 
     let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
     for said in [
-        "when sessions go, rows of tokens that refer to them go with them (on delete cascade)",
+        "when sessions go, rows of tokens that refer to them are removed with them (on delete cascade)",
         "when sessions go, rows of notes that refer to them are set to null with them (on delete set null)",
     ] {
         assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
@@ -47,11 +47,12 @@ async fn sqlite_says_how_many_rows_of_which_table_go_along() {
     assert_eq!((planned.counts.due, planned.counts.kept.referenced), (9, 1), "{planned:?}");
     assert_eq!(
         message(&planned),
-        "1 row of notes are set to null with them (on delete set null); 45 rows of tokens go with them (on delete cascade)"
+        "1 row of notes are set to null with them (on delete set null); 45 rows of tokens are removed with them (on \
+         delete cascade)"
     );
     let asked = Condition { column: "kind".to_owned(), test: Test::OneOf(vec![Scalar::Text("web".to_owned())]) };
     let planned = plan(&SessionPolicy { conditions: vec![asked], ..policy.clone() }).await;
-    assert_eq!(message(&planned), "20 rows of tokens go with them (on delete cascade)");
+    assert_eq!(message(&planned), "20 rows of tokens are removed with them (on delete cascade)");
 
     let report = apply(&policy).await;
     assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 9), "{report:?}");

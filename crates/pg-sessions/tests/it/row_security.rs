@@ -32,7 +32,7 @@ async fn without_a_policy_for_updating_all_goes_and_nothing_else_is_said() {
     );
     let sentences = said(&policy).await;
     assert!(!sentences.iter().any(|sentence| sentence.contains("they stay")), "{sentences:?}");
-    assert!(sentences.iter().any(|sentence| sentence.contains("as it takes to lock one")), "{sentences:?}");
+    assert!(sentences.iter().any(|sentence| sentence.contains("which locking a row requires")), "{sentences:?}");
     let planned = plan(&policy).await;
     assert_eq!((planned.status, planned.message.as_deref(), planned.counts.due), (PolicyStatus::Ok, None, 300));
     let report = apply(&policy).await;
