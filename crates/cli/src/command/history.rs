@@ -18,7 +18,7 @@ pub(super) fn all(global: &Global, limit: usize, console: &mut Console) -> Resul
     if console.format == Format::Json {
         console.out.document(&history);
     } else if history.runs.is_empty() {
-        console.out.print("No run is remembered.");
+        console.out.print("No runs recorded.");
     } else {
         let (zone, theme) = (TimeZone::system(), console.out.theme);
         console.out.write(HistoryTable { history: &history, now: cleanup_engine::now(), zone: &zone, theme: &theme });

@@ -25,10 +25,10 @@ fn init_writes_the_defaults_and_never_over_a_file() {
     insta::assert_snapshot!(world.run("init"), @"
     exit 0
     ── stdout
-    Wrote cleanup.toml. Say in it what is temporary, for how long, and what must never be touched.
+    Wrote cleanup.toml. Edit it to define what is temporary, for how long, and what must never be touched.
     Then:
-      cleanup config check   is it right?
-      cleanup --dry-run      what would go?
+      cleanup config check   validate it
+      cleanup --dry-run      preview the removals
       cleanup                sweep
     ── stderr
     ");
@@ -44,7 +44,7 @@ fn init_writes_the_defaults_and_never_over_a_file() {
     world.write("cleanup.toml", "# mine");
     let refused = world.run("init");
     assert_eq!(refused.exits(1), "");
-    assert_eq!(refused.err, "error: cleanup.toml is there already; it was not touched\n");
+    assert_eq!(refused.err, "error: cleanup.toml already exists; it was left alone\n");
     assert_eq!(fs::read_to_string(world.path("cleanup.toml")).unwrap(), "# mine");
 
     fs::remove_file(world.path("cleanup.toml")).unwrap();
