@@ -129,7 +129,7 @@ fn two_frameworks_in_one_database_and_what_only_looks_like_sessions() {
       cleanup                sweep
     ── stderr
     "#);
-    insta::assert_snapshot!(written(&world, "two"), @r##"
+    insta::assert_snapshot!(written(&world, "two"), @r#"
     #:schema ./cleanup.toml.schema.json
     # The session tables of the database in DATABASE_URL. For editors: cleanup config schema > cleanup.toml.schema.json
 
@@ -150,14 +150,14 @@ fn two_frameworks_in_one_database_and_what_only_looks_like_sessions() {
     max_idle           = "2h"
     activity_time_zone = "UTC"
 
-    # These look like sessions, too. Say how long they are wanted, and take the `#` away.
+    # These look like session tables too. Set how long rows are kept, and remove the `#`.
     #
     # [sessions.api-tokens]
     # url            = "${DATABASE_URL}"
     # table          = '"api.tokens"'
     # id_column      = "token"
     # expires_column = "expires_at"
-    "##);
+    "#);
     run_with(&world, &url, "config check").is_fine();
     assert_eq!(run_with(&world, &url, "").is_fine(), "");
 }
@@ -191,7 +191,7 @@ fn where_nothing_is_known_nothing_is_written() {
                    insert into sessions values ('a', '', 1440, unixepoch())";
     sqlite(&world, symfony);
     let said = run_with(&world, url, "init --from-env DATABASE_URL");
-    assert!(said.err.contains("sessions (Symfony): its column sess_lifetime holds no times that are known"), "{said}");
+    assert!(said.err.contains("sessions (Symfony): its column sess_lifetime holds no plausible times"), "{said}");
     assert!(!world.path("cleanup.toml").exists());
 }
 

@@ -175,10 +175,10 @@ fn explain_names_the_owner_and_who_else_would_have_it() {
     let world = equal("", "");
     insta::assert_snapshot!(undated(world.run("explain r/a.log")), @"
     r/a.log
-      owner       nobody: a and b dispute it
-      left alone  the policy `b` has the same root and names it as well, so neither takes it; add it to `exclude` in one of the two
+      owner       none: a and b dispute it
+      left alone  the policy `b` has the same root and matches it as well, so neither removes it; add it to `exclude` in one of the two
       policy      a (runs only on request)
-      left alone  the policy `a` has the same root and names it as well, so neither takes it; add it to `exclude` in one of the two
+      left alone  the policy `a` has the same root and matches it as well, so neither removes it; add it to `exclude` in one of the two
       policy      b (runs only on request)
     ");
 }

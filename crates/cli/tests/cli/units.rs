@@ -40,7 +40,7 @@ fn what_is_there_is_compared_and_only_our_own_files_are_touched() {
     let printed = ran.exits(1);
     for line in [
         "missing: systemd/cleanup-sweep-other.timer\n",
-        "rendered no more: systemd/cleanup-sweep-out.timer\n",
+        "no longer rendered: systemd/cleanup-sweep-out.timer\n",
         "stale: cron/cleanup\n",
     ] {
         assert!(printed.contains(line), "{ran}");

@@ -109,7 +109,7 @@ fn what_can_never_match_is_an_error_that_says_the_way_out() {
         ("'*.jpg'", "quotation marks", "put them in brackets"),
         ("~/tmp/*", "`~` is not expanded", "`[~]`"),
         ("logs\\app.log", "`\\a` means `a` itself", "`/` between folders"),
-        ("a\0b", "no name holds a NUL", "remove it"),
+        ("a\0b", "no name contains a NUL", "remove it"),
         (&long, "longer than 255 bytes", "write `*`"),
         ("{}", "an empty name only", "`*` for every name"),
         ("{,}", "an empty name only", "`*` for every name"),

@@ -277,8 +277,7 @@ impl Ledger {
 
 /// What became of so many rows, in words that say what becomes of them.
 fn past(follow: &str, rows: u64) -> String {
-    let were = if rows == 1 { "was set" } else { "were set" };
-    follow.replacen("go with", "went with", 1).replacen("are set", were, 1)
+    follow.replacen("are ", if rows == 1 { "was " } else { "were " }, 1)
 }
 
 #[cfg(test)]

@@ -93,14 +93,14 @@ async fn an_archive_within_the_swept_tree_is_refused() {
         (
             "tutor_sessions",
             "listed",
-            ", because it is a partition or child of public.tutor_sessions and would be swept itself",
+            ", because it is a partition or child of public.tutor_sessions and would itself be swept",
         ),
         (
             "tutor_sessions",
             "deep",
-            ", because it is a partition or child of public.tutor_sessions and would be swept itself",
+            ", because it is a partition or child of public.tutor_sessions and would itself be swept",
         ),
-        ("parent", "child", ", because it is a partition or child of public.parent and would be swept itself"),
+        ("parent", "child", ", because it is a partition or child of public.parent and would itself be swept"),
         ("deep", "tutor_sessions", ", because public.deep is a partition of it"),
         ("deep", "listed", ", because public.deep is a partition of it"),
     ] {

@@ -375,7 +375,7 @@ async fn a_few_values_that_are_no_times_stay_and_are_counted() {
     )
     .await;
     for (format, said) in [
-        (TimeFormat::Seconds, "time_format = \"seconds\" needs one form in all of them"),
+        (TimeFormat::Seconds, "time_format = \"seconds\" needs the same form in all rows"),
         (TimeFormat::Timestamp, "SQLite has no timestamps of its own"),
     ] {
         let report = apply(&formatted(&policy, format)).await;

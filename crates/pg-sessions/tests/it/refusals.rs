@@ -43,12 +43,12 @@ async fn what_is_no_session_table_fails_with_what_to_change() {
         ("ix_last_activity", "is an index", None),
         (
             "local_time",
-            "timestamp without time zone; set activity_time_zone to the zone that the application writes",
+            "timestamp without time zone; set activity_time_zone to the zone in which the application writes",
             None,
         ),
         (
             "texts",
-            "is of type text, and has to be a timestamp, integer, bigint, double precision or numeric; name a column",
+            "is of type text, but must be a timestamp, integer, bigint, double precision or numeric; name a column",
             None,
         ),
         ("no_id", "public.no_id has no column session_id", None),
@@ -186,7 +186,7 @@ async fn a_cascade_needs_an_index_and_then_takes_its_rows_along() {
          create index on tokens (session); insert into tokens values ('e1'), ('e1'), ('l1'), (null)",
     );
     let findings = cleanup_pg_sessions::check(&db.policy(), Path::new("/"), now()).await;
-    let said = "when sessions go, rows of public.answers that refer to them are removed with them (on delete cascade)";
+    let said = "when sessions are removed, rows of public.answers that refer to them are removed with them (on delete cascade)";
     assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
     let planned = plan(&db.policy()).await;
     assert_eq!(
@@ -503,7 +503,7 @@ async fn policies_of_row_security_for_the_role_are_a_filter_and_check_says_so() 
         }
         let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
         let filter =
-            "row security applies to public.tutor_sessions: its policies are a filter, and rows that they hide stay";
+            "row security applies to public.tutor_sessions: its policies filter rows, and hidden rows stay";
         assert!(findings.iter().any(|finding| finding.sentence == filter), "{what}: {findings:?}");
         let report = apply(&policy).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 29), "{what}: {report:?}");

@@ -69,7 +69,7 @@ async fn a_dry_run_says_that_policies_for_deleting_may_keep_rows() {
     let planned = plan(&policy).await;
     assert_eq!(
         message(&planned),
-        "row security of public.tutor_sessions has policies of its own for deleting, so a sweep may take fewer than 300 \
+        "row security of public.tutor_sessions has separate policies for delete, so a sweep may remove fewer than 300 \
          expired rows"
     );
     let report = apply(&policy).await;
