@@ -90,7 +90,7 @@ pub struct Server {
     pub tokens: Vec<NamedToken>,
     /// The file that holds the token for `/metrics` and `/readyz` alone, absolute.
     pub metrics_token_file: Option<PathBuf>,
-    /// Which requests need a token, once there is one.
+    /// Which requests need a token, if there is one.
     pub token_for: TokenFor,
     /// The longest time for which a request may hold a file, positive.
     pub max_hold: Duration,

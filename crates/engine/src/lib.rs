@@ -1,7 +1,7 @@
 //! One object that sweeps, plans, explains and answers.
 //!
-//! The engine opens what the configuration names, reads the clock, and lets core drive. Faces (command line, server)
-//! see this crate and core, never a store. Calls block; a caller on an async runtime puts them on a blocking thread.
+//! The engine opens what the configuration names, reads the clock, and lets core drive. The command line and the server
+//! use this crate and core, never a store. Calls block; a caller on an async runtime uses a blocking thread.
 
 mod caller;
 mod clock;

@@ -1,4 +1,4 @@
-//! What every stage of a run is given: the configuration, and what belongs to it for as long as it is open.
+//! What every stage of a run is passed: the configuration, and what belongs to it while it is open.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Setup {
     claimants: Arc<[Claimant]>,
     /// What relative paths in the configuration are relative to.
     pub(crate) folder: PathBuf,
-    /// What is known of tracked files while they are tracked.
+    /// The tables of tracked files.
     pub(crate) tables: Tables,
     /// Where single removals are written down.
     pub(crate) trail: Trail,

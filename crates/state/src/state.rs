@@ -94,7 +94,7 @@ impl State {
             return None;
         }
         begun::begin(&self.folder, run)
-            .inspect_err(|error| tracing::debug!("cannot write down that run {} begins: {error}", run.run_id))
+            .inspect_err(|error| tracing::debug!("cannot record the start of run {}: {error}", run.run_id))
             .ok()
     }
 

@@ -47,13 +47,13 @@ pub(super) fn policy_age(text: &str) -> Result<PolicyAge, String> {
 /// `2d`, not zero.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let span = duration::parse(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("nothing is held for no time".to_owned()) } else { Ok(span) }
+    if span.is_zero() { Err("a hold must be longer than zero".to_owned()) } else { Ok(span) }
 }
 
 /// `24h`, not zero.
 pub(super) fn validity(text: &str) -> Result<Duration, String> {
     let span = duration::parse(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("a plan that counts for no time could not be applied".to_owned()) } else { Ok(span) }
+    if span.is_zero() { Err("the validity of a plan must be longer than zero".to_owned()) } else { Ok(span) }
 }
 
 /// `7d`, or zero.
@@ -89,5 +89,5 @@ pub(super) fn since(text: &str) -> Result<Moment, String> {
 }
 
 fn positive(age: std::time::Duration) -> Result<MaxAge, String> {
-    MaxAge::new(age).ok_or_else(|| "an age of zero would take everything".to_owned())
+    MaxAge::new(age).ok_or_else(|| "an age of zero would remove everything".to_owned())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use cleanup_core::candidate::harmless;
 use cleanup_core::duration::Human;
 use cleanup_engine::responses::Removals;
 use cleanup_engine::{Engine, RemovalsQuery, RunsQuery, is_pattern};
@@ -83,7 +84,7 @@ fn all(engine: &Engine, args: &HistoryArgs, console: &mut Console) -> Result<Vec
     if console.format == Format::Json {
         console.out.document(&history);
     } else if history.runs.is_empty() {
-        console.out.print("No run is remembered.");
+        console.out.print("No runs recorded.");
     } else {
         let (zone, theme) = (TimeZone::system(), console.out.theme);
         console.out.write(HistoryTable { history: &history, now: cleanup_engine::now(), zone: &zone, theme: &theme });
@@ -102,7 +103,8 @@ fn one(engine: &Engine, run: &str, console: &mut Console) -> Result<Vec<Fault>, 
     }
     let verbosity = console.verbosity;
     console.verbosity = verbosity.max(crate::console::Verbosity::Blocks);
-    console.out.print(format_args!("Run {} of {}", report.run_id, report.started_at));
+    let asked_by = report.asked_by.as_ref().map(|name| format!(", asked by {}", harmless(name))).unwrap_or_default();
+    console.out.print(format_args!("Run {} of {}{asked_by}", report.run_id, report.started_at));
     super::sweep::print(&report, &BTreeMap::new(), &Places::from_here(engine.config()), console);
     console.verbosity = verbosity;
     Ok(Vec::new())

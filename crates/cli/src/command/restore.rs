@@ -46,11 +46,11 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     }
     if named > MAX_PROBLEMS {
         let unnamed = Count((named - MAX_PROBLEMS) as u64);
-        console.problem(&Problem::error(format_args!("and {unnamed} more that could not be restored")));
+        console.problem(&Problem::error(format_args!("and {unnamed} more could not be restored")));
     }
     for path in &restored.not_found {
         let path = cleanup_core::candidate::Escaped(path.as_bytes());
-        console.problem(&Problem::error(format_args!("{path}: nothing of it lies in quarantine")));
+        console.problem(&Problem::error(format_args!("{path}: not in quarantine")));
     }
     for problem in &restored.problems {
         console.problem(&Problem::error(problem));

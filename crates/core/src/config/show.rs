@@ -17,7 +17,7 @@ use super::vars::{Variables, is_database_url};
 /// One effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Where it stands: `files.temp-svgs.max_age`.
+    /// Its key, such as `files.temp-svgs.max_age`.
     pub key: String,
     /// The value as TOML would write it, with variables expanded, relative roots resolved and credentials hidden.
     pub value: String,

@@ -114,7 +114,7 @@ impl Engine {
             Some(file) => {
                 let why = file.reason.map(|why| format!(" ({why})")).unwrap_or_default();
                 let reason = format!(
-                    "moved into quarantine at {}{why}; `cleanup restore` brings it back until {}",
+                    "moved into quarantine at {}{why}; `cleanup restore` can bring it back until {}",
                     file.quarantined_at, file.until
                 );
                 Judgement::without(AnswerVerdict::Quarantined, reason)

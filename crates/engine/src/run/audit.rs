@@ -125,7 +125,7 @@ impl Audit {
     pub(crate) fn take_failure(&self) -> Option<String> {
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let file = cleanup_core::candidate::Escaped(self.configured.file.as_os_str().as_encoded_bytes());
-        Some(format!("the audit log {file} lacks lines: {failure}"))
+        Some(format!("lines are missing from the audit log {file}: {failure}"))
     }
 
     /// The same for a line outside of any run. No report would say that it is missing, so the log does.

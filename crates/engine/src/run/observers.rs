@@ -43,7 +43,7 @@ pub trait Watcher: Sync {
     }
 }
 
-/// Watches nothing.
+/// Observes nothing.
 impl Watcher for () {}
 
 /// Asks a watcher only whether to stop.

@@ -48,7 +48,7 @@ impl Recording {
         Self { run, access, mark }
     }
 
-    /// The id that the report has.
+    /// The id of the report.
     pub(crate) fn id(&self) -> &str {
         &self.run.run_id
     }

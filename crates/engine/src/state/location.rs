@@ -1,4 +1,4 @@
-//! Where the memory of a configuration lies, and what it consists of.
+//! The location and the files of a configuration's state.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use cleanup_fs_store::Protected;
 use crate::config_file::Origin;
 use crate::place;
 
-/// Where a configuration's memory is.
+/// The location of a configuration's state.
 pub(crate) enum Place {
     Nowhere,
     Unknown,
@@ -24,7 +24,7 @@ impl Place {
     }
 }
 
-/// It belongs to the configuration, not to whoever happens to call.
+/// It belongs to the configuration, not to the caller.
 pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     let at = |folder: PathBuf| Place::At { folder, database: None };
     match configured {
@@ -54,7 +54,7 @@ pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     }
 }
 
-/// Protects everything that a memory in this folder consists of, also what is not there yet.
+/// Protects all state files in this folder, including those that do not exist yet.
 pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Protected) {
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
     protected.file_family(&database);

@@ -1,4 +1,4 @@
-//! What runs remember, and where it lies.
+//! The state that runs record, and its location.
 
 mod last_run;
 pub(crate) mod location;

@@ -165,7 +165,7 @@ fn look(world: &World, way: Way, before: &Before, ran: Ran) -> Seen {
     let run_id = ran.run_id.clone().or_else(|| new.first().map(|(id, ..)| id.clone()));
     let kept = run_id.as_ref().and_then(|id| engine.past_run(id).ok());
     let lines: Vec<Value> = audit(world).split_off(before.audit_lines);
-    let lacks = |notes: &[String]| notes.iter().any(|note| note.contains("lacks lines"));
+    let lacks = |notes: &[String]| notes.iter().any(|note| note.contains("lines are missing from"));
     let mark = |is_left: bool| if is_left { Mark::Left } else { Mark::Nothing };
 
     let run_id = run_id.unwrap_or_default();

@@ -81,10 +81,11 @@ fn assemble() -> Value {
     let mut document = serde_json::to_value(openapi).unwrap_or_default();
     document["info"] = json!({
         "title": "cleanup-server",
-        "summary": "Removes old files and idle sessions by the rules of one configuration.",
-        "description": "How to use it: docs/api.md. Errors are problems as RFC 9457 has them. On loopback and the unix \
-            socket calls need no token, unless one is configured: then every changing call does, under \
-            `token_for = \"everything\"` every call, and from elsewhere, or through a proxy, every call in any case.",
+        "summary": "Removes old files and idle sessions as one configuration defines.",
+        "description": "See docs/api.md. Errors are problem details (RFC 9457). Requests on loopback and the unix \
+                        socket need no token unless one is configured; then every request that changes something \
+                        needs it, and with `token_for = \"everything\"` every request. Requests from elsewhere or \
+                        through a proxy always need it.",
         "version": env!("CARGO_PKG_VERSION"),
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
@@ -93,7 +94,7 @@ fn assemble() -> Value {
         "schemas": schemas(),
         "securitySchemes": {
             "bearer": { "type": "http", "scheme": "bearer", "description": "The token of the configuration" },
-            "session": { "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie of /login" },
+            "session": { "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie set by /login" },
         },
     });
     let operations = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
@@ -106,7 +107,7 @@ fn assemble() -> Value {
             body["required"] = json!(true);
         }
         operation["responses"]["default"] = json!({
-            "description": "Something is wrong with the call, or with the service",
+            "description": "The request or the service failed",
             "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } },
         });
     }
