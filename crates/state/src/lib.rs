@@ -12,6 +12,7 @@
 //! - `locks/`: one file per policy, locked with `flock` and never removed. A lock dies with its process. Beside them, in
 //!   `locks/clock`, the last clock reading.
 //! - `index/`: one due index per policy. It saves time, decides nothing, and is discarded at the slightest doubt.
+//! - `notified.json`: which findings somebody was told of. It is disposable: where it is lost, what lasts is told again.
 //! - `running/`: one file for each run that has begun and not ended, so that a killed run is noticed.
 //!
 //! Calls block. Nothing here reads a clock: `now` is handed in. The database is opened by the first call that needs
@@ -22,6 +23,7 @@ mod folder;
 mod index;
 mod ledger;
 mod lock;
+mod notified;
 mod promises;
 mod state;
 mod witness;
@@ -34,5 +36,6 @@ pub use crate::ledger::{
     Sample, Stop, StoppedAt, TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
+pub use crate::notified::Notified;
 pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
 pub use crate::state::State;
