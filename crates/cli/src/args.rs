@@ -179,6 +179,12 @@ pub(crate) enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Try whether those who are to be told of findings can be reached
+    Notify {
+        /// Send a test message to each target of `[notify]`, and a ping
+        #[arg(long, required = true)]
+        test: bool,
+    },
     /// Write the files that run it: systemd, cron, container, Kubernetes, alerts
     Units(UnitsArgs),
     /// Print a cleanup.toml made from settings of other cleaners

@@ -9,11 +9,13 @@ use cleanup_core::owner::Claimant;
 use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_core::report::PolicyKind;
 use cleanup_fs_store::{KeptRoot, Protected, RootError, Store};
+use cleanup_notify::Spool;
 use cleanup_state::BegunPolicy;
 
 use crate::config_file::{self, OpenError, Origin};
 use crate::request::RequestError;
 use crate::run::audit::Audit;
+use crate::state::location;
 use crate::state::run_state::{Access, RunState};
 use crate::track::table::Tables;
 
@@ -30,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) tables: Tables,
     /// The log of single removals.
     pub(crate) audit: Option<Audit>,
+    /// The paths of what was removed, where a program is to know of them.
+    pub(crate) removed: Option<Spool>,
     /// Whether the memory was begun anew, and no run has said so yet: whoever opens it first need not be a run.
     is_new: AtomicBool,
 }
@@ -45,6 +49,9 @@ impl Setup {
     pub(crate) fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = config_file::open(named)?;
         let audit = config.audit.clone().map(Audit::new);
+        let after = config.notify.as_ref().and_then(|notify| notify.after.as_ref());
+        let removed =
+            after.map(|_| Spool::new(&location::folder(&origin, &config.state).unwrap_or_else(std::env::temp_dir)));
         let claimants = config.files.iter().map(Claimant::from).collect();
         Ok(Self {
             origin,
@@ -53,6 +60,7 @@ impl Setup {
             folder,
             tables: Tables::default(),
             audit,
+            removed,
             is_new: AtomicBool::new(false),
         })
     }
@@ -94,6 +102,10 @@ impl Setup {
         let mut protected = Protected::default();
         state.protect(&mut protected);
         for file in self.origin.path().into_iter().chain(self.config.server.token_files()) {
+            protected.path(file);
+        }
+        let notify = self.config.notify.iter();
+        for file in notify.flat_map(|notify| notify.secret_files().chain(notify.ca_file.as_deref())) {
             protected.path(file);
         }
         if let Some(audit) = &self.audit {

@@ -19,6 +19,7 @@ use crate::candidate::Escaped;
 use crate::policy::Effect;
 
 mod files;
+mod notify;
 mod owners;
 mod schedule;
 mod sessions;
@@ -64,6 +65,7 @@ impl Check<'_> {
         let state = self.state(raw.state.as_ref());
         let keep_history = self.keep_history(raw.state.as_ref());
         let audit = self.audit(raw.audit.as_ref());
+        let notify = self.notify(raw.notify.as_ref());
         let time_zone = self.time_zone(raw.time_zone.as_ref());
         Some(Config {
             files: files.into_iter().collect::<Option<_>>()?,
@@ -72,6 +74,7 @@ impl Check<'_> {
             state: state?,
             keep_history,
             audit: audit?,
+            notify: notify?,
             time_zone,
             settings: Vec::new(),
         })

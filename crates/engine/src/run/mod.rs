@@ -78,6 +78,7 @@ fn run(
     let mut observer = PolicyObserver {
         name,
         audit: setup.audit.as_ref().map(|audit| (audit, policy, params.audited())),
+        removed: setup.removed.as_ref().map(|spool| (spool, policy.root.as_path())),
         watcher: params.watcher,
         budget: TimeBudget::default(),
     };

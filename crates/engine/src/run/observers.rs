@@ -1,10 +1,13 @@
 //! Who watches a run: the caller from outside, and the pipeline itself, which passes on what a sweep says.
 
+use std::path::Path;
+
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::rank::Cutoffs;
 use cleanup_core::report::PolicyReport;
-use cleanup_core::store::Seen;
+use cleanup_core::store::{Outcome, Seen};
 use cleanup_core::sweep::{Judged, Observer};
+use cleanup_notify::Spool;
 
 use crate::run::audit::{Audit, AuditedRun};
 use crate::run::resume::TimeBudget;
@@ -60,6 +63,8 @@ pub(crate) struct PolicyObserver<'a> {
     pub(crate) name: &'a str,
     /// With the policy and the run, where there is a log of single removals.
     pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, AuditedRun<'a>)>,
+    /// With the root of the policy, where a program is to know of what was removed.
+    pub(crate) removed: Option<(&'a Spool, &'a Path)>,
     pub(crate) watcher: &'a dyn Watcher,
     /// How long it may take (`max_runtime`).
     pub(crate) budget: TimeBudget,
@@ -69,6 +74,9 @@ impl Observer for PolicyObserver<'_> {
     fn judged(&self, judged: &Judged<'_>) {
         if let Some((audit, policy, run)) = self.audit {
             audit.judged(policy, run, judged);
+        }
+        if let (Some((spool, root)), Some(Outcome::Removed | Outcome::Quarantined)) = (self.removed, judged.outcome) {
+            spool.add(&[root.as_os_str().as_encoded_bytes(), b"/", &judged.candidate.name.to_bytes()]);
         }
         if let Some(outcome) = judged.outcome {
             tracing::debug!(policy = self.name, path = %judged.candidate.name, ?outcome, "{}", judged.verdict);

@@ -126,7 +126,8 @@ pub(crate) fn sweep(
                     if let Some(held) = plan_first(policy, base, request, changes_of(policy), wall()).await {
                         held
                     } else {
-                        let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
+                        let observer =
+                            PolicyObserver { name, audit: None, removed: None, watcher, budget: TimeBudget::default() };
                         let index = index_of(policy).unwrap_or(usize::MAX);
                         let from = known.places.before.get(index).cloned().flatten();
                         let (report, place) =

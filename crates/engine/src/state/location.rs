@@ -45,11 +45,20 @@ pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
     }
 }
 
+/// The folder of a configuration's memory, where it has one.
+pub(crate) fn folder(origin: &Origin, configured: &Configured) -> Option<PathBuf> {
+    match placed(origin, configured) {
+        Place::At { folder, .. } => Some(folder),
+        Place::Nowhere | Place::Unknown => None,
+    }
+}
+
 /// Protects everything that a memory in this folder consists of, also what is not there yet.
 pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Protected) {
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
     protected.file_family(&database);
     protected.file_family(&folder.join("promises.jsonl"));
+    protected.file_family(&folder.join("notified.json"));
     for name in ["locks", "index", "running"] {
         protected.path(&folder.join(name));
     }
