@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cleanup_core::config::{Config, Notify};
 use cleanup_core::report::Report;
-use cleanup_notify::{Look, Memory, Message, Target, http, program};
+use cleanup_notify::{Known, Look, Memory, Message, Target, http, program};
 use cleanup_state::Notified;
 
 use crate::clock;
@@ -103,10 +103,11 @@ impl Engine {
         };
         let wants_ping = look.ping;
         let mut problems = Vec::new();
-        known.take_in(look, notify, &|policy| is_enabled(self.config(), policy), clock::now());
+        let policies = |name: &str| known_policy(self.config(), name);
+        known.take_in(look, notify, &policies, clock::now());
         keep(known);
         for target in Target::of(notify) {
-            let (pending, waiting) = known.pending(target, notify, clock::now());
+            let (pending, waiting) = known.pending(target, notify, &policies, clock::now());
             for (index, one) in pending.iter().enumerate() {
                 let Some(message) = known.message(one, &host()) else { continue };
                 let is_last = index + 1 == pending.len();
@@ -127,7 +128,7 @@ impl Engine {
             }
         }
         if wants_ping
-            && !known.has_error()
+            && !known.has_error(&policies)
             && let Some(ping) = &notify.ping
             && let Err(why) = http::get(ping, notify.ca_file.as_deref(), REQUEST.min(left()))
         {
@@ -249,9 +250,14 @@ fn deliver(notify: &Notify, target: Target, message: &Message, left: Duration) -
     }
 }
 
-fn is_enabled(config: &Config, policy: &str) -> bool {
-    let files = config.files.iter().any(|it| it.enabled && it.rule.name == policy);
-    files || config.sessions.iter().any(|it| it.enabled && it.rule.name == policy)
+fn known_policy(config: &Config, name: &str) -> Known {
+    let files = config.files.iter().map(|it| (it.rule.name.as_str(), it.enabled));
+    let mut all = files.chain(config.sessions.iter().map(|it| (it.rule.name.as_str(), it.enabled)));
+    match all.find(|(other, _)| *other == name) {
+        Some((_, true)) => Known::On,
+        Some((_, false)) => Known::Off,
+        None => Known::Not,
+    }
 }
 
 /// The name of this machine.

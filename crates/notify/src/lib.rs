@@ -17,6 +17,6 @@ pub mod program;
 mod spool;
 
 pub use crate::look::Look;
-pub use crate::memory::{Memory, Pending, Target};
+pub use crate::memory::{Known, Memory, Pending, Target};
 pub use crate::message::{Event, Message};
 pub use crate::spool::Spool;

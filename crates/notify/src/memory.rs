@@ -28,6 +28,9 @@ const HOUR: Duration = Duration::from_hours(1);
 /// After this time a finding that lasts is told again.
 const DAY: Duration = Duration::from_hours(24);
 
+/// After this time without a look at it, a finding that nobody here can look for any more is forgotten.
+const MONTH: Duration = Duration::from_hours(30 * 24);
+
 /// Most messages to one target in one round. A disk that is away breaks every policy at once.
 const MOST: usize = 20;
 
@@ -64,6 +67,8 @@ struct Entry {
     run_id: Option<String>,
     /// Whether it still is.
     is_there: bool,
+    /// When it was found last.
+    seen_at: Moment,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     told: BTreeMap<Target, Told>,
 }
@@ -81,6 +86,17 @@ struct Told {
 struct Stored {
     version: u32,
     entries: Vec<Entry>,
+}
+
+/// What the configuration says of a policy. Two configurations may share a folder, and with it this memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It runs.
+    On,
+    /// It is switched off: nothing is expected of it.
+    Off,
+    /// There is none of this name: it was removed, or is another configuration's.
+    Not,
 }
 
 /// Something that one target is to be told now.
@@ -106,9 +122,9 @@ impl Memory {
         serde_json::to_vec(&stored).unwrap_or_default()
     }
 
-    /// Takes in what was seen. Of policies that `is_known` does not know (removed from the configuration, or switched off)
-    /// nothing is expected any more, so what was found of them is forgotten.
-    pub fn take_in(&mut self, look: Look, notify: &Notify, is_known: &dyn Fn(&str) -> bool, now: Moment) {
+    /// Takes in what was seen. What was found of a policy that is switched off is forgotten; of one that the configuration
+    /// does not have, it is left alone for a month.
+    pub fn take_in(&mut self, look: Look, notify: &Notify, known: &dyn Fn(&str) -> Known, now: Moment) {
         for step in look.into_steps() {
             for ((code, policy), entry) in &mut self.0 {
                 if entry.is_there && step.ends(*code, policy.as_deref()) {
@@ -118,31 +134,43 @@ impl Memory {
             }
             for finding in step.found().iter().filter(|finding| is_for_somebody(finding.code)) {
                 let run_id = step.run_id().map(str::to_owned);
-                let found = |told| Entry { finding: finding.clone(), run_id, is_there: true, told };
                 let told = self.0.remove(&key(finding)).map(|entry| entry.told).unwrap_or_default();
-                self.0.insert(key(finding), found(told));
+                let entry = Entry { finding: finding.clone(), run_id, is_there: true, seen_at: now, told };
+                self.0.insert(key(finding), entry);
             }
         }
         let targets = Target::of(notify);
         self.0.retain(|(code, policy), entry| {
-            let tells_end = notify.recovered && notify.wants(*code);
-            entry.told.retain(|target, _| targets.contains(target));
-            if !entry.is_there && !tells_end {
-                entry.told.values_mut().for_each(|told| told.last = Event::Recovered);
+            let is_old = is_over(entry.seen_at, MONTH, now);
+            match policy.as_deref().map_or(Known::On, known) {
+                Known::Off => return false,
+                Known::Not => return !is_old,
+                Known::On if entry.is_there => return true,
+                Known::On => {}
+            }
+            if !(notify.recovered && notify.wants(*code)) {
+                let ours = entry.told.iter_mut().filter(|(target, _)| targets.contains(target));
+                ours.for_each(|(_, told)| told.last = Event::Recovered);
             }
             let is_settled = |told: &Told| {
                 told.last == Event::Recovered
                     && is_over(told.finding_at, HOUR, now)
                     && told.recovered_at.is_none_or(|at| is_over(at, HOUR, now))
             };
-            policy.as_deref().is_none_or(is_known) && (entry.is_there || !entry.told.values().all(is_settled))
+            !is_old && !entry.told.values().all(is_settled)
         });
     }
 
     /// What a target is to be told now, the worst first, and how many messages wait behind these.
-    pub fn pending(&self, target: Target, notify: &Notify, now: Moment) -> (Vec<Pending>, usize) {
+    pub fn pending(
+        &self,
+        target: Target,
+        notify: &Notify,
+        known: &dyn Fn(&str) -> Known,
+        now: Moment,
+    ) -> (Vec<Pending>, usize) {
         let due = |(key, entry): (&Key, &Entry)| {
-            let event = entry.due(target, now).filter(|_| notify.wants(key.0))?;
+            let event = entry.due(target, now).filter(|_| notify.wants(key.0) && is_ours(key, known))?;
             Some((event, entry.finding.level, Pending { key: key.clone(), target, event }))
         };
         let mut pending: Vec<_> = self.0.iter().filter_map(due).collect();
@@ -169,9 +197,9 @@ impl Memory {
     }
 
     /// Whether a run found something that does not work until somebody has done something, and it is not over.
-    pub fn has_error(&self) -> bool {
+    pub fn has_error(&self, known: &dyn Fn(&str) -> Known) -> bool {
         let is_error = |finding: &Finding| finding.level == Level::Error && finding.code.found_by() != FoundBy::Service;
-        self.0.values().any(|entry| entry.is_there && is_error(&entry.finding))
+        self.0.iter().any(|(key, entry)| entry.is_there && is_error(&entry.finding) && is_ours(key, known))
     }
 }
 
@@ -193,6 +221,10 @@ impl Entry {
 
 fn key(finding: &Finding) -> Key {
     (finding.code, finding.policy.clone())
+}
+
+fn is_ours((_, policy): &Key, known: &dyn Fn(&str) -> Known) -> bool {
+    policy.as_deref().map_or(Known::On, known) == Known::On
 }
 
 /// Whether anybody can be told of it at all.
@@ -252,8 +284,8 @@ mod tests {
             let Self { memory, notify } = self;
             // Through the file and back, as from one run to the next.
             *memory = Memory::from_json(&memory.to_json());
-            memory.take_in(look, notify, &|_| true, at(minute));
-            let (pending, _) = memory.pending(Target::Command, notify, at(minute));
+            memory.take_in(look, notify, &all, at(minute));
+            let (pending, _) = memory.pending(Target::Command, notify, &all, at(minute));
             if is_delivered {
                 for one in &pending {
                     memory.told(one, at(minute));
@@ -261,6 +293,10 @@ mod tests {
             }
             pending.into_iter().map(|one| (one.event, one.key.0)).collect()
         }
+    }
+
+    fn all(_: &str) -> Known {
+        Known::On
     }
 
     const HELD: FindingCode = FindingCode::Held;
@@ -313,7 +349,7 @@ mod tests {
         play.notify.webhook = Some(cleanup_core::config::Endpoint::File("/url".into()));
         assert_eq!(play.told(0, run(&[HELD]), true), [BEGUN]);
         assert_eq!(play.told(1, run(&[HELD]), true), []);
-        let (webhook, _) = play.memory.pending(Target::Webhook, &play.notify, at(1));
+        let (webhook, _) = play.memory.pending(Target::Webhook, &play.notify, &all, at(1));
         assert_eq!(webhook.len(), 1, "it was down");
     }
 
@@ -322,10 +358,10 @@ mod tests {
         let mut play = Play::new();
         play.notify.on = Some(vec![FindingCode::Errors]);
         assert_eq!(play.told(0, run(&[HELD, FindingCode::Errors]), true), [(Event::Finding, FindingCode::Errors)]);
-        assert!(play.memory.has_error(), "a ping still knows of it");
+        assert!(play.memory.has_error(&all), "a ping still knows of it");
         play.notify.recovered = false;
         assert_eq!(play.told(1, run(&[]), true), []);
-        assert!(!play.memory.has_error());
+        assert!(!play.memory.has_error(&all));
         assert_eq!(play.told(2, run(&[FindingCode::Errors]), true), [], "within an hour");
         assert_eq!(play.told(61, run(&[FindingCode::Errors]), true), [(Event::Finding, FindingCode::Errors)]);
         let mut play = Play::new();
@@ -336,8 +372,24 @@ mod tests {
     fn a_policy_that_is_gone_is_forgotten_without_a_word() {
         let mut play = Play::new();
         assert_eq!(play.told(0, run(&[HELD]), true), [BEGUN]);
-        play.memory.take_in(Look::default(), &play.notify, &|name| name != "a", at(1));
+        let off = |name: &str| if name == "a" { Known::Off } else { Known::On };
+        play.memory.take_in(Look::default(), &play.notify, &off, at(1));
         assert_eq!(play.memory, Memory::default());
+    }
+
+    #[test]
+    fn what_another_configuration_found_is_not_ours_to_tell_or_forget() {
+        let mut play = Play::new();
+        assert_eq!(play.told(0, run(&[HELD]), true), [BEGUN]);
+        let other = |_: &str| Known::Not;
+        for minute in [1, 1441] {
+            play.memory.take_in(Look::default(), &config(), &other, at(minute));
+            assert_eq!(play.memory.pending(Target::Command, &config(), &other, at(minute)).0, []);
+            assert!(!play.memory.has_error(&other) && play.memory.has_error(&all));
+        }
+        assert_eq!(play.told(1442, run(&[HELD]), true), [BEGUN], "its own configuration goes on");
+        play.memory.take_in(Look::default(), &config(), &other, at(1442 + 30 * 1440));
+        assert_eq!(play.memory, Memory::default(), "nobody has looked for a month");
     }
 
     #[test]
@@ -357,14 +409,14 @@ mod tests {
             finding(code, &format!("policy-{index}"))
         };
         look.service_finds((0..50).map(of).collect());
-        memory.take_in(look, &config(), &|_| true, at(0));
-        let (first, waiting) = memory.pending(Target::Command, &config(), at(0));
+        memory.take_in(look, &config(), &all, at(0));
+        let (first, waiting) = memory.pending(Target::Command, &config(), &all, at(0));
         assert_eq!((first.len(), waiting), (MOST, 30));
         assert!(first.iter().all(|one| one.key.0 == HELD), "errors before warnings");
         for one in &first {
             memory.told(one, at(0));
         }
-        assert_eq!(memory.pending(Target::Command, &config(), at(1)).0.len(), MOST);
+        assert_eq!(memory.pending(Target::Command, &config(), &all, at(1)).0.len(), MOST);
     }
 
     #[test]
