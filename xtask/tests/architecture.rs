@@ -18,9 +18,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cleanup-server", &["cleanup-engine", "cleanup-metrics", "cleanup-core"]),
     ("xtask", &["cleanup-units", "cleanup-core", "cleanup-test-browser", "cleanup-test-postgres"]),
     // wiring
-    ("cleanup-engine", &["cleanup-fs-store", "cleanup-pg-sessions", "cleanup-state", "cleanup-core"]),
+    ("cleanup-engine", &["cleanup-fs-store", "cleanup-notify", "cleanup-pg-sessions", "cleanup-state", "cleanup-core"]),
     // hands: they never see each other
     ("cleanup-fs-store", &["cleanup-core"]),
+    ("cleanup-notify", &["cleanup-core"]),
     ("cleanup-pg-sessions", &["cleanup-core"]),
     ("cleanup-state", &["cleanup-core"]),
     // papers
@@ -31,10 +32,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     // for tests only
     ("cleanup-test-browser", &[]),
     ("cleanup-test-postgres", &[]),
+    ("cleanup-test-webhook", &[]),
 ];
 
 /// What every package may use in its tests besides its own arrows.
-const FOR_TESTS: &[&str] = &["cleanup-core", "cleanup-test-browser", "cleanup-test-postgres"];
+const FOR_TESTS: &[&str] = &["cleanup-core", "cleanup-test-browser", "cleanup-test-postgres", "cleanup-test-webhook"];
 
 /// Everything that may lie at the top of the repository.
 const TOP: &[&str] = &[
@@ -240,7 +242,7 @@ fn assert_no_circle(package: &str) {
 fn one_clock_tells_the_time() {
     let clocks = ["SystemTime::now", "Timestamp::now", "Zoned::now"];
     let mut found = Vec::new();
-    for package in ["cli", "engine", "fs-store", "pg-sessions", "server", "state", "units"] {
+    for package in ["cli", "engine", "fs-store", "notify", "pg-sessions", "server", "state", "units"] {
         for (path, text) in sources(package) {
             // Tests may ask for the time of their own files.
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();

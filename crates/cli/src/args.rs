@@ -173,6 +173,12 @@ pub(crate) enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Test the delivery of notifications
+    Notify {
+        /// Send a test message to each target of `[notify]`, and a ping
+        #[arg(long, required = true)]
+        test: bool,
+    },
     /// Render systemd units, cron files, container files, Kubernetes manifests and alert rules
     Units(UnitsArgs),
     /// Convert the settings of other cleaners into a cleanup.toml

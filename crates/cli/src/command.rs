@@ -11,6 +11,7 @@ mod import;
 mod init;
 mod list;
 mod man;
+mod notify;
 mod plan;
 mod quarantine;
 mod restore;
@@ -82,6 +83,7 @@ fn answer(global: &Global, command: Command, console: &mut Console) -> Result<Ve
             config::schema(console);
             Ok(Vec::new())
         }
+        Command::Notify { test: _ } => notify::test(global, console),
         Command::Units(args) => text_only("units", console).and_then(|()| units::run(global, &args, console)),
         Command::Import { files } => import::run(&files, console),
         Command::Init(args) => text_only("init", console).and_then(|()| init::run(global, &args, console)),

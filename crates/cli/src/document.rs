@@ -5,7 +5,7 @@
 use cleanup_core::config::{Origin, Setting};
 use cleanup_core::report::Report;
 use cleanup_engine::plan::PlanSummary;
-use cleanup_engine::responses::{Explanation, Restored, RestoredFile, SessionExplanation};
+use cleanup_engine::responses::{Explanation, Restored, RestoredFile, SessionExplanation, TestedTarget};
 use serde::Serialize;
 
 use crate::import::{ImportedPolicy, Note};
@@ -58,6 +58,16 @@ pub(crate) struct Show {
     pub(crate) config: String,
     /// Every effective value, in the order of the file.
     pub(crate) settings: Vec<EffectiveValue>,
+}
+
+/// The output of `notify --test --json`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct NotifyTest {
+    /// The version of the shape.
+    pub(crate) format_version: u32,
+    /// One for each target; none where nobody is to be told.
+    pub(crate) targets: Vec<TestedTarget>,
 }
 
 /// The output of `import --json`.
@@ -184,5 +194,6 @@ mod tests {
         check::<RestoreDocument>("restore");
         check::<Import>("import");
         check::<Planned>("plan");
+        check::<NotifyTest>("notify");
     }
 }

@@ -18,6 +18,7 @@ use crate::policy::{FilePolicy, Policy, SessionPolicy};
 
 mod check;
 mod diagnostic;
+mod notify;
 mod raw;
 mod schema;
 mod show;
@@ -26,6 +27,7 @@ mod values;
 mod vars;
 
 pub use diagnostic::{ConfigError, Diagnostic};
+pub use notify::{Endpoint, Hidden, Notify, url_error, without_secrets};
 pub use schema::schema;
 pub use show::{Origin, Setting};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub removals: Option<Removals>,
     /// Where removals are written down; `None` is nowhere.
     pub audit: Option<Audit>,
+    /// Who is told of findings, and what runs after files were removed; `None` is nobody and nothing.
+    pub notify: Option<Notify>,
     /// The IANA name of the zone in which schedules run; `None` is local time. Not looked up yet.
     pub time_zone: Option<String>,
     /// Every effective value and where it came from, for `config show`.

@@ -5,6 +5,7 @@
 
 mod finding;
 mod limit;
+mod silence;
 mod tally;
 
 use std::ops::{AddAssign, Not};
@@ -13,8 +14,9 @@ use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::finding::{Finding, FindingCode, Level};
+pub use self::finding::{Finding, FindingCode, FoundBy, Level};
 pub use self::limit::{Done, Limit, Space};
+pub use self::silence::Silence;
 pub use self::tally::Tally;
 use crate::candidate::Name;
 use crate::moment::Moment;

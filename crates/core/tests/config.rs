@@ -372,6 +372,21 @@ fn every_example_of_the_documentation_loads() {
 }
 
 #[test]
+fn every_recipe_for_notifications_loads() {
+    let docs = include_str!("../../../docs/notifications.md");
+    let fenced = docs.split("```toml").skip(1).filter_map(|rest| rest.split("```").next());
+    let recipes: Vec<&str> = fenced.filter_map(|fence| Some(fence.split_once('\n')?.1)).collect();
+    assert!(recipes.len() > 5);
+    for recipe in recipes {
+        let env =
+            |name: &str| Some(if name == "HOME" { "/root".to_owned() } else { "https://example.org/x".to_owned() });
+        let source = Source { name: "cleanup.toml", text: recipe, folder: Path::new("/etc/cleanup") };
+        let config = Config::load(&source, &env).unwrap_or_else(|error| panic!("{recipe}\n{error}"));
+        assert!(config.notify.is_some());
+    }
+}
+
+#[test]
 fn depth_and_size_break_nothing() {
     for text in [
         format!("x = {}", "[".repeat(100_000)),

@@ -357,3 +357,54 @@ fn several_errors_at_once() {
         ],
     );
 }
+
+#[test]
+fn notifications() {
+    shows(
+        "notifications",
+        [
+            "on = [\"faild\", \"held\"]",
+            "on = [\"starting\"]",
+            "on = [\"recovered\"]",
+            "on = \"held\"",
+            "webhook = \"hooks.example.org/secret\"",
+            "webhook = \"ftp://hooks.example.org/secret\"",
+            "webhook = \"https://user:secret@hooks.example.org/\"",
+            "ping = \"https:///secret\"",
+            "webhook = \"https://hooks.example.org/secret\"\nwebhook_file = \"url\"",
+            "webhook = \"${WEBHOOK_URL}\"",
+            "webhooks = \"https://hooks.example.org/secret\"",
+            "headers = { \"X Y\" = \"secret\" }",
+            "headers = { Host = \"secret\" }",
+            "headers = { Authorization = \"sec\\nret\" }",
+            "headers = \"Authorization: secret\"",
+            "command = []",
+            "command = [\"\"]",
+            "command = \"tell-somebody\"",
+            "command = [\"tell-somebody --now\"]",
+            "after = [\"bin/purge\"]",
+            "after = [\"purge\", \"\\u0000\"]",
+            "after = [1]",
+        ]
+        .map(|line| format!("{FILES}[notify]\n{line}\n")),
+    );
+}
+
+#[test]
+fn no_error_shows_what_is_secret_in_notifications() {
+    for line in [
+        "webhook = \"ftp://h/hush\"",
+        "ping = \"ftp://h/hush\"",
+        "headers = { Authorization = \"hush\\n\" }",
+        "headers = { Authorization = \"Bearer hush\" }\nwebhook = 1",
+        "webhook = \"https://h/hush\"\n=",
+        "web_hook = \"https://h/hush\"",
+        "webhooks = \"https://h/hush\"",
+        "headers = { Authorization = \"Bearer hush\" \n=",
+        "[notify.headers]\nAuthorization = \"Bearer hush\"\n=",
+        "[notify.headers]\nAuthorization = \"Bearer hush\\n\"",
+    ] {
+        let text = error(&format!("{FILES}[notify]\n{line}\n"));
+        assert!(!text.contains("hush"), "{text}");
+    }
+}

@@ -10,6 +10,7 @@ pub mod demo;
 pub mod discover;
 mod engine;
 mod mount;
+mod notify;
 mod place;
 pub mod plan;
 mod quarantine;
@@ -22,6 +23,7 @@ mod state;
 pub mod track;
 mod zone;
 
+pub use cleanup_notify::{Look, Memory};
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
 pub use crate::caller::{caller, user_name};
@@ -31,6 +33,7 @@ pub use crate::clock::test_clock::TestClock;
 pub use crate::config_file::{OpenError, Origin};
 pub use crate::engine::Engine;
 pub use crate::mount::records_access_times;
+pub use crate::notify::{AFTER, Told};
 pub use crate::quarantine::restore::{Restore, RestoreError, RestoreRequest};
 pub use crate::query::history::{HoldsQuery, LastFindings, MemoryError, NewHold};
 pub use crate::query::removals::{RemovalsError, RemovalsQuery, is_pattern};

@@ -45,7 +45,7 @@ impl Setup {
     /// Finds, trusts, reads and checks the configuration.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = config_file::open(named)?;
-        let trail = Trail::new(&config, location::placed(&origin, &config.state).folder());
+        let trail = Trail::new(&config, location::folder(&origin, &config.state).as_deref());
         let claimants = config.files.iter().map(Claimant::from).collect();
         Ok(Self {
             origin,
@@ -95,6 +95,10 @@ impl Setup {
         let mut protected = Protected::default();
         state.protect(&mut protected);
         for file in self.origin.path().into_iter().chain(self.config.server.token_files()) {
+            protected.path(file);
+        }
+        let notify = self.config.notify.iter();
+        for file in notify.flat_map(|notify| notify.secret_files().chain(notify.ca_file.as_deref())) {
             protected.path(file);
         }
         if let Some(audit) = self.trail.audit() {

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::generation::Refusal;
 use crate::app::service::Service;
+use crate::background::notify::Telling;
 use crate::background::systemd::{self, SHUTDOWN_DEADLINE, Signals};
 use crate::background::tasks::Tasks;
 use crate::background::{clock_watch, schedule};
@@ -194,6 +195,7 @@ struct Running {
     engine: Arc<Engine>,
     tracker: Arc<Tracker>,
     tasks: Tasks,
+    telling: Telling,
 }
 
 impl Supervisor {
@@ -222,7 +224,8 @@ impl Supervisor {
         tasks.schedule_all(&self.service, engine.config(), zone, &last_runs);
         tasks.keep_all_deadlines(&tracker, &changed);
         tasks.watch_pressure(&self.service, &engine);
-        Ok(Running { engine, tracker, tasks })
+        let telling = Telling::start(&self.service, &engine);
+        Ok(Running { engine, tracker, tasks, telling })
     }
 
     /// Goes on with the configuration as it is now; where it is broken, or may not follow, as before.
@@ -284,6 +287,8 @@ impl Running {
         if let Err(failure) = blocking(move || tracker.stop()).await {
             tracing::error!("tracking ended with an error: {failure}");
         }
+        // Last: also of the last runs somebody may have to know.
+        self.telling.end().await;
     }
 }
 

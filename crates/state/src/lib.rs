@@ -13,6 +13,7 @@
 //!   `locks/clock`, the last clock reading.
 //! - `index/`: one due index per policy. It saves time, decides nothing, and is discarded at the slightest doubt.
 //! - `removals/`: what was removed, when, by which run and why. Disposable too.
+//! - `notified.json`: which findings were delivered to whom. Disposable: without it, open findings are delivered again.
 //! - `running/`: one file for each run that has begun and not ended, so that a killed run is noticed.
 //!
 //! Calls block. Nothing here reads a clock: `now` is handed in. The database is opened by the first call that needs
@@ -23,6 +24,7 @@ mod folder;
 mod index;
 mod ledger;
 mod lock;
+mod notified;
 mod promises;
 mod removals;
 mod state;
@@ -36,6 +38,7 @@ pub use crate::ledger::{
     Sample, Stop, StoppedAt, TrackedChange, TrendPoint,
 };
 pub use crate::lock::{Lock, LockError};
+pub use crate::notified::Notified;
 pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
 pub use crate::removals::{Action, Page, PathQuery, Position, Removal, RemovalLog, RemovalsQuery};
 pub use crate::state::State;

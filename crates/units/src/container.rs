@@ -177,12 +177,12 @@ fn compose(site: &Site) -> String {
 
 /// Whether the server is given one; a database that the configuration itself names is somewhere else.
 fn has_database(site: &Site) -> bool {
-    !site.url_variables.is_empty()
+    !site.secret_variables.is_empty()
 }
 
 fn compose_environment(site: &Site, public: bool) -> String {
     let mut text = String::new();
-    for name in &site.url_variables {
+    for name in &site.secret_variables {
         text += &format!(
             "      {name}: \"postgresql://app:${{POSTGRES_PASSWORD:?write it into .env beside this file}}@database:5432/app\"\n"
         );

@@ -104,7 +104,8 @@ fn fits(site: &Site, jobs: &[&Job]) -> bool {
 fn command(site: &Site, jobs: &[&Job]) -> String {
     let names: Vec<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     let names = names.join(" ");
-    let wants_url = jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown)));
+    let wants_url =
+        site.notify.by_variables || jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown)));
     let environment = if wants_url {
         format!("set -a; [ ! -r {ENVIRONMENT_FILE} ] || . {ENVIRONMENT_FILE}; set +a; ")
     } else {

@@ -1,7 +1,8 @@
 //! What a unit may do, as narrow as its policy allows.
 //!
 //! The file system is read-only but for what the policy names; there are no capabilities, no devices, no new namespaces
-//! and no system calls beyond those of an ordinary service; files need no network at all. What is *not* closed, and why:
+//! and no system calls beyond those of an ordinary service; files need no network at all, unless `[notify]` calls
+//! somebody. What is *not* closed, and why:
 //!
 //! - `ProcSubset=pid` would hide the boot id, by which the clock guard tells a reboot from a clock that jumped.
 //! - `ProtectHome=` and `PrivateTmp=` give way where the policy's own root lies there.

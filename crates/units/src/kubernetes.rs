@@ -240,8 +240,8 @@ fn quoted_path(path: &str) -> String {
 
 fn environment(site: &Site, jobs: &[&Job], token: Token) -> Vec<String> {
     let mut lines = Vec::new();
-    if jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown))) {
-        for name in &site.url_variables {
+    if site.notify.by_variables || jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown))) {
+        for name in &site.secret_variables {
             let key = name.to_ascii_lowercase().replace('_', "-");
             lines.push(format!("  - name: {name}"));
             lines.push(format!(

@@ -44,8 +44,9 @@ pub(crate) struct Site {
     pub(crate) time_zone: Option<String>,
     /// Variables that the configuration used when it was rendered, other than for databases.
     pub(crate) variables: Vec<(String, String)>,
-    /// The variables that hold database URLs, or parts of them.
-    pub(crate) url_variables: Vec<String>,
+    /// The variables that hold database URLs, or URLs and headers of `[notify]`, or parts of them.
+    pub(crate) secret_variables: Vec<String>,
+    pub(crate) notify: Notifies,
     pub(crate) notes: Vec<Note>,
 }
 
@@ -77,6 +78,25 @@ pub(crate) enum Reach {
     Remote,
     /// It is a file, in this folder.
     Folder(String),
+}
+
+/// What `[notify]` needs of every unit that sweeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notifies {
+    /// Whether somebody is called over the network, or by a program that may want to.
+    pub(crate) by_network: bool,
+    /// Whether variables hold URLs or headers.
+    pub(crate) by_variables: bool,
+}
+
+impl Notifies {
+    fn of(config: &Config, text: &str) -> Self {
+        let Some(notify) = &config.notify else { return Self::default() };
+        Self {
+            by_network: notify.tells() || notify.after.is_some(),
+            by_variables: !variables_of(config, text, &is_of_notify).is_empty(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -135,7 +155,8 @@ impl Site {
             state_is_usual: !matches!(&config.state, State::Sqlite(file) if !file.ends_with("state.db")),
             time_zone: config.time_zone.clone(),
             variables: variables(&config, text, env)?,
-            url_variables: url_variables(&config, text),
+            secret_variables: secret_variables(&config, text),
+            notify: Notifies::of(&config, text),
             notes: Vec::new(),
         };
         for policy in config.files.iter().filter(|policy| policy.enabled) {
@@ -146,6 +167,18 @@ impl Site {
             let name = &policy.rule.name;
             let reach = reach(&config, text, name, &policy.database, folder)?;
             site.add(name, Kind::Sessions(reach), policy.schedule.as_ref())?;
+        }
+        if let Some(notify) = &config.notify
+            && (notify.command.is_some() || notify.after.is_some())
+        {
+            site.notes.push(Note {
+                about: "[notify]".to_owned(),
+                what:
+                    "`command` and `after` run within the limits of the unit: they may write nothing but what the unit \
+                       may, and gain no rights, so a `sendmail` that changes its group does not work; a drop-in can \
+                       widen the unit"
+                        .to_owned(),
+            });
         }
         if site.jobs.is_empty() {
             return Err(refusal("the configuration", "it has no enabled policy"));
@@ -311,8 +344,8 @@ fn variables(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<(String, String)>, RenderError> {
-    let secret = url_variables(config, text);
-    let others = config.settings.iter().filter(|setting| !is_url_of_sessions(&setting.key));
+    let secret = secret_variables(config, text);
+    let others = config.settings.iter().filter(|setting| !is_secret(&setting.key));
     let names = others.flat_map(|setting| match &setting.origin {
         Origin::Variables { names, .. } => names.as_slice(),
         _ => &[],
@@ -334,9 +367,13 @@ fn variables(
 }
 
 /// The names as the text has them, whatever they hold here.
-fn url_variables(config: &Config, text: &str) -> Vec<String> {
+fn secret_variables(config: &Config, text: &str) -> Vec<String> {
+    variables_of(config, text, &is_secret)
+}
+
+fn variables_of(config: &Config, text: &str, is_wanted: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut variables = Vec::new();
-    for setting in config.settings.iter().filter(|setting| is_url_of_sessions(&setting.key)) {
+    for setting in config.settings.iter().filter(|setting| is_wanted(&setting.key)) {
         let line = match setting.origin {
             Origin::Line(line) | Origin::Variables { line, .. } => line_of(text, line),
             Origin::Default => "",
@@ -353,6 +390,15 @@ fn url_variables(config: &Config, text: &str) -> Vec<String> {
 
 fn line_of(text: &str, line: usize) -> &str {
     text.lines().nth(line.saturating_sub(1)).unwrap_or_default()
+}
+
+/// Whether what a key holds is for no unit file: whoever knows the URL of a webhook may send to it.
+fn is_secret(key: &str) -> bool {
+    is_url_of_sessions(key) || is_of_notify(key)
+}
+
+fn is_of_notify(key: &str) -> bool {
+    key.starts_with("notify.")
 }
 
 fn is_url_of_sessions(key: &str) -> bool {

@@ -62,7 +62,10 @@ fn sweep(site: &Site, job: &Job) -> String {
         Kind::Sessions(_) => "idle sessions".to_owned(),
     };
     let after = if matches!(job.kind, Kind::Sessions(_)) { "After=network.target postgresql.service\n" } else { "" };
-    let (needs, environment) = (needs(job), environment(site, matches!(job.kind, Kind::Sessions(Reach::Unknown))));
+    let mut needs = needs(job);
+    needs.network = needs.network.and(network_of_messages(site));
+    let needs_secrets = matches!(job.kind, Kind::Sessions(Reach::Unknown)) || site.notify.by_variables;
+    let environment = environment(site, needs_secrets);
     format!(
         "[Unit]\nDescription=Sweep {name}: {what}\nDocumentation=man:cleanup(1)\n{after}\n[Service]\nType=oneshot\n\
          ExecStart={prefix}/cleanup sweep {name} --config {config}\n# Another sweep is running and does the work.\n\
@@ -86,6 +89,7 @@ fn server(site: &Site) -> String {
     }
     needs.writes.sort_unstable();
     needs.writes.dedup();
+    needs.network = needs.network.and(network_of_messages(site));
     if !site.server.listen.ip().is_loopback() {
         needs.network = Network::Open;
     }
@@ -102,7 +106,7 @@ fn server(site: &Site) -> String {
         prefix = site.prefix,
         config = unit_argument(&site.config_path),
         tokens = tokens(site),
-        environment = environment(site, unknown),
+        environment = environment(site, unknown || site.notify.by_variables),
         hardening = hardening::settings(site, &needs),
     )
 }
@@ -139,6 +143,11 @@ fn socket(site: &Site) -> String {
          WantedBy=sockets.target\n",
         listen = site.server.listen,
     )
+}
+
+/// Where those who are told of findings may be.
+fn network_of_messages(site: &Site) -> Network {
+    if site.notify.by_network { Network::Open } else { Network::Closed }
 }
 
 fn needs(job: &Job) -> Needs<'_> {

@@ -32,5 +32,6 @@ pub(super) fn run(
     } else {
         sweep::print(&report, &first, &places, console);
     }
+    super::notify::conclude(&engine, &report, console);
     Ok(Code::of(exit::faults(&report, Strictness::Lenient)))
 }

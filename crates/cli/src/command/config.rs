@@ -57,7 +57,14 @@ fn refused(error: &OpenError, global: &Global) -> Check {
         OpenError::NoCurrentDirectory(_) => (named, vec![finding(error.to_string())]),
         OpenError::Url { policy, why } => (named, vec![Finding { policy: policy.clone(), ..finding(why.clone()) }]),
     };
-    Check { format_version: FORMAT_VERSION, config, status: Severity::Error, findings, sessions: Vec::new() }
+    Check {
+        format_version: FORMAT_VERSION,
+        config,
+        status: Severity::Error,
+        findings,
+        sessions: Vec::new(),
+        notify: None,
+    }
 }
 
 pub(super) fn show(global: &Global, console: &mut Console) -> Result<Vec<Fault>, Failure> {

@@ -61,6 +61,7 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     let failed = restored.failed > 0 || !restored.not_found.is_empty() || !restored.problems.is_empty();
     let faults = if failed { vec![Fault::Unfinished] } else { Vec::new() };
 
+    let report = restored.report.clone();
     if console.format == Format::Json {
         console.out.document(&RestoreDocument { format_version: FORMAT_VERSION, restored, files });
     } else if console.verbosity > Verbosity::Problems {
@@ -79,6 +80,9 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
             console.out.print(format_args!("and {} more; -v shows all", Count(untold)));
         }
         console.out.print(RestoredSum { restored: &restored, now, zone: &zone });
+    }
+    if let Some(report) = report {
+        super::notify::conclude(&engine, &report, console);
     }
     Ok(faults)
 }

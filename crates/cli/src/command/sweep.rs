@@ -69,6 +69,7 @@ pub(super) fn run(
         // What was removed is removed; that nobody hears of it is worth a word, and no other exit code.
         console.problem(&Problem::warning(format!("cannot write the metrics to {}: {error}", path.display())));
     }
+    super::notify::conclude(&engine, &report, console);
     let strictness = if flags.strict { Strictness::Strict } else { Strictness::Lenient };
     Ok(Code::of(exit::faults(&report, strictness)))
 }

@@ -8,7 +8,7 @@ use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_core::verdict::KeepKind;
 use cleanup_core::words::{Count, Number};
-use cleanup_engine::responses::{BatchPlan, Check, Finding, Follower, RowOrder, SessionCheck, Severity};
+use cleanup_engine::responses::{BatchPlan, Check, CheckedNotify, Finding, Follower, RowOrder, SessionCheck, Severity};
 use jiff::tz::TimeZone;
 
 use super::Theme;
@@ -33,6 +33,9 @@ impl fmt::Display for Checked<'_> {
         for sessions in &check.sessions {
             self.sessions(f, sessions)?;
         }
+        if let Some(notify) = &check.notify {
+            self.notify(f, notify)?;
+        }
         for Finding { policy, severity, message, remedy } in &check.findings {
             let (style, word) = self.severity(*severity);
             writeln!(f, "{style}{word}{style:#}: {policy}: {message}")?;
@@ -49,6 +52,23 @@ impl fmt::Display for Checked<'_> {
 }
 
 impl Checked<'_> {
+    /// Who is told of findings, and what runs after files were removed.
+    fn notify(&self, f: &mut fmt::Formatter<'_>, notify: &CheckedNotify) -> fmt::Result {
+        let Theme { name, .. } = self.theme;
+        let CheckedNotify { webhook, command, on, recovered, ping, after } = notify;
+        writeln!(f, "{name}[notify]{name:#}")?;
+        for (label, to) in [("webhook", webhook), ("command", command), ("ping", ping), ("after", after)] {
+            if let Some(to) = to {
+                writeln!(f, "  {label:10}  {}", Escaped(to.as_bytes()))?;
+            }
+        }
+        if webhook.is_some() || command.is_some() {
+            let codes = on.as_ref().map_or_else(|| "the default codes".to_owned(), |codes| codes.join(", "));
+            writeln!(f, "  on          {codes}{}", if *recovered { ", and what has recovered" } else { "" })?;
+        }
+        Ok(())
+    }
+
     /// How a sweep would go about a table. What is wrong with it is said by the findings.
     fn sessions(&self, f: &mut fmt::Formatter<'_>, check: &SessionCheck) -> fmt::Result {
         let Theme { name, detail, .. } = self.theme;

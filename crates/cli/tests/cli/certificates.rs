@@ -6,14 +6,14 @@ use cleanup_test_postgres::Cluster;
 
 use crate::world::{Ran, World};
 
-fn openssl(world: &World, line: &str) {
+pub(crate) fn openssl(world: &World, line: &str) {
     let ran = Command::new("openssl").args(line.split_whitespace()).current_dir(world.path("")).output();
     let ran = ran.expect("openssl is installed by `cargo xtask test`");
     assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
 }
 
 /// An authority and a certificate that it has signed; two that sign themselves, of which one says that it is an authority.
-fn certificates(world: &World) {
+pub(crate) fn certificates(world: &World) {
     let new = "-newkey rsa:2048 -nodes";
     openssl(world, &format!("req -x509 {new} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt"));
     openssl(world, &format!("req -x509 {new} -days 2 -subj /CN=localhost -keyout plain.key -out plain.crt"));

@@ -11,6 +11,8 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use cleanup_test_webhook::{Answer, Webhook};
+
 use crate::world::{HOUR, NOBODY, World, am_root};
 
 /// Makes everything read-only but the paths given, then becomes an ordinary user without any rights.
@@ -255,4 +257,28 @@ fn the_service_keeps_a_deadline_under_the_limits_of_its_unit() {
     let output = confined.run(&["/usr/bin/env", &place, &binary, "--self-test"], None);
     let ran = confined.world.ran(output);
     assert!(ran.is_fine().ends_with("self-test passed\n"), "{ran}");
+}
+
+#[test]
+fn messages_are_sent_and_removed_files_handed_on_under_the_limits_of_a_unit() {
+    let webhook = Webhook::start(Answer::Status(200)).unwrap();
+    let (out, gone) = ("[files.out]\nroot = \"out\"", "[files.gone]\nroot = \"gone\"");
+    let rest = "include = [\"*.tmp\"]\nmax_age = \"1h\"\nevery = \"1h\"";
+    let notify = format!("[notify]\nwebhook = \"{}\"\ncommand = [\"/bin/cat\"]", webhook.url("/"));
+    let config = format!("{out}\n{rest}\n{gone}\n{rest}\n{notify}\nafter = [\"/bin/true\"]\n");
+    let Some(confined) = Confined::new(&config, "cleanup-sweep-out") else { return };
+    let world = &confined.world;
+    world.file("out/old.tmp", 2 * HOUR);
+    chown(world.path("out"), Some(NOBODY), Some(NOBODY)).unwrap();
+    let list = world.path("out/list").to_str().unwrap().to_owned();
+    world.write("cleanup.toml", &config.replace("\"/bin/true\"", &format!("\"/bin/cp\", \"/dev/stdin\", \"{list}\"")));
+    // A policy of another unit is broken, and told of; this one hands on what it removed.
+    let mut command = confined.exec_start();
+    confined.world.ran(confined.run(&command, None)).is_fine();
+    let removed = format!("{}\0", world.path("out/old.tmp").display());
+    assert_eq!(fs::read_to_string(list).unwrap(), removed);
+    command[2] = "gone";
+    let ran = confined.world.ran(confined.run(&command, None));
+    assert!(!ran.err.contains("not delivered"), "{ran}");
+    assert_eq!(webhook.take().len(), 1);
 }

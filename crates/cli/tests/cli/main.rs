@@ -22,6 +22,7 @@ mod limits;
 mod lost_and_found;
 mod memory;
 mod names;
+mod notify;
 mod onward;
 mod output;
 mod owners;

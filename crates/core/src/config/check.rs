@@ -19,6 +19,7 @@ use crate::candidate::Escaped;
 use crate::policy::Effect;
 
 mod files;
+mod notify;
 mod owners;
 mod schedule;
 mod sessions;
@@ -72,6 +73,7 @@ impl Check<'_> {
         let keep_history = self.keep_history(raw.state.as_ref());
         let removals = self.removals(raw.state.as_ref());
         let audit = self.audit(raw.audit.as_ref());
+        let notify = self.notify(raw.notify.as_ref());
         let time_zone = self.time_zone(raw.time_zone.as_ref());
         Some(Config {
             files: files.into_iter().collect::<Option<_>>()?,
@@ -81,6 +83,7 @@ impl Check<'_> {
             keep_history,
             removals,
             audit: audit?,
+            notify: notify?,
             time_zone,
             settings: Vec::new(),
         })

@@ -154,7 +154,7 @@ pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 /// Overwrites what may hold a password, in place, so that every span stays what it was.
 ///
 /// The spans are exact, but exist only when the TOML could be read. Text alone is searched too: what follows `://`
-/// where there is an `@`, what follows `password=`, and what is assigned to `url`. It may hide too much.
+/// where there is an `@`, what follows `password=`, and what is assigned to one of [`SECRET_KEYS`]. It may hide too much.
 fn mask(text: &str, secrets: &[Range<usize>]) -> String {
     let hidden = |at: usize| secrets.iter().any(|span| span.contains(&at));
     let mut masked = String::with_capacity(text.len());
@@ -174,12 +174,19 @@ fn mask(text: &str, secrets: &[Range<usize>]) -> String {
     masked
 }
 
+/// Keys whose values may be secret, wherever they stand.
+const SECRET_KEYS: &[&str] = &["url", "ping", "headers", "authorization", "token"];
+
 /// How much of a line can hold no URL's secret, in bytes.
 fn visible_prefix(line: &str) -> usize {
     let after_scheme = line.find("://").map(|at| at + "://".len()).filter(|at| line[*at..].contains('@'));
     let password = line.to_ascii_lowercase().find("password=").map(|at| at + "password=".len());
-    let is_url = |at: usize| line[..at].trim_end().trim_end_matches(['"', '\'']).ends_with("url");
-    let mut values = line.match_indices('=').map(|(at, _)| at).filter(|at| is_url(*at)).map(|at| at + 1);
+    let is_secret = |at: usize| {
+        let key = line[..at].trim_end().trim_end_matches(['"', '\'']).to_ascii_lowercase();
+        // A misspelt key is one of these, too.
+        key.contains("hook") || SECRET_KEYS.iter().any(|secret| key.ends_with(secret))
+    };
+    let mut values = line.match_indices('=').map(|(at, _)| at).filter(|at| is_secret(*at)).map(|at| at + 1);
     let assigned = values.find(|at| !is_lone_variable(&line[*at..]));
     [after_scheme, password, assigned].into_iter().flatten().min().unwrap_or(line.len())
 }

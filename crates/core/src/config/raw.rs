@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{
-    At, Bytes, Columns, Conditions, MinFree, Named, NamedFiles, Period, Switch, Weight, optional_table,
+    At, Bytes, Columns, Conditions, Headers, MinFree, Named, NamedFiles, Period, Switch, Weight, optional_table,
 };
+use crate::report::FindingCode;
 
 /// What is temporary, for how long, and what must never be touched.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -23,6 +24,9 @@ pub(super) struct RawConfig {
     /// A log of everything that was removed.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) audit: Option<RawAudit>,
+    /// Who is told of what needs somebody, and what runs after files were removed.
+    #[serde(default, deserialize_with = "optional_table")]
+    pub(super) notify: Option<RawNotify>,
     /// The service `cleanup-server`.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) server: Option<RawServer>,
@@ -67,6 +71,41 @@ pub(super) struct RawAudit {
     /// Number of full files to keep; `audit.jsonl.1` is the newest.
     #[schemars(range(min = 1, max = 100), extend("default" = 5))]
     pub(super) keep: Option<At<u32>>,
+}
+
+/// Who is told of what needs somebody, and what runs after files were removed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Notify")]
+pub(super) struct RawNotify {
+    /// URL to which each message is sent, by POST and as JSON. Empty: none.
+    #[schemars(extend("examples" = ["${WEBHOOK_URL}", "https://hooks.slack.com/services/…"]))]
+    pub(super) webhook: Option<At<String>>,
+    /// File that holds that URL. Not together with `webhook`.
+    pub(super) webhook_file: Option<At<String>>,
+    /// Headers that the message is sent with.
+    #[serde(default)]
+    pub(super) headers: Headers,
+    /// File of certificates (PEM) that `https` trusts instead of the built-in ones.
+    pub(super) ca_file: Option<At<String>>,
+    /// A program and its arguments: it gets each message on standard input, as JSON. No shell.
+    #[schemars(extend("examples" = [["/usr/local/bin/tell-somebody"]]))]
+    pub(super) command: Option<At<Vec<At<String>>>>,
+    /// Which findings are told, by code. Default: all but `busy`, `starting`, `stopping` and `notify`.
+    #[schemars(extend("examples" = [["failed", "held", "root_missing"]]))]
+    pub(super) on: Option<At<Vec<At<FindingCode>>>>,
+    /// Tell as well that a finding is over.
+    #[schemars(extend("default" = true))]
+    pub(super) recovered: Option<bool>,
+    /// URL that is called by GET after each successful run while nothing is wrong: a dead man's switch. Empty: none.
+    #[schemars(extend("examples" = ["https://hc-ping.com/…"]))]
+    pub(super) ping: Option<At<String>>,
+    /// File that holds that URL. Not together with `ping`.
+    pub(super) ping_file: Option<At<String>>,
+    /// A program and its arguments: after a run that removed files it gets their absolute paths on standard input, each
+    /// followed by NUL. No shell.
+    #[schemars(extend("examples" = [["/usr/local/bin/purge-cdn"]]))]
+    pub(super) after: Option<At<Vec<At<String>>>>,
 }
 
 /// The service `cleanup-server`.

@@ -1,7 +1,8 @@
 //! The effective settings, each with where it came from: what `config show` prints.
 //!
 //! What the file says is taken from the tree that became the configuration; what it leaves out, from the table of
-//! defaults below. A test holds the table against the real defaults. Database URLs are shown without credentials.
+//! defaults below. A test holds the table against the real defaults. Database URLs are shown without credentials, webhooks
+//! without all that follows the host.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::is_lone_variable;
+use super::notify::without_secrets;
 use super::vars::{Variables, is_database_url};
 
 /// One effective value.
@@ -106,14 +108,28 @@ pub(super) fn settings(tree: &DeTable<'_>, text: &str, folder: &Path, variables:
     show.settings
 }
 
-/// The spans of all values that may hold a password: database URLs, unless all of one is in a variable.
+/// The spans of all values that may hold a password: database URLs, URLs and headers of `[notify]`, unless all of one is
+/// in a variable.
 pub(super) fn secrets(tree: &DeTable<'_>, text: &str) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
+    let mut add = |value: &Spanned<DeValue<'_>>| {
+        let span = value.span();
+        if !text.get(span.clone()).is_some_and(is_lone_variable) {
+            spans.push(span);
+        }
+    };
+    if let Some(DeValue::Table(notify)) = tree.get("notify").map(Spanned::get_ref) {
+        ["webhook", "ping"].into_iter().filter_map(|key| notify.get(key)).for_each(&mut add);
+        match notify.get("headers").map(|headers| (headers, headers.get_ref())) {
+            Some((_, DeValue::Table(headers))) => headers.values().for_each(&mut add),
+            Some((other, _)) => add(other),
+            None => {}
+        }
+    }
     let Some(DeValue::Table(policies)) = tree.get("sessions").map(Spanned::get_ref) else { return spans };
     for policy in policies.values() {
         let DeValue::Table(policy) = policy.get_ref() else { continue };
-        let url = policy.get("url").map(Spanned::span);
-        spans.extend(url.filter(|span| !text.get(span.clone()).is_some_and(is_lone_variable)));
+        policy.get("url").into_iter().for_each(&mut add);
     }
     spans
 }
@@ -165,6 +181,8 @@ impl Show<'_> {
                 "(unset: no database here)".to_owned()
             }
             DeValue::String(url) if is_database_url(path) => quote(&without_credentials(url)),
+            DeValue::String(url) if is_endpoint(path) => quote(&without_secrets(url)),
+            _ if is_header(path) => quote("…"),
             DeValue::String(root) if is_root(path) => quote(&self.folder.join(&**root).to_string_lossy()),
             other => literal(other),
         }
@@ -194,6 +212,14 @@ impl Show<'_> {
 
 fn is_root(path: &[String]) -> bool {
     matches!(path, [kind, _, key] if kind == "files" && key == "root")
+}
+
+fn is_endpoint(path: &[String]) -> bool {
+    matches!(path, [table, key] if table == "notify" && matches!(key.as_str(), "webhook" | "ping"))
+}
+
+fn is_header(path: &[String]) -> bool {
+    matches!(path, [table, headers, ..] if table == "notify" && headers == "headers")
 }
 
 /// A URL without what may be secret: user, password and parameters.

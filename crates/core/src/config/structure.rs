@@ -139,6 +139,9 @@ impl Misfit {
         let wrong = quoted(complaint).first().copied().unwrap_or_default();
         let diagnostic = Diagnostic::new(&self.span, format!("unknown value for `{key}`"))
             .label(format!("expected {}", one_of(known.iter().copied())));
+        if (key, wrong) == ("on", "recovered") {
+            return diagnostic.help("that a finding is over has a key of its own: `recovered = true`");
+        }
         match did_you_mean(wrong, known.iter().copied()) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic,

@@ -177,6 +177,30 @@ impl JsonSchema for NamedFiles {
     }
 }
 
+/// Headers of a request: names and values, in the order of the configuration.
+#[derive(Debug, Default)]
+pub(super) struct Headers(pub(super) Vec<(At<String>, At<String>)>);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        NamedFiles::deserialize(deserializer).map(|NamedFiles(headers)| Self(headers))
+    }
+}
+
+impl JsonSchema for Headers {
+    fn schema_name() -> Cow<'static, str> {
+        "Headers".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
+    }
+}
+
 /// Defines a newtype that is written as a string, and whose schema is a string with a description and examples.
 macro_rules! written {
     ($(#[$doc:meta])* $name:ident($inner:ty) = $what:literal, $examples:tt, $parse:expr) => {

@@ -62,10 +62,23 @@ pub enum FindingCode {
     Watching,
     /// The service's token can be read by every user, or guessed.
     Token,
+    /// A message could not be delivered, or the command that runs after removals failed.
+    Notify,
     /// The service is scanning the tracked folders for the first time.
     Starting,
     /// The service is stopping.
     Stopping,
+}
+
+/// Which looks find something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundBy {
+    /// Every run, also one that covers few files, at their deadlines or to restore them.
+    EveryRun,
+    /// Only a look at everything: it stays found until the next sweep.
+    Sweeps,
+    /// The service itself, between runs.
+    Service,
 }
 
 /// The severity of a finding, in increasing order.
@@ -99,6 +112,7 @@ impl FindingCode {
             Self::Busy => "busy",
             Self::Watching => "watching",
             Self::Token => "token",
+            Self::Notify => "notify",
             Self::Starting => "starting",
             Self::Stopping => "stopping",
         }
@@ -125,7 +139,55 @@ impl FindingCode {
             | Self::Disputed
             | Self::Busy
             | Self::Watching
-            | Self::Token => Level::Warning,
+            | Self::Token
+            | Self::Notify => Level::Warning,
+        }
+    }
+
+    /// Whether somebody is told of it where the configuration does not say which codes are told. What passes by itself
+    /// wakes nobody, and a message that cannot be delivered would not be either.
+    pub fn is_told_by_default(self) -> bool {
+        match self {
+            Self::Memory
+            | Self::PromisesLost
+            | Self::PromisesDamaged
+            | Self::Audit
+            | Self::ReloadRefused
+            | Self::RootMissing
+            | Self::DatabaseAway
+            | Self::Held
+            | Self::Failed
+            | Self::Errors
+            | Self::RefusedRows
+            | Self::LimitUnmet
+            | Self::Interrupted
+            | Self::Disputed
+            | Self::Watching
+            | Self::Token => true,
+            Self::Busy | Self::Notify | Self::Starting | Self::Stopping => false,
+        }
+    }
+
+    /// Which looks find it, and so tell by their silence that it is over.
+    pub fn found_by(self) -> FoundBy {
+        match self {
+            Self::Held
+            | Self::Failed
+            | Self::Errors
+            | Self::Busy
+            | Self::Memory
+            | Self::PromisesLost
+            | Self::PromisesDamaged
+            | Self::Audit => FoundBy::EveryRun,
+            Self::RootMissing
+            | Self::DatabaseAway
+            | Self::RefusedRows
+            | Self::LimitUnmet
+            | Self::Interrupted
+            | Self::Disputed => FoundBy::Sweeps,
+            Self::ReloadRefused | Self::Watching | Self::Token | Self::Notify | Self::Starting | Self::Stopping => {
+                FoundBy::Service
+            }
         }
     }
 }

@@ -34,11 +34,18 @@ impl Engine {
             remedy: Some("ls /usr/share/zoneinfo".to_owned()),
         });
         let (about_rows, sessions) = sessions::check(&sessions, &self.setup.folder);
-        let findings: Vec<Finding> =
-            zone.into_iter().chain(files).chain(overlaps).chain(about_rows).chain(self.check_tokens()).collect();
+        let findings: Vec<Finding> = zone
+            .into_iter()
+            .chain(files)
+            .chain(overlaps)
+            .chain(about_rows)
+            .chain(self.check_tokens())
+            .chain(self.check_notify())
+            .collect();
         let status = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
         let config = self.origin().to_string();
-        Check { format_version: FORMAT_VERSION, config, status, findings, sessions }
+        let notify = self.checked_notify();
+        Check { format_version: FORMAT_VERSION, config, status, findings, sessions, notify }
     }
 
     /// Tokens that can be guessed. The service checks a token that only it can read when it starts.

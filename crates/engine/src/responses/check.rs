@@ -18,6 +18,43 @@ pub struct Check {
     /// How a sweep would process each session policy whose table could be inspected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<SessionCheck>,
+    /// Who is told of findings; absent where nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<CheckedNotify>,
+}
+
+/// The table `[notify]`, without anything secret: of URLs only the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckedNotify {
+    /// Where each message is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// The program that gets each message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The codes that are told; absent for the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<String>>,
+    /// Whether the end of a finding is told.
+    pub recovered: bool,
+    /// What is called after each successful run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ping: Option<String>,
+    /// The program that gets the paths of removed files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What came of a test message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TestedTarget {
+    /// The key in `[notify]`: `webhook`, `command` or `ping`.
+    pub target: String,
+    /// Where it went, without anything secret.
+    pub to: String,
+    /// Why it was not delivered; absent where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The table of a session policy, as a sweep would find it now.

@@ -11,7 +11,9 @@ mod removals;
 mod stats;
 pub mod track;
 
-pub use self::check::{BatchPlan, Check, Finding, Follower, RowOrder, SessionCheck, Severity};
+pub use self::check::{
+    BatchPlan, Check, CheckedNotify, Finding, Follower, RowOrder, SessionCheck, Severity, TestedTarget,
+};
 pub use self::explain::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionAnswer, SessionExplanation};
 pub use self::history::{HeldPath, History, Holds, LastRun, PastRun};
 pub use self::quarantine::{Quarantined, QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};

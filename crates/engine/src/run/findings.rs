@@ -88,6 +88,7 @@ fn remedy(config: &Config, code: FindingCode, policy: Option<&str>) -> Option<St
             | FindingCode::ReloadRefused,
             _,
         ) => Some("cleanup config check".to_owned()),
+        (FindingCode::Notify, _) => Some("cleanup notify --test".to_owned()),
         (
             FindingCode::Memory
             | FindingCode::PromisesDamaged

@@ -1,7 +1,8 @@
 //! The trail of a run: what left its place or came back, written down as it happens.
 //!
 //! Every fact is made here once, as a [`Removal`]. It goes into the log of removals, which answers why something is gone,
-//! and from there into the audit log, where one is configured. Neither stops a run: the report says what they lack.
+//! into the audit log, and to the command that runs after removals, where these are configured. None of them stops a
+//! run: the report says what the logs lack.
 
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use cleanup_core::policy::{FilePolicy, Unit};
 use cleanup_core::report::{FindingCode, PolicyKind, PolicyReport, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::Judged;
+use cleanup_notify::Spool;
 use cleanup_state::{Action, Removal, RemovalLog};
 
 use crate::clock;
@@ -21,6 +23,7 @@ use crate::run::audit::Audit;
 pub(crate) struct Trail {
     log: Option<RemovalLog>,
     audit: Option<Audit>,
+    removed: Option<Spool>,
 }
 
 /// A run as its trail names it.
@@ -36,7 +39,14 @@ impl Trail {
     /// `folder` is where the memory is kept.
     pub(crate) fn new(config: &Config, folder: Option<&Path>) -> Self {
         let log = folder.filter(|_| config.removals.is_some()).map(RemovalLog::new);
-        Self { log, audit: config.audit.clone().map(Audit::new) }
+        let after = config.notify.as_ref().and_then(|notify| notify.after.as_ref());
+        let spool = || folder.map_or_else(|| Spool::new(&std::env::temp_dir()), Spool::new);
+        Self { log, audit: config.audit.clone().map(Audit::new), removed: after.map(|_| spool()) }
+    }
+
+    /// The paths for the command that runs after removals, where there is one.
+    pub(crate) fn removed(&self) -> Option<&Spool> {
+        self.removed.as_ref()
     }
 
     /// The audit log, where there is one.
@@ -46,7 +56,7 @@ impl Trail {
 
     /// Whether nothing is written down.
     pub(crate) fn is_off(&self) -> bool {
-        self.log.is_none() && self.audit.is_none()
+        self.log.is_none() && self.audit.is_none() && self.removed.is_none()
     }
 
     /// Writes down what came of one file, if it left its place.
@@ -117,6 +127,9 @@ impl Trail {
         }
         if let Some(audit) = &self.audit {
             audit.removal(removal);
+        }
+        if let (Some(spool), Some(path), true) = (&self.removed, &removal.path, removal.action.is_removal()) {
+            spool.add(&[path]);
         }
     }
 }

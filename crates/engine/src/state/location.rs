@@ -15,15 +15,6 @@ pub(crate) enum Place {
     At { folder: PathBuf, database: Option<PathBuf> },
 }
 
-impl Place {
-    pub(crate) fn folder(&self) -> Option<&Path> {
-        match self {
-            Self::Nowhere | Self::Unknown => None,
-            Self::At { folder, .. } => Some(folder),
-        }
-    }
-}
-
 /// It belongs to the configuration, not to the caller.
 pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     let at = |folder: PathBuf| Place::At { folder, database: None };
@@ -54,11 +45,20 @@ pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     }
 }
 
+/// The folder of a configuration's memory, where it has one.
+pub(crate) fn folder(origin: &Origin, configured: &Configured) -> Option<PathBuf> {
+    match placed(origin, configured) {
+        Place::At { folder, .. } => Some(folder),
+        Place::Nowhere | Place::Unknown => None,
+    }
+}
+
 /// Protects all state files in this folder, including those that do not exist yet.
 pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Protected) {
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
     protected.file_family(&database);
     protected.file_family(&folder.join("promises.jsonl"));
+    protected.file_family(&folder.join("notified.json"));
     for name in ["locks", "index", "running", "removals"] {
         protected.path(&folder.join(name));
     }

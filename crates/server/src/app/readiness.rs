@@ -6,7 +6,7 @@ use cleanup_core::report::{Finding, FindingCode, PolicyStatus};
 use cleanup_engine::track::{Absent, Watching};
 use cleanup_engine::{LastSweep, now, tell_of_interrupted};
 
-use super::policies::Policy;
+use super::policies::{Policy, policies};
 use super::service::Service;
 
 /// All findings of the moment: those that keep the service from its work, and the others.
@@ -76,9 +76,17 @@ fn makes_unable(code: FindingCode) -> bool {
         | FindingCode::Busy
         | FindingCode::Watching
         | FindingCode::Token
+        | FindingCode::Notify
         | FindingCode::Starting
         | FindingCode::Stopping => false,
     }
+}
+
+/// What the service finds without a run, and since when.
+pub(crate) fn of_service_itself(service: &Service) -> Vec<Finding> {
+    let mut found = of_service(service, &policies(service));
+    service.feed().findings.date(&mut found);
+    found
 }
 
 /// What the service finds without a run.
@@ -101,6 +109,9 @@ fn of_service(service: &Service, policies: &[Policy]) -> Vec<Finding> {
     if let [first, others @ ..] = generation.access.warnings() {
         let text = others.iter().fold(first.clone(), |text, warning| format!("{text}; {warning}"));
         add(FindingCode::Token, None, &text);
+    }
+    if let Some(problem) = service.feed().notices.problem() {
+        add(FindingCode::Notify, None, &problem);
     }
     for policy in policies.iter().filter(|policy| policy.enabled) {
         let name = Some(policy.name.as_str());

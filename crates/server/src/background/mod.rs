@@ -3,6 +3,7 @@
 pub mod clock_watch;
 pub mod deadlines;
 pub(crate) mod min_free;
+pub(crate) mod notify;
 pub mod schedule;
 pub mod scheduler;
 pub mod systemd;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::telemetry::events::{Events, Kind};
 use crate::telemetry::findings::Findings;
 use crate::telemetry::last_runs::LastRuns;
+use crate::telemetry::notices::Notices;
 use crate::telemetry::recent_removals::{Gone, RecentRemovals};
 use crate::telemetry::report_log::ReportLog;
 use cleanup_engine::now;
@@ -30,6 +31,8 @@ pub struct Feed {
     pub last_runs: LastRuns,
     /// What the last runs found that needs somebody.
     pub(crate) findings: Findings,
+    /// What is still to be told of.
+    pub(crate) notices: Notices,
     /// What went at its deadline lately.
     pub(crate) recent_removals: RecentRemovals,
     report_log: ReportLog,
@@ -110,6 +113,7 @@ impl Feed {
             metrics: Metrics::of_service(),
             last_runs: LastRuns::default(),
             findings: Findings::default(),
+            notices: Notices::default(),
             recent_removals: RecentRemovals::default(),
             report_log: ReportLog::default(),
         }
@@ -160,6 +164,7 @@ impl Feed {
             self.findings.ran(report);
             self.last_runs.remembered(report.not_remembered.as_deref());
             self.last_runs.recorded();
+            self.notices.ran(report);
         }
         self.ended(report);
     }
@@ -199,6 +204,7 @@ impl Feed {
     pub(crate) fn restored(&self, report: &Report) {
         self.report_log.of_run(report);
         self.findings.ran(report);
+        self.notices.ran(report);
         self.last_runs.remembered(report.not_remembered.as_deref());
         self.last_runs.recorded();
         let Report { run_id, asked_by, status, totals, .. } = report;
@@ -232,6 +238,7 @@ impl Listener for Feed {
     }
 
     fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
+        self.notices.removed.notify_one();
         self.metrics.removed_at_deadline(policy, lateness);
         self.recent_removals.note(Gone {
             policy: policy.to_owned(),
@@ -280,6 +287,7 @@ impl Listener for Feed {
         }
         self.findings.ran(report);
         self.last_runs.recorded();
+        self.notices.ran(report);
         self.ended(report);
     }
 }

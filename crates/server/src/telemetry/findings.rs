@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cleanup_core::moment::Moment;
-use cleanup_core::report::{Finding, FindingCode, PolicyKind, PolicyStatus, Report, Trigger};
+use cleanup_core::report::{Finding, FindingCode, FoundBy, Report};
 use cleanup_engine::LastFindings;
 
 /// The findings of the last runs, and since when the service itself finds others.
@@ -21,9 +21,9 @@ impl Findings {
     /// Takes in what a run found. What runs before it found of the same policies, or of none, is over.
     pub(crate) fn ran(&self, report: &Report) {
         let policies: HashSet<&str> = report.policies.iter().map(|policy| policy.name.as_str()).collect();
-        let is_sweep = report.trigger.is_sweep();
+        let (is_sweep, silence) = (report.trigger.is_sweep(), report.silence());
         let is_over = |finding: &Finding| match &finding.policy {
-            None => has_looked(report, finding.code),
+            None => silence.has_looked_for(finding.code),
             Some(policy) => policies.contains(policy.as_str()) && (is_sweep || is_found_by_every_run(finding.code)),
         };
         let mut inner = self.lock();
@@ -59,71 +59,14 @@ impl Findings {
     }
 }
 
-/// Whether the silence of a run says anything of what concerns no policy.
-fn has_looked(report: &Report, code: FindingCode) -> bool {
-    let mut policies = report.policies.iter();
-    match code {
-        // A run that had nothing to write down says nothing of the log that it would have written to.
-        FindingCode::Audit => {
-            let totals = &report.totals;
-            totals.removed + totals.quarantined + totals.restored > 0 || policies.any(|policy| policy.counts.purged > 0)
-        }
-        // Only file policies ask for promises, and none gets past them while they are lost. A restore removes nothing.
-        FindingCode::PromisesLost | FindingCode::PromisesDamaged => {
-            report.trigger != Trigger::Restore
-                && policies.any(|policy| {
-                    policy.kind == PolicyKind::Files
-                        && matches!(policy.status, PolicyStatus::Ok | PolicyStatus::Partial)
-                })
-        }
-        FindingCode::Memory
-        | FindingCode::ReloadRefused
-        | FindingCode::RootMissing
-        | FindingCode::DatabaseAway
-        | FindingCode::Held
-        | FindingCode::Failed
-        | FindingCode::Errors
-        | FindingCode::RefusedRows
-        | FindingCode::LimitUnmet
-        | FindingCode::Interrupted
-        | FindingCode::Disputed
-        | FindingCode::Busy
-        | FindingCode::Watching
-        | FindingCode::Token
-        | FindingCode::Starting
-        | FindingCode::Stopping => true,
-    }
-}
-
-/// Whether the silence of a run that covers few files, at their deadlines or to restore them, says anything. What only a
-/// look at everything can find stays found until the next sweep.
+/// Whether the silence of a run that covers few files says anything.
 fn is_found_by_every_run(code: FindingCode) -> bool {
-    match code {
-        FindingCode::Held
-        | FindingCode::Failed
-        | FindingCode::Errors
-        | FindingCode::Busy
-        | FindingCode::Memory
-        | FindingCode::PromisesLost
-        | FindingCode::PromisesDamaged
-        | FindingCode::Audit => true,
-        FindingCode::RootMissing
-        | FindingCode::DatabaseAway
-        | FindingCode::RefusedRows
-        | FindingCode::LimitUnmet
-        | FindingCode::Interrupted
-        | FindingCode::Disputed
-        | FindingCode::ReloadRefused
-        | FindingCode::Watching
-        | FindingCode::Token
-        | FindingCode::Starting
-        | FindingCode::Stopping => false,
-    }
+    code.found_by() == FoundBy::EveryRun
 }
 
 #[cfg(test)]
 mod tests {
-    use cleanup_core::report::{PolicyReport, Skip, Tally};
+    use cleanup_core::report::{PolicyKind, PolicyReport, Skip, Tally, Trigger};
 
     use super::*;
 

@@ -5,5 +5,6 @@ pub mod feed;
 pub(crate) mod findings;
 pub mod last_runs;
 pub mod logs;
+pub(crate) mod notices;
 pub(crate) mod recent_removals;
 mod report_log;

@@ -32,9 +32,11 @@ enum How {
 
 fn how(code: FindingCode) -> How {
     match code {
-        FindingCode::Memory | FindingCode::PromisesLost | FindingCode::PromisesDamaged | FindingCode::Interrupted => {
-            How::Apart
-        }
+        FindingCode::Memory
+        | FindingCode::PromisesLost
+        | FindingCode::PromisesDamaged
+        | FindingCode::Interrupted
+        | FindingCode::Notify => How::Apart,
         FindingCode::Audit => How::Run(""),
         FindingCode::RootMissing => How::Service("missing"),
         FindingCode::DatabaseAway => How::Run("away"),

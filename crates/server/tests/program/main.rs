@@ -4,6 +4,7 @@
 
 mod findings;
 mod frozen;
+mod notify;
 mod world;
 
 use std::fs;

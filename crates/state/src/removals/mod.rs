@@ -107,6 +107,14 @@ impl Action {
         Self::ALL.get(usize::from(number)).copied()
     }
 
+    /// Whether something left its place.
+    pub fn is_removal(self) -> bool {
+        match self {
+            Self::Removed | Self::RemovedWhole | Self::Quarantined | Self::QuarantinedWhole => true,
+            Self::Purged | Self::Restored => false,
+        }
+    }
+
     /// Whether what lay below a path has shared its fate.
     pub fn is_of_whole_directory(self) -> bool {
         matches!(self, Self::RemovedWhole | Self::QuarantinedWhole)

@@ -1,7 +1,7 @@
 //! All files of both installations, word for word.
 
 use crate::support::{DEFAULT, env};
-use crate::support::{odd, rendered, target, texts};
+use crate::support::{odd, policy, rendered, target, texts};
 
 #[test]
 fn the_committed_files_are_those_of_the_committed_configuration() {
@@ -32,6 +32,34 @@ fn no_file_knows_where_or_when_it_was_made_or_what_the_database_is() {
     for file in odd().files.iter().chain(&here.files) {
         assert!(file.text.starts_with(cleanup_units::MARK), "{}", file.path);
         assert!(!file.text.contains("secret@") && !file.text.contains(env!("CARGO_MANIFEST_DIR")), "{}", file.path);
+    }
+}
+
+#[test]
+fn units_reach_those_who_are_told_and_hold_no_secret() {
+    let policies = policy("out", "out", "every = \"1h\"");
+    let env = |name: &str| (name == "HOOK").then(|| "https://hush.example.org/hush".to_owned());
+    let rendered = |notify: &str| cleanup_units::render(&format!("{policies}{notify}\n"), &target(), &env).unwrap();
+    let unit = |rendered: &cleanup_units::Rendered, name: &str| texts(rendered)[name].to_owned();
+    let (sweep, server) = ("systemd/cleanup-sweep-out.service", "systemd/cleanup-server.service");
+    assert!(unit(&rendered(""), sweep).contains("PrivateNetwork=yes"));
+    for notify in [
+        "[notify]\nwebhook = \"${HOOK}\"",
+        "[notify]\nping = \"${HOOK}\"",
+        "[notify]\nwebhook_file = \"url\"",
+        "[notify]\nwebhook = \"https://example.org\"\nheaders = { Authorization = \"${HOOK}\" }",
+        "[notify]\ncommand = [\"tell\", \"${HOOK}\"]",
+        "[notify]\nafter = [\"purge\"]",
+    ] {
+        let rendered = rendered(notify);
+        for name in [sweep, server] {
+            let text = unit(&rendered, name);
+            assert!(!text.contains("PrivateNetwork=yes") && !text.contains("IPAddressDeny"), "{notify}: {text}");
+            assert_eq!(text.contains("EnvironmentFile=-/etc/cleanup/cleanup.env"), notify.contains("HOOK"), "{text}");
+        }
+        assert!(rendered.files.iter().all(|file| !file.text.contains("hush")), "{notify}");
+        let has_program = notify.contains("command") || notify.contains("after");
+        assert_eq!(rendered.notes.iter().any(|note| note.to_string().contains("[notify]")), has_program, "{notify}");
     }
 }
 
