@@ -130,7 +130,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     // One sweep by hand, so that what is there is known of every policy.
     shoot("run.png", 1200, Scheme::Light, &|| dry_run(&page, address))?;
     page.click("#sweep")?;
-    page.wait_for("document.body.innerText.includes('removed,')")?;
+    page.wait_for("document.body.innerText.includes('items removed,')")?;
     shoot("overview.png", 1200, Scheme::Light, &overview)?;
     shoot("overview-dark.png", 1200, Scheme::Dark, &overview)?;
     shoot("narrow.png", 390, Scheme::Light, &overview)?;
@@ -141,7 +141,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 fn dry_run(page: &Page<'_>, address: &str) -> Result<()> {
     page.open(&format!("http://{address}/"))?;
     page.click(".head form[action='/dry-run'] button")?;
-    page.wait_for("document.body.innerText.includes('would go')")?;
+    page.wait_for("document.body.innerText.includes('would be removed')")?;
     Ok(())
 }
 
