@@ -207,6 +207,36 @@ async fn all_times_are_in_one_zone_that_is_named_once() {
 }
 
 #[tokio::test]
+async fn pages_stay_small_beside_20_000_files() {
+    let world = World::with(Plan { old_models: 20_000, ..Plan::default() }).await;
+    for page in [
+        "/?show=files",
+        "/files",
+        "/files?sort=largest",
+        "/files?sort=oldest&contains=9",
+        "/files?sort=due",
+        "/policies/temp-models",
+    ] {
+        let answer = world.get(page).await;
+        let bytes = is_page(&answer, 200).len();
+        assert!(bytes < 150_000, "{page}: {bytes} bytes");
+    }
+    // Every page leads to the next one until each file was listed once.
+    let mut names = std::collections::HashSet::new();
+    let mut target = Some("/files?sort=largest".to_owned());
+    let mut pages = 0;
+    while let Some(page) = target {
+        let answer = world.get(&page).await;
+        let listed = answer.body.split("<th scope=\"row\" class=\"path\"><a href=\"").skip(1);
+        names.extend(listed.map(|rest| rest.split('"').next().unwrap().to_owned()));
+        pages += 1;
+        let next = answer.body.split("<a href=\"").find(|rest| rest.contains("rel=\"next\">Next page"));
+        target = next.map(|rest| rest.split('"').next().unwrap().replace("&#38;", "&")).filter(|_| pages < 5);
+    }
+    assert_eq!((names.len(), pages), (500, 5), "each page has its own files");
+}
+
+#[tokio::test]
 async fn a_sweep_is_shown_before_it_is_made_and_only_what_was_shown_is_swept() {
     let files = vec![("models/old.step", HOUR), ("svgs/old.svg", 2 * HOUR)];
     let world = World::with(Plan { files, ..Plan::default() }).await;
