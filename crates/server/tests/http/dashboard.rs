@@ -1,5 +1,6 @@
 //! The pages for people, as they are served: what they show, whom they ask for the token, what they never do.
 
+use std::cmp::Ordering::{Greater, Less};
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
@@ -147,7 +148,6 @@ async fn files_are_listed_by_size_age_and_deadline() {
     let world = World::with(Plan { files, ..Plan::default() }).await;
     std::fs::write(world.path("models/b.step"), [b' '; 9000]).unwrap();
     let order = |page: &str| page.find(">a.step<").unwrap().cmp(&page.find(">b.step<").unwrap());
-    use std::cmp::Ordering::{Greater, Less};
     for (sort, expected, sorted) in [
         ("", Less, "aria-sort=\"ascending\"><a href=\"/files\">Path"),
         ("path", Less, "aria-sort=\"ascending\"><a href=\"/files\">Path"),

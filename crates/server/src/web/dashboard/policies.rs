@@ -280,14 +280,16 @@ impl Known {
         if let Some(tracked) = &self.policy.tracked {
             match &tracked.watching {
                 Watching::Events | Watching::Missing { absent: Absent::Expected, .. } => {}
-                Watching::Rescans { why } | Watching::Missing { why, .. } => trouble.push(here.text(why)),
+                Watching::Rescans { why } | Watching::Missing { why, .. } => {
+                    trouble.push(words::sentence(&here.text(why)));
+                }
             }
-            trouble.extend(tracked.held.as_deref().map(|why| here.text(why)));
+            trouble.extend(tracked.held.as_deref().map(|why| words::sentence(&here.text(why))));
         }
         if let Some(outcome) = self.policy.last_run.as_ref().and_then(|last| last.outcome.as_ref())
             && outcome.status != PolicyStatus::Ok
         {
-            trouble.extend(outcome.message.as_deref().map(|why| here.text(why)));
+            trouble.extend(outcome.message.as_deref().map(|why| words::sentence(&here.text(why))));
             if outcome.errors_total > 0 {
                 trouble.push(format!("{} could not be read or removed.", words::number(outcome.errors_total, "item")));
             }

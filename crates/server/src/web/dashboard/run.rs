@@ -231,7 +231,7 @@ impl PartView {
             has_page: false,
             has_plan: false,
             status: part.status.into(),
-            message: part.message.as_deref().map(|why| here.text(why)),
+            message: part.message.as_deref().map(|why| words::sentence(&here.text(why))),
             is_held: part.status == PolicyStatus::Held,
             numbers: numbers(counts, is_dry_run),
             kept: kept(counts),
