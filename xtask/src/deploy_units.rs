@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for step in &steps {
         apply(step, &out)?;
     }
-    println!("{} of {} files written anew in {}", steps.len(), rendered.files.len(), args.out.display());
+    println!("{} of {} files changed in {}", steps.len(), rendered.files.len(), args.out.display());
     Ok(())
 }
 

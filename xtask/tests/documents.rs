@@ -11,8 +11,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use snapbox::IntoData as _;
@@ -36,6 +37,75 @@ fn documents_show_what_happens() {
         }
     }
     assert!(failures.is_empty(), "the documents show something else than what happens\n\n{failures}");
+}
+
+/// Links between the documents, and to headings, lead somewhere.
+#[test]
+fn links_lead_to_a_page_and_a_heading() {
+    let mut documents = documents();
+    documents.push(top().join("CHANGELOG.md"));
+    let headings: BTreeMap<PathBuf, BTreeSet<String>> =
+        documents.iter().map(|page| (page.clone(), anchors(&prose(page)))).collect();
+    let mut broken = String::new();
+    for page in &documents {
+        for link in links(&prose(page)).into_iter().filter(|link| !link.contains("://")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { page.clone() } else { normal(&page.parent().unwrap().join(file)) };
+            let has_anchor = anchor.is_empty() || headings.get(&target).is_some_and(|anchors| anchors.contains(anchor));
+            if !target.exists() || !has_anchor {
+                writeln!(broken, "{}: {link}", page.strip_prefix(top()).unwrap().display()).unwrap();
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{broken}");
+}
+
+/// A document without its fenced blocks.
+fn prose(page: &Path) -> String {
+    let text = std::fs::read_to_string(page).unwrap();
+    let mut is_fenced = false;
+    let mut kept = String::new();
+    for line in text.lines() {
+        let is_fence = line.trim_start().starts_with("```");
+        if is_fence {
+            is_fenced = !is_fenced;
+        } else if !is_fenced {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// The targets of `[text](target)`.
+fn links(text: &str) -> Vec<String> {
+    let parts = text.split("](").skip(1);
+    parts.filter_map(|part| part.split_once(')')).map(|(target, _)| target.to_owned()).collect()
+}
+
+/// The anchors of the headings, as GitHub makes them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let anchor = |heading: &str| {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// Without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+    }
+    normal
 }
 
 /// One thing that a reader of the document would do.

@@ -1,7 +1,7 @@
-//! What can be asked for: commands and flags, and nothing about what they do.
+//! The command line: commands and flags, without what they do.
 //!
-//! `cleanup` alone is `cleanup sweep`, and every flag of `sweep` works without the subcommand, as the crontabs of the
-//! scripts that this replaces have them. A flag of `sweep` before another subcommand is refused, never ignored.
+//! `cleanup` alone is `cleanup sweep`, and every flag of `sweep` works without the subcommand, because crontabs of the
+//! scripts that this program replaces use them that way. A flag of `sweep` before another subcommand is an error.
 
 mod values;
 
@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use cleanup_core::moment::Moment;
 use cleanup_core::policy::MaxAge;
 use cleanup_engine::At;
 
 pub(crate) use self::values::PolicyAge;
 
-/// Removes what is temporary once it is old enough, and says why about every file.
+/// Removes temporary files and idle sessions once they are old enough, and explains every decision.
 #[derive(Debug, Parser)]
 #[command(name = "cleanup", version, max_term_width = 100, after_help = EXAMPLES)]
 #[command(subcommand_help_heading = "Commands")]
@@ -27,7 +28,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) sweep: SweepFlags,
 
-    /// Show what is there instead of sweeping, as `cleanup stats` does
+    /// Show statistics instead of sweeping, like `cleanup stats`
     #[arg(long, conflicts_with_all = ["include_archives", "age_hours", "temp_svg_age_hours", "max_age", "strict"])]
     #[arg(help_heading = "Sweep")]
     pub(crate) stats: bool,
@@ -37,20 +38,20 @@ pub(crate) struct Cli {
 }
 
 const EXAMPLES: &str = "\
-Without a command: one sweep of all enabled policies.
+Without a command, cleanup sweeps all enabled policies once.
 
-  cleanup --dry-run             what would go
+  cleanup --dry-run             preview the removals
   cleanup                       sweep
   cleanup explain FILE          why a file stays, and until when
-  cleanup restore               bring back what the last run moved into quarantine
+  cleanup restore               restore the files that the last run quarantined
   cleanup init                  write a commented cleanup.toml here
-  cleanup demo                  see it work on a made-up folder
+  cleanup demo                  try it on a sample folder
 
 Exit codes:
    0  done, or nothing to do            4  a safety brake held a policy back
-   1  a policy could not run           69  a database is away (--strict)
-   2  usage                            75  another sweep is running
-   3  some items could not be removed  78  configuration";
+   1  a policy could not run           69  a database is unreachable (--strict)
+   2  invalid usage                    75  another sweep is running
+   3  some items could not be removed  78  invalid configuration";
 
 const CONFIG_HELP: &str = "\
 Configuration file [default: $CLEANUP_CONFIG, ./cleanup.toml, ~/.config/cleanup/cleanup.toml, \
@@ -63,45 +64,45 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, value_name = "PATH", help = CONFIG_HELP)]
     pub(crate) config: Option<PathBuf>,
 
-    /// What to print on stdout
+    /// Output format
     #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, hide_default_value = true)]
     pub(crate) format: Format,
 
-    /// Short for --format json
+    /// Same as --format json
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Print problems only
+    /// Print only problems
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
 
-    /// Print every path with its reason; twice: log what is done
+    /// Print every path with its reason; give twice to add log lines
     #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub(crate) verbose: u8,
 
-    /// Colours; by default on a terminal
+    /// When to use colours [default: on a terminal]
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, hide_default_value = true)]
     pub(crate) color: Color,
 
-    /// Show no progress on a terminal
+    /// Hide the progress display
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
 }
 
 impl Global {
-    /// Text or JSON, whichever way it was asked for.
+    /// The format, from `--format` or `--json`.
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.format }
     }
 }
 
-/// What stdout holds.
+/// The format of stdout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     // For people
     #[default]
     Text,
-    // One document, for programs
+    // One document for programs
     Json,
 }
 
@@ -111,114 +112,129 @@ pub(crate) enum Color {
     // On a terminal, unless $NO_COLOR is set
     #[default]
     Auto,
-    // Also into files and pipes
+    // In files and pipes too
     Always,
-    // Not at all
+    // Never
     Never,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Remove what is due: one sweep of all enabled policies, or of those named
+    /// Remove what is due, in all enabled policies or the named ones
     Sweep {
-        /// Policies to sweep; all enabled ones by default
+        /// Policies to sweep [default: all enabled]
         #[arg(value_name = "POLICY")]
         policies: Vec<String>,
         #[command(flatten)]
         flags: SweepFlags,
     },
-    /// Show what is there, how much of it is due, the oldest, and what comes due next
+    /// Show how much there is, how much is due, and when more will be
     Stats {
-        /// Policies to look at; all enabled ones by default
+        /// Policies to show [default: all enabled]
         #[arg(value_name = "POLICY")]
         policies: Vec<String>,
     },
-    /// List the files that the policies mean
+    /// List the files that policies match
     List(ListArgs),
-    /// Write down what a sweep would remove, for `apply`
+    /// Write a plan of what a sweep would remove, for review and `apply`
     ///
-    /// Sessions are in no plan: each is judged again in the DELETE that removes it.
+    /// A plan contains only files: each session is judged again in the DELETE that removes it.
     Plan(PlanArgs),
-    /// Remove exactly what a plan names, each only if it is still the same file
+    /// Remove exactly the files of a plan, if they are unchanged
     Apply {
-        /// The plan
+        /// Plan to apply
         #[arg(value_name = "FILE")]
         plan: PathBuf,
-        /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+        /// Workers for each policy, 1 to 64 [default: automatic]
         #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
         jobs: Option<NonZero<usize>>,
     },
-    /// Say what becomes of a path, why, and when
+    /// Explain whether a path will be removed, why, and when
     Explain {
-        /// Files, whether or not a policy names them
+        /// Files to explain, whether or not a policy matches them
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<PathBuf>,
-        /// Explain rows of this session policy instead, by the values of its `id_column`
+        /// Explain rows of this session policy instead; PATH is the value of its `id_column`
         #[arg(long, value_name = "POLICY")]
         session: Option<String>,
     },
-    /// Bring back from quarantine what a run removed, or what lay at some paths
+    /// Restore the files of a run, or of paths, from quarantine
     Restore(RestoreArgs),
-    /// List what lies in quarantine, and until when it can come back
+    /// List quarantined files and when they will be deleted
     Quarantine {
-        /// Policies to look at; all by default
+        /// Policies to show [default: all]
         #[arg(value_name = "POLICY")]
         policies: Vec<String>,
     },
-    /// Keep paths for a while, whatever their age
+    /// Keep paths for a time, whatever their age
     Hold(HoldArgs),
-    /// Show past runs, or one of them
-    History {
-        /// The beginning of a run's id
-        #[arg(value_name = "RUN")]
-        run: Option<String>,
-        /// How many runs to show
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
-        limit: usize,
-    },
+    /// Show past runs, one run in full, or what was removed and why
+    History(HistoryArgs),
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Write the files that run it: systemd, cron, container, Kubernetes, alerts
+    /// Render systemd units, cron files, container files, Kubernetes manifests and alert rules
     Units(UnitsArgs),
-    /// Print a cleanup.toml made from settings of other cleaners
+    /// Convert the settings of other cleaners into a cleanup.toml
     ///
-    /// Understands tmpfiles.d, tmpreaper.conf, and crontabs with find or tmpreaper. Every policy only observes; what
-    /// could not be carried over is said on stderr and in comments.
+    /// Reads tmpfiles.d, tmpreaper.conf, and crontabs that call find or tmpreaper. Every policy only observes. Lines
+    /// that cannot be converted are reported on stderr and in comments.
     Import {
-        /// Files of tmpfiles.d, tmpreaper.conf, crontabs
+        /// Files to convert: tmpfiles.d, tmpreaper.conf, crontabs
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
     /// Write a commented cleanup.toml here
     Init(InitArgs),
-    /// Build a small tree in a temporary folder, sweep it, and show every step
+    /// Sweep a sample folder, and show every step
     Demo,
-    /// Print the completions of a shell
+    /// Print shell completions
     Completions {
-        /// Which shell
+        /// Shell
         shell: Shell,
     },
-    /// Print the manual page, as roff
+    /// Print the manual page in roff format
     Man {
-        /// The page of this command
+        /// Command to document [default: cleanup itself]
         #[arg(value_name = "COMMAND")]
         command: Option<String>,
     },
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArgs {
+    /// Id of a run, or its first characters
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Show when and why this path was removed, and who asked
+    ///
+    /// A name without a folder is looked for in this folder, and then in all folders. A pattern, quoted, as in
+    /// `include`: '*.step', '/srv/app/renders/**'.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Only runs or removals of this policy
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<String>,
+    /// Only removals since then: `-2d`, a date, a date and a time
+    #[arg(long, value_name = "WHEN", value_parser = values::since, allow_hyphen_values = true, requires = "path")]
+    pub(crate) since: Option<Moment>,
+    /// Number of entries to show
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub(crate) limit: usize,
+}
+
 #[derive(Args, Debug, Default)]
 pub(crate) struct InitArgs {
-    /// Look at the database whose URL this variable holds, and write the policies of its session tables
+    /// Write policies for the session tables of the database whose URL this variable contains
     #[arg(long, value_name = "VARIABLE")]
     pub(crate) from_env: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Validate the configuration and look at the places it names
+    /// Validate the configuration, and check its folders and databases
     Check,
-    /// Print the effective values and where each came from
+    /// Print the effective values and where each comes from
     Show,
     /// Print the JSON Schema of cleanup.toml, for editors
     Schema,
@@ -229,43 +245,43 @@ pub(crate) enum ConfigCommand {
 #[command(next_help_heading = "Sweep")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct SweepFlags {
-    /// Say what would go; delete nothing
+    /// Show what would be removed; remove nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 
-    /// Judge archives by age like everything else
+    /// Judge archives by age like other files
     #[arg(long)]
     pub(crate) include_archives: bool,
 
-    /// Maximum age in one policy, for this sweep: temp-svgs=30m (repeatable)
+    /// Override the maximum age of a policy, such as temp-svgs=30m (repeatable)
     #[arg(long, value_name = "POLICY=DURATION", value_parser = values::policy_age)]
     pub(crate) max_age: Vec<PolicyAge>,
 
-    /// Maximum age in policy visualization-output, in hours: 24, 0.5
+    /// Override the maximum age of policy visualization-output, in hours: 24, 0.5
     #[arg(long, value_name = "HOURS", value_parser = values::hours, allow_negative_numbers = true)]
     pub(crate) age_hours: Option<MaxAge>,
 
-    /// Maximum age in policy temp-svgs, in hours: 1, 0.5
+    /// Override the maximum age of policy temp-svgs, in hours: 1, 0.5
     #[arg(long, value_name = "HOURS", value_parser = values::hours, allow_negative_numbers = true)]
     pub(crate) temp_svg_age_hours: Option<MaxAge>,
 
-    /// As if it were another time: +7d, 2026-12-24, 2026-12-24T18:00:00Z (dry run only)
+    /// Pretend that it is this time: +7d, 2026-12-24, 2026-12-24T18:00:00Z (dry run only)
     #[arg(long, value_name = "TIME", value_parser = values::at)]
     pub(crate) at: Option<At>,
 
-    /// Go past a safety brake, and take the clock for right
+    /// Override safety brakes for this run and trust the current clock
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+    /// Workers for each policy, 1 to 64 [default: automatic]
     #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
     pub(crate) jobs: Option<NonZero<usize>>,
 
-    /// Exit 69 when a database is away
+    /// Exit with code 69 if a database is unreachable
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// Write metrics for the textfile collector of `node_exporter`
+    /// Write metrics to this file, for the textfile collector of `node_exporter`
     #[arg(long, value_name = "FILE")]
     pub(crate) textfile: Option<PathBuf>,
 }
@@ -289,7 +305,7 @@ impl SweepFlags {
         .find_map(|(given, name)| given.then_some(name))
     }
 
-    /// These and those given before the subcommand, so that `cleanup --dry-run sweep` never deletes.
+    /// These flags and those given before the subcommand, so that `cleanup --dry-run sweep` never deletes.
     pub(crate) fn and(self, before: Self) -> Self {
         Self {
             dry_run: self.dry_run || before.dry_run,
@@ -305,7 +321,7 @@ impl SweepFlags {
         }
     }
 
-    /// Every age that was asked for, with the flag that asked.
+    /// Every maximum age given, with its flag.
     pub(crate) fn ages(&self) -> Vec<(&'static str, PolicyAge)> {
         let kept = |flag, policy: &str, age: Option<MaxAge>| {
             age.map(|max_age| (flag, PolicyAge { policy: policy.to_owned(), max_age }))
@@ -319,61 +335,61 @@ impl SweepFlags {
 
 #[derive(Args, Debug)]
 pub(crate) struct PlanArgs {
-    /// Policies to plan for; all enabled file policies by default
+    /// Policies to plan [default: all enabled file policies]
     #[arg(value_name = "POLICY")]
     pub(crate) policies: Vec<String>,
 
-    /// Where to write it; `-` is stdout
+    /// Where to write the plan; `-` is stdout
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 
-    /// How long it counts
+    /// How long the plan is valid
     #[arg(long, value_name = "DURATION", value_parser = values::validity, default_value = "24h")]
     pub(crate) valid_for: Duration,
 
-    /// Exit 0 when nothing would go, 2 when something would
+    /// Exit with code 0 if the plan is empty and 2 if it is not
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
 
-    /// Judge archives by age like everything else
+    /// Judge archives by age like other files
     #[arg(long)]
     pub(crate) include_archives: bool,
 
-    /// Maximum age in one policy, for this plan: temp-svgs=30m (repeatable)
+    /// Override the maximum age of a policy, such as temp-svgs=30m (repeatable)
     #[arg(long, value_name = "POLICY=DURATION", value_parser = values::policy_age)]
     pub(crate) max_age: Vec<PolicyAge>,
 
-    /// Workers for each policy, 1 to 64 [default: as many as there is use for]
+    /// Workers for each policy, 1 to 64 [default: automatic]
     #[arg(long, value_name = "NUMBER", value_parser = values::jobs)]
     pub(crate) jobs: Option<NonZero<usize>>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
-    /// Policies to list; all enabled ones by default
+    /// Policies to list [default: all enabled]
     #[arg(value_name = "POLICY")]
     pub(crate) policies: Vec<String>,
 
-    /// Only those that a sweep would remove now
+    /// List only files that a sweep would remove now
     #[arg(long)]
     pub(crate) due: bool,
 
-    /// Only those that take more space than this: 10M (powers of 1000), 10MiB (powers of 1024)
+    /// List only files larger than this: 10M (powers of 1000), 10MiB (powers of 1024)
     #[arg(long, value_name = "SIZE", value_parser = cleanup_core::size::parse)]
     pub(crate) larger_than: Option<u64>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct RestoreArgs {
-    /// The beginning of a run's id, or files and folders; the last run by default
+    /// Id of a run or its first characters, or files and folders [default: last run]
     #[arg(value_name = "RUN|PATH")]
     pub(crate) what: Vec<PathBuf>,
 
-    /// How long it is kept then, whatever its age: 7d, 12h; with 0s the next sweep may take it again
+    /// How long to hold restored files: 7d, 12h; with 0s, the next sweep may remove them again
     #[arg(long, value_name = "DURATION", value_parser = values::hold, default_value = "7d")]
     pub(crate) hold: Duration,
 
-    /// Say what would come back; move nothing
+    /// Show what would be restored; move nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
 }
@@ -381,58 +397,58 @@ pub(crate) struct RestoreArgs {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub(crate) struct HoldArgs {
-    /// Files or folders; a folder holds everything in it. They need not exist yet
+    /// Files, or folders with everything in them; they need not exist yet
     #[arg(value_name = "PATH", required_unless_present = "list")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// How long: 2d, 12h, 30m
+    /// How long to hold them: 2d, 12h, 30m
     #[arg(long = "for", value_name = "DURATION", value_parser = values::span, group = "what")]
     pub(crate) span: Option<Duration>,
 
-    /// Take the hold back
+    /// Release the hold
     #[arg(long, group = "what")]
     pub(crate) release: bool,
 
-    /// Show what is held
+    /// List holds
     #[arg(long, group = "what", conflicts_with = "paths")]
     pub(crate) list: bool,
 
-    /// Of what is held, only paths with this text in them
+    /// List only paths that contain this text
     #[arg(long, value_name = "TEXT", requires = "list", conflicts_with_all = ["paths", "span", "release"])]
     pub(crate) contains: Option<String>,
 
-    /// Of what is held, only what keeps something of this policy
+    /// List only holds that affect this policy
     #[arg(long, value_name = "POLICY", requires = "list", conflicts_with_all = ["paths", "span", "release"])]
     pub(crate) policy: Option<String>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct UnitsArgs {
-    /// Where to write them; files that were not written by this are left alone
+    /// Folder to write; files that this command did not write are left alone
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Where the configuration will lie on the target [default: where it lies here]
+    /// Path of the configuration on the target [default: its path here]
     #[arg(long, value_name = "PATH")]
     pub(crate) config_path: Option<PathBuf>,
 
-    /// The folder of the programs on the target [default: where this one lies]
+    /// Folder of the programs on the target [default: the folder of this one]
     #[arg(long, value_name = "DIR")]
     pub(crate) prefix: Option<PathBuf>,
 
-    /// The user that owns the files and removes them
+    /// User that owns the files and removes them
     #[arg(long, value_name = "NAME", default_value = "www-data")]
     pub(crate) user: String,
 
-    /// That user's number, for containers
+    /// Number of that user, for containers
     #[arg(long, value_name = "NUMBER", default_value_t = 33)]
     pub(crate) uid: u32,
 
-    /// The name under which containers find the image
+    /// Name of the container image
     #[arg(long, value_name = "NAME", default_value = cleanup_units::IMAGE)]
     pub(crate) image: String,
 
-    /// Write nothing; exit 1 when the files there are not those of the configuration
+    /// Write nothing; exit with code 1 if files are stale or missing
     #[arg(long)]
     pub(crate) check: bool,
 }

@@ -47,7 +47,7 @@ fn dispatch(cli: Cli, console: &mut Console) -> Result<Code, Failure> {
         Some(command) => {
             let stray = if stats { Some("--stats") } else { flags.first_given() };
             match stray {
-                Some(flag) => return Err(Failure::Usage(format!("`{flag}` cannot be used with a command"))),
+                Some(flag) => return Err(Failure::Usage(format!("`{flag}` cannot be combined with a command"))),
                 None => command,
             }
         }
@@ -70,8 +70,7 @@ fn answer(global: &Global, command: Command, console: &mut Console) -> Result<Ve
         Command::Sweep { .. } | Command::Plan(_) | Command::Apply { .. } => Ok(Vec::new()),
         Command::Stats { policies } => stats::run(global, &policies, console),
         Command::List(args) => list::run(global, &args, console),
-        Command::History { run: Some(run), .. } => history::one(global, &run, console),
-        Command::History { run: None, limit } => history::all(global, limit, console),
+        Command::History(args) => history::run(global, &args, console),
         Command::Restore(args) => restore::run(global, &args, console),
         Command::Quarantine { policies } => quarantine::run(global, &policies, console),
         Command::Hold(args) => hold::run(global, &args, console),
@@ -99,7 +98,7 @@ fn answer(global: &Global, command: Command, console: &mut Console) -> Result<Ve
 fn text_only(command: &str, console: &Console) -> Result<(), Failure> {
     match console.format {
         Format::Text => Ok(()),
-        Format::Json => Err(Failure::Usage(format!("`{command}` has no JSON form"))),
+        Format::Json => Err(Failure::Usage(format!("`{command}` has no JSON output"))),
     }
 }
 
@@ -124,9 +123,8 @@ fn say_where_to_begin(console: &mut Console) {
     let theme = console.err.theme;
     let (name, warning) = (theme.name, theme.warning);
     console.err.write(format_args!(
-        "{warning}Nothing to clean up here{warning:#}: there is no cleanup.toml, and none of the folders of the \
-         built-in one.\n  \
-         {name}cleanup init{name:#}   write a cleanup.toml to start from\n  \
-         {name}cleanup demo{name:#}   see it work on a made-up folder\n"
+        "{warning}Nothing to clean up here{warning:#}: there is no cleanup.toml and none of the folders of the \
+         built-in configuration.\n  {name}cleanup init{name:#}   write a commented cleanup.toml\n  {name}cleanup \
+         demo{name:#}   try it on a sample folder\n"
     ));
 }

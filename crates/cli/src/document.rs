@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use crate::import::{ImportedPolicy, Note};
 
-/// What `explain --json` prints.
+/// The output of `explain --json`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Explanations {
-    /// The version of the shape.
+    /// The version of the format.
     pub(crate) format_version: u32,
     /// One for each path, in the order of the command line.
     pub(crate) paths: Vec<Explanation>,
@@ -23,54 +23,54 @@ pub(crate) struct Explanations {
     pub(crate) sessions: Vec<SessionExplanation>,
 }
 
-/// What `plan --json` prints.
+/// The output of `plan --json`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Planned {
-    /// The version of the shape.
+    /// The version of the format.
     pub(crate) format_version: u32,
-    /// The plan in short.
+    /// Summary of the plan.
     pub(crate) plan: PlanSummary,
-    /// What a sweep would do, as `sweep --dry-run --json` says it.
+    /// What a sweep would do, as in `sweep --dry-run --json`.
     pub(crate) report: Report,
 }
 
-/// What `restore --json` prints.
+/// The output of `restore --json`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct RestoreDocument {
-    /// The version of the shape.
+    /// The version of the format.
     pub(crate) format_version: u32,
-    /// The sums.
+    /// The totals.
     #[serde(flatten)]
     pub(crate) restored: Restored,
-    /// Every file that was asked for.
+    /// Every requested file.
     pub(crate) files: Vec<RestoredFile>,
 }
 
-/// What `config show --json` prints.
+/// The output of `config show --json`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Show {
-    /// The version of the shape.
+    /// The version of the format.
     pub(crate) format_version: u32,
-    /// Where the configuration came from.
+    /// The source of the configuration.
     pub(crate) config: String,
     /// Every effective value, in the order of the file.
     pub(crate) settings: Vec<EffectiveValue>,
 }
 
-/// What `import --json` prints.
+/// The output of `import --json`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Import {
-    /// The version of the shape.
+    /// The version of the format.
     pub(crate) format_version: u32,
-    /// The whole `cleanup.toml`, as it is printed without `--json`; empty when there is no policy.
+    /// The whole `cleanup.toml`, as printed without `--json`; empty if there is no policy.
     pub(crate) config: String,
     /// The policies in it.
     pub(crate) policies: Vec<ImportedPolicy>,
-    /// What was not carried over, or not exactly.
+    /// What was not imported, or not exactly.
     pub(crate) notes: Vec<Note>,
 }
 
@@ -78,28 +78,28 @@ pub(crate) struct Import {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct EffectiveValue {
-    /// Where it stands: `files.temp-svgs.max_age`.
+    /// Its key, such as `files.temp-svgs.max_age`.
     pub(crate) key: String,
-    /// The value as TOML would write it; credentials in URLs are hidden.
+    /// The value as TOML; credentials in URLs are hidden.
     pub(crate) value: String,
-    /// Who set it.
+    /// Its origin.
     pub(crate) origin: ValueOrigin,
-    /// The line of the file, counted from 1; `null` when the file does not say.
+    /// The line of the file, counted from 1; `null` if it is not in the file.
     pub(crate) line: Option<usize>,
-    /// The environment variables that the line names.
+    /// The environment variables in that line.
     pub(crate) variables: Vec<String>,
 }
 
-/// Who set a value.
+/// The origin of a value.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ValueOrigin {
-    /// A line of the file alone.
+    /// A line of the file.
     File,
-    /// A line of the file that names environment variables.
+    /// A line of the file that contains environment variables.
     Variable,
-    /// Nobody.
+    /// The default.
     Default,
 }
 
@@ -120,35 +120,37 @@ mod tests {
 
     use std::collections::BTreeMap;
 
-    use cleanup_engine::responses::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
+    use cleanup_engine::responses::{
+        Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Removals, Stats,
+    };
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
 
     use super::*;
 
-    /// What `list --json` prints; written piece by piece, so this exists for its schema alone.
+    /// The output of `list --json`; it is streamed, so this type exists only for its schema.
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema is wanted")]
     struct List {
-        /// The version of the shape.
+        /// The version of the format.
         format_version: u32,
-        /// The roots of the policies, absolute, by policy: paths are below them.
+        /// The absolute roots of the policies; paths are relative to them.
         roots: BTreeMap<String, String>,
         /// In the order of the walk.
         files: Vec<Listed>,
     }
 
-    /// What `quarantine --json` prints; written piece by piece as well.
+    /// The output of `quarantine --json`; it is streamed too.
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema is wanted")]
     struct Quarantine {
-        /// The version of the shape.
+        /// The version of the format.
         format_version: u32,
-        /// The roots of the policies, absolute, by policy: paths are below them.
+        /// The absolute roots of the policies; paths are relative to them.
         roots: BTreeMap<String, String>,
         /// The oldest run of each policy first.
         files: Vec<QuarantinedFile>,
-        /// The sums, in the order of the configuration.
+        /// The totals, in the order of the configuration.
         policies: Vec<QuarantinedPolicy>,
     }
 
@@ -177,6 +179,7 @@ mod tests {
         check::<Show>("show");
         check::<History>("history");
         check::<Holds>("holds");
+        check::<Removals>("removals");
         check::<Quarantine>("quarantine");
         check::<RestoreDocument>("restore");
         check::<Import>("import");

@@ -44,7 +44,7 @@ impl Progress {
             bar
         });
         let due = self.due.load(Ordering::Relaxed);
-        bar.set_message(format!("{policy}: {} looked at, {} due", Number(scanned, "name"), Number(due, "file")));
+        bar.set_message(format!("{policy}: {} scanned, {} due", Number(scanned, "name"), Number(due, "file")));
     }
 
     /// Takes the line away again.

@@ -1,6 +1,6 @@
-//! Brakes: when a policy is held back because more would go than anyone can have meant.
+//! Brakes: hold a policy back if it would remove more than anyone is likely to intend.
 //!
-//! They judge the counts of a plan before anything is removed. `--force` skips them: a person has looked.
+//! They check the counts of a plan before anything is removed. `--force` skips them, because a person has checked.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use crate::rank::FileSystem;
 use crate::report::{Counts, Space};
 use crate::size::HumanBytes;
 
-/// Up to this many files no brake holds by proportion: small folders become empty all the time.
+/// Up to this many files, no brake considers proportions, because small folders become empty all the time.
 pub const HARMLESS: u64 = 100;
 
 /// Why a policy is held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Brake {
-    /// A key that protects was loosened or removed since the last run.
+    /// A key that protects files was loosened or removed since the last run.
     LoosenedProtection {
         /// Which, and how, in words.
         changes: String,
-        /// Files that would go.
+        /// Files that would be removed.
         due: u64,
-        /// Files that the policy names.
+        /// Files that the policy matches.
         matched: u64,
     },
     /// The query of `keep_referenced` returns far fewer names than it did, or none.
@@ -30,67 +30,67 @@ pub enum Brake {
         before: Option<u64>,
         /// How many there are.
         now: u64,
-        /// Files that would go.
+        /// Files that would be removed.
         due: u64,
     },
-    /// A mark of `min_free` that nothing can meet, however much is removed.
+    /// A mark of `min_free` that cannot be met, however much is removed.
     UnreachableMark {
         /// The mark: `min_free`, its `high`, its `inodes`.
         mark: &'static str,
-        /// How much it asks for, in words.
+        /// The required amount, as text.
         wanted: String,
-        /// How much the file system has, in words.
+        /// The size of the file system, as text.
         whole: String,
     },
-    /// There were runs before, but their clock readings are lost, so a clock that jumped cannot be noticed.
+    /// There were earlier runs, but their clock readings are lost, so a clock jump cannot be noticed.
     UnwitnessedClock {
-        /// Files that would go.
+        /// Files that would be removed.
         due: u64,
-        /// Files that the policy names.
+        /// Files that the policy matches.
         matched: u64,
     },
-    /// The keys that decide what goes were changed since the last run, and now most of the files would go.
+    /// Keys that select files were changed since the last run, and now most files would be removed.
     ChangedRule {
         /// What was changed, in words.
         changes: String,
-        /// Files that would go.
+        /// Files that would be removed.
         due: u64,
-        /// Files that the policy names.
+        /// Files that the policy matches.
         matched: u64,
     },
-    /// More than `max_removal_percent` would go.
+    /// More than `max_removal_percent` would be removed.
     TooLargeAShare {
         /// The configured percentage.
         percent: u32,
-        /// Files that would go.
+        /// Files that would be removed.
         due: u64,
-        /// Files that the policy names.
+        /// Files that the policy matches.
         matched: u64,
     },
-    /// The policy was observed before, and far more would go than the last observation foresaw.
+    /// The policy only observed before, and far more would be removed than the last observation predicted.
     MoreThanForeseen {
         /// Files that the last observation would have removed.
         foreseen: u64,
-        /// Files that would go.
+        /// Files that would be removed.
         due: u64,
     },
-    /// The root lies on another file system than in the last run.
+    /// The root is on another file system than in the last run.
     OtherFileSystem {
         /// The root.
         root: String,
     },
 }
 
-/// What a run found out that makes a large plan suspicious.
+/// Findings of a run that make a large plan suspicious.
 #[derive(Clone, Debug, Default)]
 pub struct Suspicions {
     /// What was changed in the policy since its last run, if anything was.
     pub changes: Option<Changes>,
-    /// The names that are still needed have become fewer.
+    /// Fewer names are still needed.
     pub references: Option<FewerReferences>,
     /// There were runs before, but their clock readings are lost.
     pub clock_is_lost: bool,
-    /// How many files the last run would have removed, when it only observed.
+    /// How many files the last run would have removed, if it only observed.
     pub foreseen: Option<u64>,
 }
 
@@ -101,8 +101,8 @@ impl Suspicions {
     }
 }
 
-/// The query of `keep_referenced` returns less than half of the names that it did, or none at all, as it does on a new
-/// database or one that is being restored.
+/// The `keep_referenced` query returns fewer than half of the names that it did, or none, as on a new database or
+/// during a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FewerReferences {
     before: Option<u64>,
@@ -110,8 +110,8 @@ pub struct FewerReferences {
 }
 
 impl FewerReferences {
-    /// Compares with the last complete run, if one is known. No names at all are suspicious unless the last complete run
-    /// had none either: then somebody has accepted that.
+    /// Compares with the last complete run, if one is known. No names are suspicious unless the last complete run had
+    /// none either, which means that this was accepted.
     pub fn of(before: Option<u64>, now: u64) -> Option<Self> {
         let is_fewer = match before {
             Some(before) => now < before.div_ceil(2),
@@ -128,8 +128,8 @@ impl FewerReferences {
     }
 }
 
-/// Whether what `min_free` asks for can be had at all: a mark as large as the file system, or as its quota, would have
-/// every file removed, and not be met.
+/// Whether `min_free` can be met: a mark as large as the file system, or as its quota, would remove every file without
+/// being met.
 pub fn reachable(min_free: &MinFree, file_system: &FileSystem) -> Result<(), Brake> {
     let check = |mark, room: crate::policy::Room, space: Space, shown: &dyn Fn(u64) -> String| {
         let wanted = room.of(space.whole);
@@ -186,53 +186,53 @@ impl fmt::Display for Brake {
         match self {
             Self::LoosenedProtection { changes, due, matched } => write!(
                 f,
-                "held back: {changes} since the last run, which protects less than before, and now {due} of {matched} \
-                 files would go; put it back, or run once with --force if that is meant"
+                "held back: {changes} since the last run, which protects fewer files; {due} of {matched} files would \
+                 now be removed; restore the old value, or run once with --force if this is intended"
             ),
             Self::FewerReferences { before, now, due } => {
                 match (before, now) {
-                    (_, 0) => f.write_str("held back: the query of keep_referenced answers no names at all")?,
-                    _ => write!(f, "held back: the query of keep_referenced answers only {now} names")?,
+                    (_, 0) => f.write_str("held back: the keep_referenced query returned no names")?,
+                    _ => write!(f, "held back: the keep_referenced query returned only {now} names")?,
                 }
                 if let Some(before) = before {
-                    write!(f, ", and in the last complete run it answered {before}")?;
+                    write!(f, ", after {before} in the last complete run")?;
                 }
                 let files = if *due == 1 { "file" } else { "files" };
                 write!(
                     f,
-                    ", as if its database were new or empty, and now {due} {files} would go; \
-                     if that is meant, run once with --force"
+                    "; its database may be new or empty, and {due} {files} would now be removed; if this is intended, \
+                     run once with --force"
                 )
             }
             Self::UnreachableMark { mark, wanted, whole } => write!(
                 f,
-                "held back: {mark} asks for {wanted} to be free, and the whole file system has {whole}; \
-                 to remove everything would not be enough, so nothing is removed: give a smaller mark or a percentage"
+                "held back: {mark} requires {wanted} free, but the whole file system has only {whole}; removing \
+                 everything would not be enough, so nothing is removed; set a smaller value or a percentage"
             ),
             Self::UnwitnessedClock { due, matched } => write!(
                 f,
-                "held back: nothing tells what the clock said in an earlier run, as if the memory of it had been lost, \
-                 and now {due} of {matched} files would go; if the date is right, run once with --force"
+                "held back: no clock reading of an earlier run was found, so the state may have been lost; {due} of \
+                 {matched} files would now be removed; if the date is right, run once with --force"
             ),
             Self::ChangedRule { changes, due, matched } => write!(
                 f,
-                "held back: {changes} since the last run, and now {due} of {matched} files would go; \
-                 if that is meant, run once with --force"
+                "held back: {changes} since the last run; {due} of {matched} files would now be removed; if this is \
+                 intended, run once with --force"
             ),
             Self::TooLargeAShare { percent, due, matched } => write!(
                 f,
-                "held back: {due} of {matched} files would go, more than max_removal_percent = {percent}; \
-                 if that is meant, run once with --force"
+                "held back: {due} of {matched} files would be removed, more than max_removal_percent = {percent}; if \
+                 this is intended, run once with --force"
             ),
             Self::MoreThanForeseen { foreseen, due } => write!(
                 f,
-                "held back: the last run, which only observed, would have removed {foreseen} files, and now {due} would \
-                 go; look at them with a dry run, and run once with --force if that is meant"
+                "held back: the last run, which only observed, predicted {foreseen} removals, but {due} files would \
+                 now be removed; check them with a dry run, and run once with --force if this is intended"
             ),
             Self::OtherFileSystem { root } => write!(
                 f,
-                "held back: {root} lies on another file system than in the last run, as if something had been \
-                 mounted over it or was not mounted; if that is meant, run once with --force"
+                "held back: {root} is on another file system than in the last run; something may be mounted over it, \
+                 or its own mount may be missing; if this is intended, run once with --force"
             ),
         }
     }
@@ -302,16 +302,14 @@ mod tests {
     #[test]
     fn names_that_became_fewer_are_told_with_what_there_was() {
         let said = |before, now, due| Brake::FewerReferences { before, now, due }.to_string();
+        assert!(said(Some(40), 0, 1).contains("returned no names, after 40 in the last complete run; its database"));
         assert!(
-            said(Some(40), 0, 1).contains("answers no names at all, and in the last complete run it answered 40, as")
+            said(None, 0, 1).contains("returned no names; its database")
+                && said(None, 0, 1).contains("1 file would now")
         );
         assert!(
-            said(None, 0, 1).contains("answers no names at all, as if")
-                && said(None, 0, 1).contains("now 1 file would")
-        );
-        assert!(
-            said(Some(40), 3, 200).contains("answers only 3 names")
-                && said(None, 3, 200).contains("now 200 files would")
+            said(Some(40), 3, 200).contains("returned only 3 names")
+                && said(None, 3, 200).contains("200 files would now")
         );
     }
 

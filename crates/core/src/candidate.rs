@@ -1,16 +1,16 @@
-//! What a store offers: one thing that a policy names, with just the facts that judging needs.
+//! What a store offers: one item that a policy matches, with only the facts needed for judging.
 //!
-//! A candidate borrows its name from the store's buffer. Nothing here is kept: ten million files must not mean ten
-//! million of these in memory.
+//! A candidate borrows its name from the store's buffer. Candidates are not stored, because ten million files must not
+//! need ten million of them in memory.
 
 use std::fmt::{self, Write as _};
 
 use crate::moment::Moment;
 
-/// One thing that a policy names and a store could remove.
+/// One item that a policy matches and a store could remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate<'a> {
-    /// Where it is below its root, or which row it is.
+    /// Its path relative to the root, or the id of its row.
     pub name: Name<'a>,
     /// Its class, by its name and type.
     pub class: Class,
@@ -18,15 +18,15 @@ pub struct Candidate<'a> {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Stamp,
-    /// When it came to be here as it is: the newest of `mtime`, `ctime` and `btime`, as far as they can be read. A copy
-    /// with the stamps of its original is as young as this. Of a directory, the newest in it; of a row, its stamp.
+    /// Its arrival: the newest readable one of `mtime`, `ctime` and `btime`, so a copy with the timestamps of its
+    /// original counts as new. For a directory, the newest in it; for a row, its timestamp.
     pub arrival: Stamp,
     /// Which file or directory it is; `None` for rows.
     pub identity: Option<Identity>,
 }
 
-/// Which file a name led to when it was looked at. A write changes size and `mtime`, everything else that can happen to
-/// a file changes `ctime`, and a replacement has another inode.
+/// The file that a name led to when it was inspected. A write changes size and `mtime`, every other change affects
+/// `ctime`, and a replacement has another inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The device, as major and minor number.
@@ -44,8 +44,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether a name still leads to the file that was looked at. Removing another of its names, most often by the same
-    /// sweep, changes its `ctime` and nothing else.
+    /// Whether a name still leads to the inspected file. Removing another of its names, usually by the same sweep,
+    /// changes only its `ctime`.
     pub fn is_still(&self, now: &Self) -> bool {
         let lost_a_name = now.links < self.links;
         *now == *self || (lost_a_name && *now == Self { changed: now.changed, links: now.links, ..*self })
@@ -55,20 +55,20 @@ impl Identity {
 /// What kind of thing a candidate is; decided by its name and type alone, before any judging.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A file that `include` names, or a row.
+    /// A file that `include` matches, or a row.
     Ordinary,
-    /// A file that `archives` names. Archives are tried first: a name on both lists is an archive.
+    /// A file that `archives` matches. Archives are checked first: a name on both lists is an archive.
     Archive,
-    /// A directory below the root in which nothing is left (`remove_empty_dirs`).
+    /// An empty directory below the root (`remove_empty_dirs`).
     EmptyDirectory,
 }
 
-/// A moment, and what it is the moment of.
+/// A moment, and its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The moment itself.
     pub at: Moment,
-    /// Which of a file's or row's moments it is.
+    /// The timestamp of a file or row that it comes from.
     pub basis: Basis,
 }
 
@@ -81,7 +81,7 @@ pub enum Basis {
     Accessed,
     /// `ctime`: the inode was last changed (written, renamed, linked, owner or mode changed).
     Changed,
-    /// `btime`: the inode was made.
+    /// `btime`: the inode was created.
     Born,
     /// The activity column of a session row.
     LastActivity,
@@ -104,7 +104,7 @@ impl fmt::Display for Basis {
 
 /// A name as bytes: a folder below the root (empty for the root itself) and the last component.
 ///
-/// Names are any bytes but `/` and NUL. `Display` escapes whatever a terminal or a log would obey or confuse.
+/// Names are any bytes except `/` and NUL. `Display` escapes everything that a terminal or a log would interpret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name<'a> {
     /// The folder below the root, without a slash at either end; empty for the root and for rows.

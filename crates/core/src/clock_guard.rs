@@ -1,10 +1,10 @@
-//! Whether the wall clock can be believed.
+//! Whether the wall clock can be trusted.
 //!
-//! A clock that jumps a year ahead makes every file a year older. So each run leaves a [`Reading`] of three clocks
-//! behind, and the next one compares: within one boot, wall time must not have run ahead of boot time; over a reboot as
-//! within one, it must not lie before the last run. A clock that was set back and has passed the last run since is
-//! believed again: by such a clock files are younger than they are, never older. Time asleep counts as boot time, so a suspended night is no
-//! jump. A reading that is not believed never becomes what the next one is compared with.
+//! A clock that jumps a year ahead makes every file a year older. So each run records a [`Reading`] of three clocks,
+//! and the next one compares: within one boot, wall time must not have run ahead of boot time; across a reboot and
+//! within one, it must not be before the last run. A clock that was set back and has passed the last run since is
+//! trusted again, because it makes files look younger, never older. Boot time includes sleep, so a suspended night is
+//! not a jump. No run compares with a reading that was not trusted.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use std::time::Duration;
 use crate::duration::Human;
 use crate::moment::Moment;
 
-/// How far wall time and boot time may drift apart between two runs: more than any clock discipline slews, less than
-/// any threshold that matters.
+/// How far wall time and boot time may drift apart between two runs: more than clock synchronisation slews, less than
+/// any relevant threshold.
 pub const TOLERANCE: Duration = Duration::from_mins(5);
 
-/// What the clocks of this machine said at one moment.
+/// The clocks of this machine at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// The wall clock.
     pub wall: Moment,
-    /// The time since this boot, time asleep included (`CLOCK_BOOTTIME`).
+    /// The time since this boot, including sleep (`CLOCK_BOOTTIME`).
     pub boot: Duration,
-    /// The time since this boot, time asleep left out (`CLOCK_MONOTONIC`).
+    /// The time since this boot, without sleep (`CLOCK_MONOTONIC`).
     pub running: Duration,
-    /// Which boot this is, as the kernel names it; empty where it does not.
+    /// The kernel's id of this boot; empty if it has none.
     pub boot_id: String,
 }
 
@@ -57,7 +57,7 @@ pub enum Jump {
         /// The wall clock now.
         now: Moment,
     },
-    /// After a reboot it lies before the last run.
+    /// After a reboot, it is before the last run.
     BeforeLastRun {
         /// By how much.
         by: Duration,
@@ -68,7 +68,7 @@ pub enum Jump {
     },
 }
 
-/// Compares a reading with that of the last run whose clock was believed.
+/// Compares a reading with that of the last run whose clock was trusted.
 pub fn check(last: &Reading, now: &Reading) -> Result<(), Jump> {
     let (before, after) = (last.wall, now.wall);
     let went = |from: Moment, to: Moment| to.since(from).filter(|by| *by > TOLERANCE);
@@ -86,12 +86,12 @@ pub fn check(last: &Reading, now: &Reading) -> Result<(), Jump> {
     Ok(())
 }
 
-/// How far ahead a clock may be set and still be taken for one that was wrong before and is set right.
+/// How far a clock may be set forward and still count as a correction.
 const CORRECTION: Duration = Duration::from_hours(24);
 
-/// Whether a clock that ran ahead only undoes an earlier set-back: it says what it would say had it gone on from a run of
-/// this boot that was believed, and it is ahead by no more than a day. So an hour that was set back by mistake and forth
-/// again holds nothing.
+/// Whether a clock that ran ahead only undoes an earlier set-back: it shows what it would show had it continued from a
+/// trusted run of this boot, and is ahead by at most a day. So an hour that was set back by mistake and corrected holds
+/// nothing.
 pub fn is_correction(jump: &Jump, believed: &[Reading], now: &Reading) -> bool {
     let agrees = |reading: &Reading| reading.is_within_boot_of(now) && check(reading, now).is_ok();
     matches!(jump, Jump::Ahead { by, .. } if *by <= CORRECTION) && believed.iter().any(agrees)
@@ -102,30 +102,30 @@ impl fmt::Display for Jump {
         let (what, by, last, now) = match self {
             Self::Ahead { by, last, now } => ("ran ahead of the machine's uptime", by, last, now),
             Self::Back { by, last, now } => ("was set back", by, last, now),
-            Self::BeforeLastRun { by, last, now } => ("lies before the last run", by, last, now),
+            Self::BeforeLastRun { by, last, now } => ("is behind the last run", by, last, now),
         };
         write!(
             f,
-            "the clock {what} by {}: it says {now}, and said {last} at the last run; \
-             nothing is deleted by a clock that may be wrong. If it is right now, run once with --force",
+            "the clock {what} by {}: it shows {now}, and showed {last} at the last run; nothing is deleted while the \
+             clock may be wrong. If it is right now, run once with --force",
             Human(*by)
         )
     }
 }
 
-/// A stretch of wall time for part of which this machine was asleep or switched off.
+/// A stretch of wall time during part of which this machine was asleep or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absence {
-    /// When the stretch ended.
+    /// The end of the stretch.
     pub until: Moment,
-    /// How much of it was spent asleep or off, at most.
+    /// The maximum time asleep or off.
     pub asleep: Duration,
 }
 
 /// The absences between readings, in order. What happened before the first reading is unknown.
 ///
-/// Over a reboot it is not known how long the machine ran on after the last reading, so all of it counts as absence:
-/// that makes files younger, never older.
+/// Before a reboot, it is unknown how long the machine ran after the last reading, so all of that counts as absence:
+/// this makes files look younger, never older.
 pub fn absences(readings: &[Reading]) -> Vec<Absence> {
     let between = |pair: &[Reading]| {
         let (a, b) = (&pair[0], &pair[1]);
@@ -139,7 +139,7 @@ pub fn absences(readings: &[Reading]) -> Vec<Absence> {
 /// What ages with `age_clock = "running"` are computed from: the first known moment, and the absences since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningTime {
-    /// The first reading: nothing is known of the time before it, so nothing of it counts.
+    /// The first reading: the time before it is unknown and does not count.
     pub known_since: Moment,
     /// The absences since then.
     pub absences: Vec<Absence>,
@@ -151,7 +151,7 @@ impl RunningTime {
         Some(Self { known_since: readings.first()?.wall, absences: absences(readings) })
     }
 
-    /// How long this machine has certainly been running between `from` and `now`; `None` when `from` lies ahead.
+    /// How long this machine has certainly been running between `from` and `now`; `None` if `from` is in the future.
     pub fn between(&self, from: Moment, now: Moment) -> Option<Duration> {
         now.since(from)?;
         let from = from.max(self.known_since);
@@ -203,10 +203,10 @@ mod tests {
         for (now, says) in [
             (reading(8761, 11, "a"), "the clock ran ahead of the machine's uptime by 365d:"),
             (reading(-1, 11, "a"), "the clock was set back by 2h:"),
-            (reading(-1, 0, "b"), "the clock lies before the last run by 1h:"),
+            (reading(-1, 0, "b"), "the clock is behind the last run by 1h:"),
         ] {
             let said = check(&last, &now).unwrap_err().to_string();
-            let times = format!("it says {}, and said {} at the last run", now.wall, last.wall);
+            let times = format!("it shows {}, and showed {} at the last run", now.wall, last.wall);
             assert!(said.starts_with(says) && said.contains(&times) && said.contains("--force"), "{said}");
         }
     }

@@ -65,6 +65,8 @@ pub struct Config {
     pub state: State,
     /// How long past runs are kept, positive (`keep_history` in `[state]`).
     pub keep_history: Duration,
+    /// How long it is known what went and why (`removals_for` in `[state]`); `None` is not at all.
+    pub removals: Option<Removals>,
     /// Where removals are written down; `None` is nowhere.
     pub audit: Option<Audit>,
     /// The IANA name of the zone in which schedules run; `None` is local time. Not looked up yet.
@@ -88,7 +90,7 @@ pub struct Server {
     pub tokens: Vec<NamedToken>,
     /// The file that holds the token for `/metrics` and `/readyz` alone, absolute.
     pub metrics_token_file: Option<PathBuf>,
-    /// Which requests need a token, once there is one.
+    /// Which requests need a token, if there is one.
     pub token_for: TokenFor,
     /// The longest time for which a request may hold a file, positive.
     pub max_hold: Duration,
@@ -138,6 +140,15 @@ impl Default for Server {
             stats_policy: None,
         }
     }
+}
+
+/// The bounds of the log of removals, in `[state]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removals {
+    /// How long an entry is kept, positive (`removals_for`).
+    pub keep_for: Duration,
+    /// The size in bytes beyond which the oldest entries go (`removals_max_size`); at least 1 MiB.
+    pub max_bytes: u64,
 }
 
 /// The table `[audit]`.

@@ -1,6 +1,6 @@
 //! Durations as people write them: `30m`, `24h`, `0.5h`, `1h30m`, `7d`, `2w`.
 //!
-//! A bare number is refused ("90 what?"), and so are months and years, whose length depends on the calendar: a
+//! A bare number is refused ("missing unit"), and so are months and years, whose length depends on the calendar: a
 //! threshold must mean the same number of seconds every day. A day is 24 hours, a week 7 days.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use jiff::{Span, SpanRelativeTo};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// A number without a unit.
-    #[error("{0} what? write a unit: `{0}s`, `{0}m`, `{0}h` or `{0}d`")]
+    #[error("missing unit: write `{0}s`, `{0}m`, `{0}h` or `{0}d`")]
     BareNumber(String),
     /// Months and years have no fixed length.
     #[error("months and years have no fixed length; use days: `30d`")]
@@ -21,7 +21,7 @@ pub enum DurationError {
     #[error("a duration cannot be negative")]
     Negative,
     /// Longer than about 19,998 years.
-    #[error("this is longer than any clock can count")]
+    #[error("the duration is too long")]
     TooLong,
     /// Anything else.
     #[error("not a duration; expected something like `30m`, `24h`, `1h30m`, `0.5h`, `7d` or `2w`")]

@@ -1,11 +1,11 @@
-//! Holds: what somebody asked to keep for a while, whatever its age.
+//! Holds: paths that are kept for a time, whatever their age.
 
 use std::collections::BTreeMap;
 
 use crate::candidate::Name;
 use crate::moment::Moment;
 
-/// The holds that concern one root, by path below it. A held folder holds everything in it.
+/// The holds of one root, by relative path. A held folder holds everything in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holds(BTreeMap<Vec<u8>, Moment>);
 
@@ -15,13 +15,13 @@ impl Holds {
         self.0.is_empty()
     }
 
-    /// Adds a hold; of two on one path the longer one counts. The empty path is the root itself.
+    /// Adds a hold; of two on one path, the longer one counts. The empty path is the root itself.
     pub fn add(&mut self, path: Vec<u8>, until: Moment) {
         let held = self.0.entry(path).or_insert(until);
         *held = until.max(*held);
     }
 
-    /// Until when this name is held, by its own hold or that of a folder above it.
+    /// Until when this name is held, by its own hold or one of a folder above.
     pub fn until(&self, name: Name<'_>) -> Option<Moment> {
         if self.0.is_empty() {
             return None;
@@ -31,7 +31,7 @@ impl Holds {
         [b"".as_slice(), &path].into_iter().chain(folders).filter_map(|path| self.0.get(path)).max().copied()
     }
 
-    /// Whether something below this folder is held, so that the folder must stay as well.
+    /// Whether something below this folder is held, so the folder must stay too.
     pub fn below(&self, name: Name<'_>) -> Option<Moment> {
         if self.0.is_empty() {
             return None;

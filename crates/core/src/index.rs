@@ -1,11 +1,11 @@
-//! The due index: what a sweep knows of young files from the sweep before.
+//! The due index: what the previous sweep recorded of young files.
 //!
-//! A file that is not touched becomes due at a known moment, and a write only makes it younger. So later sweeps can skip
-//! the file until that moment, which is remembered by inode and name, without a `stat`. An index never says that
-//! something is due: whatever it does not know is looked at and judged as usual. It cannot notice that a timestamp was
-//! set back meanwhile, so its owner rebuilds it now and then.
+//! An unchanged file becomes due at a known moment, and a write only makes it younger. So later sweeps can skip the
+//! file until that moment, which is recorded by inode and name, without a `stat`. An index never says that something is
+//! due: unknown files are scanned and judged as usual. It cannot notice that a timestamp was set back, so its owner
+//! rebuilds it periodically.
 //!
-//! Like the whole crate it is pure: where an index is stored between two sweeps is decided elsewhere.
+//! Like the whole crate, it is pure: other code stores the index between sweeps.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,19 +21,19 @@ const BLOCK: u64 = 512;
 /// The bit of [`Slot::blocks`] that says that the file was seen again.
 const RECALLED: u32 = 1 << 31;
 
-/// One file, as it is remembered. The fields are what a file of entries consists of.
+/// The record of one file, with the fields of an entry on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Stands for inode and name; never 0.
+    /// Hash of inode and name; never 0.
     pub key: u64,
-    /// Before this second of Unix time it cannot be due.
+    /// Unix time in seconds before which it cannot be due.
     pub until: u32,
     /// Its allocated space in units of 512 bytes; less than 2³¹.
     pub blocks: u32,
 }
 
 impl Entry {
-    /// What is to be remembered of a file that was just judged; `None` where nothing can be said of its future.
+    /// The record of a file that was just judged; `None` if its future is unknown.
     pub fn of(judged: &Judged<'_>, seed: u64) -> Option<Self> {
         let candidate = &judged.candidate;
         let until = judged.verdict.kept_until().filter(|_| candidate.class != Class::EmptyDirectory)?;
@@ -46,7 +46,7 @@ impl Entry {
     }
 }
 
-/// Many files, as the last sweep left them.
+/// The records of the last sweep.
 #[derive(Debug)]
 pub struct Index {
     seed: u64,
@@ -82,13 +82,13 @@ impl Index {
         self.len
     }
 
-    /// Whether it knows nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds an entry, unless its moment has passed. Of two entries with the same key the earlier moment counts. An entry
-    /// for which there is no room is dropped, which costs one look at that file.
+    /// Adds an entry, unless its moment has passed. Of two entries with the same key, the earlier moment counts. An
+    /// entry without room is dropped, which costs one scan of that file.
     pub fn add(&mut self, entry: Entry) {
         let is_young = i64::from(entry.until) > self.now.unix_seconds();
         if !is_young || entry.key == 0 || entry.blocks & RECALLED != 0 {
@@ -105,8 +105,7 @@ impl Index {
         }
     }
 
-    /// The allocated bytes of a file that cannot be due yet, and notes that it is still there; `None` when it has to be
-    /// looked at.
+    /// The allocated bytes of a file that cannot be due yet, and marks it as present; `None` if it must be scanned.
     pub fn recall(&self, inode: u64, name: &[u8]) -> Option<u64> {
         let key = key(self.seed, inode, name);
         let slot = &self.slots[self.find(key)];

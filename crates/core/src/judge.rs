@@ -1,9 +1,9 @@
-//! The heart: one candidate, one policy, one `now`, one verdict.
+//! The central function: one candidate, one policy, one `now`, one verdict.
 //!
-//! Pure and total: no clock, no I/O, no panic, whatever the stamp. The order of the rules is the product's promise
-//! and is written here once (and in `docs/deletion.md` for people): **the first rule that applies wins**, and
-//! everything that protects stands before everything that removes. [`Rule::ORDER`] is that order. [`judge`] stops at the
-//! first rule that applies and [`examine`] asks them all, so an explanation always agrees with the sweep.
+//! Pure and total: no clock, no I/O, no panic, whatever the timestamp. The order of the rules is a promise to users and
+//! is defined only here (`docs/deletion.md` explains it): **the first rule that applies decides**, and all rules that
+//! protect come before all rules that remove. [`Rule::ORDER`] is that order. [`judge`] stops at the first rule that
+//! applies and [`examine`] evaluates them all, so an explanation always agrees with the sweep.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,22 +18,22 @@ use crate::reference::Referenced;
 use crate::registration::{Registration, Registrations};
 use crate::verdict::{Age, AgeLimit, Keep, Remove, Verdict};
 
-/// What is fixed for one run of one policy.
+/// What is constant during one run of one policy.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The store's clock, read once: the wall clock for files, the database's own for rows.
     pub now: Moment,
     /// With `age_clock = "running"`: when the machine was asleep or off, which does not count as age.
     pub running: Option<RunningTime>,
-    /// What somebody asked to keep for a while.
+    /// The holds.
     pub holds: Holds,
-    /// What counts from its registration.
+    /// The registered files.
     pub registrations: Registrations,
     /// Which names are still needed.
     pub referenced: Referenced,
-    /// The cutoffs that the limits and `keep_newest` lead to.
+    /// The cutoffs of the limits and of `keep_newest`.
     pub cutoffs: Cutoffs,
-    /// Where the sweep itself must stop.
+    /// The limits on the sweep itself.
     pub brakes: Brakes,
 }
 
@@ -51,7 +51,7 @@ impl Run {
         }
     }
 
-    /// The age of something stamped at that moment; `None` when it lies ahead.
+    /// The age of an item with this timestamp; `None` if it is in the future.
     fn age(&self, at: Moment) -> Option<Age> {
         Some(match &self.running {
             None => Age::Wall(self.now.since(at)?),
@@ -59,7 +59,7 @@ impl Run {
         })
     }
 
-    /// From when a candidate's age counts, and how old it may become.
+    /// The start of a candidate's age, and its maximum.
     fn lifetime(&self, policy: &Policy, candidate: &Candidate<'_>) -> (Stamp, Option<AgeLimit>) {
         let by_policy = policy.max_age.map(AgeLimit::MaxAge);
         let registration = match candidate.class {
@@ -77,12 +77,12 @@ impl Run {
         }
     }
 
-    /// From when a candidate's age counts.
+    /// The start of a candidate's age.
     pub(crate) fn counts_from(&self, policy: &Policy, candidate: &Candidate<'_>) -> Stamp {
         self.lifetime(policy, candidate).0
     }
 
-    /// Until when a candidate is held. A folder stays as well while something in it is held.
+    /// Until when a candidate is held. A folder also stays while something in it is held.
     fn held_until(&self, candidate: &Candidate<'_>) -> Option<Moment> {
         // Nothing lies below a file, so the class does not matter here.
         let below = self.holds.below(candidate.name);
@@ -90,46 +90,46 @@ impl Run {
     }
 }
 
-/// One question of the judgement.
+/// One rule of the judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Is it an archive?
     Archive,
-    /// Has somebody asked to keep it?
+    /// Is it on hold?
     Held,
     /// Is its name still needed?
     Referenced,
-    /// Does its stamp lie ahead of the clock?
+    /// Is its timestamp ahead of the clock?
     Future,
     /// Did it arrive less than `min_age` ago?
     Settling,
     /// Is it among the newest?
     Newest,
-    /// Is it older than it may become?
+    /// Is it older than its maximum age?
     Expired,
-    /// Does a limit ask for it?
+    /// Does a limit require its removal?
     OverLimit,
 }
 
-/// What every rule asks about: one candidate in one run.
+/// The input of every rule: one candidate in one run.
 struct Facts<'a> {
     policy: &'a Policy,
     run: &'a Run,
     candidate: &'a Candidate<'a>,
     stamp: Stamp,
     limit: Option<AgeLimit>,
-    /// `None` when it lies ahead.
+    /// `None` if it is in the future.
     age: Option<Age>,
 }
 
-/// Decides about one candidate.
+/// Judges one candidate.
 pub fn judge(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> Verdict {
     let facts = Facts::new(policy, run, candidate);
     Rule::ORDER.into_iter().find_map(|rule| facts.ask(rule)).unwrap_or_else(|| facts.otherwise())
 }
 
-/// What each rule says about one candidate, in order; `None` where a rule does not apply. The first that applies is what
-/// [`judge`] decides.
+/// The result of each rule for one candidate, in order; `None` if a rule does not apply. The first that applies is the
+/// verdict of [`judge`].
 pub fn examine(policy: &Policy, run: &Run, candidate: &Candidate<'_>) -> [(Rule, Option<Verdict>); 8] {
     let facts = Facts::new(policy, run, candidate);
     Rule::ORDER.map(|rule| (rule, facts.ask(rule)))
@@ -149,7 +149,7 @@ impl Rule {
     ];
 }
 
-/// Its name in explanations: the key that sets it, where there is one.
+/// Its name in explanations: its key, if it has one.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,10 +1,10 @@
-//! The rule: decides what may go, says why, and drives a sweep over any store.
+//! The rule: decides what may be removed and why, and drives a sweep over any store.
 //!
-//! Nothing here reads a clock, opens a file or asks the environment: callers pass in what is needed. `clippy.toml`
-//! beside this crate bans the calls. Read in the order of the data: [`config`] becomes a [`policy`]; a [`store`]
-//! offers each [`candidate`]; [`judge`](mod@judge) turns it into a [`verdict`]; [`sweep`](mod@sweep) drives and
-//! counts; the [`report`] is all that anyone prints. Before anything is removed, the [`clock_guard`] doubts the clock and
-//! the [`brake`] doubts the policy.
+//! Nothing here reads a clock, a file or the environment: callers pass in what is needed. `clippy.toml` in this crate
+//! bans the calls. Read the modules in the order of the data: [`config`] becomes a [`policy`]; a [`store`] offers each
+//! [`candidate`]; [`judge`](mod@judge) turns it into a [`verdict`]; [`sweep`](mod@sweep) drives and counts; the
+//! [`report`] is all that is printed. Before anything is removed, the [`clock_guard`] checks the clock and the
+//! [`brake`] checks the plan.
 
 pub mod brake;
 pub mod candidate;

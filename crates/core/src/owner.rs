@@ -1,13 +1,13 @@
-//! Whose file it is: a file belongs to one policy.
+//! File ownership: a file belongs to one policy.
 //!
-//! Of the policies whose root a file lies in, and within whose depth, the one with the deepest root owns it if it names
-//! the file, by `include`, `archives` or `exclude`. One that does not name it passes it on to the next one outward. So
-//! what an inner policy keeps or excludes is never taken by an outer one, whether or not the inner one runs. Two
-//! policies with the same root that would both take a file dispute it: neither may.
+//! Among the policies whose root contains a file, within their depth, the one with the deepest root owns it if its
+//! `include`, `archives` or `exclude` matches. Otherwise the file is offered to the next policy outward. So an outer
+//! policy never removes what an inner one keeps or excludes, even if the inner one does not run. Two policies with the
+//! same root that would both remove a file dispute it, and neither may.
 //!
-//! A policy asks about the others on its way down from its own root. A [`Ground`] is what it knows about one folder: the
-//! other policies in whose roots that folder lies. It is empty where there are none, and then asking costs nothing. This
-//! module does not know where the roots are: whoever walks the tree says of which policies a folder is the root.
+//! A policy looks up the others while it walks down from its own root. A [`Ground`] describes one folder: the other
+//! policies whose roots contain it. It is usually empty, and then costs nothing. This module does not know where the
+//! roots are: the code that walks the tree passes the policies whose root a folder is.
 
 use std::path::PathBuf;
 
@@ -15,63 +15,64 @@ use crate::candidate::Name;
 use crate::pattern::Patterns;
 use crate::policy::{Depth, FilePolicy, Unit};
 
-/// A file policy as the others meet it: what it names, and where. Whether it is enabled, only observes or takes part in
-/// a run does not count.
+/// A file policy as seen by the others: what it matches, and where. It does not matter whether it is enabled, observes
+/// or takes part in a run.
 #[derive(Clone, Debug)]
 pub struct Claimant {
     /// The policy's name.
     pub name: String,
     /// Its root, as configured.
     pub root: PathBuf,
-    /// What it names.
+    /// What it matches.
     pub patterns: Patterns,
-    /// How far below its root.
+    /// How deep below its root.
     pub depth: Depth,
-    /// Whether it names files, or the directories directly below its root with all that is in them.
+    /// Whether it matches files, or whole directories directly below its root.
     pub unit: Unit,
 }
 
-/// How a policy names a file.
+/// How a policy matches a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// By `include` or `archives`: the file is a candidate of that policy.
     Takes,
-    /// By `exclude`, or the folder that it lies in: that policy never touches it.
+    /// By `exclude`, directly or through its folder: that policy never touches it.
     Spares,
 }
 
-/// Whose a file is, as seen by a policy that would take it. Policies are told by their place in the list of claimants.
+/// The owner of a file, as seen by a policy that would remove it. Policies are identified by their index in the list of
+/// claimants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The policy's own.
     Own,
-    /// It belongs to a policy whose root lies deeper.
+    /// It belongs to a policy whose root is deeper.
     Other {
         /// That policy.
         policy: usize,
-        /// How it names the file.
+        /// How it matches the file.
         naming: Naming,
     },
-    /// Another policy with the same root would take it as well.
+    /// Another policy with the same root would remove it as well.
     Disputed {
         /// That policy.
         policy: usize,
     },
 }
 
-/// The other policies in whose roots a folder lies: those with the policy's own root first, then inward.
+/// The other policies whose roots contain a folder: those with the policy's own root first, then inward.
 #[derive(Clone, Debug, Default)]
 pub struct Ground(Vec<Standing>);
 
-/// How one of them relates to the folder.
+/// The relation of one of them to the folder.
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     policy: usize,
-    /// How many bytes of the folder's path lead to that policy's root; 0 where both have the same root.
+    /// The length of that policy's root within the folder's path, in bytes; 0 if both have the same root.
     root: usize,
-    /// How deep the folder's entries lie below that root, from 1.
+    /// The depth of the folder's entries below that root, from 1.
     depth: u32,
-    /// How that policy names the folder with all that is in it.
+    /// How that policy matches the folder as a whole.
     folder: Option<Naming>,
 }
 
@@ -107,12 +108,12 @@ impl Ground {
         Self(standings)
     }
 
-    /// Whether the folder lies in no other policy's root: then all in it is the policy's own.
+    /// Whether no other policy's root contains the folder, so everything in it belongs to the policy.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whose a file in the folder is, if the policy that asks names it.
+    /// The owner of a file in the folder that the asking policy matches.
     pub fn claim(&self, claimants: &[Claimant], file: Name<'_>) -> Claim {
         for level in self.0.chunk_by(|a, b| a.root == b.root).rev() {
             let named = |wanted| {

@@ -1,7 +1,7 @@
 //! Policies as plain data: what is temporary, for how long, and what must never be touched.
 //!
-//! A [`Policy`] is the rule alone, the same for files and for rows. Where to apply it is a [`FilePolicy`] or a
-//! [`SessionPolicy`]. All of them come out of `config`, which has checked them: nothing is left to check here.
+//! A [`Policy`] is only the rule, the same for files and rows. A [`FilePolicy`] or a [`SessionPolicy`] adds where to
+//! apply it. `config` creates and validates all of them, so nothing is checked here.
 
 mod fingerprint;
 mod rows;
@@ -15,26 +15,26 @@ pub use self::rows::{Condition, RowStamp, Scalar, Test};
 pub use self::schedule::{CronError, CronExpression, Schedule};
 use crate::pattern::Patterns;
 
-/// The rule: how long something may stay. Shared by every kind of store.
+/// The rule: how long an item may stay. The same for every kind of store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The name in `[files.NAME]` or `[sessions.NAME]`.
     pub name: String,
-    /// Age beyond which an unprotected candidate may go, measured from its stamp; `None` where only limits ask for
-    /// something to go, and for rows that say themselves when they end.
+    /// Age after which an unprotected candidate may be removed, from its timestamp; `None` if only limits apply, and
+    /// for rows with their own end.
     pub max_age: Option<MaxAge>,
-    /// Time from its arrival for which a candidate is never taken, by whatever rule.
+    /// Time after its arrival during which no rule removes a candidate.
     pub min_age: Duration,
-    /// What becomes of candidates of class archive.
+    /// What happens to archives.
     pub archives: Archives,
 }
 
-/// An age limit: positive, strictly exceeded before anything goes.
+/// A maximum age: positive, and exceeded before anything is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MaxAge(Duration);
 
 impl MaxAge {
-    /// `None` for zero: "older than nothing" would be everything.
+    /// `None` for zero, which would include everything.
     pub fn new(age: Duration) -> Option<Self> {
         (!age.is_zero()).then_some(Self(age))
     }
@@ -45,7 +45,7 @@ impl MaxAge {
     }
 }
 
-/// Whether archives are protected or judged by age like everything else.
+/// Whether archives are protected or judged by age like other files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Archives {
     /// Kept, whatever their age (the default).
@@ -59,70 +59,70 @@ pub enum Archives {
 pub struct FilePolicy {
     /// The rule.
     pub rule: Policy,
-    /// An absolute path; what it leads to is checked when it is opened.
+    /// An absolute path, checked when it is opened.
     pub root: PathBuf,
     /// Whether a root that does not exist is normal (`root_may_be_missing`).
     pub root_may_be_missing: bool,
     /// Which names are candidates, and of which class.
     pub patterns: Patterns,
-    /// What goes as one: each file, or each directory directly below the root with all that is in it.
+    /// What is removed as a unit: single files, or whole directories directly below the root.
     pub unit: Unit,
-    /// Which of a file's moments its age counts from.
+    /// The timestamp from which the age counts.
     pub stamp: StampKind,
-    /// How far below the root to look.
+    /// How deep to scan below the root.
     pub depth: Depth,
-    /// Whether directories in which nothing is left go as well.
+    /// Whether empty directories are removed too.
     pub empty_dirs: EmptyDirs,
-    /// By which clock ages count.
+    /// The clock that measures ages.
     pub age_clock: AgeClock,
-    /// The limits on what may lie here whatever its age, and what stays in any case.
+    /// The limits on the content of the root, whatever its age, and `keep_newest`.
     pub limits: Limits,
-    /// What becomes of what is due.
+    /// What happens to due files.
     pub dispose: Dispose,
-    /// Whether what a process has open stays.
+    /// Whether files in use are kept.
     pub in_use: InUse,
-    /// Whether a lock on the root means "not now".
+    /// Whether a lock on the root pauses the policy.
     pub root_lock: RootLock,
-    /// Whether a sweep remembers young files for the next one.
+    /// Whether a sweep records young files for the next one.
     pub indexing: Indexing,
-    /// Who says which names are still needed.
+    /// The source of names that are still needed.
     pub references: Option<References>,
-    /// What stops the policy when more would go than anyone can have meant.
+    /// The brakes: what stops the policy if it would remove more than anyone is likely to intend.
     pub brakes: Brakes,
     /// Whether verdicts are acted on at all.
     pub effect: Effect,
-    /// Whether the service learns of new files by itself and keeps exact deadlines.
+    /// Whether the service notices new files and removes each at its deadline.
     pub track: bool,
     /// When the service or a rendered unit runs it.
     pub schedule: Option<Schedule>,
-    /// Whether it runs at all.
+    /// Whether it is enabled.
     pub enabled: bool,
 }
 
 /// The key `unit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Each file by itself (the default).
+    /// Single files (the default).
     File,
     /// Each directory directly below the root: whole, or not at all.
     Directory,
 }
 
-/// The keys that limit what may lie below a root. Nothing here is a default: `None` is no limit.
+/// The keys that limit the content of a root; `None` is no limit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// This many of the newest stay, whatever their age.
     pub keep_newest: Option<u64>,
-    /// At most this many may lie here; the oldest go first.
+    /// The maximum number of files; the oldest are removed first.
     pub max_files: Option<u64>,
-    /// At most this many allocated bytes may lie here; the oldest go first.
+    /// The maximum of allocated bytes; the oldest files are removed first.
     pub max_total_size: Option<u64>,
-    /// This much of the file system is to be free; the oldest go first.
+    /// How much of the file system must be free; the oldest files are removed first.
     pub min_free: Option<MinFree>,
 }
 
 impl Limits {
-    /// Whether any of them needs a look at all files before the sweep.
+    /// Whether any of them needs a scan of all files before the sweep.
     pub fn need_ranking(&self) -> bool {
         *self != Self::default()
     }
@@ -131,7 +131,7 @@ impl Limits {
 /// The keys `min_free` and `weight`. At least one of the two low marks is set.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MinFree {
-    /// Space for unprivileged users: below the low mark the policy begins to free some.
+    /// Space for unprivileged users: below the low mark, the policy starts to free some.
     pub space: Option<Marks>,
     /// The same for inodes.
     pub inodes: Option<Marks>,
@@ -140,12 +140,12 @@ pub struct MinFree {
     pub weight: f64,
 }
 
-/// Where freeing space begins, and where it stops.
+/// The marks at which freeing space starts and stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Marks {
-    /// With less free than this it begins.
+    /// It starts with less free than this.
     pub low: Room,
-    /// With this much free it stops; no less than `low`.
+    /// It stops with this much free; no less than `low`.
     pub high: Room,
 }
 
@@ -308,7 +308,7 @@ pub struct SessionPolicy {
     pub database: Database,
     /// `table` or `schema.table`, as written; checked against the database's catalog.
     pub table: String,
-    /// The column that names a session.
+    /// Column that identifies a session.
     pub id_column: String,
     /// Which column says when a session is due.
     pub stamp: RowStamp,
@@ -320,15 +320,15 @@ pub struct SessionPolicy {
     pub time_format: Option<TimeFormat>,
     /// Rows in the first batch; the size then follows the observed latency.
     pub batch_size: u32,
-    /// How long a statement waits for a lock before it backs off.
+    /// How long a statement waits for a lock before it gives up.
     pub lock_timeout: Duration,
     /// How long a statement may run before it is cancelled; `None` is a multiple of the pace's target.
     pub statement_timeout: Option<Duration>,
-    /// How much the application may notice of it.
+    /// How much a sweep may disturb the application.
     pub pace: Pace,
-    /// A table that takes the removed rows, in the same statement.
+    /// Table that receives the removed rows, in the same statement.
     pub archive_table: Option<String>,
-    /// What becomes of a partition whose rows are all due.
+    /// What happens to a partition whose rows are all due.
     pub partitions: Partitions,
     /// What stops it when more goes than anybody can have meant.
     pub brakes: Brakes,
@@ -336,7 +336,7 @@ pub struct SessionPolicy {
     pub effect: Effect,
     /// When the service or a rendered unit runs it.
     pub schedule: Option<Schedule>,
-    /// Whether it runs at all.
+    /// Whether it is enabled.
     pub enabled: bool,
 }
 

@@ -1,8 +1,8 @@
-//! Ranking: in which order candidates go when a limit requires it.
+//! Ranking: the order in which a limit removes candidates.
 //!
-//! The oldest first, ties by name. A limit becomes a [`Cutoff`] before the sweep, so that judging stays one pure call for
-//! each candidate, however many there are. [`newest`], [`own`] and [`space`] find the cutoffs, in passes that remember
-//! little; [`Remaining`] watches the sweep that follows for what a limit has come to.
+//! Oldest first, ties by name. A limit becomes a [`Cutoff`] before the sweep, so judging stays one pure call for each
+//! candidate. [`newest`], [`own`] and [`space`] find the cutoffs, in passes with little memory; [`Remaining`] observes
+//! the following sweep to report on each limit.
 
 mod find;
 mod histogram;
@@ -17,17 +17,17 @@ use crate::candidate::Name;
 use crate::moment::Moment;
 use crate::verdict::LimitKey;
 
-/// A place in the order of age: everything up to it is older, everything behind it is newer.
+/// A position in the order of age: everything up to it is older, everything after it is newer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cutoff {
-    /// The stamp of the last one before the cut.
+    /// The timestamp of the last item before the cutoff.
     pub at: Moment,
     /// Its path below the root.
     pub path: Vec<u8>,
 }
 
 impl Cutoff {
-    /// Whether something with this stamp and name stands before the cut.
+    /// Whether an item with this timestamp and name is before the cutoff.
     pub fn covers(&self, at: Moment, name: Name<'_>) -> bool {
         at < self.at || (at == self.at && name.cmp_path(&self.path).is_le())
     }
@@ -36,28 +36,28 @@ impl Cutoff {
 /// The cutoffs of a policy's ranking rules in one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cutoffs {
-    /// Everything behind this is among the newest; with the number that `keep_newest` asks for.
+    /// Everything after this is among the newest; with the number in `keep_newest`.
     pub newest: Option<Newest>,
     /// Everything up to each of these is over that limit.
     pub over: Vec<(LimitKey, Cutoff)>,
 }
 
-/// Where the newest begin.
+/// The start of the newest items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Newest {
-    /// How many they are to be: `keep_newest`.
+    /// Their number: `keep_newest`.
     pub of: u64,
-    /// The newest one that is not among them; `None` when all are.
+    /// The newest item that is not among them; `None` if all are.
     pub before: Option<Cutoff>,
 }
 
 impl Cutoffs {
-    /// The limit that asks for something with this stamp and name to go.
+    /// The limit that requires the removal of an item with this timestamp and name.
     pub fn asks_for(&self, at: Moment, name: Name<'_>) -> Option<LimitKey> {
         self.over.iter().find(|(_, cutoff)| cutoff.covers(at, name)).map(|(limit, _)| *limit)
     }
 
-    /// The number of newest that this is among, if it is.
+    /// `keep_newest`, if this item is among the newest.
     pub fn newest(&self, at: Moment, name: Name<'_>) -> Option<u64> {
         let newest = self.newest.as_ref()?;
         let is_older = newest.before.as_ref().is_some_and(|before| before.covers(at, name));

@@ -1,8 +1,8 @@
-//! Names that somebody still needs: the answer to the query of `keep_referenced`.
+//! Names that are still needed: the result of the `keep_referenced` query.
 //!
-//! Applications write down names in many ways: the bare name, a path below some folder, a URL. So only components are
-//! compared: a candidate is needed when its last component stands anywhere in an answer. That keeps a namesake in another
-//! folder too: better one file too many stays than one too few.
+//! Applications store names in many ways: the bare name, a path relative to some folder, a URL. So only components are
+//! compared: a candidate is needed if its last component occurs anywhere in a value. This also keeps a file of the same
+//! name in another folder, which is the safer error.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use crate::candidate::Name;
 /// The names that are still needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Referenced {
-    /// Every component of every answer, and whether an answer ends with it.
+    /// Every component of every value, and whether a value ends with it.
     components: HashMap<Vec<u8>, bool>,
     distinct: u64,
 }
 
 impl Referenced {
-    /// Adds one answer: a name, a path or a URL. The last component of a URL counts with and without what follows `?` or
+    /// Adds one value: a name, a path or a URL. The last component of a URL counts with and without what follows `?` or
     /// `#`.
     pub fn add(&mut self, answer: &[u8]) {
         let mut parts = answer.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).peekable();
@@ -34,8 +34,8 @@ impl Referenced {
         }
     }
 
-    /// How many names were returned. A name that was returned several times, in whatever form, counts once, and an empty
-    /// answer not at all.
+    /// The number of distinct names. A name that was returned in several forms counts once, and an empty value does not
+    /// count.
     pub fn distinct(&self) -> u64 {
         self.distinct
     }

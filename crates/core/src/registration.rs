@@ -1,4 +1,4 @@
-//! Registrations: files whose age counts from the moment they were registered, some with a time to live of their own.
+//! Registrations: files whose age counts from their registration, some with their own time to live.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,30 @@ use crate::candidate::Name;
 use crate::moment::Moment;
 use crate::policy::MaxAge;
 
-/// Since when a file counts, and for how long.
+/// The start of a file's age, and its time to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// When it was registered. A file that was written later counts from then.
+    /// When it was registered. If the file is written later, its age counts from then.
     pub at: Moment,
-    /// A time of its own, from `at`, that neither the policy's `max_age` nor a later write changes.
+    /// Its own time to live, from `at`, which neither the policy's `max_age` nor a later write changes.
     ///
-    /// A file that was written after that time is another file: what was registered would have been gone.
+    /// A file that was written after that time is another file, because the registered one would have been removed.
     pub ttl: Option<MaxAge>,
 }
 
 impl Registration {
-    /// From when the age of a file counts that is stamped so.
+    /// The start of the age of a file with this timestamp.
     pub fn counts_from(&self, stamp: Moment) -> Moment {
         if self.ttl.is_some() { self.at } else { self.at.max(stamp) }
     }
 
-    /// Whether this one counts, of two for the same path.
+    /// Whether this one takes precedence, of two for the same path.
     pub fn supersedes(self, other: Self) -> bool {
         (self.at, self.ttl.is_some()) >= (other.at, other.ttl.is_some())
     }
 }
 
-/// The registrations that concern one root, by path below it.
+/// The registrations of one root, by relative path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registrations(BTreeMap<Vec<u8>, Registration>);
 
@@ -39,7 +39,7 @@ impl Registrations {
         self.0.is_empty()
     }
 
-    /// Adds a registration; of two for one path the later wins, and of two at the same moment a ttl.
+    /// Adds a registration; of two for one path the later one counts, and of two at the same moment the one with a ttl.
     pub fn add(&mut self, path: Vec<u8>, registration: Registration) {
         let known = self.0.entry(path).or_insert(registration);
         if registration.supersedes(*known) {

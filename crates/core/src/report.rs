@@ -29,41 +29,40 @@ pub const MAX_PLANNED: usize = 20;
 /// How many failed items a report names; the rest is only counted.
 pub const MAX_ERRORS: usize = 100;
 
-/// What came of one run over all its policies.
+/// The result of a run over all its policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// [`FORMAT_VERSION`].
     pub format_version: u32,
-    /// A ULID, in the order of time.
+    /// A ULID, which sorts by time.
     pub run_id: String,
     /// What started it.
     pub trigger: Trigger,
-    /// Who asked for it: the name of the token that was sent (`[server.tokens]`). Absent where it had none.
+    /// The name of the token that made the request (`[server.tokens]`). Absent if it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
-    /// Whether it only said what it would do.
+    /// Whether it was a dry run.
     pub dry_run: bool,
-    /// When it began, in UTC.
+    /// When it started, in UTC.
     pub started_at: Moment,
     /// When it ended, in UTC.
     pub finished_at: Moment,
-    /// The worst of the policies'.
+    /// The worst status of its policies.
     pub status: RunStatus,
     /// In the order of the configuration.
     pub policies: Vec<PolicyReport>,
-    /// The sums.
+    /// The totals.
     pub totals: Totals,
-    /// What somebody should know of this run, in words: what befell the memory of past runs, which policies dispute
-    /// files.
+    /// Notes about this run, as text: problems with the state, disputed files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// What needs somebody: the same as notes, messages and errors say, for programs.
+    /// What needs attention, for programs; notes, messages and errors have the same content.
     #[serde(default)]
     pub findings: Vec<Finding>,
-    /// Why this run leaves nothing behind for the next one, when it does not.
+    /// Why this run records nothing for later runs, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_remembered: Option<String>,
-    /// Whether this run found no memory and began a new one: what was held before, if anything, is forgotten.
+    /// Whether this run found no state and started a new one; earlier holds, if any, are lost.
     pub new_memory: bool,
 }
 
@@ -79,9 +78,9 @@ pub enum Trigger {
     Pressure,
     /// The deadlines of tracked files; such runs are summed up over some minutes.
     Deadline,
-    /// A person or a script that brings files back from quarantine.
+    /// A person or a script restored files from quarantine.
     Restore,
-    /// The service was to read its configuration anew, and refused to: a run without policies, for the history.
+    /// The service refused to reload its configuration; a run without policies, for the history.
     Reload,
 }
 
@@ -100,19 +99,19 @@ impl Trigger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// All that was due is gone; a skipped policy does not change that.
+    /// Everything due was removed; skipped policies do not matter.
     Ok,
     /// Some items could not be removed.
     Partial,
     /// A policy was held back by a brake.
     Held,
-    /// It began, and its process was gone before it ended.
+    /// The process ended before the run did.
     Interrupted,
     /// A policy could not run.
     Failed,
 }
 
-/// What kind of thing a policy cleans.
+/// The kind of items that a policy cleans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyKind {
@@ -126,119 +125,117 @@ pub enum PolicyKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyStatus {
-    /// All that was due is gone.
+    /// Everything due was removed.
     Ok,
     /// Some items could not be removed.
     Partial,
-    /// There was nothing to look at (no such folder, no database); the message says what is missing.
+    /// There was nothing to scan (no such folder, no database); the message says what is missing.
     Skipped,
     /// A brake held it back; the message says which.
     Held,
     /// It could not run; the message says why.
     Failed,
-    /// Its run began, and the process was gone before it ended: killed, or the machine lost power. What was removed until
-    /// then is not known.
+    /// The process ended before the run did: it was killed, or the machine lost power. What it removed is unknown.
     Interrupted,
 }
 
-/// Why a policy was skipped: a reason to look, but no failure.
+/// Why a policy was skipped, which is not a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Skip {
     /// Another sweep of the same policy is running.
     Locked,
-    /// The configuration says `enabled = false`.
+    /// The configuration sets `enabled = false`.
     Disabled,
     /// The root does not exist.
     NoRoot,
     /// The variable that names the database is unset.
     NoDatabase,
-    /// The database does not answer, or refuses us.
+    /// The database is unreachable, or refuses the connection.
     DatabaseAway,
-    /// The table is locked by somebody else.
+    /// The table is locked by another connection.
     Busy,
     /// Another node is sweeping the same table.
     AnotherNode,
-    /// Somebody holds a lock on the root (`honour_flock`).
+    /// Another program has locked the root (`honour_flock`).
     RootLocked,
 }
 
-/// What came of one policy.
+/// The result of one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyReport {
     /// The name in the configuration.
     pub name: String,
     /// Files or sessions.
     pub kind: PolicyKind,
-    /// The root that paths in this report are below, absolute; rows have none.
+    /// The absolute root of the paths in this report; absent for rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// How it ended.
     pub status: PolicyStatus,
-    /// Why, when it is not simply [`PolicyStatus::Ok`]: a whole sentence for people.
+    /// The reason if the status is not [`PolicyStatus::Ok`], as a sentence.
     pub message: Option<String>,
-    /// The same for programs, when it was skipped.
+    /// The reason for skipping it, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skip>,
-    /// Whether its root does not exist, though the policy does not say that it comes and goes (`root_may_be_missing`).
+    /// Whether its root does not exist, without `root_may_be_missing`.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub root_missing: bool,
-    /// Whether it looked at a part of the files only: it was stopped, went on where an earlier run had stopped, or was
-    /// given a plan.
+    /// Whether it scanned only a part of the files: it was stopped, continued an earlier run, or applied a plan.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub in_part: bool,
     /// The counts.
     #[serde(flatten)]
     pub counts: Counts,
-    /// What a policy that is held back would have removed: the first [`MAX_PLANNED`].
+    /// The first [`MAX_PLANNED`] items that a held policy would have removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<Planned>,
-    /// With `skip_in_use`: how many processes could be looked into.
+    /// With `skip_in_use`: how many processes could be inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<Processes>,
-    /// With `mode = "observe"`: what became of what the last run looked at.
+    /// With `mode = "observe"`: what happened to the files of the last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// The policies with the same root that name those of `kept.disputed` as well.
+    /// The policies with the same root that also match the files in `kept.disputed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub disputed_with: Vec<String>,
-    /// What came of each limit.
+    /// The result for each limit.
     pub limits: Vec<Limit>,
-    /// The first [`MAX_ERRORS`] items that could not be looked at or removed, by path.
+    /// The first [`MAX_ERRORS`] items that could not be inspected or removed, by path.
     pub errors: Vec<ItemError>,
-    /// How many there were.
+    /// Their total number.
     pub errors_total: u64,
 }
 
-/// How much could be seen of who uses what. Processes that are hidden altogether are in neither number.
+/// How many processes could be inspected for files in use. Completely hidden processes are in neither number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Processes {
-    /// Those whose open files could be read.
+    /// Processes whose open files could be read.
     pub seen: u64,
-    /// Those that this user may not look into: their files may have been taken from under them.
+    /// Processes that this user may not inspect: their open files may have been removed.
     pub hidden: u64,
 }
 
-/// One thing that would have been removed.
+/// One item that would have been removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Planned {
-    /// Its path below the root; lossy when it is not UTF-8.
+    /// Its path relative to the root; lossy if it is not UTF-8.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// Why, in words.
+    /// The reason, as text.
     pub reason: String,
 }
 
-/// What became of the files that an observing policy looked at in its last run: whether somebody else cleans alike.
+/// What happened to the files that an observing policy judged in its last run: whether another cleaner agrees.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Observed {
-    /// It would have taken them, and they are gone.
+    /// Predicted for removal, and gone.
     pub gone_as_predicted: u64,
-    /// It would have taken them, and they are still there.
+    /// Predicted for removal, but still there.
     pub still_there: u64,
-    /// It would have kept them, and they are gone.
+    /// Predicted to stay, but gone.
     pub gone_but_kept: u64,
     /// The first few of `still_there`, by path.
     pub examples_still_there: Vec<String>,
@@ -246,57 +243,57 @@ pub struct Observed {
     pub examples_gone_but_kept: Vec<String>,
 }
 
-/// What was counted for one policy.
+/// The counts of one policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Counts {
-    /// Directory entries looked at; rows for sessions.
+    /// Directory entries scanned; rows for sessions.
     pub scanned: u64,
-    /// Those that a pattern of the policy names, archives included.
+    /// Items that match a pattern of the policy, including archives.
     pub matched: u64,
-    /// Allocated bytes of those that were judged; 0 for sessions.
+    /// Allocated bytes of judged items; 0 for sessions.
     pub matched_bytes: u64,
-    /// Those judged *remove*.
+    /// Items judged *remove*.
     pub due: u64,
-    /// Allocated bytes of those judged *remove*.
+    /// Allocated bytes of items judged *remove*.
     pub due_bytes: u64,
-    /// Those removed for good; 0 in a dry run.
+    /// Items removed permanently; 0 in a dry run.
     pub removed: u64,
-    /// Allocated bytes of those, for each name of a file again.
+    /// Allocated bytes of removed items, counted for each name of a file.
     pub removed_bytes: u64,
-    /// Those moved into quarantine; 0 in a dry run.
+    /// Items moved into quarantine; 0 in a dry run.
     pub quarantined: u64,
-    /// Allocated bytes of those, which are not freed: they still take up their room.
+    /// Allocated bytes of quarantined items, which are not freed.
     pub quarantined_bytes: u64,
-    /// Allocated bytes that the file system got back in this run: of what was removed, a file with several names only
-    /// with the last of them, and of what was purged.
+    /// Allocated bytes returned to the file system in this run, by removals and purges; a file with several names
+    /// counts with its last name.
     pub bytes_freed: u64,
-    /// Those that had lain in quarantine and were deleted for good; none of them counts as `removed`.
+    /// Quarantined files that were deleted permanently; they do not count as `removed`.
     pub purged: u64,
-    /// Allocated bytes that the file system got back by that; they are part of `bytes_freed`.
+    /// Allocated bytes freed by purging; part of `bytes_freed`.
     pub purged_bytes: u64,
-    /// Those that came back from quarantine. Only a run that restores has any, and nothing else.
+    /// Items restored from quarantine. Only a restore has these, and no other counts.
     pub restored: u64,
-    /// Allocated bytes of those.
+    /// Their allocated bytes.
     pub restored_bytes: u64,
-    /// Those judged *keep* or spared at the last moment, by reason.
+    /// Items judged *keep* or kept by the last check, by reason.
     pub kept: KeptCounts,
-    /// Those that somebody else removed first.
+    /// Items that were gone before this run could remove them.
     pub vanished: u64,
-    /// Those that changed between judging and acting, and were kept.
+    /// Items that changed after they were judged, and were kept.
     pub changed: u64,
-    /// What is never touched: matching names that are no regular files (links, sockets, devices …), whatever is
-    /// mounted below the root, the files of `cleanup` itself.
+    /// Items that are never touched: matching names that are not regular files (links, sockets, devices …), mounts
+    /// below the root, the files of `cleanup` itself.
     pub left_alone: u64,
-    /// Files that a pattern of the policy names, but that belong to a policy whose root lies deeper. They are in no
-    /// other count of this policy.
+    /// Files that match a pattern of the policy, but belong to a policy whose root is deeper. No other count of this
+    /// policy includes them.
     #[serde(default)]
     pub owned_by_others: u64,
-    /// Those of `within_limits` that were not looked at, because the index knows when they can be due.
+    /// The part of `within_limits` that was not scanned, because the index contains when they can be due.
     #[serde(default)]
     pub indexed: u64,
-    /// Files that are no candidates because a dot begins their name or that of a folder that they lie in
-    /// (`dotfiles = true` makes them candidates). Not among `matched`.
+    /// Files that are ignored because their name, or that of a folder above, starts with a dot (`dotfiles = true`
+    /// includes them). Not part of `matched`.
     #[serde(default)]
     pub dotfiles: u64,
     /// Empty directories judged *remove*.
@@ -305,35 +302,35 @@ pub struct Counts {
     pub dirs_removed: u64,
 }
 
-/// One item that could not be looked at or removed.
+/// One item that could not be inspected or removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemError {
-    /// Its path below the root, or its id; lossy when it is not UTF-8.
+    /// Its path relative to the root, or its id; lossy if it is not UTF-8.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// What went wrong, in words.
+    /// The error, as text.
     pub error: String,
 }
 
-/// The sums over all policies.
+/// Totals of all policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
-    /// Those judged *remove*.
+    /// Items judged *remove*.
     pub due: u64,
-    /// Those removed for good.
+    /// Items removed permanently.
     pub removed: u64,
-    /// Those moved into quarantine.
+    /// Items moved into quarantine.
     pub quarantined: u64,
-    /// Allocated bytes of those, which are not freed.
+    /// Allocated bytes of quarantined items, which are not freed.
     #[serde(default)]
     pub quarantined_bytes: u64,
-    /// Allocated bytes that the file system got back.
+    /// Allocated bytes returned to the file system.
     pub bytes_freed: u64,
-    /// Items that could not be looked at or removed.
+    /// Items that could not be inspected or removed.
     pub errors: u64,
-    /// Those that came back from quarantine.
+    /// Items restored from quarantine.
     #[serde(default)]
     pub restored: u64,
 }
@@ -479,9 +476,8 @@ impl PolicyReport {
         let is_whole = errors_total == 0 && !in_part;
         let status = if is_whole { PolicyStatus::Ok } else { PolicyStatus::Partial };
         let deferred = counts.kept.deferred;
-        let message = stopped.or_else(|| {
-            (deferred > 0).then(|| format!("max_removals is reached; {deferred} more are left for the next run"))
-        });
+        let message = stopped
+            .or_else(|| (deferred > 0).then(|| format!("max_removals reached; {deferred} more left for the next run")));
         Self { message, in_part, counts, errors, errors_total, ..Self::empty(name, kind, status) }
     }
 
@@ -503,8 +499,7 @@ impl PolicyReport {
 
     /// A policy in a run that never ended.
     pub fn interrupted(name: &str, kind: PolicyKind) -> Self {
-        let message =
-            "interrupted: the run began, and its process was gone before it ended; what it removed is not known";
+        let message = "interrupted: the process ended before the run finished; its counts are unknown";
         Self { message: Some(message.to_owned()), ..Self::empty(name, kind, PolicyStatus::Interrupted) }
     }
 

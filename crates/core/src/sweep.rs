@@ -1,10 +1,10 @@
 //! One sweep of one policy over one store: offer, judge, mode, act, count.
 //!
-//! This is the only place that looks at the mode. A dry run takes the same path as a real one; the mode alone decides
-//! whether the store is told what is due and asked to act, so a dry run cannot say anything else than a sweep would do.
+//! Only this module checks the mode. A dry run is the same code as a sweep; the mode alone decides whether the store is
+//! told what is due and asked to act, so a dry run cannot differ from a sweep.
 //!
-//! Stores may call in from several threads. Each batch is counted on its own and added to the sum under one short
-//! lock when it is done, so that workers do not wait for each other.
+//! Stores may call from several threads. Each batch is counted separately and added to the total under a short lock
+//! when it is done, so workers do not wait for each other.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -18,53 +18,53 @@ use crate::store::{Batch, Fault, FileStore, Outcome, Seen, Visitor};
 use crate::verdict::Verdict;
 
 /// The reason given by a sweep that was asked to stop.
-pub const STOPPED: &str = "stopped before its end; what is left is up to the next run";
+pub const STOPPED: &str = "stopped early; the next run does the rest";
 
 /// Whether verdicts are acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Write verdicts down; change nothing.
+    /// Record verdicts; change nothing.
     Plan,
     /// Remove what is judged due.
     Apply,
 }
 
-/// Watches a sweep: for lists, statistics, progress. Called from the store's threads.
+/// Observes a sweep, for lists, statistics and progress. Called from the store's threads.
 pub trait Observer: Sync {
     /// One candidate was judged and, under [`Mode::Apply`] when due, acted on.
     fn judged(&self, judged: &Judged<'_>) {
         let _ = judged;
     }
 
-    /// One candidate was judged due, and is left for the next run.
+    /// One candidate was judged due and left for the next run.
     fn deferred(&self, candidate: &Candidate<'_>) {
         let _ = candidate;
     }
 
-    /// More entries were looked at.
+    /// More entries were scanned.
     fn seen(&self, seen: Seen) {
         let _ = seen;
     }
 
-    /// Whether the sweep is to end after the current item; the rest is left for the next run.
+    /// Whether to end the sweep after the current item; the next run does the rest.
     fn wants_to_stop(&self) -> bool {
         false
     }
 }
 
-/// Watches nothing.
+/// Observes nothing.
 impl Observer for () {}
 
-/// A candidate with what was decided and done about it.
+/// A candidate with its verdict and outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
     /// The candidate.
     pub candidate: Candidate<'a>,
-    /// What was decided, and why.
+    /// The verdict, with its reason.
     pub verdict: Verdict,
-    /// What was done; `None` when it is kept, or when this is only a plan.
+    /// The outcome; `None` if it is kept, or if this is only a plan.
     pub outcome: Option<&'a Outcome>,
-    /// Allocated bytes that the file system got back by that.
+    /// Allocated bytes that this returned to the file system.
     pub freed: u64,
 }
 
@@ -94,12 +94,12 @@ struct Sweep<'a> {
     taken: AtomicU64,
     /// Removals that failed in a row, against `max_consecutive_errors`.
     failures: AtomicU32,
-    /// Whether one of the workers has found a reason to stop; the others stop after their current item.
+    /// Whether a worker has a reason to stop; the others then stop after their current item.
     is_stopped: AtomicBool,
 }
 
 impl Sweep<'_> {
-    /// Whether `max_removals` leaves this one for the next run. Directories cost nothing and are not counted.
+    /// Whether `max_removals` leaves this one for the next run. Directories are free and not counted.
     fn is_deferred(&self, candidate: &Candidate<'_>) -> bool {
         let Some(max) = self.run.brakes.max_removals else { return false };
         let take = |taken: u64| (taken < max).then_some(taken + 1);
@@ -107,14 +107,14 @@ impl Sweep<'_> {
             && self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err()
     }
 
-    /// What was not removed does not count, or else the same few failures would use up every run's share.
+    /// A failed removal does not count, because otherwise the same few failures would use up the quota of every run.
     fn give_back(&self, candidate: &Candidate<'_>) {
         if self.run.brakes.max_removals.is_some() && candidate.class != Class::EmptyDirectory {
             self.taken.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Whether so many removals have failed in a row that there is no point in going on; says so.
+    /// Whether too many removals failed in a row to continue; records the reason.
     fn is_hopeless(&self, outcome: &Outcome) -> Option<String> {
         let max = self.run.brakes.max_consecutive_errors?;
         if !matches!(outcome, Outcome::Failed(_)) {

@@ -1,7 +1,6 @@
-//! Verdicts: what is to become of a candidate, and why.
+//! Verdicts: what happens to a candidate, and why.
 //!
-//! There is no verdict without its reason inside. Reasons are types; their text is made here, once, by `Display`,
-//! and is what `explain` prints.
+//! Every verdict contains its reason. Reasons are types; `Display` generates their text, which `explain` prints.
 
 mod kind;
 
@@ -14,28 +13,28 @@ use crate::duration::Human;
 use crate::moment::Moment;
 use crate::policy::MaxAge;
 
-/// What is to become of one candidate.
+/// What happens to one candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It stays.
     Keep(Keep),
-    /// It may go.
+    /// It may be removed.
     Remove(Remove),
 }
 
-/// Why a candidate stays. The variants are in the order in which the rules are asked.
+/// Why a candidate stays. The variants are in the order of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// A pattern of `archives` names it, and archives are not included.
+    /// A pattern in `archives` matches it, and archives are not included.
     Archive,
-    /// Somebody asked to keep it, or a folder that it lies in.
+    /// It, or a folder that contains it, is on hold.
     Held {
-        /// Until when.
+        /// Its end.
         until: Moment,
     },
     /// Its name is still needed (`keep_referenced`).
     Referenced,
-    /// Its stamp lies ahead of the clock.
+    /// Its timestamp is ahead of the clock.
     Future {
         /// The stamp.
         stamp: Stamp,
@@ -44,7 +43,7 @@ pub enum Keep {
     },
     /// It arrived less than `min_age` ago.
     Settling {
-        /// The newest moment that shows when it arrived.
+        /// The newest timestamp that shows its arrival.
         stamp: Stamp,
         /// The age of that.
         age: Age,
@@ -56,18 +55,18 @@ pub enum Keep {
         /// Of so many: `keep_newest`.
         of: u64,
     },
-    /// No older than it may become, and no limit asks for it.
+    /// Within its maximum age, and no limit requires its removal.
     WithinLimits {
         /// The stamp.
         stamp: Stamp,
         /// Its age.
         age: Age,
-        /// How old it may become; `None` where only limits ask for something to go.
+        /// Its maximum age; `None` if only limits apply.
         limit: Option<AgeLimit>,
     },
 }
 
-/// Why a candidate may go.
+/// Why a candidate may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remove {
     /// Older than it may become, strictly.
@@ -76,10 +75,10 @@ pub enum Remove {
         stamp: Stamp,
         /// Its age.
         age: Age,
-        /// How old it may become.
+        /// Its maximum age.
         limit: AgeLimit,
     },
-    /// Among the oldest, while more lies here than a limit allows.
+    /// Among the oldest, while a limit is exceeded.
     OverLimit {
         /// The stamp.
         stamp: Stamp,
@@ -123,12 +122,12 @@ impl LimitKey {
     }
 }
 
-/// How old something may become, and who says so.
+/// A maximum age, and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgeLimit {
     /// The policy.
     MaxAge(MaxAge),
-    /// Whoever registered the file.
+    /// The registration of the file.
     Ttl(MaxAge),
 }
 
@@ -181,7 +180,7 @@ impl fmt::Display for Age {
 }
 
 impl Verdict {
-    /// The last moment at which it is still kept, when age alone decides: at any later one it may go.
+    /// The last moment at which it is kept, if only age decides; it may be removed at any later one.
     pub fn kept_until(&self) -> Option<Moment> {
         match self {
             Self::Keep(Keep::WithinLimits { stamp, limit: Some(limit), age: Age::Wall(_) }) => {
@@ -191,8 +190,8 @@ impl Verdict {
         }
     }
 
-    /// The last moment for which this verdict, judged at `now`, is certain: when to judge again. `None` when time does not
-    /// change it.
+    /// The last moment for which this verdict, judged at `now`, is certain: when to judge again. `None` if time does
+    /// not change it.
     pub fn holds_until(&self, now: Moment) -> Option<Moment> {
         match self {
             Self::Remove(_) => Some(now),
@@ -208,7 +207,7 @@ impl Verdict {
         }
     }
 
-    /// Why, in words, without the verdict itself.
+    /// The reason as text, without the verdict.
     pub fn reason(&self) -> String {
         match self {
             Self::Keep(keep) => keep.to_string(),
@@ -231,14 +230,14 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The label of its kind, and what is known of this one.
+/// The label of its kind, with details.
 impl fmt::Display for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let label = self.kind().label();
         match self {
             Self::Archive => write!(f, "{label}; kept unless archives are included"),
             Self::Held { until } => write!(f, "{label} until {until}"),
-            Self::Referenced => write!(f, "{label}: the query of keep_referenced names it"),
+            Self::Referenced => write!(f, "{label}: the keep_referenced query returned it"),
             Self::Future { stamp, by } => {
                 write!(
                     f,
@@ -256,7 +255,7 @@ impl fmt::Display for Keep {
                 write!(f, "{} {age}, within {limit}", stamp.basis)
             }
             Self::WithinLimits { stamp, age, limit: None } => {
-                write!(f, "{} {age}, and no limit asks for it", stamp.basis)
+                write!(f, "{} {age}, and no limit requires its removal", stamp.basis)
             }
         }
     }

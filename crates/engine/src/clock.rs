@@ -1,4 +1,4 @@
-//! The one clock. Nobody else in the workspace asks what time it is; everybody below is handed `now`.
+//! The only clock of the workspace; code below is passed `now`.
 
 #[cfg(feature = "test-clock")]
 pub(crate) mod test_clock;
@@ -11,7 +11,7 @@ use cleanup_core::moment::Moment;
 use rustix::time::{ClockId, clock_gettime};
 use ulid::Ulid;
 
-/// The wall clock, to which the stamps of files are compared.
+/// The wall clock, to which timestamps of files are compared.
 pub fn now() -> Moment {
     let now = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => Moment::EPOCH.plus(after),
@@ -30,8 +30,8 @@ pub(crate) fn reading() -> Reading {
     Reading { wall: now(), boot: boot(), running, boot_id: boot_id() }
 }
 
-/// Which boot this is, as the kernel names it. No process outlives its boot, so it is asked once; where the kernel does
-/// not tell, a name for this process alone says as much of its own readings, and nothing of others.
+/// The kernel's id of this boot. No process outlives its boot, so it is read once; if the kernel has none, an id for
+/// this process identifies its own readings.
 fn boot_id() -> String {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
     let id = BOOT_ID.get_or_init(|| named(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().as_deref()));
@@ -47,7 +47,7 @@ fn named(told: Option<&str>) -> String {
     told.map_or_else(|| format!("unknown-{}", Ulid::generate()), str::to_owned)
 }
 
-/// The time since this boot, time asleep included: the clock that cannot be set.
+/// The time since this boot, including sleep: the clock that cannot be set.
 pub(crate) fn boot() -> Duration {
     let boot = since_boot(ClockId::Boottime);
     #[cfg(feature = "test-clock")]
@@ -55,7 +55,7 @@ pub(crate) fn boot() -> Duration {
     boot
 }
 
-/// Which mount namespace this process is in, as the kernel names it.
+/// The kernel's id of the mount namespace of this process.
 pub(crate) fn mount_namespace() -> Option<String> {
     Some(std::fs::read_link("/proc/self/ns/mnt").ok()?.to_string_lossy().into_owned())
 }

@@ -1,8 +1,8 @@
 //! Finds, trusts and opens the configuration.
 //!
-//! A file that the caller named is the caller's business. A file that was merely *found* must belong to root or to
-//! the caller, and neither it nor its folder may be writable by everyone; otherwise `sudo cleanup` in a stranger's
-//! folder would obey the stranger.
+//! A file that the caller named is trusted. A file that was *found* must belong to root or to the caller, and neither
+//! it nor its folder may be writable by everyone; otherwise `sudo cleanup` in another user's folder would obey that
+//! user.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// The name under which the configuration is looked for.
 const FILE_NAME: &str = "cleanup.toml";
 
-/// Where a configuration came from.
+/// The source of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Named by `--config` or `$CLEANUP_CONFIG`.
@@ -61,10 +61,10 @@ pub enum OpenError {
         /// Why.
         error: io::Error,
     },
-    /// A found file that a stranger controls.
+    /// A found file that another user controls.
     #[error(
-        "found {0}, but {why}: whoever can write it decides what is deleted\n\
-         to use it all the same, name it: --config {0}",
+        "found {0}, but {why}, and whoever can write it decides what is deleted\nto use it anyway, name it: --config \
+         {0}",
         path.display()
     )]
     Untrusted {
@@ -79,7 +79,7 @@ pub enum OpenError {
     /// The file's content.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The URL of a session policy leads nowhere, or further than can be followed.
+    /// The URL of a session policy is invalid or unsupported.
     #[error("sessions.{policy}: {why}")]
     Url {
         /// The policy.
@@ -149,7 +149,7 @@ fn read(path: &Path, trusted: Trust) -> Result<String, OpenError> {
         let metadata = file.metadata().map_err(unreadable)?;
         trust(path, &metadata)?;
         if !metadata.is_file() {
-            return Err(unreadable(io::Error::other("it is no regular file")));
+            return Err(unreadable(io::Error::other("it is not a regular file")));
         }
     }
     let mut text = String::new();
@@ -164,8 +164,8 @@ fn folder_of(path: &Path) -> Result<PathBuf, OpenError> {
     place::folder_of(path).map_err(OpenError::NoCurrentDirectory)
 }
 
-/// Refuses a found file that anybody but root and the caller could have put there. A link's own owner and folder
-/// count as well as its target's.
+/// Refuses a found file that anyone except root and the caller could have placed there. For a link, its own owner and
+/// folder are checked as well as its target's.
 fn trust(path: &Path, opened: &Metadata) -> Result<(), OpenError> {
     let unreadable = |error| OpenError::Unreadable { path: path.to_owned(), error };
     let untrusted = |why| OpenError::Untrusted { path: path.to_owned(), why };
@@ -177,12 +177,12 @@ fn trust(path: &Path, opened: &Metadata) -> Result<(), OpenError> {
         return Err(untrusted(format!("it belongs to another user (uid {stranger})")));
     }
     if opened.mode() & 0o002 != 0 {
-        return Err(untrusted("everyone may write it".to_owned()));
+        return Err(untrusted("everyone can write to it".to_owned()));
     }
     for folder in [folder_of(path)?.as_path(), target.parent().unwrap_or(Path::new("/"))] {
         let mode = folder.metadata().map_err(unreadable)?.permissions().mode();
         if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-            return Err(untrusted(format!("everyone may write its folder {}", folder.display())));
+            return Err(untrusted(format!("everyone can write to its folder {}", folder.display())));
         }
     }
     Ok(())

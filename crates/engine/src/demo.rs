@@ -1,4 +1,4 @@
-//! What a demonstration needs besides files: a small session database, to be swept like any other.
+//! A small session database for demonstrations.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use crate::run::sessions;
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The runtime that a database needs cannot be started.
-    #[error("cannot begin to make a session database: {0}")]
+    #[error("cannot start the database client: {0}")]
     Runtime(#[from] std::io::Error),
-    /// The database cannot be made.
+    /// The database cannot be created.
     #[error(transparent)]
     Database(#[from] cleanup_pg_sessions::demo::DemoError),
 }
 
-/// Makes a SQLite file with the application's session table and a row for each id, idle for that long.
+/// Creates a SQLite file with the application's session table and a row for each id, idle for that long.
 pub fn sessions(file: &Path, sessions: &[(&str, Duration)]) -> Result<(), DemoError> {
     Ok(sessions::block_on(cleanup_pg_sessions::demo::create(file, sessions, clock::now()))??)
 }

@@ -1,4 +1,4 @@
-//! The session tables of a database that no configuration names yet: for `init --from-env`.
+//! Finds the session tables of a database, for `init --from-env`.
 
 use std::path::Path;
 
@@ -10,18 +10,17 @@ use crate::run::sessions;
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// The runtime that a database needs cannot be started.
-    #[error("cannot begin to ask a database: {0}")]
+    #[error("cannot start the database client: {0}")]
     Runtime(#[from] std::io::Error),
-    /// The URL cannot be read, or the database does not answer.
+    /// The URL is invalid, or the database is unreachable.
     #[error(transparent)]
     Database(#[from] cleanup_pg_sessions::DiscoverError),
 }
 
-/// Looks at the tables of the database that a URL leads to, and changes nothing. `base` is the folder that a relative
-/// SQLite file is relative to.
+/// Inspects the tables of a database without changing anything. `base` is the base folder of a relative SQLite file.
 ///
 /// # Errors
-/// The URL cannot be read, or the database does not answer.
+/// The URL is invalid, or the database is unreachable.
 pub fn session_tables(url: &str, base: &Path) -> Result<Discovery, DiscoverError> {
     Ok(sessions::block_on(cleanup_pg_sessions::discover(url, base))??)
 }

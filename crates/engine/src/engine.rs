@@ -1,7 +1,7 @@
 //! One object that sweeps, plans, explains and answers.
 //!
-//! One policy that cannot run never stops the others: it ends as a status in the report. An error of a call means
-//! that the call itself made no sense.
+//! A policy that cannot run never stops the others: it becomes a status in the report. A call returns an error only if
+//! the request itself is invalid.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::run::{findings, gates, min_free, request};
 use crate::setup::Setup;
 use crate::state::run_state::Access;
 
-/// An opened configuration, ready to sweep and to answer.
+/// An opened configuration, ready for sweeps and queries.
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) setup: Setup,
@@ -31,7 +31,7 @@ impl Engine {
         Ok(Self { setup: Setup::open(named)? })
     }
 
-    /// Where the configuration came from.
+    /// The source of the configuration.
     pub fn origin(&self) -> &Origin {
         &self.setup.origin
     }
@@ -41,12 +41,12 @@ impl Engine {
         &self.setup.config
     }
 
-    /// Whether any file policy has a root to look at.
+    /// Whether the root of any file policy exists.
     pub fn has_any_root(&self) -> bool {
         self.config().files.iter().any(|policy| policy.root.symlink_metadata().is_ok())
     }
 
-    /// The enabled file policies whose root does not exist, though it is not said to come and go, each with a sentence.
+    /// The enabled file policies whose root does not exist, without `root_may_be_missing`, each with a sentence.
     pub fn missing_roots(&self) -> Vec<(String, String)> {
         let mut state = self.setup.state(Access::Look);
         let mut missing = |policy: &FilePolicy| {
@@ -57,7 +57,7 @@ impl Engine {
         self.config().files.iter().filter(|policy| policy.enabled).filter_map(&mut missing).collect()
     }
 
-    /// A finding that no run makes, with the level and the remedy that its code has everywhere.
+    /// A finding from outside of runs, with the usual level and remedy of its code.
     pub fn finding(&self, code: FindingCode, policy: Option<&str>, text: String, since: Moment) -> Finding {
         findings::finding(self.config(), code, policy, text, since)
     }
@@ -67,13 +67,12 @@ impl Engine {
         request::sweep(&self.setup, request, watcher)
     }
 
-    /// Whether any policy can come under pressure between two runs.
+    /// Whether any policy can exceed a limit between two runs.
     pub fn has_pressure(&self) -> bool {
         min_free::can_be_short(&self.setup)
     }
 
-    /// The policies that lack something that the last sweep may have left them: free space, or room for their files as
-    /// far as they are tracked. Looks at no file.
+    /// The policies that exceed a limit since the last sweep: `min_free`, or a limit on tracked files. Reads no files.
     pub fn pressure(&self) -> Vec<String> {
         min_free::short(&self.setup)
     }

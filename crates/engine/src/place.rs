@@ -1,16 +1,16 @@
-//! Paths outside the roots: what the environment names, what lies beside the configuration, what lies below a root.
+//! Path helpers: for paths in the environment, next to the configuration, and below a root.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
-/// A path in an environment variable; an empty one is as good as none.
+/// A path in an environment variable; an empty one counts as unset.
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from)
 }
 
-/// The absolute folder that a file lies in.
+/// The absolute folder of a file.
 pub(crate) fn folder_of(path: &Path) -> io::Result<PathBuf> {
     Ok(std::path::absolute(path)?.parent().unwrap_or(Path::new("/")).to_owned())
 }
@@ -20,7 +20,7 @@ pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
 }
 
-/// The absolute path by which something is remembered: where it really is, links resolved, as far as it exists.
+/// The absolute path under which something is recorded: its real location, with links resolved as far as it exists.
 pub(crate) fn really(path: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     if let Ok(real) = absolute.canonicalize() {
@@ -32,14 +32,14 @@ pub(crate) fn really(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// A path as it is written and as it really is; both are the same where no link and no `..` is in it.
+/// A path as written and its real path; both are the same without links and `..`.
 pub(crate) fn spellings(path: &Path) -> Vec<PathBuf> {
     let mut spellings = vec![path.to_owned()];
     spellings.extend(really(path).ok().filter(|real| real != path));
     spellings
 }
 
-/// The path below the root, if it lies there: as written, or else by where its folder really is.
+/// The path relative to the root, if it is below it: as written, or otherwise by the real path of its folder.
 pub(crate) fn below(root: &Path, path: &Path) -> Option<PathBuf> {
     let as_written = || {
         let plain = !path.components().any(|component| component == Component::ParentDir);

@@ -1,4 +1,4 @@
-//! What is asked of the engine: which policies, how, and as if at what time.
+//! Requests to the engine: which policies, how, and at which time.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use cleanup_fs_store::Jobs;
 
 use crate::clock;
 
-/// What to sweep, and how. The default plans for all policies that are enabled, and removes nothing.
+/// What to sweep, and how. The default plans all enabled policies, and removes nothing.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The policies by name; empty means all that are enabled.
+    /// Names of policies; empty means all enabled ones.
     pub policies: Vec<String>,
     /// Whether to act.
     pub mode: Mode,
-    /// Judge archives by age like everything else, in all file policies.
+    /// Judge archives by age like other files, in all file policies.
     pub include_archives: bool,
     /// Other age limits for some file policies, for this run.
     pub max_age: Vec<(String, MaxAge)>,
-    /// As if it were another time, for plans.
+    /// Another time than now, for plans.
     pub at: Option<At>,
-    /// Go past the brakes, and take the clock for right: a person has looked.
+    /// Override the brakes and trust the clock, because a person has checked.
     pub force: bool,
-    /// How many workers look through the files of a policy; `None` is as many as there is use for.
+    /// The number of workers for each policy; `None` chooses it automatically.
     pub jobs: Option<NonZero<usize>>,
     /// What starts it.
     pub trigger: Trigger,
-    /// Who asks for it, where that has a name: the report and the audit log say so.
+    /// Who made the request, if known; appears in the report and the audit log.
     pub asked_by: Option<String>,
-    /// The id that the report is to have, as [`run_id`](crate::run_id) makes them; `None` for a new one.
+    /// The id of the report, from [`run_id`](crate::run_id); `None` for a new one.
     pub run_id: Option<String>,
 }
 
@@ -65,7 +65,7 @@ impl Default for Request {
 pub enum At {
     /// That moment.
     Moment(Moment),
-    /// So long from now.
+    /// This long from now.
     In(Duration),
 }
 
@@ -78,7 +78,7 @@ impl At {
     }
 }
 
-/// A request that makes no sense. Every one of these is a usage error (exit code 2).
+/// An invalid request. All of these are usage errors (exit code 2).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No policy has this name.
@@ -89,24 +89,24 @@ pub enum RequestError {
         /// The closest name that exists.
         suggestion: Option<String>,
     },
-    /// Removing at another time than now would be removing by a wrong clock.
-    #[error("another time than now is for dry runs only")]
+    /// Only plans may use another time than now: removing by another time would be removing by a wrong clock.
+    #[error("`--at` requires a dry run")]
     NotNow,
     /// The age limit of sessions belongs to the application.
-    #[error("{name:?} is a session policy; its threshold is set in the configuration (`max_idle`) and nowhere else")]
+    #[error("{name:?} is a session policy; its threshold is set only in the configuration (`max_idle`)")]
     NotAFilePolicy {
         /// The name.
         name: String,
     },
     /// Only rows have a key.
-    #[error("{name:?} is a file policy; `cleanup explain PATH` tells of its files")]
+    #[error("{name:?} is a file policy; `cleanup explain PATH` explains its files")]
     NotASessionPolicy {
         /// The name.
         name: String,
     },
 }
 
-/// A run of one policy with what the request asks to be different.
+/// A run of one policy with the overrides of the request.
 pub(crate) fn adjusted(policy: &FilePolicy, request: &Request) -> FilePolicy {
     let mut policy = policy.clone();
     if request.include_archives {

@@ -1,4 +1,4 @@
-//! What every stage of a run is given: the configuration, and what belongs to it for as long as it is open.
+//! What every stage of a run is passed: the configuration, and what belongs to it while it is open.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use cleanup_state::BegunPolicy;
 
 use crate::config_file::{self, OpenError, Origin};
 use crate::request::RequestError;
-use crate::run::audit::Audit;
+use crate::run::trail::Trail;
+use crate::state::location;
 use crate::state::run_state::{Access, RunState};
 use crate::track::table::Tables;
 
@@ -26,10 +27,10 @@ pub(crate) struct Setup {
     claimants: Arc<[Claimant]>,
     /// What relative paths in the configuration are relative to.
     pub(crate) folder: PathBuf,
-    /// What is known of tracked files while they are tracked.
+    /// The tables of tracked files.
     pub(crate) tables: Tables,
-    /// The log of single removals.
-    pub(crate) audit: Option<Audit>,
+    /// Where single removals are written down.
+    pub(crate) trail: Trail,
     /// Whether the memory was begun anew, and no run has said so yet: whoever opens it first need not be a run.
     is_new: AtomicBool,
 }
@@ -44,7 +45,7 @@ impl Setup {
     /// Finds, trusts, reads and checks the configuration.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = config_file::open(named)?;
-        let audit = config.audit.clone().map(Audit::new);
+        let trail = Trail::new(&config, location::placed(&origin, &config.state).folder());
         let claimants = config.files.iter().map(Claimant::from).collect();
         Ok(Self {
             origin,
@@ -52,7 +53,7 @@ impl Setup {
             claimants,
             folder,
             tables: Tables::default(),
-            audit,
+            trail,
             is_new: AtomicBool::new(false),
         })
     }
@@ -96,7 +97,7 @@ impl Setup {
         for file in self.origin.path().into_iter().chain(self.config.server.token_files()) {
             protected.path(file);
         }
-        if let Some(audit) = &self.audit {
+        if let Some(audit) = self.trail.audit() {
             protected.file_family(audit.file());
         }
         protected

@@ -86,16 +86,16 @@ pub enum Hint<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
     /// The file system makes no events for what others do to it.
-    #[error("{0} tells nothing of what others do to its files")]
+    #[error("{0} does not report changes by others")]
     Silent(&'static str),
     /// The user's share of watches is used up.
-    #[error("there are more folders than this user may watch; raise fs.inotify.max_user_watches")]
+    #[error("there are more folders than this user can watch; raise fs.inotify.max_user_watches")]
     TooMany,
     /// The user's share of watchers is used up.
-    #[error("this user watches too much already; raise fs.inotify.max_user_instances")]
+    #[error("this user has too many watchers; raise fs.inotify.max_user_instances")]
     TooManyInstances,
     /// The path led elsewhere by the time that the watch was armed: the root has to be opened again.
-    #[error("the root was replaced by another folder just when it was to be watched")]
+    #[error("the root was replaced while the watch was being set up")]
     RootMoved,
     /// The kernel refuses for another reason.
     #[error("the root cannot be watched: {0}")]

@@ -126,24 +126,24 @@ impl Metrics {
     fn register_of_sweeps(&mut self) {
         let Self { registry, .. } = self;
         registry.register("files_removed", "Files removed or moved into quarantine", self.files_removed.clone());
-        let freed = "Allocated bytes that the file system got back; what lies in quarantine is not among them";
+        let freed = "Allocated bytes returned to the file system; quarantined files are not included";
         registry.register("bytes_freed", freed, self.bytes_freed.clone());
-        let quarantined = "Allocated bytes moved into quarantine, which are freed only when they are purged";
+        let quarantined = "Allocated bytes moved into quarantine; they are freed when purged";
         registry.register("bytes_quarantined", quarantined, self.bytes_quarantined.clone());
         registry.register("sessions_removed", "Session rows removed", self.sessions_removed.clone());
-        let errors = "Items that failed (item), policies that could not run (policy), databases that were away";
+        let errors = "Items that failed (item), policies that could not run (policy), unreachable databases";
         registry.register("errors", errors, self.errors.clone());
         registry.register_with_unit(
             "last_success_timestamp",
-            "When the policy last did all that was asked of it; a skipped or held run does not count",
+            "Time of the last complete run; a skipped or held run does not count",
             Unit::Seconds,
             self.last_success.clone(),
         );
-        registry.register("due", "What the last look found due and is still there", self.due.clone());
+        registry.register("due", "Items that the last run found due and that still exist", self.due.clone());
         registry.register("policy_held", "Whether a brake held the policy back in its last run", self.held.clone());
         registry.register(
             "root_missing",
-            "Whether the policy's root does not exist, as far as anybody looked, and is not said to come and go",
+            "Whether the root was missing in the last run and root_may_be_missing is not set",
             self.root_missing.clone(),
         );
         registry.register("limit_met", "Whether the limit was met after the last run", self.limit_met.clone());
@@ -154,7 +154,7 @@ impl Metrics {
         );
         registry.register(
             "finding",
-            "What needs somebody now, by its code; without a policy where it concerns all of them",
+            "Current findings by code; policy is empty if the finding concerns all policies",
             self.findings.clone(),
         );
         registry.register("build", "The version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
@@ -177,7 +177,7 @@ impl Metrics {
         registry.register("tracked_files", "Files with a deadline", self.tracked_files.clone());
         registry.register(
             "config_last_reload_successful",
-            "Whether the configuration was last read with success; 0 means that a reload was refused",
+            "Whether the last reload of the configuration succeeded",
             self.reload_successful.clone(),
         );
         registry.register_with_unit(

@@ -137,7 +137,7 @@ async fn main() {
         alone_fast.push(alone(server, unthrottled).await);
     }
     let turns = format!(
-        "Rows a second in {TURNS} turns, of which the median stands above: {}; {}; {}.\nWithout load: {}; {}.",
+        "Rows per second in {TURNS} turns; the table shows the median: {}; {}; {}.\nWithout load: {}; {}.",
         turns(&big),
         turns(&fast),
         turns(&floor),
@@ -169,7 +169,7 @@ async fn main() {
     narrow(server, rows).await;
     set_in_motion(server).await;
     partitions(server).await;
-    println!("\nPeak memory of this program, the load and all methods included: {} MB", peak_mb());
+    println!("\nPeak memory of this program, including the load and all methods: {} MB", peak_mb());
 }
 
 /// Words of 32 bytes for a row of 2 kB, and for one of 256 bytes.
@@ -194,7 +194,7 @@ async fn narrow(server: &Server, rows: u32) {
 /// Ten old partitions of 50,000 rows and one in use, which goes on being touched while the old ones are dropped.
 async fn partitions(server: &Server) {
     println!("\n500,000 rows in ten partitions, `partitions = \"drop\"`, under load, {TURNS} turns:\n");
-    println!("| rows gone | seconds | touch p50, ms | p99, ms | max, ms |");
+    println!("| rows removed | seconds | update p50, ms | p99, ms | max, ms |");
     println!("| --: | --: | --: | --: | --: |");
     for _ in 0..TURNS {
         server.psql("postgres", "drop database if exists filled with (force)").unwrap();
@@ -253,8 +253,8 @@ create trigger note after delete on tutor_sessions for each row execute function
 
 /// Rows with a child table and with a trigger, few and many, beside one `DELETE`: in turns, without load.
 async fn set_in_motion(server: &Server) {
-    println!("\nRows that set something in motion, `normal`, the median of {TURNS} turns, without load:\n");
-    println!("| due rows | in motion | one DELETE, s | cleanup, s | times one DELETE |");
+    println!("\nRows with side effects, `normal`, the median of {TURNS} turns, without load:\n");
+    println!("| due rows | side effect | one DELETE, s | cleanup, s | times one DELETE |");
     println!("| --: | --- | --: | --: | --: |");
     for (rows, what, setup) in [
         (200, "cascade", CASCADE),
@@ -535,7 +535,7 @@ fn policy(url: &str, pace: Pace) -> SessionPolicy {
 fn print_load(outcomes: &[Outcome]) {
     let big = outcomes.iter().find(|outcome| outcome.method == Method::BigDelete).unwrap();
     println!(
-        "| method | rows/s | against one DELETE | touch p50, ms | p99, ms | max, ms | p99 against one DELETE | longest lock wait, ms | live sessions lost |"
+        "| method | rows/s | against one DELETE | update p50, ms | p99, ms | max, ms | p99 against one DELETE | longest lock wait, ms | live sessions lost |"
     );
     println!("| --- | --: | --: | --: | --: | --: | --: | --: | --: |");
     for outcome in outcomes {
@@ -555,7 +555,7 @@ fn print_load(outcomes: &[Outcome]) {
 }
 
 fn print_held(outcomes: &[Outcome]) {
-    println!("\nWith a transaction elsewhere that holds a snapshot, without load:\n");
+    println!("\nWith another transaction that holds a snapshot, without load:\n");
     println!("| method | seconds | times as fast as id batches |");
     println!("| --- | --: | --: |");
     let first = outcomes[0].took.as_secs_f64();

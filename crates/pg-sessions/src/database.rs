@@ -316,5 +316,5 @@ async fn stand<D: Database>(
 }
 
 fn no_ground() -> Stop {
-    Stop::Failed("the table cannot be looked at".to_owned())
+    Stop::Failed("the table cannot be inspected".to_owned())
 }

@@ -20,7 +20,7 @@ pub struct TableFacts {
     pub stats: SessionStats,
     /// How the batches of each of its tables find their rows: its own, or those of its partitions.
     pub batches: Vec<BatchPlan>,
-    /// Rows of other tables that go along with those that are due now, or are changed.
+    /// Rows of other tables that would be removed or changed with the due rows.
     pub followers: Vec<Follower>,
     /// Whether a trigger of the application fires on delete.
     pub has_triggers: bool,
@@ -34,20 +34,20 @@ pub struct TableFacts {
 /// How batches find the rows of one table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlan {
-    /// The table that holds the rows.
+    /// The table that contains the rows.
     pub table: String,
-    /// In which order it is gone through.
+    /// The order in which rows are read.
     pub strategy: Strategy,
     /// The index that is followed; `None` where there is none, or none is used.
     pub index: Option<String>,
 }
 
-/// Rows of another table that a foreign key takes along, or changes.
+/// Rows of another table that a foreign key removes or changes too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follower {
     /// The other table.
     pub table: String,
-    /// What becomes of its rows, in words.
+    /// What happens to its rows, as text.
     pub what: &'static str,
     /// How many; `None` where counting them takes too long.
     pub rows: Option<u64>,

@@ -56,7 +56,7 @@ pub enum Strategy {
 pub struct SessionStats {
     /// All rows.
     pub total_rows: u64,
-    /// Those that a sweep would take now.
+    /// Rows that a sweep would remove now.
     pub expired_rows: u64,
     /// Rows whose activity is no plausible time; they stay. Of a large table, those that were come across.
     pub implausible_rows: u64,

@@ -26,12 +26,12 @@ pub struct Rows {
 /// So many rows of one key are told.
 pub const MOST_ROWS: u64 = 20;
 
-/// What would become of one row.
+/// What would happen to one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowAnswer {
     /// Why it goes or stays.
     pub fate: Fate,
-    /// Its last activity, or its end; `None` where it has none, or one that is no plausible time.
+    /// Its last activity, or its end; `None` if it has none, or an implausible one.
     pub stamp: Option<Moment>,
     /// From when on a sweep takes it, where time alone decides.
     pub due_at: Option<Moment>,
@@ -132,16 +132,16 @@ impl fmt::Display for Reason<'_> {
         let limit_key = if ends { "grace" } else { "max_idle" };
         let limit = Human(*limit);
         match (fate, stamp) {
-            (Fate::NotMeant, _) => return f.write_str("no row of the policy: its `where` leaves it out"),
+            (Fate::NotMeant, _) => return f.write_str("not a row of this policy: its `where` excludes it"),
             (Fate::Timeless, _) => return write!(f, "{column} is null; such rows always stay"),
             (Fate::Endless, _) => return write!(f, "{column} is infinite; such rows always stay"),
             (Fate::Implausible, _) => {
                 let label = KeepKind::Implausible.label();
-                return write!(f, "{label}: {column} lies before 2000, or more than ten years ahead");
+                return write!(f, "{label}: {column} is before 2000 or more than ten years ahead");
             }
             _ => {}
         }
-        let Some(stamp) = stamp else { return f.write_str("its time cannot be told") };
+        let Some(stamp) = stamp else { return f.write_str("its time is unknown") };
         match (now.since(*stamp), stamp.since(*now)) {
             (Some(ago), _) if ends => write!(f, "ended {} ago", Human(ago))?,
             (Some(ago), _) => write!(f, "last activity {} ago", Human(ago))?,

@@ -65,7 +65,8 @@ pub fn run(config: Option<&Path>) -> Result<(), Failure> {
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let signals = Signals::listen().map_err(|error| Failure::Other(format!("cannot hear signals: {error}")))?;
+        let signals =
+            Signals::listen().map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
         let reload = Arc::new(Notify::new());
         tokio::spawn(signals.obey(stop.clone(), Arc::clone(&reload), SHUTDOWN_DEADLINE));
         opened.serve(stop, reload, greet).await
@@ -76,7 +77,7 @@ pub fn run(config: Option<&Path>) -> Result<(), Failure> {
 
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    runtime.map_err(|error| Failure::Other(format!("cannot begin to serve: {error}")))
+    runtime.map_err(|error| Failure::Other(format!("cannot start the service: {error}")))
 }
 
 /// Everything that can be wrong with the configuration has been found out.
@@ -174,8 +175,8 @@ impl Opened {
         tracing::info!("{}", logs::STOPPED);
         match answered {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Failure::Other(format!("cannot take calls any more: {error}"))),
-            Err(error) => Err(Failure::Other(format!("answering broke off: {error}"))),
+            Ok(Err(error)) => Err(Failure::Other(format!("cannot accept requests any more: {error}"))),
+            Err(error) => Err(Failure::Other(format!("serving requests failed: {error}"))),
         }
     }
 }
@@ -231,7 +232,7 @@ impl Supervisor {
             Ok(parts) => parts,
             Err(refusal) => {
                 let code = FindingCode::ReloadRefused.name();
-                tracing::error!(code, "the configuration is not reloaded, and stays as it was: {refusal}");
+                tracing::error!(code, "the configuration was not reloaded and stays as it was: {refusal}");
                 systemd::ready(&format!("reload failed; {}", status(&running.engine)));
                 let refused = self.service.refuse_reload(refusal);
                 let engine = Arc::clone(&running.engine);
@@ -242,7 +243,7 @@ impl Supervisor {
         parts.warn();
         let (before, after) = (&running.engine.config().server, &parts.engine.config().server);
         if (before.listen, &before.socket) != (after.listen, &after.socket) {
-            tracing::warn!("`listen` and `socket` are read at the start only: restart the service to use the new ones");
+            tracing::warn!("`listen` and `socket` are read only at start: restart the service to use the new ones");
         }
         running.end().await;
         let Parts { engine, access, zone } = parts;
@@ -259,7 +260,7 @@ impl Supervisor {
         if let Some(path) = running.engine.origin().path()
             && path.metadata().is_ok_and(|metadata| !metadata.is_file())
         {
-            return Err(Refusal::Broken(format!("{} is no regular file", path.display())));
+            return Err(Refusal::Broken(format!("{} is not a regular file", path.display())));
         }
         let named = named.map(Path::to_owned);
         let opened = blocking(move || Parts::open(named.as_deref())).await;
@@ -281,14 +282,14 @@ impl Running {
         self.tasks.end().await;
         let tracker = self.tracker;
         if let Err(failure) = blocking(move || tracker.stop()).await {
-            tracing::error!("tracking did not end well: {failure}");
+            tracing::error!("tracking ended with an error: {failure}");
         }
     }
 }
 
 async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     let task: JoinHandle<T> = tokio::task::spawn_blocking(act);
-    task.await.map_err(|error| Failure::Other(format!("the service broke off: {error}")))
+    task.await.map_err(|error| Failure::Other(format!("the service failed: {error}")))
 }
 
 fn status(engine: &Engine) -> String {
@@ -342,20 +343,20 @@ impl Listener for Ear {
 
     fn watching_changed(&self, policy: &str, watching: &Watching) {
         match watching {
-            Watching::Events => tracing::debug!(policy, "new files are learned of at once"),
+            Watching::Events => tracing::debug!(policy, "new files are noticed at once"),
             Watching::Rescans { why } => {
                 let code = FindingCode::Watching.name();
-                tracing::warn!(policy, code, "new files are learned of by looking at everything now and then: {why}");
+                tracing::warn!(policy, code, "new files are noticed by periodic scans: {why}");
             }
             Watching::Missing { absent: Absent::Expected, why } => {
-                tracing::debug!(policy, "nothing is tracked for now: {why}");
+                tracing::debug!(policy, "tracking is suspended: {why}");
             }
             Watching::Missing { why, absent } => {
                 let code = match absent {
                     Absent::Unexpected => FindingCode::RootMissing,
                     Absent::No | Absent::Expected => FindingCode::Watching,
                 };
-                tracing::warn!(policy, code = code.name(), "nothing is tracked for now: {why}");
+                tracing::warn!(policy, code = code.name(), "tracking is suspended: {why}");
             }
         }
         self.feed.watching_changed(policy, watching);
@@ -385,8 +386,8 @@ fn greet(addresses: &[Address], config: &Config) {
     // Nobody has to read it.
     let _ = writeln!(
         out,
-        "Serving {} on {address}. To try it:\n\n  curl {flags}{base}/cleanup/stats\n  \
-         curl {flags}-X POST {base}/cleanup/manual\n  curl {flags}{base}/api/v1/policies\n",
+        "Serving {} on {address}. Try it:\n\n  curl {flags}{base}/cleanup/stats\n  curl {flags}-X POST \
+         {base}/cleanup/manual\n  curl {flags}{base}/api/v1/policies\n",
         policies.join(", "),
     );
 }

@@ -53,7 +53,7 @@ pub fn run() -> Result<(), Failure> {
     let serving = runtime.spawn(opened.serve(stop.clone(), std::sync::Arc::default(), tell));
     let result = match ready.recv_timeout(PATIENCE) {
         Ok(address) => steps(address, &models),
-        Err(_) => Err("the service does not begin to answer".to_owned()),
+        Err(_) => Err("the service does not respond".to_owned()),
     };
     stop.cancel();
     let served = runtime.block_on(serving).map_err(|error| failed("ending", &error))?;

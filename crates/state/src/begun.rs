@@ -2,7 +2,7 @@
 //!
 //! A run that ends is written into the history, and its file is removed. A process that is killed, or whose machine loses
 //! power, leaves the file behind without its lock: so the next run knows that this one was *interrupted*, which policies
-//! it covered, and when it began. What it had removed by then is not known here.
+//! it covered, and when it began. What it had removed by then is in the log of removals.
 //!
 //! All of it is best effort: a run goes on even if there is no room for the file; then its interruption goes unnoticed.
 
@@ -31,7 +31,7 @@ pub struct BegunRun {
     /// Who asked for it, where that has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
-    /// When it began.
+    /// Its start.
     pub started_at: Moment,
     /// The policies that it is about, in their order.
     pub policies: Vec<BegunPolicy>,

@@ -27,7 +27,7 @@ pub(crate) enum Access {
 #[non_exhaustive]
 pub enum StateError {
     /// It, or a link in its place, belongs to neither root nor the running user.
-    #[error("the state folder {} belongs to another user (uid {uid}), who could then decide what is kept", folder.display())]
+    #[error("the state folder {} belongs to another user (uid {uid}), who could change what is kept", folder.display())]
     Stranger {
         /// The folder.
         folder: PathBuf,
@@ -35,7 +35,7 @@ pub enum StateError {
         uid: u32,
     },
     /// Everybody may write it.
-    #[error("everyone may write the state folder {0}, and could then decide what is kept; chmod o-w {0}", folder.display())]
+    #[error("everyone can write to the state folder {0} and could change what is kept; chmod o-w {0}", folder.display())]
     WorldWritable {
         /// The folder.
         folder: PathBuf,

@@ -204,7 +204,7 @@ impl Drop for IndexWriter {
         if self.file.is_some()
             && let Err(error) = fs::remove_file(beside(&self.path))
         {
-            tracing::debug!("half an index is left: {error}");
+            tracing::debug!("cannot remove an incomplete index: {error}");
         }
     }
 }

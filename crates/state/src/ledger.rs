@@ -125,12 +125,12 @@ impl Ledger {
                     let database = self.place.shown();
                     match remedy {
                         Remedy::None(why) => {
-                            self.note(format!("{database}{fault}{why}; nothing is remembered this time"));
+                            self.note(format!("{database}{fault}{why}; no state is kept this time"));
                             return None;
                         }
                         Remedy::SetAside(aside) => self.note(format!(
-                            "{database}{fault}; it was set aside as {}, and a new one starts: earlier runs are not \
-                             remembered",
+                            "{database}{fault}; it was set aside as {}, and starting a new one, without the history \
+                             of earlier runs",
                             aside.display(),
                         )),
                         Remedy::AlreadyDone => {}
@@ -177,7 +177,7 @@ impl Ledger {
             Ok(found) => Some(found),
             Err(fault) => {
                 self.link = Link::GivenUp;
-                self.note(format!("{}{fault}; it is as if nothing were remembered", self.place.shown()));
+                self.note(format!("{}{fault}; continuing without state", self.place.shown()));
                 None
             }
         }

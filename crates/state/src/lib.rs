@@ -1,6 +1,6 @@
 //! Durable memory: what ran, what the clocks said, what was promised, and who is at work right now.
 //!
-//! One folder holds four things that must not be confused:
+//! One folder holds six things that must not be confused:
 //!
 //! - `state.db`, the ledger: history, clock readings, the last rule of each policy, where runs were stopped, what
 //!   observing runs saw. It is *disposable*. If it is missing, corrupt, locked, written by a newer version or on a full
@@ -12,6 +12,7 @@
 //! - `locks/`: one file per policy, locked with `flock` and never removed. A lock dies with its process. Beside them, in
 //!   `locks/clock`, the last clock reading.
 //! - `index/`: one due index per policy. It saves time, decides nothing, and is discarded at the slightest doubt.
+//! - `removals/`: what was removed, when, by which run and why. Disposable too.
 //! - `running/`: one file for each run that has begun and not ended, so that a killed run is noticed.
 //!
 //! Calls block. Nothing here reads a clock: `now` is handed in. The database is opened by the first call that needs
@@ -23,6 +24,7 @@ mod index;
 mod ledger;
 mod lock;
 mod promises;
+mod removals;
 mod state;
 mod witness;
 
@@ -35,4 +37,5 @@ pub use crate::ledger::{
 };
 pub use crate::lock::{Lock, LockError};
 pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
+pub use crate::removals::{Action, Page, PathQuery, Position, Removal, RemovalLog, RemovalsQuery};
 pub use crate::state::State;

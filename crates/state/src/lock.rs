@@ -29,7 +29,7 @@ pub struct Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
-            tracing::debug!("a lock could not be released, and goes with its file: {error}");
+            tracing::debug!("cannot release a lock; it ends when its file is closed: {error}");
         }
     }
 }

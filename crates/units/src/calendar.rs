@@ -40,14 +40,13 @@ pub(crate) fn timer(schedule: &Schedule, time_zone: Option<&str>) -> Result<Stri
 
 fn on_calendar(lines: &[String]) -> String {
     let lines: String = lines.iter().map(|line| format!("OnCalendar={line}\n")).collect();
-    format!("{lines}# What was missed while the machine was off is made up for.\nPersistent=true\n")
+    format!("{lines}# Runs missed while the machine was off are caught up.\nPersistent=true\n")
 }
 
 fn monotonic(span: Duration) -> String {
     format!(
-        "# This interval does not divide a day, so it is counted from run to run; one soon after the start of the machine\n\
-         # stands in for those that were missed.\n\
-         OnBootSec={}\nOnUnitActiveSec={}\n",
+        "# This interval does not divide a day, so it counts from run to run; one run soon after boot\n# replaces \
+         those that were missed.\nOnBootSec={}\nOnUnitActiveSec={}\n",
         time_span((span / 10).min(SOON)),
         time_span(span)
     )

@@ -48,8 +48,8 @@ impl fmt::Display for Change<'_> {
             Self::Replace(file, old) => {
                 write!(f, "stale: {}\n{}", file.path, difference(old, &file.text, SHOWN_LINES).trim_end())
             }
-            Self::Remove(path) => write!(f, "rendered no more: {path}"),
-            Self::Foreign(path) => write!(f, "not ours: {path}"),
+            Self::Remove(path) => write!(f, "no longer rendered: {path}"),
+            Self::Foreign(path) => write!(f, "not rendered by cleanup: {path}"),
         }
     }
 }

@@ -73,23 +73,15 @@ fn dockerfile(site: &Site) -> String {
     }
     let folders: Vec<String> = folders.iter().map(|folder| quote::yaml(folder)).collect();
     format!(
-        "# From the top of a checkout: docker build -f deploy/container/Dockerfile -t {image} .\n\
-         FROM rust:1.95.0-slim-bookworm AS build\n\
-         # The image has this toolchain; rust-toolchain.toml asks for tools that a build does not need.\n\
-         ENV RUSTUP_TOOLCHAIN=1.95.0\n\
-         WORKDIR /src\n\
-         COPY . .\n\
-         RUN cargo build --locked --release -p cleanup-cli -p cleanup-server\n\
-         \n\
-         FROM debian:bookworm-slim\n\
-         COPY --from=build /src/target/release/cleanup /src/target/release/cleanup-server {PROGRAMS}/\n\
-         # A fresh volume takes its owner from here: the user that writes the files must be the one that removes them.\n\
-         RUN [\"install\", \"-d\", \"-o\", \"{uid}\", \"-g\", \"{uid}\", \"-m\", \"0750\", \\\n     {folders}]\n\
-         USER {uid}:{uid}\n\
-         STOPSIGNAL SIGTERM\n\
-         HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \\\n    CMD {health}\n\
-         ENTRYPOINT [{server}]\n\
-         CMD [\"-c\", {config}]\n",
+        "# From the root of a clone: docker build -f deploy/container/Dockerfile -t {image} .\nFROM \
+         rust:1.95.0-slim-bookworm AS build\n# The image has this toolchain; rust-toolchain.toml also asks for tools \
+         that the build does not need.\nENV RUSTUP_TOOLCHAIN=1.95.0\nWORKDIR /src\nCOPY . .\nRUN cargo build --locked \
+         --release -p cleanup-cli -p cleanup-server\n\nFROM debian:bookworm-slim\nCOPY --from=build \
+         /src/target/release/cleanup /src/target/release/cleanup-server {PROGRAMS}/\n# A new volume takes its owner \
+         from here: the user that writes the files must also remove them.\nRUN [\"install\", \"-d\", \"-o\", \
+         \"{uid}\", \"-g\", \"{uid}\", \"-m\", \"0750\", \\\n     {folders}]\nUSER {uid}:{uid}\nSTOPSIGNAL SIGTERM\n\
+         HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \\\n    CMD {health}\nENTRYPOINT [{server}]\nCMD \
+         [\"-c\", {config}]\n",
         uid = site.uid,
         image = site.image,
         folders = folders.join(", \\\n     "),
@@ -113,9 +105,8 @@ pub(crate) fn probe(path: &str, site: &Site) -> String {
 fn compose(site: &Site) -> String {
     let public = !site.server.listen.ip().is_loopback();
     let mut text = String::from(
-        "# From this folder: docker compose up --detach. The application mounts the same volumes, and writes as the same user.\n\
-         name: cleanup\n\
-         services:\n",
+        "# From this folder: docker compose up --detach. The application mounts the same volumes and writes as the \
+         same user.\nname: cleanup\nservices:\n",
     );
     text += &format!(
         "  cleanup:\n    \
@@ -146,8 +137,9 @@ fn compose(site: &Site) -> String {
             secrets = secrets.join(", ")
         );
     } else {
-        text += "    # The server listens on loopback, which in a container is the container's own: `docker compose exec cleanup\n    \
-                 # cleanup stats` asks it all the same. To be called from outside it takes `listen = \"0.0.0.0:8000\"` and a token.\n";
+        text += "    # The server listens on loopback, which is the container's own: `docker compose exec cleanup \
+                 cleanup stats`\n    # still works. To call it from outside, set `listen = \"0.0.0.0:8000\"` and a \
+                 token.\n";
     }
     text += &format!(
         "    volumes:\n      \

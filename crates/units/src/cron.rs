@@ -27,7 +27,7 @@ pub(crate) fn render(site: &Site, rendered: &mut Rendered) {
     let mut lines: Vec<Line<'_>> = Vec::new();
     for (job, schedule) in site.scheduled() {
         let times = match times(schedule, site) {
-            Ok(_) if !fits(site, &[job]) => Err("its command is longer than cron takes; use a shorter path".to_owned()),
+            Ok(_) if !fits(site, &[job]) => Err("its command is too long for cron; use a shorter path".to_owned()),
             times => times,
         };
         match times {
@@ -50,32 +50,26 @@ pub(crate) fn render(site: &Site, rendered: &mut Rendered) {
 pub(crate) fn fields(schedule: &Schedule) -> Result<Vec<String>, String> {
     match schedule {
         Schedule::Cron(cron) => Ok(Expression::of(cron)?.crontab().into_iter().collect()),
-        Schedule::Every(span) => {
-            Expression::every(*span).and_then(|times| times.iter().map(Expression::crontab).collect()).ok_or_else(
-                || format!("`{schedule}` is no whole number of minutes that divides a day; a systemd timer can do it"),
-            )
-        }
+        Schedule::Every(span) => Expression::every(*span)
+            .and_then(|times| times.iter().map(Expression::crontab).collect())
+            .ok_or_else(|| format!("`{schedule}` does not divide a day into whole minutes; use a systemd timer")),
     }
 }
 
 fn times(schedule: &Schedule, site: &Site) -> Result<Vec<String>, String> {
     if let (Schedule::Cron(_), Some(zone)) = (schedule, &site.time_zone) {
-        return Err(format!(
-            "cron runs in the machine's own time zone, and `time_zone` asks for {zone}; a systemd timer can do it"
-        ));
+        return Err(format!("cron uses the system time zone, but `time_zone` is {zone}; use a systemd timer"));
     }
     fields(schedule)
 }
 
 fn file(site: &Site, lines: &[Line<'_>], notes: &[Note], user: Option<&str>) -> String {
     let mut text = String::from(match user {
-        Some(_) => "# Belongs into /etc/cron.d, of root, not executable, and by a name without a dot.\n",
-        None => "# For `crontab`, as the user that owns the files.\n",
+        Some(_) => "# Install in /etc/cron.d: owned by root, not executable, and with a name without a dot.\n",
+        None => "# Install with `crontab`, as the user that owns the files.\n",
     });
-    text += "# Times are those of the machine. What a sweep prints goes into the log; cron mails only that one failed.\n\
-             SHELL=/bin/sh\n\
-             PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
-             MAILTO=root\n";
+    text += "# Times are in the system time zone. Output goes to the log; cron mails only failures.\nSHELL=/bin/sh\n\
+             PATH=/usr/sbin:/usr/bin:/sbin:/bin\nMAILTO=root\n";
     for (name, value) in &site.variables {
         text += &format!("{name}=\"{value}\"\n");
     }

@@ -129,8 +129,8 @@ impl Expression {
                 let range = if days.starts_with('*') { "1-31" } else { "0-6" };
                 let plain = starred.replacen('*', range, 1);
                 return Err(format!(
-                    "programs disagree on `{starred}` beside the other field of days: it means *and* to cron itself, \
-                     and *or* to others; write `{plain}` for *or*"
+                    "programs disagree about `{starred}` next to the other day field: cron itself takes it as *and*, \
+                     others as *or*; write `{plain}` for *or*"
                 ));
             }
             (false, false) => Days::Either(of_month, of_week),

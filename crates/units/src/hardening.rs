@@ -41,7 +41,7 @@ impl Network {
 /// The settings of `[Service]` that confine it.
 pub(crate) fn settings(site: &Site, needs: &Needs<'_>) -> String {
     let mut text = format!("User={user}\nGroup={user}\nUMask=0077\n\n", user = site.user);
-    text += "# It may write here and nowhere else.\nProtectSystem=strict\n";
+    text += "# Writable paths; everything else is read-only.\nProtectSystem=strict\n";
     for path in &needs.writes {
         text += &format!("ReadWritePaths={}\n", unit_word(&format!("-{path}")));
     }
@@ -81,8 +81,7 @@ fn network(network: Network) -> &'static str {
 }
 
 /// The same for every unit.
-const REST: &str = "\
-PrivateDevices=yes
+const REST: &str = "PrivateDevices=yes
 PrivateIPC=yes
 PrivateMounts=yes
 PrivateUsers=yes
@@ -97,7 +96,7 @@ DevicePolicy=closed
 KeyringMode=private
 RemoveIPC=yes
 
-# It may call this and nothing else.
+# Privileges and system calls.
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=

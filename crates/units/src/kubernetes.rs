@@ -21,7 +21,7 @@ const SECRETS: &str = "/run/secrets/cleanup";
 pub(crate) fn render(site: &Site, rendered: &mut Rendered) {
     let paths = site.roots().into_iter().chain(site.state.as_deref()).chain([site.config_path.as_str()]);
     if let Some(path) = paths.into_iter().find(|path| path.contains(':')) {
-        rendered.note("k8s", format!("left out: Kubernetes mounts nothing at a path with a colon, such as {path}"));
+        rendered.note("k8s", format!("left out: Kubernetes cannot mount a path with a colon, such as {path}"));
         return;
     }
     rendered.add("k8s/configmap.yaml", &config_map(site));
@@ -38,9 +38,7 @@ pub(crate) fn render(site: &Site, rendered: &mut Rendered) {
             }
             Err(_) => rendered.note(
                 &job.name,
-                format!(
-                    "no CronJob: `{schedule}` is no whole number of minutes that divides a day; the server can do it"
-                ),
+                format!("no CronJob: `{schedule}` does not divide a day into whole minutes; use the server"),
             ),
         }
     }
@@ -54,8 +52,7 @@ fn config_map(site: &Site) -> String {
     )
 }
 
-const STATE: &str = "\
-# What was promised to be kept, and what past runs did. One sweep writes it at a time.
+const STATE: &str = "# The state folder: holds and past runs. Only one sweep writes it at a time.
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata:
@@ -77,37 +74,18 @@ fn cron_job(site: &Site, job: &Job, nth: usize, times: &str) -> String {
     let command = [format!("{PROGRAMS}{}", command[0])].into_iter().chain(command[1..].iter().cloned());
     let command: Vec<String> = command.chain([site.config_path.clone()]).map(|word| quoted(&word)).collect();
     format!(
-        "# The cronjob-*.yaml or server.yaml, not both: each of them runs all policies by their schedules.\n\
-         apiVersion: batch/v1\n\
-         kind: CronJob\n\
-         metadata:\n  name: {name}\n{labels}\
-         spec:\n  schedule: {times}\n{zone}  \
-           concurrencyPolicy: Forbid\n  \
-           startingDeadlineSeconds: 300\n  \
-           successfulJobsHistoryLimit: 1\n  \
-           failedJobsHistoryLimit: 3\n  \
-           jobTemplate:\n    \
-             spec:\n      \
-               # The next run is the retry.\n      \
-               backoffLimit: 0\n      \
-               activeDeadlineSeconds: 3600\n      \
-               ttlSecondsAfterFinished: 86400\n      \
-               podFailurePolicy:\n        \
-                 rules:\n          \
-                   # Another sweep is at it: no failure, and tried again until it is done.\n          \
-                   - action: Ignore\n            \
-                     onExitCodes: {{containerName: sweep, operator: In, values: [75]}}\n          \
-                   # A wrong configuration stays wrong.\n          \
-                   - action: FailJob\n            \
-                     onExitCodes: {{containerName: sweep, operator: In, values: [78]}}\n      \
-               template:\n        \
-                 metadata:\n{pod_labels}        \
-                 spec:\n          \
-                   restartPolicy: Never\n{pod}          \
-                   containers:\n            \
-                     - name: sweep\n              \
-                       image: {image}\n              \
-                       command: [{command}]\n{container}{volumes}",
+        "# Apply either the cronjob-*.yaml files or server.yaml, not both: each runs all policies by their \
+         schedules.\napiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: {name}\n{labels}spec:\n  schedule: \
+         {times}\n{zone}  concurrencyPolicy: Forbid\n  startingDeadlineSeconds: 300\n  successfulJobsHistoryLimit: \
+         1\n  failedJobsHistoryLimit: 3\n  jobTemplate:\n    spec:\n      # The next run is the retry.\n      \
+         backoffLimit: 0\n      activeDeadlineSeconds: 3600\n      ttlSecondsAfterFinished: 86400\n      \
+         podFailurePolicy:\n        rules:\n          # Another sweep is running: not a failure; retry until it \
+         finishes.\n          - action: Ignore\n            onExitCodes: {{containerName: sweep, operator: In, \
+         values: [75]}}\n          # Retrying does not fix an invalid configuration.\n          - action: \
+         FailJob\n            onExitCodes: {{containerName: sweep, operator: In, values: [78]}}\n      \
+         template:\n        metadata:\n{pod_labels}        spec:\n          restartPolicy: Never\n{pod}          \
+         containers:\n            - name: sweep\n              image: {image}\n              command: [{command}]\n\
+         {container}{volumes}",
         name = yaml(&name(&job.name, nth)),
         image = site.image,
         labels = labels("sweep", 2),
@@ -132,49 +110,25 @@ fn server(site: &Site) -> String {
         }
     };
     let warning = if listen.ip().is_loopback() {
-        "# The configuration listens on loopback, which in a pod is the pod's own, so the Service below reaches nothing until\n\
-         # it says `listen = \"0.0.0.0:8000\"` and the Secret holds a token.\n"
+        "# The configuration listens on loopback, which is the pod's own, so the Service below reaches nothing until \
+         the\n# configuration sets `listen = \"0.0.0.0:8000\"` and the Secret contains a token.\n"
     } else {
         ""
     };
     format!(
-        "# The cronjob-*.yaml or server.yaml, not both: each of them runs all policies by their schedules.\n\
-         {warning}\
-         apiVersion: apps/v1\n\
-         kind: Deployment\n\
-         metadata:\n  name: cleanup-server\n{labels}\
-         spec:\n  \
-           # One, and never two at a time: they would share the state.\n  \
-           replicas: 1\n  \
-           strategy: {{type: Recreate}}\n  \
-           selector:\n    \
-             matchLabels:\n      \
-               app.kubernetes.io/name: cleanup\n      \
-               app.kubernetes.io/component: server\n  \
-           template:\n    \
-             metadata:\n{pod_labels}    \
-             spec:\n      \
-               terminationGracePeriodSeconds: 15\n{pod}      \
-               containers:\n        \
-                 - name: server\n          \
-                   image: {image}\n          \
-                   args: [\"-c\", {config}]\n          \
-                   ports:\n            \
-                     - {{name: http, containerPort: {port}}}\n          \
-                   startupProbe:\n            {healthy}\n            periodSeconds: 2\n            failureThreshold: 30\n          \
-                   livenessProbe:\n            {healthy}\n            periodSeconds: 30\n            timeoutSeconds: 5\n          \
-                   readinessProbe:\n            {ready}\n            periodSeconds: 10\n            timeoutSeconds: 5\n\
-         {container}{volumes}\
-         ---\n\
-         apiVersion: v1\n\
-         kind: Service\n\
-         metadata:\n  name: cleanup-server\n{labels}\
-         spec:\n  \
-           selector:\n    \
-             app.kubernetes.io/name: cleanup\n    \
-             app.kubernetes.io/component: server\n  \
-           ports:\n    \
-             - {{name: http, port: {port}, targetPort: http}}\n",
+        "# Apply either the cronjob-*.yaml files or server.yaml, not both: each runs all policies by their \
+         schedules.\n{warning}apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: cleanup-server\n\
+         {labels}spec:\n  # Never run two at a time: they would share the state.\n  replicas: 1\n  strategy: {{type: \
+         Recreate}}\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: cleanup\n      \
+         app.kubernetes.io/component: server\n  template:\n    metadata:\n{pod_labels}    spec:\n      \
+         terminationGracePeriodSeconds: 15\n{pod}      containers:\n        - name: server\n          image: \
+         {image}\n          args: [\"-c\", {config}]\n          ports:\n            - {{name: http, containerPort: \
+         {port}}}\n          startupProbe:\n            {healthy}\n            periodSeconds: 2\n            \
+         failureThreshold: 30\n          livenessProbe:\n            {healthy}\n            periodSeconds: \
+         30\n            timeoutSeconds: 5\n          readinessProbe:\n            {ready}\n            \
+         periodSeconds: 10\n            timeoutSeconds: 5\n{container}{volumes}---\napiVersion: v1\nkind: Service\n\
+         metadata:\n  name: cleanup-server\n{labels}spec:\n  selector:\n    app.kubernetes.io/name: cleanup\n    \
+         app.kubernetes.io/component: server\n  ports:\n    - {{name: http, port: {port}, targetPort: http}}\n",
         labels = labels("server", 2),
         image = site.image,
         pod_labels = labels("server", 6),
@@ -328,9 +282,7 @@ fn sub_path<'a>(site: &Site, root: &'a str) -> &'a str {
 fn volumes(site: &Site, jobs: &[&Job], token: Token, indent: usize) -> String {
     let mut lines = vec!["volumes:".to_owned(), "  - {name: config, configMap: {name: cleanup}}".to_owned()];
     if !roots(jobs).is_empty() {
-        lines.push(
-            "  # The claim of the application, which holds what is below the folder of the configuration.".to_owned(),
-        );
+        lines.push("  # The claim of the application, which contains the folder of the configuration.".to_owned());
         lines.push("  - {name: files, persistentVolumeClaim: {claimName: app-files}}".to_owned());
     }
     if site.state.is_some() {

@@ -148,7 +148,7 @@ impl Site {
             site.add(name, Kind::Sessions(reach), policy.schedule.as_ref())?;
         }
         if site.jobs.is_empty() {
-            return Err(refusal("the configuration", "it has no policy that is enabled"));
+            return Err(refusal("the configuration", "it has no enabled policy"));
         }
         Ok(site)
     }
@@ -157,7 +157,7 @@ impl Site {
         match schedule {
             None => self.notes.push(Note {
                 about: name.to_owned(),
-                what: "it has neither `every` nor `cron`, so nothing runs it by itself".to_owned(),
+                what: "it has neither `every` nor `cron`, so it has no schedule".to_owned(),
             }),
             Some(Schedule::Cron(cron)) => {
                 Expression::of(cron).map_err(|why| refusal(&format!("`cron` of {name}"), why))?;
@@ -235,7 +235,7 @@ fn path(what: &str, path: &Path) -> Result<String, RenderError> {
             std::path::Component::ParentDir => {
                 return Err(refusal(
                     &shown,
-                    "`..` leads elsewhere where a link is on the way; write the path without it",
+                    "`..` is ambiguous if the path contains a link; write the path without it",
                 ));
             }
             component => plain.push(component),
@@ -248,8 +248,10 @@ fn path(what: &str, path: &Path) -> Result<String, RenderError> {
 fn carried(what: &str, text: &str) -> Result<(), RenderError> {
     match text.chars().find(|c| c.is_control() || *c == '\\') {
         None => Ok(()),
-        Some('\\') => Err(refusal(what, "shells, cron and systemd read a backslash differently; use a path without")),
-        Some(c) => Err(refusal(what, format!("no unit file or crontab can hold the character {c:?}"))),
+        Some('\\') => {
+            Err(refusal(what, "shells, cron and systemd read a backslash differently; use a path without one"))
+        }
+        Some(c) => Err(refusal(what, format!("unit files and crontabs cannot contain the character {c:?}"))),
     }
 }
 
@@ -258,7 +260,7 @@ fn prefix(prefix: &Path) -> Result<String, RenderError> {
     match text.chars().find(|c| !c.is_alphanumeric() && !"/._-+".contains(*c)) {
         Some(c) => Err(refusal(
             &format!("the folder of the programs, {text:?}"),
-            format!("systemd takes no program with {c:?} in its path"),
+            format!("systemd accepts no program with {c:?} in its path"),
         )),
         None => Ok(text),
     }
@@ -269,13 +271,13 @@ fn user(user: &str) -> Result<String, RenderError> {
     if user == "root" || user == "0" {
         return Err(refusal(
             &what,
-            "the sweep runs without capabilities, and root without them may remove root's files only; \
-             name the user that owns the files",
+            "the sweep runs without capabilities, and without them root can remove only its own files; name the user \
+             that owns the files",
         ));
     }
     let first = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let plain = user.starts_with(first) && user.len() <= 32 && user.chars().all(|c| first(c) || matches!(c, '-' | '.'));
-    if plain { Ok(user.to_owned()) } else { Err(refusal(&what, "this is no name of a user")) }
+    if plain { Ok(user.to_owned()) } else { Err(refusal(&what, "not a user name")) }
 }
 
 fn image(image: &str) -> Result<String, RenderError> {
@@ -370,8 +372,8 @@ fn reach(config: &Config, text: &str, name: &str, database: &Database, folder: &
     if user_info.contains(':') || rest.contains("password=") {
         return Err(refusal(
             &format!("`url` of {name}"),
-            "it holds a password, which the rendered files would show to everyone; \
-             write `${DATABASE_URL}` and set that variable where the service runs",
+            "it contains a password, which the rendered files would show to everyone; write `${DATABASE_URL}` and set \
+             that variable where the service runs",
         ));
     }
     // What is written there may be the default of a variable, and the variable be set where the service runs.

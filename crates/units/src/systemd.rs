@@ -41,31 +41,17 @@ fn unit(job: &Job) -> String {
 
 fn target(timers: &[String]) -> String {
     format!(
-        "# Enable this or cleanup-server.service, not both: each of them runs all policies by their schedules.\n\
-         [Unit]\n\
-         Description=Sweeps of all policies by timers\n\
-         Documentation=man:cleanup(1)\n\
-         Wants={}\n\
-         Conflicts=cleanup-server.service cleanup-server.socket\n\
-         \n\
-         [Install]\n\
-         WantedBy=multi-user.target\n",
+        "# Enable this or cleanup-server.service, not both: each runs all policies by their schedules.\n[Unit]\n\
+         Description=Timers that sweep all policies\nDocumentation=man:cleanup(1)\nWants={}\n\
+         Conflicts=cleanup-server.service cleanup-server.socket\n\n[Install]\nWantedBy=multi-user.target\n",
         timers.join(" ")
     )
 }
 
 fn timer(job: &Job, when: &str) -> String {
     format!(
-        "[Unit]\n\
-         Description=When to sweep {name}\n\
-         Documentation=man:cleanup(1)\n\
-         PartOf=cleanup-sweep.target\n\
-         \n\
-         [Timer]\n\
-         {when}\
-         \n\
-         [Install]\n\
-         WantedBy=cleanup-sweep.target\n",
+        "[Unit]\nDescription=Timer for sweeping {name}\nDocumentation=man:cleanup(1)\nPartOf=cleanup-sweep.target\n\n\
+         [Timer]\n{when}\n[Install]\nWantedBy=cleanup-sweep.target\n",
         name = job.name
     )
 }
@@ -78,24 +64,11 @@ fn sweep(site: &Site, job: &Job) -> String {
     let after = if matches!(job.kind, Kind::Sessions(_)) { "After=network.target postgresql.service\n" } else { "" };
     let (needs, environment) = (needs(job), environment(site, matches!(job.kind, Kind::Sessions(Reach::Unknown))));
     format!(
-        "[Unit]\n\
-         Description=Sweep {name}: {what}\n\
-         Documentation=man:cleanup(1)\n\
-         {after}\
-         \n\
-         [Service]\n\
-         Type=oneshot\n\
-         ExecStart={prefix}/cleanup sweep {name} --config {config}\n\
-         # Another sweep is at it and does the work.\n\
-         SuccessExitStatus=75\n\
-         # The next run is the retry; and should you set Restart=, a wrong configuration stays wrong.\n\
-         Restart=no\n\
-         RestartPreventExitStatus=78\n\
-         SyslogIdentifier=cleanup\n\
-         Nice=10\n\
-         IOSchedulingClass=idle\n\
-         {environment}\
-         {hardening}",
+        "[Unit]\nDescription=Sweep {name}: {what}\nDocumentation=man:cleanup(1)\n{after}\n[Service]\nType=oneshot\n\
+         ExecStart={prefix}/cleanup sweep {name} --config {config}\n# Another sweep is running and does the work.\n\
+         SuccessExitStatus=75\n# The next run is the retry. If you set Restart=, an invalid configuration is still \
+         not retried.\nRestart=no\nRestartPreventExitStatus=78\nSyslogIdentifier=cleanup\nNice=10\n\
+         IOSchedulingClass=idle\n{environment}{hardening}",
         name = job.name,
         what = unit_text(&what),
         prefix = site.prefix,
@@ -118,33 +91,14 @@ fn server(site: &Site) -> String {
     }
     let unknown = site.jobs.iter().any(|job| matches!(job.kind, Kind::Sessions(Reach::Unknown)));
     format!(
-        "# Enable this or cleanup-sweep.target, not both: each of them runs all policies by their schedules.\n\
-         [Unit]\n\
-         Description=Cleanup of files and sessions, with an HTTP API\n\
-         Documentation=man:cleanup(1)\n\
-         Requires=cleanup-server.socket\n\
-         After=cleanup-server.socket network.target postgresql.service\n\
-         Conflicts=cleanup-sweep.target\n\
-         \n\
-         [Service]\n\
-         Type=notify\n\
-         ExecStart={prefix}/cleanup-server -c {config}\n\
-         ExecReload=/bin/kill -HUP $MAINPID\n\
-         WatchdogSec=30s\n\
-         TimeoutStopSec=15s\n\
-         Restart=on-failure\n\
-         RestartSec=5s\n\
-         # A wrong configuration stays wrong.\n\
-         RestartPreventExitStatus=78\n\
-         SyslogIdentifier=cleanup-server\n\
-         Nice=5\n\
-         {tokens}\
-         {environment}\
-         {hardening}\
-         \n\
-         [Install]\n\
-         WantedBy=multi-user.target\n\
-         Also=cleanup-server.socket\n",
+        "# Enable this or cleanup-sweep.target, not both: each runs all policies by their schedules.\n[Unit]\n\
+         Description=Cleanup of files and sessions, with an HTTP API\nDocumentation=man:cleanup(1)\n\
+         Requires=cleanup-server.socket\nAfter=cleanup-server.socket network.target postgresql.service\n\
+         Conflicts=cleanup-sweep.target\n\n[Service]\nType=notify\nExecStart={prefix}/cleanup-server -c {config}\n\
+         ExecReload=/bin/kill -HUP $MAINPID\nWatchdogSec=30s\nTimeoutStopSec=15s\nRestart=on-failure\nRestartSec=5s\n\
+         # Retrying does not fix an invalid configuration.\nRestartPreventExitStatus=78\n\
+         SyslogIdentifier=cleanup-server\nNice=5\n{tokens}{environment}{hardening}\n[Install]\n\
+         WantedBy=multi-user.target\nAlso=cleanup-server.socket\n",
         prefix = site.prefix,
         config = unit_argument(&site.config_path),
         tokens = tokens(site),
@@ -156,14 +110,14 @@ fn server(site: &Site) -> String {
 fn tokens(site: &Site) -> String {
     let mut text = String::new();
     if site.server.names_token() {
-        text += "# Tokens are read as root, so their files may be root's alone.\n";
+        text += "# systemd reads tokens as root, so only root needs access to their files.\n";
     }
     for Secret { name, path } in &site.server.secrets {
         text += &match path {
             Some(path) => format!("LoadCredential={}\n", unit_word(&format!("{name}:{path}"))),
             None => format!(
-                "# A token is asked for once there is one: /etc/credstore/cleanup-{name}, of root alone.\n\
-                 LoadCredential={name}:cleanup-{name}\n"
+                "# Requests need a token once this file exists: /etc/credstore/cleanup-{name}, readable only by \
+                 root.\nLoadCredential={name}:cleanup-{name}\n"
             ),
         };
     }
@@ -180,17 +134,8 @@ fn socket(site: &Site) -> String {
         )
     });
     format!(
-        "[Unit]\n\
-         Description=Where cleanup-server is called\n\
-         Documentation=man:cleanup(1)\n\
-         Conflicts=cleanup-sweep.target\n\
-         PartOf=cleanup-server.service\n\
-         \n\
-         [Socket]\n\
-         ListenStream={listen}\n\
-         {unix}\
-         \n\
-         [Install]\n\
+        "[Unit]\nDescription=Socket of cleanup-server\nDocumentation=man:cleanup(1)\nConflicts=cleanup-sweep.target\n\
+         PartOf=cleanup-server.service\n\n[Socket]\nListenStream={listen}\n{unix}\n[Install]\n\
          WantedBy=sockets.target\n",
         listen = site.server.listen,
     )
@@ -211,7 +156,10 @@ fn environment(site: &Site, needs_url: bool) -> String {
         text += &format!("Environment={}\n", unit_word(&format!("{name}={value}")));
     }
     if needs_url {
-        text += &format!("# DATABASE_URL=… and the like; of root alone.\nEnvironmentFile=-{ENVIRONMENT_FILE}\n");
+        text += &format!(
+            "# DATABASE_URL=… and other variables; readable only by root.\n\
+                          EnvironmentFile=-{ENVIRONMENT_FILE}\n"
+        );
     }
     if text.is_empty() { text } else { text + "\n" }
 }
@@ -221,15 +169,15 @@ fn needs_database_drop_in(job: &Job) -> bool {
 }
 
 /// Nothing as it stands.
-const DATABASE: &str = "\
-# A database on another machine: where the configuration takes its URL from the environment, the unit reaches this
-# machine alone. Copy this file to one of another name beside it, without the leading #, and put the address of the
-# database (and, where it is called by name, of your name server) in place of the examples.
+const DATABASE: &str =
+    "# A database on another machine: if the configuration takes its URL from the environment, the unit reaches this
+# machine only. Copy this file under another name, without the leading #, and replace the examples by the address of
+# the database (and of your name server, if the URL has a host name).
 #[Service]
 #IPAddressAllow=192.0.2.10
 #IPAddressAllow=2001:db8::10
 #
-# A database that is a file (sqlite:////srv/app/sessions.db): its folder.
+# A database file (sqlite:////srv/app/sessions.db): its folder.
 #[Service]
 #ReadWritePaths=/srv/app
 ";

@@ -83,7 +83,7 @@ impl fmt::Display for Reached {
             Goal::Behind { ours, peer, by } => {
                 let (took, by_ms) = (measured * 1_000.0, by.as_secs_f64() * 1_000.0);
                 let (ours, peer) = (ours.name(), peer.name());
-                write!(f, "- {ours} takes {took:.1} ms more than {peer}; the goal is {by_ms} ms at most: ")?;
+                write!(f, "- {ours} takes {took:.1} ms more than {peer}; the goal is at most {by_ms} ms: ")?;
                 write!(f, "{}.", word(took <= by_ms))
             }
             Goal::Peak { ours, bytes } => {
@@ -91,7 +91,7 @@ impl fmt::Display for Reached {
                 #[allow(clippy::cast_precision_loss, reason = "a few MiB")]
                 let wanted = *bytes as f64;
                 let (name, peak, most) = (ours.name(), mib(*measured), mib(wanted).round());
-                write!(f, "- {name} has {peak:.1} MiB at most; the goal is {most} MiB: {}.", word(*measured <= wanted))
+                write!(f, "- {name} uses at most {peak:.1} MiB; the goal is {most} MiB: {}.", word(*measured <= wanted))
             }
         }
     }

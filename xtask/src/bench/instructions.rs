@@ -44,7 +44,7 @@ struct Counts {
 
 /// Counts, prints, and compares.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let valgrind = find("valgrind").context("there is no valgrind here; as root: apt-get install valgrind")?;
+    let valgrind = find("valgrind").context("valgrind is not installed; as root, run apt-get install valgrind")?;
     // Not the program itself: callgrind hides the clock that the kernel maps into every process, which it insists on.
     shell::run(&mut cargo(&["build", "--release", "-p", "cleanup-fs-store", "--example", "sweep"]))?;
     shell::run(&mut cargo(&["build", "--release", "-p", "xtask", "--example", "judge"]))?;
@@ -60,7 +60,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let kept: Counts = toml::from_str(&fs::read_to_string(&path).context("no counts are kept")?)?;
     let (text, is_fine) = compared(&now, &kept);
     print!("{text}");
-    ensure!(!args.check || is_fine, "the counts are not those that are kept; look why, or keep them with --record");
+    ensure!(
+        !args.check || is_fine,
+        "the counts differ from the recorded ones; find out why, or record them with \
+                                     --record"
+    );
     Ok(())
 }
 

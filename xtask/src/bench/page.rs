@@ -16,7 +16,8 @@ use super::fixture::Folders;
 use super::goals;
 use super::sweep::{Cost, Outcome, Scenario};
 
-const TITLE: &str = "# Benchmarks\n\nRatios within one run say something; milliseconds do not travel.\n";
+const TITLE: &str = "# Benchmarks\n\nRatios within one run are meaningful; milliseconds of different machines are not \
+                     comparable.\n";
 
 /// What has to be known to read the figures, and no more: nothing that names a machine.
 pub(crate) struct Facts {
@@ -110,17 +111,14 @@ pub(crate) fn write(page: &Path, bench: &str, body: &str) -> Result<()> {
 /// What the bench of sweeps has to say.
 pub(crate) fn sweeps(facts: &Facts, outcomes: &[Outcome], command: &str, runs: u64) -> String {
     let mut text = format!(
-        "## Sweeping files\n\n\
-         ```console,no-run\n$ {command}\n```\n\n\
-         {facts}, warm cache, empty files, medians of {runs} runs.\n\
-         Peers: {}.\n\
-         A number in *against* says how many times as long it took; goals are about the best run of each.\n\
-         The floor makes the bare system calls, without reports, second looks or safety.\n\
-         The Python script and the program with walkdir and globset are what one would write in an afternoon.\n\
-         After each run exactly the due files were gone.\n\
-         cleanup remembers nothing here (`[state] url = \"none\"`), as its peers; a run that is remembered takes some writes to the disk more, however many files there are.\n\
-         In S1-again and S7-again it does, and has just swept the same tree: it knows the young files from its [index](deletion.md#files-that-need-no-look).\n\
-         systemd-tmpfiles and tmpreaper select by age alone, and sit S5 out.\n",
+        "## Sweeping files\n\n```console,no-run\n$ {command}\n```\n\n{facts}, warm cache, empty files, medians of \
+         {runs} runs.\nPeers: {}.\n*against* is the ratio of the times; goals compare the best run of each.\nThe \
+         floor makes only the system calls, without reports, second checks or safety.\nThe Python script and the \
+         program with walkdir and globset are simple implementations.\nAfter each run, exactly the due files were \
+         gone.\ncleanup keeps no state here (`[state] url = \"none\"`), like its peers; recording a run takes a few \
+         more writes to the disk, whatever the number of files.\nIn S1-again and S7-again it does, and has just swept \
+         the same tree, so its [index](deletion.md#the-index) contains the young files.\n\
+         systemd-tmpfiles and tmpreaper select only by age, so S5 leaves them out.\n",
         facts.versions.join(", "),
     );
     for outcome in outcomes {

@@ -108,13 +108,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let size = format!("--files {files} --runs {}", args.runs);
     let text = format!(
-        "## Quarantine against deletion\n\n\
-         ```console,no-run\n$ cargo xtask bench quarantine {size}\n```\n\n\
-         {facts}, warm cache, {files} files in directories of {EACH}, all due; {} pairs of sweeps of equal trees, one right after the other.\n\
-         *Against deletion* is the median of the ratios within a pair, of the time that passed and of the processor's.\n\
-         cleanup remembers nothing here (`[state] url = \"none\"`) and has as many workers as it sees fit.\n\
-         A note is on the disk before its file moves; [one sync serves up to 4,096 notes](deletion.md#into-quarantine-and-back), of one folder or of many.\n\n\
-         {}\n",
+        "## Quarantine against deletion\n\n```console,no-run\n$ cargo xtask bench quarantine {size}\n```\n\n{facts}, \
+         warm cache, {files} files in directories of {EACH}, all due; {} pairs of consecutive sweeps of equal trees.\n\
+         *Against deletion* is the median of the ratios within a pair, of elapsed time and of processor time.\n\
+         cleanup keeps no state here (`[state] url = \"none\"`) and chooses its number of workers.\nA note is on the \
+         disk before its file moves; [one sync serves up to 4,096 notes](deletion.md#into-quarantine-and-back), of \
+         one or many folders.\n\n{}\n",
         args.runs,
         page::with_alignment(&table),
     );

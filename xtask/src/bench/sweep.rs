@@ -106,7 +106,7 @@ fn scenarios(args: &Args) -> Vec<Scenario> {
         ("S2", "one directory, all due",              all(Folders::Flat, fifth, Due::All)),
         ("S3", "one directory, every other due",      all(Folders::Flat, fifth, Due::EveryOther)),
         ("S4", "directories of 200, every other due", all(Folders::Below(folders), 200 * folders, Due::EveryOther)),
-        ("S5", "one directory, none due, the pattern names one in a hundred", named_few),
+        ("S5", "one directory, none due, the pattern matches one in a hundred", named_few),
         ("S6", "directories of two files, none due",  all(Folders::Below(tiny), 2 * tiny, Due::None)),
     ];
     let first = list.into_iter().map(|(name, what, fixture)| Scenario { name, what, fixture, turn: Turn::First });

@@ -47,13 +47,13 @@ pub(super) fn policy_age(text: &str) -> Result<PolicyAge, String> {
 /// `2d`, not zero.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
     let span = duration::parse(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("nothing is held for no time".to_owned()) } else { Ok(span) }
+    if span.is_zero() { Err("a hold must be longer than zero".to_owned()) } else { Ok(span) }
 }
 
 /// `24h`, not zero.
 pub(super) fn validity(text: &str) -> Result<Duration, String> {
     let span = duration::parse(text).map_err(|error| error.to_string())?;
-    if span.is_zero() { Err("a plan that counts for no time could not be applied".to_owned()) } else { Ok(span) }
+    if span.is_zero() { Err("the validity of a plan must be longer than zero".to_owned()) } else { Ok(span) }
 }
 
 /// `7d`, or zero.
@@ -76,6 +76,18 @@ pub(super) fn at(text: &str) -> Result<At, String> {
     Ok(At::Moment(zoned.timestamp().into()))
 }
 
+/// `-2d` from now; else as [`at`].
+pub(super) fn since(text: &str) -> Result<Moment, String> {
+    if let Some(ago) = text.strip_prefix('-') {
+        let ago = duration::parse(ago).map_err(|error| error.to_string())?;
+        return Ok(cleanup_engine::now().minus(ago));
+    }
+    match at(text).map_err(|_| "expected something like `-2d`, `2026-12-24`, or `2026-12-24T18:00:00Z`".to_owned())? {
+        At::Moment(moment) => Ok(moment),
+        At::In(_) => Err("nothing was removed in the future".to_owned()),
+    }
+}
+
 fn positive(age: std::time::Duration) -> Result<MaxAge, String> {
-    MaxAge::new(age).ok_or_else(|| "an age of zero would take everything".to_owned())
+    MaxAge::new(age).ok_or_else(|| "an age of zero would remove everything".to_owned())
 }

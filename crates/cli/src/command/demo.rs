@@ -28,14 +28,14 @@ pub(super) fn run(console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = Engine::open(Some(&config))?;
     let places = Places::new(engine.config(), here.clone());
 
-    step(console, "A folder as two applications leave it behind", None);
+    step(console, "A folder with the temporary files of two applications", None);
     show_tree(console);
 
-    step(console, "What would go?", Some("cleanup --dry-run"));
+    step(console, "What would be removed?", Some("cleanup --dry-run"));
     tree::age(&here)?;
     super::sweep::show(&engine, Mode::Plan, Verbosity::Blocks, &places, console)?;
 
-    step(console, "Let it go.", Some("cleanup"));
+    step(console, "Remove it.", Some("cleanup"));
     super::sweep::show(&engine, Mode::Apply, Verbosity::LastLine, &places, console)?;
 
     let [archive, young] = tree::LEFT;
@@ -45,7 +45,7 @@ pub(super) fn run(console: &mut Console) -> Result<Vec<Fault>, Failure> {
 
     folder.close().context("cannot remove the temporary folder")?;
     let detail = console.out.theme.detail;
-    console.out.print(format_args!("\n{detail}The folder is gone again. For one of your own:{detail:#} cleanup init"));
+    console.out.print(format_args!("\n{detail}Removed the folder. To start with your own:{detail:#} cleanup init"));
     Ok(Vec::new())
 }
 
@@ -80,6 +80,13 @@ fn explain(engine: &Engine, paths: &[&Path], places: &Places<'_>, console: &mut 
     for path in paths {
         let explanation = engine.explain(path);
         // Without dates: they would differ at every run.
-        console.out.write(Explained { explanation: &explanation, places, now, zone: None, theme: &theme });
+        console.out.write(Explained {
+            explanation: &explanation,
+            places,
+            now,
+            zone: None,
+            unrecorded: None,
+            theme: &theme,
+        });
     }
 }

@@ -14,21 +14,21 @@ use crate::render::when::When;
 
 pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = super::open(global)?;
-    let zone = TimeZone::system();
+    let (zone, caller) = (TimeZone::system(), cleanup_engine::caller());
     for path in &args.paths {
         let shown = Escaped(path.as_os_str().as_encoded_bytes());
         let line = if let Some(span) = args.span {
-            let held = engine.hold(path, span, None)?;
+            let held = engine.hold(path, span, Some(&caller))?;
             if held.policies.is_empty() {
-                let about = format!("{shown} lies below no root, so nothing would take it anyway");
+                let about = format!("{shown} is below no root, so no policy would remove it anyway");
                 console.problem(&Problem::warning(about));
             }
             if held.is_being_swept {
-                let about = format!("a sweep that began before is running, and may still take {shown}");
+                let about = format!("a sweep that started earlier is running and may still remove {shown}");
                 console.problem(&Problem::warning(about));
             }
             format!("{shown} is held until {}", When { at: held.until, now: cleanup_engine::now(), zone: &zone })
-        } else if engine.release(path, None)?.is_some() {
+        } else if engine.release(path, Some(&caller))?.is_some() {
             format!("{shown} is no longer held")
         } else {
             format!("{shown} was not held")
@@ -57,7 +57,7 @@ fn list(engine: &Engine, args: &HoldArgs, zone: &TimeZone, console: &mut Console
     }
     if holds.holds.is_empty() {
         let is_all = contains.is_none() && policy.is_none();
-        console.out.print(if is_all { "Nothing is held." } else { "Nothing of it is held." });
+        console.out.print(if is_all { "Nothing is held." } else { "No matching holds." });
     }
     for hold in &holds.holds {
         let path = exact(&hold.path, hold.path_bytes.as_deref());

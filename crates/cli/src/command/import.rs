@@ -35,7 +35,7 @@ pub(super) fn run(paths: &[PathBuf], console: &mut Console) -> Result<Vec<Fault>
         console.out.write(&imported.config);
     }
     if is_empty {
-        console.problem(&Problem::error("nothing could be carried over"));
+        console.problem(&Problem::error("nothing could be imported"));
     }
     Ok(is_empty.then_some(Fault::Failed).into_iter().collect())
 }

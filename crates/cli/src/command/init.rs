@@ -29,11 +29,9 @@ pub(super) fn run(global: &Global, args: &InitArgs, console: &mut Console) -> Re
     let (name, detail) = (theme.name, theme.detail);
     let option = if global.config.is_some() { format!(" -c {}", shown(&path)) } else { String::new() };
     console.out.write(format_args!(
-        "Wrote {name}{}{name:#}. Say in it what is temporary, for how long, and what must never be touched.\n\
-         {detail}Then:{detail:#}\n  \
-         {name}cleanup{option} config check{name:#}   is it right?\n  \
-         {name}cleanup{option} --dry-run{name:#}      what would go?\n  \
-         {name}cleanup{option}{name:#}                sweep\n",
+        "Wrote {name}{}{name:#}. Edit it to define what is temporary, for how long, and what must never be touched.\n\
+         {detail}Then:{detail:#}\n  {name}cleanup{option} config check{name:#}   validate it\n  {name}cleanup{option} \
+         --dry-run{name:#}      preview the removals\n  {name}cleanup{option}{name:#}                sweep\n",
         shown(&path)
     ));
     Ok(Vec::new())
@@ -53,14 +51,13 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 /// `[server]` is its last, so a key is added at its end.
 fn text() -> String {
     format!(
-        "{DEFAULT}\
-         # A token, once there is one (`token_file`), is needed for reading too: behind a proxy every request comes from here.\n\
-         token_for = \"everything\"\n"
+        "{DEFAULT}# Once there is a token (`token_file`), reading needs it too: behind a proxy, every request seems \
+         to be local.\ntoken_for = \"everything\"\n"
     )
 }
 
 fn is_there(path: &Path) -> anyhow::Error {
-    anyhow!("{} is there already; it was not touched", shown(path))
+    anyhow!("{} already exists; it was left alone", shown(path))
 }
 
 fn shown(path: &Path) -> String {

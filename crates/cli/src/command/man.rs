@@ -15,12 +15,12 @@ pub(super) fn run(command: Option<&str>, console: &mut Console) -> Result<Vec<Fa
         None => whole,
         Some(name) => {
             let found = whole.get_subcommands().find(|command| command.get_name() == name);
-            let found = found.ok_or_else(|| Failure::Usage(format!("there is no command {name:?}")))?;
+            let found = found.ok_or_else(|| Failure::Usage(format!("unknown command {name:?}")))?;
             found.clone()
         }
     };
     let mut roff = Vec::new();
-    clap_mangen::Man::new(page).render(&mut roff).context("cannot make the manual page")?;
+    clap_mangen::Man::new(page).render(&mut roff).context("cannot render the manual page")?;
     console.out.write_bytes(&roff);
     Ok(Vec::new())
 }

@@ -26,7 +26,7 @@ pub(super) fn run(global: &Global, args: PlanArgs, console: &mut Console) -> Res
     let PlanArgs { policies, out, valid_for, detailed_exitcode, include_archives, max_age, jobs } = args;
     let to_stdout = out == Path::new("-");
     if to_stdout && console.format == Format::Json {
-        return Err(Failure::Usage("with `-o -` the plan itself is on stdout; `--json` needs a file".to_owned()));
+        return Err(Failure::Usage("`-o -` writes the plan to stdout; with `--json`, name a file".to_owned()));
     }
     let engine = super::open(global)?;
     let places = Places::from_here(engine.config()).with_ages(max_age.clone());
@@ -88,12 +88,12 @@ fn say(summary: &PlanSummary, out: &Path, console: &mut Console) {
     let PlanSummary { entries, bytes, expires_at, .. } = summary;
     let shown = cleanup_core::candidate::Escaped(out.as_os_str().as_encoded_bytes());
     if *entries == 0 {
-        console.out.print(format_args!("The plan is in {shown}; it names nothing."));
+        console.out.print(format_args!("Wrote {shown}; the plan is empty."));
         return;
     }
     let things = Number(*entries, "thing");
     console.out.print(format_args!(
-        "The plan is in {shown}: {things}, {}. It counts until {expires_at}:\n  cleanup apply {shown}",
+        "Wrote {shown}: {things}, {}. The plan is valid until {expires_at}. Apply it with:\n  cleanup apply {shown}",
         HumanBytes(*bytes)
     ));
 }

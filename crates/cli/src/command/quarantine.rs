@@ -38,9 +38,9 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
         if kept.count() == 0 {
             let keeps = engine.config().files.iter().any(|policy| matches!(policy.dispose, Dispose::Quarantine(_)));
             console.out.print(if keeps {
-                "Nothing lies in quarantine."
+                "The quarantine is empty."
             } else {
-                "Nothing lies in quarantine: no policy says `dispose = \"quarantine\"`, so what is removed is gone."
+                "The quarantine is empty: no policy sets `dispose = \"quarantine\"`, so removed files are gone."
             });
         }
     }

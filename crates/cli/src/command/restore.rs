@@ -28,7 +28,8 @@ const SHORTEST_ID: usize = 4;
 pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = super::open(global)?;
     let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
-    let request = RestoreRequest { what: what(&engine, &args.what), hold: args.hold, mode, asked_by: None };
+    let asked_by = Some(cleanup_engine::caller());
+    let request = RestoreRequest { what: what(&engine, &args.what), hold: args.hold, mode, asked_by };
     let mut files: Vec<RestoredFile> = Vec::new();
     let restored = match engine.restore(&request, &mut |file| files.push(file.clone())) {
         Ok(restored) => restored,
@@ -45,11 +46,11 @@ pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) ->
     }
     if named > MAX_PROBLEMS {
         let unnamed = Count((named - MAX_PROBLEMS) as u64);
-        console.problem(&Problem::error(format_args!("and {unnamed} more that could not be restored")));
+        console.problem(&Problem::error(format_args!("and {unnamed} more could not be restored")));
     }
     for path in &restored.not_found {
         let path = cleanup_core::candidate::Escaped(path.as_bytes());
-        console.problem(&Problem::error(format_args!("{path}: nothing of it lies in quarantine")));
+        console.problem(&Problem::error(format_args!("{path}: not in quarantine")));
     }
     for problem in &restored.problems {
         console.problem(&Problem::error(problem));

@@ -35,21 +35,21 @@ pub(super) fn run(global: &Global, policies: &[String], console: &mut Console) -
     }
     for policy in &stats.policies {
         if policy.status == PolicyStatus::Failed {
-            let message = harmless(policy.message.as_deref().unwrap_or("could not be looked at"));
+            let message = harmless(policy.message.as_deref().unwrap_or("could not be inspected"));
             console.problem(&Problem::error(format_args!("{}: {message}", policy.name)));
         }
         if let Some(files) = policy.files.as_ref().filter(|files| files.dotfiles > 0 && console.format != Format::Json)
         {
             let left = cleanup_core::words::Number(files.dotfiles, "file");
-            let is = if files.dotfiles == 1 { "is not a candidate" } else { "are not candidates" };
+            let is = if files.dotfiles == 1 { "is ignored" } else { "are ignored" };
             console.out.write(format_args!(
-                "{}: {left} whose name or folder begins with a dot {is}; `dotfiles = true` would change that\n",
+                "{}: {left} whose name or folder starts with a dot {is}; set `dotfiles = true` to include them\n",
                 policy.name
             ));
         }
         if let Some(errors) = policy.files.as_ref().map(|files| files.errors_total).filter(|errors| *errors > 0) {
             let items = cleanup_core::words::Number(errors, "item");
-            console.problem(&Problem::error(format_args!("{}: {items} could not be looked at", policy.name)));
+            console.problem(&Problem::error(format_args!("{}: {items} could not be inspected", policy.name)));
         }
     }
     Ok(stats.policies.iter().filter_map(|policy| status_fault(policy.status)).collect())

@@ -31,7 +31,7 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<Code, Failure> {
     if flags.dry_run && flags.textfile.is_some() {
-        return Err(Failure::Usage("`--textfile` tells of sweeps, and a dry run is none".to_owned()));
+        return Err(Failure::Usage("`--textfile` cannot be combined with a dry run".to_owned()));
     }
     let engine = super::open(global)?;
     let ages = ages(&engine, &policies, flags)?;
@@ -43,6 +43,8 @@ pub(super) fn run(
         at: flags.at,
         force: flags.force,
         jobs: flags.jobs,
+        // A dry run is nobody's business but the caller's.
+        asked_by: (!flags.dry_run).then(cleanup_engine::caller),
         ..Request::default()
     };
     let places = Places::from_here(engine.config()).with_ages(ages);
@@ -65,7 +67,7 @@ pub(super) fn run(
         && let Err(error) = textfile::write(path, &report)
     {
         // What was removed is removed; that nobody hears of it is worth a word, and no other exit code.
-        console.problem(&Problem::warning(format!("the metrics are not written to {}: {error}", path.display())));
+        console.problem(&Problem::warning(format!("cannot write the metrics to {}: {error}", path.display())));
     }
     let strictness = if flags.strict { Strictness::Strict } else { Strictness::Lenient };
     Ok(Code::of(exit::faults(&report, strictness)))
@@ -84,7 +86,9 @@ fn ages(engine: &Engine, policies: &[String], flags: &SweepFlags) -> Result<Vec<
             )));
         }
         if exists && !policies.is_empty() && !policies.contains(policy) {
-            return Err(Failure::Usage(format!("`{flag}` is for policy {policy:?}, which is not to be swept")));
+            return Err(Failure::Usage(format!(
+                "`{flag}` is for policy {policy:?}, which this sweep does not include"
+            )));
         }
         if ages.iter().any(|other| other.policy == *policy) {
             return Err(Failure::Usage(format!("there are two maximum ages for policy {policy:?}")));
@@ -129,9 +133,9 @@ pub(super) fn print(report: &Report, first: &BTreeMap<String, FirstPaths>, place
     }
     if report.new_memory && console.verbosity >= Verbosity::Blocks {
         let detail = theme.detail;
-        console.out.print(format_args!(
-            "{detail}Runs are remembered from now on; earlier holds, if any, are forgotten.{detail:#}"
-        ));
+        console
+            .out
+            .print(format_args!("{detail}Started a new state folder; earlier holds, if any, are lost.{detail:#}"));
     }
     let summary = Summary(report);
     let is_wanted = match console.verbosity {

@@ -26,7 +26,7 @@ pub(super) fn run(global: &Global, args: &UnitsArgs, console: &mut Console) -> R
     let steps = changes(&rendered.files, &existing);
     if let Some(Change::Foreign(path)) = steps.first() {
         let path = args.out.join(path);
-        return Err(anyhow!("{} was not written by this command; it was not touched", path.display()).into());
+        return Err(anyhow!("{} was not written by this command, so it was left alone", path.display()).into());
     }
     if args.check {
         return Ok(compared(&steps, console));
@@ -37,7 +37,7 @@ pub(super) fn run(global: &Global, args: &UnitsArgs, console: &mut Console) -> R
     if console.verbosity != Verbosity::Problems {
         let files = rendered.files.len();
         console.out.print(format_args!(
-            "{files} files in {}, {} of them written anew.",
+            "Rendered {files} files in {}; {} of them changed.",
             args.out.display(),
             steps.len()
         ));
@@ -55,13 +55,15 @@ fn rendered(global: &Global, args: &UnitsArgs) -> Result<Rendered, Failure> {
         None if args.config_path.is_some() => (DEFAULT.to_owned(), PathBuf::new()),
         None => {
             return Err(anyhow!(
-                "there is no cleanup.toml; write one with `cleanup init`, or say where it will lie: --config-path"
+                "there is no cleanup.toml; write one with `cleanup init`, or set its path on the target with \
+                 --config-path"
             )
             .into());
         }
     };
     let here = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
-    let prefix = args.prefix.clone().or(here).ok_or_else(|| anyhow!("where will the programs lie? --prefix"))?;
+    let prefix = args.prefix.clone().or(here);
+    let prefix = prefix.ok_or_else(|| anyhow!("cannot find the folder of the programs; set it with --prefix"))?;
     let target = Target {
         config_path: args.config_path.as_deref().unwrap_or(&lies_at),
         prefix: &prefix,

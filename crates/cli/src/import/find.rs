@@ -45,13 +45,13 @@ fn read_line(place: Place, line: &str, found: &mut Found) -> Result<(), String> 
         command = command.replace("\\%", "%");
     }
     if !command.split(|next: char| !next.is_ascii_alphanumeric()).any(|word| matches!(word, "find" | "tmpreaper")) {
-        return Err("neither find nor tmpreaper; not looked at".to_owned());
+        return Err("neither find nor tmpreaper; ignored".to_owned());
     }
     let tokens = tokens(&command)?;
     let is_operator = |token: &Token| matches!(token, Token::Operator(_));
     let parts: Vec<&[Token]> = tokens.chunk_by(|one, other| !is_operator(one) && !is_operator(other)).collect();
     let mut guard = String::new();
-    let mut carried = Err("neither find nor tmpreaper; not looked at".to_owned());
+    let mut carried = Err("neither find nor tmpreaper; ignored".to_owned());
     let mut reads_names = None;
     for (index, part) in parts.iter().enumerate() {
         if let [Token::Operator(operator)] = part {
@@ -82,7 +82,7 @@ fn read_line(place: Place, line: &str, found: &mut Found) -> Result<(), String> 
             Some((first, rest))
                 if matches!(first.as_str(), "[" | "test") && rest.first().is_some_and(|of| of == "-d") => {}
             Some((first, _)) if carried.is_err() => {
-                return Err(format!("what comes after `{first}` may depend on it"));
+                return Err(format!("the commands after `{first}` may depend on it"));
             }
             _ => {}
         }
@@ -166,7 +166,7 @@ fn find(place: Place, words: &[String], reader: Option<&Reader>, found: &mut Fou
     let tests = Tests::read(tests)?;
     let Some((stamp, max_age)) = &tests.age else { return Err("no age (`-mtime +N`, `-mmin +N`)".to_owned()) };
     if paths.is_empty() {
-        return Err("no folder; the current one is not known here".to_owned());
+        return Err("no folder, and the current one is unknown".to_owned());
     }
     let draft = |root| Draft {
         place,
@@ -190,7 +190,7 @@ fn find(place: Place, words: &[String], reader: Option<&Reader>, found: &mut Fou
                 return Err(if by_hand.is_empty() {
                     why
                 } else {
-                    format!("{why}; if the files that find names are meant, write: {}", by_hand.join("; and: "))
+                    format!("{why}; to remove the files that find prints, write: {}", by_hand.join("; and: "))
                 });
             }
             action
@@ -207,12 +207,12 @@ fn find(place: Place, words: &[String], reader: Option<&Reader>, found: &mut Fou
         return Ok(());
     }
     if action == Action::RemoveTrees {
-        found.note(place, "`rm -r` takes whole folders; here files go one by one, each by its own age");
+        found.note(place, "`rm -r` removes whole folders; this policy removes single files, each by its own age");
     } else if !tests.files_only {
-        found.note(place, "only files go; folders stay unless `remove_empty_dirs = true`");
+        found.note(place, "only files are removed; folders stay unless `remove_empty_dirs = true`");
     }
     if let (Some(_), Some(reader)) = (tests.action, reader) {
-        found.note(place, format!("what `{}` does with the names is not carried over", reader.program()));
+        found.note(place, format!("what `{}` does with the names is not imported", reader.program()));
     }
     Ok(())
 }
@@ -254,7 +254,7 @@ impl Tests {
             let print = Print::of(word);
             let is_harmless = print.is_some() || word == "-depth";
             if tests.action.is_some() && !is_harmless {
-                return Err(format!("`{word}` comes after the removal, where it no longer holds it back"));
+                return Err(format!("`{word}` comes after the removal, so it does not restrict it"));
             }
             if !tests.prints.is_empty() && !is_harmless && tests.after_print.is_none() {
                 tests.after_print = Some(word.to_owned());
@@ -267,39 +267,39 @@ impl Tests {
                 "-name" => {
                     let name = value()?;
                     let include = translate(name, Braces::Literal).filter(|name| !name.contains('/'));
-                    let include = include.ok_or_else(|| format!("the pattern `{name}` has no counterpart"))?;
+                    let include = include.ok_or_else(|| format!("the pattern `{name}` has no equivalent"))?;
                     if tests.include.replace(include).is_some() {
-                        return Err("two `-name` at once have no counterpart".to_owned());
+                        return Err("several `-name` have no equivalent".to_owned());
                     }
                 }
                 "-type" => match value()? {
                     "f" => tests.files_only = true,
-                    "d" => return Err("folders go with `remove_empty_dirs = true` of a policy for files".to_owned()),
+                    "d" => return Err("use `remove_empty_dirs = true` in a file policy to remove folders".to_owned()),
                     other => return Err(format!("only files are removed here, not `-type {other}`")),
                 },
                 "-empty" => {
-                    return Err("empty folders go with `remove_empty_dirs = true`; sizes are not looked at".to_owned());
+                    return Err("use `remove_empty_dirs = true` for empty folders; sizes are not considered".to_owned());
                 }
                 "-maxdepth" => {
                     let levels = value()?;
                     tests.depth = match levels.parse() {
-                        Ok(0) | Err(_) => return Err(format!("`-maxdepth {levels}` has no counterpart")),
+                        Ok(0) | Err(_) => return Err(format!("`-maxdepth {levels}` has no equivalent")),
                         Ok(1) => Depth::Root,
                         Ok(levels) => Depth::Levels(levels),
                     };
                 }
                 "-mindepth" => match value()? {
                     "0" | "1" => {}
-                    levels => return Err(format!("`-mindepth {levels}` has no counterpart")),
+                    levels => return Err(format!("`-mindepth {levels}` has no equivalent")),
                 },
                 "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime" | "-cmin" => {
                     if tests.age.replace(age(word, value()?)?).is_some() {
-                        return Err("two ages at once have no counterpart".to_owned());
+                        return Err("several ages have no equivalent".to_owned());
                     }
                 }
                 "-delete" => tests.action = Some(Action::Remove),
                 "-exec" | "-execdir" => tests.action = Some(removal("-exec", &mut words)?),
-                _ => return Err(format!("`{word}` has no counterpart")),
+                _ => return Err(format!("`{word}` has no equivalent")),
             }
         }
         Ok(tests)
@@ -308,7 +308,7 @@ impl Tests {
     /// How each name that was found is printed, once and no other.
     fn print(&self) -> Result<Print, String> {
         if let Some(word) = &self.after_print {
-            return Err(format!("`{word}` comes after the name was printed, where it no longer holds it back"));
+            return Err(format!("`{word}` comes after the name was printed, so it does not restrict it"));
         }
         match self.prints.as_slice() {
             [] => Ok(Print::Line),
@@ -334,7 +334,7 @@ fn age(word: &str, value: &str) -> Result<(Stamp, String), String> {
 
 /// `rm`, its flags, `{}`, and the end. `by` is who runs it.
 pub(super) fn removal<'a>(by: &str, words: &mut impl Iterator<Item = &'a str>) -> Result<Action, String> {
-    let unclear = |word: &str| format!("`{by}` with `{word}` is not understood; only `rm` is");
+    let unclear = |word: &str| format!("`{by}` with `{word}` is not supported; only `rm` is");
     let program = words.next().unwrap_or_default();
     if !is_program(program, "rm") {
         return Err(unclear(program));
@@ -358,5 +358,5 @@ pub(super) fn removal<'a>(by: &str, words: &mut impl Iterator<Item = &'a str>) -
             _ => return Err(unclear(word)),
         }
     }
-    Err(format!("`{by}` has no end"))
+    Err(format!("`{by}` is not terminated"))
 }

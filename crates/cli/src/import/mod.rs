@@ -26,7 +26,7 @@ pub(crate) struct Input {
     pub(crate) text: String,
 }
 
-/// What came of it.
+/// Its result.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub(crate) struct Imported {
@@ -42,17 +42,17 @@ pub(crate) struct Imported {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ImportedPolicy {
-    /// Its name, made from its root.
+    /// Its name, derived from its root.
     pub(crate) name: String,
     /// Its table, as TOML.
     pub(crate) text: String,
-    /// The file that asked for it.
+    /// The source file.
     pub(crate) file: String,
     /// The line of that file, counted from 1.
     pub(crate) line: usize,
 }
 
-/// One thing that was not carried over, or not exactly.
+/// An entry that was not imported, or not exactly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Note {
@@ -60,9 +60,9 @@ pub(crate) struct Note {
     pub(crate) file: String,
     /// The line of that file, counted from 1.
     pub(crate) line: usize,
-    /// What the line says.
+    /// The text of the line.
     pub(crate) source: String,
-    /// What became of it, and why.
+    /// What happened to it, and why.
     pub(crate) message: String,
 }
 
@@ -195,14 +195,14 @@ impl Stamp {
 /// A folder's path as a root: absolute, without `.`, `//` and a `/` at the end; or why it cannot be one.
 fn root(path: &str) -> Result<String, String> {
     if !path.starts_with('/') {
-        return Err(format!("`{path}` is relative, and to what is not known here"));
+        return Err(format!("`{path}` is relative to an unknown folder"));
     }
     if path.contains(['*', '?', '[', '\\']) {
-        return Err(format!("`{path}` stands for several folders, and a root is one"));
+        return Err(format!("`{path}` matches several folders, but a root is a single folder"));
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     if parts.contains(&"..") {
-        return Err(format!("`{path}` holds `..`"));
+        return Err(format!("`{path}` contains `..`"));
     }
     if parts.is_empty() {
         return Err("`/` cannot be a root".to_owned());

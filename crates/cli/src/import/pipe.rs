@@ -49,11 +49,13 @@ impl Reader {
         match (self.xargs()?.splits_at, print) {
             (Print::Nul, Print::Nul) => Ok(()),
             (Print::Nul, Print::Line) => {
-                Err("find prints lines, and `xargs -0` wants a NUL after each name (`-print0`)".to_owned())
+                Err("find prints lines, but `xargs -0` expects NUL after each name (`-print0`)".to_owned())
             }
-            (Print::Line, _) => Err("without `-print0` and `xargs -0`, names are taken apart at blanks and quotes, \
-                                     and then other files go"
-                .to_owned()),
+            (Print::Line, _) => {
+                Err("without `-print0` and `xargs -0`, names are split at blanks and quotes, so other \
+                                     files could be removed"
+                    .to_owned())
+            }
         }
     }
 
@@ -61,7 +63,7 @@ impl Reader {
         if is_program(&self.program, "xargs") {
             Xargs::read(&self.words)
         } else {
-            Err(format!("it pipes the names into `{}`, and what that does with them is not understood", self.program))
+            Err(format!("it pipes the names into `{}`, which is not supported", self.program))
         }
     }
 }
@@ -83,7 +85,7 @@ impl<'a> Xargs<'a> {
                 xargs.command.push(word);
                 break;
             }
-            let unclear = || format!("`xargs {word}` is not understood");
+            let unclear = || format!("`xargs {word}` is not supported");
             if let Some(long) = word.strip_prefix("--") {
                 match long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value))) {
                     ("", None) => break,
@@ -121,7 +123,7 @@ impl<'a> Xargs<'a> {
         }
         let is_name = |word: &str| self.placeholder.is_some_and(|placeholder| word == placeholder);
         if let Some(word) = self.command.iter().find(|word| !is_name(word) && word.contains("{}")) {
-            return Err(format!("`xargs` with `{word}` is not understood; only `rm` is"));
+            return Err(format!("`xargs` with `{word}` is not supported; only `rm` is"));
         }
         let words = self.command.iter().map(|word| if is_name(word) { "{}" } else { *word });
         // Without a placeholder the names come last.

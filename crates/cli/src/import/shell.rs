@@ -32,7 +32,7 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, String> {
                 loop {
                     match characters.next() {
                         Some('"') => break,
-                        Some('$' | '`') => return Err("it holds a variable or a command of the shell".to_owned()),
+                        Some('$' | '`') => return Err("it contains a shell variable or command".to_owned()),
                         Some('\\') => match characters.next() {
                             Some(escaped @ ('"' | '\\' | '$' | '`')) => text.push(escaped),
                             Some(other) => text.extend(['\\', other]),
@@ -47,7 +47,7 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, String> {
                 Some(other) => word.get_or_insert_default().push(other),
                 None => return Err("it goes on in the next line".to_owned()),
             },
-            '$' | '`' => return Err("it holds a variable or a command of the shell".to_owned()),
+            '$' | '`' => return Err("it contains a shell variable or command".to_owned()),
             '(' | ')' | '<' => return Err(format!("it holds `{character}` of the shell")),
             '>' => {
                 // A number before it belongs to it; which file it is changes nothing.

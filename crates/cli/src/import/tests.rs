@@ -160,14 +160,14 @@ fn names_that_go_to_rm_unharmed_are_carried_over() {
     }
     let two = imported(&[("crontab", "find /a /b -mtime +1 -print0 | xargs -0 rm -rf")]);
     assert_eq!(two.policies.len(), 2);
-    assert!(two.notes[0].message.starts_with("`rm -r` takes whole folders"), "{:?}", two.notes);
+    assert!(two.notes[0].message.starts_with("`rm -r` removes whole folders"), "{:?}", two.notes);
 }
 
 /// The true reason, and never that it removes nothing.
 #[test]
 fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
-    const APART: &str = "without `-print0` and `xargs -0`, names are taken apart at blanks and quotes, and then other \
-                         files go; if the files that find names are meant, write: root = \"/a\", include = [\"*\"], \
+    const APART: &str = "without `-print0` and `xargs -0`, names are split at blanks and quotes, so other files could \
+                         be removed; to remove the files that find prints, write: root = \"/a\", include = [\"*\"], \
                          dotfiles = true, recursive = true, max_age = \"2d\", stamp = \"mtime\"";
     for (command, says) in [
         ("find /a -mtime +1 | xargs rm", APART),
@@ -177,8 +177,9 @@ fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
         ("find /a -mtime +1 | xargs -I {} rm {}", APART),
         (
             "find /a -mtime +1 | xargs -0 rm",
-            "find prints lines, and `xargs -0` wants a NUL after each name (`-print0`); if the files that find names \
-             are meant, write: root = \"/a\", include = [\"*\"], dotfiles = true, recursive = true, max_age = \"2d\", stamp = \"mtime\"",
+            "find prints lines, but `xargs -0` expects NUL after each name (`-print0`); to remove the files that find \
+             prints, write: root = \"/a\", include = [\"*\"], dotfiles = true, recursive = true, max_age = \"2d\", \
+             stamp = \"mtime\"",
         ),
         (
             "find /a /b -maxdepth 1 -name '*.log' -mtime +1 | xargs rm",
@@ -186,26 +187,26 @@ fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
         ),
         ("find /a -print0 -mtime +1 | xargs -0 rm", "`-mtime` comes after the name was printed"),
         ("find /a -mtime +1 -print0 -print0 | xargs -0 rm", "names are printed twice"),
-        ("find /a -mtime +1 -print0 | xargs -0 mv -t /b", "`xargs` with `mv` is not understood; only `rm` is"),
-        ("find /a -mtime +1 -print0 | xargs -0 sudo rm", "`xargs` with `sudo` is not understood; only `rm` is"),
-        ("find /a -mtime +1 -print0 | xargs -0 rm /b", "`xargs` with `/b` is not understood; only `rm` is"),
-        ("find /a -mtime +1 -print0 | xargs -0 rm {}", "`xargs` with `{}` is not understood; only `rm` is"),
-        ("find /a -mtime +1 -print0 | xargs -0 -I {} rm x{}", "`xargs` with `x{}` is not understood; only `rm` is"),
-        ("find /a -mtime +1 -print0 | xargs -0 -I {} rm -f", "`xargs` with `;` is not understood"),
+        ("find /a -mtime +1 -print0 | xargs -0 mv -t /b", "`xargs` with `mv` is not supported; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 sudo rm", "`xargs` with `sudo` is not supported; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 rm /b", "`xargs` with `/b` is not supported; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 rm {}", "`xargs` with `{}` is not supported; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 -I {} rm x{}", "`xargs` with `x{}` is not supported; only `rm` is"),
+        ("find /a -mtime +1 -print0 | xargs -0 -I {} rm -f", "`xargs` with `;` is not supported"),
         ("find /a -mtime +1 -print0 | xargs -0", "`xargs` without a command removes nothing"),
-        ("find /a -mtime +1 -print0 | xargs -0 -a list rm", "`xargs -a` is not understood"),
-        ("find /a -mtime +1 -print0 | xargs -0 -n x rm", "`xargs -n` is not understood"),
-        ("find /a -mtime +1 -print0 | xargs -0 --arg-file=list rm", "`xargs --arg-file=list` is not understood"),
-        ("find /a -mtime +1 | grep -v keep | xargs rm", "it pipes the names into `grep`, and what that does"),
-        ("find /a -mtime +1 -print0 | sudo xargs -0 rm", "it pipes the names into `sudo`, and what that does"),
-        ("find /a -mtime +1 | cpio -pdm /b", "it pipes the names into `cpio`, and what that does"),
-        ("find /a -mtime +1 | while read f; do rm \"$f\"; done", "it holds a variable or a command of the shell"),
+        ("find /a -mtime +1 -print0 | xargs -0 -a list rm", "`xargs -a` is not supported"),
+        ("find /a -mtime +1 -print0 | xargs -0 -n x rm", "`xargs -n` is not supported"),
+        ("find /a -mtime +1 -print0 | xargs -0 --arg-file=list rm", "`xargs --arg-file=list` is not supported"),
+        ("find /a -mtime +1 | grep -v keep | xargs rm", "it pipes the names into `grep`, which is not supported"),
+        ("find /a -mtime +1 -print0 | sudo xargs -0 rm", "it pipes the names into `sudo`, which is not supported"),
+        ("find /a -mtime +1 | cpio -pdm /b", "it pipes the names into `cpio`, which is not supported"),
+        ("find /a -mtime +1 | while read f; do rm \"$f\"; done", "it contains a shell variable or command"),
         ("find /a -mtime +1 -print0 > list | xargs -0 rm", "find itself removes nothing here"),
         ("find /a -mtime +1 -print0 > list; xargs -0 -a list rm", "find itself removes nothing here"),
         ("find /a -mtime +1 -print0 |& xargs -0 rm", "it holds `|&` of the shell"),
         ("find /a -mtime +1", "find itself removes nothing here (no `-delete`, no `-exec rm`)"),
-        ("rm -f $(find /a -mtime +1)", "it holds a variable or a command of the shell"),
-        ("find / -mtime +1 | xargs rm", "names are taken apart at blanks and quotes, and then other files go"),
+        ("rm -f $(find /a -mtime +1)", "it contains a shell variable or command"),
+        ("find / -mtime +1 | xargs rm", "names are split at blanks and quotes, so other files could be removed"),
     ] {
         let imported = imported(&[("script", command)]);
         assert_eq!(imported.policies, [], "{command}");
@@ -217,7 +218,7 @@ fn what_becomes_of_piped_names_is_said_where_it_is_not_carried_over() {
 #[test]
 fn what_find_removes_itself_goes_whoever_is_told_of_it() {
     for (command, note) in [
-        ("find /a -type f -mtime +1 -print -delete | logger", "what `logger` does with the names is not carried over"),
+        ("find /a -type f -mtime +1 -print -delete | logger", "what `logger` does with the names is not imported"),
         ("find /a -type f -mtime +1 -exec rm {} + -print0 | xargs -0 ls", "what `xargs` does with the names"),
     ] {
         let imported = imported(&[("script", command)]);

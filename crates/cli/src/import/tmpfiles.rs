@@ -46,7 +46,7 @@ pub(super) fn entries(file: usize, text: &str, found: &mut Found) -> Vec<Entry> 
             age: fields.get(5).filter(|age| **age != "-").map(|age| (*age).to_owned()),
         });
         if quoted {
-            found.note(place, "a quoted or escaped field is not understood; nothing it could speak of is carried over");
+            found.note(place, "a quoted or escaped field is not supported; nothing that it may refer to is imported");
         }
     }
     entries
@@ -64,7 +64,7 @@ pub(super) fn judge(entries: &[Entry], found: &mut Found) {
                     Err(why) => found.note(entry.place, why),
                 }
                 if entry.kind == 'D' {
-                    found.note(entry.place, "that `D` empties the folder at boot is not carried over");
+                    found.note(entry.place, "emptying the folder at boot (`D`) is not imported");
                 }
             }
             Err(Silence::Quoted) => used[index] = true,
@@ -77,7 +77,7 @@ pub(super) fn judge(entries: &[Entry], found: &mut Found) {
     }
     for (entry, used) in entries.iter().zip(used) {
         if !used {
-            found.note(entry.place, "protects nothing that is carried over");
+            found.note(entry.place, "protects nothing that is imported");
         }
     }
 }
@@ -98,17 +98,17 @@ fn draft(entry: &Entry) -> Result<Draft, Silence> {
     }
     match entry.kind {
         'x' | 'X' => return Err(Silence::Protects),
-        'r' | 'R' => return Err(because("removes at boot, whatever the age; not carried over")),
+        'r' | 'R' => return Err(because("removes at boot, regardless of age; not imported")),
         'd' | 'D' | 'e' | 'v' | 'q' | 'Q' => {}
-        _ if entry.age.is_none() => return Err(because("only sets something up; nothing is removed by it")),
-        _ => return Err(because("an age on this kind of line is not carried over")),
+        _ if entry.age.is_none() => return Err(because("only creates something; it removes nothing")),
+        _ => return Err(because("an age on this kind of line is not imported")),
     }
     if entry.modifiers.contains('!') {
-        return Err(because("only done at boot; not carried over"));
+        return Err(because("only done at boot; not imported"));
     }
-    let Some(age) = &entry.age else { return Err(because("no age, so nothing is removed by it")) };
+    let Some(age) = &entry.age else { return Err(because("no age, so it removes nothing")) };
     if entry.path.contains('%') {
-        return Err(because("a specifier (`%`) in the path is not resolved here"));
+        return Err(because("a specifier (`%`) in the path is not resolved"));
     }
     let root = root(&entry.path).map_err(Silence::Because)?;
     let (stamp, max_age) = aged(age).map_err(Silence::Because)?;
@@ -119,7 +119,7 @@ fn draft(entry: &Entry) -> Result<Draft, Silence> {
 /// `1d`, `2h30min`, `m:1d`: the stamp and the duration.
 fn aged(age: &str) -> Result<(Stamp, String), String> {
     if age.starts_with('~') {
-        return Err("`~` spares the first level of folders, for which there is no key".to_owned());
+        return Err("`~` protects the first level of folders, for which there is no key".to_owned());
     }
     let (stamp, age) = match age.split_once(':') {
         None => (Stamp::Newest, age),
@@ -130,14 +130,14 @@ fn aged(age: &str) -> Result<(Stamp, String), String> {
                 "b" => Stamp::Btime,
                 "c" => Stamp::Ctime,
                 "m" => Stamp::Mtime,
-                "" => return Err(format!("`{stamps}` names no stamp of files")),
+                "" => return Err(format!("`{stamps}` is not a file timestamp")),
                 // The newest of all keeps at least what the newest of some keeps.
                 _ => Stamp::Newest,
             };
             (stamp, age)
         }
     };
-    let unclear = || format!("the age `{age}` is not understood");
+    let unclear = || format!("the age `{age}` is not supported");
     let (mut seconds, mut rest) = (0_u64, age);
     while !rest.is_empty() {
         let digits = rest.find(|next: char| !next.is_ascii_digit()).unwrap_or(rest.len());
@@ -157,7 +157,7 @@ fn aged(age: &str) -> Result<(Stamp, String), String> {
         rest = after;
     }
     match seconds {
-        0 => Err("an age of 0 removes everything at every run; not carried over".to_owned()),
+        0 => Err("an age of 0 removes everything at every run; not imported".to_owned()),
         _ => Ok((stamp, duration(seconds))),
     }
 }

@@ -31,10 +31,7 @@ pub(super) fn read(file: usize, text: &str, found: &mut Found) {
     for (line, text) in super::lines(text) {
         let place = Place { file, line };
         let Some((name, value)) = text.split_once('=') else {
-            found.note(
-                place,
-                "not an assignment, so what this file says in the end is not known; nothing is carried over",
-            );
+            found.note(place, "not an assignment, so the effect of this file is unknown; nothing is imported");
             is_clear = false;
             continue;
         };
@@ -42,14 +39,14 @@ pub(super) fn read(file: usize, text: &str, found: &mut Found) {
             Ok(words) if words.is_empty() => String::new(),
             Ok(words) => {
                 let [Token::Word(word)] = words.as_slice() else {
-                    found.note(place, "more than an assignment; nothing of this file is carried over");
+                    found.note(place, "more than an assignment; nothing of this file is imported");
                     is_clear = false;
                     continue;
                 };
                 word.clone()
             }
             Err(why) => {
-                found.note(place, format!("{why}; nothing of this file is carried over"));
+                found.note(place, format!("{why}; nothing of this file is imported"));
                 is_clear = false;
                 continue;
             }
@@ -72,7 +69,7 @@ pub(super) fn read(file: usize, text: &str, found: &mut Found) {
     }
     let Some((dirs_at, dirs)) = dirs else {
         let place = time.map_or(Place { file, line: 1 }, |(place, _)| place);
-        return found.note(place, "TMPREAPER_DIRS is not set, so there is no root to take");
+        return found.note(place, "TMPREAPER_DIRS is not set, so there is no root");
     };
     let Some((_, time)) = time else {
         return found.note(
@@ -90,7 +87,7 @@ pub(super) fn read(file: usize, text: &str, found: &mut Found) {
     if let Err(why) = command(dirs_at, &words, found) {
         found.note(dirs_at, why.clone());
         if let Some(place) = blamed {
-            found.note(place, format!("nothing of this file is carried over: {why}"));
+            found.note(place, format!("nothing of this file is imported: {why}"));
         }
     }
 }
@@ -112,12 +109,12 @@ pub(super) fn command(place: Place, words: &[String], found: &mut Found) -> Resu
             "--protect" => protects.push(words.next().ok_or("--protect without a pattern")?),
             _ if word.starts_with("--protect=") => protects.push(&word["--protect=".len()..]),
             _ if ["--delay=", "--runtime=", "--verbose="].iter().any(|option| word.starts_with(option)) => {}
-            _ if word.starts_with('-') => return Err(format!("the option `{word}` is not understood")),
+            _ if word.starts_with('-') => return Err(format!("the option `{word}` is not supported")),
             _ => rest.push(word),
         }
     }
     let (time, dirs) = rest.split_first().ok_or("no time and no folder")?;
-    let max_age = duration(time).ok_or_else(|| format!("the time `{time}` is not understood"))?;
+    let max_age = duration(time).ok_or_else(|| format!("the time `{time}` is not supported"))?;
     if dirs.is_empty() {
         return Err("no folder".to_owned());
     }
@@ -146,7 +143,7 @@ pub(super) fn command(place: Place, words: &[String], found: &mut Found) -> Resu
 fn excludes(root: &str, protects: &[&str]) -> Result<Vec<String>, String> {
     let mut excludes = Vec::new();
     for pattern in protects {
-        let unclear = || format!("`{root}` is left out, because what `{pattern}` protects in it is not certain");
+        let unclear = || format!("`{root}` is left out, because it is unclear what `{pattern}` protects in it");
         let exclude = if pattern.starts_with('/') {
             match below(pattern, root, Braces::Alternatives) {
                 Below::Pattern(pattern) => pattern,

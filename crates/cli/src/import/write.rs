@@ -14,10 +14,9 @@ use toml::Value;
 use super::{Depth, Draft, Found, Imported, ImportedPolicy, Input, Note, Place};
 use crate::policy_name::free_name;
 
-const HEAD: &str = "\
-# What `cleanup import` made of another cleaner's settings.
-# Every policy only observes: `cleanup` says what would go, and removes nothing.
-# Look at `cleanup --dry-run` for a while, then take `mode = \"observe\"` out, policy by policy.
+const HEAD: &str = "# Imported by `cleanup import` from the settings of another cleaner.
+# Every policy only observes: `cleanup` reports what it would remove, and removes nothing.
+# Review `cleanup --dry-run` for a while, then delete `mode = \"observe\"`, policy by policy.
 ";
 
 pub(super) fn document(inputs: &[Input], mut found: Found) -> Imported {
@@ -31,13 +30,13 @@ pub(super) fn document(inputs: &[Input], mut found: Found) -> Imported {
         let (others, together) = by_root.entry(&draft.root).or_default();
         let all = format!("{together}{text}");
         if let Err(why) = loads(draft, &text, 1) {
-            found.notes.push((draft.place, format!("`{}` cannot be written down: {why}", draft.root)));
+            found.notes.push((draft.place, format!("`{}` cannot be imported: {why}", draft.root)));
             continue;
         }
         if loads(draft, &all, *others + 1).is_err() {
-            let why = "another line has the same folder, and one of the two names all that the other names; \
-                       a file belongs to one policy, so say by `exclude` which files are to stay longer";
-            found.notes.push((draft.place, format!("`{}` is not carried over: {why}", draft.root)));
+            let why = "another line has the same folder, and one of the two matches everything that the other \
+                       matches; a file belongs to one policy, so use `exclude` for the files to keep longer";
+            found.notes.push((draft.place, format!("`{}` is not imported: {why}", draft.root)));
             continue;
         }
         (*others, *together) = (*others + 1, all);
@@ -125,12 +124,12 @@ fn rows(draft: &Draft) -> Vec<(&'static str, Value)> {
 /// Whether the table means what the draft means; or whether several tables with one root can be, beside each other.
 fn loads(draft: &Draft, text: &str, tables: usize) -> Result<(), String> {
     if text.contains("${") {
-        return Err("it holds `${`".to_owned());
+        return Err("it contains `${`".to_owned());
     }
     let source = Source { name: "imported", text, folder: Path::new("/") };
     match Config::load(&source, &|_| None) {
         Ok(config) if config.files.len() == tables => Ok(()),
-        Ok(_) => Err(format!("`{}` is not one policy", draft.root)),
+        Ok(_) => Err(format!("`{}` is not a single policy", draft.root)),
         Err(error) => {
             Err(error.diagnostics().first().map_or_else(|| error.to_string(), |problem| problem.title().to_owned()))
         }

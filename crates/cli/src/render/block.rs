@@ -129,13 +129,13 @@ impl Block<'_> {
         }
         if counts.purged > 0 {
             let (files, bytes) = (Number(counts.purged, noun), HumanBytes(counts.purged_bytes));
-            writeln!(f, "  {goes}deleted {files}{goes:#} for good from quarantine, {bytes}")?;
+            writeln!(f, "  {goes}permanently deleted {files}{goes:#} from quarantine, {bytes}")?;
         }
         kept(f, &counts.kept)?;
         for (count, text) in [
-            (counts.vanished, "gone before they could be looked at or removed"),
-            (counts.changed, "changed meanwhile and kept"),
-            (counts.owned_by_others, "of another policy, whose root lies deeper"),
+            (counts.vanished, "vanished before they could be inspected or removed"),
+            (counts.changed, "changed in the meantime and kept"),
+            (counts.owned_by_others, "owned by a policy whose root is deeper"),
             (counts.left_alone, "never touched (links, devices, other mounts, files of cleanup itself)"),
         ] {
             if count > 0 {
@@ -144,11 +144,11 @@ impl Block<'_> {
         }
         if let Some(Processes { hidden, .. }) = report.processes.filter(|processes| processes.hidden > 0) {
             let programs = Number(hidden, "program");
-            writeln!(f, "  {programs} could not be looked into: what they use is unknown (skip_in_use)")?;
+            writeln!(f, "  {programs} could not be inspected: their open files are unknown (skip_in_use)")?;
         }
         if report.errors_total > 0 {
             let items = Number(report.errors_total, "item");
-            writeln!(f, "  {error}{items} could not be looked at or removed{error:#}")?;
+            writeln!(f, "  {error}{items} could not be inspected or removed{error:#}")?;
         }
         Ok(())
     }
@@ -160,10 +160,10 @@ impl Block<'_> {
     fn observed(&self, f: &mut fmt::Formatter<'_>, observed: &Observed) -> fmt::Result {
         let Theme { detail, warning, .. } = self.theme;
         let Observed { gone_as_predicted, still_there, gone_but_kept, .. } = observed;
-        writeln!(f, "  {detail}since the last run:{detail:#} {} gone that would have gone", Count(*gone_as_predicted))?;
+        writeln!(f, "  {detail}since the last run:{detail:#} {} removed as predicted", Count(*gone_as_predicted))?;
         for (count, text, examples) in [
-            (*still_there, "still there that would have gone", &observed.examples_still_there),
-            (*gone_but_kept, "gone that would have stayed", &observed.examples_gone_but_kept),
+            (*still_there, "predicted for removal but still there", &observed.examples_still_there),
+            (*gone_but_kept, "predicted to stay but gone", &observed.examples_gone_but_kept),
         ] {
             if count > 0 {
                 writeln!(f, "  {warning}{} {text}{warning:#}", Count(count))?;
@@ -274,10 +274,10 @@ mod tests {
           removed 9 of 2,000 files, freed 1.5 MB
           removed 1 empty folder
           kept 1,015: 1 archived, 2 held, 3 still referenced, 4 stamped in the future, 5 without a plausible time, 1,000 among the newest
-          1 gone before they could be looked at or removed
-          1 changed meanwhile and kept
+          1 vanished before they could be inspected or removed
+          1 changed in the meantime and kept
           5 never touched (links, devices, other mounts, files of cleanup itself)
-          1 item could not be looked at or removed
+          1 item could not be inspected or removed
 
         tutor-sessions  sessions in table tutor_sessions idle for more than 2h
           would remove 3 of 8 sessions

@@ -93,10 +93,10 @@ impl Checked<'_> {
             let part = if batches.len() > 1 { format!("{}: ", shown(part)) } else { String::new() };
             match (order, followed) {
                 (RowOrder::Index, Some(followed)) => {
-                    writeln!(f, "  {label:10}  {part}in the order of the index {}", shown(followed))?;
+                    writeln!(f, "  {label:10}  {part}in order of the index {}", shown(followed))?;
                 }
-                (RowOrder::Index, None) => writeln!(f, "  {label:10}  {part}the oldest first, without an index")?,
-                (RowOrder::Heap, _) => writeln!(f, "  {label:10}  {part}as the rows lie in the table, each page once")?,
+                (RowOrder::Index, None) => writeln!(f, "  {label:10}  {part}oldest first, without an index")?,
+                (RowOrder::Heap, _) => writeln!(f, "  {label:10}  {part}in physical order, each page once")?,
             }
             label = "";
         }
@@ -107,10 +107,10 @@ impl Checked<'_> {
             label = "";
         }
         if *triggers {
-            writeln!(f, "  triggers    fire when rows go")?;
+            writeln!(f, "  triggers    fire when rows are removed")?;
         }
         if *row_security {
-            writeln!(f, "  security    its policies are a filter: rows that they hide stay")?;
+            writeln!(f, "  security    its policies filter rows: hidden rows stay")?;
         }
         match clock_ahead_seconds {
             Some(seconds) if seconds.abs() >= 1.0 => {

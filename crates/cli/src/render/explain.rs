@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use cleanup_core::candidate::Escaped;
+use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_engine::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionAnswer, SessionExplanation};
 use jiff::tz::TimeZone;
 
 use super::Theme;
 use super::place::{Places, exact};
+use super::removals::RemovalsTable;
 use super::when::{Distance, When};
 
 /// The answer to one path.
@@ -19,6 +22,8 @@ pub(crate) struct Explained<'a> {
     pub(crate) now: Moment,
     /// The zone of dates; without one only distances are shown.
     pub(crate) zone: Option<&'a TimeZone>,
+    /// How long removals are kept, where nothing is there.
+    pub(crate) unrecorded: Option<Duration>,
     pub(crate) theme: &'a Theme,
 }
 
@@ -29,18 +34,26 @@ impl fmt::Display for Explained<'_> {
         let path = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&path);
         writeln!(f, "{name}{}{name:#}", places.shown(Path::new(path)))?;
         if explanation.answers.is_empty() {
-            writeln!(f, "  {stays}left alone{stays:#}  no policy names it: it lies below no root")?;
+            writeln!(f, "  {stays}left alone{stays:#}  no policy covers it: it is below no root")?;
         }
         // One answer says it by itself.
         if explanation.answers.len() > 1 {
             match (&explanation.owner, explanation.disputed.as_slice()) {
                 (Some(owner), _) => writeln!(f, "  owner       {owner}")?,
                 (None, []) => {}
-                (None, disputed) => writeln!(f, "  owner       nobody: {} dispute it", disputed.join(" and "))?,
+                (None, disputed) => writeln!(f, "  owner       none: {} dispute it", disputed.join(" and "))?,
             }
         }
         for answer in &explanation.answers {
             self.answer(f, answer)?;
+        }
+        let Self { now, zone, theme, .. } = *self;
+        let removals = RemovalsTable { removals: &explanation.removals, now, zone, places, theme };
+        for removal in &explanation.removals {
+            removals.entry(f, removal)?;
+        }
+        if let (Some(kept), []) = (self.unrecorded, explanation.removals.as_slice()) {
+            writeln!(f, "  removed     {stays}nothing is recorded; removals are kept for {}{stays:#}", Human(kept))?;
         }
         Ok(())
     }
@@ -53,14 +66,18 @@ impl Explained<'_> {
         let Answer { reason, policy, .. } = answer;
         writeln!(f, "  {style}{verdict:10}{style:#}  {reason}")?;
         match (answer.verdict, answer.kept_until) {
-            (AnswerVerdict::Remove, None) => writeln!(f, "  goes        at the next sweep")?,
+            (AnswerVerdict::Remove, None) => writeln!(f, "  removal     at the next sweep")?,
             (AnswerVerdict::Remove, Some(at)) => {
                 let until = Distance { at, now: self.now };
-                writeln!(f, "  goes        {until}: its stamp was set back, and sweeps know it as younger (--force)")?;
+                writeln!(
+                    f,
+                    "  removal     {until}: its timestamp was set back, and the index still has the newer one \
+                             (--force)"
+                )?;
             }
             (_, Some(at)) => match self.zone {
-                Some(zone) => writeln!(f, "  goes        after {}", When { at, now: self.now, zone })?,
-                None => writeln!(f, "  goes        {}", Distance { at, now: self.now })?,
+                Some(zone) => writeln!(f, "  removal     after {}", When { at, now: self.now, zone })?,
+                None => writeln!(f, "  removal     {}", Distance { at, now: self.now })?,
             },
             (_, None) => {}
         }
@@ -68,7 +85,7 @@ impl Explained<'_> {
         let schedule = match (answer.enabled, answer.schedule.as_deref()) {
             (false, _) => "disabled",
             (true, Some(schedule)) => schedule,
-            (true, None) => "runs only when asked to",
+            (true, None) => "runs only on request",
         };
         writeln!(f, "  policy      {policy} {detail}({schedule}){detail:#}")
     }
@@ -88,7 +105,7 @@ impl Explained<'_> {
             label = "";
         }
         if !silent.is_empty() {
-            writeln!(f, "  {label:10}  {detail}nothing to say: {}{detail:#}", silent.join(", "))?;
+            writeln!(f, "  {label:10}  {detail}not applicable: {}{detail:#}", silent.join(", "))?;
         }
         Ok(())
     }
@@ -115,8 +132,8 @@ impl fmt::Display for ExplainedRows<'_> {
                 writeln!(f, "  time        {}", When { at: *at, now: *now, zone })?;
             }
             match (verdict, kept_until) {
-                (AnswerVerdict::Remove, _) if held.is_none() => writeln!(f, "  goes        at the next sweep")?,
-                (_, Some(at)) => writeln!(f, "  goes        after {}", When { at: *at, now: *now, zone })?,
+                (AnswerVerdict::Remove, _) if held.is_none() => writeln!(f, "  removal     at the next sweep")?,
+                (_, Some(at)) => writeln!(f, "  removal     after {}", When { at: *at, now: *now, zone })?,
                 _ => {}
             }
         }
@@ -127,7 +144,7 @@ impl fmt::Display for ExplainedRows<'_> {
             (false, _, _) => "disabled",
             (true, true, _) => "only observes",
             (true, false, Some(schedule)) => schedule,
-            (true, false, None) => "runs only when asked to",
+            (true, false, None) => "runs only on request",
         };
         writeln!(f, "  policy      {policy} {detail}({schedule}){detail:#}")
     }

@@ -78,7 +78,7 @@ impl fmt::Display for LimitsBelow<'_> {
             writeln!(f)?;
         }
         if !files.next.is_empty() {
-            writeln!(f, "  {detail}would go next:{detail:#}")?;
+            writeln!(f, "  {detail}next to be removed:{detail:#}")?;
         }
         for next in &files.next {
             let path = exact(&next.path, next.path_bytes.as_deref());

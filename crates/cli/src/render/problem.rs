@@ -81,7 +81,8 @@ impl Problem {
         let unnamed = report.errors_total.saturating_sub(report.errors.len() as u64);
         if unnamed > 0 {
             let named = Count(MAX_ERRORS.min(report.errors.len()) as u64);
-            problems.push(Self::error(format_args!("{name}: and {} more items after these {named}", Count(unnamed))));
+            problems
+                .push(Self::error(format_args!("{name}: and {} more items beyond the first {named}", Count(unnamed))));
         }
         problems
     }
@@ -123,7 +124,7 @@ mod tests {
         error: temp-svgs: .: permission denied
         error: temp-svgs: a.svg: permission denied
         error: temp-svgs: \xff\u{1b}[2J.svg: permission denied
-        error: temp-svgs: and 41 more items after these 3
+        error: temp-svgs: and 41 more items beyond the first 3
         ");
     }
 

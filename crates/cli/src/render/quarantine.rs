@@ -30,12 +30,12 @@ impl fmt::Display for QuarantineLine<'_> {
         let goes =
             if file.until > *now { Distance { at: file.until, now: *now }.to_string() } else { "soon".to_owned() };
         let size = HumanBytes(file.bytes).to_string();
-        write!(f, "{stays}goes {goes:>9}{stays:#}  {size:>9}  {path}")?;
+        write!(f, "{stays}expires {goes:>9}{stays:#}  {size:>9}  {path}")?;
         if !file.origin_known {
-            write!(f, "  {warning}its note was lost: where it came from is unknown{warning:#}")?;
+            write!(f, "  {warning}its note is lost, so its origin is unknown{warning:#}")?;
         }
         if *with_reason {
-            let reason = file.reason.as_deref().unwrap_or("why it went is unknown");
+            let reason = file.reason.as_deref().unwrap_or("reason unknown");
             write!(f, "  {detail}run {}, {}{detail:#}", file.run_id, harmless(reason))?;
         }
         Ok(())
@@ -56,9 +56,9 @@ impl fmt::Display for QuarantineSum<'_> {
         write!(f, "{policy}: {} in quarantine, {}", Number(*files, self.noun), HumanBytes(*bytes))?;
         match next_purge_at {
             Some(at) if *at > self.now => {
-                write!(f, "; the first goes for good after {}", When { at: *at, now: self.now, zone: self.zone })
+                write!(f, "; the first is deleted after {}", When { at: *at, now: self.now, zone: self.zone })
             }
-            Some(_) => f.write_str("; the first goes for good at the next sweep"),
+            Some(_) => f.write_str("; the first is deleted at the next sweep"),
             None => Ok(()),
         }
     }
@@ -78,7 +78,7 @@ impl fmt::Display for RestoredLine<'_> {
         let Self { file, restored, places, now, theme: Theme { stays, detail, .. } } = self;
         let path = places.below(&file.policy, &exact(&file.path, file.path_bytes.as_deref()));
         if file.outcome == RestoreOutcome::Older {
-            return write!(f, "{detail}older     {path}  (of run {}; stays in quarantine){detail:#}", file.run_id);
+            return write!(f, "{detail}older     {path}  (from run {}; stays in quarantine){detail:#}", file.run_id);
         }
         let word = if restored.dry_run { "would restore" } else { "restored" };
         write!(f, "{stays}{word}{stays:#}  {path}")?;

@@ -8,7 +8,7 @@ use super::Theme;
 
 /// All settings, grouped by table.
 pub(crate) struct EffectiveSettings<'a> {
-    /// Where the configuration came from.
+    /// The source of the configuration.
     pub(crate) config: &'a str,
     pub(crate) settings: &'a [Setting],
     pub(crate) theme: &'a Theme,

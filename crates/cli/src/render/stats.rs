@@ -62,7 +62,7 @@ impl fmt::Display for StatsTable<'_> {
             writeln!(f)?;
             if let Some(files) = &policy.files {
                 for (count, text) in [
-                    (files.owned_by_others, "owned by a policy whose root lies deeper".to_owned()),
+                    (files.owned_by_others, "owned by a policy whose root is deeper".to_owned()),
                     (files.disputed_files, format!("disputed with {}", files.disputed_with.join(", "))),
                 ] {
                     if count > 0 {
@@ -82,10 +82,10 @@ impl fmt::Display for StatsTable<'_> {
 impl StatsTable<'_> {
     fn why_not(&self, f: &mut fmt::Formatter<'_>, policy: &PolicyStats) -> fmt::Result {
         let Theme { detail, error, .. } = self.theme;
-        let message = harmless(policy.message.as_deref().unwrap_or("nothing to look at"));
+        let message = harmless(policy.message.as_deref().unwrap_or("nothing to show"));
         if super::problem::is_failure(policy.status) {
             // The message follows on stderr.
-            write!(f, "  {error}could not be looked at{error:#}")
+            write!(f, "  {error}could not be inspected{error:#}")
         } else {
             write!(f, "  {detail}skipped: {message}{detail:#}")
         }
@@ -205,7 +205,7 @@ mod tests {
         policy              count    size  due     size  archives  oldest  next due
         images          1,234,567  5.0 GB    9  36.9 kB         2    2d2h     in 1s
         empty                   0     0 B    0      0 B         0       -         -
-        bad             could not be looked at
+        bad             could not be inspected
         tutor-sessions    ~40,000       -    7        -         -       -         -
           1 row stays
         other           skipped: DATABASE_URL is not set

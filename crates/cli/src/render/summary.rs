@@ -80,7 +80,7 @@ impl Summary<'_> {
         let purged = self.sum(|policy| policy.counts.purged);
         if purged > 0 {
             let bytes = HumanBytes(self.sum(|policy| policy.counts.purged_bytes));
-            write!(f, "; deleted {} for good from quarantine, freed {bytes}", Number(purged, "file"))?;
+            write!(f, "; permanently deleted {} from quarantine, freed {bytes}", Number(purged, "file"))?;
         }
         Ok(())
     }
@@ -109,9 +109,9 @@ impl fmt::Display for Summary<'_> {
         let (failed, held) = (with(PolicyStatus::Failed), with(PolicyStatus::Held));
         match (report.totals.errors, report.dry_run) {
             (0, _) => {}
-            (errors, true) => write!(f, "; {} could not be looked at", Number(errors, "item"))?,
+            (errors, true) => write!(f, "; {} could not be inspected", Number(errors, "item"))?,
             (errors, false) if report.trigger == Trigger::Restore => {
-                write!(f, "; {} could not come back", Number(errors, "item"))?;
+                write!(f, "; {} could not be restored", Number(errors, "item"))?;
             }
             (errors, false) => write!(f, "; {} could not be removed", Number(errors, "item"))?,
         }

@@ -120,6 +120,6 @@ fn stats_are_a_table() {
     fs::remove_dir_all(world.path("out")).unwrap();
     insta::assert_snapshot!(world.run("stats").is_fine(), @"
     policy  count  size  due  size  archives  oldest  next due
-    out     skipped: no such folder: [folder]/out; no run has seen it yet. Correct `root`, make the folder, or set `root_may_be_missing = true` if it comes and goes
+    out     skipped: no such folder: [folder]/out; no run has seen it yet. Correct `root`, create the folder, or set `root_may_be_missing = true` if it comes and goes
     ");
 }

@@ -68,7 +68,7 @@ fn a_log_that_cannot_be_written_stops_nothing_and_is_said() {
     world.file("out/due.tmp", DAY);
     let ran = world.run("");
     ran.exits(0);
-    assert!(ran.err.contains("lacks lines"), "{ran}");
+    assert!(ran.err.contains("lines are missing from"), "{ran}");
     assert!(world.left("out").is_empty());
 
     // A link there is not followed: whoever can put one there would choose what root writes into.
@@ -76,7 +76,7 @@ fn a_log_that_cannot_be_written_stops_nothing_and_is_said() {
     world.write("victim", "");
     std::os::unix::fs::symlink(world.path("victim"), world.path("audit.jsonl")).unwrap();
     world.file("out/due.tmp", DAY);
-    assert!(world.run("").err.contains("lacks lines"));
+    assert!(world.run("").err.contains("lines are missing from"));
     assert_eq!(fs::read_to_string(world.path("victim")).unwrap(), "");
 }
 
@@ -111,11 +111,11 @@ fn a_log_that_is_no_regular_file_is_neither_waited_for_nor_written() {
     let made = std::process::Command::new("mkfifo").arg(&log).status().unwrap();
     assert!(made.success());
     let ran = swept(&world);
-    assert!(ran.err.contains("lacks lines: it is not a regular file"), "{ran}");
+    assert!(ran.err.contains("audit.jsonl: it is not a regular file"), "{ran}");
     // Somebody does: opened both ways, it does not wait.
     let mut reader = fs::File::options().read(true).write(true).open(&log).unwrap();
     let ran = swept(&world);
-    assert!(ran.err.contains("lacks lines: it is not a regular file"), "{ran}");
+    assert!(ran.err.contains("audit.jsonl: it is not a regular file"), "{ran}");
     std::io::Write::write_all(&mut reader, b"end").unwrap();
     let mut read = [0; 3];
     std::io::Read::read_exact(&mut reader, &mut read).unwrap();
@@ -123,10 +123,10 @@ fn a_log_that_is_no_regular_file_is_neither_waited_for_nor_written() {
 
     fs::remove_file(&log).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(&log).unwrap();
-    assert!(swept(&world).err.contains("lacks lines: it is not a regular file"));
+    assert!(swept(&world).err.contains("audit.jsonl: it is not a regular file"));
     fs::remove_file(&log).unwrap();
     fs::create_dir(&log).unwrap();
-    assert!(swept(&world).err.contains("lacks lines"));
+    assert!(swept(&world).err.contains("lines are missing from"));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_strangers_log_is_not_written() {
     world.write("audit.jsonl", "");
     std::os::unix::fs::chown(world.path("audit.jsonl"), Some(NOBODY), None).unwrap();
     let ran = swept(&world);
-    assert!(ran.err.contains("lacks lines: it belongs to another user (uid 65534)"), "{ran}");
+    assert!(ran.err.contains("audit.jsonl: it belongs to another user (uid 65534)"), "{ran}");
     assert_eq!(fs::read_to_string(world.path("audit.jsonl")).unwrap(), "");
 }
 
@@ -150,7 +150,7 @@ fn whoever_locks_the_log_keeps_no_sweep_waiting() {
     let log = fs::File::open(world.path("audit.jsonl")).unwrap();
     rustix::fs::flock(&log, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let ran = swept(&world);
-    assert!(!ran.err.contains("lacks lines"), "{ran}");
+    assert!(!ran.err.contains("lines are missing from"), "{ran}");
     assert!(fs::read_to_string(world.path("audit.jsonl")).unwrap().contains("due.tmp"), "it is written all the same");
     drop(log);
     swept(&world);
@@ -167,7 +167,7 @@ fn a_hold_and_its_release_are_written_down_and_can_be_searched_for() {
     let found = world.run("hold --list --contains two").exits(0).to_owned();
     assert!(found.contains("/out/two.tmp") && !found.contains("one.tmp"), "{found}");
     assert!(world.run("hold --list --policy out").exits(0).lines().count() == 2);
-    assert_eq!(world.run("hold --list --contains three").exits(0), "Nothing of it is held.\n");
+    assert_eq!(world.run("hold --list --contains three").exits(0), "No matching holds.\n");
     world.run("hold --list --policy nosuch").exits(2);
     world.run("hold --contains one --for 1h out/one.tmp").exits(2);
     world.run("hold --release out/one.tmp").exits(0);

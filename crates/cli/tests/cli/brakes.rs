@@ -156,13 +156,13 @@ fn a_run_that_takes_too_long_ends_and_the_next_one_goes_on() {
     // No machine looks at so many in a thousandth of a second, and each run takes one at least.
     let ended = world.run("");
     ended.exits(3);
-    assert!(ended.err.contains("max_runtime = \"1ms\" is reached; the next run goes on at "), "{ended}");
+    assert!(ended.err.contains("max_runtime = \"1ms\" reached; the next run continues at "), "{ended}");
     let left = world.left("out").len();
     assert!((1..5000).contains(&left), "{left}");
     let next = world.run("--json");
     assert!(world.left("out").len() < left);
     let message = next.json()["policies"][0]["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("went on at ") && message.contains("where the last run had stopped"), "{message}");
+    assert!(message.starts_with("continued at ") && message.contains("where the last run stopped"), "{message}");
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_second_sweep_of_one_policy_gives_way() {
     fs::set_permissions(world.path(".cleanup"), PermissionsExt::from_mode(0o700)).unwrap();
     let lock = fs::File::create(world.path(".cleanup/locks/out")).unwrap();
     lock.lock().unwrap();
-    assert!(world.run("hold out/x.tmp --for 1h").err.contains("may still take"));
+    assert!(world.run("hold out/x.tmp --for 1h").err.contains("may still remove"));
     let ran = world.run("");
     ran.exits(75);
     assert!(ran.err.contains("another sweep of this policy is running"), "{ran}");
@@ -412,8 +412,8 @@ fn rows_are_held_by_a_changed_rule_and_by_a_share() {
     for line in ["", "--dry-run"] {
         let held = world.run(line);
         held.exits(4);
-        let said = "tutors: held back: max_idle was changed from \"20h\" to \"2h\" since the last run, and now 300 of 301 rows \
-                    would go; if that is meant, run once with --force";
+        let said = "tutors: held back: max_idle was changed from \"20h\" to \"2h\" since the last run; 300 of 301 rows would now be \
+                    removed; if this is intended, run once with --force";
         assert!(held.err.contains(said), "{held}");
     }
     let policy = &world.run("--json").json()["policies"][0];
@@ -436,7 +436,7 @@ fn rows_are_held_by_a_changed_rule_and_by_a_share() {
     world.write("cleanup.toml", &format!("{shorter}max_removal_percent = 50\n"));
     let held = world.run("");
     held.exits(4);
-    assert!(held.err.contains("220 of 221 rows would go, more than max_removal_percent = 50"), "{held}");
+    assert!(held.err.contains("220 of 221 rows would be removed, more than max_removal_percent = 50"), "{held}");
     assert_eq!(world.run("--force").is_fine(), "Removed 220 sessions.\n");
 }
 
@@ -483,7 +483,7 @@ fn values_that_are_no_times_are_said_by_every_face() {
 
     world.write("cleanup.toml", &format!("{config}time_format = \"julian\"\n"));
     sql("insert into s values ('old', julianday('now', '-3 hours')), ('none', 0)");
-    let said = "1 row stays: its main.s.at is no plausible time";
+    let said = "1 row stays: its main.s.at is an implausible time";
     let policy = &world.run("--dry-run --json").json()["policies"][0];
     assert_eq!((&policy["due"], &policy["kept"]["implausible"]), (&1.into(), &1.into()), "{policy}");
     assert!(policy["message"].as_str().unwrap().contains(said), "{policy}");
@@ -517,7 +517,7 @@ fn a_found_pipe_keeps_nobody_waiting() {
     assert!(Command::new("mkfifo").arg(world.path("cleanup.toml")).status().unwrap().success());
     let ran = world.run("");
     ran.exits(78);
-    assert!(ran.err.contains("no regular file"), "{ran}");
+    assert!(ran.err.contains("not a regular file"), "{ran}");
     world.write("large.toml", &"# nothing\n".repeat(200_000));
     assert!(world.run("-c large.toml").err.contains("larger than a megabyte"));
 }

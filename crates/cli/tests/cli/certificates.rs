@@ -46,10 +46,10 @@ fn a_certificate_is_taken_or_refused_with_the_reason() {
     let fill = "create table if not exists visits (id int, seen timestamptz);
                 insert into visits values (1, now() - interval '1 day')";
     let removed = "Removed 1 session.";
-    let wrong_name = "the server's certificate is refused: certificate not valid for name";
-    let way_out = "Make one that both take: openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext \
+    let wrong_name = "the server's certificate is rejected: certificate not valid for name";
+    let way_out = "Create one that both accept: openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext \
          basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:HOST -keyout server.key -out server.crt";
-    let stranger = "the server's certificate is refused: UnknownIssuer";
+    let stranger = "the server's certificate is rejected: UnknownIssuer";
     for (certificate, cases) in [
         (
             "signed",

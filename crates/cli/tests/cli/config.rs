@@ -18,7 +18,7 @@ fn check_says_ok_or_what_it_found() {
     insta::assert_snapshot!(world.run("config check"), @"
     exit 1
     ── stdout
-    error: out: no such folder: [folder]/out; no run has seen it yet. Correct `root`, make the folder, or set `root_may_be_missing = true` if it comes and goes
+    error: out: no such folder: [folder]/out; no run has seen it yet. Correct `root`, create the folder, or set `root_may_be_missing = true` if it comes and goes
       try: mkdir -p [folder]/out
     ./cleanup.toml: 1 policy, 1 finding
     ── stderr

@@ -25,16 +25,19 @@ fn init_writes_the_defaults_and_never_over_a_file() {
     insta::assert_snapshot!(world.run("init"), @"
     exit 0
     ── stdout
-    Wrote cleanup.toml. Say in it what is temporary, for how long, and what must never be touched.
+    Wrote cleanup.toml. Edit it to define what is temporary, for how long, and what must never be touched.
     Then:
-      cleanup config check   is it right?
-      cleanup --dry-run      what would go?
+      cleanup config check   validate it
+      cleanup --dry-run      preview the removals
       cleanup                sweep
     ── stderr
     ");
     let written = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     let added = written.strip_prefix(include_str!("../../../../deploy/cleanup.toml")).unwrap();
-    assert!(added.starts_with("# A token") && added.ends_with("\ntoken_for = \"everything\"\n"), "{added}");
+    assert!(
+        added.starts_with("# Once there is a token") && added.ends_with("\ntoken_for = \"everything\"\n"),
+        "{added}"
+    );
     let shown = world.run("config show");
     let token_for = shown.is_fine().lines().find(|line| line.contains("token_for")).unwrap();
     assert!(token_for.contains("\"everything\"") && token_for.contains("line "), "{token_for}");
@@ -44,7 +47,7 @@ fn init_writes_the_defaults_and_never_over_a_file() {
     world.write("cleanup.toml", "# mine");
     let refused = world.run("init");
     assert_eq!(refused.exits(1), "");
-    assert_eq!(refused.err, "error: cleanup.toml is there already; it was not touched\n");
+    assert_eq!(refused.err, "error: cleanup.toml already exists; it was left alone\n");
     assert_eq!(fs::read_to_string(world.path("cleanup.toml")).unwrap(), "# mine");
 
     fs::remove_file(world.path("cleanup.toml")).unwrap();

@@ -120,20 +120,20 @@ fn two_frameworks_in_one_database_and_what_only_looks_like_sessions() {
     exit 0
     ── stdout
     Wrote cleanup.toml:
-      sessions  Laravel, table sessions: 0 rows, 0 would go now
-      tutor_sessions  Tutor sessions, table tutor_sessions: 0 rows, 0 would go now
+      sessions  Laravel, table sessions: 0 rows, 0 would be removed now
+      tutor_sessions  Tutor sessions, table tutor_sessions: 0 rows, 0 would be removed now
     Commented out: "api.tokens"
     Then:
-      cleanup config check   is it right?
-      cleanup --dry-run      what would go?
+      cleanup config check   validate it
+      cleanup --dry-run      preview the removals
       cleanup                sweep
     ── stderr
     "#);
-    insta::assert_snapshot!(written(&world, "two"), @r##"
+    insta::assert_snapshot!(written(&world, "two"), @r#"
     #:schema ./cleanup.toml.schema.json
     # The session tables of the database in DATABASE_URL. For editors: cleanup config schema > cleanup.toml.schema.json
 
-    # Laravel. max_idle has to be the SESSION_LIFETIME of the application, 120 minutes by default.
+    # Laravel. Set max_idle to the SESSION_LIFETIME of the application, 120 minutes by default.
     [sessions.sessions]
     url             = "${DATABASE_URL}"
     table           = "sessions"
@@ -150,14 +150,14 @@ fn two_frameworks_in_one_database_and_what_only_looks_like_sessions() {
     max_idle           = "2h"
     activity_time_zone = "UTC"
 
-    # These look like sessions, too. Say how long they are wanted, and take the `#` away.
+    # These look like session tables too. Set how long rows are kept, and remove the `#`.
     #
     # [sessions.api-tokens]
     # url            = "${DATABASE_URL}"
     # table          = '"api.tokens"'
     # id_column      = "token"
     # expires_column = "expires_at"
-    "##);
+    "#);
     run_with(&world, &url, "config check").is_fine();
     assert_eq!(run_with(&world, &url, "").is_fine(), "");
 }
@@ -175,8 +175,8 @@ fn where_nothing_is_known_nothing_is_written() {
     exit 1
     ── stdout
     ── stderr
-    error: none of the 2 tables is a session table that is known, so nothing was written; looked at users, voucher
-    If one of them holds sessions, say so in cleanup.toml:
+    error: none of the 2 tables is a known session table, so nothing was written; checked users, voucher
+    If one of them contains sessions, add it to cleanup.toml:
 
     [sessions.NAME]
     url             = "${DATABASE_URL}"
@@ -191,7 +191,7 @@ fn where_nothing_is_known_nothing_is_written() {
                    insert into sessions values ('a', '', 1440, unixepoch())";
     sqlite(&world, symfony);
     let said = run_with(&world, url, "init --from-env DATABASE_URL");
-    assert!(said.err.contains("sessions (Symfony): its column sess_lifetime holds no times that are known"), "{said}");
+    assert!(said.err.contains("sessions (Symfony): its column sess_lifetime holds no plausible times"), "{said}");
     assert!(!world.path("cleanup.toml").exists());
 }
 
@@ -215,5 +215,5 @@ fn a_url_stays_in_the_environment() {
     assert!(!world.path("cleanup.toml").exists());
     world.write("cleanup.toml", "# mine");
     let refused = run_with(&world, "sqlite:///app.db", "init --from-env DATABASE_URL");
-    assert_eq!(refused.err, "error: cleanup.toml is there already; it was not touched\n");
+    assert_eq!(refused.err, "error: cleanup.toml already exists; it was left alone\n");
 }

@@ -52,7 +52,7 @@ fn whoever_wants_to_see_for_himself_does() {
     // Nobody writes a file backwards, but somebody may set its stamp back.
     world.file("out/7.tmp", 2 * HOUR);
     let explained = world.run("explain out/7.tmp");
-    assert!(explained.out.contains("  due  ") && explained.out.contains("its stamp was set back"), "{explained}");
+    assert!(explained.out.contains("  due  ") && explained.out.contains("its timestamp was set back"), "{explained}");
     assert_eq!(counts(&world, ""), (MANY, 0, MANY), "known to be young, and so left for later");
     assert_eq!(counts(&world, "--force"), (MANY, 1, 0));
     world.file("out/new.tmp", 2 * HOUR);

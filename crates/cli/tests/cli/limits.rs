@@ -116,7 +116,7 @@ fn statistics_and_explanations_know_what_would_go() {
 
     let explained = |name: &str| world.run(&format!("explain out/{name}.tmp")).is_fine().to_owned();
     assert!(explained("01").contains("among the oldest beyond max_files"));
-    assert!(explained("02").contains("no limit asks for it"));
+    assert!(explained("02").contains("no limit requires its removal"));
     assert!(explained("08").contains("among the newest (keep_newest = 2)"));
 }
 
@@ -188,8 +188,8 @@ fn a_mark_that_is_larger_than_the_file_system_takes_nothing() {
         for line in ["", "--dry-run", "--force", "plan -o plan.jsonl"] {
             let held = world.run(line);
             held.exits(4);
-            assert!(held.err.contains("min_free asks for "), "{held}");
-            assert!(held.err.contains(&format!("the whole file system has {size}")), "{held}");
+            assert!(held.err.contains("min_free requires "), "{held}");
+            assert!(held.err.contains(&format!("the whole file system has only {size}")), "{held}");
         }
         assert_eq!(world.left("out").len(), 4, "{mark}");
         assert!(world.run("config check").exits(1).contains("the whole file system has"));
@@ -259,7 +259,10 @@ fn policies_on_one_file_system_give_their_oldest_by_weight() {
             "{ran}"
         );
     }
-    assert!(explained.out.contains("beyond min_free") && explained.out.contains("no limit asks for it"), "{explained}");
+    assert!(
+        explained.out.contains("beyond min_free") && explained.out.contains("no limit requires its removal"),
+        "{explained}"
+    );
 }
 
 #[test]

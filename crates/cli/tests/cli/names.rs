@@ -25,7 +25,7 @@ fn dotfiles_stay_are_counted_and_explained() {
     assert_eq!(stats.json()["policies"][0]["dotfiles"], 2, "{stats}");
     assert_eq!(stats.json()["policies"][0]["total_files"], 1, "{stats}");
     let said = world.run("stats");
-    assert!(said.exits(0).contains("out: 2 files whose name or folder begins with a dot are not candidates"), "{said}");
+    assert!(said.exits(0).contains("out: 2 files whose name or folder starts with a dot are ignored"), "{said}");
     for name in ["out/.gitkeep", "out/.git/config"] {
         let why = world.run(&format!("explain {name}"));
         assert!(why.exits(0).contains("`dotfiles = true`"), "{why}");
@@ -36,7 +36,7 @@ fn dotfiles_stay_are_counted_and_explained() {
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &format!("{config}dotfiles = true\n"));
     let said = world.run("stats");
-    assert!(!said.exits(0).contains("begins with a dot"), "{said}");
+    assert!(!said.exits(0).contains("starts with a dot"), "{said}");
     world.run("").exits(0);
     assert_eq!(there(&world), [false, false, false]);
 }

@@ -41,32 +41,32 @@ fn one_run_after_the_other_comes_all_the_way_through_and_then_begins_anew() {
         let ran = world.run("--json");
         assert_eq!(ran.json()["policies"][0]["in_part"], true);
         let message = message(&ran);
-        assert_eq!(message.contains("where the last run had stopped"), runs > 1, "{message}");
+        assert_eq!(message.contains("where the last run stopped"), runs > 1, "{message}");
         // Each begins where the one before has said.
         assert!(message.starts_with(&before), "{message} after {before}");
-        let Some((_, next)) = message.split_once("the next run goes on at ") else {
+        let Some((_, next)) = message.split_once("the next run continues at ") else {
             // Its time was over with the last file, too.
-            assert!(ran.code == 0 || message.contains("with all files looked at"), "{message}");
+            assert!(ran.code == 0 || message.contains("after scanning all files"), "{message}");
             break;
         };
         ran.exits(3);
-        assert!(message.contains("is reached; the next run"), "{message}");
-        before = format!("went on at {next}, where the last run had stopped");
+        assert!(message.contains(" reached; the next run"), "{message}");
+        before = format!("continued at {next}, where the last run stopped");
     }
     assert!(runs > 20, "{runs}");
     assert_eq!(due(&world), 0);
     let anew = message(&world.run("--json"));
-    assert!(!anew.contains("went on at"), "{anew}");
+    assert!(!anew.contains("continued at"), "{anew}");
 }
 
 #[test]
 fn a_dry_run_begins_where_the_sweep_would_and_leaves_it_there() {
     let world = world("");
-    assert!(!message(&world.run("--json --dry-run")).contains("went on"));
+    assert!(!message(&world.run("--json --dry-run")).contains("continued"));
     world.run("").exits(3);
     let planned = message(&world.run("--json --dry-run"));
-    assert!(planned.starts_with("went on at "), "{planned}");
-    assert!(planned.ends_with("what is left is up to the next run"), "{planned}");
+    assert!(planned.starts_with("continued at "), "{planned}");
+    assert!(planned.ends_with("the next run does the rest"), "{planned}");
     assert_eq!(message(&world.run("--json --dry-run")), planned);
     let went_on = |message: &str| message.split_once(", where").unwrap().0.to_owned();
     assert_eq!(went_on(&message(&world.run("--json"))), went_on(&planned));
@@ -88,7 +88,7 @@ fn statistics_and_lists_look_at_everything() {
 #[test]
 fn another_rule_and_another_folder_begin_at_the_root() {
     let world = world("");
-    let goes_on = |line: &str| message(&world.run(line)).contains("went on at");
+    let goes_on = |line: &str| message(&world.run(line)).contains("continued at");
     assert!(!goes_on("--json"));
     assert!(goes_on("--json"));
     // Asked for once, it is another rule.
@@ -114,8 +114,8 @@ fn without_memory_every_run_begins_at_the_root_and_says_so() {
     let world = world("[state]\nurl = \"none\"");
     for _ in 0..2 {
         let message = message(&world.run("--json"));
-        assert!(message.ends_with("nothing is remembered, so the next run begins at the root"), "{message}");
-        assert!(!message.contains("went on"), "{message}");
+        assert!(message.ends_with("no state is kept, so the next run starts at the root"), "{message}");
+        assert!(!message.contains("continued"), "{message}");
     }
 }
 
@@ -125,12 +125,12 @@ fn a_run_that_saw_a_part_says_nothing_of_limits() {
     let mut last = world.run("--json");
     for _ in 0..40 {
         assert_eq!(last.json()["policies"][0]["limits"].as_array().map(Vec::len), Some(0), "{last}");
-        if !message(&last).contains("the next run goes on") {
+        if !message(&last).contains("the next run continues") {
             break;
         }
         last = world.run("--json");
     }
-    assert!(message(&last).starts_with("went on at "), "{last}");
+    assert!(message(&last).starts_with("continued at "), "{last}");
     // What was over the limit went on the way, the oldest first.
     assert_eq!(world.run("stats --json").json()["policies"][0]["total_files"], 3);
 }
@@ -140,6 +140,6 @@ fn what_observes_begins_at_the_root() {
     let world = world("mode = \"observe\"");
     for _ in 0..2 {
         let message = message(&world.run("--json"));
-        assert!(!message.contains("went on") && !message.contains("the next run goes on"), "{message}");
+        assert!(!message.contains("continued") && !message.contains("the next run continues"), "{message}");
     }
 }

@@ -88,7 +88,7 @@ fn a_deeper_policy_that_is_removed_or_names_less_holds_the_outer_one() {
         world.write("cleanup.toml", &format!("{outer}{now}"));
         let held = world.run("sweep short");
         held.exits(4);
-        assert!(held.err.contains(said) && held.err.contains("protects less than before"), "{held}");
+        assert!(held.err.contains(said) && held.err.contains("protects fewer files"), "{held}");
         assert_eq!(world.left("r/long").len(), 120);
         world.run("sweep short --force").exits(0);
         assert_eq!(world.left("r/long").len(), 0);
@@ -133,8 +133,8 @@ fn what_two_policies_with_one_root_name_stays_and_both_say_what_to_do() {
     assert_eq!(counts(&ran), [json!([1, 1, 0, 1]), json!([0, 0, 0, 1])]);
     let report = ran.json();
     assert_eq!(report["policies"][0]["disputed_with"], json!(["b"]));
-    let why = "1 item stays, because `a` with the same root names it too, and neither may take it; \
-               add it to `exclude` in all but one of these policies";
+    let why = "1 item stays, because `a` with the same root matches it too; \
+               exclude it in all but one of these policies";
     assert_eq!(report["notes"][1], format!("b: {why}"));
     assert_eq!(world.left("r"), ["a.log"]);
     let ran = world.run("-q");
@@ -154,32 +154,35 @@ fn what_two_policies_with_one_root_name_stays_and_both_say_what_to_do() {
 fn explain_names_the_owner_and_who_else_would_have_it() {
     let world = nested("", "");
     let undated = |ran: Ran| -> String {
-        ran.out.lines().filter(|line| !line.contains("  goes  ")).fold(String::new(), |text, line| text + line + "\n")
+        ran.out
+            .lines()
+            .filter(|line| !line.contains("  removal  "))
+            .fold(String::new(), |text, line| text + line + "\n")
     };
     insta::assert_snapshot!(undated(world.run("explain r/long/a r/a")), @"
     r/long/a
       owner       long
-      left alone  it belongs to the policy `long`, whose root lies deeper
-      policy      short (runs only when asked to)
+      left alone  it belongs to the policy `long`, whose root is deeper
+      policy      short (runs only on request)
       keep        last modified 2d ago, within max_age 30d
-      rules       nothing to say: archives, hold, keep_referenced, future, min_age, keep_newest, max_age, limits
-      policy      long (runs only when asked to)
+      rules       not applicable: archives, hold, keep_referenced, future, min_age, keep_newest, max_age, limits
+      policy      long (runs only on request)
     r/a
       due         last modified 2d ago, older than max_age 24h
       rules       max_age: remove, last modified 2d ago, older than max_age 24h
-                  nothing to say: archives, hold, keep_referenced, future, min_age, keep_newest, limits
-      policy      short (runs only when asked to)
+                  not applicable: archives, hold, keep_referenced, future, min_age, keep_newest, limits
+      policy      short (runs only on request)
     ");
     let explained = world.run("explain r/long/a --json").json()["paths"][0].clone();
     assert_eq!((&explained["owner"], &explained["answers"][0]["belongs_to"]), (&json!("long"), &json!("long")));
     let world = equal("", "");
     insta::assert_snapshot!(undated(world.run("explain r/a.log")), @"
     r/a.log
-      owner       nobody: a and b dispute it
-      left alone  the policy `b` has the same root and names it as well, so neither takes it; add it to `exclude` in one of the two
-      policy      a (runs only when asked to)
-      left alone  the policy `a` has the same root and names it as well, so neither takes it; add it to `exclude` in one of the two
-      policy      b (runs only when asked to)
+      owner       none: a and b dispute it
+      left alone  the policy `b` has the same root and matches it as well, so neither removes it; add it to `exclude` in one of the two
+      policy      a (runs only on request)
+      left alone  the policy `a` has the same root and matches it as well, so neither removes it; add it to `exclude` in one of the two
+      policy      b (runs only on request)
     ");
 }
 
@@ -189,7 +192,7 @@ fn the_check_counts_what_more_than_one_policy_names() {
     insta::assert_snapshot!(world.run("config check"), @"
     exit 0
     ── stdout
-    ok: short: 2 items that it names belong to `long`, whose root lies deeper
+    ok: short: 2 matching items belong to `long`, whose root is deeper
     ok: ./cleanup.toml, 2 policies
     ── stderr
     ");
@@ -197,8 +200,8 @@ fn the_check_counts_what_more_than_one_policy_names() {
     insta::assert_snapshot!(world.run("config check"), @"
     exit 0
     ── stdout
-    warning: a: 1 item stays, because `b` with the same root names it too, and neither may take it; add it to `exclude` in all but one of these policies
-    warning: b: 1 item stays, because `a` with the same root names it too, and neither may take it; add it to `exclude` in all but one of these policies
+    warning: a: 1 item stays, because `b` with the same root matches it too; exclude it in all but one of these policies
+    warning: b: 1 item stays, because `a` with the same root matches it too; exclude it in all but one of these policies
     ./cleanup.toml: 2 policies, 2 findings
     ── stderr
     ");

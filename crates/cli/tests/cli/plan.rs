@@ -100,9 +100,9 @@ fn a_plan_that_is_edited_cut_foreign_or_too_old_is_refused() {
     let cut = text.trim_end().rsplit_once('\n').unwrap().0;
     refused(&format!("{cut}\n"), "incomplete");
     refused(cut, "incomplete");
-    refused("", "line 1 is no line of a plan");
-    refused("[files.a]\n", "line 1 is no line of a plan");
-    refused(&"x".repeat(200_000), "line 1 is no line of a plan: it is too long");
+    refused("", "line 1: not a plan entry");
+    refused("[files.a]\n", "line 1: not a plan entry");
+    refused(&"x".repeat(200_000), "line 1: not a plan entry: it is too long");
 
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &config.replace("1h", "2h"));
@@ -112,7 +112,7 @@ fn a_plan_that_is_edited_cut_foreign_or_too_old_is_refused() {
     world.write("cleanup.toml", &config);
     world.run("plan -o short.jsonl --valid-for 1ms").exits(0);
     let short = fs::read_to_string(world.path("short.jsonl")).unwrap();
-    refused(&short, "counted until");
+    refused(&short, "expired at");
     world.run("apply plan.jsonl").exits(0);
     assert_eq!(world.left("out"), ["young.tmp"], "and the one that was not touched counts still");
 }
@@ -146,7 +146,7 @@ fn rows_are_in_no_plan_and_neither_is_what_only_observes() {
     assert_eq!(world.left("out"), ["a"]);
     let named = world.run("plan -o plan.jsonl tutors");
     named.exits(2);
-    assert!(named.err.contains("rows are in no plan"), "{named}");
+    assert!(named.err.contains("a plan contains only files"), "{named}");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_clock_far_behind_the_plan_s_refuses_it() {
     assert!(command.status().expect("faketime is installed: `cargo xtask test` sees to it").code() != Some(1));
     let ran = world.run("apply future.jsonl");
     ran.exits(1);
-    assert!(ran.err.contains("yet to come"), "{ran}");
+    assert!(ran.err.contains("in the future"), "{ran}");
 }
 
 #[test]

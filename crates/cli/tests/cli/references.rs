@@ -38,7 +38,7 @@ fn answers(world: &World, distinct: u32, times: u32) {
 #[track_caller]
 fn held(ran: &Ran, words: &[&str]) {
     ran.exits(4);
-    for word in ["keep_referenced answers", "--force"].iter().chain(words) {
+    for word in ["keep_referenced query returned", "--force"].iter().chain(words) {
         assert!(ran.err.contains(word), "{word}: {ran}");
     }
 }
@@ -46,8 +46,8 @@ fn held(ran: &Ran, words: &[&str]) {
 #[test]
 fn none_a_tenth_and_less_than_half_hold_and_half_does_not() {
     for (distinct, times, words, left) in [
-        (0, 1, Some("no names at all"), 200),
-        (20, 1, Some("only 20 names, and in the last complete run it answered 200"), 200),
+        (0, 1, Some("returned no names"), 200),
+        (20, 1, Some("only 20 names, after 200 in the last complete run"), 200),
         (20, 10, Some("only 20 names"), 200),
         (99, 1, Some("only 99 names"), 200),
         (100, 1, None, 100),
@@ -78,11 +78,11 @@ fn none_a_tenth_and_less_than_half_hold_and_half_does_not() {
 fn none_at_all_holds_also_at_a_first_run_and_whatever_few_would_go() {
     let world = world();
     answers(&world, 0, 1);
-    held(&world.run(""), &["no names at all", "200 files would go"]);
+    held(&world.run(""), &["returned no names", "200 files would now be removed"]);
     for number in 1..200 {
         std::fs::remove_file(world.path(format!("out/{number}.tmp"))).unwrap();
     }
-    held(&world.run(""), &["1 file would go"]);
+    held(&world.run(""), &["1 file would now be removed"]);
     std::fs::remove_file(world.path("out/0.tmp")).unwrap();
     world.run("").is_fine();
 }
@@ -101,7 +101,7 @@ fn force_passes_and_is_what_later_runs_are_compared_with() {
     world.run("").exits(0);
     assert_eq!(world.left("out").len(), 20, "20 are what there was before");
     answers(&world, 0, 1);
-    held(&world.run(""), &["no names at all"]);
+    held(&world.run(""), &["returned no names"]);
     world.run("--force").exits(0);
     world.file("out/more.tmp", DAY);
     world.run("").exits(0);
@@ -115,7 +115,7 @@ fn a_plan_that_was_made_before_is_held_as_well() {
     // Nothing is known of earlier answers, so the plan is made.
     world.run("plan -o plan.jsonl").exits(0);
     answers(&world, 0, 1);
-    held(&world.run("apply plan.jsonl"), &["no names at all"]);
+    held(&world.run("apply plan.jsonl"), &["returned no names"]);
     assert_eq!(world.left("out").len(), 200);
     answers(&world, 40, 1);
     world.run("apply plan.jsonl").exits(0);
@@ -148,7 +148,7 @@ fn an_answer_that_is_doubted_is_no_measure_because_nothing_was_due_just_then() {
         for number in 0..200 {
             world.file(format!("out/{number}.tmp"), DAY);
         }
-        held(&world.run(""), &["no names at all"]);
+        held(&world.run(""), &["returned no names"]);
         assert_eq!(world.left("out").len(), 200, "{before}");
     }
 }

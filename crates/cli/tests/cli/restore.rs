@@ -100,10 +100,7 @@ fn a_run_a_file_and_a_folder_can_be_named() {
 
     let none = world.run("restore out/nothing.tmp");
     none.exits(3);
-    assert!(
-        none.err.contains("out/nothing.tmp: nothing of it lies in quarantine") || none.err.contains("dispose"),
-        "{none}"
-    );
+    assert!(none.err.contains("out/nothing.tmp: not in quarantine") || none.err.contains("dispose"), "{none}");
     let gone = world.run(&format!("restore {}", runs[0]));
     gone.exits(3);
 }
@@ -144,7 +141,7 @@ fn where_nothing_can_come_back_it_says_so_and_which_key_changes_that() {
     let world = World::with_policy(QUARANTINE);
     let refused = world.run("restore");
     refused.exits(3);
-    assert!(refused.err.contains("nothing lies in quarantine"), "{refused}");
+    assert!(refused.err.contains("the quarantine is empty"), "{refused}");
 }
 
 #[test]
@@ -180,8 +177,8 @@ fn what_lies_in_quarantine_is_listed_and_explained() {
     let mut paths: Vec<&str> = lines[..2].iter().map(|line| line.split_whitespace().last().unwrap()).collect();
     paths.sort_unstable();
     assert_eq!(paths, ["out/a.tmp", "out/b.tmp"]);
-    assert!(lines[0].starts_with("goes     in 7d "), "{list}");
-    assert!(lines[2].starts_with("out: 2 files in quarantine, 8.2 kB; the first goes for good after "), "{list}");
+    assert!(lines[0].starts_with("expires     in 7d "), "{list}");
+    assert!(lines[2].starts_with("out: 2 files in quarantine, 8.2 kB; the first is deleted after "), "{list}");
     assert!(world.run("quarantine -v").is_fine().contains("older than max_age 1h"));
     let json = world.run("quarantine out --json").json();
     assert_eq!((json["files"].as_array().unwrap().len(), &json["policies"][0]["files"]), (2, &2.into()));
@@ -196,7 +193,7 @@ fn what_lies_in_quarantine_is_listed_and_explained() {
 fn it_does_not_stay_for_ever_and_does_not_grow_without_end() {
     let world = swept("quarantine_for = \"1ms\"", &["a.tmp"]);
     let said = world.run("");
-    assert_eq!(said.is_fine(), "Nothing was due; deleted 1 file for good from quarantine, freed 4.1 kB.\n");
+    assert_eq!(said.is_fine(), "Nothing was due; permanently deleted 1 file from quarantine, freed 4.1 kB.\n");
     assert!(!fs::read_dir(world.path("out/.cleanup/quarantine")).unwrap().any(|_| true));
 
     let world = swept("quarantine_max_size = \"10KiB\"", &["a.tmp", "b.tmp"]);
@@ -219,7 +216,7 @@ fn a_policy_that_deletes_by_now_lets_go_of_what_it_moved_aside_before() {
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &config.replace("dispose = \"quarantine\"\nquarantine_for = \"1ms\"", ""));
     assert!(world.run("quarantine").is_fine().contains("1 file in quarantine"));
-    assert!(world.run("").is_fine().contains("deleted 1 file for good"));
+    assert!(world.run("").is_fine().contains("permanently deleted 1 file"));
 
     let world = swept("", &["a.tmp"]);
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();

@@ -5,8 +5,8 @@ use std::fs;
 
 use crate::world::{MINUTE, World};
 
-const NEVER: &str = "warning: out: no such folder: [folder]/out; no run has seen it yet. Correct `root`, make the folder, \
-                     or set `root_may_be_missing = true` if it comes and goes\n";
+const NEVER: &str = "warning: out: no such folder: [folder]/out; no run has seen it yet. Correct `root`, create the \
+                     folder, or set `root_may_be_missing = true` if it comes and goes\n";
 
 fn without_root(keys: &str) -> World {
     let world = World::with_policy(keys);
@@ -46,7 +46,7 @@ fn a_missing_root_is_said_at_every_run_and_by_the_check() {
     fs::remove_dir_all(world.path("out")).unwrap();
     let gone = world.run("");
     gone.exits(0);
-    assert!(gone.err.contains("it was there in an earlier run"), "{gone}");
+    assert!(gone.err.contains("it existed in an earlier run"), "{gone}");
     fs::write(
         world.path("cleanup.toml"),
         fs::read_to_string(world.path("cleanup.toml")).unwrap().replace("\"out\"", "\"uot\""),

@@ -21,8 +21,8 @@ fn world(url: &str) -> World {
 #[test]
 fn a_parameter_that_cannot_be_followed_is_a_configuration_error_and_named() {
     for (url, said) in [
-        ("postgresql://ann:hunter2@db/app?service=replica", "the parameter `service` of url cannot be followed"),
-        ("postgresql://ann:hunter2@db/app?passfile=/x", "the parameter `passfile` of url cannot be followed"),
+        ("postgresql://ann:hunter2@db/app?service=replica", "the parameter `service` of url is not supported"),
+        ("postgresql://ann:hunter2@db/app?passfile=/x", "the parameter `passfile` of url is not supported"),
         ("postgresql://ann:hunter2@db/app?schema=a,b", "table = \"tenant1.sessions\""),
         ("postgresql://ann:hunter2@::1/app", "IPv6 address that is not written as `[::1]`"),
         ("postgresql://ann:hunter2@a,b/app", "url names several hosts"),
@@ -74,7 +74,7 @@ fn a_database_that_a_writer_has_locked_is_skipped_and_everybody_says_so() {
     let python = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
     let made = Command::new("python3").args(["-c", python]).arg(world.path("app.db")).arg(sql).status().unwrap();
     assert!(made.success());
-    let said = "Could not clean up tutor sessions: the table is locked by somebody else; the next run tries again";
+    let said = "Could not clean up tutor sessions: the table is locked by another connection; the next run tries again";
 
     let writer = Writer::new(&world);
     let swept = world.run("");

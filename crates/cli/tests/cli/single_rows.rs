@@ -77,11 +77,11 @@ fn a_row_is_explained_by_keys_of_every_type_and_its_key_never_repeated() {
             "due         last activity 3h ago, longer than max_idle 2h",
             "keep        last activity 1h ago, within max_idle 2h",
             "keep        seen is null; such rows always stay",
-            "keep        without a plausible time: seen lies before 2000, or more than ten years ahead",
+            "keep        without a plausible time: seen is before 2000 or more than ten years ahead",
             "keep        seen is infinite; such rows always stay",
             "keep        last activity 59m 59s ahead, stamped in the future; one of the clocks is wrong",
             "keep        last activity 4h ago, longer than max_idle 2h; still referenced by a row of another table",
-            "left alone  no row of the policy: its `where` leaves it out",
+            "left alone  not a row of this policy: its `where` excludes it",
         ];
         assert_eq!(verdicts.len(), expected.len(), "{key}: {told}");
         for (verdict, expected) in verdicts.iter().zip(expected) {
@@ -119,7 +119,7 @@ fn what_holds_a_policy_back_is_said_of_its_rows() {
     assert!(!json.to_string().contains(&keys[0]), "{json}");
 
     let refused = world.run("explain --session visits not-a-uuid");
-    assert!(refused.is_fine().contains("id is of type uuid, and the key is no value of it"), "{refused}");
+    assert!(refused.is_fine().contains("id is of type uuid, and the key is not a value of it"), "{refused}");
     world.run("explain --session vists x").exits(2);
     world.run("explain --session visits").exits(2);
 
@@ -151,8 +151,8 @@ fn config_check_shows_each_session_policy_in_a_block() {
     for line in [
         "visits  public.visits",
         "  rows        107 rows, 2 due now, 1 without a plausible time",
-        "  batches     in the order of the index visits_seen",
-        "  along       2 rows of public.hits go with them (on delete cascade)",
+        "  batches     in order of the index visits_seen",
+        "  along       2 rows of public.hits are removed with them (on delete cascade)",
         "  clock       agrees with this machine's",
     ] {
         assert!(text.lines().any(|said| said == line), "{line}\n{told}");
@@ -171,7 +171,7 @@ fn config_check_shows_each_session_policy_in_a_block() {
     // Without the index the rows go as they lie, and the statement that would help is exact.
     server.psql(&database, "drop index visits_seen").unwrap();
     let told = world.run("config check");
-    assert!(told.is_fine().contains("  batches     as the rows lie in the table, each page once\n"), "{told}");
+    assert!(told.is_fine().contains("  batches     in physical order, each page once\n"), "{told}");
     assert!(told.out.contains(r#"try: create index concurrently on "public"."visits" ("seen")"#), "{told}");
 }
 
@@ -187,15 +187,15 @@ fn both_know_a_file_as_well() {
     let text = told.is_fine();
     for said in [
         "due         last activity 24h ago, longer than max_idle 2h",
-        "goes        at the next sweep",
-        "keep        without a plausible time: seen lies before 2000",
-        "left alone  no row of the policy",
+        "removal     at the next sweep",
+        "keep        without a plausible time: seen is before 2000",
+        "left alone  not a row of this policy",
         "unknown     there is no row with this key in main.visits",
     ] {
         assert!(text.contains(said), "{said}\n{told}");
     }
     let told = world.run("config check");
     assert!(told.is_fine().contains("  rows        3 rows, 1 due now, 1 without a plausible time\n"), "{told}");
-    assert!(told.out.contains("  batches     in the order of the index seen\n"), "{told}");
+    assert!(told.out.contains("  batches     in order of the index seen\n"), "{told}");
     assert!(!told.out.contains("clock"), "{told}");
 }

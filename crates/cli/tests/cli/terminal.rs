@@ -78,8 +78,8 @@ fn a_hint_is_there_when_there_is_nothing_here() {
     let (code, text) = at_a_terminal(&World::new(), "--color never");
     insta::assert_snapshot!(format!("exit {code}\n{text}"), @"
     exit 0
-    Nothing to clean up here: there is no cleanup.toml, and none of the folders of the built-in one.
-      cleanup init   write a cleanup.toml to start from
-      cleanup demo   see it work on a made-up folder
+    Nothing to clean up here: there is no cleanup.toml and none of the folders of the built-in configuration.
+      cleanup init   write a commented cleanup.toml
+      cleanup demo   try it on a sample folder
     ");
 }

@@ -64,7 +64,7 @@ fn metrics_that_cannot_be_written_cost_no_sweep() {
     let world = World::with_policy("");
     world.file("out/a.tmp", DAY);
     let swept = world.run("--textfile missing/cleanup.prom");
-    assert!(swept.err.contains("the metrics are not written to missing/cleanup.prom"), "{swept}");
+    assert!(swept.err.contains("cannot write the metrics to missing/cleanup.prom"), "{swept}");
     swept.exits(0);
     assert!(!world.path("out/a.tmp").exists());
     world.run("--dry-run --textfile cleanup.prom").exits(2);

@@ -79,6 +79,6 @@ fn a_database_that_would_need_a_thread_stops_no_files() {
         assert_eq!(world.left("out"), ["young.tmp"], "{ran}");
         // This test would prove nothing where the limit does not bind.
         let ran = run_with(&world, threads, "--json").unwrap();
-        assert!(ran.out.contains("no thread can be had"), "{ran}");
+        assert!(ran.out.contains("cannot start a thread"), "{ran}");
     }
 }

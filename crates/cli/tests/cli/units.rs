@@ -9,7 +9,7 @@ fn init_units_and_three_copied_files_are_an_installation() {
     let world = World::new();
     world.run("init").is_fine();
     let ran = world.run("units --out u --user nobody");
-    assert_eq!(ran.is_fine(), "29 files in u, 29 of them written anew.\n");
+    assert_eq!(ran.is_fine(), "Rendered 29 files in u; 29 of them changed.\n");
     for file in ["u/cron/cleanup", "u/logrotate/cleanup", "u/tmpfiles.d/cleanup.conf"] {
         assert!(world.path(file).is_file(), "{file}");
     }
@@ -32,7 +32,7 @@ fn what_is_there_is_compared_and_only_our_own_files_are_touched() {
     fine("units --out u");
     world.write("u/systemd/mine.timer", "[Timer]\n");
     assert_eq!(fine("units --out u --check"), "");
-    assert!(fine("units --out u").contains(" 0 of them written anew"));
+    assert!(fine("units --out u").contains("; 0 of them changed"));
 
     let config = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &config.replace("files.out", "files.other"));
@@ -40,7 +40,7 @@ fn what_is_there_is_compared_and_only_our_own_files_are_touched() {
     let printed = ran.exits(1);
     for line in [
         "missing: systemd/cleanup-sweep-other.timer\n",
-        "rendered no more: systemd/cleanup-sweep-out.timer\n",
+        "no longer rendered: systemd/cleanup-sweep-out.timer\n",
         "stale: cron/cleanup\n",
     ] {
         assert!(printed.contains(line), "{ran}");

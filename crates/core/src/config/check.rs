@@ -14,7 +14,7 @@ use super::raw::{RawAudit, RawConfig, RawFilePolicy, RawMode, RawServer, RawSess
 use super::structure::Structure;
 use super::values::{At, Named};
 use super::vars::Variables;
-use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, NamedToken, Server, State, TokenFor};
+use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, NamedToken, Removals, Server, State, TokenFor};
 use crate::candidate::Escaped;
 use crate::policy::Effect;
 
@@ -32,6 +32,13 @@ const SMALLEST_AUDIT: u64 = 4096;
 
 /// `keep` of the audit log, when it is not given.
 const AUDIT_FILES: u32 = 5;
+
+/// `removals_for`, when it is not given.
+const REMOVALS_FOR: Duration = Duration::from_hours(30 * 24);
+
+/// `removals_max_size`, when it is not given, and the least that it may be.
+const REMOVALS_BYTES: u64 = 1024 * 1024 * 1024;
+const SMALLEST_REMOVALS: u64 = 1024 * 1024;
 
 /// What all checks need.
 pub(super) struct Check<'a> {
@@ -63,6 +70,7 @@ impl Check<'_> {
         let server = self.server(raw.server.as_ref(), &raw.files);
         let state = self.state(raw.state.as_ref());
         let keep_history = self.keep_history(raw.state.as_ref());
+        let removals = self.removals(raw.state.as_ref());
         let audit = self.audit(raw.audit.as_ref());
         let time_zone = self.time_zone(raw.time_zone.as_ref());
         Some(Config {
@@ -71,6 +79,7 @@ impl Check<'_> {
             server: server?,
             state: state?,
             keep_history,
+            removals,
             audit: audit?,
             time_zone,
             settings: Vec::new(),
@@ -93,7 +102,7 @@ impl Check<'_> {
                         &name.span,
                         format!("two policies are called `{}`", Escaped(name.value.as_bytes())),
                     )
-                    .label("a name means one policy, of whichever kind")
+                    .label("names must be unique among all policies")
                     .context(first, "the other one"),
                 );
             }
@@ -165,9 +174,9 @@ impl Check<'_> {
         if !is_name {
             let shown = Escaped(text.as_bytes());
             self.refuse(
-                Diagnostic::new(&name.span, format!("`{shown}` is not a valid name of a token"))
+                Diagnostic::new(&name.span, format!("`{shown}` is not a valid token name"))
                     .label(format!("expected 1 to {LONGEST_NAME} of `a-z`, `0-9`, `_` and `-`"))
-                    .note("reports and the audit log say by this name who asked"),
+                    .note("reports and the audit log show this name"),
             );
         }
         let file = self.path(text, file, &file.value);
@@ -182,7 +191,10 @@ impl Check<'_> {
             let diagnostic = Diagnostic::new(&listen.span, "`listen` is not a valid address")
                 .label("expected an IP address and a port, such as `127.0.0.1:8000` or `[::1]:8000`");
             self.refuse(match text.trim_start_matches(':').parse::<u16>() {
-                Ok(port) => diagnostic.help(format!("to be reached from this machine only: `127.0.0.1:{port}`")),
+                Ok(port) => diagnostic.help(format!(
+                    "to accept connections from this machine only, write \
+                                                     `127.0.0.1:{port}`"
+                )),
                 Err(_) if text.starts_with('/') => diagnostic.help("a unix socket has its own key: `socket`"),
                 Err(_) => diagnostic,
             });
@@ -215,7 +227,7 @@ impl Check<'_> {
             Some((_, policy)) if policy.track == Some(true) => {}
             Some((policy, _)) => self.refuse(
                 Diagnostic::new(&name.span, "`stats_policy` names a policy that is not tracked")
-                    .label("its statistics tell of tracked files")
+                    .label("its statistics count tracked files")
                     .context(&policy.span, "this policy")
                     .help("add `track = true` to the policy"),
             ),
@@ -247,7 +259,7 @@ impl Check<'_> {
             Some(path) if !path.is_empty() && !path.starts_with("//") => self.path("url", url, path).map(State::Sqlite),
             _ => {
                 self.refuse(
-                    Diagnostic::new(&url.span, "`url` in `[state]` names no place for the state")
+                    Diagnostic::new(&url.span, "`url` in `[state]` is not a valid location")
                         .label("expected `sqlite:PATH` or `none`")
                         .help("one slash for an absolute path: `sqlite:/var/lib/cleanup/state.db`"),
                 );
@@ -262,10 +274,26 @@ impl Check<'_> {
             self.refuse(
                 Diagnostic::new(&keep.span, "`keep_history` is zero")
                     .label("expected a time such as `90d`")
-                    .help("to remember nothing at all: `url = \"none\"`"),
+                    .help("to keep no state at all, write `url = \"none\"`"),
             );
         }
         keep.value.0
+    }
+
+    /// `None` where no log is kept.
+    fn removals(&mut self, raw: Option<&RawState>) -> Option<Removals> {
+        let (keep_for, max_size) =
+            raw.map_or((None, None), |raw| (raw.removals_for.as_ref(), raw.removals_max_size.as_ref()));
+        if let Some(size) = max_size.filter(|size| size.value.0 < SMALLEST_REMOVALS) {
+            self.refuse(
+                Diagnostic::new(&size.span, "`removals_max_size` is too small")
+                    .label("expected at least 1 MiB")
+                    .help("to keep no log of removals: `removals_for = \"0s\"`"),
+            );
+        }
+        let keep_for = keep_for.map_or(REMOVALS_FOR, |keep| keep.value.0);
+        let max_bytes = max_size.map_or(REMOVALS_BYTES, |size| size.value.0);
+        (!keep_for.is_zero()).then_some(Removals { keep_for, max_bytes })
     }
 
     /// `Some(None)` when there is no such table.
@@ -275,7 +303,7 @@ impl Check<'_> {
         if raw.file.is_none() && !self.structure.lost_keys(&["audit"]) {
             self.refuse(
                 Diagnostic::new(&(0..0), "`[audit]` needs a `file`")
-                    .label("a log has to be written somewhere")
+                    .label("the audit log needs a path")
                     .help("add `file = \"/var/log/cleanup/audit.jsonl\"`"),
             );
         }
@@ -303,7 +331,7 @@ impl Check<'_> {
         if !zone.value.split('/').all(part) {
             self.refuse(
                 Diagnostic::new(&zone.span, "invalid time zone")
-                    .label("expected a name of the IANA database, such as `Europe/Berlin` or `UTC`"),
+                    .label("expected an IANA time zone, such as `Europe/Berlin` or `UTC`"),
             );
         }
         Some(zone.value.clone())
@@ -320,7 +348,7 @@ impl Check<'_> {
         let problem = if path.is_empty() {
             Diagnostic::new(&at.span, format!("`{key}` is empty")).label("expected a path")
         } else if path.contains('\0') {
-            Diagnostic::new(&at.span, format!("`{key}` holds a NUL character")).label("no path can hold one")
+            Diagnostic::new(&at.span, format!("`{key}` contains a NUL character")).label("a path cannot contain one")
         } else if path == "~" || path.starts_with("~/") {
             Diagnostic::new(&at.span, format!("`~` is not expanded in `{key}`"))
                 .label("only a shell knows `~`")

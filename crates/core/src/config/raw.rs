@@ -15,9 +15,9 @@ use super::values::{
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Configuration")]
 pub(super) struct RawConfig {
-    /// Time zone in which schedules run, such as `Europe/Berlin`. Default: local time, as cron has it.
+    /// Time zone of schedules, such as `Europe/Berlin`. Default: local time, like cron.
     pub(super) time_zone: Option<At<String>>,
-    /// Durable memory: past runs, tracked files, what was promised to be kept.
+    /// The state: past runs, tracked files, holds.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) state: Option<RawState>,
     /// A log of everything that was removed.
@@ -26,39 +26,45 @@ pub(super) struct RawConfig {
     /// The service `cleanup-server`.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) server: Option<RawServer>,
-    /// Rules for files: `[files.NAME]`. A name is made of `a-z`, `0-9`, `_` and `-`.
+    /// Rules for files: `[files.NAME]`. A name consists of `a-z`, `0-9`, `_` and `-`.
     #[serde(default)]
     pub(super) files: Named<RawFilePolicy>,
-    /// Rules for session rows: `[sessions.NAME]`. A name is made of `a-z`, `0-9`, `_` and `-`.
+    /// Rules for session rows: `[sessions.NAME]`. A name consists of `a-z`, `0-9`, `_` and `-`.
     #[serde(default)]
     pub(super) sessions: Named<RawSessionPolicy>,
 }
 
-/// Durable memory: past runs, tracked files, what was promised to be kept.
+/// The state: past runs, tracked files, holds.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "State")]
 pub(super) struct RawState {
-    /// `sqlite:PATH`, or `none` to remember nothing. Default: beside the configuration file, in `.cleanup/`.
+    /// `sqlite:PATH`, or `none` to keep no state. Default: `.cleanup/` next to the configuration file.
     #[schemars(extend("examples" = ["sqlite:/var/lib/cleanup/state.db", "none"]))]
     pub(super) url: Option<At<String>>,
     /// How long past runs are kept.
     #[schemars(extend("default" = "90d"))]
     pub(super) keep_history: Option<At<Period>>,
+    /// How long it is known what was removed, when and why; `0s` keeps no such log.
+    #[schemars(extend("default" = "30d"))]
+    pub(super) removals_for: Option<At<Period>>,
+    /// Maximum size of that log; beyond it the oldest entries go.
+    #[schemars(extend("default" = "1GiB"))]
+    pub(super) removals_max_size: Option<At<Bytes>>,
 }
 
-/// A log of everything that was removed: a line of JSON each.
+/// A log of everything that was removed, with one JSON line for each item.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Audit", extend("required" = ["file"]))]
 pub(super) struct RawAudit {
-    /// The file; a relative one is relative to this configuration file. Its folder has to exist.
+    /// The file, relative to this configuration file. Its folder must exist.
     #[schemars(extend("examples" = ["/var/log/cleanup/audit.jsonl"]))]
     pub(super) file: Option<At<String>>,
-    /// At this size a new file is started.
+    /// Size at which a new file is started.
     #[schemars(extend("default" = "10MB"))]
     pub(super) max_size: Option<At<Bytes>>,
-    /// How many full files are kept beside it: `audit.jsonl.1` is the newest.
+    /// Number of full files to keep; `audit.jsonl.1` is the newest.
     #[schemars(range(min = 1, max = 100), extend("default" = 5))]
     pub(super) keep: Option<At<u32>>,
 }
@@ -71,24 +77,24 @@ pub(super) struct RawServer {
     /// Address and port to listen on. Anything but loopback needs a token.
     #[schemars(extend("default" = "127.0.0.1:8000"))]
     pub(super) listen: Option<At<String>>,
-    /// A unix socket to listen on as well.
+    /// Unix socket to listen on as well.
     pub(super) socket: Option<At<String>>,
-    /// Host names, without a port, under which the service may be called besides `localhost` and IP addresses.
+    /// Host names, without a port, that the service accepts besides `localhost` and IP addresses.
     pub(super) hosts: Option<Vec<At<String>>>,
-    /// File that holds the bearer token, of at least 16 characters.
+    /// File with the bearer token, of at least 16 characters.
     pub(super) token_file: Option<At<String>>,
-    /// More tokens, each with a name and a file: whoever sends one is named in what it asks for.
+    /// More tokens, each with a name and a file; the name appears as `asked_by`.
     #[serde(default)]
     pub(super) tokens: NamedFiles,
-    /// File that holds a token which is good for reading `/metrics` and `/readyz`, and for nothing else.
+    /// File with a token that grants only reading `/metrics` and `/readyz`.
     pub(super) metrics_token_file: Option<At<String>>,
-    /// Which requests need a token, once there is one.
+    /// Which requests need a token, if there is one.
     #[schemars(extend("default" = "changes"))]
     pub(super) token_for: Option<RawTokenFor>,
-    /// The longest time for which a request may hold a file; a longer one is cut to it.
+    /// Longest hold that a request may set; a longer one is shortened.
     #[schemars(extend("default" = "90d"))]
     pub(super) max_hold: Option<At<Period>>,
-    /// The tracked policy of which `/cleanup/stats` speaks. Default: the first with `track = true`.
+    /// The tracked policy that `/cleanup/stats` reports on. Default: the first with `track = true`.
     pub(super) stats_policy: Option<At<String>>,
 }
 
@@ -97,101 +103,101 @@ pub(super) struct RawServer {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "FilePolicy", extend("required" = ["root", "include"]))]
 pub(super) struct RawFilePolicy {
-    /// Folder that holds the files; a relative one is relative to this configuration file.
+    /// Folder that contains the files, relative to this configuration file.
     pub(super) root: Option<At<String>>,
-    /// The root comes and goes: while it does not exist, the policy is skipped without a warning.
+    /// The root comes and goes: if it does not exist, the policy is skipped without a warning.
     #[schemars(extend("default" = false))]
     pub(super) root_may_be_missing: Option<bool>,
-    /// Globs of the names that may go. One with a `/` is matched against the path below the root.
+    /// Patterns of names that may be removed. One with a `/` is matched against the path relative to the root.
     #[schemars(extend("examples" = [["*.svg"], ["formal_{uuid}.svg"]]))]
     pub(super) include: Option<At<Vec<At<String>>>>,
-    /// Globs of names that are never touched.
+    /// Patterns of names that are never touched.
     pub(super) exclude: Option<Vec<At<String>>>,
-    /// Globs of names that are kept unless asked for; tried before `include`.
+    /// Patterns of names that are kept by default; checked before `include`.
     pub(super) archives: Option<Vec<At<String>>>,
-    /// Judge archives by age like everything else.
+    /// Judge archives by age like other files.
     #[schemars(extend("default" = false))]
     pub(super) include_archives: Option<bool>,
-    /// Let `*`, `?` and `[…]` in `include` match a dot at the beginning of a name, as in `.gitkeep`, and look for files
-    /// in folders with such a name.
+    /// Let `*`, `?` and `[…]` in `include` match a dot at the start of a name, as in `.gitkeep`, and enter folders with
+    /// such a name.
     #[schemars(extend("default" = false))]
     pub(super) dotfiles: Option<bool>,
-    /// Age beyond which a file goes.
+    /// Age after which a file is removed.
     pub(super) max_age: Option<At<Period>>,
-    /// Time from a file's arrival for which it is never touched, by whatever rule.
+    /// Time after a file's arrival during which no rule removes it.
     #[schemars(extend("default" = "0s"))]
     pub(super) min_age: Option<At<Period>>,
-    /// The moment from which the age counts.
+    /// The timestamp from which the age counts.
     #[schemars(extend("default" = "mtime"))]
     pub(super) stamp: Option<RawStamp>,
     /// The clock that measures the age.
     #[schemars(extend("default" = "wall"))]
     pub(super) age_clock: Option<RawAgeClock>,
-    /// Look into folders below the root too.
+    /// Also scan folders below the root.
     #[schemars(extend("default" = false))]
     pub(super) recursive: Option<bool>,
-    /// How many levels to look at when `recursive`; 1 is the root's own files. Default: all of them.
+    /// Number of levels to scan with `recursive`; 1 is only the files directly in the root. Default: all.
     #[schemars(range(min = 1))]
     pub(super) max_depth: Option<At<u32>>,
-    /// Remove folders below the root once nothing is left in them and they are old enough.
+    /// Remove folders below the root that are empty and old enough.
     #[schemars(extend("default" = false))]
     pub(super) remove_empty_dirs: Option<At<bool>>,
-    /// What a candidate is: single files, or whole directories.
+    /// Judge single files, or whole directories.
     #[schemars(extend("default" = "file"))]
     pub(super) unit: Option<At<RawUnit>>,
     /// Keep this many of the newest files, whatever their age.
     pub(super) keep_newest: Option<At<u64>>,
-    /// Keep at most this many files; the oldest go first.
+    /// Keep at most this many files; the oldest are removed first.
     pub(super) max_files: Option<u64>,
-    /// Keep at most this many bytes; the oldest go first.
+    /// Keep at most this many bytes; the oldest files are removed first.
     pub(super) max_total_size: Option<Bytes>,
-    /// Keep this much of the file system free; the oldest files go first.
+    /// Keep this much of the file system free; the oldest files are removed first.
     pub(super) min_free: Option<At<MinFree>>,
     /// Relative cost of recreating these files: ages are divided by it when several policies compete for the free space
     /// of one file system.
     #[schemars(extend("default" = 1))]
     pub(super) weight: Option<At<Weight>>,
-    /// What becomes of a file that is due.
+    /// What happens to a due file.
     #[schemars(extend("default" = "delete"))]
     pub(super) dispose: Option<RawDispose>,
     /// How long a file stays in quarantine.
     #[schemars(extend("default" = "7d"))]
     pub(super) quarantine_for: Option<At<Period>>,
-    /// How large the quarantine may grow; the oldest go first.
+    /// Maximum size of the quarantine; the oldest files are deleted first.
     pub(super) quarantine_max_size: Option<At<Bytes>>,
-    /// Leave files alone that a process has open, mapped, or locked with `flock`.
+    /// Keep files that a process has open, mapped, or locked with `flock`.
     #[schemars(extend("default" = false))]
     pub(super) skip_in_use: Option<bool>,
-    /// Do not run while somebody else has locked the root itself with `flock`.
+    /// Do not run while another program has locked the root with `flock`.
     #[schemars(extend("default" = false))]
     pub(super) honour_flock: Option<bool>,
-    /// Remember which files of a large tree are too young, and do not look at them again before they can be due.
+    /// Remember which files of a large tree are too young, and do not scan them again before they can be due.
     #[schemars(extend("default" = true))]
     pub(super) index: Option<bool>,
     /// Keep files whose names a query returns.
     #[serde(default, deserialize_with = "optional_table")]
     pub(super) keep_referenced: Option<RawKeepReferenced>,
-    /// Brake: remove at most this many files in one run; the rest is left for the next.
+    /// Brake: remove at most this many files in one run; later runs remove the rest.
     pub(super) max_removals: Option<u64>,
-    /// Brake: hold the policy back when one run would remove more than this share of its files, in percent.
+    /// Brake: hold the policy back if one run would remove more than this share of its files, in percent.
     #[schemars(range(min = 1, max = 100))]
     pub(super) max_removal_percent: Option<At<u32>>,
-    /// Brake: stop after this many errors in a row.
+    /// Brake: end the run after this many errors in a row.
     pub(super) max_consecutive_errors: Option<u64>,
     /// Brake: end the run after this time; the next one continues where it stopped.
     pub(super) max_runtime: Option<At<Period>>,
-    /// Remove what is due, or only say what would go.
+    /// Remove what is due, or only report what would be removed.
     #[schemars(extend("default" = "enforce"))]
     pub(super) mode: Option<RawMode>,
-    /// Let the service learn of new files by itself and keep exact deadlines.
+    /// Let the service notice new files and remove each at its deadline.
     #[schemars(extend("default" = false))]
     pub(super) track: Option<bool>,
-    /// Time between two runs. Not together with `cron`.
+    /// Time between two runs. Cannot be combined with `cron`.
     pub(super) every: Option<At<Period>>,
-    /// When it runs, in cron's five fields. Not together with `every`.
+    /// When the policy runs, in cron's five fields. Cannot be combined with `every`.
     #[schemars(extend("examples" = ["0 3 * * *"]))]
     pub(super) cron: Option<At<String>>,
-    /// Whether it runs at all.
+    /// Whether it is enabled.
     #[schemars(extend("default" = true))]
     pub(super) enabled: Option<Switch>,
 }
@@ -210,69 +216,69 @@ pub(super) struct RawFilePolicy {
     )
 )]
 pub(super) struct RawSessionPolicy {
-    /// The database, usually `"${DATABASE_URL}"`; where that variable is unset, the policy is skipped.
+    /// URL of the database, usually `"${DATABASE_URL}"`; if that variable is unset, the policy is skipped.
     #[schemars(extend("examples" = ["${DATABASE_URL}"]))]
     pub(super) url: Option<At<String>>,
     /// The table, or `schema.table`.
     pub(super) table: Option<At<String>>,
-    /// The column that names a session.
+    /// Column that identifies a session.
     pub(super) id_column: Option<At<String>>,
-    /// The column that says when a session was last active; of several, the first that is not null. Not together with
+    /// Column with the time of the last activity; of several, the first that is not null. Cannot be combined with
     /// `expires_column`.
     pub(super) activity_column: Option<At<Columns>>,
-    /// The column that says when a session ends. Not together with `activity_column`.
+    /// Column with the end of a session. Cannot be combined with `activity_column`.
     pub(super) expires_column: Option<At<String>>,
     /// How long a session stays after its end.
     #[schemars(extend("default" = "0s"))]
     pub(super) grace: Option<At<Period>>,
-    /// Which rows the policy is about: columns and the values that they must have.
+    /// Which rows the policy covers: columns and the values that they must have.
     #[serde(rename = "where")]
     #[schemars(extend("examples" = [{ "status": ["done", "failed"], "kind": { "not": ["keep"] } }]))]
     pub(super) conditions: Option<Conditions>,
     /// Time zone of a column that has none of its own.
     #[schemars(extend("examples" = ["UTC"]))]
     pub(super) activity_time_zone: Option<At<String>>,
-    /// How that column holds time. Default: what its values are, of numbers Unix seconds.
+    /// Format of that column. Default: by its type; Unix seconds for numbers.
     pub(super) time_format: Option<RawTimeFormat>,
-    /// Time without activity after which a session goes.
+    /// Time without activity after which a session is removed.
     pub(super) max_idle: Option<At<Period>>,
     /// Rows in the first batch; the size then follows the observed latency.
     #[schemars(range(min = 1, max = 20_000), extend("default" = 500))]
     pub(super) batch_size: Option<At<u32>>,
-    /// How long a statement waits for a lock before it backs off.
+    /// How long a statement waits for a lock before it gives up.
     #[schemars(extend("default" = "200ms"))]
     pub(super) lock_timeout: Option<At<Period>>,
     /// How long a statement may run. Default: a multiple of the pace's target.
     pub(super) statement_timeout: Option<At<Period>>,
-    /// How much the application may notice of it.
+    /// How much a sweep may disturb the application.
     #[schemars(extend("default" = "normal"))]
     pub(super) pace: Option<RawPace>,
-    /// A table that takes the removed rows, in the same statement.
+    /// Table that receives the removed rows, in the same statement.
     pub(super) archive_table: Option<At<String>>,
-    /// What becomes of a partition whose rows are all due (PostgreSQL).
+    /// What happens to a partition whose rows are all due (PostgreSQL).
     #[schemars(extend("default" = "delete"))]
     pub(super) partitions: Option<At<RawPartitions>>,
-    /// Brake: remove at most so many rows in one run; the rest is left for the next.
+    /// Brake: remove at most this many rows in one run; later runs remove the rest.
     pub(super) max_removals: Option<u64>,
-    /// Brake: hold the policy back when one run would remove more than this share of the rows.
+    /// Brake: hold the policy back if one run would remove more than this share of the rows.
     #[schemars(range(min = 1, max = 100))]
     pub(super) max_removal_percent: Option<At<u32>>,
-    /// Brake: end the run after this time; the next one goes on.
+    /// Brake: end the run after this time; the next one continues.
     pub(super) max_runtime: Option<At<Period>>,
-    /// Remove what is due, or only say what would go.
+    /// Remove what is due, or only report what would be removed.
     #[schemars(extend("default" = "enforce"))]
     pub(super) mode: Option<RawMode>,
-    /// Time between two runs. Not together with `cron`.
+    /// Time between two runs. Cannot be combined with `cron`.
     pub(super) every: Option<At<Period>>,
-    /// When it runs, in cron's five fields. Not together with `every`.
+    /// When the policy runs, in cron's five fields. Cannot be combined with `every`.
     #[schemars(extend("examples" = ["0 3 * * *"]))]
     pub(super) cron: Option<At<String>>,
-    /// Whether it runs at all.
+    /// Whether it is enabled.
     #[schemars(extend("default" = true))]
     pub(super) enabled: Option<Switch>,
 }
 
-/// Keep files that live sessions refer to.
+/// Keep files that live sessions reference.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "KeepReferenced")]
@@ -283,7 +289,7 @@ pub(super) struct RawKeepReferenced {
     pub(super) query: String,
 }
 
-/// The moment from which a file's age counts.
+/// The timestamp from which a file's age counts.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Stamp")]
@@ -294,7 +300,7 @@ pub(super) enum RawStamp {
     Ctime,
     /// The content was last read, as far as the mount options record it.
     Atime,
-    /// The file was made.
+    /// The file was created.
     Btime,
     /// The newest of all four.
     Newest,
@@ -316,13 +322,13 @@ pub(super) enum RawAgeClock {
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Unit")]
 pub(super) enum RawUnit {
-    /// Each file by itself.
+    /// Single files.
     File,
-    /// A directory with all that is in it.
+    /// Directories with everything in them.
     Directory,
 }
 
-/// What becomes of a file that is due.
+/// What happens to a due file.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Dispose")]
@@ -333,29 +339,29 @@ pub(super) enum RawDispose {
     Quarantine,
 }
 
-/// Which requests need the token, once there is one. A request from elsewhere always does.
+/// Which requests need the token, if there is one. Remote requests always do.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "TokenFor")]
 pub(super) enum RawTokenFor {
-    /// All of them, but for `/healthz` and `/readyz`.
+    /// All except `/healthz` and `/readyz`.
     Everything,
-    /// Those that change something. Reading is open to every process of this machine.
+    /// Requests that change something. Every process of this machine can read.
     Changes,
 }
 
-/// Remove what is due, or only say what would go.
+/// Remove what is due, or only report what would be removed.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Mode")]
 pub(super) enum RawMode {
     /// Remove what is due.
     Enforce,
-    /// Only say what would go.
+    /// Only report what would be removed.
     Observe,
 }
 
-/// How much the application may notice of it.
+/// How much a sweep may disturb the application.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Pace")]
@@ -368,18 +374,18 @@ pub(super) enum RawPace {
     OffHours,
 }
 
-/// What becomes of a partition whose rows are all due.
+/// What happens to a partition whose rows are all due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "Partitions")]
 pub(super) enum RawPartitions {
-    /// Its rows are deleted, as those of any table.
+    /// Its rows are deleted, like those of any table.
     Delete,
     /// It is dropped.
     Drop,
 }
 
-/// How a column holds time.
+/// The format of a time column.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "TimeFormat")]
@@ -392,8 +398,8 @@ pub(super) enum RawTimeFormat {
     Milliseconds,
     /// Numbers: microseconds since 1970.
     Microseconds,
-    /// Numbers: Julian days, as SQLite's `julianday` makes them.
+    /// Numbers: Julian days, as in SQLite's `julianday`.
     Julian,
-    /// Text such as `2026-01-02 03:04:05`, in UTC where it names no offset.
+    /// Text such as `2026-01-02 03:04:05`, in UTC if it has no offset.
     Iso8601,
 }

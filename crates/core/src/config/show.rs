@@ -17,7 +17,7 @@ use super::vars::{Variables, is_database_url};
 /// One effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Where it stands: `files.temp-svgs.max_age`.
+    /// Its key, such as `files.temp-svgs.max_age`.
     pub key: String,
     /// The value as TOML would write it, with variables expanded, relative roots resolved and credentials hidden.
     pub value: String,
@@ -56,6 +56,8 @@ impl fmt::Display for Origin {
 /// Defaults of keys that stand once.
 const DEFAULTS: &[(&str, &str)] = &[
     ("state.keep_history", "\"90d\""),
+    ("state.removals_for", "\"30d\""),
+    ("state.removals_max_size", "\"1GiB\""),
     ("server.listen", "\"127.0.0.1:8000\""),
     ("server.token_for", "\"changes\""),
     ("server.max_hold", "\"90d\""),

@@ -173,9 +173,9 @@ impl Misfit {
                 .label("expected one table")
                 .help(format!("write single brackets: `[{kind}.{key}]`"));
         }
-        Diagnostic::new(&self.span, format!("`{key}` stands outside of any policy"))
+        Diagnostic::new(&self.span, format!("`{key}` is outside any policy"))
             .label(format!("expected a table, found {}", self.found))
-            .help(format!("a policy has a name: begin it with `[{kind}.NAME]`"))
+            .help(format!("start the policy with `[{kind}.NAME]`"))
     }
 }
 

@@ -243,7 +243,7 @@ written! {
 
 written! {
     /// Space on a file system: `10%`, or a size.
-    Space(Room) = "a share or a size in quotes, such as `\"10%\"` or `\"5GiB\"`", ["10%", "5GiB"], room
+    Space(Room) = "a percentage or a size in quotes, such as `\"10%\"` or `\"5GiB\"`", ["10%", "5GiB"], room
 }
 
 /// What [`Space`] is given in.
@@ -271,14 +271,14 @@ fn not_a_size(_: size::SizeError) -> &'static str {
 fn room(text: &str) -> Result<Room, &'static str> {
     let text = text.trim();
     if text.parse::<f64>().is_ok() {
-        return Err("neither a share nor a size: write a unit, such as `10%` or `5GiB`");
+        return Err("neither a percentage nor a size: write a unit, such as `10%` or `5GiB`");
     }
     let Some(percent) = text.strip_suffix('%') else {
         return size::parse(text).map(Room::Bytes).map_err(not_a_size);
     };
     match percent.trim().parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(Room::Percent(percent)),
-        _ => Err("not a share: a percentage lies between 0% and 100%"),
+        _ => Err("not a percentage: expected 0% to 100%"),
     }
 }
 
@@ -305,7 +305,7 @@ impl<'de> Deserialize<'de> for Switch {
                 match text.trim() {
                     "true" => Ok(Switch(true)),
                     "false" => Ok(Switch(false)),
-                    _ => Err(E::custom("neither on nor off: expected `true` or `false`")),
+                    _ => Err(E::custom("not a boolean: expected `true` or `false`")),
                 }
             }
         }
@@ -346,11 +346,11 @@ pub(super) struct MinFree {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Marks {
-    /// Below this much free space, the policy begins to remove its oldest files.
+    /// Start to remove the oldest files below this much free space.
     low: Option<Space>,
-    /// Once it has begun, it goes on until this much is free. Default: the lower mark.
+    /// Remove files until this much is free. Default: `low`.
     high: Option<Space>,
-    /// Below this share of free inodes it begins as well.
+    /// Also start below this share of free inodes.
     inodes: Option<Space>,
 }
 
@@ -522,7 +522,7 @@ struct Asked(Test);
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Not")]
 struct Not {
-    /// Whether the column has to be null, or must not be.
+    /// Whether the column must be null, or must not be.
     null: Option<bool>,
     /// Values that it must not have. Rows in which it is null stay.
     not: Option<OneOrMore>,
@@ -625,7 +625,7 @@ impl<'de> Deserialize<'de> for Asked {
                 match Not::deserialize(MapAccessDeserializer::new(map))? {
                     Not { null: Some(is_null), not: None } => Ok(Asked(Test::Null(is_null))),
                     Not { null: None, not: Some(not) } => Ok(Asked(Test::NoneOf(values(not)))),
-                    _ => Err(A::Error::custom("unclear: write either `null` or `not`")),
+                    _ => Err(A::Error::custom("ambiguous: write either `null` or `not`")),
                 }
             }
         }

@@ -82,7 +82,7 @@ impl fmt::Display for Never {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyComponent => f.write_str("`//` never occurs in a path below the root"),
-            Self::Folder { .. } => f.write_str("it ends in `/`, so it names a folder, and only files are candidates"),
+            Self::Folder { .. } => f.write_str("it ends in `/`, so it matches folders, and only files can be removed"),
             Self::Blank => f.write_str("it begins or ends with a space, a tab or a line break"),
             Self::Negated { .. } => f.write_str("a leading `!` negates nothing; it stands for itself"),
             Self::Several { separator, .. } => {
@@ -93,21 +93,23 @@ impl fmt::Display for Never {
             Self::Backslash { escaped } => {
                 write!(f, "`\\{escaped}` means `{escaped}` itself; folders are separated by `/`")
             }
-            Self::Nul => f.write_str("no name holds a NUL character"),
+            Self::Nul => f.write_str("no name contains a NUL character"),
             Self::TooLong => write!(f, "no name is longer than {LONGEST_NAME} bytes"),
             Self::Nothing => f.write_str("it matches an empty name only, and no file has one"),
             Self::Placeholder { name } => {
                 write!(f, "`{{{name}}}` is not a placeholder; it matches the text `{name}`")
             }
             Self::SlashInSet { .. } => f.write_str("a set in brackets never matches `/`"),
-            Self::NamedSet => f.write_str("named sets are not known here; `[:` in brackets stands for its characters"),
+            Self::NamedSet => f.write_str("named character classes are not supported; `[:` in brackets stands for \
+                                           these characters"),
             Self::Regex => f.write_str("this looks like a regular expression; `^` and `$` stand for themselves"),
-            Self::ExtendedGlob => f.write_str("extended globs are not known here; parentheses stand for themselves"),
+            Self::ExtendedGlob => f.write_str("extended globs are not supported; parentheses stand for themselves"),
             Self::TooDeep { levels, depth: 1 } => {
-                write!(f, "it matches at level {levels} below the root, and only the root's own files are looked at")
+                write!(f, "it matches at level {levels} below the root, and only files directly in the root are \
+                           scanned")
             }
             Self::TooDeep { levels, depth } => {
-                write!(f, "it matches at level {levels} below the root, and `max_depth = {depth}` looks no deeper")
+                write!(f, "it matches at level {levels} below the root, and `max_depth = {depth}` ends above it")
             }
             Self::BelowUnit => f.write_str(
                 "with `unit = \"directory\"` a pattern is matched against the name of a directory directly below the root",
@@ -154,7 +156,7 @@ impl Never {
                 "to protect names, add them to `exclude` without the `!`; if names really begin with it, write {meant}"
             ),
             Self::Several { list, separator } => {
-                format!("write a list: `{list}`; if names really hold {0}, write `[{separator}]`", shown(*separator))
+                format!("write a list: `{list}`; if names really contain {0}, write `[{separator}]`", shown(*separator))
             }
             Self::Quoted => "remove them; if names really have them, put them in brackets, as in `[']`".to_owned(),
             Self::Home => {
@@ -178,12 +180,12 @@ impl Never {
                     .to_owned()
             }
             Self::ExtendedGlob => {
-                "write `{a,b}` for alternatives; if names really hold parentheses, put them in brackets: `[(]`"
+                "write `{a,b}` for alternatives; if names really contain parentheses, put them in brackets: `[(]`"
                     .to_owned()
             }
             Self::TooDeep { depth: 1, .. } => "add `recursive = true`".to_owned(),
             Self::TooDeep { levels, .. } => format!("set `max_depth` to at least {levels}"),
-            Self::BelowUnit => "name the directory itself; it goes or stays as a whole".to_owned(),
+            Self::BelowUnit => "name the directory itself; it is removed or kept as a whole".to_owned(),
         }
     }
 }

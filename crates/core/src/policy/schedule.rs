@@ -65,7 +65,7 @@ impl CronExpression {
             }
         }
         let parsed = parser().parse(text).map_err(|_| out_of_range(&fields))?;
-        let never = || CronError("there is no such day: it would never run".to_owned());
+        let never = || CronError("no such day exists, so it would never run".to_owned());
         let from = Timestamp::from_second(SEARCH_FROM).map_err(|_| never())?.to_zoned(TimeZone::UTC);
         parsed.find_next_occurrence(&from, true).map_err(|_| never())?;
         Ok(Self { text: text.to_owned(), parsed: Box::new(parsed) })
@@ -125,7 +125,7 @@ fn out_of_range(fields: &[&str]) -> CronError {
     };
     CronError(match (0..FIELDS.len()).find(|at| alone(*at).is_err()) {
         Some(at) => format!("`{}` is out of range for the {}", fields[at].escape_debug(), FIELDS[at].0),
-        None => "the fields do not fit together".to_owned(),
+        None => "the fields contradict each other".to_owned(),
     })
 }
 

@@ -49,7 +49,7 @@ impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             // Files that came since, and those that the limit could spare until something else took the room.
-            Self::Kept(KeepKind::WithinLimits) => "not asked for when the sweep began",
+            Self::Kept(KeepKind::WithinLimits) => "not needed when the sweep began",
             Self::Kept(kind) => kind.label(),
             Self::Changed => "changed meanwhile",
             Self::Failed => "not removable",

@@ -5,42 +5,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
 
-/// Something that needs somebody.
+/// Something that needs attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// What it is, for programs.
+    /// Its kind, for programs.
     pub code: FindingCode,
-    /// How bad it is.
+    /// Its severity.
     pub level: Level,
-    /// The policy that it concerns; none where it concerns every one.
+    /// The policy concerned; absent if it concerns all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// When it was found first, in UTC: in this run, or in the first of the runs before it that all found it.
+    /// When it was first found, in UTC: in this run, or in the first of consecutive earlier runs that found it.
     pub since: Moment,
-    /// What it is, for people: a whole sentence.
+    /// Its description, for people.
     pub text: String,
-    /// A command that helps, or shows more.
+    /// A command that fixes it, or shows more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// What a finding is about.
+/// The kind of a finding.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingCode {
-    /// Something befell the memory of past runs, or there is none.
+    /// The state database had a problem, or is missing.
     Memory,
-    /// Promises (holds, times of single files) were given and are gone.
+    /// Promises (holds and deadlines of single files) are lost.
     PromisesLost,
-    /// The promises cannot be read or believed.
+    /// The promises cannot be read or trusted.
     PromisesDamaged,
-    /// The audit log lacks lines.
+    /// Lines are missing from the audit log.
     Audit,
-    /// A changed configuration was not taken.
+    /// The service refused a changed configuration.
     ReloadRefused,
-    /// The root of a policy does not exist, and is not said to come and go.
+    /// The root of a policy does not exist, and `root_may_be_missing` is not set.
     RootMissing,
-    /// The database of a policy does not answer, or is not named.
+    /// The database of a policy is unreachable or not configured.
     DatabaseAway,
     /// A gate holds a policy back.
     Held,
@@ -52,29 +52,29 @@ pub enum FindingCode {
     RefusedRows,
     /// A limit is not met although the policy has run.
     LimitUnmet,
-    /// A run began, and its process was gone before it ended.
+    /// The process of a run ended before the run did.
     Interrupted,
-    /// Two policies with the same root name the same files, so neither takes them.
+    /// Two policies with the same root match the same files, so neither removes them.
     Disputed,
-    /// Somebody else was at it: another sweep, another node, a lock on the root or the table.
+    /// Another sweep, another node, or a lock on the root or the table was in the way.
     Busy,
-    /// The service finds new files by looking again and again instead of by events, or cannot open the root.
+    /// The service finds new files by scanning instead of by events, or cannot open the root.
     Watching,
-    /// The token of the service can be read by everybody, or guessed.
+    /// The service's token can be read by every user, or guessed.
     Token,
-    /// The service still reads the tracked folders for the first time.
+    /// The service is scanning the tracked folders for the first time.
     Starting,
     /// The service is stopping.
     Stopping,
 }
 
-/// How bad a finding is, the least first.
+/// The severity of a finding, in increasing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// It works, but not as it should, or not now.
     Warning,
-    /// It does not work until somebody has done something.
+    /// It does not work until somebody fixes it.
     Error,
 }
 
@@ -104,7 +104,7 @@ impl FindingCode {
         }
     }
 
-    /// How bad it is.
+    /// Its severity.
     pub fn level(self) -> Level {
         match self {
             Self::PromisesLost

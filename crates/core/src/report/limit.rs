@@ -13,22 +13,21 @@ use crate::verdict::LimitKey;
 /// The reason for what lies on the file system and is none of the policy's files.
 const ELSEWHERE: &str = "elsewhere";
 
-/// What came of one limit. Bytes are allocated blocks, files with several names counted once.
+/// The result for one limit. Bytes are allocated blocks; files with several names count once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
     /// The key that sets it.
     pub name: String,
-    /// Whether it is met now.
+    /// Whether the limit is met.
     pub met: bool,
-    /// What the configuration asks for: files, bytes or inodes. At most that much lies here, or (`min_free`) at least
-    /// that much is free.
+    /// The configured value, in files, bytes or inodes: a maximum, or for `min_free` the minimum that must be free.
     pub wanted: u64,
-    /// What is: after a sweep, or before it where nothing was to be removed.
+    /// The current value: after the sweep, or before it if this run removes nothing.
     pub is: u64,
-    /// What a sweep would bring it to, where nothing was to be removed.
+    /// The value after a sweep, if this run removes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,
-    /// What stands in the way, by reason; empty when nothing does.
+    /// What prevents meeting it, by reason; empty if nothing does.
     pub pinned: BTreeMap<String, u64>,
 }
 

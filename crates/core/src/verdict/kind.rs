@@ -38,7 +38,7 @@ macro_rules! reasons_to_keep {
             }
         }
 
-        /// Those that stay, by reason.
+        /// Kept items, by reason.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(default)]
         pub struct KeptCounts {
@@ -68,13 +68,13 @@ macro_rules! reasons_to_keep {
 reasons_to_keep! {
     /// Archives that are not included.
     Archive, archive, "archived";
-    /// Held or pinned by a person.
+    /// On hold.
     Held, held, "held";
     /// Referenced by a live session.
     Referenced, referenced, "still referenced";
     /// Stamped in the future.
     Future, future, "stamped in the future";
-    /// Rows whose activity is no plausible time: before 2000, or more than ten years ahead.
+    /// Rows with an implausible time: before 2000, or more than ten years ahead.
     Implausible, implausible, "without a plausible time";
     /// Younger than `min_age`.
     Settling, settling, "younger than min_age";
@@ -86,7 +86,7 @@ reasons_to_keep! {
     InUse, in_use, "in use";
     /// Due, but left for the next run by a brake.
     Deferred, deferred, "left for the next run";
-    /// Named by another policy with the same root as well: neither may take them.
+    /// Also matched by another policy with the same root, so neither removes them.
     Disputed, disputed, "disputed with another policy";
 }
 

@@ -160,7 +160,7 @@ impl PathLine {
             None => Ok(self.path.clone().into_bytes()),
             Some(text) => base64::engine::general_purpose::STANDARD
                 .decode(text)
-                .map_err(|error| format!("`path_bytes` is no base64: {error}")),
+                .map_err(|error| format!("`path_bytes` is not base64: {error}")),
         }
     }
 }

@@ -29,18 +29,18 @@ pub use read::{Plan, PlannedItem};
 /// How long a plan counts, unless somebody says otherwise.
 pub const VALID_FOR: Duration = Duration::from_hours(24);
 
-/// A plan in short.
+/// Summary of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PlanSummary {
     /// Its id, a ULID.
     pub plan_id: String,
     /// When it was made.
     pub created_at: Moment,
-    /// From when on it is refused.
+    /// When it expires.
     pub expires_at: Moment,
-    /// The policies that it speaks of.
+    /// Its policies.
     pub policies: Vec<String>,
-    /// How many files and empty directories would go.
+    /// The number of files and empty directories to remove.
     pub entries: u64,
     /// Their allocated bytes.
     pub bytes: u64,
@@ -54,7 +54,8 @@ pub enum PlanError {
     Request(#[from] crate::RequestError),
     /// It asks for rows.
     #[error(
-        "{name:?} is a session policy; rows are in no plan, because each is judged again in the DELETE that removes it"
+        "{name:?} is a session policy; a plan contains only files, because each row is judged again in the DELETE \
+         that removes it"
     )]
     Sessions {
         /// The policy.
@@ -67,7 +68,7 @@ pub enum PlanError {
     #[error("the plan cannot be read: {0}")]
     Unreadable(#[source] io::Error),
     /// It is something else.
-    #[error("line {line} is no line of a plan: {why}")]
+    #[error("line {line}: not a plan entry: {why}")]
     NotAPlan {
         /// Counted from 1.
         line: u64,
@@ -92,14 +93,15 @@ pub enum PlanError {
     #[error("the plan was made for other policies, or their settings have changed since; make a new one")]
     Foreign,
     /// Its time is over.
-    #[error("the plan counted until {expires_at}; make a new one")]
+    #[error("the plan expired at {expires_at}; make a new one")]
     TooOld {
         /// Until when it counted.
         expires_at: Moment,
     },
     /// It comes from the future.
     #[error(
-        "the plan was made at {created_at}, which is yet to come: the clock was set back, or the plan comes from elsewhere; make a new one"
+        "the plan was made at {created_at}, which is in the future: the clock was set back, or the plan comes from \
+         another machine; make a new one"
     )]
     Future {
         /// When it was made.

@@ -37,11 +37,16 @@ impl Plan {
         let is_file = file.metadata().map_err(PlanError::Unreadable)?.is_file();
         if !is_file {
             // It is read twice, and a pipe can be read only once.
-            let error = std::io::Error::other("it is no regular file; save it first");
+            let error = std::io::Error::other("it is not a regular file; save it first");
             return Err(PlanError::Unreadable(error));
         }
         let mut lines = Lines::new(&file);
-        let Some(Line::Plan(header)) = lines.next()? else { return Err(lines.wrong("it does not begin as a plan")) };
+        let Some(Line::Plan(header)) = lines.next()? else {
+            return Err(lines.wrong(
+                "it does not start with the header \
+                                                                                    of a plan",
+            ));
+        };
         if header.format_version != FORMAT {
             return Err(PlanError::OtherFormat { found: header.format_version, known: FORMAT });
         }
@@ -65,7 +70,7 @@ impl Plan {
         Ok(Self { header, end, file })
     }
 
-    /// The plan in short.
+    /// Summary of the plan.
     pub fn summary(&self) -> PlanSummary {
         let Header { id, created_at, expires_at, policies, .. } = self.header.clone();
         let End { entries, bytes, .. } = self.end;
@@ -122,7 +127,7 @@ pub struct PlannedItem {
     pub path: Vec<u8>,
     /// Allocated.
     pub bytes: u64,
-    /// Why, in words.
+    /// The reason, as text.
     pub reason: String,
 }
 

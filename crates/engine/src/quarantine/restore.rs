@@ -64,18 +64,18 @@ impl RestoreRequest {
 pub enum RestoreError {
     /// Nothing lies in quarantine, and nothing ever will.
     #[error(
-        "nothing can come back: no policy moves files into quarantine, so what was removed is gone. \
-         With `dispose = \"quarantine\"` in a policy, what it removes from then on can be restored"
+        "nothing can be restored: no policy uses quarantine, so removed files are gone. To be able to restore files \
+         removed from now on, set `dispose = \"quarantine\"`"
     )]
     NeverKept,
     /// Nothing lies in quarantine now.
     #[error(
-        "nothing can come back: nothing lies in quarantine. Only policies with `dispose = \"quarantine\"` keep what \
-         they remove, for their `quarantine_for`"
+        "nothing can be restored: the quarantine is empty. Only policies with `dispose = \"quarantine\"` keep removed \
+         files, for `quarantine_for`"
     )]
     Nothing,
     /// No run in quarantine begins like this.
-    #[error("nothing of run {0:?} lies in quarantine; `cleanup quarantine` shows what does")]
+    #[error("no files of run {0:?} are in quarantine; `cleanup quarantine` lists what is")]
     NoSuchRun(String),
     /// Several runs in quarantine begin like this.
     #[error("several runs in quarantine begin with {prefix:?}: {}", candidates.join(", "))]
@@ -89,12 +89,12 @@ pub enum RestoreError {
     #[error("nothing was restored: {0}")]
     Unreadable(String),
     /// A policy is being swept.
-    #[error("{0}: a sweep of this policy is running; try again when it has ended")]
+    #[error("{0}: a sweep of this policy is running; try again when it has finished")]
     Busy(String),
     /// What comes back could not be held.
     #[error(
-        "nothing was restored, because it could not be held, and the next sweep would take it again: {0}. \
-         `--hold 0s` restores it all the same"
+        "nothing was restored: the files could not be held, so the next sweep would remove them again: {0}. To \
+         restore them anyway, use `--hold 0s`"
     )]
     NotHeld(String),
 }
@@ -355,7 +355,7 @@ fn hold(
         .map(|Place { policy, .. }| place::really(&policy.root).unwrap_or_else(|_| policy.root.clone()))
         .collect();
     let promises = state.promises().map_err(RestoreError::NotHeld)?;
-    let why = "the configuration says `[state] url = \"none\"`";
+    let why = "the configuration sets `[state] url = \"none\"`";
     let promises = promises.ok_or_else(|| RestoreError::NotHeld(why.to_owned()))?;
     for some in chosen.chunks(TOGETHER) {
         let absolute = |Chosen { place, item }: &Chosen| {
@@ -404,8 +404,9 @@ impl Counting<'_> {
                 tally.counts.restored_bytes += item.bytes;
                 self.restored.restored += 1;
                 self.restored.restored_bytes += item.bytes;
-                if let (Some(audit), Some(recording)) = (&self.setup.audit, &self.recording) {
-                    audit.restored(recording.audited(), self.places[place].policy, &path_of(item), item.bytes);
+                if let Some(recording) = &self.recording {
+                    let policy = self.places[place].policy;
+                    self.setup.trail.restored(recording.traced(), policy, &path_of(item), item.bytes);
                 }
                 (RestoreOutcome::Restored, None)
             }

@@ -1,4 +1,4 @@
-//! Whether every policy could run: `config check`.
+//! Checks whether every policy can run, for `config check`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,7 +20,7 @@ use crate::state::run_state::{Access, RunState};
 const LONGEST_TOKEN: u64 = 4096;
 
 impl Engine {
-    /// Looks whether every policy could run, and changes nothing.
+    /// Checks whether every policy can run, and changes nothing.
     pub fn check(&self) -> Check {
         let mut state = self.setup.state(Access::Look);
         let files: Vec<Finding> =
@@ -41,8 +41,7 @@ impl Engine {
         Check { format_version: FORMAT_VERSION, config, status, findings, sessions }
     }
 
-    /// Tokens that can be guessed. One that cannot be read here, because it is the service's alone, is for the service to
-    /// judge when it starts.
+    /// Tokens that can be guessed. The service checks a token that only it can read when it starts.
     fn check_tokens(&self) -> Vec<Finding> {
         let read = |path: &Path| {
             let mut text = String::new();
@@ -55,8 +54,8 @@ impl Engine {
             policy: "[server]".to_owned(),
             severity: Severity::Warning,
             message: format!(
-                "the token in {} is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it \
-                 is refused",
+                "the token in {} is shorter than {SHORTEST_TOKEN} characters and can be guessed; version 0.3 will \
+                 refuse it",
                 path.display()
             ),
             remedy: Some(format!("head -c 32 /dev/urandom | base64 > {}", path.display())),

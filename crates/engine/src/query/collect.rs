@@ -1,4 +1,4 @@
-//! Statistics and lists: what is there now, out of the same plan as a dry run.
+//! Statistics and lists, from the same plan as a dry run.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -26,15 +26,15 @@ use crate::state::run_state::{Access, Shared};
 /// Where the bands of ages end, in seconds: ten minutes, an hour, six, a day, a week, thirty days, a year.
 const AGES: [u64; 7] = [600, 3600, 21_600, 86_400, 604_800, 2_592_000, 31_536_000];
 
-/// Hours ahead for which what comes due is counted.
+/// Number of hours in the forecast.
 const HOURS: u32 = 24;
 const HOUR: Duration = Duration::from_hours(1);
 
-/// How many of the files that would go next are named.
+/// How many of the next files are listed.
 const NEXT: usize = 5;
 
 impl Engine {
-    /// What is there now, by policy.
+    /// Current statistics by policy.
     pub fn stats(&self, policies: &[String]) -> Result<Stats, RequestError> {
         let setup = &self.setup;
         let selected = setup.select(policies)?;
@@ -50,7 +50,7 @@ impl Engine {
         Ok(Stats { format_version: FORMAT_VERSION, policies })
     }
 
-    /// Calls `each` for every file that a policy names, as the walk comes to it. Returns how the policies ended.
+    /// Calls `each` for every file that a policy matches, in the order of the walk. Returns the status of the policies.
     pub fn list(
         &self,
         policies: &[String],
@@ -70,15 +70,15 @@ impl Engine {
     }
 }
 
-/// Sums up what a plan says of one policy.
+/// Sums up a plan of one policy.
 struct FileStatsWatcher {
     now: Moment,
     sum: Mutex<FileStats>,
-    /// `None` for a policy without limits: there, age alone says what goes, and when.
+    /// `None` for a policy without limits, where only age decides.
     next: Option<Mutex<BinaryHeap<Next>>>,
 }
 
-/// A file by its place in the order in which files go.
+/// A file by its position in the order of removal.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Next {
     at: Moment,
@@ -174,7 +174,7 @@ fn in_answer(next: &Next) -> NextToGo {
     NextToGo { path, path_bytes, bytes: next.bytes, stamp: next.at, due: next.due }
 }
 
-/// Turns what a plan says into list entries.
+/// Turns the verdicts of a plan into list entries.
 struct ListWatcher<'a> {
     now: Moment,
     each: &'a (dyn Fn(&Listed) + Sync),
@@ -203,7 +203,7 @@ impl Watcher for ListWatcher<'_> {
 }
 
 impl PolicyStats {
-    /// A policy that could not be looked at.
+    /// A policy that could not be inspected.
     pub(crate) fn without_numbers(report: PolicyReport) -> Self {
         let PolicyReport { name, kind, status, message, .. } = report;
         Self { name, kind, status, message, files: None, sessions: None }

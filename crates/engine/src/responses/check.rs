@@ -4,23 +4,23 @@ use cleanup_core::moment::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What `config check` found.
+/// The result of `config check`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Check {
     /// [`cleanup_core::report::FORMAT_VERSION`].
     pub format_version: u32,
-    /// Where the configuration came from.
+    /// The source of the configuration.
     pub config: String,
-    /// The worst of the findings, `ok` when there are none.
+    /// The worst severity of the findings; `ok` if there are none.
     pub status: Severity,
-    /// What was found, in the order of the policies.
+    /// The findings, in the order of the policies.
     pub findings: Vec<Finding>,
-    /// How a sweep would go about each session policy whose table could be looked at.
+    /// How a sweep would process each session policy whose table could be inspected.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<SessionCheck>,
 }
 
-/// A session policy's table, as a sweep would meet it now.
+/// The table of a session policy, as a sweep would find it now.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct SessionCheck {
     /// The policy.
@@ -29,79 +29,79 @@ pub struct SessionCheck {
     pub table: String,
     /// All rows.
     pub total_rows: u64,
-    /// Those that a sweep would take now.
+    /// Rows that a sweep would remove now.
     pub due_rows: u64,
-    /// Those without a plausible time; they stay. Of a large table those that were come across.
+    /// Rows without a plausible time, which stay. In a large table, the ones encountered.
     pub implausible_rows: u64,
     /// Whether `total_rows` and `due_rows` are the planner's estimate.
     pub estimated: bool,
-    /// The oldest activity, or the earliest end; `null` where finding it would read a large table.
+    /// The oldest activity, or the earliest end; `null` if finding it would read a large table.
     pub oldest: Option<Moment>,
-    /// The newest activity, or the latest end, likewise.
+    /// The newest activity, or the latest end; `null` for the same reason.
     pub newest: Option<Moment>,
-    /// When the next row that is kept now will be due, likewise.
+    /// When the next row becomes due; `null` for the same reason.
     pub next_due_at: Option<Moment>,
     /// How batches find their rows: one entry for the table, or one for each of its partitions.
     pub batches: Vec<BatchPlan>,
-    /// Rows of other tables that go along with those that are due now, or are changed.
+    /// Rows of other tables that would be removed or changed with the due rows.
     pub followers: Vec<Follower>,
     /// Whether a trigger of the application fires on delete.
     pub triggers: bool,
-    /// Whether row security applies to this role: its policies are a filter.
+    /// Whether row security applies to this role, so its policies filter rows.
     pub row_security: bool,
-    /// Seconds by which the database's clock is ahead of this machine's; negative is behind. `null` for SQLite, which has
-    /// none of its own.
+    /// Seconds by which the database's clock is ahead of this machine's; negative if behind. `null` for SQLite, which
+    /// has no clock.
     pub clock_ahead_seconds: Option<f64>,
 }
 
 /// How batches find the rows of one table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BatchPlan {
-    /// The table that holds the rows.
+    /// The table that contains the rows.
     pub table: String,
-    /// In which order it is gone through.
+    /// The order in which rows are read.
     pub order: RowOrder,
-    /// The index that is followed, if one is.
+    /// The index used, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
 }
 
-/// In which order rows are gone through.
+/// The order in which rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowOrder {
-    /// By an index on the activity, the oldest first: few rows are due.
+    /// By an index on the activity, oldest first: few rows are due.
     Index,
-    /// As they lie in the table, each page once: many rows are due, or no index leads to them.
+    /// In physical order, each page once: many rows are due, or there is no index.
     Heap,
 }
 
-/// Rows of another table that a foreign key takes along, or changes.
+/// Rows of another table that a foreign key removes or changes too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Follower {
     /// The other table.
     pub table: String,
-    /// What becomes of its rows, in words.
+    /// What happens to its rows, as text.
     pub what: String,
-    /// How many of them; `null` where counting takes too long.
+    /// Their number; `null` if counting takes too long.
     pub rows: Option<u64>,
 }
 
-/// One thing that `config check` found.
+/// A finding of `config check`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
-    /// The policy it concerns; `all` where it concerns every one.
+    /// The policy concerned; `all` if it concerns all.
     pub policy: String,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// What it is, in words.
+    /// Its description.
     pub message: String,
-    /// A statement or command that would help.
+    /// A statement or command that fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-/// How bad a finding is, the least first.
+/// The severity of a finding, in increasing order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -109,6 +109,6 @@ pub enum Severity {
     Ok,
     /// It works, but not as well as it could, or not now.
     Warning,
-    /// The policy cannot run like this.
+    /// The policy cannot run.
     Error,
 }

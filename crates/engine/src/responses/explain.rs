@@ -4,68 +4,73 @@ use cleanup_core::moment::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What every policy says to one path.
+use super::RemovalEntry;
+
+/// The verdicts of all policies on one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
-    /// The path that was asked for, made absolute; lossy where it is not UTF-8.
+    /// The requested path, absolute; lossy if it is not UTF-8.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// The policy that the file belongs to, if it belongs to one and is there.
+    /// The policy that owns the file, if it exists and is owned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The policies that dispute it: they have the same root and both name it, so neither takes it.
+    /// The policies that dispute it: they have the same root and both match it, so neither removes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disputed: Vec<String>,
-    /// One answer of each policy below whose root the path lies; empty when it lies below none.
+    /// One answer for each policy whose root contains the path; empty if there is none.
     pub answers: Vec<Answer>,
+    /// What is known of earlier removals of this path, or of a directory that it went with: the newest first, 5 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<RemovalEntry>,
 }
 
-/// What one policy says to one path.
+/// The verdict of one policy on one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Answer {
     /// The policy.
     pub policy: String,
-    /// What would become of it.
+    /// What would happen to it.
     pub verdict: AnswerVerdict,
-    /// Why, in words.
+    /// The reason, as text.
     pub reason: String,
-    /// The policy that it belongs to instead: this one names it too, but its root does not lie as deep.
+    /// The policy that owns the path instead: this one also matches it, but its root is less deep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub belongs_to: Option<String>,
-    /// The policy that disputes it: it has the same root and names it as well.
+    /// The policy that disputes it, because it has the same root and also matches the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disputed_with: Option<String>,
-    /// What each rule says, in the order in which they are asked; the first that applies decides. Empty where the path is
-    /// no candidate.
+    /// The result of each rule, in order of evaluation; the first that applies decides. Empty if the path is not a
+    /// candidate.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleAnswer>,
-    /// The last moment at which it is kept, when age alone decides. Of one that is due: until when sweeps pass by it,
-    /// because its stamp was set back and the index knows it as younger.
+    /// The last moment at which it is kept, if only age decides. For a due file: until when sweeps skip it, because its
+    /// timestamp was set back and the index still has the newer one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<Moment>,
-    /// Whether the policy runs at all.
+    /// Whether the policy is enabled.
     pub enabled: bool,
-    /// How often the policy runs by itself, as written; `None` when it does not.
+    /// The policy's schedule, as written; `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 }
 
-/// What one rule says to one path.
+/// The result of one rule for one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RuleAnswer {
-    /// The rule, by the key that sets it where there is one.
+    /// The rule, named by its key if there is one.
     pub rule: String,
-    /// `keep`, `remove`, or nothing where it does not apply.
+    /// `keep`, `remove`, or absent if it does not apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<AnswerVerdict>,
-    /// Why, in words, where it applies.
+    /// The reason, as text, if it applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What would become of a path.
+/// What would happen to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerVerdict {
@@ -73,47 +78,47 @@ pub enum AnswerVerdict {
     Remove,
     /// It is a candidate, and stays.
     Keep,
-    /// The policy does not mean it, or never touches such things.
+    /// The policy does not match it, or never touches this kind of entry.
     NotACandidate,
-    /// It is gone from its place, and can come back from quarantine.
+    /// It is in quarantine, and can be restored.
     Quarantined,
-    /// It does not exist, or could not be looked at.
+    /// It does not exist, or could not be inspected.
     Unknown,
 }
 
-/// What a session policy says to the rows with one key. The key, which is a session's secret, is not repeated.
+/// The verdicts of a session policy on the rows with one key. Does not contain the key, which is a session's secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SessionExplanation {
     /// The policy.
     pub policy: String,
-    /// The table, with its schema where the database was asked.
+    /// The table, with its schema if the database was reached.
     pub table: String,
-    /// One for each row with the key, the first 20; where there is none, one that says so.
+    /// One for each row with the key, at most 20; if there is none, one that says so.
     pub answers: Vec<SessionAnswer>,
-    /// Why a sweep would not take any row now: a brake that holds it back, or what has to be changed first.
+    /// Why a sweep would remove no row now: a brake, or a necessary change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
-    /// Whether the policy runs at all.
+    /// Whether the policy is enabled.
     pub enabled: bool,
     /// Whether it only observes (`mode = "observe"`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub observes: bool,
-    /// How often the policy runs by itself, as written; `None` when it does not.
+    /// The policy's schedule, as written; `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 }
 
-/// What would become of one row.
+/// What would happen to one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SessionAnswer {
-    /// What would become of it.
+    /// What would happen to it.
     pub verdict: AnswerVerdict,
-    /// Why, in words.
+    /// The reason, as text.
     pub reason: String,
-    /// Its last activity, or its end; `None` where it has none, or one that is no plausible time.
+    /// Its last activity, or its end; `None` if it has none, or an implausible one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stamp: Option<Moment>,
-    /// The last moment at which it is kept, when time alone decides.
+    /// The last moment at which it is kept, if only time decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<Moment>,
 }

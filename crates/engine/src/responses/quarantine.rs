@@ -19,15 +19,15 @@ pub struct Quarantined {
 pub struct QuarantinedPolicy {
     /// The policy.
     pub policy: String,
-    /// How many files.
+    /// The number of files.
     pub files: u64,
     /// Their allocated bytes.
     pub bytes: u64,
-    /// Since when the oldest lies there.
+    /// When the oldest was quarantined.
     pub oldest: Option<Moment>,
-    /// When the first may be deleted for good; the next sweep after that does it.
+    /// When the first may be purged; the next sweep after that does it.
     pub next_purge_at: Option<Moment>,
-    /// Why not all of it could be told, in words.
+    /// Why the numbers are incomplete, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -37,49 +37,49 @@ pub struct QuarantinedPolicy {
 pub struct QuarantinedFile {
     /// The policy.
     pub policy: String,
-    /// The run that moved it aside.
+    /// The run that quarantined it.
     pub run_id: String,
-    /// Where it came from, below the policy's root; lossy where it is not UTF-8. Where it lies, when that is not known.
+    /// Its original path, relative to the policy's root; lossy if it is not UTF-8. Its current path if that is unknown.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// Whether `path` is where it came from; `false` when its note was lost.
+    /// Whether `path` is its original path; `false` if its note was lost.
     pub origin_known: bool,
     /// Allocated bytes.
     pub bytes: u64,
-    /// When it was moved aside.
+    /// When it was quarantined.
     pub quarantined_at: Moment,
-    /// Until when it can certainly come back, unless the quarantine grows too large.
+    /// Until when it can be restored, unless the quarantine grows too large.
     pub until: Moment,
-    /// Why it was due, in words.
+    /// Why it was due, as text.
     pub reason: Option<String>,
 }
 
 /// What was brought back, or could be; the files themselves are told one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Restored {
-    /// The run that was undone, when a run was asked for.
+    /// The run that was undone, if a run was requested.
     pub run_id: Option<String>,
-    /// The run that this is itself, as the history has it; none in a dry run, and where nothing was tried.
+    /// The id of this restore in the history; absent in a dry run, and if nothing was tried.
     pub restore_run_id: Option<String>,
-    /// Whether it only said what it would do.
+    /// Whether it was a dry run.
     pub dry_run: bool,
-    /// How many files came back.
+    /// How many files were restored.
     pub restored: u64,
     /// Their allocated bytes.
     pub restored_bytes: u64,
-    /// How many older versions of them stay in quarantine.
+    /// How many older versions stay in quarantine.
     pub older: u64,
-    /// How many could not be brought back.
+    /// How many could not be restored.
     pub failed: u64,
-    /// Until when those that came back are held.
+    /// Until when restored files are held.
     pub held_until: Option<Moment>,
-    /// Paths that were asked for, and of which nothing lies in quarantine.
+    /// Requested paths that are not in quarantine.
     pub not_found: Vec<String>,
-    /// What could not be looked at, in words.
+    /// What could not be inspected, as text.
     pub problems: Vec<String>,
-    /// What went wrong with the memory or the audit log, in words.
+    /// Problems with the state or the audit log, as text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The run itself, as the history has it.
@@ -87,38 +87,38 @@ pub struct Restored {
     pub report: Option<Box<Report>>,
 }
 
-/// What came of bringing one file back.
+/// The outcome of restoring one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RestoredFile {
     /// The policy.
     pub policy: String,
-    /// The run that had moved it aside.
+    /// The run that quarantined it.
     pub run_id: String,
-    /// The path below the policy's root, lossy where it is not UTF-8.
+    /// The path relative to the policy's root; lossy if it is not UTF-8.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
     /// Allocated bytes.
     pub bytes: u64,
-    /// When it had been moved aside.
+    /// When it was quarantined.
     pub quarantined_at: Moment,
-    /// What came of it; in a dry run, what would.
+    /// Its outcome; in a dry run, the predicted one.
     pub outcome: RestoreOutcome,
-    /// Why it is still in quarantine, in words.
+    /// Why it is still in quarantine, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What came of bringing one file back.
+/// The outcome of restoring one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RestoreOutcome {
-    /// It is back.
+    /// It was restored.
     Restored,
-    /// Something is in its way; it stays in quarantine.
+    /// Its name is taken; it stays in quarantine.
     Conflict,
-    /// A newer version of it came back; this one stays in quarantine.
+    /// A newer version was restored; this one stays in quarantine.
     Older,
     /// It could not be moved.
     Failed,

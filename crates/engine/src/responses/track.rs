@@ -4,40 +4,40 @@ use cleanup_core::moment::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What is known of one tracked policy, from memory.
+/// Current numbers of one tracked policy, from memory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TrackedPolicy {
     /// The policy.
     pub policy: String,
-    /// Files that its patterns name, archives included.
+    /// Files that its patterns match, including archives.
     pub total_files: u64,
-    /// Those that have a deadline.
+    /// Files with a deadline.
     pub tracked_files: u64,
-    /// Allocated bytes of all of them.
+    /// Allocated bytes of all files.
     pub total_bytes: u64,
-    /// When the next of them is to be looked at.
+    /// When the next file will be checked.
     pub next_deadline: Option<Moment>,
-    /// How new files are learned of.
+    /// How new files are noticed.
     pub watching: Watching,
-    /// Why deadlines are not kept at the moment, when they are not.
+    /// Why deadlines are currently not enforced, if they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
 }
 
-/// How new files are learned of.
+/// How new files are noticed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "by")]
 pub enum Watching {
-    /// The kernel tells of them.
+    /// By events of the kernel.
     Events,
-    /// Everything is looked at again and again.
+    /// By periodic scans.
     Rescans {
-        /// Why, in words.
+        /// The reason, as text.
         why: String,
     },
-    /// The root cannot be opened; it is tried again.
+    /// Not at the moment: the root cannot be opened, and the service tries again.
     Missing {
-        /// Why, in words.
+        /// The reason, as text.
         why: String,
         /// Whether it is the root itself that is not there.
         #[serde(skip)]
@@ -60,11 +60,11 @@ pub enum Absent {
 /// One tracked file.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TrackedFile {
-    /// Stable over restarts.
+    /// Stable across restarts.
     pub id: String,
     /// The policy.
     pub policy: String,
-    /// The path below the policy's root, lossy where it is not UTF-8.
+    /// The path relative to the policy's root; lossy if it is not UTF-8.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,9 +73,9 @@ pub struct TrackedFile {
     pub bytes: u64,
     /// The moment from which its age counts.
     pub stamp: Moment,
-    /// Its own time, when it was registered with one, in seconds.
+    /// Its own time in seconds, if it was registered with one.
     pub ttl_seconds: Option<f64>,
-    /// When it will be removed, as far as it is known now.
+    /// When it will be removed, as currently known.
     pub due_at: Option<Moment>,
     /// Until when it is held.
     pub held_until: Option<Moment>,
@@ -120,7 +120,7 @@ pub enum FilesOrder {
 pub struct FilesPage {
     /// The files.
     pub files: Vec<TrackedFile>,
-    /// What to ask for the next page with; `None` on the last.
+    /// Pass this as `after` to get the next page; `None` on the last.
     pub next: Option<String>,
 }
 
@@ -146,19 +146,19 @@ pub enum RegisterError {
     #[error("{0}")]
     Refused(String),
     /// No more files can be tracked.
-    #[error("{0} files are tracked, and more are not taken")]
+    #[error("{0} files are tracked, which is the limit")]
     TooMany(usize),
     /// Not now: the root is missing, or the promise cannot be written down.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// How much comes due in one hour.
+/// How much becomes due in one hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ForecastHour {
-    /// When the hour begins.
+    /// The start of the hour.
     pub from: Moment,
-    /// Files that come due in it.
+    /// Files that become due in it.
     pub files: u64,
     /// Their allocated bytes.
     pub bytes: u64,

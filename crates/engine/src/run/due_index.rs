@@ -64,7 +64,7 @@ impl Indexing {
     pub(crate) fn hand_on(self, report: &PolicyReport, state: &mut RunState) {
         if let Err(error) = self.write(report) {
             let name = &report.name;
-            state.note(format!("{name} looks at every file next time: its index cannot be kept: {error}"));
+            state.note(format!("cannot save the index of {name}, so its next sweep scans every file: {error}"));
         }
     }
 

@@ -1,7 +1,7 @@
-//! What needs somebody after a run, made once for all faces.
+//! Findings of a run, created once for every interface.
 //!
-//! The words are those of the report: a finding never says anything that its run does not say, it says for programs what
-//! it is about, and how long it has been so.
+//! The texts are those of the report: a finding adds no information to its run, only a code for programs and the time
+//! since which it exists.
 
 use cleanup_core::config::Config;
 use cleanup_core::moment::Moment;
@@ -9,12 +9,12 @@ use cleanup_core::report::{Finding, FindingCode, PolicyKind, PolicyReport, Polic
 
 use crate::run::owners;
 
-/// What no policy's report says.
+/// Findings of the whole run.
 pub(crate) fn of_run(config: &Config, report: &Report, noted: Vec<(FindingCode, String)>) -> Vec<Finding> {
     noted.into_iter().map(|(code, text)| finding(config, code, None, text, report.started_at)).collect()
 }
 
-/// What the reports of the policies say.
+/// Findings in the reports of the policies.
 pub(crate) fn of_policies(config: &Config, report: &Report) -> Vec<Finding> {
     let of = |policy: &PolicyReport| {
         let said = of_policy(policy).into_iter();
@@ -58,7 +58,7 @@ fn of_policy(report: &PolicyReport) -> Vec<(FindingCode, String)> {
     status.map(|code| (code, message())).into_iter().chain(errors).chain(unmet).chain(disputed).collect()
 }
 
-/// A finding, with what its code says of its level and its remedy.
+/// A finding, with the level and the remedy of its code.
 pub(crate) fn finding(
     config: &Config,
     code: FindingCode,
@@ -70,7 +70,7 @@ pub(crate) fn finding(
     Finding { code, level: code.level(), policy: policy.map(str::to_owned), since, text, remedy }
 }
 
-/// A command that helps, or shows more.
+/// A command that fixes it, or shows more.
 fn remedy(config: &Config, code: FindingCode, policy: Option<&str>) -> Option<String> {
     let root = || config.files.iter().find(|it| Some(it.rule.name.as_str()) == policy).map(|it| it.root.display());
     match (code, policy) {

@@ -1,8 +1,8 @@
-//! Everything that can hold a run back, in the order in which it is asked.
+//! Everything that can hold a run back, in the order in which it is checked.
 //!
-//! Every way into a removal passes these gates: sweeps, plans that are carried out, deadlines, what `min_free` purges.
-//! The cheap gates come before the dear ones, and each ends the run with a report that says why. [`Scope`] leaves out
-//! the one that does not apply to it, [`Gates`] says which of them a person has passed already.
+//! Every removal passes these gates: sweeps, applied plans, deadlines, purges for `min_free`. Cheap gates come before
+//! expensive ones, and each ends the run with a report of the reason. [`Scope`] leaves out the one that does not apply
+//! to it, and [`Gates`] says which ones a person has overridden.
 //!
 //! 1. the policy is switched on
 //! 2. no other run of the policy is at work (its lock)
@@ -37,13 +37,13 @@ use crate::run::{limits, owners, sessions};
 use crate::setup::Setup;
 use crate::state::run_state::{Busy, RunState, Shared};
 
-/// What a run has when it has passed the gates before ranking.
+/// The result of passing the gates before ranking.
 pub(crate) struct Passed<'a> {
     pub(crate) store: Store<'a>,
-    /// Everything that is fixed for the run but for what ranking comes to.
+    /// Everything that is constant during the run, except the results of ranking.
     pub(crate) run: Run,
     pub(crate) file_system: Option<String>,
-    /// Keep others away for as long as the run lasts.
+    /// Locks that exclude others during the run.
     pub(crate) locks: (Option<Lock>, Option<LockedRoot>),
 }
 
@@ -178,9 +178,9 @@ pub(crate) fn missing_root(policy: &FilePolicy, error: &RootError, state: &mut R
     if policy.root_may_be_missing {
         return None;
     }
-    let past = if state.has_seen_root(policy) { "it was there in an earlier run" } else { "no run has seen it yet" };
+    let past = if state.has_seen_root(policy) { "it existed in an earlier run" } else { "no run has seen it yet" };
     Some(format!(
-        "{error}; {past}. Correct `root`, make the folder, or set `root_may_be_missing = true` if it comes and goes"
+        "{error}; {past}. Correct `root`, create the folder, or set `root_may_be_missing = true` if it comes and goes"
     ))
 }
 
@@ -241,7 +241,7 @@ pub(crate) fn weigh(
     match (params.gates, scope) {
         (Gates::All, Scope::Paths(due)) => {
             if due.max_removals == Some(0) {
-                let why = "max_removals is reached for now; the rest follows later".to_owned();
+                let why = "max_removals reached; the rest follows later".to_owned();
                 return Err(RunResult::held(*held(policy, why)));
             }
             weigh_due(state, policy, Some(&run.referenced), &due.counts).map_err(braked)?;

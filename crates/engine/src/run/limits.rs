@@ -1,7 +1,7 @@
-//! Limits around a sweep: what ranking comes to before it, and what has become of each limit after it.
+//! Limits around a sweep: ranking before it, and the result for each limit after it.
 //!
-//! Whoever judges files of a policy with ranking rules gets its run from here, whether for a sweep, an explanation or a
-//! deadline: a run without its cutoffs would take what is among the newest.
+//! Judging files of a policy with ranking rules needs a run from here, for a sweep, an explanation or a deadline:
+//! without its cutoffs, a run would remove the newest files.
 
 use cleanup_core::brake::{self, Brake};
 use cleanup_core::judge::Run;
@@ -13,7 +13,7 @@ use cleanup_core::sweep::Observer;
 use cleanup_core::verdict::LimitKey;
 use cleanup_fs_store::Store;
 
-/// A policy by itself.
+/// A single policy.
 pub(crate) const ALONE: Share = Share::Weighted(1.0);
 
 /// Adds to a run what `keep_newest` comes to. Goes through the whole store, where there is such a rule.
@@ -52,7 +52,7 @@ pub(crate) fn reachable(store: &Store<'_>, policy: &FilePolicy) -> Result<(), Br
     }
 }
 
-/// What has become of the limits on how much may lie below the root.
+/// The results for the limits on the content of the root.
 pub(crate) fn own(limits: &Limits, stays: &Stays, done: Done) -> Vec<Limit> {
     let limit = |key, wanted: Option<u64>| Some(Limit::at_most(key, wanted?, stays, done));
     let found = [limit(LimitKey::MaxFiles, limits.max_files), limit(LimitKey::MaxTotalSize, limits.max_total_size)];
@@ -73,7 +73,7 @@ pub(crate) fn free(limits: &Limits, file_system: &FileSystem, stays: &Stays, don
     found.into_iter().flatten().collect()
 }
 
-/// Says in a report that a limit is not met after a sweep that could act.
+/// Records in a report that a limit is not met after a sweep that could act.
 pub(crate) fn tell(report: &mut PolicyReport, done: Done) {
     let unmet: Vec<String> = report.limits.iter().filter(|limit| !limit.met).map(ToString::to_string).collect();
     if done == Done::Planned || unmet.is_empty() || !matches!(report.status, PolicyStatus::Ok | PolicyStatus::Partial) {

@@ -151,8 +151,7 @@ pub(crate) fn can_be_short(setup: &Setup) -> bool {
     setup.config.files.iter().any(|policy| policy.enabled && policy.effect == Effect::Enforce && can(policy))
 }
 
-/// The policies that lack something that the last sweep may have left them: free space, or room for their files as far
-/// as they are tracked. Looks at no file.
+/// The policies that exceed a limit since the last sweep: `min_free`, or a limit on tracked files. Reads no files.
 pub(crate) fn short(setup: &Setup) -> Vec<String> {
     let is_short = |policy: &&FilePolicy| {
         policy.enabled && policy.effect == Effect::Enforce && (lacks_space(policy) || is_overfull(setup, policy))
@@ -200,7 +199,7 @@ fn lacks_space(policy: &FilePolicy) -> bool {
 fn shortage(store: &Store<'_>, policy: &FilePolicy) -> Option<Shortage> {
     let min_free = policy.limits.min_free.as_ref()?;
     let space = store.space().inspect_err(|why| {
-        tracing::warn!(policy = policy.rule.name, "how much is free cannot be found out: {why}");
+        tracing::warn!(policy = policy.rule.name, "cannot determine the free space: {why}");
     });
     let space = space.ok().filter(|space| brake::reachable(min_free, space).is_ok())?;
     Some(Shortage::of(min_free, &space)).filter(|shortage| !shortage.is_none())

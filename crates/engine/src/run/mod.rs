@@ -1,7 +1,7 @@
-//! The one pipeline: whatever is to be removed comes through [`policy_run`].
+//! The pipeline: every removal goes through [`policy_run`].
 //!
-//! Gates, ranking, the sweep, the purge of what has been in quarantine long enough, the traces: a sweep, a plan that is
-//! carried out and a deadline differ in the [`Scope`] alone, so that none of them can forget what the others ask.
+//! Gates, ranking, the sweep, the purge of the quarantine, the records: a sweep, an applied plan and a deadline differ
+//! only in their [`Scope`], so none of them can forget a check of the others.
 
 pub(crate) mod audit;
 mod due_index;
@@ -20,6 +20,7 @@ mod result;
 mod resume;
 pub(crate) mod scope;
 pub(crate) mod sessions;
+pub(crate) mod trail;
 
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{Effect, FilePolicy};
@@ -45,17 +46,17 @@ use crate::setup::Setup;
 use crate::state::run_state::Shared;
 use crate::track::table::Known;
 
-/// What one run of one policy is about.
+/// The input of one run of one policy.
 pub(crate) struct PolicyRun<'a, 'b> {
-    /// The policy, with what the request wants to be different.
+    /// The policy, with the overrides of the request.
     pub(crate) policy: &'a FilePolicy,
     pub(crate) store: Result<Store<'a>, RootError>,
     pub(crate) scope: Scope<'b>,
-    /// What ranking came to, where it was done together with other policies or when a plan was made.
+    /// The results of ranking, if it was done together with other policies or for a plan.
     pub(crate) cutoffs: Option<Cutoffs>,
 }
 
-/// Runs one file policy. A gate that holds it back ends it with a report that says why.
+/// Runs one file policy. If a gate holds it back, its report has the reason.
 pub(crate) fn policy_run(setup: &Setup, state: &Shared, task: PolicyRun<'_, '_>, params: &RunParams<'_>) -> RunResult {
     let root = task.policy.root.display().to_string();
     let mut result = run(setup, state, task, params).unwrap_or_else(|held| *held);
@@ -77,7 +78,7 @@ fn run(
 
     let mut observer = PolicyObserver {
         name,
-        audit: setup.audit.as_ref().map(|audit| (audit, policy, params.audited())),
+        trail: (!setup.trail.is_off()).then(|| (&setup.trail, policy, params.traced())),
         watcher: params.watcher,
         budget: TimeBudget::default(),
     };
@@ -214,7 +215,7 @@ impl Sweep<'_> {
     }
 }
 
-/// Judges files and changes nothing: for whoever keeps a table of them.
+/// Judges files without changing anything, for the table of tracked files.
 pub(crate) fn look(store: &impl FileStore, policy: &FilePolicy, run: &Run, observer: &dyn Observer) -> Tally {
     sweep(store, &policy.rule, run, Mode::Plan, observer)
 }

@@ -1,4 +1,4 @@
-//! Runs that only look: what an observing policy would do, and the first few files of a plan that is held back.
+//! Observing runs: what a policy would do, and the first few files of a plan that is held back.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use cleanup_state::Observation;
 
 use crate::state::run_state::Shared;
 
-/// What is known of the run before.
+/// What is known of the previous run.
 pub(super) enum Past {
     /// Nothing is remembered, or nothing was observed.
     Unknown,

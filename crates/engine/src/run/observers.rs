@@ -6,8 +6,8 @@ use cleanup_core::report::PolicyReport;
 use cleanup_core::store::Seen;
 use cleanup_core::sweep::{Judged, Observer};
 
-use crate::run::audit::{Audit, AuditedRun};
 use crate::run::resume::TimeBudget;
+use crate::run::trail::{TracedRun, Trail};
 
 /// Watches a run from outside: for lists, progress, events. Called from the engine's threads.
 pub trait Watcher: Sync {
@@ -43,7 +43,7 @@ pub trait Watcher: Sync {
     }
 }
 
-/// Watches nothing.
+/// Observes nothing.
 impl Watcher for () {}
 
 /// Asks a watcher only whether to stop.
@@ -58,8 +58,8 @@ impl Observer for Asking<'_> {
 /// Passes on what a sweep of one policy says, with the policy's name, and has removals written down.
 pub(crate) struct PolicyObserver<'a> {
     pub(crate) name: &'a str,
-    /// With the policy and the run, where there is a log of single removals.
-    pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, AuditedRun<'a>)>,
+    /// With the policy and the run, where single removals are written down.
+    pub(crate) trail: Option<(&'a Trail, &'a FilePolicy, TracedRun<'a>)>,
     pub(crate) watcher: &'a dyn Watcher,
     /// How long it may take (`max_runtime`).
     pub(crate) budget: TimeBudget,
@@ -67,8 +67,8 @@ pub(crate) struct PolicyObserver<'a> {
 
 impl Observer for PolicyObserver<'_> {
     fn judged(&self, judged: &Judged<'_>) {
-        if let Some((audit, policy, run)) = self.audit {
-            audit.judged(policy, run, judged);
+        if let Some((trail, policy, run)) = self.trail {
+            trail.judged(policy, run, judged);
         }
         if let Some(outcome) = judged.outcome {
             tracing::debug!(policy = self.name, path = %judged.candidate.name, ?outcome, "{}", judged.verdict);
@@ -78,6 +78,9 @@ impl Observer for PolicyObserver<'_> {
 
     fn seen(&self, seen: Seen) {
         self.budget.looked();
+        if let Some((trail, ..)) = self.trail {
+            trail.tick();
+        }
         self.watcher.seen(self.name, seen);
     }
 

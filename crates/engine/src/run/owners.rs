@@ -1,5 +1,4 @@
-//! What is said of files that more than one policy names: whose they are, and what is to be done about those that are
-//! nobody's.
+//! Messages about files that several policies match: their owner, and the remedy for disputed ones.
 
 use std::ops::ControlFlow;
 
@@ -24,14 +23,14 @@ pub(crate) fn dispute_of(report: &PolicyReport) -> Option<String> {
 fn dispute(count: u64, with: &[String]) -> String {
     let (items, stay, them) = if count == 1 { ("item", "stays", "it") } else { ("items", "stay", "them") };
     let names: Vec<String> = with.iter().map(|name| format!("`{name}`")).collect();
-    let (names, names_them) = match names.as_slice() {
-        [] => ("another policy".to_owned(), "names"),
-        [one] => (one.clone(), "names"),
-        several => (several.join(", "), "name"),
+    let (names, matches) = match names.as_slice() {
+        [] => ("another policy".to_owned(), "matches"),
+        [one] => (one.clone(), "matches"),
+        several => (several.join(", "), "match"),
     };
     format!(
-        "{count} {items} {stay}, because {names} with the same root {names_them} {them} too, and neither may take {them}; \
-         add {them} to `exclude` in all but one of these policies"
+        "{count} {items} {stay}, because {names} with the same root {matches} {them} too; \
+         exclude {them} in all but one of these policies"
     )
 }
 
@@ -45,7 +44,7 @@ pub(crate) fn check(policy: &FilePolicy, store: &Store<'_>) -> Vec<Finding> {
     let met = store.met();
     let owned = met.iter().filter(|met| met.owned > 0).map(|Met { policy: other, owned, .. }| {
         let (items, belong) = if *owned == 1 { ("item", "belongs") } else { ("items", "belong") };
-        let message = format!("{owned} {items} that it names {belong} to `{other}`, whose root lies deeper");
+        let message = format!("{owned} matching {items} {belong} to `{other}`, whose root is deeper");
         finding(Severity::Ok, message)
     });
     let with: Vec<String> = met.iter().filter(|met| met.disputed > 0).map(|met| met.policy.clone()).collect();

@@ -1,4 +1,4 @@
-//! All policies of one request, from the mark that the run begins to its report.
+//! All policies of one request, from the start mark of the run to its report.
 
 use cleanup_core::moment::Moment;
 use cleanup_core::policy::FilePolicy;
@@ -44,6 +44,7 @@ pub(crate) fn sweep(setup: &Setup, request: &Request, watcher: &dyn Watcher) -> 
         jump: jump.as_ref(),
         at: request.at.map(At::moment),
         run_id: recording.id(),
+        trigger: request.trigger,
         asked_by: request.asked_by.as_deref(),
         jobs: request.jobs(),
         watcher,
@@ -64,7 +65,7 @@ fn begun(selected: &Selected<'_>, request: &Request) -> BegunRun {
     }
 }
 
-/// Files on this thread, one policy after the other; rows beside them, so that a slow database delays no files.
+/// Files on this thread, one policy after the other; rows concurrently, so a slow database does not delay files.
 fn sweep_all(
     setup: &Setup,
     state: &Shared,

@@ -1,4 +1,4 @@
-//! What came of one run of one policy.
+//! The result of one run of one policy.
 
 use cleanup_core::policy::FilePolicy;
 use cleanup_core::rank::Stays;
@@ -6,15 +6,15 @@ use cleanup_core::report::{Done, PolicyKind, PolicyReport, Skip, Tally};
 
 use crate::run::limits;
 
-/// What is said of a policy that only observes.
+/// The message of a policy that only observes.
 pub(crate) const OBSERVED: &str = "observed only (mode = \"observe\"): nothing was removed";
 
-/// What came of a run.
+/// The result of a run.
 pub(crate) struct RunResult {
     pub(crate) report: PolicyReport,
-    /// What was counted; `None` when a gate held the run back.
+    /// Its counts; `None` if a gate held the run back.
     pub(crate) tally: Option<Tally>,
-    /// What stays, when there are limits and everything was scanned.
+    /// What stays, if there are limits and everything was scanned.
     pub(crate) stays: Option<(Stays, Done)>,
 }
 

@@ -1,8 +1,7 @@
-//! Runs that `max_runtime` ends, one after the other until everything was looked at: each goes on where the one before
-//! was stopped, and says so.
+//! Runs that `max_runtime` ends: each continues where the previous one stopped, until everything was scanned.
 //!
-//! Only sweeps go on, and dry runs from where the sweep would. What a policy that observes compares is everything, so it
-//! always begins at the root; so do statistics, lists and whatever ranks.
+//! Only sweeps continue, and dry runs start where the sweep would. An observing policy compares everything, so it
+//! always starts at the root; so do statistics, lists and ranking.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -39,8 +38,7 @@ impl TimeBudget {
         self.has_looked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is used up. Never before anything was scanned: so each run gets further than the last one, however long
-    /// it took to get there.
+    /// Whether it is used up. Never before anything was scanned, so each run gets further than the last one.
     pub(crate) fn is_used_up(&self) -> bool {
         self.has_looked.load(Ordering::Relaxed) && self.until.is_some_and(|until| Instant::now() >= until)
     }
@@ -110,20 +108,20 @@ impl<'a> ResumePlan<'a> {
         let Self { policy, root, begin, leaves } = self;
         let max_runtime = policy.brakes.max_runtime;
         let why = match (end, max_runtime) {
-            (End::Late, Some(time)) => Some(format!("max_runtime = \"{}\" is reached", Human(time))),
-            (End::Late | End::Asked, _) => Some("stopped before its end".to_owned()),
+            (End::Late, Some(time)) => Some(format!("max_runtime = \"{}\" reached", Human(time))),
+            (End::Late | End::Asked, _) => Some("stopped early".to_owned()),
             (End::Whole | End::Hopeless, _) => None,
         };
         // What errors have stopped goes on where it was to go on before.
         let is_to_be_left = leaves == Leaves::Where && end != End::Hopeless && max_runtime.is_some();
         let is_left = is_to_be_left && state.lock().remember_stop(policy, root, next);
         let ended = why.map(|why| match next.first() {
-            _ if !is_to_be_left => format!("{why}; what is left is up to the next run"),
-            Some(at) if is_left => format!("{why}; the next run goes on at {at}"),
-            Some(_) => format!("{why}; nothing is remembered, so the next run begins at the root"),
-            None => format!("{why} with all files looked at; the next run begins at the root"),
+            _ if !is_to_be_left => format!("{why}; the next run does the rest"),
+            Some(at) if is_left => format!("{why}; the next run continues at {at}"),
+            Some(_) => format!("{why}; no state is kept, so the next run starts at the root"),
+            None => format!("{why} after scanning all files; the next run starts at the root"),
         });
-        let went_on = begin.first().map(|at| format!("went on at {at}, where the last run had stopped"));
+        let went_on = begin.first().map(|at| format!("continued at {at}, where the last run stopped"));
         let said: Vec<String> = went_on.into_iter().chain(ended.or_else(|| report.message.take())).collect();
         report.message = (!said.is_empty()).then(|| said.join("; "));
         report

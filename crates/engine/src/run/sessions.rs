@@ -126,7 +126,7 @@ pub(crate) fn sweep(
                     if let Some(held) = plan_first(policy, base, request, changes_of(policy), wall()).await {
                         held
                     } else {
-                        let observer = PolicyObserver { name, audit: None, watcher, budget: TimeBudget::default() };
+                        let observer = PolicyObserver { name, trail: None, watcher, budget: TimeBudget::default() };
                         let index = index_of(policy).unwrap_or(usize::MAX);
                         let from = known.places.before.get(index).cloned().flatten();
                         let (report, place) =
@@ -177,12 +177,12 @@ fn weighed(policy: &SessionPolicy, plan: PolicyReport, request: &Request, change
 fn of_rows(brake: &Brake) -> String {
     match brake {
         Brake::ChangedRule { changes, due, matched } | Brake::LoosenedProtection { changes, due, matched } => format!(
-            "held back: {changes} since the last run, and now {due} of {matched} rows would go; if that is meant, run \
-             once with --force"
+            "held back: {changes} since the last run; {due} of {matched} rows would now be removed; if this is \
+             intended, run once with --force"
         ),
         Brake::TooLargeAShare { percent, due, matched } => format!(
-            "held back: {due} of {matched} rows would go, more than max_removal_percent = {percent}; if that is meant, \
-             run once with --force"
+            "held back: {due} of {matched} rows would be removed, more than max_removal_percent = {percent}; if this \
+             is intended, run once with --force"
         ),
         other => other.to_string(),
     }
@@ -322,7 +322,7 @@ pub(crate) fn explain(policy: &SessionPolicy, base: &Path, key: &str, state: &Sh
             explanation.table = rows.table;
         }
         Ok(Err(obstacle)) => explanation.answers.push(unknown(obstacle.to_string())),
-        Err(error) => explanation.answers.push(unknown(format!("cannot begin to ask a database: {error}"))),
+        Err(error) => explanation.answers.push(unknown(format!("cannot start the database client: {error}"))),
     }
     explanation
 }
@@ -346,7 +346,7 @@ pub(crate) fn referenced(policy: &FilePolicy, config: &Config, base: &Path) -> R
     let database = named.ok_or_else(|| Obstacle::Failed(format!("there is no session policy {sessions:?}")))?;
     let mut add = |name: &[u8]| referenced.add(name);
     let asked = block_on(cleanup_pg_sessions::references(database, base, query, &mut add));
-    asked.map_err(|error| Obstacle::Failed(format!("cannot begin to ask a database: {error}")))??;
+    asked.map_err(|error| Obstacle::Failed(format!("cannot start the database client: {error}")))??;
     Ok(referenced)
 }
 
@@ -381,7 +381,7 @@ fn for_all<'a, T, F: Future<Output = T>>(
     match block_on(join_all(policies.iter().map(|policy| act(policy)))) {
         Ok(results) => results,
         Err(error) => {
-            let why = format!("cannot begin to ask a database: {error}");
+            let why = format!("cannot start the database client: {error}");
             policies.iter().map(|policy| failed(policy, why.clone())).collect()
         }
     }

@@ -1,4 +1,4 @@
-//! What the last run of a policy has left behind for this one to be compared with.
+//! The records of the last run of a policy, to compare with.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::neighbours::Neighbours;
 use super::run_state::{Answered, RunState};
 use crate::clock;
 
-/// How long what the last run of a policy has left behind is not read again.
+/// How long the records of the last run are cached.
 const FRESH: Duration = Duration::from_mins(1);
 
 impl RunState {
-    /// What was changed in the rule of a policy since its last run; `None` when nothing was, or when it never ran.
+    /// The changes of a policy's rule since its last run; `None` if there are none, or if it never ran.
     pub(crate) fn changes(&mut self, policy: &FilePolicy) -> Option<Changes> {
         let before = self.before(policy)?;
         self.fingerprint(policy).changes_since(&before.deciding)
     }
 
-    /// The same of a policy for rows.
+    /// The same for a session policy.
     pub(crate) fn row_changes(&mut self, policy: &SessionPolicy) -> Option<Changes> {
         let before = self.state.as_mut()?.policy_memory(&row_key(policy))?;
         policy.fingerprint().changes_since(&before.deciding)
     }
 
-    /// Leaves behind the rule of a policy for rows, for the next run.
+    /// Records the rule of a session policy for the next run.
     pub(crate) fn remember_rows(&mut self, policy: &SessionPolicy) {
         let (key, deciding) = (row_key(policy), policy.fingerprint().to_string());
         let Some(state) = self.state.as_mut() else { return };
@@ -46,20 +46,20 @@ impl RunState {
         state.remember_policy(&key, &memory);
     }
 
-    /// Whether the query of `keep_referenced` answered far fewer names than in the last complete run, or none.
+    /// Whether the `keep_referenced` query returned far fewer names than in the last complete run, or none.
     pub(crate) fn fewer_references(&mut self, policy: &FilePolicy, referenced: &Referenced) -> Option<FewerReferences> {
         policy.references.as_ref()?;
         let before = self.before(policy).and_then(|before| before.referenced);
         FewerReferences::of(before, referenced.distinct())
     }
 
-    /// What is known of a policy whose root is missing: whether an earlier run has seen this root.
+    /// For a policy with a missing root: whether an earlier run has seen this root.
     pub(crate) fn has_seen_root(&mut self, policy: &FilePolicy) -> bool {
         self.before(policy).is_some_and(|before| before.root == policy.root.to_string_lossy())
     }
 
-    /// Whether the root lies on another file system than in the last run, as far as that can be compared: within one
-    /// boot and one mount namespace.
+    /// Whether the root is on another file system than in the last run, which can be compared within one boot and one
+    /// mount namespace.
     pub(crate) fn is_elsewhere(&mut self, policy: &FilePolicy, file_system: Option<&str>) -> bool {
         let Some(before) = self.before(policy) else { return false };
         let comparable = before.boot_id == self.reading.boot_id
@@ -71,8 +71,8 @@ impl RunState {
         comparable && before.is_some() && now.is_some() && before != now
     }
 
-    /// Leaves behind what the next run of the policy compares with; `foreseen` is how much an observing run would have
-    /// taken.
+    /// Records what the next run of the policy compares with; `foreseen` is how much an observing run would have
+    /// removed.
     pub(crate) fn remember(
         &mut self,
         policy: &FilePolicy,
@@ -105,14 +105,14 @@ impl RunState {
         }
     }
 
-    /// Whether a run of the policy on this file system was remembered here a moment ago. To find out whether anything has
-    /// changed since takes as long as there are policies.
+    /// Whether a run of the policy on this file system was recorded here a moment ago. Checking for changes takes time
+    /// proportional to the number of policies.
     pub(crate) fn has_just_remembered(&self, policy: &FilePolicy, file_system: Option<&str>) -> bool {
         let remembered = self.remembered.get(&self.key(policy));
         remembered.is_some_and(|(at, seen)| clock::boot() < *at + FRESH && seen.as_deref() == file_system)
     }
 
-    /// What makes a run look at how much goes before it takes anything.
+    /// What makes a run count its removals before it starts.
     pub(crate) fn suspicions(&mut self, policy: &FilePolicy, referenced: Option<&Referenced>) -> Suspicions {
         Suspicions {
             changes: self.changes(policy),
@@ -125,13 +125,13 @@ impl RunState {
         }
     }
 
-    /// Reads anew what the last run of a policy has left behind.
+    /// Reads the records of the last run again.
     pub(crate) fn ask_anew(&mut self, policy: &FilePolicy) {
         let key = self.key(policy);
         self.known.remove(&key);
     }
 
-    /// What the last run of a policy has left behind.
+    /// The records of the last run of a policy.
     fn before(&mut self, policy: &FilePolicy) -> Option<PolicyMemory> {
         let (key, now) = (self.key(policy), clock::boot());
         match self.known.get(&key) {
@@ -144,7 +144,7 @@ impl RunState {
         }
     }
 
-    /// The rule as the configuration has it: what somebody wants to be different for one run is meant.
+    /// The rule as in the configuration: an override for one run is not a change.
     pub(super) fn fingerprint(&self, policy: &FilePolicy) -> Fingerprint {
         let files = &self.config.files;
         let neighbours = self.neighbours.get_or_init(|| Neighbours::among(files));
@@ -153,7 +153,7 @@ impl RunState {
     }
 }
 
-/// The name by which a policy for rows is remembered: no policy for files can be called so.
+/// The name under which a session policy is recorded, which no file policy can have.
 pub(super) fn row_key(policy: &SessionPolicy) -> String {
     format!("sessions/{}", policy.rule.name)
 }

@@ -1,4 +1,4 @@
-//! Where the memory of a configuration lies, and what it consists of.
+//! The location and the files of a configuration's state.
 
 use std::path::{Path, PathBuf};
 
@@ -8,15 +8,24 @@ use cleanup_fs_store::Protected;
 use crate::config_file::Origin;
 use crate::place;
 
-/// Where a configuration's memory is.
-pub(super) enum Place {
+/// The location of a configuration's state.
+pub(crate) enum Place {
     Nowhere,
     Unknown,
     At { folder: PathBuf, database: Option<PathBuf> },
 }
 
-/// It belongs to the configuration, not to whoever happens to call.
-pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
+impl Place {
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Nowhere | Self::Unknown => None,
+            Self::At { folder, .. } => Some(folder),
+        }
+    }
+}
+
+/// It belongs to the configuration, not to the caller.
+pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     let at = |folder: PathBuf| Place::At { folder, database: None };
     match configured {
         Configured::None => return Place::Nowhere,
@@ -45,12 +54,12 @@ pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
     }
 }
 
-/// Protects everything that a memory in this folder consists of, also what is not there yet.
+/// Protects all state files in this folder, including those that do not exist yet.
 pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Protected) {
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
     protected.file_family(&database);
     protected.file_family(&folder.join("promises.jsonl"));
-    for name in ["locks", "index", "running"] {
+    for name in ["locks", "index", "running", "removals"] {
         protected.path(&folder.join(name));
     }
 }

@@ -1,7 +1,7 @@
-//! What runs remember, and where it lies.
+//! The state that runs record, and its location.
 
 mod last_run;
-mod location;
+pub(crate) mod location;
 mod neighbours;
 mod promises;
 pub(crate) mod run_state;

@@ -1,15 +1,15 @@
-//! Finds policies among all of a configuration without asking each: of thousands, every one asks about the others.
+//! Looks up policies by name and root without a scan, because each of thousands looks up the others.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use cleanup_core::policy::FilePolicy;
 
-/// Where the policies of a configuration are in it, by name and by root.
+/// The indices of the policies of a configuration, by name and by root.
 #[derive(Debug)]
 pub(super) struct Neighbours {
     by_name: HashMap<String, usize>,
-    /// In the order of the roots' parts: whatever lies below a root follows it directly.
+    /// In the order of the roots' components, so that everything below a root follows it directly.
     by_root: Vec<usize>,
 }
 

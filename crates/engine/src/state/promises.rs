@@ -1,4 +1,4 @@
-//! What was promised of files: holds, times of their own, and since when tracked ones count.
+//! Promises: holds, times to live, and the start of the ages of tracked files.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use super::run_state::{Access, RunState};
 use crate::place;
 
 impl RunState {
-    /// A person has looked (`--force`), so promises that are lost hold nothing back any more. Damaged ones still do: those
-    /// can be read again once somebody has mended the file.
+    /// With `--force`, lost promises no longer hold anything back. Damaged ones still do, because the file can be
+    /// repaired.
     pub(crate) fn accept_lost_promises(&mut self, access: Access) {
         self.accepts_loss = true;
         let Some(state) = self.state.as_mut().filter(|_| access == Access::Run) else { return };
@@ -23,11 +23,11 @@ impl RunState {
         if promises.lost().is_some()
             && let Err(error) = promises.accept_loss()
         {
-            self.note(format!("the loss of promises is accepted for this run alone: {error}"));
+            self.note(format!("the loss of promises is accepted for this run only: {error}"));
         }
     }
 
-    /// What is held below a root. An error says why the promises cannot be trusted.
+    /// The holds below a root. An error is the reason why the promises cannot be trusted.
     pub(crate) fn holds(&mut self, root: &Path, now: Moment) -> Result<Holds, String> {
         if let Some(why) = &self.unreadable {
             self.promises = Some((FindingCode::PromisesDamaged, why.clone()));
@@ -59,7 +59,7 @@ impl RunState {
         Ok(holds)
     }
 
-    /// What counts from its registration below a root. Promises that cannot be read are [`RunState::holds`]'s to report.
+    /// The registrations below a root. [`RunState::holds`] reports promises that cannot be read.
     pub(crate) fn registrations(&mut self, policy: &FilePolicy) -> Registrations {
         let key = self.key(policy);
         let Some(state) = &mut self.state else { return Registrations::default() };
@@ -72,7 +72,8 @@ impl RunState {
         all
     }
 
-    /// Adds the times that were given to some files of a policy, by whichever policy. An error says why they are unknown.
+    /// Adds the times to live of some files of a policy, set by any policy. An error is the reason why they are
+    /// unknown.
     pub(crate) fn add_ttls(
         &mut self,
         policy: &FilePolicy,
@@ -95,7 +96,8 @@ impl RunState {
         Ok(())
     }
 
-    /// The promises, to be added to; `None` when the configuration wants no memory. An error says why none can be made.
+    /// The promises, for additions; `None` if the configuration disables the state. An error is the reason why none can
+    /// be made.
     pub(crate) fn promises(&mut self) -> Result<Option<&mut Promises>, String> {
         match (&mut self.state, &self.missing) {
             (None, None) => Ok(None),
@@ -104,14 +106,14 @@ impl RunState {
         }
     }
 
-    /// Takes back the times of files, where they had any. Without promises there is nothing to take back.
+    /// Cancels the times to live of files that have one. Without promises, there is nothing to cancel.
     pub(crate) fn forget_ttls(&mut self, paths: &[&[u8]], now: Moment) -> Result<(), String> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let forgotten = state.promises().and_then(|promises| promises.forget_ttls(paths, now));
         forgotten.map_err(|error| error.to_string())
     }
 
-    /// Takes back the times that were given to files, as far as they have not been given others since.
+    /// Cancels the times to live of files, unless they have been set again since.
     pub(crate) fn forget_ttls_given(&mut self, given: &[(Vec<u8>, Registration)], now: Moment) -> Result<(), String> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let promises = state.promises().map_err(|error| error.to_string())?;
@@ -121,7 +123,7 @@ impl RunState {
         promises.forget_ttls(&paths, now).map_err(|error| error.to_string())
     }
 
-    /// Remembers since when tracked files count. Says whether that succeeded, or is not wanted.
+    /// Records the start of the ages of tracked files. Returns whether that succeeded, or is disabled.
     pub(crate) fn remember_tracked(&mut self, changes: &[TrackedChange]) -> bool {
         match &mut self.state {
             None => self.missing.is_none(),
@@ -130,7 +132,7 @@ impl RunState {
     }
 }
 
-/// The times that were given to files below a root, by path below it.
+/// The times to live of files below a root, by relative path.
 fn ttls_below(state: &mut State, root: &Path) -> Vec<(Vec<u8>, Registration)> {
     let Ok(promises) = state.promises() else { return Vec::new() };
     if promises.ttls().next().is_none() {

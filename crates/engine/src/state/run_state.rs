@@ -1,8 +1,7 @@
-//! What one run remembers of the runs before it, and leaves behind for the next one.
+//! What one run reads from earlier runs, and records for the next one.
 //!
-//! Memory is a help, never a condition: where it cannot be had, files and rows are swept all the same, and the report
-//! says that nothing is remembered. The one exception are promises: where there are some that cannot be read, the
-//! files that they may concern stay.
+//! State is optional: without it, files and rows are still swept, and the report says so. The exception is promises: if
+//! they exist but cannot be read, the files that they may concern stay.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::clock_guard::{self, Jump, Reading, RunningTime};
-use cleanup_core::config::Config;
+use cleanup_core::config::{Config, Removals};
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
 use cleanup_core::policy::FilePolicy;
@@ -27,16 +26,16 @@ use super::neighbours::Neighbours;
 use crate::clock;
 use crate::config_file::Origin;
 
-/// How long the resolved roots of all policies are reused. Roots are asked for by every policy of a run, and
-/// to look at all of them each time would take as long as there are policies, squared.
+/// How long the resolved roots of all policies are cached. Every policy of a run needs them, and resolving all of them
+/// each time would take quadratic time.
 const ROOTS_FOR: Duration = Duration::from_secs(1);
 
-/// Whether a run leaves something behind.
+/// Whether a run records anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// It does.
     Run,
-    /// It only looks: nothing is made or changed, not even the folder.
+    /// Read-only: nothing is created or changed, not even the folder.
     Look,
 }
 
@@ -49,19 +48,20 @@ impl Access {
     }
 }
 
-/// How many names the query of `keep_referenced` answered, and for how much of a run.
+/// How many names the `keep_referenced` query returned, and for which kind of run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
-    /// For a run that came to its end, or that somebody forced: later runs are compared with it.
+    /// For a complete or forced run: later runs compare with it.
     ByAll(u64),
-    /// For a part of the files, or by a query whose answer is doubted: that can raise what later runs are compared with, and never lower it.
+    /// For a part of the files, or with a doubtful result: can raise the number that later runs compare with, but never
+    /// lower it.
     ForSome(u64),
-    /// Nobody asked.
+    /// The query did not run.
     Unasked,
 }
 
-/// What all stages of a run share. It is locked for the length of one question: a tracker promises files while it
-/// removes others.
+/// Shared by all stages of a run. Locked only for single operations, because a tracker adds promises while it removes
+/// other files.
 #[derive(Debug)]
 pub(crate) struct Shared(Mutex<RunState>);
 
@@ -77,39 +77,39 @@ impl Shared {
     }
 }
 
-/// The memory for the length of one run.
+/// The state during one run.
 #[derive(Debug)]
 pub(crate) struct RunState {
     pub(super) config: Arc<Config>,
-    /// The built-in default means another root in every folder; its policies are remembered by root.
+    /// The built-in default has a different root in every folder, so its policies are recorded by root.
     by_root: bool,
     pub(super) state: Option<State>,
-    /// Why nothing is remembered, unless that is what the configuration asks for.
+    /// Why no state is kept, unless the configuration disables it.
     pub(super) missing: Option<String>,
-    /// Why promises that may have been made cannot be known.
+    /// Why existing promises are unknown.
     pub(super) unreadable: Option<String>,
-    /// Where it is kept, whether or not it could be opened.
+    /// Its location, whether or not it could be opened.
     own: Option<(PathBuf, Option<PathBuf>)>,
     pub(super) reading: Reading,
     notes: Vec<(FindingCode, String)>,
-    /// Why the promises hold everything back.
+    /// Why promises hold everything back.
     pub(super) promises: Option<(FindingCode, String)>,
-    /// Whether promises that are lost hold nothing back.
+    /// Whether lost promises were accepted.
     pub(super) accepts_loss: bool,
-    /// Where the roots of all policies were, and when.
+    /// The resolved roots of all policies, and when.
     roots: Mutex<Option<(Duration, Arc<Roots>)>>,
-    /// What the last runs have left behind, by policy, and when that was read.
+    /// The records of the last runs, by policy, and when they were read.
     pub(super) known: HashMap<String, (Duration, Option<PolicyMemory>)>,
-    /// When runs were remembered, by policy, and on which file system they were.
+    /// When runs were recorded, by policy, and on which file system.
     pub(super) remembered: HashMap<String, (Duration, Option<String>)>,
-    /// The policies, to be found among each other.
+    /// The policies, by name and root.
     pub(super) neighbours: OnceLock<Neighbours>,
-    /// What our folders are called where somebody else has the ordinary name, by the path of the root.
+    /// The names of quarantine folders in roots where another user has taken `.cleanup`, by root.
     own_folders: HashMap<Vec<u8>, Vec<Vec<u8>>>,
 }
 
 impl RunState {
-    /// Opens the memory that belongs to a configuration.
+    /// Opens the state of a configuration.
     pub(crate) fn open(origin: &Origin, config: &Arc<Config>, access: Access) -> Self {
         let by_root = *origin == Origin::BuiltIn;
         let (reading, notes) = (clock::reading(), Vec::new());
@@ -135,7 +135,7 @@ impl RunState {
         match placed {
             Place::Nowhere => {}
             Place::Unknown => {
-                opened.missing = Some("nothing is remembered: there is no home folder to keep it in".to_owned());
+                opened.missing = Some("no state is kept: there is no home folder to store it in".to_owned());
             }
             Place::At { folder, database } => {
                 opened.open_at(&folder, database.as_deref(), access);
@@ -148,8 +148,8 @@ impl RunState {
         opened
     }
 
-    /// A folder that cannot be written is at least looked at. One that belongs to a stranger binds nobody; but in one
-    /// of ours that cannot be read there may be promises.
+    /// A folder that cannot be written is still read. One of another user is ignored; but one of ours that cannot be
+    /// read may contain promises.
     fn open_at(&mut self, folder: &Path, database: Option<&Path>, access: Access) {
         if access == Access::Run {
             match State::open(folder, database) {
@@ -161,37 +161,37 @@ impl RunState {
                     self.state = Some(state);
                     return;
                 }
-                Err(error) => self.missing = Some(format!("nothing is remembered: {error}")),
+                Err(error) => self.missing = Some(format!("no state is kept: {error}")),
             }
         }
         match State::look(folder, database) {
             Ok(state) => self.state = Some(state),
             Err(error) => {
-                self.missing = Some(format!("nothing is remembered: {error}"));
+                self.missing = Some(format!("no state is kept: {error}"));
                 if !matches!(error, StateError::Stranger { .. } | StateError::NotAFolder { .. }) {
                     self.unreadable = Some(format!(
-                        "held back: {error}; what was promised to be kept is unknown, so nothing is deleted. \
-                         Give this user the folder, or remove it if nothing is held"
+                        "held back: {error}; holds are unknown, so nothing is deleted. Give the folder to this user, \
+                         or remove it if nothing is held"
                     ));
                 }
             }
         }
     }
 
-    /// Protects what holds it: these files are never candidates, these folders are never entered, wherever they lie.
+    /// Protects the state itself: these files are never candidates, and these folders are never entered.
     pub(crate) fn protect(&self, protected: &mut Protected) {
         if let Some((folder, database)) = &self.own {
             location::protect(folder, database.as_deref(), protected);
         }
     }
 
-    /// Begins anew with a memory that is kept open: the clocks are read again, and notes start from nothing.
+    /// Starts a new run with an open state: reads the clocks again, and clears the notes.
     pub(crate) fn begin(&mut self) {
         self.reading = clock::reading();
         self.notes.clear();
     }
 
-    /// Where the roots of all policies are now.
+    /// The resolved roots of all policies.
     pub(crate) fn roots(&self, claimants: &Arc<[Claimant]>) -> Arc<Roots> {
         let now = clock::boot();
         let mut known = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,29 +205,29 @@ impl RunState {
         }
     }
 
-    /// Has the roots of all policies looked for anew: something is about to be removed.
+    /// Resolves the roots of all policies again, because something is about to be removed.
     pub(crate) fn forget_roots(&self) {
         *self.roots.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Closes what need not be open until the next time.
+    /// Closes what need not stay open.
     pub(crate) fn rest(&mut self) {
         if let Some(state) = &mut self.state {
             state.rest();
         }
     }
 
-    /// What the clocks say in this run.
+    /// The clock reading of this run.
     pub(crate) fn reading(&self) -> &Reading {
         &self.reading
     }
 
-    /// The wall clock of this run: read once, and since then carried on by the clock that cannot be set.
+    /// The wall clock of this run: read once, and advanced by the clock that cannot be set.
     pub(crate) fn now(&self) -> Moment {
         self.reading.wall.plus(clock::boot().saturating_sub(self.reading.boot))
     }
 
-    /// Whether the wall clock goes on from where the last run left it.
+    /// Whether the wall clock is consistent with the last run.
     pub(crate) fn doubt_clock(&mut self) -> Result<(), Jump> {
         match self.state.as_mut().and_then(State::last_clock) {
             Some(last) => clock_guard::check(&last, &self.reading).or_else(|jump| self.allow_correction(jump)),
@@ -235,14 +235,14 @@ impl RunState {
         }
     }
 
-    /// A clock that was wrong for a while and is set right holds nothing back.
+    /// Correcting a clock that was wrong holds nothing back.
     pub(crate) fn allow_correction(&mut self, jump: Jump) -> Result<(), Jump> {
         let believed = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
         if clock_guard::is_correction(&jump, &believed, &self.reading) { Ok(()) } else { Err(jump) }
     }
 
-    /// Has the clock that a service starts by witnessed, if it can be believed: one that jumps before the first run has to
-    /// be compared with something of this boot. Returns whether it can.
+    /// Records the clock at the start of a service, if it can be trusted, so that a jump before the first run is
+    /// noticed. Returns whether it can be trusted.
     pub(crate) fn witness_clock(&mut self) -> bool {
         let is_believed = self.doubt_clock().is_ok();
         if is_believed
@@ -254,21 +254,21 @@ impl RunState {
         is_believed
     }
 
-    /// Whether this is a memory that has served before, and nothing in it says what the clocks said then: so a clock that
-    /// jumped since is believed. Not so for a first run, and where nothing is to be remembered.
+    /// Whether this state was used before but has no clock reading, so a jump would not be noticed. `false` for a first
+    /// run, and if the state is disabled.
     pub(crate) fn is_without_clock(&mut self) -> bool {
         self.state.as_mut().is_some_and(State::has_lost_clock)
     }
 
-    /// When this machine was asleep or off, as far as it is known.
+    /// When this machine was asleep or off, as far as known.
     pub(crate) fn running_time(&mut self) -> Option<RunningTime> {
         let mut readings = self.state.as_mut().map(|state| state.clock_readings(Moment::EPOCH)).unwrap_or_default();
         readings.push(self.reading.clone());
         RunningTime::new(&readings)
     }
 
-    /// Keeps other sweeps of the policy away for as long as the lock lives. Without memory there is no lock: then two
-    /// sweeps share the work, harmlessly.
+    /// Excludes other sweeps of the policy while the lock lives. Without state there is no lock, and two sweeps
+    /// harmlessly share the work.
     pub(crate) fn lock(&mut self, policy: &FilePolicy) -> Result<Option<Lock>, Busy> {
         let name = self.key(policy);
         let ours = self.state.as_ref().filter(|_| self.missing.is_none());
@@ -283,25 +283,25 @@ impl RunState {
         }
     }
 
-    /// Begins to write down what an observing policy would do.
+    /// Starts to record what an observing policy would do.
     pub(crate) fn observe(&mut self, policy: &FilePolicy) -> Option<Observation<'_>> {
         let key = self.key(policy);
         self.state.as_mut().map(|state| state.observe(&key))
     }
 
-    /// The due index of a policy, if there is one that is about just this.
+    /// The due index of a policy, if there is a matching one.
     pub(crate) fn index(&self, policy: &FilePolicy, about: &About, now: Moment) -> Option<Remembered> {
         self.state.as_ref()?.index(&self.key(policy), about, now)
     }
 
-    /// Begins a due index of a policy, if one can be kept.
+    /// Starts a due index of a policy, if one can be stored.
     pub(crate) fn begin_index(&self, policy: &FilePolicy, about: &About, begun_at: Moment) -> Option<IndexWriter> {
         let ours = self.state.as_ref().filter(|_| self.missing.is_none());
         ours?.begin_index(&self.key(policy), about, begun_at)
     }
 
-    /// Writes down that a run begins, and takes runs into the history that began before and never ended. The mark is to be
-    /// ended when the run is in the history.
+    /// Records the start of a run, and adds earlier unfinished runs to the history. End the mark when the run is in the
+    /// history.
     pub(crate) fn begin_run(&mut self, run: &BegunRun) -> Option<RunMark> {
         for interrupted in self.record_interrupted() {
             self.notes.push((FindingCode::Interrupted, told_of_interrupted(&interrupted)));
@@ -309,45 +309,47 @@ impl RunState {
         self.state.as_ref().filter(|_| self.missing.is_none())?.begin_run(run)
     }
 
-    /// Takes runs into the history that began before and never ended, and says which.
+    /// Adds earlier unfinished runs to the history, and returns them.
     pub(crate) fn record_interrupted(&mut self) -> Vec<BegunRun> {
         let (keep, now) = (self.config.keep_history, self.now());
         let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) else { return Vec::new() };
         state.record_interrupted(&self.reading, keep, now)
     }
 
-    /// What happened to the memory since the last call, for callers that keep it open between runs.
+    /// Notes about the state since the last call, for callers that keep it open between runs.
     pub(crate) fn take_notes(&mut self) -> Vec<String> {
         let mut notes: Vec<String> = self.notes.drain(..).map(|(_, note)| note).collect();
         notes.extend(self.state.as_mut().map(State::take_notes).unwrap_or_default());
         notes
     }
 
-    /// Why nothing is remembered, unless that is what the configuration asks for.
+    /// Why no state is kept, unless the configuration disables it.
     pub(crate) fn missing(&self) -> Option<&str> {
         self.missing.as_deref()
     }
 
-    /// Has the report say something about memory.
+    /// Adds a note about the state to the report.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push((FindingCode::Memory, note));
     }
 
-    /// Writes the run into the history.
+    /// Writes the run to the history.
     pub(crate) fn record(&mut self, report: &Report, clock_trusted: bool) {
         let keep: Duration = self.config.keep_history;
         if let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) {
             state.record_run(report, &self.reading, clock_trusted, keep, report.finished_at);
+            if let Some(Removals { keep_for, max_bytes }) = self.config.removals.filter(|_| clock_trusted) {
+                state.forget_removals(keep_for, max_bytes, report.finished_at);
+            }
         }
     }
 
-    /// What the clocks said in the last run that was believed.
+    /// The clock reading of the last trusted run.
     pub(crate) fn last_clock(&mut self) -> Option<Reading> {
         self.state.as_mut().and_then(State::last_clock)
     }
 
-    /// Adds to a report what happened to the memory since the last call. What a policy in it already gives as the reason
-    /// for being held is not repeated.
+    /// Adds the notes since the last call to a report, without repeating a policy's reason for being held.
     pub(crate) fn note_in(&mut self, report: &mut Report) -> Vec<(FindingCode, String)> {
         let is_said = |note: &str| report.policies.iter().any(|policy| policy.message.as_deref() == Some(note));
         let memory = self.state.as_mut().map(State::take_notes).unwrap_or_default();
@@ -358,7 +360,7 @@ impl RunState {
         self.promises.take().into_iter().chain(noted).collect()
     }
 
-    /// Has findings say since when the runs of their policies, or all runs, have found the same.
+    /// Sets since when consecutive runs have had the same findings.
     pub(crate) fn date(&mut self, findings: &mut [Finding]) {
         let before = match self.state.as_mut() {
             Some(state) if !findings.is_empty() => state.last_findings(Runs::All),
@@ -372,23 +374,23 @@ impl RunState {
         }
     }
 
-    /// Whether the memory was made just now.
+    /// Whether the state was just created.
     pub(crate) fn is_new(&self) -> bool {
         self.state.as_ref().is_some_and(State::is_new)
     }
 
-    /// The memory itself, for what asks it directly. An error says why there is none.
+    /// The state itself, for direct queries. An error is the reason why there is none.
     pub(crate) fn state(&mut self) -> Result<&mut State, String> {
-        let why = self.missing.clone().unwrap_or_else(|| "the configuration says `[state] url = \"none\"`".to_owned());
+        let why = self.missing.clone().unwrap_or_else(|| "the configuration sets `[state] url = \"none\"`".to_owned());
         self.state.as_mut().ok_or(why)
     }
 
-    /// What our folders in a policy's root are called, where somebody else has the ordinary name and that is remembered.
+    /// The recorded names of quarantine folders in a policy's root where another user has taken `.cleanup`.
     pub(crate) fn own_folders(&self, policy: &FilePolicy) -> &[Vec<u8>] {
         self.own_folders.get(policy.root.as_os_str().as_encoded_bytes()).map_or(&[], Vec::as_slice)
     }
 
-    /// Remembers that.
+    /// Records such a name.
     pub(crate) fn remember_own_folders(&mut self, policy: &FilePolicy, names: Vec<Vec<u8>>) {
         let root = policy.root.as_os_str().as_encoded_bytes();
         for name in names {
@@ -402,7 +404,7 @@ impl RunState {
         }
     }
 
-    /// The name by which a policy is remembered.
+    /// The name under which a policy is recorded.
     pub(crate) fn key(&self, policy: &FilePolicy) -> String {
         let name = &policy.rule.name;
         if self.by_root {
@@ -413,18 +415,18 @@ impl RunState {
     }
 }
 
-/// What is said of a run that never ended.
+/// The message about a run that never ended.
 pub(crate) fn told_of_interrupted(run: &BegunRun) -> String {
     let BegunRun { run_id, started_at, policies, .. } = run;
     let policies: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
     tell_of_interrupted(run_id, &policies.join(", "), *started_at)
 }
 
-/// The same, of a run that the history knows.
+/// The same for a run in the history.
 pub fn tell_of_interrupted(run_id: &str, policies: &str, started_at: Moment) -> String {
     format!(
-        "run {run_id} of {policies} was interrupted: it began at {started_at}, and its process was gone before it \
-         ended; what it removed is not known"
+        "run {run_id} of {policies}, started at {started_at}, was interrupted: its process ended before the run \
+         finished; `cleanup history {run_id} --path '*'` lists what it removed"
     )
 }
 
@@ -432,7 +434,7 @@ pub fn tell_of_interrupted(run_id: &str, policies: &str, started_at: Moment) -> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
-/// FNV-1a: stable over versions, which the standard library's hashes are not.
+/// FNV-1a: stable across versions, unlike the standard library's hashes.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

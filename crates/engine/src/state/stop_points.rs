@@ -1,4 +1,4 @@
-//! Where the last run of a policy was stopped, in the terms of the store that goes on there.
+//! Where the last run of a policy stopped, in the form of its store.
 
 use cleanup_core::policy::{FilePolicy, SessionPolicy};
 use cleanup_fs_store::{FileId, Place, ResumePoint};
@@ -9,8 +9,8 @@ use super::last_run::row_key;
 use super::run_state::RunState;
 
 impl RunState {
-    /// Where a run of a policy goes on; nowhere where the last one came to its end, where the rule is another one now,
-    /// and where another folder is in the root's place.
+    /// Where a run of a policy continues; `None` if the last one finished, the rule has changed, or the root is another
+    /// folder.
     pub(crate) fn stopped_at(&mut self, policy: &FilePolicy, root: FileId) -> Vec<ResumePoint> {
         if policy.brakes.max_runtime.is_none() {
             return Vec::new();
@@ -25,7 +25,7 @@ impl RunState {
         stop.map(|stop| stop.next.into_iter().map(position).collect()).unwrap_or_default()
     }
 
-    /// Leaves behind where a run of a policy was stopped, or that it came to its end. Says whether that succeeded.
+    /// Records where a run of a policy stopped, or that it finished. Returns whether that succeeded.
     pub(crate) fn remember_stop(&mut self, policy: &FilePolicy, root: FileId, next: &[ResumePoint]) -> bool {
         let (key, rule) = (self.key(policy), self.rule(policy));
         let stopped_at = |ResumePoint { folder, place }: &ResumePoint| StoppedAt {
@@ -37,8 +37,7 @@ impl RunState {
         self.state.as_mut().is_some_and(|state| state.remember_stop(&key, stop))
     }
 
-    /// Where a run of a policy for rows goes on; nowhere where the last one came to its end, and where the rule is another
-    /// one now.
+    /// Where a run of a session policy continues; `None` if the last one finished or the rule has changed.
     pub(crate) fn rows_stopped_at(&mut self, policy: &SessionPolicy) -> Option<RowPlace> {
         policy.brakes.max_runtime?;
         let stop = self.state.as_mut()?.stop(&row_key(policy))?;
@@ -48,7 +47,7 @@ impl RunState {
         Some(place).filter(|_| is_the_same)
     }
 
-    /// Leaves behind where a run of a policy for rows was stopped, or that it came to its end.
+    /// Records where a run of a session policy stopped, or that it finished.
     pub(crate) fn remember_rows_stop(&mut self, policy: &SessionPolicy, place: Option<&RowPlace>) {
         let stop = place.map(|RowPlace { table, page }| Stop {
             rule: policy.fingerprint().to_string(),
@@ -61,7 +60,7 @@ impl RunState {
         }
     }
 
-    /// What decides, with what the request wanted to be different.
+    /// The rule, with the overrides of the request.
     fn rule(&self, policy: &FilePolicy) -> String {
         format!("{}\n{:?}", self.fingerprint(policy), policy.rule)
     }

@@ -1,7 +1,7 @@
-//! Removes what is due: a run like any other, over just those files.
+//! Removes due files at their deadlines: an ordinary run over only these files.
 //!
-//! What is different: its runs are summed up over some minutes before they are written into the history, and what came
-//! of each file is taken into the table.
+//! Two things differ: its runs are summed up over some minutes before they are written to the history, and the outcome
+//! of each file updates the table.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -31,43 +31,43 @@ use crate::state::run_state::RunState;
 /// Most files removed in one run; the rest follows at once.
 const MOST: usize = 20_000;
 
-/// When a file that could not be removed is tried again.
+/// How long to wait before a failed removal is tried again.
 const AGAIN: Duration = Duration::from_mins(1);
 
 /// How long removals are summed up.
 const SUMMED: Duration = Duration::from_mins(10);
 
-/// How often it is looked for what has been in quarantine long enough.
+/// How often the quarantine is checked for expired files.
 const FRESH: Duration = Duration::from_mins(1);
 
-/// What was removed since it was last written into the history.
+/// Removals since the last entry in the history.
 #[derive(Debug, Default)]
 pub(super) struct Sum {
     tally: Tally,
     since: Option<Moment>,
-    /// The run that it will be, as its quarantine knows it.
+    /// The id of the future run, for its quarantine.
     run: Option<Arc<QuarantineRun>>,
-    /// The same, as the history will know it.
+    /// The same, for the history.
     recording: Option<Recording>,
-    /// When it was last looked for what has been in quarantine long enough.
+    /// When the quarantine was last checked for expired files.
     purged: Option<Duration>,
     /// By the clock that cannot be set.
     written_at: Option<Duration>,
-    /// When the interval began in which `max_removals` counts, and how many it had.
+    /// The start of the interval for `max_removals`, and its count.
     interval: Option<(Duration, u64)>,
 }
 
-/// Whether removals are written into the history.
+/// Whether removals are written to the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     /// Yes.
     Now,
-    /// If it was not done for some minutes.
+    /// If the last write was some minutes ago.
     InTime,
 }
 
 impl Sum {
-    /// How long until it is to be written; `None` when there is nothing to write.
+    /// How long until the next write; `None` if there is nothing to write.
     pub(super) fn until_written(&self, now: Duration) -> Option<Duration> {
         self.since?;
         let written_at = self.written_at?;
@@ -121,7 +121,8 @@ impl Inner {
         }
     }
 
-    /// Removes those of these files that are still due: a run over just them. An error says why nothing is removed now.
+    /// Removes those of these files that are still due, with a run over only them. An error is the reason why nothing
+    /// is removed now.
     fn remove(&self, tracked: &Tracked, due: &[Arc<[u8]>]) -> Result<Tally, Box<PolicyReport>> {
         let policy = &tracked.policy;
         let paths: Vec<&[u8]> = due.iter().map(|path| &**path).collect();
@@ -151,6 +152,7 @@ impl Inner {
             jump: jump.as_ref(),
             at: None,
             run_id: &run_id,
+            trigger: Trigger::Deadline,
             asked_by: None,
             jobs: Jobs::default(),
             watcher: &removing,
@@ -181,7 +183,7 @@ impl Inner {
         Counts { matched: table.len() as u64, due: due as u64, ..Counts::default() }
     }
 
-    /// Passes on what happened to the memory, and closes what need not stay open.
+    /// Passes on notes about the state, and closes what need not stay open.
     fn note_state(&self, tracked: &Tracked) {
         let notes = {
             let mut state = self.state.lock();
@@ -191,8 +193,8 @@ impl Inner {
         self.note(tracked, notes);
     }
 
-    /// Writes down that removals begin which the history is told of some minutes later. Returns the id that their run
-    /// will have.
+    /// Records the start of removals, which are written to the history some minutes later. Returns the id of their
+    /// future run.
     fn begin_run(&self, tracked: &Tracked) -> String {
         let run_id = tracked.quarantine_run().id().to_owned();
         let mut sum = locked(&tracked.sum);
@@ -205,8 +207,8 @@ impl Inner {
         run_id
     }
 
-    /// Compares a policy with what it was in the last run, as soon as everything was looked at: what holds it back is
-    /// said before anything is due, and what it is now is known to the next start.
+    /// Compares a policy with the last run after the first full scan, so that a brake is reported before anything is
+    /// due, and the next start has the current values to compare with.
     pub(super) fn doubt_at_first(&self, tracked: &Tracked, store: &Store<'_>) {
         let policy = &tracked.policy;
         let counts = Self::counts(tracked, None);
@@ -227,7 +229,7 @@ impl Inner {
         }
     }
 
-    /// Whether the wall clock went on alike since the last time; if not, whether a later run has believed it.
+    /// Whether the wall clock has advanced consistently since the last time; if not, whether a later run trusted it.
     fn doubt_clock(&self, state: &mut RunState) -> Result<(), Jump> {
         let reading = state.reading().clone();
         let mut baseline = locked(&self.clock);
@@ -246,7 +248,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes what came of the files into the table.
+    /// Updates the table with the outcomes.
     fn settle(&self, tracked: &Tracked, due: &[Arc<[u8]>], done: &HashMap<Vec<u8>, Fate>, now: Moment) {
         let mut gone = Vec::new();
         // Only where something was not even offered.
@@ -282,7 +284,7 @@ impl Inner {
         }
     }
 
-    /// Writes what was removed into the history.
+    /// Writes the removals to the history.
     pub(super) fn write_history(&self, tracked: &Tracked, when: When) {
         let boot = clock::boot();
         let (tally, recording) = {
@@ -311,23 +313,23 @@ impl Inner {
 }
 
 impl Tracked {
-    /// Says why deadlines are not kept, once, or that they are.
+    /// Reports once why deadlines are not enforced, or that they are again.
     fn hold(&self, why: Option<String>) {
         let before = std::mem::replace(&mut *locked(&self.held), why.clone());
         if let Some(why) = why.filter(|why| before.as_ref() != Some(why)) {
-            tracing::warn!(policy = self.name(), "deadlines are not kept: {why}");
+            tracing::warn!(policy = self.name(), "deadlines are not enforced: {why}");
         }
     }
 
-    /// Whether the table knows of every file that a sweep would take by a changed rule. Where limits may ask for more,
-    /// only a sweep can tell, and the rule stays a changed one until then.
+    /// Whether the table contains every file that a sweep would remove by a changed rule. With limits, only a sweep can
+    /// tell, and the rule counts as changed until then.
     fn knows_all_that_is_due(&self) -> bool {
         let Limits { keep_newest: _, max_files, max_total_size, min_free } = &self.policy.limits;
         let by_time = max_files.is_none() && max_total_size.is_none() && min_free.is_none();
         by_time && self.sees_all.load(Ordering::SeqCst)
     }
 
-    /// Ends a run of which nothing came.
+    /// Ends a run without a result.
     fn end_unused(&self) {
         let mut sum = locked(&self.sum);
         if sum.since.is_none() {
@@ -357,13 +359,13 @@ impl Tracked {
         }
     }
 
-    /// The run whose files go into quarantine now: the one that the sum will be.
+    /// The id of the run for files that are quarantined now: that of the future sum.
     fn quarantine_run(&self) -> Arc<QuarantineRun> {
         let new = || Arc::new(QuarantineRun::new(run_id()));
         Arc::clone(locked(&self.sum).run.get_or_insert_with(new))
     }
 
-    /// Whether it is time to look for what has been in quarantine long enough.
+    /// Whether it is time to check the quarantine for expired files.
     fn is_to_purge(&self) -> bool {
         let now = clock::boot();
         let mut sum = locked(&self.sum);
@@ -374,7 +376,7 @@ impl Tracked {
         is_time
     }
 
-    /// How many files may be removed in this interval still; `None` when nothing limits it.
+    /// How many more files may be removed in this interval; `None` without a limit.
     fn left_to_remove(&self) -> Option<u64> {
         let max = self.policy.brakes.max_removals?;
         let length = self.every().unwrap_or(HOUR);
@@ -390,7 +392,7 @@ impl Tracked {
     }
 }
 
-/// What became of one file.
+/// The outcome of one file.
 enum Fate {
     Removed { bytes: u64, lateness: Duration },
     Vanished,

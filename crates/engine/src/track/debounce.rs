@@ -1,17 +1,17 @@
-//! How soon to scan what the kernel tells of: at once when things are quiet, up to a second later in a stream of events.
+//! How soon to scan after events: at once when it is quiet, up to a second later in a stream of events.
 //!
-//! A look costs the same for one file as for many, and the time of a file that is noticed late counts from its stamp all
-//! the same. Pure: whoever looks says what time it is, by the clock that cannot be set.
+//! A scan costs the same for one file as for many, and the age of a file that is noticed late still counts from its
+//! timestamp. Pure: callers pass the time of the clock that cannot be set.
 
 use std::time::Duration;
 
 /// Events within this time are handled together.
 const TOGETHER: Duration = Duration::from_millis(20);
 
-/// The longest time between something happening and a look at it.
+/// The longest time between an event and its scan.
 const LATEST: Duration = Duration::from_secs(1);
 
-/// After such a time without anything it is quiet again.
+/// After this time without events, it is quiet again.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A scan may be delayed by this fraction of the time for which events have been coming.
@@ -30,39 +30,39 @@ const SHORTEST_REST: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Debounce {
     latest: Duration,
-    /// When things began to happen, and when something last did; `None` before anything has.
+    /// The first and the last event of the current stream; `None` before any event.
     happening: Option<(Duration, Duration)>,
 }
 
 impl Debounce {
-    /// For files that live at least so long: what lives shortly must not be noticed late.
+    /// For files with at least this lifetime: short-lived files must not be noticed late.
     pub(super) fn new(shortest_life: Duration) -> Self {
         Self { latest: LATEST.min(shortest_life / PART).max(TOGETHER), happening: None }
     }
 
-    /// Something was found to have happened.
+    /// Records an event.
     pub(super) fn note(&mut self, now: Duration) {
         self.happening = Some((self.since(now), now));
     }
 
-    /// How long to wait, after something has happened, for what else does.
+    /// How long to wait for more events after one.
     pub(super) fn together(&self, now: Duration) -> Duration {
         (now.saturating_sub(self.since(now)) / PART).clamp(TOGETHER, self.latest)
     }
 
-    /// Whether so much is happening that the next look need not wait for something to happen.
+    /// Whether events are so frequent that the next scan need not wait for one.
     pub(super) fn is_stream(&self, now: Duration) -> bool {
         self.together(now) >= STREAM
     }
 
-    /// Since when things have been happening without a pause.
+    /// The start of the current stream of events.
     fn since(&self, now: Duration) -> Duration {
         self.happening.filter(|(_, last)| now < *last + QUIET).map_or(now, |(since, _)| since)
     }
 }
 
-/// The earliest moment for another look at everything, after one that ended at `ended` and took so long. While files
-/// come faster than the kernel can tell, looks at everything must not be all that is done.
+/// The earliest moment for another full scan, after one that ended at `ended` and took this long. While files appear
+/// faster than the kernel can report, full scans must not take all the time.
 pub(super) fn rested(ended: Duration, took: Duration) -> Duration {
     ended + (took * REST).max(SHORTEST_REST)
 }

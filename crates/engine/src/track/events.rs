@@ -1,17 +1,17 @@
-//! Gathers what the kernel tells, so that what happened to a file is looked at once.
+//! Collects events, so that each file is scanned only once.
 
 use std::collections::BTreeMap;
 
 use cleanup_fs_store::Hint;
 
-/// What happened to files, in the order in which it matters.
+/// Events of files, in the order in which they matter.
 pub(super) enum Step {
     Files(BTreeMap<Vec<u8>, NameChange>),
     Folder(Vec<u8>),
     FolderGone(Vec<u8>),
 }
 
-/// What happened to one name.
+/// The events of one name.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct NameChange {
     /// Another file had this name before.
@@ -20,7 +20,7 @@ pub(super) struct NameChange {
     pub(super) is_gone: bool,
 }
 
-/// All that was told since the last look.
+/// All events since the last scan.
 #[derive(Default)]
 pub(super) struct Events {
     pub(super) steps: Vec<Step>,
@@ -29,7 +29,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// Whether nothing was told.
+    /// Whether there are no events.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.is_empty() && !self.anything && !self.root_gone
     }

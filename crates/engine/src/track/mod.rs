@@ -1,12 +1,11 @@
-//! Tracked files: who learns of new ones, when each is due, and their removal at that moment.
+//! Tracked files: noticing new ones, their deadlines, and their removal at that moment.
 //!
-//! A policy with `track = true` has a table of its files in memory, kept true by a thread that listens to the kernel
-//! and looks at whatever it hints at. Looking is a plan over just those files, by the same store and the same judge as
-//! a sweep; removing is a sweep over just those that are due. So tracking can be late, never wrong.
+//! A policy with `track = true` has a table of its files in memory. A thread keeps it current: it listens to the kernel
+//! and scans the files in its events. A scan is a plan over only these files, with the same store and judge as a sweep;
+//! removing is a sweep over only the due ones. So tracking can be late, but never wrong.
 //!
-//! What the disk tells is not remembered elsewhere: after a restart everything is looked at again, and only what was
-//! registered later than its stamps say is known from the database, and what was given a time of its own from the
-//! promises.
+//! Information on the disk is not stored elsewhere: after a restart, everything is scanned again. The database only has
+//! files that were registered later than their timestamps, and the promises have files with their own time to live.
 
 mod deadlines;
 mod debounce;
@@ -48,47 +47,47 @@ use crate::engine::Engine;
 use crate::place;
 use crate::state::run_state::{Access, Shared};
 
-/// Most files that are tracked, over all policies: each takes some 350 bytes of memory.
+/// Maximum number of tracked files of all policies; each takes some 350 bytes of memory.
 pub const MAX_FILES: usize = 2_000_000;
 
 /// Rows of a table that are read before its lock is released.
 const AT_A_TIME: usize = 1_000;
 
-/// Most notes kept for the next report of a policy.
+/// Maximum number of notes for the next report of a policy.
 const MAX_NOTES: usize = 100;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// Hears of what tracking does. Called from its threads; whoever listens must not keep them.
+/// Observes tracking. Called from its threads, which it must not block.
 pub trait Listener: Send + Sync {
-    /// A file was learned of or told of. Not called for those that were there before.
+    /// A file was noticed or registered. Not called for files that existed before tracking.
     fn registered(&self, policy: &str, path: &[u8]) {
         let _ = (policy, path);
     }
 
-    /// A file of so many allocated bytes was removed at its deadline, so much after it.
+    /// A file with this many allocated bytes was removed, this long after its deadline.
     fn removed(&self, policy: &str, path: &[u8], bytes: u64, lateness: Duration) {
         let _ = (policy, path, bytes, lateness);
     }
 
-    /// So many allocated bytes of a policy went at deadlines: those that the file system got back, by purging as well, and
-    /// those that were moved into quarantine.
+    /// Allocated bytes removed at deadlines of a policy: those returned to the file system, including purges, and those
+    /// moved into quarantine.
     fn bytes_went(&self, policy: &str, freed: u64, quarantined: u64) {
         let _ = (policy, freed, quarantined);
     }
 
-    /// The next deadline of a policy is another one now.
+    /// The next deadline of a policy has changed.
     fn deadlines_changed(&self, policy: &str) {
         let _ = policy;
     }
 
-    /// New files are learned of in another way now.
+    /// The way in which new files are noticed has changed.
     fn watching_changed(&self, policy: &str, watching: &Watching) {
         let _ = (policy, watching);
     }
 
-    /// Something happened to the memory while no run could report it; with the policy whose files were scanned, if it
-    /// concerns one. The same note may be passed several times.
+    /// The state had a problem while no run could report it; with the policy whose files were scanned, if it concerns
+    /// one. The same note may be passed several times.
     fn noted(&self, policy: Option<&str>, notes: &[String]) {
         let _ = (policy, notes);
     }
@@ -99,10 +98,10 @@ pub trait Listener: Send + Sync {
     }
 }
 
-/// Hears nothing.
+/// Observes nothing.
 impl Listener for () {}
 
-/// Tracks the files of all policies that ask for it, until it is stopped or dropped.
+/// Tracks the files of all policies with `track = true`, until it is stopped or dropped.
 pub struct Tracker {
     inner: Arc<Inner>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -112,7 +111,7 @@ struct Inner {
     engine: Arc<Engine>,
     listener: Arc<dyn Listener>,
     state: Shared,
-    /// What the clocks said when they were last believed.
+    /// The last trusted clock reading.
     clock: Mutex<Option<Reading>>,
     policies: Vec<Tracked>,
     max_files: usize,
@@ -121,13 +120,13 @@ struct Inner {
     stopping: AtomicBool,
 }
 
-/// Whether a root stays open between looks. When things are quiet it does not: nothing could be mounted or unmounted
-/// there, and of a root that is removed the kernel tells when nobody has it open.
+/// Whether a root stays open between scans. When it is quiet, it does not, because an open root blocks mounting and
+/// unmounting, and the kernel reports its removal only if nobody has it open.
 #[derive(Debug, Default)]
 enum Kept {
     #[default]
     Not,
-    /// From the next time on.
+    /// From the next scan on.
     Soon,
     Root(KeptRoot),
 }
@@ -137,33 +136,33 @@ struct Tracked {
     policy: FilePolicy,
     table: Arc<Mutex<Table>>,
     watching: Mutex<Watching>,
-    /// Which folder the root was when everything in it was last looked at.
+    /// The identity of the root at the last full scan.
     root: Mutex<Option<FileId>>,
-    /// The root itself, while much happens in it.
+    /// The root itself, during a stream of events.
     kept: Mutex<Kept>,
-    /// What the kernel tells.
+    /// The events of the kernel.
     listening: Mutex<Listening>,
-    /// Wakes the thread that watches.
+    /// Wakes the watching thread.
     waker: Waker,
-    /// Why deadlines are not kept at the moment.
+    /// Why deadlines are currently not enforced.
     held: Mutex<Option<String>>,
-    /// What was removed since it was last written into the history.
+    /// Removals since the last entry in the history.
     sum: Mutex<Sum>,
-    /// Changes that the database could not take yet.
+    /// Changes not yet written to the database.
     pending: Mutex<Vec<TrackedChange>>,
-    /// What happened to the memory since the last removals were written into the history.
+    /// Notes about the state since the last removals were written to the history.
     notes: Mutex<BTreeSet<String>>,
-    /// Whether the last look at everything has seen, and taken in, everything.
+    /// Whether the last full scan was complete.
     sees_all: AtomicBool,
 }
 
 impl Tracker {
-    /// Begins to track. Blocks until everything was looked at once.
+    /// Starts tracking. Blocks until the first full scan is complete.
     pub fn start(engine: &Arc<Engine>, listener: Arc<dyn Listener>) -> Self {
         Self::start_with(engine, listener, MAX_FILES)
     }
 
-    /// As [`Tracker::start`], with another number for [`MAX_FILES`].
+    /// Like [`Tracker::start`], with another value for [`MAX_FILES`].
     pub fn start_with(engine: &Arc<Engine>, listener: Arc<dyn Listener>, max_files: usize) -> Self {
         let is_tracked = |policy: &&FilePolicy| policy.track && policy.enabled;
         let policies = engine.config().files.iter().filter(is_tracked).cloned().map(Tracked::new).collect();
@@ -195,7 +194,7 @@ impl Tracker {
             match spawned {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
-                    let why = format!("no thread can be had to watch it: {error}");
+                    let why = format!("cannot start a thread to watch it: {error}");
                     *locked(&inner.policies[index].watching) = Watching::Missing { why, absent: Absent::No };
                 }
             }
@@ -206,12 +205,12 @@ impl Tracker {
         Self { inner, threads: Mutex::new(threads) }
     }
 
-    /// What is known of all tracked policies, in the order of the configuration.
+    /// The numbers of all tracked policies, in the order of the configuration.
     pub fn policies(&self) -> Vec<TrackedPolicy> {
         self.inner.policies.iter().map(Tracked::answer).collect()
     }
 
-    /// What is known of one; `None` when it is not tracked.
+    /// The numbers of one policy; `None` if it is not tracked.
     pub fn policy(&self, name: &str) -> Option<TrackedPolicy> {
         self.inner.find(name).map(Tracked::answer)
     }
@@ -287,14 +286,14 @@ impl Tracker {
         table.get(&path).map(|entry| tracked.file(&path, entry))
     }
 
-    /// Takes in a file that somebody tells of: it counts from now, or has a time of its own. When this returns, a time
-    /// of its own is a promise on the disk.
+    /// Registers a file: its age counts from now, or it gets its own time to live. When this returns, a time to live is
+    /// a promise on the disk.
     pub fn register(&self, policy: &str, path: &[u8], ttl: Option<Duration>) -> Result<Registration, RegisterError> {
         self.inner.register(policy, path, ttl)
     }
 
-    /// Takes back a registration and the time that came with it: from now on the file counts by its own stamps.
-    /// `false` when there is no such file. Never removes anything by itself.
+    /// Cancels a registration and its time to live: the file's own timestamps count again. `false` if there is no such
+    /// file. Removes nothing.
     pub fn forget(&self, id: &str) -> Result<bool, String> {
         let Some((tracked, path)) = self.inner.find_file(id) else { return Ok(false) };
         let Some(entry) = locked(&tracked.table).get(&path).copied() else { return Ok(false) };
@@ -323,7 +322,7 @@ impl Tracker {
         Ok(Some(held.until))
     }
 
-    /// Takes back a hold. `None` when there is no such file, `false` when it was not held by its own path.
+    /// Releases a hold. `None` if there is no such file, `false` if it was not held by its own path.
     pub fn release(&self, id: &str, by: Option<&str>) -> Result<Option<bool>, String> {
         let Some(path) = self.path_of(id) else { return Ok(None) };
         let released = self.inner.engine.release(&path, by).map_err(|error| error.to_string())?;
@@ -331,8 +330,8 @@ impl Tracker {
         Ok(Some(released.is_some()))
     }
 
-    /// Looks again at a tracked file that is held from now on, or no more. Other paths concern nobody here: what they hold
-    /// is asked for when a file below them is due.
+    /// Judges a tracked file again after its hold changed. Other paths are ignored here: their holds are checked when a
+    /// file below them is due.
     pub fn hold_changed(&self, absolute: &Path) {
         for tracked in &self.inner.policies {
             let below = place::spellings(&tracked.policy.root);
@@ -344,27 +343,27 @@ impl Tracker {
         }
     }
 
-    /// When the next file of a policy is to be looked at.
+    /// When the next file of a policy must be checked.
     pub fn next_deadline(&self, policy: &str) -> Option<Moment> {
         let tracked = self.inner.find(policy)?;
         let keeps = tracked.policy.effect == cleanup_core::policy::Effect::Enforce;
         locked(&tracked.table).earliest().filter(|_| keeps)
     }
 
-    /// Removes the files whose moment has come, and says what came of them; `None` for a policy that is not tracked.
+    /// Removes the files whose deadline has come, and returns their outcomes; `None` for a policy that is not tracked.
     /// Blocks.
     pub fn remove_due(&self, policy: &str) -> Option<PolicyReport> {
         self.inner.find(policy).map(|tracked| self.inner.remove_due(tracked))
     }
 
-    /// Looks at all files of a policy again, soon.
+    /// Requests a full scan of a policy.
     pub fn rescan(&self, policy: &str) {
         if let Some(tracked) = self.inner.find(policy) {
             tracked.waker.ask_for_rescan();
         }
     }
 
-    /// How much comes due in each of the next hours; `None` for a policy that is not tracked.
+    /// How much becomes due in each of the next hours; `None` for a policy that is not tracked.
     pub fn forecast(&self, policy: &str, hours: u32) -> Option<Vec<ForecastHour>> {
         let tracked = self.inner.find(policy)?;
         let table = locked(&tracked.table);
@@ -380,7 +379,7 @@ impl Tracker {
         Some((0..hours).map(hour).collect())
     }
 
-    /// The files that are due next over all policies, the earliest first; for those that only observe, too.
+    /// The next due files of all policies, earliest first, including those that only observe.
     pub fn next_files(&self, most: usize) -> Vec<TrackedFile> {
         let mut next = Vec::new();
         for tracked in &self.inner.policies {
@@ -399,13 +398,13 @@ impl Tracker {
         Some(table.earliest_files(most).map(|(path, entry)| tracked.file(path, entry)).collect())
     }
 
-    /// How many files of a policy are due now, and their allocated bytes; `None` for a policy that is not tracked.
+    /// The number of due files of a policy, and their allocated bytes; `None` for a policy that is not tracked.
     pub fn due_now(&self, policy: &str) -> Option<(u64, u64)> {
         let tracked = self.inner.find(policy)?;
         Some(locked(&tracked.table).due_between(Moment::EPOCH, clock::now()))
     }
 
-    /// Lets looks and removals end after the item in hand, without waiting for that; [`Tracker::stop`] is to follow.
+    /// Makes scans and removals end after the current item, without waiting; call [`Tracker::stop`] afterwards.
     pub fn stop_soon(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
         for tracked in &self.inner.policies {
@@ -413,7 +412,7 @@ impl Tracker {
         }
     }
 
-    /// Ends it: what was removed is written into the history, the threads are gone when this returns.
+    /// Stops tracking: writes removals to the history, and returns when the threads have ended.
     pub fn stop(&self) {
         self.stop_soon();
         for thread in std::mem::take(&mut *locked(&self.threads)) {
@@ -443,7 +442,7 @@ impl Inner {
         Some((self.find(&policy)?, path))
     }
 
-    /// Passes on what happened to the memory, at once and with the next report of the policy.
+    /// Passes on notes about the state, at once and with the next report of the policy.
     fn note(&self, tracked: &Tracked, notes: Vec<String>) {
         if !notes.is_empty() {
             self.listener.noted(Some(tracked.name()), &notes);
@@ -472,7 +471,7 @@ impl Tracked {
             listening: Mutex::new(Listening::new(policy.rule.max_age.map_or(HOUR, MaxAge::get))),
             policy,
             table: Arc::default(),
-            watching: Mutex::new(Watching::Missing { why: "not looked at yet".to_owned(), absent: Absent::No }),
+            watching: Mutex::new(Watching::Missing { why: "not scanned yet".to_owned(), absent: Absent::No }),
             root: Mutex::default(),
             kept: Mutex::default(),
             waker: Waker::new(),
@@ -488,7 +487,7 @@ impl Tracked {
         &self.policy.rule.name
     }
 
-    /// The key `every`, where the policy has it.
+    /// The key `every`, if the policy has it.
     fn every(&self) -> Option<Duration> {
         match &self.policy.schedule {
             Some(Schedule::Every(every)) => Some(*every),
@@ -496,14 +495,14 @@ impl Tracked {
         }
     }
 
-    /// The absolute path by which a file's promises are known.
+    /// The absolute path under which a file's promises are stored.
     fn absolute(&self, path: &[u8]) -> Vec<u8> {
         let root = place::really(&self.policy.root).unwrap_or_else(|_| self.policy.root.clone());
         root.join(place::path_of(path)).into_os_string().into_encoded_bytes()
     }
 
-    /// The rows after a path, in their order. Few are taken out at a time: a search through all of them, which may find
-    /// nothing, keeps nobody else waiting.
+    /// The rows after a path, in order. Reads a few at a time, so that a search through all of them does not block
+    /// others.
     fn rows_after(&self, path: Option<&[u8]>) -> impl Iterator<Item = (Arc<[u8]>, Entry)> {
         let mut last: Option<Arc<[u8]>> = path.map(Arc::from);
         std::iter::from_fn(move || {
@@ -572,7 +571,7 @@ fn rank(order: FilesOrder, entry: &Entry) -> i128 {
     }
 }
 
-/// A policy's name never has a dot in it.
+/// A policy's name never contains a dot.
 fn id_of(policy: &str, path: &[u8]) -> String {
     format!("{policy}.{}", URL_SAFE_NO_PAD.encode(path))
 }

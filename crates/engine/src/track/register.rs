@@ -1,6 +1,6 @@
-//! Takes in what somebody tells of: checks the path, writes the promise down, and only then lets it count.
+//! Registers files: checks the path, records the promise, and only then applies it.
 //!
-//! A time of its own is on the disk before the call is answered. Since when a file counts is written into the database,
+//! A time to live is on the disk before the request is answered. The start of a file's age is written to the database,
 //! which is disposable: what cannot be written now is kept for the next time.
 
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::{Inner, Tracked};
 use crate::clock;
 use crate::responses::track::{RegisterError, Registration};
 
-/// The longest path below a root that can be registered, in bytes: what the kernel takes.
+/// The longest relative path that can be registered, in bytes: the kernel's limit.
 const MAX_PATH: usize = 4096;
 
-/// How many changes are kept for a database that stays away.
+/// How many changes are kept while the database is unavailable.
 const MAX_PENDING: usize = 100_000;
 
 impl Inner {
@@ -39,7 +39,7 @@ impl Inner {
         if self.is_stopping() {
             // Whoever comes next has read already what is remembered.
             return Err(RegisterError::Unavailable(
-                "the service is stopping, or reads its configuration anew".to_owned(),
+                "the service is stopping or reloading its configuration".to_owned(),
             ));
         }
         let path = &*plain_path(path)?;
@@ -52,7 +52,7 @@ impl Inner {
         })?;
         match store.classify(path) {
             Classified::Candidate(_) => {}
-            Classified::Unreadable(_) => return Err(RegisterError::Refused("it cannot be looked at".to_owned())),
+            Classified::Unreadable(_) => return Err(RegisterError::Refused("it cannot be inspected".to_owned())),
             look => return Err(RegisterError::Refused(look.to_string())),
         }
 
@@ -77,14 +77,14 @@ impl Inner {
         Ok(Registration { file: tracked.file(path, &entry), is_new: known.is_none_or(|known| !known.told) })
     }
 
-    /// Writes down that a file has a time of its own.
+    /// Records a file's own time to live.
     fn promise(&self, tracked: &Tracked, path: &[u8], at: Moment, until: Moment) -> Result<(), String> {
         let mut state = self.state.lock();
         let Some(promises) = state.promises()? else { return Ok(()) };
         promises.give_ttl(&tracked.absolute(path), until, at).map_err(|error| error.to_string())
     }
 
-    /// Takes back the times of files, where they had any.
+    /// Cancels the times to live of files that have one.
     pub(super) fn forget_promises(&self, tracked: &Tracked, paths: &[Arc<[u8]>]) -> Result<(), String> {
         let has_ttl = |path: &&Arc<[u8]>| {
             let table = locked(&tracked.table);
@@ -98,7 +98,7 @@ impl Inner {
         self.state.lock().forget_ttls(&paths, clock::now())
     }
 
-    /// Writes down since when files count, where their stamps do not tell. What cannot be written now is kept for the
+    /// Records the start of files' ages if their timestamps do not show it. What cannot be written now is kept for the
     /// next time.
     pub(super) fn remember(&self, tracked: &Tracked, changes: Vec<TrackedChange>) {
         let mut pending = locked(&tracked.pending);
@@ -126,20 +126,20 @@ impl Inner {
 fn plain_path(path: &[u8]) -> Result<Vec<u8>, RegisterError> {
     let refuse = |why: &str| Err(RegisterError::Refused(why.to_owned()));
     if path.is_empty() || path.len() > MAX_PATH || path.contains(&0) {
-        return refuse("a path has 1 to 4096 bytes, none of them zero");
+        return refuse("a path must have 1 to 4096 bytes, none of them NUL");
     }
     if path.starts_with(b"/") {
-        return refuse("the path is to be below the root, not absolute");
+        return refuse("the path must be relative to the root");
     }
     let mut names: Vec<&[u8]> = Vec::new();
     let mut climbs = false;
     let mut depth = 0_usize;
     for part in path.split(|byte| *byte == b'/') {
         match part {
-            b"" => return refuse("the path has an empty part: a `/` too many"),
+            b"" => return refuse("the path has an empty component: remove the extra `/`"),
             b"." => {}
             b".." => {
-                let Some(above) = depth.checked_sub(1) else { return refuse("the path leaves its folder") };
+                let Some(above) = depth.checked_sub(1) else { return refuse("the path leaves its root") };
                 (climbs, depth) = (true, above);
             }
             name => {
@@ -149,7 +149,7 @@ fn plain_path(path: &[u8]) -> Result<Vec<u8>, RegisterError> {
         }
     }
     if climbs {
-        return refuse("the path may not hold `..`: where that leads depends on what the folders before it are");
+        return refuse("the path must not contain `..`");
     }
     if names.is_empty() || path.ends_with(b"/.") {
         return refuse("the path names a folder, not a file");
@@ -157,7 +157,7 @@ fn plain_path(path: &[u8]) -> Result<Vec<u8>, RegisterError> {
     Ok(names.join(&b'/'))
 }
 
-/// To whole milliseconds, rounded up: promises are kept to the millisecond, and none is to be shortened.
+/// To whole milliseconds, rounded up, because promises have millisecond precision and must not be shortened.
 fn in_millis(at: Moment) -> Moment {
     let nanos = at.subsec_nanos();
     let rest = nanos % 1_000_000;

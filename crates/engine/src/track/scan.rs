@@ -19,21 +19,22 @@ use super::table::{Entry, Keeper, Next, locked};
 use super::{Inner, Tracked};
 use crate::{clock, run};
 
-/// A file whose stamp is no older than this when it is noticed counts from its stamp: it was just written.
+/// A file whose timestamp is at most this old when it is noticed was just written, so its age counts from its
+/// timestamp.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// How a scan came upon the files that it sees.
+/// How a scan found its files.
 #[derive(Clone, Debug)]
 pub(super) enum Discovery {
-    /// They were there before tracking began: they count by their stamps, or by what is remembered of them.
+    /// They existed before tracking: their ages count from their timestamps, or from their records.
     Found,
-    /// Those that are not known yet have appeared since the last look; these paths have in any case.
+    /// Unknown files appeared since the last scan; these paths did in any case.
     Appeared(BTreeSet<Vec<u8>>),
-    /// Somebody tells of this one.
+    /// A client registers this file.
     Told(Vec<u8>, Registration),
 }
 
-/// Tells a tracker what sweeps take out of the table of one of its policies, for as long as there is one.
+/// Informs a tracker, while there is one, of files that sweeps remove from the table of a policy.
 #[derive(Debug)]
 pub(super) struct SweptBy {
     pub(super) inner: Weak<Inner>,
@@ -67,7 +68,7 @@ struct Seen {
 }
 
 impl Inner {
-    /// Everything fixed for a look or a removal now. An error says why nothing may be removed.
+    /// Everything that is constant for a scan or a removal now. An error is the reason why nothing may be removed.
     pub(super) fn run(&self, tracked: &Tracked, registrations: Registrations) -> Result<Run, String> {
         let mut state = self.state.lock();
         state.begin();
@@ -84,14 +85,14 @@ impl Inner {
         Ok(Run { now, running, holds, registrations, ..Run::at(now) })
     }
 
-    /// What the table knows of the registrations of some files.
+    /// The registrations of some files in the table.
     pub(super) fn registrations(tracked: &Tracked, paths: &[&[u8]]) -> Registrations {
         let table = locked(&tracked.table);
         let known = |path: &&[u8]| Some((path.to_vec(), table.get(path)?.registration?));
         paths.iter().filter_map(known).collect()
     }
 
-    /// Looks at some files that are known.
+    /// Scans some known files.
     pub(super) fn scan(&self, tracked: &Tracked, paths: &[&[u8]]) {
         self.scan_as(tracked, paths, &Discovery::Found);
     }
@@ -102,7 +103,7 @@ impl Inner {
         self.take_in(tracked, &store.select(paths), registrations, kind);
     }
 
-    /// Looks at a file that somebody tells of.
+    /// Scans a file that a client registers.
     pub(super) fn scan_registered(
         &self,
         tracked: &Tracked,
@@ -115,8 +116,7 @@ impl Inner {
         self.take_in(tracked, &store.select(&[path]), registrations, &kind);
     }
 
-    /// Looks at everything. Files that were known and are not there any more are forgotten, unless something could not
-    /// be looked at.
+    /// Scans everything. Known files that no longer exist are forgotten, unless something could not be inspected.
     pub(super) fn scan_all(&self, tracked: &Tracked, store: &Store<'_>, kind: &Discovery) {
         let registrations = match kind {
             Discovery::Found => self.state.lock().registrations(&tracked.policy),
@@ -168,7 +168,7 @@ impl Inner {
         }
     }
 
-    /// Forgets what is remembered of files that a sweep has removed, and took out of the table one by one.
+    /// Deletes the records of files that a sweep removed, and removed from the table one by one.
     fn swept(&self, tracked: &Tracked, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
         self.files.fetch_sub(gone.len(), Ordering::Relaxed);
         let given = gone.iter().filter_map(|(path, row)| Some((path, row.registration.filter(|it| it.ttl.is_some())?)));
@@ -194,7 +194,7 @@ impl Inner {
         }
     }
 
-    /// Plans over the files of a store and takes in what is seen. `false` when not everything could be seen.
+    /// Plans over the files of a store and updates the table. `false` if the scan was incomplete.
     fn take_in(
         &self,
         tracked: &Tracked,
@@ -219,10 +219,7 @@ impl Inner {
         self.remember(tracked, seen.changes);
         if seen.too_many {
             tracked.sees_all.store(false, Ordering::SeqCst);
-            tracked.watched_by_rescans(
-                self,
-                format!("more than {} files; the rest is left to the sweeps", self.max_files),
-            );
+            tracked.watched_by_rescans(self, format!("more than {} files; sweeps handle the rest", self.max_files));
         }
         if before != locked(&tracked.table).earliest() {
             self.listener.deadlines_changed(tracked.name());

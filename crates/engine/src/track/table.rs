@@ -1,7 +1,7 @@
-//! What is known of the files of one tracked policy: in memory, by path, with an index of what comes due.
+//! The table of one tracked policy: its files by path, in memory, with an index by deadline.
 //!
-//! The disk is the truth and this is its shadow: a row says when the file was last looked at what would become of it.
-//! Nothing is ever removed because of a row; a row only says when to look.
+//! The disk is authoritative, and the table is a copy: a row has the verdict of the last scan of its file. A row never
+//! causes a removal; it only says when to check.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
@@ -13,32 +13,32 @@ use cleanup_core::policy::FilePolicy;
 use cleanup_core::registration::{Registration, Registrations};
 use cleanup_core::verdict::{Keep, Verdict};
 
-/// How long a hold is taken for granted: another process may take it back, and nothing tells of that.
+/// How long a hold is assumed to last: another process may release it, without any event.
 const HELD_FOR: Duration = Duration::from_hours(1);
 
-/// All files of one policy that its patterns name.
+/// All files of one policy that match its patterns.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     files: BTreeMap<Arc<[u8]>, Entry>,
     due: BTreeSet<(Moment, Arc<[u8]>)>,
-    /// The index summed up by the minute, so that looking a day ahead costs the same however many files there are.
+    /// The index summed up by minute, so that a forecast of a day costs the same for any number of files.
     by_minute: BTreeMap<i64, Sum>,
     bytes: u64,
-    /// Raised by every look at everything, so that it can tell what it did not see.
+    /// Incremented by every full scan, so that it can tell which files it did not see.
     round: u32,
 }
 
-/// What is known of one file.
+/// The row of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// Allocated bytes.
     pub(crate) bytes: u64,
-    /// From when its age counts.
+    /// The start of its age.
     pub(crate) stamp: Moment,
-    /// What the file's own stamps do not tell.
+    /// What the file's own timestamps do not show.
     pub(crate) registration: Option<Registration>,
     pub(crate) next: Next,
-    /// Whether somebody told of it.
+    /// Whether a client registered it.
     pub(crate) told: bool,
     pub(crate) round: u32,
 }
@@ -60,16 +60,16 @@ struct Sum {
     bytes: u64,
 }
 
-/// When to look at a file again.
+/// When to check a file again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// It is due then.
     Due(Moment),
-    /// It is held until then, and looked at in between: somebody may have taken the hold back.
+    /// It is held until then, but checked earlier too, because the hold may be released.
     Held { until: Moment, again: Moment },
     /// Something else keeps it until then.
     Look(Moment),
-    /// Time does not change what becomes of it: an archive.
+    /// Time does not change its verdict: an archive.
     Never,
 }
 
@@ -104,7 +104,7 @@ impl Table {
         self.bytes
     }
 
-    /// How many files have a moment at which they are to be looked at.
+    /// How many files have a moment at which they must be checked.
     pub(crate) fn with_deadline(&self) -> usize {
         self.due.len()
     }
@@ -117,7 +117,7 @@ impl Table {
         self.round
     }
 
-    /// Puts in what was found out about a file.
+    /// Inserts or updates the row of a file.
     pub(crate) fn put(&mut self, path: &[u8], entry: Entry) {
         let path = match self.files.get_key_value(path) {
             Some((path, known)) => {
@@ -139,7 +139,7 @@ impl Table {
         self.files.insert(path, entry);
     }
 
-    /// Says when to look at a file again, if it is still known.
+    /// Sets when to check a file again, if it is still known.
     pub(crate) fn look_again(&mut self, path: &[u8], at: Moment) {
         if let Some(entry) = self.files.get(path).copied() {
             self.put(path, Entry { next: Next::Look(at), ..entry });
@@ -153,7 +153,7 @@ impl Table {
         Some(entry)
     }
 
-    /// Forgets a file, unless something else is known of it than this. Says whether it did.
+    /// Forgets a file, unless its row has changed. Returns whether it did.
     pub(crate) fn forget_known(&mut self, path: &[u8], known: &Entry) -> bool {
         self.files.get(path) == Some(known) && self.forget(path).is_some()
     }
@@ -182,12 +182,12 @@ impl Table {
         below.map(|(path, _)| Arc::clone(path)).collect()
     }
 
-    /// The earliest moment at which any file is to be looked at.
+    /// The earliest moment at which any file must be checked.
     pub(crate) fn earliest(&self) -> Option<Moment> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The first `most` files whose moment has come, the earliest first.
+    /// The first `most` files whose moment has come, earliest first.
     pub(crate) fn come(&self, now: Moment, most: usize) -> Vec<Arc<[u8]>> {
         self.due.iter().take_while(|(at, _)| *at <= now).take(most).map(|(_, path)| Arc::clone(path)).collect()
     }
@@ -216,7 +216,7 @@ impl Table {
         })
     }
 
-    /// The files that are to be looked at next, and when, the earliest first.
+    /// The files to check next, and when, earliest first.
     pub(crate) fn earliest_files(&self, most: usize) -> impl Iterator<Item = (&Arc<[u8]>, &Entry)> {
         let is_due = |(_, entry): &(&Arc<[u8]>, &Entry)| matches!(entry.next, Next::Due(_));
         let entries = self.due.iter().filter_map(|(_, path)| self.files.get_key_value(path));
@@ -234,12 +234,12 @@ impl Table {
         self.files.range::<[u8], _>((start, Bound::Unbounded))
     }
 
-    /// Begins a look at everything.
+    /// Starts a full scan.
     pub(crate) fn begin_round(&mut self) {
         self.round = self.round.wrapping_add(1);
     }
 
-    /// The files that the look at everything did not see.
+    /// The files that the full scan did not see.
     pub(crate) fn unseen(&self) -> Vec<Arc<[u8]>> {
         self.files.iter().filter(|(_, entry)| entry.round != self.round).map(|(path, _)| Arc::clone(path)).collect()
     }
@@ -250,22 +250,22 @@ impl Table {
     }
 }
 
-/// Hears what a sweep has taken out of a table.
+/// Is informed of rows that a sweep removed from a table.
 pub(crate) trait Keeper: std::fmt::Debug + Send + Sync {
-    /// These files went, and `before` was the earliest moment in the table before.
+    /// These files were removed, and `before` was the earliest moment in the table before.
     fn swept(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>);
 }
 
-/// The table of one policy, and who keeps it true.
+/// The table of one policy, and its observer.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) table: Arc<Mutex<Table>>,
-    /// `None` where whoever removes tells the table.
+    /// `None` if the remover updates the table itself.
     pub(crate) keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Known {
-    /// Says what a sweep took out of the table, and which moment was the earliest before.
+    /// Reports the rows that a sweep removed, and the earliest moment before.
     pub(crate) fn tell(&self, gone: &[(Vec<u8>, Entry)], before: Option<Moment>) {
         if let Some(keeper) = self.keeper.as_ref().filter(|_| !gone.is_empty()) {
             keeper.swept(gone, before);
@@ -279,12 +279,12 @@ fn minute(at: Moment) -> i64 {
     at.unix_seconds().div_euclid(MINUTE)
 }
 
-/// The tables of all policies that are being tracked, for whoever sweeps them.
+/// The tables of all tracked policies, for sweeps.
 #[derive(Debug, Default)]
 pub(crate) struct Tables(RwLock<HashMap<String, Known>>);
 
 impl Tables {
-    /// What counts from its registration; nothing for a policy that is not tracked here.
+    /// The registered files; none for a policy that is not tracked here.
     pub(crate) fn registrations(&self, policy: &FilePolicy) -> Registrations {
         self.get(policy).map(|known| locked(&known.table).registrations()).unwrap_or_default()
     }
@@ -304,7 +304,7 @@ impl Tables {
     }
 }
 
-/// A lock whose holder panicked is still a lock: what it guards is replaced whole, never half.
+/// A poisoned lock is still usable, because its content is replaced as a whole.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

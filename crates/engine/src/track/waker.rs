@@ -1,4 +1,4 @@
-//! Wakes a thread that waits for the kernel as well.
+//! Wakes a thread that also waits for the kernel.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-/// How often a thread looks by itself when it has no eventfd to be woken by.
+/// How often a thread polls if it has no eventfd.
 const WITHOUT: Duration = Duration::from_secs(10);
 
 /// Wakes a thread that waits.
 pub(super) struct Waker {
-    /// Without one (no descriptor is to be had) the thread looks every now and then.
+    /// Without one (no descriptor is available), the thread polls.
     fd: Option<OwnedFd>,
-    /// Whether everything is to be looked at again.
+    /// Whether a full scan is requested.
     pub(super) rescan: AtomicBool,
 }
 

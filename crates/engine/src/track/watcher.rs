@@ -1,4 +1,4 @@
-//! The thread of one tracked policy: sleeps until the kernel tells of something, and looks at it.
+//! The thread of one tracked policy: sleeps until there are events, and scans their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
@@ -21,23 +21,23 @@ use crate::run::gates::missing_root;
 /// How often a root that cannot be opened is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How long is waited before a root is opened again that was replaced while it was opened.
+/// How long to wait before opening a root again that was replaced while it was opened.
 const ONCE_MORE: Duration = Duration::from_millis(50);
 
-/// How often everything is looked at where nothing tells of new files, unless the policy says `every`.
+/// How often to scan everything if there are no events, unless the policy has `every`.
 const RESCAN: Duration = Duration::from_mins(5);
 
-/// What the kernel tells of one policy, for whoever looks next: the thread that watches, or a removal.
+/// The events of one policy, for the next scan: by the watching thread, or by a removal.
 #[derive(Debug)]
 pub(super) struct Listening {
-    /// `None` while nothing tells.
+    /// `None` while there are no events.
     watch: Option<Watch>,
     debounce: Debounce,
-    /// Events were lost: the earliest moment for a look at everything.
+    /// Events were lost: the earliest moment for a full scan.
     lost: Option<Duration>,
-    /// When the last look at everything makes room for the next that is forced.
+    /// When the next forced full scan is allowed.
     rested: Duration,
-    /// Why there is nothing more to be heard.
+    /// Why there are no more events.
     heard: Option<Heard>,
 }
 
@@ -51,7 +51,7 @@ impl Listening {
 /// Why a thread stops listening.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    /// To look at everything again: what is new has appeared meanwhile.
+    /// To scan everything again: unknown files have appeared in the meantime.
     LookAgain,
     /// To open the root again, as if for the first time.
     OpenAgain,
@@ -60,7 +60,7 @@ enum Heard {
 }
 
 impl Inner {
-    /// Keeps the table of a policy true until tracking ends. Says once when everything was looked at.
+    /// Keeps the table of a policy current until tracking ends. Signals once when the first full scan is complete.
     pub(super) fn watch(self: &Arc<Self>, index: usize, ready: &mpsc::Sender<()>) {
         let tracked = &self.policies[index];
         let mut is_first = true;
@@ -195,9 +195,9 @@ impl Inner {
         Heard::Stop
     }
 
-    /// Looks at what has happened since the last time. Whoever removes does so first: what was moved over a file that
-    /// is due is another file. So does whoever registers, and waits for whoever is at it: what happened before must not
-    /// take back what is promised after.
+    /// Processes the events since the last time. A removal does so first, because a file that was moved over a due one
+    /// is another file. So does a registration, and it waits for a concurrent one: earlier events must not undo a later
+    /// promise.
     pub(super) fn catch_up(&self, tracked: &Tracked) {
         let mut listening = locked(&tracked.listening);
         let Listening { watch: Some(watch), debounce, lost, rested, heard } = &mut *listening else { return };
@@ -217,10 +217,7 @@ impl Inner {
             Ok(()) if events.root_gone => Some(Heard::OpenAgain),
             Ok(()) => {
                 if events.anything && lost.is_none() {
-                    tracing::warn!(
-                        policy = tracked.name(),
-                        "more happened than the kernel could tell; looking at everything again"
-                    );
+                    tracing::warn!(policy = tracked.name(), "the kernel dropped events; scanning all files again");
                     *lost = Some(*rested);
                 }
                 let mut steps = events.steps.into_iter();
@@ -233,8 +230,8 @@ impl Inner {
         }
     }
 
-    /// Waits until it is time to look at everything again, or somebody asks for that. A wake-up alone, which comes with
-    /// every removal, is no reason to go through a large tree.
+    /// Waits until it is time for a full scan, or one is requested. A wake-up alone, which comes with every removal, is
+    /// not a reason to scan a large tree.
     fn pause(&self, tracked: &Tracked, interval: Duration) {
         let over = clock::boot() + interval;
         while !self.is_stopping() && !tracked.waker.rescan.load(Ordering::SeqCst) {
@@ -248,7 +245,7 @@ impl Inner {
         }
     }
 
-    /// Looks at what has happened. An error means that new folders cannot be watched any more.
+    /// Processes events. An error means that new folders can no longer be watched.
     fn follow(&self, tracked: &Tracked, watch: &mut Watch, step: Step) -> Result<(), ()> {
         match step {
             Step::Files(files) => self.follow_files(tracked, &files),
@@ -283,14 +280,14 @@ impl Inner {
         }
     }
 
-    /// Forgets files that are said to be gone.
+    /// Forgets files that are reported as gone.
     fn forget_gone(&self, tracked: &Tracked, mut gone: Vec<Arc<[u8]>>) {
         gone.retain(|path| !self.is_old_news(tracked, path));
         self.forget(tracked, &gone);
     }
 
-    /// Whether the file that had this name is gone since before the one that has it now was given a time of its own:
-    /// nobody heard of it until now. A file that has not changed since then is the one that it was given to.
+    /// Whether the previous file with this name was gone before the current one got its time to live, and only its
+    /// event came late. A file that has not changed since then is the registered one.
     fn is_old_news(&self, tracked: &Tracked, path: &[u8]) -> bool {
         let registration = locked(&tracked.table).get(path).and_then(|entry| entry.registration);
         let Some(registration) = registration.filter(|it| it.ttl.is_some()) else { return false };
@@ -300,7 +297,7 @@ impl Inner {
         found.candidate(name).identity.is_some_and(|file| file.changed <= registration.at)
     }
 
-    /// Empties the table of a root that is not there. Its promises stay: it may come back with its files.
+    /// Empties the table of a missing root. Its promises stay, because it may come back with its files.
     fn lose(&self, tracked: &Tracked) {
         let mut table = locked(&tracked.table);
         self.files.fetch_sub(table.len(), Ordering::Relaxed);
@@ -315,7 +312,7 @@ impl Inner {
 }
 
 impl Tracked {
-    /// Says whether the root is to stay open between looks. One that does already goes on doing so.
+    /// Sets whether the root stays open between scans. One that is open stays open.
     fn keep_root(&self, wanted: Kept) {
         let mut kept = locked(&self.kept);
         if !matches!((&*kept, &wanted), (Kept::Root(_), Kept::Soon)) {
@@ -331,7 +328,7 @@ impl Tracked {
         }
     }
 
-    /// Says that not everything can be tracked.
+    /// Reports that not everything can be tracked.
     pub(super) fn watched_by_rescans(&self, inner: &Inner, why: String) {
         self.set_watching(inner, Watching::Rescans { why });
     }

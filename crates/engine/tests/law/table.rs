@@ -42,7 +42,7 @@ listed! {
         Open,
         /// A protecting key was removed since the last run.
         ChangedRule,
-        /// The root lies on another file system than in the last run.
+        /// The root is on another file system than in the last run.
         OtherFileSystem,
         /// The clock ran ahead since the last run.
         ClockJump,
@@ -82,6 +82,8 @@ listed! {
         AuditOfFiles,
         /// One audit line for what is told as a sum at the end: what was deleted for good, what was brought back.
         AuditOfEnd,
+        /// The log of removals has the same as the audit log.
+        Removals,
         /// The report says that the audit log lacks lines.
         AuditFailureInReport,
         /// So does the report that the history keeps.
@@ -155,21 +157,21 @@ pub(crate) const fn law(gate: Gate) -> Answer {
     match gate {
         Gate::Open => GOES,
         Gate::ChangedRule => held("exclude was removed"),
-        Gate::OtherFileSystem => held("lies on another file system"),
+        Gate::OtherFileSystem => held("is on another file system"),
         Gate::ClockJump => held("ran ahead of the machine's uptime"),
-        Gate::ClockLost => held("nothing tells what the clock said"),
+        Gate::ClockLost => held("no clock reading of an earlier run"),
         Gate::LostPromises => held("nothing is deleted"),
         Gate::DamagedPromises => held("promises.jsonl"),
         Gate::OpenQuarantine => held("chmod 700"),
         Gate::MaxRemovalPercent => held("more than max_removal_percent = 50"),
-        Gate::MaxRemovals => Answer { status: "ok", gone: Gone::Few(3), says: "max_removals is reached" },
+        Gate::MaxRemovals => Answer { status: "ok", gone: Gone::Few(3), says: "max_removals reached" },
         Gate::PolicyLock => {
             Answer { status: "skipped locked", gone: Gone::Nothing, says: "another sweep of this policy is running" }
         }
         Gate::RootLock => Answer { status: "skipped root_locked", gone: Gone::Nothing, says: "lock" },
         Gate::ReferencesAway => Answer { status: "skipped database_away", gone: Gone::Nothing, says: "app.db" },
-        Gate::ReferencesFewer => held("answers only 20 names"),
-        Gate::ReferencesEmpty => held("answers no names at all"),
+        Gate::ReferencesFewer => held("returned only 20 names"),
+        Gate::ReferencesEmpty => held("returned no names"),
     }
 }
 
@@ -196,6 +198,7 @@ const fn leaves(gate: Gate, trace: Trace, takes: bool) -> bool {
         // Where no line is to be written, none is lacked.
         Trace::AuditOfFiles
         | Trace::AuditOfEnd
+        | Trace::Removals
         | Trace::AuditFailureInReport
         | Trace::AuditFailureInHistory
         | Trace::Rule => takes,
@@ -273,7 +276,7 @@ const OF_DEADLINES: &[Exception] = &[
 
 const OF_PRESSURE: &[Exception] = &[Exception {
     at: At::Gates(&[Gate::MaxRemovals]),
-    instead: Instead::Answers(Answer { status: "partial", gone: Gone::Few(3), says: "max_removals is reached" }),
+    instead: Instead::Answers(Answer { status: "partial", gone: Gone::Few(3), says: "max_removals reached" }),
     why: "three files do not meet `min_free`, and a limit that is not met is said",
 }];
 
@@ -285,7 +288,7 @@ const OF_RESTORES: &[Exception] = &[
     },
     Exception {
         at: At::Gates(&[Gate::PolicyLock]),
-        instead: Instead::Answers(refused("a sweep of this policy is running; try again when it has ended")),
+        instead: Instead::Answers(refused("a sweep of this policy is running; try again when it has finished")),
         why: "a person waits for the answer, and is told to try again",
     },
     Exception {

@@ -43,7 +43,7 @@ fn what_a_test_does_to_the_clocks_is_what_the_guard_sees() {
     clock.set_back(DAY);
     is_held(sweep(), "was set back");
     clock.reboot(Duration::ZERO);
-    is_held(sweep(), "lies before the last run");
+    is_held(sweep(), "is behind the last run");
 
     let moved = clock.now();
     drop(clock);

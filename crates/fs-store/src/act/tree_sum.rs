@@ -70,7 +70,7 @@ pub(crate) fn await_clock(dir: BorrowedFd<'_>, moment: Moment) -> Result<(), Str
         }
         std::thread::sleep(TICK);
     }
-    Err("something in it was changed later than the clock of its file system says".to_owned())
+    Err("something in it was changed later than its file system's clock shows".to_owned())
 }
 
 /// Adds up a directory that is open. An error says, in words, why it has to stay whatever its age.
@@ -149,7 +149,7 @@ impl Adding<'_> {
     }
 }
 
-const OURS: &str = "there are files of cleanup itself in it";
+const OURS: &str = "it contains files of cleanup itself";
 
 impl Step for Adding<'_> {
     fn entry(&mut self, dir: BorrowedFd<'_>, folder: FileId, name: &CStr) -> Result<(), String> {
@@ -180,7 +180,7 @@ impl Step for Adding<'_> {
             return Err(OURS.to_owned());
         }
         if let Some(policy) = self.tree.rivals.as_ref().and_then(|rivals| Some(rivals.name(rivals.root_of(meta.id)?))) {
-            return Err(format!("it is, or holds, the root of the policy `{policy}`"));
+            return Err(format!("it is, or contains, the root of the policy `{policy}`"));
         }
         if let Some(stamp) = meta.stamp(self.tree.policy.stamp) {
             self.folders = Some(self.folders.map_or(stamp, |newest| if stamp.at > newest.at { stamp } else { newest }));

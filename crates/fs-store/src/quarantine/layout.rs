@@ -47,7 +47,8 @@ pub enum QuarantineError {
     },
     /// Others may enter or write it.
     #[error(
-        "others may use the quarantine {folder} (mode {mode:04o}), and could change what comes back; chmod 700 {folder}"
+        "other users can access the quarantine {folder} (mode {mode:04o}) and could change its files; chmod 700 \
+         {folder}"
     )]
     Open {
         /// The folder.
@@ -62,7 +63,7 @@ pub enum QuarantineError {
         folder: String,
     },
     /// Something is mounted there.
-    #[error("the quarantine {folder} lies on another mount than its root; unmount it")]
+    #[error("the quarantine {folder} is on another mount than its root; unmount it")]
     OtherMount {
         /// The folder.
         folder: String,
@@ -75,8 +76,8 @@ pub enum QuarantineError {
     },
     /// Nothing could be brought back from it.
     #[error(
-        "nothing could be brought back from the quarantine {folder}: this file system can neither refuse to replace \
-         something nor give a file a second name; set `dispose = \"delete\"`, or put the root on another file system"
+        "nothing could be restored from the quarantine {folder}: this file system supports neither RENAME_NOREPLACE \
+         nor hard links; set `dispose = \"delete\"`, or put the root on another file system"
     )]
     NoWayBack {
         /// The folder.
@@ -87,7 +88,7 @@ pub enum QuarantineError {
     Unusable {
         /// The folder.
         folder: String,
-        /// Why, in words.
+        /// The reason, as text.
         error: String,
     },
 }

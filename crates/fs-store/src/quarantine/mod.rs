@@ -108,7 +108,7 @@ pub struct Quarantine<'a> {
 /// One file, or whole directory, in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// The run that moved it aside.
+    /// The run that quarantined it.
     pub run: String,
     /// The policy of that run.
     pub policy: String,
@@ -118,11 +118,11 @@ pub struct Item {
     pub path: Option<Vec<u8>>,
     /// Allocated bytes.
     pub bytes: u64,
-    /// When it was moved aside.
+    /// When it was quarantined.
     pub at: Moment,
     /// How long it was meant to stay when it was moved aside.
     pub keep_for: Duration,
-    /// Why it was due, in words.
+    /// Why it was due, as text.
     pub reason: Option<String>,
 }
 

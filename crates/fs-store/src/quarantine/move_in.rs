@@ -177,7 +177,7 @@ impl MoveIn {
             let outcome = match moved.put_back(root, name) {
                 Back::UnderItsName => Outcome::Failed(format!("{error}; it is back in its place")),
                 Back::Beside(beside) => Outcome::Displaced(format!(
-                    "{error}, and its name was taken meanwhile; it lies beside it as {}",
+                    "{error}, and its name was taken in the meantime; it is next to it as {}",
                     settle::shown(&beside)
                 )),
                 Back::Gone => Outcome::Quarantined,
@@ -194,8 +194,8 @@ impl MoveIn {
                     "{what} was written while the directory was deleted; that, and what else is left of it, is back in its place"
                 )),
                 Back::Beside(beside) => Outcome::Displaced(format!(
-                    "{what} was written while the directory was deleted, and its name was taken meanwhile; what is left of it lies \
-                     beside it as {}",
+                    "{what} was written while the directory was deleted, and its name was taken in the meantime; what \
+                     is left of it is next to it as {}",
                     settle::shown(&beside)
                 )),
                 Back::Gone => Outcome::Quarantined,
@@ -435,7 +435,7 @@ impl Moved {
 
     /// Puts back what could not be looked at.
     fn unknown(&self, home: BorrowedFd<'_>, name: &CStr, error: &str) -> Outcome {
-        let what = format!("it could not be looked at after it was moved aside ({error})");
+        let what = format!("it could not be inspected after it was moved aside ({error})");
         match self.changed(home, name, &what) {
             Outcome::Changed => Outcome::Failed(format!("{what}; it is back in its place")),
             outcome => outcome,
@@ -447,7 +447,7 @@ impl Moved {
         match self.put_back(home, name) {
             Back::UnderItsName => Outcome::Changed,
             Back::Beside(beside) => Outcome::Displaced(format!(
-                "{what}, and its name was taken meanwhile; it lies beside it as {}",
+                "{what}, and its name was taken in the meantime; it is next to it as {}",
                 settle::shown(&beside)
             )),
             // It was moved into quarantine. What became of it there is for somebody else to tell.
@@ -478,7 +478,7 @@ impl Moved {
 fn not_moved(error: Errno) -> String {
     match error {
         Errno::XDEV => {
-            "it cannot be moved into the quarantine of its root: it lies on another subvolume, layer or project quota"
+            "it cannot be moved into the quarantine of its root: it is on another subvolume, layer or project quota"
                 .to_owned()
         }
         error => format!("it cannot be moved into quarantine: {}", in_words(error)),
@@ -486,7 +486,7 @@ fn not_moved(error: Errno) -> String {
 }
 
 fn not_noted(error: Errno) -> String {
-    format!("nothing is moved aside without a note, and none can be written: {}", in_words(error))
+    format!("it stays, because its quarantine note cannot be written: {}", in_words(error))
 }
 
 #[cfg(test)]

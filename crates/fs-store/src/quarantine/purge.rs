@@ -65,14 +65,14 @@ enum Trouble {
     NotSeen(String),
 }
 
-const CHANGED: &str = "it is not what was judged: something else came in its place, or it was written since";
+const CHANGED: &str = "it is not what was judged: it was replaced or written since";
 
 const NOT_DELETED: &str = "it was moved into quarantine, and is not deleted";
 
 /// Whatever it is, it stays where it is until it can be looked at.
-const NOT_SEEN: &str = "it could not be looked at";
+const NOT_SEEN: &str = "it could not be inspected";
 
-const NO_NOTE: &str = "its note was lost, and nobody can tell what it was";
+const NO_NOTE: &str = "its note was lost, so what it was is unknown";
 
 impl Quarantine<'_> {
     /// Deletes what has been in it for longer than it may, and the oldest beyond its size. Without bounds (the policy
@@ -186,13 +186,13 @@ impl Quarantine<'_> {
         };
         let back = match reach(self.tree, &folders, MissingFolders::Leave) {
             Ok(Some(home)) => settle::put_back(run.dir.as_fd(), &file_name(*number), home.as_fd(), &last),
-            Ok(None) | Err(_) => Back::Stays("the folder that it came from is not there any more".to_owned()),
+            Ok(None) | Err(_) => Back::Stays("the folder that it came from no longer exists".to_owned()),
         };
         let (is_back, what) = match back {
             Back::UnderItsName => (true, "it is back in its place".to_owned()),
             Back::Beside(beside) => {
                 let beside = settle::shown(&beside);
-                (true, format!("its name was taken meanwhile, and it lies beside it as {beside}"))
+                (true, format!("its name was taken in the meantime, and it is next to it as {beside}"))
             }
             Back::Gone => return None,
             Back::Stays(reason) => (false, format!("{reason}, and it {}", settle::stays_in(&run.folder, *number))),

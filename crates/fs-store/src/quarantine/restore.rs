@@ -24,7 +24,7 @@ use crate::tree::{Tree, is_own_folder};
 /// What came of bringing one thing back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// It is back.
+    /// It was restored.
     Restored,
     /// It is no longer in quarantine.
     Gone,
@@ -41,14 +41,14 @@ pub enum Conflict {
     #[error("already exists")]
     Exists,
     /// A folder on the way is a link, a file, or lies on another mount.
-    #[error("a folder on the way to it is no folder of this root any more")]
+    #[error("a folder on its path is no longer a folder of this root")]
     OnTheWay,
     /// The note names no path below the root.
     #[error("its note names no path below the root")]
     NoPath,
 }
 
-const BUSY: &str = "files of its run are being moved or deleted just now; try again when that has ended";
+const BUSY: &str = "files of its run are being moved or deleted; try again later";
 
 /// What folders were like that may be missing by now, by their paths below the root.
 pub(super) type Folders = HashMap<Vec<u8>, Attributes>;

@@ -90,7 +90,7 @@ pub(super) fn put_back(ours: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>
         Err(Errno::NOENT) if is_gone(ours, number) => return Back::Gone,
         Err(error) => return Back::Stays(format!("it could not be put back ({})", in_words(error))),
     }
-    let taken = || Back::Stays("its name was taken meanwhile".to_owned());
+    let taken = || Back::Stays("its name was taken in the meantime".to_owned());
     // A single file is less than what whoever took its name has put there; a directory may hold anything.
     if !is_directory(ours, number) {
         return taken();
@@ -103,7 +103,7 @@ pub(super) fn put_back(ours: BorrowedFd<'_>, number: &CStr, home: BorrowedFd<'_>
             Err(Errno::EXIST) => {}
             Err(error) => {
                 return Back::Stays(format!(
-                    "its name was taken meanwhile, and it could not be put beside it ({})",
+                    "its name was taken in the meantime, and it could not be put next to it ({})",
                     in_words(error)
                 ));
             }
@@ -124,7 +124,7 @@ pub(super) fn stays_in(folder: &RunFolder, number: u64) -> String {
 
 /// The same of something that has no note.
 pub(super) fn stays_for_good_in(folder: &RunFolder, number: u64) -> String {
-    format!("stays in quarantine as {} until somebody moves it out by hand", Escaped(&place(folder, number)))
+    format!("stays in quarantine as {} until you move it out by hand", Escaped(&place(folder, number)))
 }
 
 fn place(folder: &RunFolder, number: u64) -> Vec<u8> {

@@ -356,7 +356,7 @@ fn what_cannot_be_looked_at_stays_where_it_is_and_the_next_sweep_tries_again() {
         let tally = case.purge(now);
         failing::NAME.set(None);
         assert_eq!((tally.counts.purged, tally.errors_total, case.content()), (0, 1, None));
-        assert!(errors(&tally)[0].contains("could not be looked at"), "{tally:?}");
+        assert!(errors(&tally)[0].contains("could not be inspected"), "{tally:?}");
         assert_eq!(case.items().len(), 1);
         // It is still not known what it is, so a sweep that comes before its time is over looks again.
         fs::write(case.aside().join("1"), "written").unwrap();
@@ -833,7 +833,7 @@ fn what_could_not_come_back_is_not_moved_in_the_first_place() {
     let name = Name { folder: b"", last: b"file" };
     let leaving = Leaving { name, identity: judged, fingerprint: None, bytes: 4096, why: &why, at: NOW };
     let refused = move_in.note(&store.tree, &[leaving]).unwrap_err();
-    assert!(refused.contains("nothing could be brought back from the quarantine"), "{refused}");
+    assert!(refused.contains("nothing could be restored from the quarantine"), "{refused}");
     drop((store, dir));
     assert_eq!(case.content().as_deref(), Some("judged"));
     assert_eq!(case.items(), []);
@@ -1094,7 +1094,7 @@ fn a_directory_that_somebody_empties_is_not_restored() {
     let unit = Unit::new(kept());
     assert_eq!(unit.moves(|_| {}, |_| {}), Outcome::Quarantined);
     let busy = unit.case.busy();
-    assert!(matches!(&unit.case.restore()[..], [Returned::Failed(why)] if why.contains("just now")));
+    assert!(matches!(&unit.case.restore()[..], [Returned::Failed(why)] if why.contains("being moved or deleted")));
     assert!(unit.aside().join("deep/b").exists());
     drop(busy);
     assert_eq!(unit.case.restore(), [Returned::Restored]);

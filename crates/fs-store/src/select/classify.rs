@@ -95,38 +95,38 @@ impl fmt::Display for Classified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Candidate(_) => f.write_str("a candidate"),
-            Self::NotNamed => f.write_str("no pattern of this policy names it"),
-            Self::Excluded => f.write_str("`exclude` names it or a folder on the way to it"),
+            Self::NotNamed => f.write_str("no pattern of this policy matches it"),
+            Self::Excluded => f.write_str("`exclude` matches it or a folder above it"),
             Self::Dotfile => f.write_str(
-                "a dot begins its name or that of a folder on the way to it, and wildcards do not match such a dot; \
-                 name it in `include` (`.*`, `.cache/**`), or set `dotfiles = true`",
+                "its name, or that of a folder above it, starts with a dot, which wildcards do not match; name it in \
+                 `include` (`.*`, `.cache/**`), or set `dotfiles = true`",
             ),
             Self::Folder => f.write_str("a folder; only what is in it is judged"),
-            Self::InUnit => f.write_str("it goes or stays with the whole directory below the root that it lies in"),
+            Self::InUnit => f.write_str("it is removed or kept with the whole directory that contains it"),
             Self::NoDirectory => f.write_str("a single file; this policy is for whole directories"),
             Self::NotRegular(kind) => write!(f, "{kind}; only regular files are ever removed"),
             Self::Others { policy, naming: Naming::Takes } => {
-                write!(f, "it belongs to the policy `{policy}`, whose root lies deeper")
+                write!(f, "it belongs to the policy `{policy}`, whose root is deeper")
             }
             Self::Others { policy, naming: Naming::Spares } => {
-                write!(f, "it belongs to the policy `{policy}`, whose root lies deeper, and which excludes it")
+                write!(f, "it belongs to the policy `{policy}`, whose root is deeper, and which excludes it")
             }
             Self::HoldsRoot { policy } => {
-                write!(f, "the whole directory stays: it is, or holds, the root of the policy `{policy}`")
+                write!(f, "the whole directory stays: it is, or contains, the root of the policy `{policy}`")
             }
             Self::Disputed { policy } => write!(
                 f,
-                "the policy `{policy}` has the same root and names it as well, so neither takes it; \
-                 add it to `exclude` in one of the two"
+                "the policy `{policy}` has the same root and matches it as well, so neither removes it; add it to \
+                 `exclude` in one of the two"
             ),
             Self::Own => f.write_str("it belongs to cleanup itself"),
             Self::LostAndFound => f.write_str("`lost+found` belongs to the file system, and is left to fsck"),
-            Self::BehindLink => f.write_str("it lies behind a symbolic link, which is never followed"),
-            Self::OtherMount => f.write_str("it lies on another mount, which is never entered"),
-            Self::TooDeep(Depth::FLAT) => f.write_str("it lies in a folder below the root; set `recursive = true`"),
-            Self::TooDeep(Depth(depth)) => write!(f, "it lies deeper than `max_depth = {depth}`"),
+            Self::BehindLink => f.write_str("it is behind a symbolic link, which is never followed"),
+            Self::OtherMount => f.write_str("it is on another mount, which is never entered"),
+            Self::TooDeep(Depth::FLAT) => f.write_str("it is in a folder below the root; set `recursive = true`"),
+            Self::TooDeep(Depth(depth)) => write!(f, "it is deeper than `max_depth = {depth}`"),
             Self::Missing => f.write_str("no such file"),
-            Self::Unreadable(error) => write!(f, "it cannot be looked at: {error}"),
+            Self::Unreadable(error) => write!(f, "cannot inspect it: {error}"),
         }
     }
 }
@@ -226,7 +226,7 @@ fn look_at_unit(tree: &Tree<'_>, folder: &[u8], last: &[u8], top: Option<&[u8]>)
             Classified::Candidate(Box::new(Found { class, bytes, stamp, arrival, identity }))
         }
         Looked::NotNamed => Classified::NoDirectory,
-        Looked::LeftAlone => Classified::NotRegular("no directory of this root"),
+        Looked::LeftAlone => Classified::NotRegular("not a directory of this root"),
         Looked::Vanished => Classified::Missing,
         Looked::Claimed(look) => look,
         Looked::Pinned(why) => Classified::Unreadable(why),
@@ -293,6 +293,6 @@ fn kind_in_words(meta: &Meta) -> &'static str {
         FileType::Socket => "a socket",
         FileType::Fifo => "a FIFO",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "no regular file",
+        _ => "not a regular file",
     }
 }

@@ -62,8 +62,7 @@ pub enum RootError {
     },
     /// An earlier component is a link that a stranger controls.
     #[error(
-        "{} on the way to {} is a symbolic link that belongs to, or lies in a folder of, another user; \
-         name the folder by a path without it",
+        "{} on the path to {} is a symbolic link that another user owns or could replace; use a path without it",
         shown(.link),
         shown(.root)
     )]
@@ -134,10 +133,10 @@ pub struct LockedRoot(#[expect(dead_code, reason = "it is held for its lock")] O
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RootLocked {
     /// Somebody holds a lock on it: not now.
-    #[error("somebody has locked the root (honour_flock); the next run tries again")]
+    #[error("another program has locked the root (honour_flock); the next run tries again")]
     ByOther,
     /// This file system has no such locks, or refuses them.
-    #[error("cannot find out whether somebody has locked the root (honour_flock): {0}")]
+    #[error("cannot check the lock of the root (honour_flock): {0}")]
     Unknown(String),
 }
 

@@ -100,7 +100,7 @@ impl<'a> Descent<'a> {
                 step.leave(parent.as_fd(), &done.name);
                 Ok(())
             }
-            None => Err("a folder in it was moved away while it was looked at".to_owned()),
+            None => Err("a folder in it was moved away during the scan".to_owned()),
         }
     }
 }

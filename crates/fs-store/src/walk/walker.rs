@@ -564,7 +564,7 @@ impl<'scope, 'env> Walker<'scope, 'env> {
         if let Some(end) = path.iter().skip(len + 1).position(|byte| *byte == b'/') {
             path.truncate(len + 1 + end);
         }
-        self.fault("moved away while it was swept; what is left in it is up to the next run");
+        self.fault("moved away during the sweep; the next run does the rest");
         self.subtree.path.truncate(len);
     }
 

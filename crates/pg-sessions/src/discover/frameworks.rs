@@ -50,8 +50,8 @@ pub(super) enum WrittenBy {
     Application,
 }
 
-const LIFETIME: &str = "max_idle has to be the SESSION_LIFETIME of the application, 120 minutes by default.";
-const TRIM: &str = "max_idle is what `rake db:sessions:trim` keeps: write what the application promises.";
+const LIFETIME: &str = "Set max_idle to the SESSION_LIFETIME of the application, 120 minutes by default.";
+const TRIM: &str = "max_idle is what `rake db:sessions:trim` keeps: set it to what the application promises.";
 const TUTOR: &str = "max_idle is the service's own limit.";
 
 /// The more columns, the earlier: the first that fits is meant.

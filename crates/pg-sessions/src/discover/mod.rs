@@ -63,8 +63,8 @@ pub async fn discover(url: &str, base: &Path) -> Result<Discovery, DiscoverError
     looked.map_err(|stop| {
         DiscoverError(match stop {
             Stop::Unset(variable) => format!("{variable} is not set"),
-            Stop::Busy => "a table is locked by somebody else".to_owned(),
-            Stop::AnotherNode => "another node is at it".to_owned(),
+            Stop::Busy => "a table is locked by another connection".to_owned(),
+            Stop::AnotherNode => "another node is already sweeping".to_owned(),
             Stop::Away(why) | Stop::Missing(why) | Stop::GaveUp(why) | Stop::Held(why) | Stop::Failed(why) => why,
         })
     })

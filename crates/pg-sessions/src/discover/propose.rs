@@ -10,7 +10,7 @@ const EXAMPLE_IDLE: &str = "30d";
 /// More than any time zone lies from UTC.
 const ANY_ZONE: &str = "1d";
 
-const ANY_ZONE_REMARK: &str = "The column does not say which time zone it is in; the grace of a day covers them all.";
+const ANY_ZONE_REMARK: &str = "The time zone of the column is unknown; a grace of one day covers all zones.";
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl<'a> Wanted<'a> {
             Holds::Moment => return Ok((None, Zone::None)),
             Holds::WallClock => return Ok((None, zone(true))),
             Holds::Number | Holds::Anything => {}
-            Holds::Other => return Err(self.refusal("is no time")),
+            Holds::Other => return Err(self.refusal("is not a time")),
         }
         let known = sample.values.known;
         if known == sample.values.sentinels {
@@ -163,14 +163,13 @@ impl<'a> Wanted<'a> {
             return Ok((None, zone));
         }
         if sample.numbers != known {
-            return Err(self.refusal("holds both numbers and texts, or what is neither"));
+            return Err(self.refusal("mixes numbers, texts or other values"));
         }
         match sample.values.unit() {
             Some(Unit::Seconds) => Ok((None, Zone::None)),
             Some(unit) => Ok((Some(unit), Zone::None)),
             None => {
-                Err(self
-                    .refusal("holds no times that are known: they would lie before 2000, or more than ten years ahead"))
+                Err(self.refusal("holds no plausible times: they would be before 2000 or more than ten years ahead"))
             }
         }
     }

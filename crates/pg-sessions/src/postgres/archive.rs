@@ -36,7 +36,7 @@ pub(super) async fn find(
     let is_below = catalog::is_below(session, &look, table.oid, archive.oid).await?;
     if is_below || matches!(archive.kind, Kind::Other(_)) {
         let why = if is_below && archive.oid != table.oid {
-            format!(", because it is a partition or child of {} and would be swept itself", table.name)
+            format!(", because it is a partition or child of {} and would itself be swept", table.name)
         } else {
             String::new()
         };
@@ -70,22 +70,22 @@ fn about(name: &TableName, facts: ArchiveFacts, server: &ServerFacts, findings: 
         findings.push(Finding::problem(sentence).run(help));
     }
     if facts.insert_rule {
-        let sentence = format!("the archive_table {name} has a rule on insert; what it would do is unknown");
+        let sentence = format!("the archive_table {name} has a rule on insert, whose effect is unknown");
         findings.push(Finding::problem(sentence));
     }
     if facts.row_security && !facts.admitted {
         let sentence =
-            format!("row security applies on the archive_table {name}, and no policy lets the role insert into it");
+            format!("row security applies to the archive_table {name}, and no policy lets the role insert into it");
         let help = grant("create policy cleanup on {table} for insert to {role} with check (true)", name, server);
         findings.push(Finding::problem(sentence).run(help));
     } else if facts.row_security {
         findings.push(Finding::warning(format!(
-            "row security applies on the archive_table {name}: rows that its policies do not let in are not removed"
+            "row security applies to the archive_table {name}: rows that its policies reject are not removed"
         )));
     }
     if facts.trigger {
         findings.push(Finding::advice(format!(
-            "the archive_table {name} has a trigger before insert: where it keeps a row out, the sweep fails and the row \
+            "the archive_table {name} has a trigger before insert: if it rejects a row, the sweep fails and the row \
              stays"
         )));
     }

@@ -411,7 +411,7 @@ impl<'a> Batcher<'a> {
             Ok(row) => self.progress.ledger.deferred(count(&row, 0)?.saturating_sub(count(&row, 1)?)),
             Err(fault @ Fault::Away(_)) => return Err(fault.into()),
             Err(_) => {
-                let note = format!("max_removals is reached; what is left in {} was not counted", leaf.facts.name);
+                let note = format!("max_removals reached; the rest of {} was not counted", leaf.facts.name);
                 self.progress.ledger.note(note);
             }
         }

@@ -602,7 +602,7 @@ fn key_of(row: &PgRow) -> Result<KeyFacts, Fault> {
         takes_along: action == "c",
         other: cell(row, 17)?,
         follow: match action.as_str() {
-            "c" => "go with them (on delete cascade)",
+            "c" => "are removed with them (on delete cascade)",
             "n" => "are set to null with them (on delete set null)",
             _ => "are set to their default with them (on delete set default)",
         },

@@ -86,7 +86,7 @@ pub(super) async fn find_times(
     match (column.base_type.as_str(), &policy.activity_time_zone) {
         ("timestamp with time zone", None) => Ok(Some(Times::Absolute)),
         ("timestamp with time zone", Some(_)) => {
-            let sentence = format!("{name}.{activity} has a time zone of its own; activity_time_zone is not needed");
+            let sentence = format!("{name}.{activity} has its own time zone; remove activity_time_zone");
             findings.push(Finding::advice(sentence));
             Ok(Some(Times::Absolute))
         }
@@ -96,12 +96,12 @@ pub(super) async fn find_times(
             if zone.is_some() && matches!(session.ask(look, bound).await, Ok(_) | Err(Fault::Away(_))) {
                 return Ok(zone.map(Times::Local));
             }
-            findings.push(Finding::problem("activity_time_zone is no zone that the database knows".to_owned()));
+            findings.push(Finding::problem("the database does not know the zone in activity_time_zone".to_owned()));
             Ok(None)
         }
         ("timestamp without time zone", None) => {
             let sentence = format!(
-                "{name}.{activity} is a timestamp without time zone; set activity_time_zone to the zone that the \
+                "{name}.{activity} is a timestamp without time zone; set activity_time_zone to the zone in which the \
                  application writes, such as \"UTC\""
             );
             findings.push(Finding::problem(sentence));
@@ -109,9 +109,9 @@ pub(super) async fn find_times(
         }
         _ => {
             let sentence = format!(
-                "{name}.{activity} is of type {}, and has to be a timestamp, integer, bigint, double precision or numeric; \
-                 name a column that is (one that holds when a session ends is an expires_column), or add a stored generated \
-                 column of such a type",
+                "{name}.{activity} is of type {}, but must be a timestamp, integer, bigint, double precision or \
+                 numeric; name another column (use expires_column for one that holds the end of a session), or add a \
+                 stored generated column of such a type",
                 column.shown_type
             );
             findings.push(Finding::problem(sentence));
@@ -162,7 +162,7 @@ pub(super) async fn find_asked(
         };
         let Some(compared_as) = compared_as else {
             findings.push(Finding::problem(format!(
-                "{}.{name} is of type {}, and where can compare text, numbers, booleans, uuid and enums alone",
+                "{}.{name} is of type {}, but where can only compare text, numbers, booleans, uuid and enums",
                 table.name, column.shown_type
             )));
             continue;
@@ -196,6 +196,6 @@ async fn about_values(
     match session.ask(look, bound).await {
         Ok(_) => Ok(None),
         Err(fault @ Fault::Away(_)) => Err(fault),
-        Err(_) => Ok(Some(format!("where: {place} is of type {}, and a value of it does not fit", column.shown_type))),
+        Err(_) => Ok(Some(format!("where: {place} is of type {}, and a value does not match it", column.shown_type))),
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn estimate(session: &mut Session, look: &Frame, leaf: &Leaf, i
         .await?;
     let line: String = cell(&row, 0)?;
     let rows = line.rsplit_once("rows=").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
-    rows.ok_or_else(|| Fault::Final("explain answers without an estimate".to_owned()))
+    rows.ok_or_else(|| Fault::Final("explain returned no estimate".to_owned()))
 }
 
 /// Counts everything in one snapshot, as of `ahead` seconds from now.
@@ -84,7 +84,7 @@ async fn followers(
                 rows => ledger.note(format!("{} of {other} {follow}", plural(rows, "row"))),
             },
             Err(fault @ Fault::Away(_)) => return Err(fault.into()),
-            Err(_) => ledger.note(format!("how many rows of {other} {follow} was not counted")),
+            Err(_) => ledger.note(format!("rows of {other} that {follow} were not counted")),
         }
     }
     Ok(())
@@ -98,13 +98,13 @@ fn planned(leaf: &Leaf, rows: Planned, ledger: &mut Ledger) {
         ledger.planned(rows);
     } else if leaf.facts.forbidden.iter().any(|command| command == "delete") {
         ledger.planned(Planned { due: 0, all: rows.all - due, ..rows });
-        ledger.failed(&name, due, "no policy of row security lets the role delete them");
+        ledger.failed(&name, due, "no row security policy lets the role delete them");
     } else {
         ledger.planned(rows);
         if leaf.facts.deletes_otherwise {
             let rows = plural(due, "expired row");
             ledger.note(format!(
-                "row security of {name} has policies of its own for deleting, so a sweep may take fewer than {rows}"
+                "row security of {name} has separate policies for delete, so a sweep may remove fewer than {rows}"
             ));
         }
     }

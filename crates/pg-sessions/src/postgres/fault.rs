@@ -39,7 +39,7 @@ impl From<sqlx::Error> for Fault {
             sqlx::Error::Io(error) => connection(error.to_string()),
             sqlx::Error::Tls(error) => connection(format!("TLS: {error}")),
             sqlx::Error::Protocol(_) | sqlx::Error::BeginFailed => Self::Away("unexpected answer".to_owned()),
-            sqlx::Error::Configuration(_) => Self::Final("a file that the url names cannot be used".to_owned()),
+            sqlx::Error::Configuration(_) => Self::Final("a file named in the url cannot be used".to_owned()),
             _ => Self::Final("unexpected answer of the database driver".to_owned()),
         }
     }
@@ -49,14 +49,14 @@ impl From<sqlx::Error> for Fault {
 fn connection(error: String) -> Fault {
     let Some((_, why)) = error.split_once("invalid peer certificate: ") else { return Fault::Away(error) };
     let help = if why.contains("CaUsedAsEndEntity") || why.contains("UnsupportedCertVersion") {
-        "; it is an authority's, as `openssl req -x509` makes it by itself, or an old one without extensions: psql takes \
-         that for a server's, and the TLS library used here does not. Make one that both take: openssl req -x509 -newkey \
-         rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE -addext \
+        "; it is a CA certificate, which `openssl req -x509` creates by default, or an old one without extensions; \
+         psql accepts it, but the TLS library used here does not. Create one that both accept: openssl req -x509 \
+         -newkey rsa:2048 -nodes -days 3650 -subj /CN=HOST -addext basicConstraints=critical,CA:FALSE -addext \
          subjectAltName=DNS:HOST -keyout server.key -out server.crt"
     } else {
         ""
     };
-    Fault::Final(format!("the server's certificate is refused: {why}{help}"))
+    Fault::Final(format!("the server's certificate is rejected: {why}{help}"))
 }
 
 fn server(error: &PgDatabaseError) -> Fault {

@@ -59,7 +59,7 @@ pub(super) struct Counted {
     pub(super) oid: Option<Oid>,
     pub(super) table: TableName,
     pub(super) goes: bool,
-    /// What becomes of its rows, in words.
+    /// What happens to its rows, as text.
     pub(super) follow: &'static str,
 }
 
@@ -238,7 +238,7 @@ async fn find_partitions(
         let Some(leaf) = leaves.iter().find(|leaf| leaf.oid == facts.oid) else { continue };
         let partition = partition::may_drop(facts, leaf, table, stamp, now);
         if let Err(Some(why)) = &partition {
-            let sentence = format!("rows of {} are deleted and it is never dropped: {why}", leaf.name);
+            let sentence = format!("rows of {} are deleted, and it is never dropped: {why}", leaf.name);
             findings.push(Finding::warning(sentence));
         }
         found.push((leaf.oid, partition));
@@ -297,7 +297,7 @@ async fn find_table(
         && folded != *name
         && catalog::table(session, &look_up, &folded).await?.is_some()
     {
-        sentence = format!("there is no table {name}; names are taken as they are written, and there is {folded}");
+        sentence = format!("there is no table {name}; names are case-sensitive, and {folded} exists");
     }
     findings.push(Finding::problem(sentence));
     Ok(None)
@@ -326,7 +326,7 @@ fn about_leaves(
 fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, columns: &[Identifier], findings: &mut Vec<Finding>) {
     let name = &leaf.name;
     if !leaf.is_table {
-        findings.push(Finding::problem(format!("{name} is no table of this server; its rows cannot be removed")));
+        findings.push(Finding::problem(format!("{name} is not a table of this server; its rows cannot be removed")));
         return;
     }
     if !leaf.privileged {
@@ -338,10 +338,10 @@ fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, columns: &[Identifier], fi
         )));
     }
     if leaf.delete_rule {
-        findings.push(Finding::problem(format!("{name} has a rule on delete; what it would do is unknown")));
+        findings.push(Finding::problem(format!("{name} has a rule on delete, whose effect is unknown")));
     }
     if leaf.triggers {
-        findings.push(Finding::advice(format!("{name} has a trigger before delete; rows that it keeps stay")));
+        findings.push(Finding::advice(format!("{name} has a trigger before delete; rows that it protects stay")));
     }
     if !leaf.index {
         let led_by = named(columns);
@@ -354,12 +354,12 @@ fn about_leaf(leaf: &LeafFacts, server: &ServerFacts, columns: &[Identifier], fi
         let statement = Sql::new(template, &parts).shown();
         findings.push(if server.version >= 140_000 {
             let sentence = format!(
-                "no index of {name} is led by {led_by}: sweeps read the whole table in physical order, which needs \
-                 none; an index helps when the table is large and few rows expire, and costs at every touch"
+                "no index of {name} starts with {led_by}: sweeps read the whole table in physical order, which needs \
+                 none; an index helps if the table is large and few rows expire, but slows down every update"
             );
             Finding::advice(sentence).run(statement)
         } else {
-            Finding::warning(format!("no index of {name} is led by {led_by}: every batch is slow")).run(statement)
+            Finding::warning(format!("no index of {name} starts with {led_by}: every batch is slow")).run(statement)
         });
     }
 }
@@ -375,17 +375,17 @@ fn about_row_security(leaf: &LeafFacts, table: &TableFacts, server: &ServerFacts
         let statement = parts.filter(|_| leaf.row_security).map(|parts| Sql::new(policy, &parts).shown());
         findings.push(Finding { statement, ..Finding::warning(sentence) });
     } else if leaf.row_security {
-        let sentence = "row security applies on";
+        let sentence = "row security applies to";
         let lacks = |command: &str| leaf.forbidden.iter().any(|forbidden| forbidden == command);
         findings.push(Finding::warning(if lacks("delete") {
             format!("{sentence} {name}, and no policy lets the role delete its rows; they stay")
         } else {
-            format!("{sentence} {name}: its policies are a filter, and rows that they hide stay")
+            format!("{sentence} {name}: its policies filter rows, and hidden rows stay")
         }));
         if lacks("update") && !lacks("delete") {
             findings.push(Finding::advice(format!(
-                "no policy of {name} lets the role update its rows, as it takes to lock one: rows beside one that somebody \
-                 has locked stay until the next run"
+                "no policy of {name} lets the role update its rows, which locking a row requires: rows next to a \
+                 locked row stay until the next run"
             )));
         }
     }
@@ -402,8 +402,8 @@ fn hidden(leaf: &LeafFacts, table: &TableFacts) -> Option<String> {
     // A policy on the table is not asked when somebody names the partition.
     (table.row_security && leaf.oid != table.oid).then(|| {
         format!(
-            "row security applies on {} and not on its partition {name}, which is swept by itself: rows that are hidden \
-             there would be removed here; enable row security on the partition as well, or use a role that bypasses it",
+            "row security applies to {} but not to its partition {name}, which is swept directly: hidden rows would \
+             be removed; enable row security on the partition as well, or use a role that bypasses it",
             table.name
         )
     })
@@ -416,11 +416,14 @@ fn about_key(key: &KeyFacts, role: &str, findings: &mut Vec<Finding>) {
         let parts: [(&str, &dyn Part); 2] = [("table", other), ("columns", &columns)];
         let statement = Sql::new("create index concurrently on {table} ({columns})", &parts).shown();
         let sentence =
-            format!("a foreign key of {other} points here without an index: every removed row reads all of it");
+            format!("a foreign key of {other} points here without an index: every removed row scans the whole table");
         findings.push(if key.acts { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(statement));
     }
     if key.acts {
-        findings.push(Finding::advice(format!("when sessions go, rows of {other} that refer to them {}", key.follow)));
+        findings.push(Finding::advice(format!(
+            "when sessions are removed, rows of {other} that refer to them {}",
+            key.follow
+        )));
     } else {
         findings.push(Finding::advice(format!("rows that {other} refers to stay")));
         if !key.readable {

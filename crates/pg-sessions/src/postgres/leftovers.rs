@@ -123,7 +123,7 @@ impl Leftovers {
     pub(super) fn write(self, leaf: &Leaf, ledger: &mut Ledger) {
         let name = leaf.facts.name.to_string();
         ledger.put_back(self.back);
-        ledger.failed(&name, self.back, "a trigger puts them back");
+        ledger.failed(&name, self.back, "a trigger restores them");
         ledger.referenced(self.referred);
         if ledger.is_over() {
             // Most of what is left was not even tried.
@@ -136,10 +136,10 @@ impl Leftovers {
             ledger.note(format!("{} in {name} left for the next run", plural(self.locked, "expired row")));
         }
         if self.capped {
-            ledger.note(format!("of what is left in {name}, only the first {AT_MOST} rows are counted"));
+            ledger.note(format!("only the first {AT_MOST} remaining rows in {name} are counted"));
         }
         if self.uncounted {
-            ledger.note(format!("what is left in {name} was not counted: it is locked, or too much"));
+            ledger.note(format!("the remaining rows in {name} were not counted: they are locked or too many"));
         }
     }
 }

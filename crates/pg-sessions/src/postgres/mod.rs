@@ -133,7 +133,7 @@ impl Database for Server {
                 && batcher.progress.ledger.tally.counts.removed > before
             {
                 let name = &leaf.facts.name;
-                batcher.progress.ledger.note(format!("rows of {name} are deleted and it is not dropped: {why}"));
+                batcher.progress.ledger.note(format!("rows of {name} are deleted, and it is not dropped: {why}"));
             }
         }
         if batcher.progress.ledger.room() == 0 {

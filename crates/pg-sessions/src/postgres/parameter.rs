@@ -4,7 +4,7 @@ use crate::url::parameter::Meaning::{self, Followed, NoBearing, Only, Refused, S
 use crate::url::parameter::{OFF, Spelling, meaning};
 
 const SERVICE: &str = "write the host, the database and the user into the url";
-const NO_GSS: &str = "encryption and authentication by Kerberos are not supported";
+const NO_GSS: &str = "Kerberos encryption and authentication are not supported";
 
 /// Every parameter of libpq (to version 18), its variable, and what it means here. An empty variable is none.
 pub(crate) const LIBPQ: &[(&str, &str, Meaning)] = &[
@@ -14,7 +14,7 @@ pub(crate) const LIBPQ: &[(&str, &str, Meaning)] = &[
     ("dbname", "PGDATABASE", Followed),
     ("user", "PGUSER", Followed),
     ("password", "PGPASSWORD", Followed),
-    ("passfile", "", Refused("set the variable PGPASSFILE instead, which is followed")),
+    ("passfile", "", Refused("set the variable PGPASSFILE instead")),
     ("options", "PGOPTIONS", Followed),
     ("application_name", "PGAPPNAME", Followed),
     ("fallback_application_name", "", NoBearing),
@@ -31,23 +31,23 @@ pub(crate) const LIBPQ: &[(&str, &str, Meaning)] = &[
     ("sslcompression", "PGSSLCOMPRESSION", Only(OFF)),
     ("sslcertmode", "PGSSLCERTMODE", Only(&["", "allow"])),
     ("sslpassword", "", Refused("give sslkey a key without a password")),
-    ("sslcrl", "PGSSLCRL", Refused("certificates are not looked up in lists of revoked ones")),
-    ("sslcrldir", "PGSSLCRLDIR", Refused("certificates are not looked up in lists of revoked ones")),
+    ("sslcrl", "PGSSLCRL", Refused("certificate revocation lists are not supported")),
+    ("sslcrldir", "PGSSLCRLDIR", Refused("certificate revocation lists are not supported")),
     ("sslsni", "PGSSLSNI", Only(&["", "1"])),
-    ("sslkeylogfile", "", Refused("keys of connections are never written down")),
+    ("sslkeylogfile", "", Refused("connection keys are never logged")),
     ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Only(&["", "TLSv1", "TLSv1.1", "TLSv1.2"])),
     ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Only(&["", "TLSv1.3"])),
     ("min_protocol_version", "PGMINPROTOCOLVERSION", Only(&["", "3.0"])),
     ("max_protocol_version", "PGMAXPROTOCOLVERSION", NoBearing),
     ("channel_binding", "PGCHANNELBINDING", Only(&["", "prefer", "disable"])),
-    ("require_auth", "PGREQUIREAUTH", Refused("the way of authentication cannot be demanded; use sslmode=verify-full")),
+    ("require_auth", "PGREQUIREAUTH", Refused("an authentication method cannot be required; use sslmode=verify-full")),
     ("scram_client_key", "", Refused("give a password")),
     ("scram_server_key", "", Refused("give a password")),
-    ("oauth_issuer", "", Refused("authentication by OAuth is not supported")),
-    ("oauth_client_id", "", Refused("authentication by OAuth is not supported")),
-    ("oauth_client_secret", "", Refused("authentication by OAuth is not supported")),
-    ("oauth_scope", "", Refused("authentication by OAuth is not supported")),
-    ("requirepeer", "PGREQUIREPEER", Refused("the server's user cannot be demanded")),
+    ("oauth_issuer", "", Refused("OAuth authentication is not supported")),
+    ("oauth_client_id", "", Refused("OAuth authentication is not supported")),
+    ("oauth_client_secret", "", Refused("OAuth authentication is not supported")),
+    ("oauth_scope", "", Refused("OAuth authentication is not supported")),
+    ("requirepeer", "PGREQUIREPEER", Refused("the server's user cannot be required")),
     ("gssencmode", "PGGSSENCMODE", Only(&["", "disable", "prefer"])),
     ("krbsrvname", "PGKRBSRVNAME", Refused(NO_GSS)),
     ("gsslib", "PGGSSLIB", Refused(NO_GSS)),

@@ -65,26 +65,24 @@ pub(super) fn may_drop(
         return Err(None);
     }
     let Some(by) = &facts.by else {
-        return Err(Some("it is no range of one column, so new rows may belong there"));
+        return Err(Some("it is not a range of one column, so new rows may belong there"));
     };
     if !facts.tells_age {
-        return Err(Some(
-            "it is no range of the activity or of the moment of the insert, so new rows may belong there",
-        ));
+        return Err(Some("it is not a range of the activity or of the insert time, so new rows may belong there"));
     }
     let is_over = match (facts.is_over, times) {
         (Some(is_over), _) => is_over,
         (None, Times::Number(unit, _)) if columns == std::slice::from_ref(by) => ends_before(facts, *unit, now),
-        (None, _) => return Err(Some("it is no range of time, so new rows may belong there")),
+        (None, _) => return Err(Some("it is not a time range, so new rows may belong there")),
     };
     if !is_over {
         return Err(None);
     }
     if leaf.fires {
-        return Err(Some("triggers or foreign keys hang on its rows, and dropping it would pass them by"));
+        return Err(Some("its rows have triggers or foreign keys, which dropping it would bypass"));
     }
     if leaf.row_security || table.row_security {
-        return Err(Some("row security may hide rows of it"));
+        return Err(Some("row security may hide some of its rows"));
     }
     if !facts.is_owned {
         return Err(Some("the role does not own it and the table"));
@@ -140,12 +138,12 @@ pub(super) async fn drop(session: &mut Session, batcher: &mut Batcher<'_>, leaf:
         Err(fault) => {
             let why = match fault {
                 Fault::Cancelled => {
-                    "looking at all of it under its lock takes too long; an index on the column helps".to_owned()
+                    "scanning it under its lock takes too long; an index on the column helps".to_owned()
                 }
                 Fault::Refused(reason) | Fault::Final(reason) | Fault::Missing(reason) => reason,
                 Fault::Locked | Fault::Conflict(_) | Fault::AnotherNode | Fault::Away(_) => String::new(),
             };
-            batcher.progress.ledger.note(format!("rows of {name} are deleted and it is not dropped: {why}"));
+            batcher.progress.ledger.note(format!("rows of {name} are deleted, and it is not dropped: {why}"));
             Ok(Outcome::Rows)
         }
     }

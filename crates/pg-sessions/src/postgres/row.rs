@@ -36,7 +36,7 @@ pub(super) async fn explain(
             Err(fault @ (Fault::Away(_) | Fault::Cancelled)) => return Err(fault.into()),
             Err(_) => {
                 let shown = &column.shown_type;
-                return Err(Stop::Failed(format!("{id} is of type {shown}, and the key is no value of it")));
+                return Err(Stop::Failed(format!("{id} is of type {shown}, and the key is not a value of it")));
             }
         }
     }

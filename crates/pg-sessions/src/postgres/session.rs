@@ -211,7 +211,7 @@ impl Session {
         let is_a_name = options.get_socket().is_none() && !host.starts_with('/') && host.parse::<IpAddr>().is_err();
         // Names are looked up on a thread of their own, and the runtime panics where there is none to be had.
         if is_a_name && let Err(error) = find_threads() {
-            return Err(Fault::Away(format!("no thread can be had to look up its name: {error}")));
+            return Err(Fault::Away(format!("cannot start a thread to resolve its name: {error}")));
         }
         let schema = match &server.schema {
             Some(schema) => Sql::new("; set local search_path = {schema}", &[("schema", schema)]),
@@ -219,7 +219,7 @@ impl Session {
         };
         match tokio::time::timeout(server.patience, PgConnection::connect_with(options)).await {
             Ok(connection) => Ok(Self { connection: connection?, schema }),
-            Err(_) => Err(Fault::Away(format!("no answer within {} s", server.patience.as_secs()))),
+            Err(_) => Err(Fault::Away(format!("no response within {} s", server.patience.as_secs()))),
         }
     }
 
@@ -459,8 +459,8 @@ fn removed(row: &PgRow) -> Result<Done, Fault> {
     let (gone, archived) = (count(row, 1)?, cell::<Option<i64>>(row, 3)?);
     match archived.map(|archived| u64::try_from(archived).unwrap_or(0)) {
         Some(archived) if archived != gone => Err(Fault::Final(format!(
-            "the archive_table takes {archived} of {gone} rows, because a trigger of it keeps the others out or puts them \
-             elsewhere; the batch was rolled back, so they all stay"
+            "the archive_table takes {archived} of {gone} rows, because one of its triggers rejects or redirects the \
+             others; the batch was rolled back, so all rows stay"
         ))),
         _ => Ok(Done { picked: cell::<Option<i64>>(row, 0)?.map(i64::unsigned_abs), gone, mark: cell(row, 2)? }),
     }
@@ -477,7 +477,7 @@ where
 /// The first column, which has to be text.
 fn text(row: &PgRow) -> Result<Option<&str>, Fault> {
     row.try_get(0)
-        .map_err(|_| Fault::Final("the query has to answer text in its first column; cast it (`::text`)".to_owned()))
+        .map_err(|_| Fault::Final("the query must return text in its first column; cast it (`::text`)".to_owned()))
 }
 
 /// All counts of a row but for its first value, which is something else.

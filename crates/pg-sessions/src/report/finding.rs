@@ -8,7 +8,7 @@ use crate::rule::clocks::Clock;
 /// One thing worth saying about a policy's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// What is the case, without a full stop.
     pub sentence: String,
@@ -86,8 +86,8 @@ impl From<Obstacle> for Finding {
 /// Why a table whose rows take other rows of it along is refused: of those nobody has asked whether they are due.
 pub(crate) fn takes_live_rows_along(table: &impl fmt::Display) -> String {
     format!(
-        "a foreign key of {table} points to {table} itself with on delete cascade: with a row that is due, rows that are not \
-         would go along"
+        "a foreign key of {table} points to {table} itself with on delete cascade: a due row would remove rows that \
+         are not due"
     )
 }
 

@@ -183,8 +183,7 @@ impl Ledger {
             && Instant::now() >= until
         {
             let time = Human(time);
-            self.tally.stopped =
-                Some(format!("max_runtime = \"{time}\" is reached; what is left is up to the next run"));
+            self.tally.stopped = Some(format!("max_runtime = \"{time}\" reached; the next run does the rest"));
         }
     }
 
@@ -242,7 +241,7 @@ impl Ledger {
             match rows {
                 Some(0) => {}
                 Some(rows) => self.note(format!("{} of {table} {}", plural(rows, "row"), past(follow, rows))),
-                None => self.note(format!("how many rows of {table} {} was not counted", past(follow, 2))),
+                None => self.note(format!("rows of {table} that {} were not counted", past(follow, 2))),
             }
         }
         for ((table, reason), rows) in std::mem::take(&mut self.refused) {
@@ -278,8 +277,7 @@ impl Ledger {
 
 /// What became of so many rows, in words that say what becomes of them.
 fn past(follow: &str, rows: u64) -> String {
-    let were = if rows == 1 { "was set" } else { "were set" };
-    follow.replacen("go with", "went with", 1).replacen("are set", were, 1)
+    follow.replacen("are ", if rows == 1 { "was " } else { "were " }, 1)
 }
 
 #[cfg(test)]

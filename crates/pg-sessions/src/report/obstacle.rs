@@ -58,11 +58,13 @@ impl Stop {
             Self::Away(reason) => skipped(Skip::DatabaseAway, format!("Could not clean up {rows}: {reason}")),
             Self::Busy => {
                 let message = format!(
-                    "Could not clean up {rows}: the table is locked by somebody else; the next run tries again"
+                    "Could not clean up {rows}: the table is locked by another connection; the next run tries again"
                 );
                 skipped(Skip::Busy, message)
             }
-            Self::AnotherNode => skipped(Skip::AnotherNode, format!("Another node is at it: it is cleaning up {rows}")),
+            Self::AnotherNode => {
+                skipped(Skip::AnotherNode, format!("Skipped: another node is already sweeping {rows}"))
+            }
             Self::Held(reason) => Obstacle::Held(reason),
             Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
                 Obstacle::Failed(format!("Cannot clean up {rows}: {reason}"))
@@ -75,17 +77,17 @@ impl Stop {
     /// The same, when it is not known what the rows refer to.
     pub(crate) fn unreferenced(self, policy: &SessionPolicy) -> Obstacle {
         let rows = words(&policy.rule.name);
-        let unknown = |why: &str| format!("what {rows} still refer to is unknown, so everything stays: {why}");
+        let unknown = |why: &str| format!("files that {rows} reference are unknown, so everything stays: {why}");
         match self {
             Self::Unset(variable) => {
                 Obstacle::Skipped { skip: Skip::DatabaseAway, message: unknown(&format!("{variable} is not set")) }
             }
             Self::Away(reason) => Obstacle::Skipped { skip: Skip::DatabaseAway, message: unknown(&reason) },
             Self::Busy => {
-                Obstacle::Skipped { skip: Skip::Busy, message: unknown("a table is locked by somebody else") }
+                Obstacle::Skipped { skip: Skip::Busy, message: unknown("a table is locked by another connection") }
             }
             Self::AnotherNode => {
-                Obstacle::Skipped { skip: Skip::AnotherNode, message: unknown("another node is at it") }
+                Obstacle::Skipped { skip: Skip::AnotherNode, message: unknown("another node is already sweeping") }
             }
             Self::Held(reason) | Self::Missing(reason) | Self::GaveUp(reason) | Self::Failed(reason) => {
                 Obstacle::Failed(unknown(&reason))

@@ -103,8 +103,9 @@ impl Clocks {
     pub(crate) fn difference(&self) -> Option<String> {
         let Self { apart, .. } = self;
         let word = self.word();
-        (*apart > NOTICEABLE)
-            .then(|| format!("the database's clock is {} {word} this machine's; the database's counts", Human(*apart)))
+        (*apart > NOTICEABLE).then(|| {
+            format!("the database's clock is {} {word} this machine's; removal follows the database's", Human(*apart))
+        })
     }
 
     /// A sentence when they differ so much that nothing may be removed.
@@ -113,9 +114,9 @@ impl Clocks {
         let word = self.word();
         (apart > tolerance).then(|| {
             format!(
-                "held back: the database's clock says {database}, {} {word} this machine's, which says {ours}; with more \
-                 than {} between them, sessions that are live by one clock are idle by the other. Correct the clock that is \
-                 wrong, or, if the database's is right and the application writes by it, run once with --force",
+                "held back: the database's clock says {database}, {} {word} this machine's, which says {ours}; with a \
+                 difference of more than {}, sessions that are live by one clock are idle by the other. Correct the \
+                 wrong clock, or, if the database's clock is right and the application uses it, run once with --force",
                 Human(*apart),
                 Human(*tolerance)
             )
@@ -142,8 +143,8 @@ pub(crate) fn newest_ahead(
         || policy.rule.max_age.is_some_and(|limit| limit.get() <= LEAST_TOLERANCE);
     let ahead = newest?.since(now).filter(|ahead| *ahead > tolerance && !holds_ends)?;
     Some(format!(
-        "the newest {column} lies {} ahead of the database's clock: an application writes by another clock, and what it \
-         writes stays that much longer",
+        "the newest {column} is {} ahead of the database's clock: an application uses another clock, so its sessions \
+         stay that much longer",
         Human(ahead)
     ))
 }

@@ -28,11 +28,11 @@ pub(crate) struct TableName {
 pub(crate) enum NameError {
     #[error("a name is empty")]
     Empty,
-    #[error("a name holds a NUL character")]
+    #[error("a name contains a NUL character")]
     Nul,
     #[error("a name has a quote that is not closed, or text after it")]
     Quotes,
-    #[error("more than `schema.table`; put a name that holds a dot in double quotes")]
+    #[error("more than `schema.table`; put a name that contains a dot in double quotes")]
     Dots,
 }
 

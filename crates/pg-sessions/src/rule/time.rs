@@ -175,8 +175,8 @@ impl Values {
         let (count, values) = (Count(count), plural(telling, "value"));
         let about = if self.estimated { "about " } else { "" };
         let sentence = format!(
-            "{about}{count} of {values} of {column}, read as {read}, are no plausible time (before 2000, or more than ten years ahead), so \
-             nothing is removed"
+            "{about}{count} of {values} of {column}, read as {read}, are implausible times (before 2000, or more than \
+             ten years ahead), so nothing is removed"
         );
         let better = self.unit().map(|unit| (unit, self.as_unit[unit.place()]));
         Some(match better {
@@ -187,7 +187,7 @@ impl Values {
                 unit.format().key(),
                 policy
             ),
-            None => format!("{sentence}; no time_format fits them, so name another activity_column"),
+            None => format!("{sentence}; no time_format matches them, so name another activity_column"),
         })
     }
 }
@@ -198,7 +198,7 @@ pub(crate) fn implausible_rows(rows: u64, at_least: bool, column: &str) -> Optio
     let (stay, their) = if rows == 1 { ("stays", "its") } else { ("stay", "their") };
     (rows > 0).then(|| {
         format!(
-            "{about}{} {stay}: {their} {column} is no plausible time (before 2000, or more than ten years ahead)",
+            "{about}{} {stay}: {their} {column} is an implausible time (before 2000, or more than ten years ahead)",
             plural(rows, "row")
         )
     })
@@ -261,11 +261,11 @@ mod tests {
             "{message}"
         );
         assert!(
-            message.starts_with("3 of 5 values of t.at, read as seconds since 1970, are no plausible time"),
+            message.starts_with("3 of 5 values of t.at, read as seconds since 1970, are implausible times"),
             "{message}"
         );
         let message = refusal(values(5, 1, 2)).unwrap();
-        assert!(message.ends_with("no time_format fits them, so name another activity_column"), "{message}");
+        assert!(message.ends_with("no time_format matches them, so name another activity_column"), "{message}");
         assert_eq!(values(5, 1, 2).refusal("tutor-sessions", "t.at", None), None, "a timestamp is what it is");
         let sentinels = |sentinels| refusal(Values { sentinels, ..values(5, 1, 0) });
         assert_eq!(sentinels(3), None, "one is a time and one is not");

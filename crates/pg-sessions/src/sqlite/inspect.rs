@@ -139,7 +139,7 @@ pub(super) async fn inspect(
         let parts: [(&str, &dyn Part); 3] = [("ix", &ix), ("table", &name.name), ("column", column)];
         let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
         findings.push(
-            Finding::advice(format!("no index of {name} is led by {column}: sweeps read the whole table")).run(help),
+            Finding::advice(format!("no index of {name} starts with {column}: sweeps read the whole table")).run(help),
         );
     }
     let triggers = exists(session, TRIGGER, &[&name.name]).await?;
@@ -208,7 +208,7 @@ fn find_columns(
         findings.push(Finding::advice(sentence));
     }
     let Some(wall_clock) = WallClock::new(policy.activity_time_zone.as_deref()) else {
-        findings.push(Finding::problem("activity_time_zone is no zone that this machine knows".to_owned()));
+        findings.push(Finding::problem("this machine does not know the zone in activity_time_zone".to_owned()));
         return None;
     };
     Some(Found { id, stamp: names, asked, wall_clock })
@@ -349,8 +349,8 @@ impl Looked {
         }
         let others = self.known.saturating_sub(self.text + self.numbers);
         let wanted = match policy.time_format {
-            Some(format) => format!("time_format = \"{}\" needs one form in all of them", format.key()),
-            None => "one of the first two must do for all".to_owned(),
+            Some(format) => format!("time_format = \"{}\" needs the same form in all rows", format.key()),
+            None => "all rows must have one of the first two forms".to_owned(),
         };
         Err(format!(
             "{column} holds text such as 2026-01-02 03:04:05.678901 in {}, numbers in {}, and other forms in {}; {wanted}",
@@ -395,7 +395,7 @@ async fn references(
             }
             let follow = match action.as_str() {
                 "NO ACTION" | "RESTRICT" => None,
-                "CASCADE" => Some("go with them (on delete cascade)"),
+                "CASCADE" => Some("are removed with them (on delete cascade)"),
                 "SET NULL" => Some("are set to null with them (on delete set null)"),
                 _ => Some("are set to their default with them (on delete set default)"),
             };
@@ -420,15 +420,17 @@ async fn references(
             let ix = ix.map_err(|error| Fault::Final(error.to_string()))?;
             let parts: [(&str, &dyn Part); 3] = [("ix", &ix), ("table", &other), ("column", &first)];
             let help = Sql::new("create index {ix} on {table} ({column})", &parts).shown();
-            let sentence =
-                format!("a foreign key of {other} points here without an index: every removed row reads all of it");
+            let sentence = format!(
+                "a foreign key of {other} points here without an index: every removed row scans the whole \
+                         table"
+            );
             findings
                 .push(if follow.is_some() { Finding::problem(sentence) } else { Finding::warning(sentence) }.run(help));
         }
         let reference =
             Reference { other: TableName { schema: table.schema.clone(), name: other.clone() }, columns: pairs };
         if let Some(follow) = follow {
-            let sentence = format!("when sessions go, rows of {other} that refer to them {follow}");
+            let sentence = format!("when sessions are removed, rows of {other} that refer to them {follow}");
             findings.push(Finding::advice(sentence));
             found.words.push((TableName { schema: None, name: other }, follow));
             found.following.push(reference);

@@ -105,7 +105,7 @@ impl Database for File {
                 let more = due.map_or(0, |due| (gone + kept + ledger.refused_rows()).saturating_sub(due).min(gone));
                 let back = more.min(kept);
                 ledger.put_back(more);
-                ledger.failed(&ground.name.to_string(), back, "a trigger puts them back");
+                ledger.failed(&ground.name.to_string(), back, "a trigger restores them");
                 let kept = kept - back;
                 ledger.failed(&ground.name.to_string(), kept, "a trigger keeps them");
             }
@@ -477,8 +477,8 @@ async fn remove(batch: &mut Batch<'_>, archive: Option<Bound>, delete: Bound) ->
             Err(Fault::Final("more rows would be archived than removed, because a trigger keeps some".to_owned()))
         }
         Ordering::Less => Err(Fault::Final(format!(
-            "the archive_table takes {archived} of {gone} rows, because a trigger of it keeps the others out; the batch was \
-             rolled back, so they all stay"
+            "the archive_table takes {archived} of {gone} rows, because one of its triggers rejects the others; the \
+             batch was rolled back, so all rows stay"
         ))),
     }
 }

@@ -12,7 +12,7 @@ const SQLITE: &[(&str, Meaning)] = &[
     ("foreign_keys", Only(&["1", "true", "on", "yes"])),
     ("_foreign_keys", Only(&["1", "true", "on", "yes"])),
     ("_fk", Only(&["1", "true", "on", "yes"])),
-    ("vfs", Refused("only SQLite's own way to files is supported")),
+    ("vfs", Refused("only SQLite's default file access is supported")),
 ];
 
 const SQLITE_NO_BEARING: &[&str] = &[

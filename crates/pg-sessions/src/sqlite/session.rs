@@ -68,7 +68,9 @@ impl Session {
         match std::fs::metadata(file) {
             Ok(found) if found.is_file() => {}
             // Opening a pipe would wait for somebody to write into it.
-            Ok(_) => return Err(Fault::Final(format!("{shown} is no database file but a folder, a pipe or a device"))),
+            Ok(_) => {
+                return Err(Fault::Final(format!("{shown} is not a database file but a folder, a pipe or a device")));
+            }
             Err(_) => return Err(Fault::Away(format!("there is no database file {shown}"))),
         }
         let options = SqliteConnectOptions::new().filename(file).create_if_missing(false).busy_timeout(patience);
@@ -152,7 +154,7 @@ where
 /// The first column, which has to be text.
 pub(super) fn text(row: &SqliteRow) -> Result<Option<&str>, Fault> {
     row.try_get(0)
-        .map_err(|_| Fault::Final("the query has to answer text in its first column; cast it to text".to_owned()))
+        .map_err(|_| Fault::Final("the query must return text in its first column; cast it to text".to_owned()))
 }
 
 /// A count of a row, by its place.

@@ -20,7 +20,7 @@ pub(crate) fn parse(rest: &str, base: &Path) -> Result<File, UrlError> {
         match parameter::of(&name) {
             Meaning::Only(_) if name == "mode" && value == "memory" => return Err(UrlError::NoFile),
             Meaning::Only(_) if name == "mode" && value == "ro" => {
-                return Err(UrlError::Unsupported(place, "rows are removed, so the file has to be written"));
+                return Err(UrlError::Unsupported(place, "rows are removed, so the file must be writable"));
             }
             meaning => weigh(meaning, place, &value)?,
         }

@@ -32,15 +32,15 @@ pub(crate) enum UrlError {
     Port,
     #[error("url has an IPv6 address that is not written as `[::1]`")]
     Address,
-    #[error("url names no SQLite file; a database in memory is gone before anyone can clean it")]
+    #[error("url names no SQLite file; an in-memory database cannot be cleaned")]
     NoFile,
-    #[error("url has a character that is not written in UTF-8")]
+    #[error("url is not valid UTF-8")]
     Encoding,
-    #[error("{0} has a value that cannot be understood")]
+    #[error("{0} has an invalid value")]
     Value(Place),
-    #[error("{0} has a value that cannot be followed; {1}")]
+    #[error("{0} has an unsupported value; {1}")]
     Unsupported(Place, &'static str),
-    #[error("{0} cannot be followed, so this might be another database or table than the application's; {1}")]
+    #[error("{0} is not supported, so this might not be the application's database or table; {1}")]
     Refused(Place, &'static str),
     #[error("{0}: there is no file {file}", file = .1.display())]
     NoSuchFile(Place, PathBuf),

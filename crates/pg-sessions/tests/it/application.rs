@@ -79,7 +79,7 @@ async fn null_infinity_and_future_stay_and_so_does_what_is_no_time() {
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{strategy:?} {report:?}");
         assert_eq!(report.counts.kept.implausible, 3, "{strategy:?} {report:?}");
         assert!(
-            message(&report).contains("3 rows stay: their public.tutor_sessions.last_activity is no plausible time"),
+            message(&report).contains("3 rows stay: their public.tutor_sessions.last_activity is an implausible time"),
             "{}",
             message(&report)
         );

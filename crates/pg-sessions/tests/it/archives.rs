@@ -43,7 +43,7 @@ async fn a_row_that_a_trigger_keeps_out_of_the_archive_stays() {
             assert_eq!(report.status, PolicyStatus::Failed, "{strategy:?} {setup}: {report:?}");
             assert!(
                 message(&report).contains("the archive_table takes ")
-                    && message(&report).ends_with("the batch was rolled back, so they all stay"),
+                    && message(&report).ends_with("the batch was rolled back, so all rows stay"),
                 "{}",
                 message(&report)
             );
@@ -66,7 +66,7 @@ async fn a_rule_on_the_archive_is_refused() {
             "create table archive (like tutor_sessions); create table other (n int); create rule r as on insert to archive {action}"
         ));
         let policy = archived(&db, "archive");
-        let said = "the archive_table public.archive has a rule on insert; what it would do is unknown";
+        let said = "the archive_table public.archive has a rule on insert, whose effect is unknown";
         assert_eq!(problems(&policy).await, [said], "{action}");
         for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
             let report = apply_by(strategy, &policy).await;
@@ -93,14 +93,14 @@ async fn an_archive_within_the_swept_tree_is_refused() {
         (
             "tutor_sessions",
             "listed",
-            ", because it is a partition or child of public.tutor_sessions and would be swept itself",
+            ", because it is a partition or child of public.tutor_sessions and would itself be swept",
         ),
         (
             "tutor_sessions",
             "deep",
-            ", because it is a partition or child of public.tutor_sessions and would be swept itself",
+            ", because it is a partition or child of public.tutor_sessions and would itself be swept",
         ),
-        ("parent", "child", ", because it is a partition or child of public.parent and would be swept itself"),
+        ("parent", "child", ", because it is a partition or child of public.parent and would itself be swept"),
         ("deep", "tutor_sessions", ", because public.deep is a partition of it"),
         ("deep", "listed", ", because public.deep is a partition of it"),
     ] {
@@ -141,7 +141,7 @@ async fn what_keeps_rows_out_of_an_archive_is_said_with_what_helps() {
     assert!(said[0].contains("no policy lets the role insert into it") && said[0].ends_with(&admit), "{said:?}");
     db.sql(&admit.replace("check (true)", "check (session_id <> 'e7')"));
     let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
-    assert!(findings.iter().any(|finding| finding.sentence.contains("row security applies on the archive_table")));
+    assert!(findings.iter().any(|finding| finding.sentence.contains("row security applies to the archive_table")));
 
     // A policy has something against one row: that one stays, and the others go.
     let report = apply(&policy).await;

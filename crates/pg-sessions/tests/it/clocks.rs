@@ -52,7 +52,7 @@ async fn a_database_whose_clock_is_hours_off_is_held_until_a_person_has_looked()
 
         let forced = sweep(&db.policy(), Mode::Apply, Wall::from(ours).unheeded()).await;
         assert_eq!((forced.status, forced.counts.removed, db.rows()), (PolicyStatus::Ok, 7, 3), "{forced:?}");
-        assert!(message(&forced).contains("; the database's counts"), "{}", message(&forced));
+        assert!(message(&forced).contains("; removal follows the database's"), "{}", message(&forced));
     }
 }
 
@@ -222,7 +222,7 @@ async fn live_rows_stay_in_whatever_unit_and_from_whatever_epoch_they_count() {
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Failed, 0), "{value} {report:?}");
             let way_out = match format {
                 Some(format) => format!("add the line time_format = \"{}\" to [sessions.tutor-sessions]", format.key()),
-                None => "no time_format fits them, so name another activity_column".to_owned(),
+                None => "no time_format matches them, so name another activity_column".to_owned(),
             };
             assert!(message(&report).ends_with(&way_out), "{value} {report:?}");
             assert_eq!(left(&mut connection).await.len(), 180);
@@ -375,7 +375,7 @@ async fn a_few_values_that_are_no_times_stay_and_are_counted() {
     )
     .await;
     for (format, said) in [
-        (TimeFormat::Seconds, "time_format = \"seconds\" needs one form in all of them"),
+        (TimeFormat::Seconds, "time_format = \"seconds\" needs the same form in all rows"),
         (TimeFormat::Timestamp, "SQLite has no timestamps of its own"),
     ] {
         let report = apply(&formatted(&policy, format)).await;

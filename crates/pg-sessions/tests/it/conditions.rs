@@ -156,7 +156,7 @@ async fn what_cannot_be_asked_is_refused() {
         (
             "folded",
             Test::NoneOf(text(&["keep"])),
-            "public.tutor_sessions.folded is of type public.citext, and where can compare text",
+            "public.tutor_sessions.folded is of type public.citext, but where can only compare text",
         ),
         ("j", Test::OneOf(text(&["{}"])), "public.tutor_sessions.j is of type json"),
         (
@@ -167,7 +167,7 @@ async fn what_cannot_be_asked_is_refused() {
         (
             "id",
             Test::OneOf(text(&["x"])),
-            "where: public.tutor_sessions.id is of type uuid, and a value of it does not fit",
+            "where: public.tutor_sessions.id is of type uuid, and a value does not match it",
         ),
         ("n", Test::OneOf(text(&["one"])), "where: public.tutor_sessions.n is of type integer"),
     ] {

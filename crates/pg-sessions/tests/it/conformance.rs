@@ -28,7 +28,7 @@ fn sweep(handle: &Handle, policy: SessionPolicy, rule: &Policy, mode: Mode) -> T
     let said = report.message.iter().flat_map(|message| message.split("; "));
     for sentence in said {
         assert!(
-            sentence.contains("no plausible time") || sentence.contains("ahead of the database's clock"),
+            sentence.contains("implausible time") || sentence.contains("ahead of the database's clock"),
             "{sentence}"
         );
     }

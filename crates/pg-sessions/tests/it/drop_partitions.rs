@@ -127,11 +127,11 @@ async fn where_it_would_mean_something_else_rows_are_deleted_and_it_is_said() {
     let trigger = "create function note() returns trigger language plpgsql as $$ begin return old; end $$;
         create trigger note after delete on tutor_sessions for each row execute function note()";
     for (setup, why) in [
-        (trigger, "triggers or foreign keys hang on its rows"),
+        (trigger, "its rows have triggers or foreign keys"),
         (
             "alter table day1 add unique (session_id); create table answers (session text references day1 (session_id)
              on delete cascade); create index on answers (session)",
-            "triggers or foreign keys hang on its rows",
+            "its rows have triggers or foreign keys",
         ),
         (
             "create table copies (like tutor_sessions) partition by hash (session_id); drop table tutor_sessions cascade;
@@ -159,7 +159,7 @@ async fn where_it_would_mean_something_else_rows_are_deleted_and_it_is_said() {
         assert!(warned, "{setup}: {findings:?}");
         let report = apply(&dropping(&db)).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 316), "{setup}: {report:?}");
-        assert!(message(&report).contains(&format!("rows of public.day1 are deleted and it is not dropped: {why}"))
+        assert!(message(&report).contains(&format!("rows of public.day1 are deleted, and it is not dropped: {why}"))
             || message(&report).contains(why), "{setup}: {report:?}");
         assert!(partitions(&db).contains("day1"), "{setup}");
     }
@@ -207,7 +207,7 @@ async fn ranges_of_numbers_are_dropped_and_what_others_stand_on_is_not() {
     assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 150), "{report:?}");
     assert_eq!(partitions(&db), "live old2");
     assert!(
-        message(&report).contains("rows of public.old2 are deleted and it is not dropped: refused by"),
+        message(&report).contains("rows of public.old2 are deleted, and it is not dropped: refused by"),
         "{report:?}"
     );
     assert!(message(&report).contains("dropped 1 partition: public.old1"), "{report:?}");
@@ -239,7 +239,7 @@ async fn a_partition_with_hidden_rows_is_not_dropped() {
         let policy = SessionPolicy { partitions: Partitions::Drop, ..crate::support::policy(&url) };
         let report = apply(&policy).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, removed), "{report:?}");
-        let why = "rows of public.day1 are deleted and it is not dropped: row security may hide rows of it";
+        let why = "rows of public.day1 are deleted, and it is not dropped: row security may hide some of its rows";
         assert!(message(&report).contains(why) && message(&report).contains(dropped), "{report:?}");
         assert_eq!((db.sql("select session_id from day1").as_str(), partitions(&db).as_str()), ("e1-7", left));
         db.sql(&format!("drop owned by {role}; drop role {role}"));

@@ -42,7 +42,7 @@ async fn a_black_hole_is_given_five_seconds() {
     let began = Instant::now();
     let report = apply(&policy(&format!("postgresql://ann:hunter2@{}/app", silent.local_addr().unwrap()))).await;
     assert_away(&report);
-    assert_eq!(message(&report), "Could not clean up tutor sessions: no answer within 5 s");
+    assert_eq!(message(&report), "Could not clean up tutor sessions: no response within 5 s");
     assert!(began.elapsed() < Duration::from_secs(20));
 }
 

@@ -37,8 +37,8 @@ async fn sqlite_says_how_many_rows_of_which_table_go_along() {
 
     let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
     for said in [
-        "when sessions go, rows of tokens that refer to them go with them (on delete cascade)",
-        "when sessions go, rows of notes that refer to them are set to null with them (on delete set null)",
+        "when sessions are removed, rows of tokens that refer to them are removed with them (on delete cascade)",
+        "when sessions are removed, rows of notes that refer to them are set to null with them (on delete set null)",
     ] {
         assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
     }
@@ -47,18 +47,19 @@ async fn sqlite_says_how_many_rows_of_which_table_go_along() {
     assert_eq!((planned.counts.due, planned.counts.kept.referenced), (9, 1), "{planned:?}");
     assert_eq!(
         message(&planned),
-        "1 row of notes are set to null with them (on delete set null); 45 rows of tokens go with them (on delete cascade)"
+        "1 row of notes are set to null with them (on delete set null); 45 rows of tokens are removed with them (on \
+         delete cascade)"
     );
     let asked = Condition { column: "kind".to_owned(), test: Test::OneOf(vec![Scalar::Text("web".to_owned())]) };
     let planned = plan(&SessionPolicy { conditions: vec![asked], ..policy.clone() }).await;
-    assert_eq!(message(&planned), "20 rows of tokens go with them (on delete cascade)");
+    assert_eq!(message(&planned), "20 rows of tokens are removed with them (on delete cascade)");
 
     let report = apply(&policy).await;
     assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 9), "{report:?}");
     assert_eq!(
         message(&report),
-        "how many rows of notes were set to null with them (on delete set null) was not counted; how many rows of tokens \
-         went with them (on delete cascade) was not counted"
+        "rows of notes that were set to null with them (on delete set null) were not counted; rows of tokens that \
+         were removed with them (on delete cascade) were not counted"
     );
     assert_eq!(message(&plan(&policy).await), "");
 }
@@ -86,8 +87,8 @@ async fn the_report_of_a_run_says_what_went_along() {
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 300), "{strategy:?} {report:?}");
         assert_eq!(
             message(&report),
-            "150 rows of public.answers went with them (on delete cascade); how many rows of public.hits went with them (on \
-             delete cascade) was not counted; 1 row of public.tokens was set to null with them (on delete set null)",
+            "150 rows of public.answers were removed with them (on delete cascade); rows of public.hits that were removed \
+             with them (on delete cascade) were not counted; 1 row of public.tokens was set to null with them (on delete set null)",
             "{strategy:?}"
         );
         assert_eq!(db.sql("select count(*) from answers"), "2");

@@ -47,7 +47,7 @@ async fn exactly_the_expired_sessions_of_a_framework_go() {
                 (PolicyStatus::Ok, 4),
                 "{name} {strategy:?}: {report:?}"
             );
-            let attributes = "8 rows of public.spring_session_attributes went with them (on delete cascade)";
+            let attributes = "8 rows of public.spring_session_attributes were removed with them (on delete cascade)";
             let along = if name.starts_with("Spring") { attributes } else { "" };
             assert_eq!(message(&report), along, "{name} {strategy:?}");
             let (id, table) = (framework.id_column(), framework.table());
@@ -82,7 +82,7 @@ async fn so_they_do_in_a_file() {
                 (PolicyStatus::Ok, 4),
                 "{name} {strategy:?}: {report:?}"
             );
-            let attributes = "8 rows of public.spring_session_attributes went with them (on delete cascade)";
+            let attributes = "8 rows of public.spring_session_attributes were removed with them (on delete cascade)";
             let along = if name.starts_with("Spring") { attributes } else { "" };
             assert_eq!(message(&report), along, "{name} {strategy:?}");
             let (id, table) = (framework.id_column(), framework.table());

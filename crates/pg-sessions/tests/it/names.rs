@@ -66,7 +66,7 @@ async fn names_that_are_no_table_fail_before_anything_is_executed() {
         assert!(message(&report).starts_with("Cannot clean up tutor sessions: "), "{}", message(&report));
     }
     let report = apply(&db.policy_for("TUTOR_SESSIONS")).await;
-    assert!(message(&report).ends_with("there is tutor_sessions"), "{}", message(&report));
+    assert!(message(&report).ends_with("tutor_sessions exists"), "{}", message(&report));
     let control = apply(&db.policy_for("a\u{1b}[31m\u{202e}b")).await;
     assert!(!message(&control).contains(['\u{1b}', '\u{202e}']), "{:?}", control.message);
 }

@@ -40,7 +40,7 @@ async fn rows_that_a_trigger_puts_back_are_tried_once_and_said() {
             let what = format!("{strategy:?} {trigger} {what} {more}");
             assert_eq!((report.status, db.rows()), (PolicyStatus::Partial, 705), "{what}: {report:?}");
             assert_eq!((report.counts.removed, report.counts.due), (0, 700), "{what}: {report:?}");
-            assert_eq!(report.errors[0].error, "700 expired rows stay: a trigger puts them back", "{what}");
+            assert_eq!(report.errors[0].error, "700 expired rows stay: a trigger restores them", "{what}");
         }
     }
 }
@@ -61,7 +61,7 @@ async fn only_the_rows_that_are_due_again_count_as_put_back() {
         let report = in_time(strategy, &SessionPolicy { batch_size: 50, ..db.policy() }).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 600), "{strategy:?}: {report:?}");
         assert_eq!(
-            report.errors[0].error, "100 expired rows stay: a trigger puts them back",
+            report.errors[0].error, "100 expired rows stay: a trigger restores them",
             "{strategy:?}: {report:?}"
         );
         assert_eq!((report.counts.due, db.rows()), (700, 205), "{strategy:?}: {report:?}");
@@ -103,7 +103,7 @@ async fn the_same_holds_in_a_file() {
                     .unwrap();
                 assert_eq!(report.counts.removed, 700 - u64::try_from(left).unwrap(), "{what}: {report:?}");
                 assert!(left >= 600, "{what}: {left}");
-                assert!(report.errors[0].error.ends_with("stay: a trigger puts them back"), "{what}: {report:?}");
+                assert!(report.errors[0].error.ends_with("stay: a trigger restores them"), "{what}: {report:?}");
                 application.close().await.unwrap();
             }
         }

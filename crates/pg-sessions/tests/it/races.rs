@@ -170,7 +170,7 @@ async fn while_another_node_holds_the_lock_the_policy_is_skipped() {
         .unwrap();
     let report = apply(&db.policy()).await;
     assert_eq!((report.status, report.skipped, db.rows()), (PolicyStatus::Skipped, Some(Skip::AnotherNode), 20));
-    assert_eq!(message(&report), "Another node is at it: it is cleaning up tutor sessions");
+    assert_eq!(message(&report), "Skipped: another node is already sweeping tutor sessions");
 }
 
 /// The user holds what the sweep's trigger wants and waits for a row that the sweep holds; only then the trigger may go on

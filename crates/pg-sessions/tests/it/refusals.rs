@@ -43,12 +43,12 @@ async fn what_is_no_session_table_fails_with_what_to_change() {
         ("ix_last_activity", "is an index", None),
         (
             "local_time",
-            "timestamp without time zone; set activity_time_zone to the zone that the application writes",
+            "timestamp without time zone; set activity_time_zone to the zone in which the application writes",
             None,
         ),
         (
             "texts",
-            "is of type text, and has to be a timestamp, integer, bigint, double precision or numeric; name a column",
+            "is of type text, but must be a timestamp, integer, bigint, double precision or numeric; name a column",
             None,
         ),
         ("no_id", "public.no_id has no column session_id", None),
@@ -91,7 +91,7 @@ async fn local_times_need_their_zone_and_then_go_by_the_same_clock() {
     }
     for wrong in ["Asia/Nowhere", "UTC+2", "x'; drop table tutor_sessions--"] {
         let policy = SessionPolicy { activity_time_zone: Some(wrong.to_owned()), ..db.policy() };
-        assert_failed(&apply(&policy).await, "activity_time_zone is no zone that the database knows");
+        assert_failed(&apply(&policy).await, "the database does not know the zone in activity_time_zone");
     }
 }
 
@@ -186,13 +186,13 @@ async fn a_cascade_needs_an_index_and_then_takes_its_rows_along() {
          create index on tokens (session); insert into tokens values ('e1'), ('e1'), ('l1'), (null)",
     );
     let findings = cleanup_pg_sessions::check(&db.policy(), Path::new("/"), now()).await;
-    let said = "when sessions go, rows of public.answers that refer to them go with them (on delete cascade)";
+    let said = "when sessions are removed, rows of public.answers that refer to them are removed with them (on delete cascade)";
     assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
     let planned = plan(&db.policy()).await;
     assert_eq!(
         message(&planned),
-        "30 rows of public.answers go with them (on delete cascade); 2 rows of public.tokens are set to null with them \
-         (on delete set null)"
+        "30 rows of public.answers are removed with them (on delete cascade); 2 rows of public.tokens are set to null \
+         with them (on delete set null)"
     );
     assert_eq!(
         (apply(&db.policy()).await.counts.removed, db.sql("select count(*) from answers")),
@@ -502,8 +502,7 @@ async fn policies_of_row_security_for_the_role_are_a_filter_and_check_says_so() 
             ));
         }
         let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
-        let filter =
-            "row security applies on public.tutor_sessions: its policies are a filter, and rows that they hide stay";
+        let filter = "row security applies to public.tutor_sessions: its policies filter rows, and hidden rows stay";
         assert!(findings.iter().any(|finding| finding.sentence == filter), "{what}: {findings:?}");
         let report = apply(&policy).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 29), "{what}: {report:?}");
@@ -529,7 +528,7 @@ async fn rows_that_may_be_seen_and_not_deleted_are_counted_and_check_names_what_
     ));
     let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
     let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
-    let said = "row security applies on public.tutor_sessions, and no policy lets the role delete its rows; they stay";
+    let said = "row security applies to public.tutor_sessions, and no policy lets the role delete its rows; they stay";
     assert!(findings.iter().any(|finding| finding.sentence == said), "{findings:?}");
     for strategy in [Strategy::IndexOrder, Strategy::HeapOrder] {
         let report = apply_by(strategy, &policy).await;
@@ -538,7 +537,7 @@ async fn rows_that_may_be_seen_and_not_deleted_are_counted_and_check_names_what_
     let planned = plan(&policy).await;
     assert_eq!((planned.status, planned.counts.removed), (PolicyStatus::Partial, 0), "{planned:?}");
     assert_eq!(
-        planned.errors[0].error, "30 expired rows stay: no policy of row security lets the role delete them",
+        planned.errors[0].error, "30 expired rows stay: no row security policy lets the role delete them",
         "{planned:?}"
     );
 }
@@ -559,7 +558,7 @@ async fn row_security_of_a_table_is_not_evaded_by_its_partitions() {
     let policy = crate::support::policy(&db.server.url_as(&role, &db.name));
     for report in [apply_by(Strategy::IndexOrder, &policy).await, apply_by(Strategy::HeapOrder, &policy).await] {
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Partial, 0), "{report:?}");
-        assert!(report.errors[0].error.contains("and not on its partition public.p0"), "{report:?}");
+        assert!(report.errors[0].error.contains("but not to its partition public.p0"), "{report:?}");
     }
     db.sql("alter table p0 enable row level security; create policy mine on p0 using (session_id = 'e1')");
     let report = apply(&policy).await;

@@ -32,7 +32,7 @@ async fn without_a_policy_for_updating_all_goes_and_nothing_else_is_said() {
     );
     let sentences = said(&policy).await;
     assert!(!sentences.iter().any(|sentence| sentence.contains("they stay")), "{sentences:?}");
-    assert!(sentences.iter().any(|sentence| sentence.contains("as it takes to lock one")), "{sentences:?}");
+    assert!(sentences.iter().any(|sentence| sentence.contains("which locking a row requires")), "{sentences:?}");
     let planned = plan(&policy).await;
     assert_eq!((planned.status, planned.message.as_deref(), planned.counts.due), (PolicyStatus::Ok, None, 300));
     let report = apply(&policy).await;
@@ -69,7 +69,7 @@ async fn a_dry_run_says_that_policies_for_deleting_may_keep_rows() {
     let planned = plan(&policy).await;
     assert_eq!(
         message(&planned),
-        "row security of public.tutor_sessions has policies of its own for deleting, so a sweep may take fewer than 300 \
+        "row security of public.tutor_sessions has separate policies for delete, so a sweep may remove fewer than 300 \
          expired rows"
     );
     let report = apply(&policy).await;

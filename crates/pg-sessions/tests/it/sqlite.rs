@@ -76,7 +76,7 @@ async fn both_forms_of_time_go_by_both_ways() {
             let report = apply_by(strategy, &SessionPolicy { batch_size: 1, ..file.policy() }).await;
             assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 2), "{report:?}");
             assert_eq!(report.counts.kept.implausible, 2, "{report:?}");
-            let said = "2 rows stay: their main.tutor_sessions.last_activity is no plausible time";
+            let said = "2 rows stay: their main.tutor_sessions.last_activity is an implausible time";
             assert!(message(&report).contains(said), "{}", message(&report));
             assert_eq!(file.left().await, "distant future null young");
             let stats = cleanup_pg_sessions::stats(&file.policy(), Path::new("/"), now()).await.unwrap();
@@ -215,7 +215,7 @@ async fn what_cannot_be_swept_says_what_to_change() {
     );
     assert_failed(
         &apply(&SessionPolicy { activity_time_zone: Some("Europe/Atlantis".to_owned()), ..policy.clone() }).await,
-        "activity_time_zone is no zone that this machine knows",
+        "this machine does not know the zone in activity_time_zone",
     );
     assert_failed(&apply(&policy).await, r#"run: create index "ix_answers_session" on "answers" ("session")"#);
     std::fs::write(file.folder.path().join("text.db"), "no database at all, but some text that is long enough")
@@ -338,8 +338,8 @@ async fn what_is_there_and_is_no_file_fails() {
     assert!(made.success());
     for name in ["folder.db", "pipe.db"] {
         let policy = crate::support::policy(&format!("sqlite:///{}/{name}", folder.path().display()));
-        assert_failed(&apply(&policy).await, "is no database file but a folder, a pipe or a device");
-        assert_failed(&plan(&policy).await, "is no database file");
+        assert_failed(&apply(&policy).await, "is not a database file but a folder, a pipe or a device");
+        assert_failed(&plan(&policy).await, "is not a database file");
         assert!(cleanup_pg_sessions::stats(&policy, Path::new("/"), now()).await.is_err());
         let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
         assert_eq!((findings.len(), findings[0].severity), (1, Severity::Problem));

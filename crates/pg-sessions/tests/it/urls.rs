@@ -85,9 +85,9 @@ async fn a_schema_that_is_not_there_is_no_other_schemas_table() {
 async fn what_cannot_be_followed_is_refused_by_name_before_anything_is_asked() {
     let db = tenants();
     for (parameter, said) in [
-        ("service=replica", "the parameter `service` of url cannot be followed"),
+        ("service=replica", "the parameter `service` of url is not supported"),
         ("schema=a,b", r#"write it into the policy instead: table = "tenant1.sessions""#),
-        ("passfile=/x", "the parameter `passfile` of url cannot be followed"),
+        ("passfile=/x", "the parameter `passfile` of url is not supported"),
     ] {
         let policy = crate::support::policy(&format!("{}&{parameter}", db.server.url(&db.name)));
         let report = apply(&policy).await;

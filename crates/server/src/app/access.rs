@@ -39,21 +39,26 @@ pub enum TokenError {
         error: io::Error,
     },
     /// The file is empty.
-    #[error("the token file {} is empty: an empty token would let everybody in", .0.display())]
+    #[error("the token file {} is empty: an empty token would let everyone in", .0.display())]
     Empty(PathBuf),
     /// The token cannot be sent in a header.
     #[error("the token in {} must be one line of printable ASCII without spaces, at most 4096 bytes", .0.display())]
     Unsendable(PathBuf),
     /// One token in two places: nobody could say who asks, or what it is good for.
-    #[error("{} and {} hold the same token: each needs one of its own", .0.display(), .1.display())]
+    #[error("{} and {} contain the same token: each needs its own", .0.display(), .1.display())]
     Same(PathBuf, PathBuf),
 }
 
-/// Who asks for something: the name of the token that was sent, where it has one.
+/// Who asks for something: the name of the token that was sent, or of the user at the other end of a unix socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker(Option<Arc<str>>);
 
 impl Asker {
+    /// A user of this machine.
+    pub(crate) fn of_user(uid: u32) -> Self {
+        Self(Some(cleanup_engine::user_name(uid).into()))
+    }
+
     /// The name.
     pub(crate) fn name(&self) -> Option<&str> {
         self.0.as_deref()
@@ -132,7 +137,7 @@ impl Access {
         &self.warnings
     }
 
-    /// Which requests need a token, once there is one.
+    /// Which requests need a token, if there is one.
     pub(crate) fn token_for(&self) -> TokenFor {
         self.token_for
     }
@@ -218,14 +223,14 @@ fn read_token(path: &Path, what: &str) -> Result<(SecretString, Vec<String>), To
     let mut warnings = Vec::new();
     if mode & 0o004 != 0 {
         warnings.push(match what {
-            "the token" => "everyone on this machine may read the token file".to_owned(),
-            _ => format!("everyone on this machine may read the file of {what}"),
+            "the token" => "every user of this machine can read the token file".to_owned(),
+            _ => format!("every user of this machine can read the file of {what}"),
         });
     }
     if token.len() < SHORTEST_TOKEN {
         warnings.push(format!(
-            "{what} is shorter than {SHORTEST_TOKEN} characters and can be guessed; from version 0.3 on it is \
-             refused. `head -c 32 /dev/urandom | base64` makes a good one"
+            "{what} is shorter than {SHORTEST_TOKEN} characters and can be guessed; version 0.3 will refuse it. Make \
+             a new one with `head -c 32 /dev/urandom | base64`"
         ));
     }
     Ok((SecretString::from(token.to_owned()), warnings))

@@ -30,7 +30,7 @@ pub enum AppError {
     #[error("{0}")]
     Conflict(String),
     /// The tracked folders are still being read for the first time. A second later may be late enough.
-    #[error("the service is starting: it still looks at the tracked folders")]
+    #[error("the service is starting: it is still scanning the tracked folders")]
     Starting,
     /// The service cannot do this now.
     #[error("{0}")]
@@ -39,7 +39,7 @@ pub enum AppError {
     #[error("{0}")]
     MemoryAway(String),
     /// A bug or a fault of the machine. The log says what.
-    #[error("something went wrong inside the service; its log says what")]
+    #[error("internal error; see the log of the service")]
     Internal,
 }
 

@@ -34,12 +34,12 @@ pub(crate) async fn explain(service: &Service, path: Vec<u8>, policy: Option<&st
 /// A path that names one place: what `..` leads to depends on folders that are none of the caller's business.
 fn plain_path(bytes: Vec<u8>) -> Result<PathBuf, AppError> {
     if bytes.is_empty() || bytes.contains(&0) || bytes.len() > MAX_PATH_BYTES {
-        return Err(refused("a path has 1 to 4096 bytes, and no NUL"));
+        return Err(refused("a path must have 1 to 4096 bytes, none of them NUL"));
     }
     let path = PathBuf::from(OsString::from_vec(bytes));
     let climbs = |path: &Path| path.components().any(|component| component == Component::ParentDir);
     if climbs(&path) {
-        return Err(refused("a path may not hold `..`"));
+        return Err(refused("a path must not contain `..`"));
     }
     Ok(path)
 }

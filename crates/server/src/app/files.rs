@@ -24,26 +24,26 @@ use super::service::Service;
 /// Until when a file is held.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct HeldUntil {
-    /// Until then it is kept, whatever its age.
+    /// Until when it is kept, whatever its age.
     pub held_until: Moment,
-    /// Why that is earlier than was asked for, when it is.
+    /// Why that is earlier than requested, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// What is held from now on.
+/// A new hold.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Held {
-    /// The absolute path, lossy where it is not UTF-8.
+    /// The absolute path; lossy if it is not UTF-8.
     pub path: String,
     /// The exact path in base64, only when `path` is lossy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_bytes: Option<String>,
-    /// Until then it is kept, whatever its age.
+    /// Until when it is kept, whatever its age.
     pub held_until: Moment,
-    /// The file policies that it concerns.
+    /// The file policies that it affects.
     pub policies: Vec<String>,
-    /// Why that is earlier than was asked for, when it is.
+    /// Why that is earlier than requested, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -76,7 +76,7 @@ pub(crate) async fn register(
     registered.map_err(|error| not_registered(service, error))
 }
 
-/// What came of one of several files.
+/// The result for one of several files.
 pub(crate) type Registered = Result<Registration, AppError>;
 
 /// Tracks several files from now on, each for itself: one that is refused stops no other.
@@ -165,7 +165,7 @@ pub(crate) fn max_hold(service: &Service) -> Duration {
 pub(crate) fn shortened(span: Duration, max: Duration) -> Option<String> {
     (span > max).then(|| {
         format!(
-            "not held for as long as was asked: `max_hold` in `[server]` allows {}; hold it again before that is over",
+            "held for a shorter time than requested: `max_hold` in `[server]` allows {}; renew the hold before it ends",
             Human(max)
         )
     })
@@ -243,5 +243,5 @@ fn unknown_file() -> AppError {
 /// What was promised cannot be written down, or the root is away. Why may name a path, so only the log says it.
 fn not_written(why: &str) -> AppError {
     tracing::warn!("{why}");
-    AppError::MemoryAway("this cannot be done now; the log and /readyz say why".to_owned())
+    AppError::MemoryAway("this is not possible now; see the log and /readyz".to_owned())
 }

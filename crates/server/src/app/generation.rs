@@ -32,9 +32,7 @@ pub(crate) enum Refusal {
     #[error("{0}")]
     Broken(String),
     /// The file that was read is not the one that is found now.
-    #[error(
-        "{after} would be read in the place of {before}, which may be gone; restart the service to go on with that"
-    )]
+    #[error("{after} would be read instead of {before}, which may be gone; restart the service to use it")]
     Elsewhere {
         /// What runs.
         before: String,
@@ -42,21 +40,19 @@ pub(crate) enum Refusal {
         after: String,
     },
     /// It has no policy.
-    #[error("{0} has no policy any more: it may be empty or cut short; restart the service to run it without policies")]
+    #[error("{0} no longer has a policy: it may be empty or cut off; restart the service to run it without policies")]
     NoPolicies(String),
     /// It has no token.
-    #[error("{0} names no token any more, and everybody could call; restart the service to run it without a token")]
+    #[error("{0} no longer names a token, so everyone could call; restart the service to run it without a token")]
     NoToken(String),
     /// It does not say any more that reading needs the token.
     #[error(
-        "{0} does not say `token_for` any more, and every process of this machine could read; write \
-         `token_for = \"changes\"` if that is meant"
+        "{0} no longer sets `token_for`, so every process of this machine could read; write `token_for = \"changes\"` \
+         if this is intended"
     )]
     OpensReading(String),
     /// Promises would be looked for in another place.
-    #[error(
-        "{0} says another `url` in `[state]`, and what is held there now would be forgotten; restart the service for it"
-    )]
+    #[error("{0} changes `url` in `[state]`, so current holds would be lost; restart the service to use it")]
     OtherMemory(String),
 }
 
@@ -91,12 +87,12 @@ impl Refusal {
     /// The same for a page and a probe: without a path, and without anything that the file says.
     fn in_short(&self) -> &'static str {
         match self {
-            Self::Broken(_) => "it, or its token, cannot be read or is not valid",
-            Self::Elsewhere { .. } => "another file would be read in the place of its own, which may be gone",
-            Self::NoPolicies(_) => "it has no policy any more",
-            Self::NoToken(_) => "it names no token any more",
-            Self::OpensReading(_) => "it does not say `token_for` any more",
-            Self::OtherMemory(_) => "it says another `url` in `[state]`",
+            Self::Broken(_) => "it, or its token, is unreadable or invalid",
+            Self::Elsewhere { .. } => "another file would be read instead of its own, which may be gone",
+            Self::NoPolicies(_) => "it no longer has a policy",
+            Self::NoToken(_) => "it no longer names a token",
+            Self::OpensReading(_) => "it no longer sets `token_for`",
+            Self::OtherMemory(_) => "it changes `url` in `[state]`",
         }
     }
 }
@@ -112,7 +108,7 @@ pub(crate) struct Refused {
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (at, why) = (self.at, self.why.in_short());
-        write!(f, "the reload at {at} was refused, and the configuration before it goes on: {why}; the log says more")
+        write!(f, "the reload at {at} was refused, and the previous configuration stays in use: {why}; see the log")
     }
 }
 

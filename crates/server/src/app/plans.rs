@@ -38,7 +38,7 @@ pub(crate) fn find(service: &Service, id: &str) -> Result<Arc<Kept>, AppError> {
 
 /// No plan has this id.
 pub(crate) fn unknown(id: &str) -> AppError {
-    AppError::UnknownId(format!("there is no plan {}, or its time is over", Escaped(id.as_bytes())))
+    AppError::UnknownId(format!("there is no plan {}, or it has expired", Escaped(id.as_bytes())))
 }
 
 /// The first entries of a plan.

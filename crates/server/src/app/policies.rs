@@ -11,32 +11,32 @@ use super::generation::Generation;
 use super::service::Service;
 use crate::telemetry::last_runs::LastRun;
 
-/// One policy: what it says, what is tracked, how it last ran.
+/// One policy: its settings, what it tracks, its last run.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Policy {
     /// The name in the configuration.
     pub name: String,
     /// Files or sessions.
     pub kind: PolicyKind,
-    /// Whether it runs at all.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// Whether it removes what is due, or only says what would go.
+    /// Whether it removes what is due, or only reports it.
     pub mode: PolicyMode,
-    /// Age beyond which something goes, in seconds; `null` where only limits ask for something to go.
+    /// Age after which items are removed, in seconds; `null` if only limits apply.
     pub max_age_seconds: Option<f64>,
-    /// When it runs by itself, as written; `null` when it does not.
+    /// Its schedule, as written; `null` without one.
     pub schedule: Option<String>,
-    /// The root of a file policy, lossy where it is not UTF-8.
+    /// The root of a file policy; lossy if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// The table of a session policy, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// What is tracked; `null` where the policy does not track files.
+    /// What is tracked; `null` if the policy does not track files.
     pub tracked: Option<TrackedPolicy>,
-    /// How it last ran; `null` when it never did.
+    /// Its last run; `null` if there is none.
     pub last_run: Option<LastRun>,
-    /// The run that is sweeping it now.
+    /// The run in progress.
     pub running: Option<String>,
 }
 

@@ -81,11 +81,13 @@ fn refused(error: &RestoreError) -> AppError {
         // Why may name a path, so only the log says it.
         RestoreError::Unreadable(_) => {
             tracing::warn!("{error}");
-            AppError::NotNow("the quarantine cannot be looked at now; the log says why".to_owned())
+            AppError::NotNow("the quarantine cannot be read now; see the log".to_owned())
         }
         RestoreError::NotHeld(_) => {
             tracing::warn!("{error}");
-            AppError::MemoryAway("what would come back cannot be held now, so it stays; the log says why".to_owned())
+            AppError::MemoryAway(
+                "restored files could not be held now, so nothing was restored; see the log".to_owned(),
+            )
         }
     }
 }

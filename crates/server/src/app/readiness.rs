@@ -14,7 +14,7 @@ use super::service::Service;
 pub(crate) struct Findings {
     /// With one of these the service is not ready.
     pub(crate) reasons: Vec<Finding>,
-    /// What does not work as well as it could.
+    /// Findings that do not prevent work.
     pub(crate) warnings: Vec<Finding>,
 }
 
@@ -90,7 +90,7 @@ fn of_service(service: &Service, policies: &[Policy]) -> Vec<Finding> {
         found.push(generation.engine.finding(code, policy, text.to_owned(), now));
     };
     if generation.tracker.is_none() {
-        add(FindingCode::Starting, None, "the service still looks at the tracked folders");
+        add(FindingCode::Starting, None, "the service is still scanning the tracked folders");
     }
     if service.stop().is_cancelled() {
         add(FindingCode::Stopping, None, "the service is stopping");

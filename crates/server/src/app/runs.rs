@@ -41,7 +41,7 @@ pub(crate) async fn one(service: &Service, id: &str) -> Result<Report, AppError>
 /// What is remembered cannot be read. Why may name a path, so only the log says it.
 pub(crate) fn memory_away(error: &MemoryError) -> AppError {
     tracing::warn!("{error}");
-    AppError::MemoryAway("what is remembered cannot be read now; the log says why".to_owned())
+    AppError::MemoryAway("the history cannot be read now; see the log".to_owned())
 }
 
 /// Whether the configuration asks for no memory.

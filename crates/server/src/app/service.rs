@@ -154,7 +154,7 @@ impl Service {
         })
     }
 
-    /// The plans that can be carried out.
+    /// The plans that can be applied.
     pub(crate) fn plans(&self) -> &Plans {
         &self.plans
     }
@@ -223,7 +223,7 @@ impl Service {
             act()
         });
         done.await.map_err(|error| {
-            tracing::error!("a call broke off: {error}");
+            tracing::error!("a request failed: {error}");
             AppError::Internal
         })
     }

@@ -37,11 +37,11 @@ const KEPT: usize = 64;
 /// What to sweep, and how.
 #[derive(Clone, Debug)]
 pub struct SweepRequest {
-    /// The policies by name; empty means all that are enabled.
+    /// Names of policies; empty means all enabled ones.
     pub policies: Vec<String>,
     /// Whether to act.
     pub mode: Mode,
-    /// Judge archives by age like everything else.
+    /// Judge archives by age like other files.
     pub include_archives: bool,
     /// What starts it.
     pub trigger: Trigger,
@@ -296,8 +296,8 @@ impl Sweeps {
             Ok(Ok(report)) => report,
             Ok(Err(error)) => watcher.broken(&error),
             Err(error) => {
-                tracing::error!(run_id = sweep.run_id, "a sweep broke off: {error}");
-                watcher.broken("the sweep broke off; the log says why")
+                tracing::error!(run_id = sweep.run_id, "a sweep failed: {error}");
+                watcher.broken("the sweep failed; see the log")
             }
         };
         logs::tell_of_sweep(swept.config(), &report);

@@ -40,7 +40,7 @@ pub async fn watch_clock(clock: impl Fn() -> Moment, set: Arc<Notify>, stop: Can
             Ok(timer) => timer.watch(&set).await,
             Err(error) => error,
         };
-        tracing::warn!("cannot be told when the clock is set, and looks at it once a minute: {error}");
+        tracing::warn!("cannot be notified of clock changes, so it checks the clock once a minute: {error}");
         compare(clock, &set).await;
     };
     tokio::select! {

@@ -55,7 +55,7 @@ where
         let mut overdue = Overdue::default();
         while let Some(deadline) = self.wait(overdue.pause()).await {
             if let Err(panic) = catch(&mut act).await {
-                tracing::error!(policy = self.policy, "removal of what is due panicked: {panic}");
+                tracing::error!(policy = self.policy, "removing due files panicked: {panic}");
             }
             overdue.note(deadline, (self.next)(), (self.clock)());
         }

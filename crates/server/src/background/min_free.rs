@@ -43,7 +43,7 @@ where
         let pressed = match catch(&mut ask).await {
             Ok(pressed) => pressed,
             Err(panic) => {
-                tracing::error!("asking for pressure panicked: {panic}");
+                tracing::error!("checking the free space panicked: {panic}");
                 continue;
             }
         };

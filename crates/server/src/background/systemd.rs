@@ -74,15 +74,15 @@ impl Signals {
 fn leave_after(deadline: Duration) {
     let thread = std::thread::Builder::new().name("deadline".to_owned()).spawn(move || {
         std::thread::sleep(deadline);
-        leave("what is in hand takes too long");
+        leave("current work takes too long");
     });
     if let Err(error) = thread {
-        tracing::warn!("cannot keep the deadline of the end: {error}");
+        tracing::warn!("cannot enforce the shutdown deadline: {error}");
     }
 }
 
 fn leave(why: &str) -> ! {
-    tracing::warn!("{why}: leaving at once, what is not done is left for the next run");
+    tracing::warn!("{why}: exiting now; the next run does the rest");
     std::process::exit(0)
 }
 
@@ -111,7 +111,7 @@ pub fn stopping() {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!("cannot tell the service manager: {error}");
+        tracing::debug!("cannot notify the service manager: {error}");
     }
 }
 
@@ -139,7 +139,7 @@ async fn show_life(every: Duration, is_healthy: impl Fn() -> bool, show: impl Fn
         if is_healthy {
             show();
         } else if was_healthy {
-            tracing::warn!("the service is stuck, and lets its watchdog know by silence");
+            tracing::warn!("the service is stuck and stops feeding its watchdog");
         }
         was_healthy = is_healthy;
     }

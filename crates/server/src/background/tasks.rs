@@ -79,7 +79,7 @@ impl Tasks {
             async move {
                 let asked = tokio::task::spawn_blocking(move || engine.pressure()).await;
                 asked.unwrap_or_else(|error| {
-                    tracing::error!("asking for pressure broke off: {error}");
+                    tracing::error!("checking the free space failed: {error}");
                     Vec::new()
                 })
             }
@@ -168,7 +168,7 @@ where
         let is_asked = ask.try_send(done).is_ok();
         async move {
             if !is_asked || is_done.await.is_err() {
-                tracing::error!("removal of what is due broke off");
+                tracing::error!("removing due files failed");
             }
         }
     }));

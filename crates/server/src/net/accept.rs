@@ -99,7 +99,7 @@ pub async fn serve(
     join_all(doors.into_iter().map(|door| server.accept(door))).await;
     server.tasks.close();
     if tokio::time::timeout(limits.grace, server.tasks.wait()).await.is_err() {
-        tracing::warn!("{} connections are cut off with a request in hand", server.tasks.len());
+        tracing::warn!("{} connections were closed during a request", server.tasks.len());
         server.cut.cancel();
         server.tasks.wait().await;
     }
@@ -134,7 +134,7 @@ impl Server {
                     // talk. Somebody who leaves makes room earlier than the pause.
                     if warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
                         warned = Some(Instant::now());
-                        tracing::warn!("cannot take connections: {error}; is the limit of open files too low?");
+                        tracing::warn!("cannot accept connections: {error}; the limit of open files may be too low");
                     }
                     self.limit.evict();
                     let room = tokio::time::timeout(pause, self.limit.change());

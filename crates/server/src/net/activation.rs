@@ -38,7 +38,7 @@ fn socket(number: RawFd) -> io::Result<Listener> {
         }
         family => {
             let family = family.as_raw();
-            return Err(io::Error::new(ErrorKind::InvalidInput, format!("address family {family} is not served")));
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("address family {family} is not supported")));
         }
     };
     // A file of the service manager's is the service manager's to remove.
@@ -57,5 +57,5 @@ fn own(number: RawFd) -> io::Result<OwnedFd> {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    arrived.ok_or_else(|| io::Error::other("it did not arrive"))
+    arrived.ok_or_else(|| io::Error::other("it was not passed"))
 }

@@ -79,10 +79,10 @@ pub enum ListenError {
              `[server]`", culprit = culprit(*.0))]
     InUse(SocketAddr),
     /// Anything else that is wrong with the address.
-    #[error("cannot listen on {0}, which `listen` in `[server]` says: {1}")]
+    #[error("cannot listen on {0} (`listen` in `[server]`): {1}")]
     Bind(SocketAddr, io::Error),
     /// The unix socket.
-    #[error("cannot listen on the socket \"{}\", which `socket` in `[server]` says: {problem}",
+    #[error("cannot listen on the socket \"{}\" (`socket` in `[server]`): {problem}",
         Escaped(path.as_os_str().as_bytes()))]
     Unix {
         /// Its path.
@@ -91,7 +91,7 @@ pub enum ListenError {
         problem: SocketProblem,
     },
     /// What systemd handed over.
-    #[error("cannot use descriptor {number} that the service manager handed over: {problem}")]
+    #[error("cannot use descriptor {number} passed by the service manager: {problem}")]
     Inherited {
         /// Its number.
         number: i32,
@@ -99,7 +99,7 @@ pub enum ListenError {
         problem: io::Error,
     },
     /// `LISTEN_FDS` or `LISTEN_PID` is no number.
-    #[error("cannot tell which sockets the service manager handed over: {0}")]
+    #[error("cannot determine which sockets the service manager passed: {0}")]
     Activation(io::Error),
 }
 
@@ -120,8 +120,8 @@ impl Listener {
 /// Who is likely to sit on an address.
 fn culprit(address: SocketAddr) -> &'static str {
     match address.port() {
-        8000 => "the application itself, for which port 8000 is usual",
-        _ => "another program, or by this service running already",
+        8000 => "the application itself, which commonly uses port 8000",
+        _ => "another program or another instance of this service",
     }
 }
 

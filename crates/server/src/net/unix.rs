@@ -24,7 +24,7 @@ pub enum Problem {
     #[error("another process listens there already, perhaps this service")]
     Live,
     /// A file of the user's, perhaps.
-    #[error("there is something that is no socket; remove it or choose another path")]
+    #[error("a file that is not a socket is there; remove it or choose another path")]
     NoSocket,
     /// Longer than the kernel takes.
     #[error("the path is too long for a socket, which takes 107 bytes")]
@@ -85,7 +85,7 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), Problem> {
         Err(error) => return Err(error.into()),
     }
     if is_same(&look(path)?, &found) {
-        tracing::debug!("removing the socket that a dead process left");
+        tracing::debug!("removing the socket of a process that has ended");
         unlink(path)?;
     }
     Ok(())

@@ -11,36 +11,36 @@ use cleanup_engine::responses::LastRun as Remembered;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A policy's last run. Of runs before the service started only the times are known.
+/// A policy's last run. For runs before the start of the service, only the times are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastRun {
-    /// When it began.
+    /// Its start.
     pub started_at: Option<Moment>,
-    /// When the policy last did all that was asked of it; a run that was skipped or held back does not count.
+    /// When the policy last ran completely; skipped and held runs do not count.
     pub succeeded_at: Option<Moment>,
-    /// What came of it.
+    /// Its result.
     pub outcome: Option<LastOutcome>,
 }
 
-/// What came of a run of this service.
+/// The result of a run of this service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastOutcome {
     /// The run's id.
     pub run_id: String,
-    /// When the policy's part of it ended.
+    /// When this policy's part of the run ended.
     pub finished_at: Moment,
     /// How it ended.
     pub status: PolicyStatus,
-    /// Why, when it is not simply `ok`.
+    /// The reason, if the status is not `ok`.
     pub message: Option<String>,
-    /// The same for programs, when it was skipped.
+    /// The reason for skipping it, for programs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<Skip>,
-    /// What was counted.
+    /// Its counts.
     pub counts: Counts,
-    /// What came of each limit.
+    /// The result for each limit.
     pub limits: Vec<Limit>,
-    /// Items that could not be looked at or removed.
+    /// Items that could not be inspected or removed.
     pub errors_total: u64,
 }
 

@@ -126,7 +126,7 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The variable's value is no filter.
-    #[error("${VARIABLE} is no log filter: {0}; expected something like `info` or `warn,cleanup_server=debug`")]
+    #[error("${VARIABLE} is not a log filter: {0}; expected something like `info` or `warn,cleanup_server=debug`")]
     Filter(ParseError),
     /// `--log journal`, and there is none.
     #[error("cannot log to the journal: {0}; is systemd-journald running? `--log text` works everywhere")]

@@ -48,7 +48,7 @@ impl ReportLog {
             // At a first start there is nothing wrong with that.
             tracing::info!(
                 run_id = report.run_id,
-                "no memory was found, and a new one begins: what was held before, if anything, is forgotten"
+                "no state was found, so a new one starts: earlier holds, if any, are lost"
             );
         }
         // What a sweep finds of its policies is told with what came of them, run by run.

@@ -123,7 +123,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Part {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(axum::extract::Path(part)) => Ok(Self(part)),
-            Err(_) => Err(Problem::plain(StatusCode::BAD_REQUEST, "the address is not valid UTF-8")),
+            Err(_) => Err(Problem::plain(StatusCode::BAD_REQUEST, "the URL is not valid UTF-8")),
         }
     }
 }
@@ -144,15 +144,15 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::plain(StatusCode::BAD_REQUEST, "the body broke off")),
-        Err(_) => Err(Problem::plain(StatusCode::REQUEST_TIMEOUT, "the body did not come within 10 seconds")
+        Ok(Err(_)) => Err(Problem::plain(StatusCode::BAD_REQUEST, "the body is incomplete")),
+        Err(_) => Err(Problem::plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 seconds")
             .header(header::CONNECTION, header::HeaderValue::from_static("close"))),
     }
 }
 
 /// The body is over [`MAX_BODY_BYTES`]. The connection is not used again: the rest of the body would have to be read.
 pub(crate) fn too_large() -> Problem {
-    Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body may have at most 64 KiB")
+    Problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body must not exceed 64 KiB")
         .header(header::CONNECTION, HeaderValue::from_static("close"))
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn too_large() -> Problem {
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let is_grammatical = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
     if bytes.trim_ascii_start().first() != Some(&b'{') && is_grammatical() {
-        return Err(Problem::of(Kind::BadValue, "the body must be a JSON object, `{…}`, whose keys say what is what"));
+        return Err(Problem::of(Kind::BadValue, "the body must be a JSON object, `{…}`"));
     }
     let error = match serde_json::from_slice(bytes) {
         Ok(value) => return Ok(value),
@@ -207,6 +207,6 @@ pub(crate) fn path_bytes(text: Option<String>, exact: Option<String>) -> Result<
             .decode(exact)
             .map_err(|_| Problem::of(Kind::BadValue, "`path_bytes` is not base64")),
         (None, None) => Err(Problem::of(Kind::BadValue, "`path` is missing")),
-        (Some(_), Some(_)) => Err(Problem::of(Kind::BadValue, "`path` and `path_bytes` are two names for one thing")),
+        (Some(_), Some(_)) => Err(Problem::of(Kind::BadValue, "`path` and `path_bytes` cannot be combined")),
     }
 }

@@ -21,6 +21,7 @@ use super::auth::{Caller, asks_for_token, authorized, forwarded_by, is_changing,
 use super::dashboard;
 use super::extract::{MAX_BODY_BYTES, too_large};
 use super::problem::{Kind, Problem};
+use crate::app::access::Asker;
 use crate::app::generation::Generation;
 use crate::app::service::Service;
 use crate::net::socket::Peer;
@@ -73,15 +74,23 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     }
     check_body(headers)?;
     request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(asker.unwrap_or_default());
+    request.extensions_mut().insert(named(asker.unwrap_or_default(), peer));
     Ok(())
+}
+
+/// Who asks, by the name of the token, or of the user at the other end of a unix socket.
+fn named(asker: Asker, peer: Peer) -> Asker {
+    match peer {
+        Peer::Unix { uid } if asker.name().is_none() => Asker::of_user(uid),
+        Peer::Unix { .. } | Peer::Loopback | Peer::Remote => asker,
+    }
 }
 
 /// A proxy passes the call on, and there is no token by which to tell who may.
 fn passed_on(header: &HeaderName) -> Problem {
     let detail = format!(
-        "the header `{header}` says that a proxy passes this request on, so it may be anybody's, and no token is set: \
-         set `token_file` and `token_for = \"everything\"` in `[server]`, and send the token with each request"
+        "the header `{header}` shows that a proxy forwarded this request, so it may come from anyone, and no token is \
+         set; set `token_file` and `token_for = \"everything\"` in `[server]`, and send the token with each request"
     );
     Problem::of(Kind::PassedOn, detail)
 }
@@ -93,7 +102,7 @@ fn check_host(live: &Generation, version: Version, uri: &Uri, headers: &HeaderMa
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host,
         (None, _) => return Err(bad("the header `Host` is missing")),
-        (Some(_), Some(_)) => return Err(bad("there is more than one header `Host`")),
+        (Some(_), Some(_)) => return Err(bad("the header `Host` occurs more than once")),
     };
     let named = host.to_str().ok().and_then(parse_authority).ok_or_else(|| bad("the header `Host` is not valid"))?;
     // HTTP/2 has its authority in the target always; here it means a request in absolute form.
@@ -136,7 +145,7 @@ fn is_ours(host: &str, configured: &[String]) -> bool {
 
 /// A browser says where a call comes from; a changing one must come from our own page, or from no page at all.
 fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
-    let cross_site = || Err(Problem::of(Kind::CrossSite, "a page of another origin may not change anything here"));
+    let cross_site = || Err(Problem::of(Kind::CrossSite, "pages of another origin must not change anything here"));
     let is_own_site = |value: &HeaderValue| matches!(value.as_bytes(), b"same-origin" | b"none");
     if !headers.get_all(SEC_FETCH_SITE).iter().all(is_own_site) {
         return cross_site();
@@ -166,7 +175,7 @@ fn check_body(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(header::CONTENT_ENCODING).iter().all(is_plain) {
-        let detail = "bodies are taken as they are, without `Content-Encoding`";
+        let detail = "`Content-Encoding` is not supported";
         let identity = HeaderValue::from_static("identity");
         return Err(
             Problem::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).header(header::ACCEPT_ENCODING, identity)

@@ -20,7 +20,7 @@ use crate::web::dashboard::{self, wants_html};
 use crate::web::extract::{FORM, form, is_media_type, parse, read, unsupported};
 use crate::web::problem::{Kind, Problem};
 
-/// What a browser brings.
+/// The credentials of a browser.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Login")]
@@ -28,20 +28,20 @@ pub(crate) struct Login {
     /// The token.
     #[schemars(with = "String")]
     token: SecretString,
-    /// The page of ours to go on with, for forms; `/` without it.
+    /// The local page to continue with, for forms; `/` by default.
     #[serde(default)]
     next: Option<String>,
 }
 
 /// Exchange the token for a cookie.
 ///
-/// Takes JSON, or a form as pages send it; a form is answered with the way back to `/`.
+/// Accepts JSON, or a form from a page, which is redirected to `/`.
 #[utoipa::path(post, path = "/login", tag = "Operation",
     request_body(content((ref("#/components/schemas/Login") = "application/json"),
         (ref("#/components/schemas/Login") = "application/x-www-form-urlencoded"))),
     responses(
-        (status = 204, description = "The cookie is set"),
-        (status = 303, description = "The cookie is set, for forms"),
+        (status = 204, description = "Logged in; sets the cookie"),
+        (status = 303, description = "Logged in; sets the cookie, for forms"),
     ))]
 pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -65,7 +65,7 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
     let mut response = done(is_form, next.as_deref());
     if let Some(asker) = asker {
         let value = service.sessions.begin(asker).map_err(|error| {
-            tracing::error!("cannot draw a random number: {error}");
+            tracing::error!("cannot generate a random number: {error}");
             Problem::internal()
         })?;
         set_cookie(&mut response, &value, SESSION_LENGTH.as_secs(), is_https(&parts.headers))?;
@@ -73,10 +73,10 @@ pub(crate) async fn login(State(service): State<Arc<Service>>, request: Request)
     Ok(response)
 }
 
-/// Give the cookie back.
+/// End the session of the cookie.
 #[utoipa::path(post, path = "/logout", tag = "Operation",
-    responses((status = 204, description = "The cookie is good for nothing any more"),
-        (status = 303, description = "The same, for forms")))]
+    responses((status = 204, description = "The session has ended"),
+        (status = 303, description = "The same, as a redirect for forms")))]
 pub(crate) async fn logout(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
     if let Some(value) = session_cookie(&headers) {
         service.sessions.end(value);

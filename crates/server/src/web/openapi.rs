@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::report::Report;
 use cleanup_engine::plan::PlanSummary;
-use cleanup_engine::responses::{Explanation, Holds};
+use cleanup_engine::responses::{Explanation, Holds, Removals};
 use cleanup_engine::track::FilesPage;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -43,6 +43,7 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(api::plans::apply))
         .routes(routes!(api::runs::list))
         .routes(routes!(api::runs::one))
+        .routes(routes!(api::removals::list))
         .routes(routes!(api::files::list, api::files::register))
         .routes(routes!(api::files::one, api::files::forget))
         .routes(routes!(api::files::hold, api::files::release))
@@ -80,10 +81,11 @@ fn assemble() -> Value {
     let mut document = serde_json::to_value(openapi).unwrap_or_default();
     document["info"] = json!({
         "title": "cleanup-server",
-        "summary": "Removes old files and idle sessions by the rules of one configuration.",
-        "description": "How to use it: docs/api.md. Errors are problems as RFC 9457 has them. On loopback and the unix \
-            socket calls need no token, unless one is configured: then every changing call does, under \
-            `token_for = \"everything\"` every call, and from elsewhere, or through a proxy, every call in any case.",
+        "summary": "Removes old files and idle sessions as one configuration defines.",
+        "description": "See docs/api.md. Errors are problem details (RFC 9457). Requests on loopback and the unix \
+                        socket need no token unless one is configured; then every request that changes something \
+                        needs it, and with `token_for = \"everything\"` every request. Requests from elsewhere or \
+                        through a proxy always need it.",
         "version": env!("CARGO_PKG_VERSION"),
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
@@ -92,7 +94,7 @@ fn assemble() -> Value {
         "schemas": schemas(),
         "securitySchemes": {
             "bearer": { "type": "http", "scheme": "bearer", "description": "The token of the configuration" },
-            "session": { "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie of /login" },
+            "session": { "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie set by /login" },
         },
     });
     let operations = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
@@ -105,7 +107,7 @@ fn assemble() -> Value {
             body["required"] = json!(true);
         }
         operation["responses"]["default"] = json!({
-            "description": "Something is wrong with the call, or with the service",
+            "description": "The request or the service failed",
             "content": { PROBLEM_JSON: { "schema": { "$ref": "#/components/schemas/Problem" } } },
         });
     }
@@ -132,6 +134,7 @@ fn schemas() -> Value {
     define::<Explanation>(&mut answers);
     define::<Report>(&mut answers);
     define::<Holds>(&mut answers);
+    define::<Removals>(&mut answers);
     define::<PlanSummary>(&mut answers);
     define::<Plans>(&mut answers);
     define::<ProblemBody>(&mut answers);

@@ -27,7 +27,7 @@ pub enum Kind {
     UnknownId,
     /// The policy does not say `track = true`.
     NotTracked,
-    /// The path leaves the root, matches no pattern, does not exist, or is no regular file.
+    /// The path leaves the root, matches no pattern, does not exist, or is not a regular file.
     PathRefused,
     /// A value in the body or the query is not what it has to be.
     BadValue,
@@ -55,23 +55,19 @@ impl Kind {
             Self::NotTracked => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "/problems/not-tracked", "The policy does not track files")
             }
-            Self::PathRefused => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/path-refused", "The path is refused"),
-            Self::BadValue => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/bad-value", "A value is not valid"),
+            Self::PathRefused => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/path-refused", "Invalid path"),
+            Self::BadValue => (StatusCode::UNPROCESSABLE_ENTITY, "/problems/bad-value", "Invalid value"),
             Self::TooManyFiles => {
-                (StatusCode::INSUFFICIENT_STORAGE, "/problems/too-many-files", "Too many files are tracked")
+                (StatusCode::INSUFFICIENT_STORAGE, "/problems/too-many-files", "Too many tracked files")
             }
-            Self::TokenNeeded => (StatusCode::UNAUTHORIZED, "/problems/token-needed", "A token is needed"),
+            Self::TokenNeeded => (StatusCode::UNAUTHORIZED, "/problems/token-needed", "Token required"),
             Self::PassedOn => {
-                (StatusCode::FORBIDDEN, "/problems/passed-on", "A request through a proxy needs a token to be set")
+                (StatusCode::FORBIDDEN, "/problems/passed-on", "Requests through a proxy require a token")
             }
-            Self::CrossSite => (StatusCode::FORBIDDEN, "/problems/cross-site", "Another site may not do this"),
-            Self::WrongHost => {
-                (StatusCode::MISDIRECTED_REQUEST, "/problems/wrong-host", "The service is not called like this")
-            }
-            Self::NotNow => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-now", "The service cannot do this now"),
-            Self::MemoryAway => {
-                (StatusCode::SERVICE_UNAVAILABLE, "/problems/memory-away", "The memory is not available")
-            }
+            Self::CrossSite => (StatusCode::FORBIDDEN, "/problems/cross-site", "Not allowed from another site"),
+            Self::WrongHost => (StatusCode::MISDIRECTED_REQUEST, "/problems/wrong-host", "Unknown host name"),
+            Self::NotNow => (StatusCode::SERVICE_UNAVAILABLE, "/problems/not-now", "Not possible now"),
+            Self::MemoryAway => (StatusCode::SERVICE_UNAVAILABLE, "/problems/memory-away", "State not available"),
         }
     }
 }
@@ -91,15 +87,15 @@ struct Parts {
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub struct ProblemBody {
-    /// What kind of problem it is, for programs: `about:blank` when the status says it all, or a name relative to the
-    /// service, such as `/problems/path-refused`.
+    /// The kind of problem, for programs: `about:blank` if the status is enough, or a name relative to the service,
+    /// such as `/problems/path-refused`.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The same for people; does not change from one occurrence to the next.
+    /// The kind for people; the same for each occurrence.
     title: String,
     /// The HTTP status.
     status: u16,
-    /// What happened this time, in a sentence.
+    /// What happened this time, as a sentence.
     detail: String,
     /// More that is known of it.
     #[serde(flatten)]

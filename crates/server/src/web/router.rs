@@ -37,11 +37,17 @@ fn guarded(pages: Router<Arc<Service>>, service: Arc<Service>) -> Router {
 }
 
 async fn unknown() -> Problem {
-    Problem::plain(StatusCode::NOT_FOUND, "there is no such page; /openapi.json lists all that there are")
+    Problem::plain(StatusCode::NOT_FOUND, "there is no such page; /openapi.json lists all pages")
 }
 
 async fn other_method(method: Method, _: Uri) -> Problem {
-    Problem::plain(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for this page; `Allow` says what is"))
+    Problem::plain(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!(
+            "{method} is not supported here; `Allow` lists the \
+                                                            supported methods"
+        ),
+    )
 }
 
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {

@@ -54,8 +54,8 @@ impl Visitor<'_> for SpanVisitor {
 
 fn bounded<E: de::Error>(span: Duration) -> Result<Span, E> {
     match span {
-        Duration::ZERO => Err(E::custom("a duration must be longer than nothing")),
-        span if span > MAX => Err(E::custom("a duration may be at most a hundred years")),
+        Duration::ZERO => Err(E::custom("a duration must be longer than zero")),
+        span if span > MAX => Err(E::custom("a duration must be at most a hundred years")),
         span => Ok(Span(span)),
     }
 }

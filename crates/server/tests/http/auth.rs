@@ -158,7 +158,7 @@ fn a_token_that_protects_nothing_is_refused() {
     assert!(matches!(access(&"x".repeat(5000), 0o600), Err(TokenError::Unsendable(_))));
     assert!(access("sixteen-letters-\n", 0o600).unwrap().warnings().is_empty());
     let readable = access("sixteen-letters-\n", 0o644).unwrap();
-    assert!(matches!(readable.warnings(), [only] if only.contains("everyone")), "{:?}", readable.warnings());
+    assert!(matches!(readable.warnings(), [only] if only.contains("every user")), "{:?}", readable.warnings());
     for short in ["x", "fifteen-letters\n", " fifteen-letters \n"] {
         let warned = access(short, 0o600).unwrap();
         assert!(matches!(warned.warnings(), [only] if only.contains("16 characters")), "{:?}", warned.warnings());

@@ -131,7 +131,10 @@ fn a_reload_that_would_drop_all_policies_or_the_token_is_refused_and_said_until_
     };
     let is_told = |is_refused: bool| {
         let told = server.findings().contains(&"reload_refused".to_owned());
-        let page = server.call_text("GET", "/", "").1.contains("was refused, and the configuration before it goes on");
+        let page = server.call_text("GET", "/", "").1.contains(
+            "was refused, and the previous configuration stays in \
+                                                                use",
+        );
         let metrics = server.call_text("GET", "/metrics", "").1;
         let metric = metrics.contains("\ncleanup_config_last_reload_successful 0\n");
         assert_eq!((told, page, metric), (is_refused, is_refused, is_refused));
@@ -165,7 +168,7 @@ fn a_reload_that_would_drop_all_policies_or_the_token_is_refused_and_said_until_
     is_as_before("no file");
     fs::create_dir(world.path("cleanup.toml")).unwrap();
     server.reload(REFUSED);
-    is_as_before("no regular file");
+    is_as_before("not a regular file");
     fs::remove_dir(world.path("cleanup.toml")).unwrap();
     world.write("cleanup.toml", &good);
     for token in ["", "\n"] {
@@ -175,7 +178,7 @@ fn a_reload_that_would_drop_all_policies_or_the_token_is_refused_and_said_until_
     }
     fs::remove_file(world.path("token")).unwrap();
     server.reload(REFUSED);
-    is_as_before("no token");
+    is_as_before("no longer names a token");
     is_told(true);
 
     // Another token, one policy less, and a root that is not there yet: all of that may be meant.
@@ -223,8 +226,7 @@ fn what_goes_wrong_beside_the_work_is_logged_once_until_it_was_away() {
     };
     block();
     let server = world.serve();
-    let is_told =
-        |line: &&str| line.contains("WARN") && line.contains("svgs") && line.contains("nothing is remembered");
+    let is_told = |line: &&str| line.contains("WARN") && line.contains("svgs") && line.contains("no state is kept");
     let told = || server.log().lines().filter(is_told).count();
     let runs = |more: usize| {
         let before = server.logged("Cleanup check: no files older than 60 minutes");
@@ -233,7 +235,7 @@ fn what_goes_wrong_beside_the_work_is_logged_once_until_it_was_away() {
     };
     runs(3);
     assert_eq!(told(), 1, "{}", server.log());
-    assert!(server.logged("nothing is remembered") >= 2, "said at the start, too: {}", server.log());
+    assert!(server.logged("no state is kept") >= 2, "said at the start, too: {}", server.log());
     let report = server.call("POST", "/api/v1/sweeps?wait=true", r#"{"policies":["svgs"]}"#).1;
     assert!(report["not_remembered"].is_string(), "{report}");
     assert_eq!(told(), 1, "a sweep that somebody asks for says nothing new");
@@ -260,13 +262,14 @@ fn what_is_lost_of_promises_and_of_the_audit_log_is_logged() {
     assert_eq!(server.register("kept.step", "1h").0, 201);
     fs::remove_file(world.path(".cleanup/promises.jsonl")).unwrap();
     assert_eq!(server.call("POST", "/cleanup/manual", "").0, 200);
-    wait_until(|| server.logged("what it promised to keep") >= 1, "promises that are gone");
+    wait_until(|| server.logged("its promises") >= 1, "promises that are gone");
     let log = server.log();
     assert!(log.lines().any(|line| line.contains("WARN") && line.contains("promises.jsonl is gone")), "{log}");
     assert!(exists(&kept));
     assert_eq!(server.stop(), Some(0));
     let log = fs::read_to_string(world.path("log")).unwrap();
-    let is_told = |line: &str| line.contains("WARN") && line.contains("temp-models") && line.contains("lacks lines");
+    let is_told =
+        |line: &str| line.contains("WARN") && line.contains("temp-models") && line.contains("lines are missing from");
     assert_eq!(log.lines().filter(|line| is_told(line)).count(), 1, "a file that went at its deadline: {log}");
 }
 

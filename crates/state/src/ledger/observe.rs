@@ -73,7 +73,7 @@ pub struct Observed {
 /// Files of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// How many.
+    /// The number of files.
     pub count: u64,
     /// The first 20 paths below the root, in order of their bytes.
     pub first: Vec<Vec<u8>>,

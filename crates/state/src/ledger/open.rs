@@ -112,7 +112,10 @@ impl Place {
             let version = self.check(opened.run(&schema::version)?)?;
             if version == Version::Empty && guard_file.metadata()?.len() > 0 {
                 let what = if created { "gone" } else { "empty" };
-                note = Some(format!("{} is {what}; a new one starts: earlier runs are not remembered", self.shown()));
+                note = Some(format!(
+                    "{} is {what}; starting a new one, without the history of earlier runs",
+                    self.shown()
+                ));
             }
             opened.run(&schema::migrate)?;
             // Remembers that there was one. Without it, one that is lost later goes unnoticed.
@@ -225,7 +228,7 @@ impl Place {
         }
         if self.database.parent().is_some_and(|folder| folder.metadata().is_ok_and(|folder| folder.mode() & 0o002 != 0))
         {
-            return Err(Fault::Away("everyone may write its folder".to_owned()));
+            return Err(Fault::Away("everyone can write to its folder".to_owned()));
         }
         Ok(())
     }

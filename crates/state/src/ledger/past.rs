@@ -99,7 +99,7 @@ pub struct TrendPoint {
     pub stretch: u64,
     /// Items removed or quarantined in it.
     pub removed: u64,
-    /// Allocated bytes that the file system got back.
+    /// Allocated bytes returned to the file system.
     pub bytes_freed: u64,
     /// Items that the last sweep in it kept; `None` when none looked at everything.
     pub kept: Option<u64>,

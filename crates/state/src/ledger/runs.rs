@@ -41,11 +41,11 @@ pub struct RunSummary {
     pub id: String,
     /// What started it.
     pub trigger: Trigger,
-    /// When it began.
+    /// Its start.
     pub started_at: Moment,
     /// When it ended.
     pub finished_at: Moment,
-    /// The worst of the policies'.
+    /// The worst status of its policies.
     pub status: RunStatus,
     /// Items judged *remove*.
     pub due: u64,
@@ -53,17 +53,17 @@ pub struct RunSummary {
     pub removed: u64,
     /// Items moved into quarantine.
     pub quarantined: u64,
-    /// Allocated bytes of those, which are not freed.
+    /// Allocated bytes of quarantined items, which are not freed.
     #[serde(default)]
     pub quarantined_bytes: u64,
-    /// Allocated bytes that the file system got back.
+    /// Allocated bytes returned to the file system.
     pub bytes_freed: u64,
-    /// Items that could not be looked at or removed.
+    /// Items that could not be inspected or removed.
     pub errors: u64,
     /// Items brought back from quarantine.
     #[serde(default)]
     pub restored: u64,
-    /// The policies that had a part in it, by name.
+    /// The names of its policies.
     pub policies: Vec<String>,
     /// Those of them that something was in the way of: a lock, another node, a database that was away.
     #[serde(default)]
@@ -108,7 +108,7 @@ impl Ledger {
     /// because of its age: a clock that jumped a year ahead must not cost the history.
     pub(crate) fn record_run(&mut self, report: &Report, reading: Option<&ClockReading>, keep: Duration, now: Moment) {
         let Ok(text) = serde_json::to_string(report) else {
-            self.note(format!("the report of run {} is not remembered: it has no JSON", report.run_id));
+            self.note(format!("the report of run {} is not saved: it has no JSON form", report.run_id));
             return;
         };
         self.change(&async |connection| {

@@ -39,15 +39,15 @@ impl fmt::Display for Lost {
         let Self { file, found, remembered } = self;
         let file = file.display();
         match found {
-            None => write!(f, "{file} is gone, and with it what it promised to keep ({remembered} when last written)")?,
+            None => write!(f, "{file} is gone, and with it its promises ({remembered} when last written)")?,
             Some(found) => write!(
                 f,
-                "{file} was shortened or replaced: it promises to keep {found} paths, and {remembered} when last written"
+                "{file} was truncated or replaced: it contains {found} promises, and {remembered} when last written"
             )?,
         }
         f.write_str(
-            "; what was promised may be lost, so nothing is deleted: bring the file back from a backup, or accept the \
-             loss by one run with --force",
+            "; promises may be lost, so nothing is deleted: restore the file from a backup, or run once with --force \
+             to accept the loss",
         )
     }
 }
@@ -58,8 +58,8 @@ impl fmt::Display for Lost {
 pub enum PromisesError {
     /// A line is not as it was written.
     #[error(
-        "{}, line {line}: {why}; what it promised to keep is unknown, so nothing may be deleted: \
-         bring the file back from a backup, or remove that line, make its hold anew and run once with --force", file.display()
+        "{}, line {line}: {why}; its promises are unknown, so nothing is deleted: restore the file from a backup, or \
+         remove that line, hold the path again and run once with --force", file.display()
     )]
     Damaged {
         /// The file.
@@ -71,7 +71,7 @@ pub enum PromisesError {
     },
     /// A line is from a newer version.
     #[error(
-        "{}, line {line}: written by a newer version of this program; what it promises is unknown, so nothing may be \
+        "{}, line {line}: written by a newer version of this program; its promises are unknown, so nothing is \
          deleted: use that version, or remove that line", file.display()
     )]
     Newer {
@@ -82,8 +82,8 @@ pub enum PromisesError {
     },
     /// Somebody else could have written it.
     #[error(
-        "{}: {why}, so what it promises cannot be believed and nothing may be deleted: \
-         look through it, then chown it to the user who runs this, chmod it to 600, or move it away", file.display()
+        "{}: {why}, so its promises cannot be trusted and nothing is deleted: review it, then chown it to the user \
+         who runs this, chmod it to 600, or move it away", file.display()
     )]
     Untrusted {
         /// The file.
@@ -92,7 +92,7 @@ pub enum PromisesError {
         why: String,
     },
     /// It cannot be read, so nobody knows what was promised.
-    #[error("cannot read {}: {error}; what it promises to keep is unknown, so nothing may be deleted", file.display())]
+    #[error("cannot read {}: {error}; its promises are unknown, so nothing is deleted", file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -100,13 +100,13 @@ pub enum PromisesError {
         error: io::Error,
     },
     /// Another process keeps its guard.
-    #[error("{} is being changed by another process that does not end; what it promises to keep is unknown", file.display())]
+    #[error("{} is being changed by another process that does not finish; its promises are unknown", file.display())]
     Busy {
         /// The file.
         file: PathBuf,
     },
     /// The promise could not be written: it is not given.
-    #[error("cannot write {}: {error}; nothing is promised", file.display())]
+    #[error("cannot write {}: {error}; the hold was not saved", file.display())]
     Unwritable {
         /// The file.
         file: PathBuf,

@@ -173,7 +173,7 @@ impl Files {
             return Err(untrusted(format!("it belongs to another user (uid {uid})")));
         }
         if metadata.mode() & 0o002 != 0 {
-            return Err(untrusted("everyone may write it".to_owned()));
+            return Err(untrusted("everyone can write to it".to_owned()));
         }
         Ok(Some((file, (&metadata).into())))
     }

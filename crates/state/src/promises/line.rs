@@ -96,10 +96,11 @@ impl Repair {
         match self {
             Self::Cut { line, .. } => {
                 format!(
-                    "{file}, line {line} was cut off in the middle of writing; it was never promised and does not count"
+                    "{file}, line {line} is incomplete, because its write was interrupted; it was never confirmed and \
+                     is ignored"
                 )
             }
-            Self::End { line, .. } => format!("{file}, line {line} has lost its end of line; what it promises counts"),
+            Self::End { line, .. } => format!("{file}, line {line} has no line ending; its promise counts"),
         }
     }
 }
@@ -206,7 +207,9 @@ pub(super) fn parse(mut file: impl BufRead) -> io::Result<Result<Content, Flaw>>
         let Some(read) = read_line(&mut file, &mut text)? else { break };
         let (end, is_whole) = (start + read, text.pop_if(|byte| *byte == b'\n').is_some());
         let is_too_long = is_longer(read);
-        let decode = |text| if is_too_long { Err(FlawKind::Damaged("no promise is that long")) } else { decode(text) };
+        let decode = |text| {
+            if is_too_long { Err(FlawKind::Damaged("the line is too long for a promise")) } else { decode(text) }
+        };
         match decode(&text) {
             Ok(read) => {
                 content.add(read);
@@ -271,7 +274,7 @@ fn decode(text: &[u8]) -> Result<Line, FlawKind> {
             text.strip_prefix(b"{\"v\":").map(|tail| tail.iter().take_while(|byte| byte.is_ascii_digit()).count());
         return Err(match version {
             Some(1..) if !text.starts_with(b"{\"v\":1,") => FlawKind::Newer,
-            _ => FlawKind::Damaged("not a promise of ours"),
+            _ => FlawKind::Damaged("not a promise"),
         });
     };
     let rest = tail.get(CRC_DIGITS..).and_then(|tail| tail.strip_prefix(HEAD_END.as_bytes()));

@@ -69,7 +69,7 @@ fn a_full_disk_costs_the_memory_of_that_run() {
         record(&mut state, &format!("full-{run}"), 1);
         said.extend(state.take_notes());
     }
-    assert!(said.iter().any(|note| note.contains("nothing is remembered")), "{said:?}");
+    assert!(said.iter().any(|note| note.contains("no state is kept")), "{said:?}");
     assert!(!said.iter().any(|note| note.contains("set aside")), "{said:?}");
     drop(filling);
     record(&mut state, "room-again", 2);

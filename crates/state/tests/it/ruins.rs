@@ -190,7 +190,7 @@ fn a_file_that_was_named_by_mistake_is_left_alone() {
     let mut state = State::open(&folder, Some(&theirs)).unwrap();
     record(&mut state, "1", 0);
     let notes = state.take_notes();
-    assert!(notes.len() == 1 && notes[0].contains("nothing is remembered"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].contains("no state is kept"), "{notes:?}");
     assert_eq!(fs::read_to_string(&theirs).unwrap(), "[files.temp]\n");
 }
 

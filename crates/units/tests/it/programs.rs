@@ -88,7 +88,7 @@ fn many_policies_at_the_same_times_take_as_many_lines_as_cron_can_read() {
 
     let deep = format!("/srv/{}/cleanup.toml", "deep/".repeat(200));
     let all = render(DEFAULT, &Target { config_path: Path::new(&deep), ..target() }, &env).unwrap();
-    assert!(all.notes.iter().any(|note| note.what.contains("longer than cron takes")));
+    assert!(all.notes.iter().any(|note| note.what.contains("too long for cron")));
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn targets_that_make_no_sense() {
         (with("/srv/cleanup.toml", "/opt/my bin", "www-data"), "' '"),
         (with("/srv/cleanup.toml", "/opt/$HOME", "www-data"), "'$'"),
         (with("/srv/cleanup.toml", "/usr/bin", "root"), "name the user that owns the files"),
-        (with("/srv/cleanup.toml", "/usr/bin", "www data"), "no name of a user"),
-        (with("/srv/cleanup.toml", "/usr/bin", ""), "no name of a user"),
+        (with("/srv/cleanup.toml", "/usr/bin", "www data"), "not a user name"),
+        (with("/srv/cleanup.toml", "/usr/bin", ""), "not a user name"),
     ] {
         check(DEFAULT, &target, &[wanted]);
     }
@@ -68,5 +68,5 @@ fn a_password_in_the_configuration() {
 
 #[test]
 fn a_configuration_in_which_nothing_is_enabled() {
-    check(&policy("out", "out", "enabled = false"), &target(), &["no policy that is enabled"]);
+    check(&policy("out", "out", "enabled = false"), &target(), &["no enabled policy"]);
 }

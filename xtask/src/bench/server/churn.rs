@@ -42,9 +42,8 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     let fast = churn(place, live, FAST, fast)?;
     let real = churn(place, live, 1.0, real)?;
     let mut text = format!(
-        "### Churn\n\n\
-         {} files live, 1,000 made and 1,000 due a minute; processor time for an hour of that, in ms.\n\n\
-         | | a minute in a second | real time |\n| --- | --: | --: |\n",
+        "### Churn\n\n{} live files, 1,000 new and 1,000 due in each minute; processor time for one hour, in ms.\n\n| \
+         | a minute in a second | real time |\n| --- | --: | --: |\n",
         grouped(live)
     );
     let mut row = |name: &str, figure: &dyn Fn(&Hour) -> String| {
@@ -56,7 +55,7 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     row("one `find` over the tree", &|hour| ms(hour.find));
     row("the service", &|hour| ms(hour.service));
     row("of that, as many plain unlinks", &|hour| ms(hour.unlinks));
-    row("beyond the unlinks, for each file from its making to its end, µs", &|hour| {
+    row("beyond the unlinks, for each file from creation to removal, µs", &|hour| {
         format!("{:.0}", hour.beyond().as_secs_f64() * 1e6 / (PER_MINUTE * 60.0))
     });
     row("the same of the floor, µs", &|hour| format!("{:.1}", hour.floor.as_secs_f64() * 1e6 / (PER_MINUTE * 60.0)));

@@ -49,9 +49,9 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     let (page, probe) = (median(&mut pages)?, median(&mut probes)?);
     let ms = |span: Duration| span.as_secs_f64() * 1e3;
     Ok(format!(
-        "### The dashboard\n\n{} tracked files, {} runs in the history; {CALLS} calls of each in turns, medians.\n\n\
-         | | ms | kB |\n| --- | --: | --: |\n| `GET /`, 30 days | {:.2} | {} |\n| the first one after a run | {:.2} | |\n\
-         | `GET /healthz` | {:.2} | |\n\nThe page takes {:.0} times as long as `/healthz`.\n\n",
+        "### The dashboard\n\n{} tracked files, {} runs in the history; {CALLS} requests of each in turns, medians.\n\
+         \n| | ms | kB |\n| --- | --: | --: |\n| `GET /`, 30 days | {:.2} | {} |\n| the first request after a run | \
+         {:.2} | |\n| `GET /healthz` | {:.2} | |\n\nThe page takes {:.0} times as long as `/healthz`.\n\n",
         grouped(sizes.files),
         grouped(RUNS.parse()?),
         ms(page),

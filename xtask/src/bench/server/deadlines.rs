@@ -40,7 +40,7 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
         format!("[files.tracked]\nroot = \"deadlines\"\ninclude = [\"{PATTERN}\"]\nmax_age = \"30m\"\ntrack = true\n");
     let service = Process::serve(&place.service, &folder, &policy)?;
     let events = service.client()?.lines("/api/v1/events")?;
-    ensure!(SystemTime::now() < first, "the machine is too slow: files came due before the service was ready");
+    ensure!(SystemTime::now() < first, "the machine is too slow: files became due before the service was ready");
     ensure!(service.tracked()? == files, "not all files are tracked");
 
     let told = std::thread::scope(|scope| -> Result<Told> {
@@ -66,10 +66,9 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
         format!("| {} | {} | {} |", ms(50), ms(99), ms(100))
     };
     Ok(format!(
-        "### Deadlines\n\n\
-         {} files that come due within {} s; {} of the removals were told one by one.\n\
-         From the service's start until the last was gone it spent {:.1} s of processor time.\n\n\
-         | lateness p50, ms | p99, ms | longest, ms |\n| --: | --: | --: |\n{figures}\n\n",
+        "### Deadlines\n\n{} files that become due within {} s; {} removals were reported one by one.\nFrom its start \
+         until the last file was gone, the service used {:.1} s of processor time.\n\n| lateness p50, ms | p99, ms | \
+         longest, ms |\n| --: | --: | --: |\n{figures}\n\n",
         grouped(files),
         sizes.minute.as_secs(),
         grouped(told.lateness.len() as u64),

@@ -46,14 +46,10 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
 
     let files = grouped(sizes.tracked);
     Ok(format!(
-        "### Tracked and left alone\n\n\
-         | | |\n| --- | --: |\n\
-         | resident memory without files, MB | {:.1} |\n\
-         | with {files} tracked files, MB | {:.1} |\n\
-         | for each file, names of {} bytes included, bytes | {} |\n\
-         | processor time to learn of a file, µs | {:.0} |\n\
-         | processor time in {} s without anything to do, ms | {} |\n\
-         | wake-ups meanwhile, all threads | {} |\n\n",
+        "### Tracked files at rest\n\n| | |\n| --- | --: |\n| resident memory without files, MB | {:.1} |\n| with \
+         {files} tracked files, MB | {:.1} |\n| for each file, including a name of {} bytes, bytes | {} |\n| \
+         processor time to notice a file, µs | {:.0} |\n| processor time in {} idle seconds, ms | {} |\n| wake-ups in \
+         that time, all threads | {} |\n\n",
         empty as f64 / 1e6,
         held as f64 / 1e6,
         named(0).len(),

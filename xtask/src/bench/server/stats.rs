@@ -56,11 +56,10 @@ pub(super) fn measure(place: &Place, sizes: &Sizes) -> Result<String> {
     anyhow::ensure!(removed == rest.due_files(), "{removed} files were removed, and {} were due", rest.due_files());
 
     let mut text = format!(
-        "### `GET {PAGE}` during a sweep\n\n\
-         {} files on the disk, {} of them tracked; {sweeps} sweeps of the others, which removed {}.\n\
-         {CONNECTIONS} connections, each asks as soon as it has its answer, 250 ms each in turns.\n\n\
-         | | requests/s | against the bare route | p50, ms | p99, ms | longest, ms |\n\
-         | --- | --: | --: | --: | --: | --: |\n",
+        "### `GET {PAGE}` during a sweep\n\n{} files on the disk, {} of them tracked; {sweeps} sweeps of the others, \
+         which removed {}.\n{CONNECTIONS} connections, each of which sends a request after each response, 250 ms in \
+         turns.\n\n| | requests/s | against the bare route | p50, ms | p99, ms | longest, ms |\n| --- | --: | --: | \
+         --: | --: | --: |\n",
         grouped(sizes.files),
         grouped(sizes.tracked),
         grouped(removed),

@@ -32,7 +32,7 @@ const LARAVEL_LIFETIME: &str = "SESSION_LIFETIME";
 pub(super) fn run(global: &Global, path: &Path, variable: &str, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     if !is_name(variable) {
         return Err(Failure::Usage(
-            "--from-env takes the name of a variable, such as DATABASE_URL; a URL on a command line can be read by everybody"
+            "--from-env takes the name of a variable, such as DATABASE_URL; everyone can read a URL on a command line"
                 .to_owned(),
         ));
     }
@@ -81,7 +81,7 @@ fn say_what_was_written(
         let _ = match policy {
             PolicyStats { sessions: Some(SessionStats { total_rows, expired_rows, estimated, .. }), .. } => {
                 let about = if *estimated { "about " } else { "" };
-                writeln!(said, "{about}{}, {expired_rows} would go now", Number(*total_rows, "row"))
+                writeln!(said, "{about}{}, {expired_rows} would be removed now", Number(*total_rows, "row"))
             }
             PolicyStats { message, .. } => {
                 writeln!(said, "{warning}{}{warning:#}", message.as_deref().unwrap_or("could not be counted"))
@@ -97,10 +97,8 @@ fn say_what_was_written(
     let option = if global.config.is_some() { format!(" -c {}", shown(path)) } else { String::new() };
     let _ = write!(
         said,
-        "{detail}Then:{detail:#}\n  \
-         {name}cleanup{option} config check{name:#}   is it right?\n  \
-         {name}cleanup{option} --dry-run{name:#}      what would go?\n  \
-         {name}cleanup{option}{name:#}                sweep\n"
+        "{detail}Then:{detail:#}\n  {name}cleanup{option} config check{name:#}   validate it\n  {name}cleanup{option} \
+         --dry-run{name:#}      preview the removals\n  {name}cleanup{option}{name:#}                sweep\n"
     );
     console.out.write(said);
     Ok(Vec::new())
@@ -115,7 +113,7 @@ fn tables(proposals: &[Proposal]) -> String {
 fn nothing_found(discovery: &Discovery, variable: &str) -> String {
     let Discovery { found: _, likely, refused, tables } = discovery;
     let mut said = match &tables[..] {
-        [] => format!("{variable} leads to a database without a table that its role may read; nothing was written"),
+        [] => format!("the database of {variable} has no table that its role may read; nothing was written"),
         tables => {
             let named: Vec<String> =
                 tables.iter().take(NAMED_TABLES).map(|table| Escaped(table.as_bytes()).to_string()).collect();
@@ -124,7 +122,7 @@ fn nothing_found(discovery: &Discovery, variable: &str) -> String {
                 more => format!(" and {more} more"),
             };
             format!(
-                "none of the {} is a session table that is known, so nothing was written; looked at {}{more}",
+                "none of the {} is a known session table, so nothing was written; checked {}{more}",
                 Number(tables.len() as u64, "table"),
                 named.join(", ")
             )
@@ -139,7 +137,7 @@ fn nothing_found(discovery: &Discovery, variable: &str) -> String {
             .replace("VARIABLE", variable),
         likely => sections(likely, variable, &mut BTreeSet::new()).trim_start().to_owned(),
     };
-    let _ = write!(said, "\nIf one of them holds sessions, say so in cleanup.toml:\n\n{}", example.trim_end());
+    let _ = write!(said, "\nIf one of them contains sessions, add it to cleanup.toml:\n\n{}", example.trim_end());
     said
 }
 
@@ -152,7 +150,7 @@ fn text(discovery: &Discovery, variable: &str) -> String {
     );
     text.push_str(&sections(&discovery.found, variable, &mut taken));
     if !discovery.likely.is_empty() {
-        text.push_str("\n# These look like sessions, too. Say how long they are wanted, and take the `#` away.\n");
+        text.push_str("\n# These look like session tables too. Set how long rows are kept, and remove the `#`.\n");
         let examples = sections(&discovery.likely, variable, &mut taken);
         for line in examples.lines() {
             text.push_str(if line.is_empty() { "#" } else { "# " });

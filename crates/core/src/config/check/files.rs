@@ -95,7 +95,7 @@ impl Check<'_> {
             self.refuse(
                 Diagnostic::new(&list.span, "`include` is empty")
                     .label("the policy would never remove anything")
-                    .help("name what may go: `[\"*.svg\"]`, or `[\"*\"]` for every file"),
+                    .help("list what may be removed: `[\"*.svg\"]`, or `[\"*\"]` for every file"),
             );
             return None;
         }
@@ -158,15 +158,15 @@ impl Check<'_> {
             Some(At { value: RawUnit::Directory, span }) => span,
         };
         let others = [
-            ("recursive", raw.recursive == Some(true), "all that is in a directory goes with it"),
-            ("max_depth", raw.max_depth.is_some(), "all that is in a directory goes with it"),
-            ("skip_in_use", raw.skip_in_use == Some(true), "what is in a directory is not asked for one by one"),
-            ("remove_empty_dirs", raw.remove_empty_dirs.is_some(), "an empty directory goes by its own age"),
-            ("track", raw.track == Some(true), "what appears in a directory makes it young again"),
+            ("recursive", raw.recursive == Some(true), "a directory is removed with everything in it"),
+            ("max_depth", raw.max_depth.is_some(), "a directory is removed with everything in it"),
+            ("skip_in_use", raw.skip_in_use == Some(true), "files in a directory are not judged one by one"),
+            ("remove_empty_dirs", raw.remove_empty_dirs.is_some(), "an empty directory is judged by its own age"),
+            ("track", raw.track == Some(true), "a new file makes its directory young again"),
         ];
         for (key, _, why) in others.into_iter().filter(|(_, is_given, _)| *is_given) {
             self.refuse(
-                Diagnostic::new(span, format!("`unit = \"directory\"` and `{key}` do not go together"))
+                Diagnostic::new(span, format!("`unit = \"directory\"` and `{key}` cannot be combined"))
                     .label(why)
                     .help(format!("remove `{key}`")),
             );
@@ -181,7 +181,7 @@ impl Check<'_> {
         if let (Some(newest), false) = (&raw.keep_newest, asks) {
             self.refuse(
                 Diagnostic::new(&newest.span, "`keep_newest` alone removes nothing")
-                    .label("it says what stays, and no key says what goes")
+                    .label("it only protects files, and no other key selects any for removal")
                     .help(format!("to keep the newest {0} and no others, write `max_files = {0}`", newest.value)),
             );
         }
@@ -217,8 +217,8 @@ impl Check<'_> {
         };
         if is_wrong {
             self.refuse(
-                Diagnostic::new(&raw.span, "the marks of `min_free` do not fit together")
-                    .label("expected `low` and `high` alike, both shares or both sizes, and `high` no less than `low`"),
+                Diagnostic::new(&raw.span, "the marks of `min_free` are inconsistent")
+                    .label("expected two percentages or two sizes, with `high` no less than `low`"),
             );
         }
         let space = low.map(|low| Marks { low, high: high.unwrap_or(low) });
@@ -242,7 +242,7 @@ impl Check<'_> {
             let Some(span) = span else { continue };
             self.refuse(
                 Diagnostic::new(span, format!("`{key}` needs `dispose = \"quarantine\"`"))
-                    .label("nothing is moved aside without it")
+                    .label("without it, nothing is quarantined")
                     .help("add `dispose = \"quarantine\"`, or remove this key"),
             );
         }
@@ -266,7 +266,7 @@ impl Check<'_> {
             self.refuse(
                 Diagnostic::new(&min.span, "`min_age` is longer than `max_age`")
                     .label("younger files are never touched")
-                    .context(&max.span, "older files may go")
+                    .context(&max.span, "older files may be removed")
                     .help("make `max_age` the longer one"),
             );
         }
@@ -280,7 +280,7 @@ impl Check<'_> {
         if depth.value == 0 {
             self.refuse(
                 Diagnostic::new(&depth.span, "`max_depth` is zero")
-                    .label("expected at least 1, which is the root's own files"),
+                    .label("expected at least 1 (only files directly in the root)"),
             );
         } else if !recursive {
             self.refuse(needs_recursive(&depth.span, "max_depth"));
@@ -295,7 +295,7 @@ impl Check<'_> {
         } else if raw.max_age.is_none() {
             self.refuse(
                 Diagnostic::new(span, "`remove_empty_dirs` needs `max_age`")
-                    .label("an empty folder goes by its age; limits are about files")
+                    .label("empty folders are removed by age; limits count only files")
                     .help("add `max_age`, or remove this key"),
             );
         }
@@ -315,7 +315,7 @@ impl Check<'_> {
             max_removal_percent: raw.max_removal_percent.as_ref().map(|percent| percent.value),
             max_consecutive_errors: raw.max_consecutive_errors.map(|max| u32::try_from(max).unwrap_or(u32::MAX).max(1)),
             max_runtime: (raw.max_runtime.as_ref())
-                .and_then(|time| self.positive("max_runtime", time, "the run would end before it began")),
+                .and_then(|time| self.positive("max_runtime", time, "the run would end before it starts")),
         }
     }
 }
@@ -371,6 +371,6 @@ fn stamp(raw: RawStamp) -> StampKind {
 
 fn needs_recursive(span: &std::ops::Range<usize>, key: &str) -> Diagnostic {
     Diagnostic::new(span, format!("`{key}` needs `recursive = true`"))
-        .label("without it, only the root's own files are looked at")
+        .label("without it, only files directly in the root are scanned")
         .help("add `recursive = true`, or remove this key")
 }

@@ -99,9 +99,9 @@ fn is_plain(pattern: &str) -> bool {
 
 fn refused(shadowed: &Scope<'_>, by: &Scope<'_>) -> Diagnostic {
     let (name, other) = (Escaped(shadowed.name.value.as_bytes()), Escaped(by.name.value.as_bytes()));
-    Diagnostic::new(&shadowed.name.span, format!("`{name}` can never take a file"))
-        .label(format!("`{other}` has the same root and names every file that this policy names"))
+    Diagnostic::new(&shadowed.name.span, format!("`{name}` can never remove a file"))
+        .label(format!("`{other}` has the same root and matches every file that this policy matches"))
         .context(&by.name.span, "this policy, enabled or not")
-        .note("a file that two policies with the same root name is taken by neither")
-        .help(format!("add what is meant for `{name}` to `exclude` in `{other}`, or remove one of the two policies"))
+        .note("a file that two policies with the same root match is removed by neither")
+        .help(format!("exclude the files of `{name}` in `{other}`, or remove one of the two policies"))
 }

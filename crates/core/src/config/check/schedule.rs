@@ -21,9 +21,9 @@ impl Check<'_> {
             },
             (Some(every), Some(cron)) => {
                 self.refuse(
-                    Diagnostic::new(&cron.span, "`every` and `cron` exclude each other")
-                        .label("this says when it runs")
-                        .context(&every.span, "and so does this")
+                    Diagnostic::new(&cron.span, "`every` and `cron` cannot be combined")
+                        .label("one schedule")
+                        .context(&every.span, "another schedule")
                         .help("remove one of them"),
                 );
                 None

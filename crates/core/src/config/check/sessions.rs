@@ -84,7 +84,7 @@ impl Check<'_> {
         if matches!(dialect, "postgres" | "postgresql" | "sqlite") {
             return Some(Database::Url(text.to_owned()));
         }
-        let diagnostic = Diagnostic::new(&url.span, "`url` names no database that is known here")
+        let diagnostic = Diagnostic::new(&url.span, "`url` has an unsupported scheme")
             .label("expected a URL that begins with `postgresql://`, `postgres://` or `sqlite:///`");
         self.refuse(match dialect.to_ascii_lowercase().as_str() {
             known @ ("mysql" | "mariadb" | "mssql" | "oracle" | "redis" | "mongodb") => {
@@ -101,7 +101,8 @@ impl Check<'_> {
         let name = name?;
         if name.value.trim().is_empty() || name.value.contains('\0') {
             self.refuse(
-                Diagnostic::new(&name.span, format!("`{key}` is not a name")).label("expected a name of the database"),
+                Diagnostic::new(&name.span, format!("`{key}` is not a valid name"))
+                    .label("expected a database identifier"),
             );
             return None;
         }
@@ -111,8 +112,8 @@ impl Check<'_> {
     /// A session is due either some time after its last activity or from its end on.
     fn one_stamp(&mut self, raw: &RawSessionPolicy) {
         let clash = |here: &Range<usize>, key: &str, other: &Range<usize>, with: &str| {
-            Diagnostic::new(here, format!("`{key}` does not go together with `{with}`"))
-                .label("a session is due some time after its last activity, or from its end on")
+            Diagnostic::new(here, format!("`{key}` cannot be combined with `{with}`"))
+                .label("a session is due either after a time without activity, or at its end")
                 .context(other, "the other one")
         };
         if let Some(expires) = &raw.expires_column {
@@ -121,11 +122,11 @@ impl Check<'_> {
             }
             if let Some(max_idle) = &raw.max_idle {
                 let diagnostic = clash(&max_idle.span, "max_idle", &expires.span, "expires_column");
-                self.refuse(diagnostic.help("for some time after the end write `grace`"));
+                self.refuse(diagnostic.help("to keep sessions for a time after their end, use `grace`"));
             }
         } else if let (Some(grace), Some(activity)) = (&raw.grace, &raw.activity_column) {
             let diagnostic = clash(&grace.span, "grace", &activity.span, "activity_column");
-            self.refuse(diagnostic.help("for the time without activity write `max_idle`"));
+            self.refuse(diagnostic.help("for a time without activity, use `max_idle`"));
         }
     }
 
@@ -137,7 +138,7 @@ impl Check<'_> {
         }
         let At { value: Columns(columns), span } = raw.activity_column.as_ref()?;
         if columns.is_empty() {
-            self.refuse(Diagnostic::new(span, "`activity_column` names no column").label("expected at least one"));
+            self.refuse(Diagnostic::new(span, "`activity_column` is empty").label("expected at least one"));
             return None;
         }
         let named = |column: &String| At { value: column.clone(), span: span.clone() };
@@ -165,7 +166,7 @@ impl Check<'_> {
             && !(1..=100).contains(&percent.value)
         {
             self.refuse(
-                Diagnostic::new(&percent.span, "`max_removal_percent` is no percentage").label("expected 1 to 100"),
+                Diagnostic::new(&percent.span, "`max_removal_percent` is not a percentage").label("expected 1 to 100"),
             );
         }
         Brakes {
@@ -173,7 +174,7 @@ impl Check<'_> {
             max_removal_percent: raw.max_removal_percent.as_ref().map(|percent| percent.value),
             max_consecutive_errors: None,
             max_runtime: (raw.max_runtime.as_ref())
-                .and_then(|time| self.positive("max_runtime", time, "the run would end before it began")),
+                .and_then(|time| self.positive("max_runtime", time, "the run would end before it starts")),
         }
     }
 
@@ -187,7 +188,7 @@ impl Check<'_> {
         let Some(At { value: RawPartitions::Drop, span }) = &raw.partitions else { return Some(Partitions::Delete) };
         let refused = Diagnostic::new(span, "`partitions` cannot be \"drop\" here");
         if let Some(archive) = &raw.archive_table {
-            let diagnostic = refused.label("the rows of a partition that is dropped are archived nowhere");
+            let diagnostic = refused.label("rows of a dropped partition are not archived");
             self.refuse(diagnostic.context(&archive.span, "the archive"));
             return None;
         }
@@ -215,7 +216,7 @@ impl Check<'_> {
         if timeout.value.0.as_millis() == 0 {
             self.refuse(
                 Diagnostic::new(&timeout.span, format!("`{key}` is zero"))
-                    .label("expected at least `1ms`: to a database, zero means to wait for ever"),
+                    .label("expected at least `1ms`: databases take zero as unlimited"),
             );
         }
         Some(timeout.value.0)

@@ -15,7 +15,7 @@ pub(crate) struct Planned {
     /// Below the policy's root.
     pub(crate) path: Vec<u8>,
     pub(crate) bytes: u64,
-    /// Why, in words.
+    /// The reason, as text.
     pub(crate) reason: String,
 }
 

@@ -49,17 +49,17 @@ fn a_taken_address_names_the_likely_cause_and_the_key() {
     let refused = refusal(&server(&address.to_string()));
     assert!(refused.contains(&format!("cannot listen on {address}: the address is in use")), "{refused}");
     assert!(
-        refused.contains("this service running already") && refused.contains("`listen` in `[server]`"),
+        refused.contains("another instance of this service") && refused.contains("`listen` in `[server]`"),
         "{refused}"
     );
     let usual = ListenError::InUse("127.0.0.1:8000".parse().unwrap()).to_string();
-    assert!(usual.contains("probably by the application itself, for which port 8000 is usual"), "{usual}");
+    assert!(usual.contains("probably by the application itself, which commonly uses port 8000"), "{usual}");
 }
 
 #[test]
 fn an_address_of_another_machine_is_an_error_with_its_key() {
     let error = open(&server("192.0.2.1:8000"), true).unwrap_err().to_string();
-    assert!(error.contains("192.0.2.1:8000, which `listen` in `[server]` says"), "{error}");
+    assert!(error.contains("192.0.2.1:8000 (`listen` in `[server]`)"), "{error}");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn what_is_no_socket_is_refused_and_kept() {
     fs::write(&file, "precious").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     for path in [folder.path(), &file, &link] {
-        assert!(refusal(&with_socket(path)).contains("no socket"), "{}", path.display());
+        assert!(refusal(&with_socket(path)).contains("not a socket"), "{}", path.display());
     }
     assert_eq!(fs::read_to_string(&link).unwrap(), "precious");
     assert!(refusal(&with_socket(&folder.path().join("x".repeat(120)))).contains("too long"));

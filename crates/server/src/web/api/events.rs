@@ -22,17 +22,17 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What happens, as it happens.
+/// A live stream of events.
 ///
 /// Server-sent events: `registered`, `removed`, `hold`, `release`, `restore`, `deadlines`, `watching`, `sweep_started`,
-/// `sweep_ended`, `reloaded`. A client that comes back with `Last-Event-ID` gets what it missed, or the event `lagged`,
-/// whatever it asked for, when that is not known any more. Ends when the service stops.
+/// `sweep_ended`, `reloaded`. A client that reconnects with `Last-Event-ID` receives the events that it missed, or
+/// `lagged` if they are no longer available, whatever it selected. Ends when the service stops.
 #[utoipa::path(get, path = "/api/v1/events", tag = "Events",
     params(
-        ("kind" = Option<Vec<String>>, Query, description = "Only events of this kind; may be given several times"),
+        ("kind" = Option<Vec<String>>, Query, description = "Only events of this kind; may be repeated"),
         ("policy" = Option<Vec<String>>, Query,
-            description = "Only events about this policy, or about all of them; may be given several times"),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen"),
+            description = "Only events about this policy or about all policies; may be repeated"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event received"),
     ),
     responses((status = 200, description = "A stream of events", body = String, content_type = "text/event-stream")))]
 pub(crate) async fn events(
@@ -43,7 +43,7 @@ pub(crate) async fn events(
     let filter = filter(&service, wanted)?;
     let last_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let stream = service.feed().events.stream(last_id, filter, service.stop().clone()).ok_or_else(|| {
-        Problem::of(Kind::NotNow, "too many clients listen already")
+        Problem::of(Kind::NotNow, "too many clients are listening")
             .header(header::RETRY_AFTER, HeaderValue::from_static("10"))
     })?;
     // A first word at once: clients and proxies then know that the stream stands.

@@ -18,19 +18,19 @@ use crate::web::problem::Problem;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
-    /// An absolute path, or one below the root of `policy`.
+    /// An absolute path, or one relative to the root of `policy`.
     path: Option<String>,
     /// The same in base64, for a path that is not UTF-8.
     path_bytes: Option<String>,
-    /// The policy below whose root the path lies.
+    /// The policy whose root the path is relative to.
     policy: Option<String>,
 }
 
-/// Why a file stays or goes.
+/// Why a file stays or is due.
 ///
-/// One answer of each policy below whose root the path lies; none when it lies below none.
+/// One answer for each policy whose root contains the path.
 #[utoipa::path(get, path = "/api/v1/explain", tag = "Files", params(ExplainQuery),
-    responses((status = 200, description = "What every policy says to it",
+    responses((status = 200, description = "The verdict of each policy",
         body = ref("#/components/schemas/Explanation"))))]
 pub(crate) async fn explain(
     State(service): State<Arc<Service>>,

@@ -32,11 +32,11 @@ const MAX_PAGE: usize = 1000;
 pub(crate) struct NewFile {
     /// A policy that tracks files.
     policy: String,
-    /// The path below the policy's root.
+    /// The path relative to the policy's root.
     path: Option<String>,
     /// The same in base64, for a path that is not UTF-8.
     path_bytes: Option<String>,
-    /// How long it may stay from now on; without it, the policy's `max_age`.
+    /// How long it may stay from now; the policy's `max_age` by default.
     ttl: Option<Span>,
 }
 
@@ -74,22 +74,22 @@ impl<S: Send + Sync> FromRequest<S> for OneOrMany {
     }
 }
 
-/// What came of several files.
+/// The results for several files.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RegisteredFiles {
-    /// In the order of the call.
+    /// In the order of the request.
     files: Vec<RegisteredFile>,
 }
 
-/// What came of one of several files.
+/// The result for one of several files.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RegisteredFile {
-    /// The status that the answer to a call for this file alone would have: 201, 200, or that of its problem.
+    /// The status that a request for only this file would have: 201, 200, or that of its problem.
     status: u16,
-    /// The file, when it is tracked now.
+    /// The file, if it is now tracked.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<TrackedFile>,
-    /// Why it is not.
+    /// Why it is not tracked.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<ProblemBody>,
 }
@@ -110,23 +110,23 @@ impl RegisteredFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewHold")]
 pub(crate) struct NewHold {
-    /// So long from now, and no longer than `max_hold` in `[server]` allows.
+    /// The time from now, limited by `max_hold` in `[server]`.
     #[serde(rename = "for")]
     span: Span,
 }
 
-/// What to hold, and how long. Without a policy the path is absolute, and lies in the root of some file policy.
+/// What to hold, and how long. Without `policy`, the path must be absolute and in the root of a file policy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewPathHold")]
 pub(crate) struct NewPathHold {
-    /// A file policy, tracked or not; then the path is one below its root.
+    /// A file policy, tracked or not; the path is then relative to its root.
     policy: Option<String>,
-    /// The path of a file or folder; it need not exist yet, and a folder holds everything in it.
+    /// The path of a file, or of a folder with everything in it; it need not exist yet.
     path: Option<String>,
     /// The same in base64, for a path that is not UTF-8.
     path_bytes: Option<String>,
-    /// So long from now, and no longer than `max_hold` in `[server]` allows.
+    /// The time from now, limited by `max_hold` in `[server]`.
     #[serde(rename = "for")]
     span: Span,
 }
@@ -136,14 +136,14 @@ pub(crate) struct NewPathHold {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HoldsListQuery {
-    /// Only those that keep something of this policy.
+    /// Only holds that affect this policy.
     policy: Option<String>,
-    /// Only those whose path holds this text.
+    /// Only paths that contain this text.
     contains: Option<String>,
-    /// How many, 1 to 1000; all of them without it.
+    /// The number of holds, 1 to 1000; all by default.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// The `next` of the page before.
+    /// `next` of the previous page.
     after: Option<String>,
 }
 
@@ -152,7 +152,7 @@ pub(crate) struct HoldsListQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReleaseQuery {
-    /// A file policy; then the path is one below its root.
+    /// A file policy; the path is then relative to its root.
     policy: Option<String>,
     /// The path.
     path: Option<String>,
@@ -165,14 +165,14 @@ pub(crate) struct ReleaseQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
-    /// Of this policy only.
+    /// Only files of this policy.
     policy: Option<String>,
-    /// Only those whose path holds this text.
+    /// Only paths that contain this text.
     contains: Option<String>,
-    /// How many files, 1 to 1000.
+    /// The number of files, 1 to 1000.
     #[param(default = 100, minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// The `next` of the page before.
+    /// `next` of the previous page.
     after: Option<String>,
 }
 
@@ -191,16 +191,17 @@ pub(crate) async fn list(
 
 /// Track a file, or several.
 ///
-/// A file must exist, be a regular file below the policy's root, and match a pattern of the policy. Its time begins now.
-/// Of several, each is taken for itself: one that is refused stops no other, and the answer says what came of each.
+/// A file must exist, be a regular file below the policy's root, and match a pattern of the policy. Its time starts
+/// now. Of several files, each succeeds or fails by itself, and the response has the result of each.
 #[utoipa::path(post, path = "/api/v1/files", operation_id = "register_file", tag = "Files",
     request_body(content = ref("#/components/schemas/OneOrManyFiles")),
     responses(
-        (status = 201, description = "It was not tracked before; `Location` is the file",
+        (status = 201, description = "The file is now tracked; `Location` is its URL",
             body = ref("#/components/schemas/TrackedFile"), headers(("Location" = String, description = "The file"))),
-        (status = 200, description = "It was tracked before, and its time begins anew; or what came of several files",
+        (status = 200, description = "The file was tracked already, and its time starts again; or the results for \
+                                      several files",
             body = ref("#/components/schemas/OneOrManyRegistered"),
-            headers(("Location" = String, description = "The file, where one was sent"))),
+            headers(("Location" = String, description = "The file, if one was sent"))),
     ))]
 pub(crate) async fn register(State(service): State<Arc<Service>>, asked: OneOrMany) -> Result<Response, Problem> {
     let one = |NewFile { policy, path, path_bytes: exact, ttl }: NewFile| {
@@ -242,9 +243,9 @@ pub(crate) async fn one(
     Ok(axum::Json(files::one(&service, &id)?))
 }
 
-/// Take a registration back.
+/// Cancel a registration.
 ///
-/// The file stays where it is, and its explicit ttl is forgotten. The policy still means it.
+/// The file stays, without its explicit ttl, and the policy still applies to it.
 #[utoipa::path(delete, path = "/api/v1/files/{id}", operation_id = "forget_file", tag = "Files",
     params(("id" = String, Path, description = "The file's id")),
     responses((status = 204, description = "Taken back")))]
@@ -253,9 +254,10 @@ pub(crate) async fn forget(State(service): State<Arc<Service>>, Part(id): Part) 
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Keep a file for a while, whatever its age.
+/// Keep a file for a time, whatever its age.
 ///
-/// A time beyond `max_hold` in `[server]` is cut to it; the answer's `held_until` is what counts, and `note` says so.
+/// `max_hold` in `[server]` limits the time; `held_until` in the response is what counts, and `note` explains a
+/// difference.
 #[utoipa::path(put, path = "/api/v1/files/{id}/hold", operation_id = "hold_file", tag = "Files",
     params(("id" = String, Path, description = "The file's id")),
     request_body(content = ref("#/components/schemas/NewHold")),
@@ -269,10 +271,10 @@ pub(crate) async fn hold(
     Ok(axum::Json(files::hold(&service, &asker, &id, span).await?))
 }
 
-/// Let a file go again.
+/// Release a file.
 #[utoipa::path(delete, path = "/api/v1/files/{id}/hold", operation_id = "release_file", tag = "Files",
     params(("id" = String, Path, description = "The file's id")),
-    responses((status = 204, description = "Not held any more, or not held before")))]
+    responses((status = 204, description = "No longer held, or was not held")))]
 pub(crate) async fn release(
     State(service): State<Arc<Service>>,
     Extension(asker): Extension<Asker>,
@@ -282,7 +284,7 @@ pub(crate) async fn release(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// What is held, tracked or not, by whomever.
+/// All holds, of tracked and other paths, from any source.
 #[utoipa::path(get, path = "/api/v1/holds", operation_id = "list_holds", tag = "Files", params(HoldsListQuery),
     responses((status = 200, description = "By path", body = ref("#/components/schemas/Holds"))))]
 pub(crate) async fn holds(
@@ -292,16 +294,17 @@ pub(crate) async fn holds(
     let HoldsListQuery { policy, contains, limit, after } = query;
     let limit = limit.map(|limit| page_size(Some(limit), PAGE, MAX_PAGE)).transpose()?;
     let place = |after: String| {
-        let bad = || Problem::of(Kind::BadValue, "the query: `after` must be the `next` of the page before");
+        let bad = || Problem::of(Kind::BadValue, "the query: `after` must be `next` of the previous page");
         HoldsQuery::path_of(&after).ok_or_else(bad)
     };
     let after = after.map(place).transpose()?;
     Ok(axum::Json(files::holds(&service, HoldsQuery { policy, contains, limit, after }).await?))
 }
 
-/// Keep a path for a while, whatever its age, tracked or not.
+/// Keep a path for a time, whatever its age, tracked or not.
 ///
-/// A time beyond `max_hold` in `[server]` is cut to it; the answer's `held_until` is what counts, and `note` says so.
+/// `max_hold` in `[server]` limits the time; `held_until` in the response is what counts, and `note` explains a
+/// difference.
 #[utoipa::path(post, path = "/api/v1/holds", operation_id = "hold_path", tag = "Files",
     request_body(content = ref("#/components/schemas/NewPathHold")),
     responses((status = 200, description = "Held", body = ref("#/components/schemas/Held"))))]
@@ -315,9 +318,9 @@ pub(crate) async fn hold_path(
     Ok(axum::Json(files::hold_path(&service, &asker, path, span).await?))
 }
 
-/// Let a path go again.
+/// Release a path.
 #[utoipa::path(delete, path = "/api/v1/holds", operation_id = "release_path", tag = "Files", params(ReleaseQuery),
-    responses((status = 204, description = "Not held any more")))]
+    responses((status = 204, description = "No longer held")))]
 pub(crate) async fn release_path(
     State(service): State<Arc<Service>>,
     Extension(asker): Extension<Asker>,
@@ -328,6 +331,6 @@ pub(crate) async fn release_path(
     if files::release_path(&service, &asker, path).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::of(Kind::UnknownId, "nothing is held by this path; `GET /api/v1/holds` lists what is"))
+        Err(Problem::of(Kind::UnknownId, "nothing is held at this path; `GET /api/v1/holds` lists all holds"))
     }
 }

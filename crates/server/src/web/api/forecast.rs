@@ -12,7 +12,7 @@ use crate::web::problem::Problem;
 /// How far ahead to look.
 const HOURS: u32 = 24;
 
-/// How much comes due in each of the next 24 hours.
+/// How much becomes due in each of the next 24 hours.
 ///
 /// From memory, so only for policies that track files.
 #[utoipa::path(get, path = "/api/v1/forecast", tag = "Policies",

@@ -32,7 +32,7 @@ pub(crate) async fn healthz() -> &'static str {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadyQuery {
-    /// Not ready with any finding at all.
+    /// Not ready with any finding.
     #[param(value_type = Option<bool>)]
     strict: Option<String>,
 }
@@ -48,11 +48,10 @@ impl ReadyQuery {
     }
 }
 
-/// The service can do what it is asked to.
+/// The service can work.
 ///
-/// Not ready while it starts or stops, without memory or promises, and when no policy can run. Needs neither token nor
-/// `Host`; who needs a token to read and sends none is told only yes or no. A problem's `reasons` and `warnings` say what
-/// is wrong.
+/// Not ready while it starts or stops, without state or promises, and if no policy can run. Needs neither token nor
+/// `Host`, but gives details only to callers that may read. A problem's `reasons` and `warnings` say what is wrong.
 #[utoipa::path(get, path = "/readyz", tag = "Operation", params(ReadyQuery),
     responses((status = 200, description = "Ready, perhaps with warnings", body = ref("#/components/schemas/Ready"))))]
 pub(crate) async fn readyz(

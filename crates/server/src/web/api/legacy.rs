@@ -22,17 +22,17 @@ use crate::web::problem::Problem;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ManualQuery {
-    /// One policy instead of all that are enabled.
+    /// One policy instead of all enabled ones.
     policy: Option<String>,
-    /// Only find out what would go.
+    /// Only report what would be removed.
     #[serde(default)]
     dry_run: bool,
 }
 
 /// Numbers of one tracked policy.
 ///
-/// From memory: costs the same however many files there are. The policy is the one that `stats_policy` in `[server]`
-/// names, or else the first that tracks files.
+/// From memory, so its cost does not depend on the number of files. The policy is `stats_policy` in `[server]`, or
+/// otherwise the first that tracks files.
 #[utoipa::path(get, path = "/cleanup/stats", operation_id = "cleanup_stats", tag = "First clients",
     responses((status = 200, description = "The numbers", body = ref("#/components/schemas/Success"))))]
 pub(crate) async fn stats(State(service): State<Arc<Service>>) -> Result<Json<Success>, Problem> {
@@ -40,9 +40,9 @@ pub(crate) async fn stats(State(service): State<Arc<Service>>) -> Result<Json<Su
     Ok(Json(Success { status: "success", message: None, cleanup_stats }))
 }
 
-/// Sweep every enabled policy now, and wait for the end.
+/// Sweep all enabled policies now, and wait for the result.
 ///
-/// Policies that are being swept already are joined, not swept twice.
+/// If a policy is being swept already, the request joins that sweep.
 #[utoipa::path(post, path = "/cleanup/manual", operation_id = "cleanup_manual", tag = "First clients", params(ManualQuery),
     responses((status = 200, description = "Swept", body = ref("#/components/schemas/Success"))))]
 pub(crate) async fn manual(

@@ -28,35 +28,35 @@ use cleanup_engine::now;
 /// How much of a plan is read at once.
 const PIECE: usize = 64 * 1024;
 
-/// What to plan. Without a body: every enabled file policy, for a day.
+/// What to plan. Without a body: all enabled file policies, valid for a day.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct NewPlan {
-    /// The file policies by name; empty means all that are enabled.
+    /// Names of file policies; empty means all enabled ones.
     policies: Vec<String>,
-    /// Judge archives by age like everything else.
+    /// Judge archives by age like other files.
     include_archives: bool,
-    /// Write down also what a brake holds back. Nothing goes by that: a plan is read before it is carried out.
+    /// Include files that a brake holds back. This removes nothing: a plan is reviewed before it is applied.
     force: bool,
-    /// How long the plan counts; 24 hours by default.
+    /// How long the plan is valid; 24 hours by default.
     valid_for: Option<Span>,
 }
 
-/// The plans that can be carried out, the oldest first.
+/// The plans that can be applied, oldest first.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Plans {
-    /// The version of the shape.
+    /// The version of the format.
     format_version: u32,
-    /// At most 16; the oldest goes for a new one.
+    /// At most 16; a new one replaces the oldest.
     plans: Vec<PlanSummary>,
 }
 
-/// Make a plan.
+/// Create a plan.
 ///
-/// Walks through the folders of the policies and changes nothing. Rows are in no plan.
+/// Scans the folders of the policies and changes nothing. A plan contains only files.
 #[utoipa::path(post, path = "/api/v1/plans", operation_id = "make_plan", tag = "Plans",
-    request_body(content = ref("#/components/schemas/NewPlan"), description = "May be left out"),
-    responses((status = 201, description = "Made; `Location` is the plan", body = ref("#/components/schemas/PlanSummary"),
+    request_body(content = ref("#/components/schemas/NewPlan"), description = "Optional"),
+    responses((status = 201, description = "Created; `Location` is the plan", body = ref("#/components/schemas/PlanSummary"),
         headers(("Location" = String, description = "The plan")))))]
 pub(crate) async fn make(
     State(service): State<Arc<Service>>,
@@ -71,7 +71,7 @@ pub(crate) async fn make(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(summary)).into_response())
 }
 
-/// The plans that can be carried out.
+/// The plans that can be applied.
 #[utoipa::path(get, path = "/api/v1/plans", operation_id = "list_plans", tag = "Plans",
     responses((status = 200, description = "In short", body = ref("#/components/schemas/Plans"))))]
 pub(crate) async fn list(State(service): State<Arc<Service>>) -> Json<Plans> {
@@ -98,7 +98,7 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, Path(id): Path<Stri
                 Some((Ok(bytes), (service, plan, next)))
             }
             Ok(Err(error)) => Some((Err(error), (service, plan, at))),
-            Err(_) => Some((Err(std::io::Error::other("the call broke off")), (service, plan, at))),
+            Err(_) => Some((Err(std::io::Error::other("the request failed")), (service, plan, at))),
         }
     });
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"))];
@@ -112,15 +112,15 @@ fn piece(plan: &Kept, at: u64) -> std::io::Result<Bytes> {
     Ok(piece.into())
 }
 
-/// Carry a plan out.
+/// Apply a plan.
 ///
-/// Removes exactly what it names, each only if it is still the same file; what was held since stays.
+/// Removes exactly its files, if they are unchanged and not held.
 #[utoipa::path(post, path = "/api/v1/plans/{id}/apply", operation_id = "apply_plan", tag = "Plans",
     params(("id" = String, Path, description = "The plan's id"), SweepQuery),
     responses(
         (status = 202, description = "Started; `Location` is the run",
             body = ref("#/components/schemas/Accepted"), headers(("Location" = String, description = "The run"))),
-        (status = 200, description = "With `wait=true`: the report", body = ref("#/components/schemas/Report")),
+        (status = 200, description = "The report, with `wait=true`", body = ref("#/components/schemas/Report")),
     ))]
 pub(crate) async fn apply(
     State(service): State<Arc<Service>>,
@@ -132,10 +132,10 @@ pub(crate) async fn apply(
     answer(&handle, &query).await
 }
 
-/// Drop a plan.
+/// Delete a plan.
 #[utoipa::path(delete, path = "/api/v1/plans/{id}", operation_id = "drop_plan", tag = "Plans",
     params(("id" = String, Path, description = "The plan's id")),
-    responses((status = 204, description = "It is gone")))]
+    responses((status = 204, description = "Deleted")))]
 pub(crate) async fn drop_one(
     State(service): State<Arc<Service>>,
     Path(id): Path<String>,

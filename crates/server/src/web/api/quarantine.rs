@@ -33,36 +33,36 @@ const MAX_PATHS: usize = 1000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct QuarantineQuery {
-    /// Of this policy only.
+    /// Only files of this policy.
     policy: Option<String>,
-    /// How many files to name, 1 to 1000; all of them are counted.
+    /// The number of files to list, 1 to 1000; all are counted.
     #[param(default = 100, minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
-/// What to bring back: a run, or some paths of a policy. Without either: the last run.
+/// What to restore: a run, or some paths of a policy. Without either: the last run.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "NewRestore")]
 pub(crate) struct NewRestore {
-    /// The run's id, or its beginning.
+    /// The run's id, or its first characters.
     run: Option<String>,
-    /// The policy that the paths are of.
+    /// The policy of the paths.
     policy: Option<String>,
-    /// Files and folders below the policy's root.
+    /// Files and folders, relative to the policy's root.
     #[serde(default)]
     paths: Vec<String>,
-    /// How long it is kept then, whatever its age; a week by default, and no longer than `max_hold` in `[server]`.
+    /// How long to hold restored files; a week by default, limited by `max_hold` in `[server]`.
     hold: Option<Span>,
-    /// Only find out what would come back.
+    /// Only report what would be restored.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What lies in quarantine.
+/// The content of the quarantine.
 #[utoipa::path(get, path = "/api/v1/quarantine", operation_id = "list_quarantine", tag = "Files",
     params(QuarantineQuery),
-    responses((status = 200, description = "The sums, and the first files, the oldest run of each policy first",
+    responses((status = 200, description = "Totals and the first files, with the oldest run of each policy first",
         body = ref("#/components/schemas/QuarantinePage"))))]
 pub(crate) async fn list(
     State(service): State<Arc<Service>>,
@@ -79,13 +79,14 @@ pub(crate) async fn list(
     Ok(axum::Json(QuarantinePage { files, policies: all.policies }))
 }
 
-/// Bring files back from quarantine.
+/// Restore files from quarantine.
 ///
-/// They keep their names, bytes and times, and are held for a while, or the next sweep would take them again. What is in
-/// the way of one stays, and that one stays in quarantine. A restore is a run: `restore_run_id` is its id.
+/// Restored files keep their names, content and times, and are held for a time, because otherwise the next sweep would
+/// remove them again. Nothing is overwritten: a file whose name is taken stays in quarantine. A restore is a run:
+/// `restore_run_id` is its id.
 #[utoipa::path(post, path = "/api/v1/restores", operation_id = "restore", tag = "Files",
     request_body(content = ref("#/components/schemas/NewRestore")),
-    responses((status = 200, description = "What came back, and what did not: at most 1000 files are named",
+    responses((status = 200, description = "Which files were restored and which were not; names at most 1000 files",
         body = ref("#/components/schemas/RestoreAnswer"))))]
 pub(crate) async fn restore(
     State(service): State<Arc<Service>>,
@@ -116,10 +117,10 @@ fn what(service: &Service, wanted: NewRestore) -> Result<Restore, Problem> {
         (Some(run), None, paths) if paths.is_empty() => Ok(Restore::Run(run)),
         (None, Some(name), paths) if !paths.is_empty() => {
             if paths.len() > MAX_PATHS {
-                return Err(Problem::of(Kind::BadValue, format!("at most {MAX_PATHS} paths may be named in one call")));
+                return Err(Problem::of(Kind::BadValue, format!("a request may name at most {MAX_PATHS} paths")));
             }
             Ok(quarantine::paths_below_root(service, &name, paths.into_iter().map(String::into_bytes))?)
         }
-        _ => Err(Problem::of(Kind::BadValue, "either `run`, or `policy` and `paths`, or neither")),
+        _ => Err(Problem::of(Kind::BadValue, "give either `run`, or `policy` and `paths`, or none of them")),
     }
 }

@@ -27,19 +27,19 @@ const MAX_PAGE: usize = 500;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct RunsQuery {
-    /// How many runs, 1 to 500.
+    /// The number of runs, 1 to 500.
     #[param(default = 50, minimum = 1, maximum = 500)]
     limit: Option<usize>,
-    /// The `next` of the page before.
+    /// `next` of the previous page.
     after: Option<String>,
-    /// Only runs in which this policy had a part. Those that are going on are left out then if they have none of it.
+    /// Only runs that include this policy.
     policy: Option<String>,
-    /// Only runs that ended `ok`, `partial`, `held` or `failed`; those that are going on are left out then.
+    /// Only finished runs with this status: `ok`, `partial`, `held` or `failed`.
     #[param(value_type = Option<String>)]
     status: Option<RunStatus>,
 }
 
-/// Runs, the newest first.
+/// Runs, newest first.
 #[utoipa::path(get, path = "/api/v1/runs", operation_id = "list_runs", tag = "Runs", params(RunsQuery),
     responses((status = 200, description = "A page", body = ref("#/components/schemas/Runs"))))]
 pub(crate) async fn list(
@@ -60,10 +60,10 @@ pub(crate) async fn list(
 
 /// One run.
 ///
-/// Its report, or how far it is while it is going on. Dry runs, which no history takes, are known for a while.
+/// Its report, or its progress. Dry runs are not in the history, but available for a while.
 #[utoipa::path(get, path = "/api/v1/runs/{id}", operation_id = "get_run", tag = "Runs",
     params(("id" = String, Path, description = "The run's id")),
-    responses((status = 200, description = "The report, or a run that is going on",
+    responses((status = 200, description = "The report, or the progress of a running one",
         body = ref("#/components/schemas/Run"))))]
 pub(crate) async fn one(State(service): State<Arc<Service>>, Part(id): Part) -> Result<Response, Problem> {
     if let Some(sweep) = service.sweeps().running().iter().find(|sweep| sweep.run_id == id) {

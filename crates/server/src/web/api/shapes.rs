@@ -11,30 +11,30 @@ use serde::Serialize;
 
 use crate::app::policies::Policy;
 
-/// The answer of the two calls that the first clients make.
+/// The response of the two requests of the first clients.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Success {
     /// Always `success`.
     pub status: &'static str,
-    /// What was done, when something was.
+    /// What was done, if anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<&'static str>,
     /// One tracked policy in numbers.
     pub cleanup_stats: CleanupStats,
 }
 
-/// One tracked policy in the numbers of the first clients.
+/// Numbers of one tracked policy, in the form of the first clients.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct CleanupStats {
     /// Matching files on disk.
     pub total_files: u64,
-    /// Those with a deadline.
+    /// Files with a deadline.
     pub tracked_files: u64,
     /// The policy's `max_age` in minutes.
     pub cleanup_interval_minutes: Minutes,
-    /// Always true: a service that is not running does not answer.
+    /// Always true, because a stopped service does not respond.
     pub service_running: bool,
-    /// What kept policies from being swept as they should: a brake, another sweep, a database that is away.
+    /// Why policies could not be swept: a brake, another sweep, an unreachable database.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }
@@ -63,39 +63,39 @@ pub struct ServiceStats {
     pub started_at: Moment,
     /// Matching files of all tracked policies.
     pub total_files: u64,
-    /// Those with a deadline.
+    /// Files with a deadline.
     pub tracked_files: u64,
     /// Allocated bytes of the matching files.
     pub total_bytes: u64,
     /// When the next file of any policy is due.
     pub next_deadline: Option<Moment>,
-    /// The runs that are going on.
+    /// The runs in progress.
     pub running: Vec<String>,
     /// The tracked policies.
     pub policies: Vec<TrackedPolicy>,
 }
 
-/// A sweep that was asked for.
+/// A requested sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Accepted {
-    /// The run to look at: a new one, or else the first that was joined.
+    /// The run to follow: a new one, or otherwise the first one joined.
     pub run_id: String,
-    /// Which run does which policy.
+    /// Which run sweeps which policy.
     pub policies: Vec<AcceptedPolicy>,
 }
 
-/// Which run does a policy.
+/// Which run sweeps a policy.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AcceptedPolicy {
     /// The policy.
     pub name: String,
     /// The run.
     pub run_id: String,
-    /// Whether that run was going on before.
+    /// Whether that run was in progress before.
     pub joined: bool,
 }
 
-/// A run that is going on.
+/// A run in progress.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Running {
     /// The run's id.
@@ -104,24 +104,24 @@ pub struct Running {
     pub status: RunningStatus,
     /// What started it.
     pub trigger: Trigger,
-    /// Who asked for it: the name of the token that was sent (`[server.tokens]`). Absent where it had none.
+    /// The name of the token that made the request (`[server.tokens]`). Absent if it had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
-    /// Whether it only says what it would do.
+    /// Whether it is a dry run.
     pub dry_run: bool,
-    /// When it was asked for.
+    /// When it was requested.
     pub started_at: Moment,
     /// The names of its policies.
     pub policies: Vec<String>,
-    /// Entries and rows looked at so far.
+    /// Entries and rows scanned so far.
     pub scanned: u64,
     /// Files and rows removed so far.
     pub removed: u64,
-    /// What came of the policies that have ended.
+    /// The results of the policies that have finished.
     pub ended: Vec<PolicyReport>,
 }
 
-/// The status of a run that is going on.
+/// The status of a run in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunningStatus {
@@ -132,71 +132,71 @@ pub enum RunningStatus {
 /// A page of past runs, the newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Runs {
-    /// Those that are going on; on the first page only.
+    /// Runs in progress; only on the first page.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<Running>,
-    /// Those that ended.
+    /// Finished runs.
     pub runs: Vec<PastRun>,
-    /// What to pass as `after` for the next page; `null` on the last.
+    /// Pass this as `after` to get the next page; `null` on the last.
     pub next: Option<String>,
 }
 
-/// What lies in quarantine.
+/// The content of the quarantine.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct QuarantinePage {
-    /// The first of them.
+    /// The first files.
     pub files: Vec<QuarantinedFile>,
-    /// All of them in numbers, in the order of the configuration.
+    /// Totals of all files, in the order of the configuration.
     pub policies: Vec<QuarantinedPolicy>,
 }
 
-/// What came back from quarantine, and what did not.
+/// Which files were restored from quarantine, and which were not.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RestoreAnswer {
     /// [`cleanup_core::report::FORMAT_VERSION`].
     pub format_version: u32,
-    /// The sums.
+    /// The totals.
     #[serde(flatten)]
     pub restored: Restored,
-    /// Why `held_until` is earlier than was asked for, when it is.
+    /// Why `held_until` is earlier than requested, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The first of them, each with what came of it.
+    /// The first files, each with its outcome.
     pub files: Vec<RestoredFile>,
 }
 
-/// How much comes due in each of the next hours.
+/// How much becomes due in each of the next hours.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Forecast {
-    /// How many hours are looked ahead.
+    /// The number of hours covered.
     pub hours: u32,
     /// In the order of the configuration.
     pub policies: Vec<PolicyForecast>,
 }
 
-/// How much of one policy comes due.
+/// How much of one policy becomes due.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct PolicyForecast {
     /// The policy.
     pub policy: String,
-    /// By the hour; `null` where it is not known without looking at every file.
+    /// By hour; `null` if it is unknown without scanning every file.
     pub hours: Option<Vec<ForecastHour>>,
-    /// Why it is not known.
+    /// Why it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
 }
 
-/// Whether the service can do all that it is asked to.
+/// Whether the service can work.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Ready {
     /// Always `ready`.
     pub status: &'static str,
-    /// What does not work as well as it could.
+    /// Findings that do not prevent work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<ReadyFinding>,
 }
 
-/// Something that needs somebody.
+/// Something that needs attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReadyFinding {
     /// As reports have it.

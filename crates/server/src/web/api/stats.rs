@@ -11,7 +11,7 @@ use crate::web::problem::Problem;
 
 /// The service in numbers.
 ///
-/// From memory: costs the same however many files there are. Policies that do not track files are not counted.
+/// From memory, so its cost does not depend on the number of files. Includes only policies that track files.
 #[utoipa::path(get, path = "/api/v1/stats", operation_id = "service_stats", tag = "Policies",
     responses((status = 200, description = "The numbers", body = ref("#/components/schemas/ServiceStats"))))]
 pub(crate) async fn stats(State(service): State<Arc<Service>>) -> Result<Json<ServiceStats>, Problem> {

@@ -19,16 +19,16 @@ use crate::app::sweeps::{SweepHandle, SweepRequest};
 use crate::web::extract::{JsonOrNothing, Query};
 use crate::web::problem::Problem;
 
-/// What to sweep. Without a body: every enabled policy.
+/// What to sweep. Without a body: all enabled policies.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "NewSweep")]
 pub(crate) struct NewSweep {
-    /// The policies by name; empty means all that are enabled.
+    /// Names of policies; empty means all enabled ones.
     policies: Vec<String>,
-    /// Only find out what would go.
+    /// Only report what would be removed.
     dry_run: bool,
-    /// Judge archives by age like everything else.
+    /// Judge archives by age like other files.
     include_archives: bool,
 }
 
@@ -37,20 +37,20 @@ pub(crate) struct NewSweep {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SweepQuery {
-    /// Answer with the report, once there is one.
+    /// Wait, and respond with the report.
     #[serde(default)]
     wait: bool,
 }
 
 /// Start a sweep.
 ///
-/// Policies that are being swept already are joined, not swept twice. The sweep goes on when the caller goes away.
+/// If a policy is being swept already, the request joins that sweep. A sweep continues if its caller disconnects.
 #[utoipa::path(post, path = "/api/v1/sweeps", operation_id = "start_sweep", tag = "Runs", params(SweepQuery),
-    request_body(content = ref("#/components/schemas/NewSweep"), description = "May be left out"),
+    request_body(content = ref("#/components/schemas/NewSweep"), description = "Optional"),
     responses(
         (status = 202, description = "Started or joined; `Location` is the run",
             body = ref("#/components/schemas/Accepted"), headers(("Location" = String, description = "The run"))),
-        (status = 200, description = "With `wait=true`: the report", body = ref("#/components/schemas/Report")),
+        (status = 200, description = "The report, with `wait=true`", body = ref("#/components/schemas/Report")),
     ))]
 pub(crate) async fn start(
     State(service): State<Arc<Service>>,
