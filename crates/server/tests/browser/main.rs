@@ -101,6 +101,7 @@ fn every_page_is_sound_at_every_width_in_both_schemes() {
         "/files?sort=largest",
         file.as_str().unwrap(),
         "/quarantine",
+        "/removals",
         "/explain?policy=models&path=part.step",
         "/login",
         "/runs/no",
@@ -239,6 +240,64 @@ fn what_a_brake_holds_back_goes_by_the_plan_that_was_read() {
     page.click("#apply").unwrap();
     page.wait_for(&shows("120 items removed")).unwrap();
     assert_eq!(left(), 0);
+    is_clean(&page, &world);
+}
+
+/// Searches on the page for what is gone.
+fn search(page: &Page<'_>, text: &str) {
+    page.eval("document.querySelector('input[name=path]').focus()").unwrap();
+    page.eval("document.querySelector('input[name=path]').select()").unwrap();
+    page.type_text(text).unwrap();
+    page.press("Enter").unwrap();
+    let text = serde_json::Value::from(text);
+    let there = "location.pathname === '/removals' && document.readyState === 'complete'";
+    page.wait_for(&format!("{there} && new URLSearchParams(location.search).get('path') === {text}")).unwrap();
+}
+
+#[test]
+fn a_stranger_finds_out_on_a_phone_why_a_file_is_gone_and_who_asked() {
+    let world = World::new("max_age = \"1s\"", "[server.tokens]\nops = \"token\"");
+    world.old_file("others/x.svg");
+    world.old_file("others/y.svg");
+    world.old_file("kept/<b>x.svg");
+    world.file("x.step");
+    let browser = Browser::start().unwrap();
+    let page = browser.page().unwrap();
+    page.size(390, 900).unwrap();
+    page.open(&world.url("/")).unwrap();
+    let sweep = format!(
+        "fetch('/api/v1/sweeps?wait=true', {{ method: 'POST', body: '{{}}', headers: {{ 'Content-Type': 'application/json',
+            Authorization: 'Bearer {TOKEN}' }} }}).then((answer) => answer.json()).then((report) => report.run_id)"
+    );
+    let run = page.eval(&sweep).unwrap();
+    page.wait_for("document.querySelector('#past').innerText.includes('x.step')").unwrap();
+
+    search(&page, "x.svg");
+    page.wait_for(&shows("others/x.svg")).unwrap();
+    let card = "[...document.querySelectorAll('#found tbody tr')].find((row) => row.innerText.includes('others/x.svg')).innerText";
+    let card = page.eval(card).unwrap();
+    for words in ["removed", "ago", "older than", "\nops\n", "others", "4.1 kB"] {
+        assert!(card.as_str().unwrap().contains(words), "{words}: {card}");
+    }
+    assert_eq!(page.eval(&shows("y.svg")).unwrap(), false);
+    assert_eq!(page.eval(&shows("<b>x.svg")).unwrap(), true);
+    is_sound(&page, "the search");
+    page.size(390, 900).unwrap();
+    page.click("#found tbody td[data-label=Run] a").unwrap();
+    page.wait_for(&format!("location.pathname === '/runs/{}'", run.as_str().unwrap())).unwrap();
+    page.wait_for(&shows("others/y.svg")).unwrap();
+    is_sound(&page, "the run");
+
+    page.open(&world.url("/removals")).unwrap();
+    search(&page, "x.step");
+    page.wait_for(&shows("its deadline")).unwrap();
+    search(&page, &world.path("others/x.svg").display().to_string());
+    page.wait_for(&shows("older than")).unwrap();
+    search(&page, "never-there");
+    page.wait_for(&shows("No removal matches")).unwrap();
+    page.open(&world.url("/explain?policy=others&path=x.svg")).unwrap();
+    page.wait_for(&shows("Earlier removals of this path")).unwrap();
+    is_sound(&page, "the explanation");
     is_clean(&page, &world);
 }
 

@@ -197,13 +197,63 @@ async fn all_times_are_in_one_zone_that_is_named_once() {
     let world = World::open(folder, Peer::Loopback).await;
     world.start(100).await;
     world.file("models/a.step", Duration::ZERO);
-    for page in ["/", "/policies/temp-models", "/files", "/runs", "/quarantine", "/explain", "/nowhere"] {
+    for page in ["/", "/policies/temp-models", "/files", "/runs", "/quarantine", "/removals", "/explain", "/nowhere"] {
         let page = world.call("GET", page, &[HTML], "").await;
         assert_eq!(page.body.matches("New_York (E").count(), 1, "{page}");
         assert!(page.body.contains("data-zone=\"America/New_York\""), "{page}");
         let visible = page.body.replace("datetime=\"", "");
         assert!(!visible.contains(" UTC<") && !visible.contains("EST\"") && !visible.contains("EDT\""), "{page}");
     }
+}
+
+#[tokio::test]
+async fn removals_are_found_by_path_policy_run_and_time_page_by_page() {
+    let world = World::with(Plan { files: vec![("svgs/keep-a.svg", HOUR)], ..Plan::default() }).await;
+    for number in 0..120 {
+        world.file(&format!("svgs/{number}.svg"), 2 * HOUR);
+    }
+    let sweep = world.post("/api/v1/sweeps?wait=true", &json!({ "policies": ["svgs"] })).await.is(200);
+    let run = sweep["run_id"].as_str().unwrap();
+    let whole = world.path("svgs/7.svg");
+    for (target, rows) in [
+        ("/removals".to_owned(), 50),
+        ("/removals?path=7.svg".to_owned(), 12),
+        ("/removals?path=7.svg&policy=svgs&since=1d".to_owned(), 12),
+        ("/removals?path=7.svg&policy=temp-models".to_owned(), 0),
+        (format!("/removals?path=7.svg&run={run}"), 12),
+        (format!("/removals?path={}", whole.display()), 1),
+        ("/removals?path=svgs/7.svg".to_owned(), 1),
+        ("/removals?path=11*.svg".to_owned(), 11),
+        ("/removals?path=keep-a".to_owned(), 0),
+    ] {
+        let page = world.get(&target).await;
+        assert_eq!(is_page(&page, 200).matches("<th scope=\"row\" class=\"path\">").count(), rows, "{target}: {page}");
+    }
+    for words in ["older than", "a manual run", "href=\"/policies/svgs\""] {
+        assert!(world.get("/removals?path=7.svg").await.body.contains(words), "{words}");
+    }
+    for wrong in ["/removals?path=[", "/removals?before=nonsense", "/removals?run=no"] {
+        let page = world.get(wrong).await;
+        assert!(matches!(page.status, 404 | 422), "{wrong}: {page}");
+        is_page(&page, page.status);
+    }
+    // All of a run, each once, on the pages of the run and of the search.
+    for start in [format!("/runs/{run}"), format!("/removals?run={run}")] {
+        let mut names = std::collections::HashSet::new();
+        let (mut target, mut pages) = (Some(start.clone()), 0);
+        while let Some(page) = target {
+            let answer = world.get(page.split('#').next().unwrap()).await;
+            let rows = is_page(&answer, 200).split("<th scope=\"row\" class=\"path\"><bdi>").skip(1);
+            names.extend(rows.map(|row| row.split('<').next().unwrap().to_owned()));
+            pages += 1;
+            let next =
+                answer.body.split("href=\"").find(|rest| rest.split('>').next().unwrap().contains("rel=\"next\""));
+            target = next.map(|rest| rest.split('"').next().unwrap().replace("&#38;", "&"));
+        }
+        assert_eq!((names.len(), pages), (120, 3), "{start}");
+    }
+    let gone = world.get("/explain?policy=svgs&path=7.svg").await;
+    assert!(is_page(&gone, 200).contains("Earlier removals of this path"), "{gone}");
 }
 
 #[tokio::test]
@@ -324,6 +374,8 @@ async fn from_elsewhere_pages_show_nothing_without_the_token() {
         "/files/temp-models.eA",
         "/quarantine",
         "/quarantine/restore?run=0",
+        "/removals?path=a",
+        "/policies/temp-models",
     ] {
         let answer = world.get(page).await;
         let shown = is_page(&answer, 401);

@@ -10,6 +10,7 @@ use cleanup_engine::responses::{AnswerVerdict, Explanation, RuleAnswer};
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, html};
+use super::removals::RemovalLine;
 use super::runs::query_of;
 use super::words::{self, Here, Status, When};
 use crate::app;
@@ -61,6 +62,8 @@ struct ExplainPage {
     problem: Option<String>,
     /// What was asked for, and the answers.
     explained: Option<(String, Vec<AnswerLine>)>,
+    /// Earlier removals of the path.
+    removals: Vec<RemovalLine>,
 }
 
 /// The answers as they are shown.
@@ -119,6 +122,7 @@ pub(crate) async fn page(
         policies: service.generation().engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect(),
         problem: None,
         explained: None,
+        removals: Vec::new(),
         path: path.clone(),
         policy: policy.clone(),
     };
@@ -134,6 +138,9 @@ pub(crate) async fn page(
             Ok(found) => {
                 let path = words::path(&found.path, found.path_bytes.as_deref());
                 page.explained = Some((path, answers(&found, &here)));
+                let engine = service.generation().engine;
+                let configured: Vec<String> = engine.config().rules().map(|rule| rule.name.clone()).collect();
+                page.removals = found.removals.iter().map(|one| RemovalLine::new(one, &configured, &here)).collect();
             }
             Err(problem) => {
                 status = problem.status();

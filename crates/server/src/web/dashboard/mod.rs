@@ -21,6 +21,7 @@ mod plan;
 mod policies;
 mod policy;
 mod quarantine;
+mod removals;
 mod restore;
 mod run;
 mod runs;
@@ -59,6 +60,7 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/holds/release", post(act::release_path))
         .route("/quarantine", get(quarantine::list))
         .route("/quarantine/restore", get(restore::plan).post(restore::act))
+        .route("/removals", get(removals::list))
         .route("/explain", get(explain::page))
         .route("/dry-run", post(act::dry_run))
         .route("/plan", post(plan::make))
@@ -95,6 +97,7 @@ pub(crate) fn is_page(path: &str) -> bool {
                 | "files"
                 | "holds"
                 | "quarantine"
+                | "removals"
                 | "explain"
                 | "dry-run"
                 | "plan"

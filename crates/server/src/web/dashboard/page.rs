@@ -44,17 +44,19 @@ pub(crate) enum Part {
     Runs,
     Files,
     Quarantine,
+    Removals,
     Explain,
     Other,
 }
 
 impl Part {
     /// The navigation: a new part of the dashboard adds its line here.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 5] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Overview, "/", "Overview"),
         (Self::Runs, "/runs", "Runs"),
         (Self::Files, "/files", "Files"),
         (Self::Quarantine, "/quarantine", "Quarantine"),
+        (Self::Removals, "/removals", "Removals"),
         (Self::Explain, "/explain", "Explain"),
     ];
 }

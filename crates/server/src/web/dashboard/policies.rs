@@ -196,7 +196,10 @@ impl Known {
             (Some(_), _) => "now".to_owned(),
             (None, Some(look)) => {
                 let by = if look.dry_run { "dry run" } else { "sweep" };
-                format!("as of the {by} {}", here.when(look.at).away)
+                match here.when(look.at).away {
+                    away if away == "now" => format!("as of the {by} just now"),
+                    away => format!("as of the {by} {away}"),
+                }
             }
             (None, None) => "not scanned yet".to_owned(),
         }

@@ -12,13 +12,19 @@ use cleanup_core::candidate::Escaped;
 use cleanup_core::config::Config;
 use cleanup_core::report::{Counts, ItemError, PolicyKind, PolicyReport, PolicyStatus, Report, Trigger};
 use cleanup_core::sweep::Mode;
+use cleanup_engine::RemovalsQuery;
 
-use super::page::{Fault, Frame, Part, here, html};
+use super::page::{Asked, Fault, Frame, Part, here, html};
 use super::policies::LimitLine;
+use super::removals::RemovalLine;
+use super::runs::query_of;
 use super::words::{self, Here, Status, When};
-use crate::app::runs;
 use crate::app::service::Service;
 use crate::app::sweeps::{Planned, RunningSweep};
+use crate::app::{removals, runs};
+
+/// Removals on a page.
+const REMOVALS: usize = 50;
 
 #[derive(Template)]
 #[template(path = "run.html")]
@@ -38,6 +44,17 @@ struct RunPage {
     parts: Vec<PartView>,
     /// Policies that have not ended yet.
     waiting: Vec<String>,
+    removals: Vec<RemovalLine>,
+    /// The addresses of the first and of the next page of removals.
+    first: Option<String>,
+    next: Option<String>,
+}
+
+/// Which page of the removals.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct Question {
+    before: String,
 }
 
 /// The ways on from here.
@@ -79,7 +96,12 @@ struct PlanLine {
 }
 
 /// The page.
-pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+pub(crate) async fn one(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Asked(asked): Asked<Question>,
+) -> Response {
     let here = here(&service);
     let frame = Frame::of(&service, &headers, Part::Runs);
     let live = service.generation();
@@ -90,12 +112,12 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
     let dry_run = service.sweeps().dry_run(&id);
     if let Some(report) = service.sweeps().finished(&id) {
         let page = RunPage::ended(frame, &report, dry_run.as_deref(), &here);
-        return html(StatusCode::OK, &page.with_policies(config).with_undo(&service, &report).await);
+        return html(StatusCode::OK, &page.with_policies(config).with_removals(&service, &report, &asked).await);
     }
     match runs::one(&service, &id).await {
         Ok(report) => {
             let page = RunPage::ended(frame, &report, None, &here);
-            html(StatusCode::OK, &page.with_policies(config).with_undo(&service, &report).await)
+            html(StatusCode::OK, &page.with_policies(config).with_removals(&service, &report, &asked).await)
         }
         Err(problem) => Fault::new(&service, &headers, problem.into()).into_response(),
     }
@@ -120,6 +142,9 @@ impl RunPage {
             took: String::new(),
             is_dry_run,
             offers: Offers::default(),
+            removals: Vec::new(),
+            first: None,
+            next: None,
             notes: Vec::new(),
             waiting: sweep.policies.iter().filter(has_ended).cloned().collect(),
             parts: ended.iter().map(|part| PartView::new(part, is_dry_run, &[], here)).collect(),
@@ -168,6 +193,9 @@ impl RunPage {
                 restore: false,
             },
             notes,
+            removals: Vec::new(),
+            first: None,
+            next: None,
             parts: report.policies.iter().map(|part| PartView::new(part, report.dry_run, &planned, here)).collect(),
             waiting: Vec::new(),
         }
@@ -183,6 +211,31 @@ impl RunPage {
             part.has_plan = is_of_files && part.is_held && !self.is_dry_run && self.finished.is_some();
         }
         self
+    }
+
+    /// Names what the run removed, a page at a time, and offers the way back from quarantine.
+    async fn with_removals(mut self, service: &Service, report: &Report, asked: &Question) -> Self {
+        let totals = &report.totals;
+        let has_purged = report.policies.iter().any(|part| part.counts.purged > 0);
+        if !report.dry_run && (totals.removed + totals.quarantined + totals.restored > 0 || has_purged) {
+            let address = |before: &str| format!("/runs/{}{before}#removals-h", report.run_id);
+            let query = RemovalsQuery {
+                run: Some(report.run_id.clone()),
+                limit: REMOVALS,
+                before: Some(asked.before.clone()).filter(|before| !before.is_empty()),
+                ..RemovalsQuery::default()
+            };
+            // A run from before there was a log, or whose entries are too old, has none.
+            if let Ok(page) = removals::page(service, query).await {
+                let live = service.generation();
+                let configured: Vec<String> = live.engine.config().rules().map(|rule| rule.name.clone()).collect();
+                let here = here(service);
+                self.removals = page.removals.iter().map(|one| RemovalLine::new(one, &configured, &here)).collect();
+                self.first = (!asked.before.is_empty()).then(|| address(""));
+                self.next = page.next.map(|next| address(&format!("?{}", query_of(&[("before", &next)]))));
+            }
+        }
+        self.with_undo(service, report).await
     }
 
     /// Offers the way back where something of the run is there; only a run that moved files aside is looked for.
