@@ -38,6 +38,13 @@ max_age = "12h"
 every   = "30m"
 track   = true
 
+[files.backups]
+root           = "backups"
+include        = ["*.sql.gz"]
+max_age        = "30d"
+max_files      = 60
+max_total_size = "40MB"
+
 [sessions.tutor-sessions]
 url             = "${DATABASE_URL}"
 table           = "tutor_sessions"
@@ -51,20 +58,22 @@ listen = "127.0.0.1:0"
 "#;
 
 /// Folder, name before and after the number, how many, the oldest in seconds, and the largest in bytes.
-const TREE: [(&str, &str, &str, u64, u64, u64); 4] = [
+const TREE: [(&str, &str, &str, u64, u64, u64); 5] = [
     ("storage/output", "formal_", "-1a2b-4c3d-8e9f-0a1b2c3d4e5f.svg", 112, 90_000, 180_000),
     ("storage/output", "formal_20260101_", "-1a2b-4c3d-8e9f-0a1b2c3d4e5f.svg", 9, 900_000, 90_000),
     ("storage/temp_svgs", "icon-", ".svg", 190, 3_500, 28_000),
     ("temp_models", "bracket-", ".step", 260, 43_000, 900_000),
+    ("backups", "shop-", ".sql.gz", 48, 2_000_000, 1_200_000),
 ];
 
 /// A week, one run each half hour.
-const PAST: [&str; 6] = [
+const PAST: [&str; 7] = [
     "336",
     "7",
     "visualization-output=112:90000",
     "temp-svgs=190:15000",
     "temp-models=260:450000",
+    "backups=48:600000",
     "tutor-sessions=400",
 ];
 
@@ -130,7 +139,9 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     // One sweep by hand, so that what is there is known of every policy.
     shoot("run.png", 1200, Scheme::Light, &|| dry_run(&page, address))?;
     page.click("#sweep")?;
-    page.wait_for("document.body.innerText.includes('removed,')")?;
+    page.wait_for("document.body.innerText.includes('items removed,')")?;
+    let policy = || Ok(page.open(&format!("http://{address}/policies/backups"))?);
+    shoot("policy.png", 1200, Scheme::Light, &policy)?;
     shoot("overview.png", 1200, Scheme::Light, &overview)?;
     shoot("overview-dark.png", 1200, Scheme::Dark, &overview)?;
     shoot("narrow.png", 390, Scheme::Light, &overview)?;
@@ -141,7 +152,7 @@ pub(crate) fn run(_: &Args) -> Result<()> {
 fn dry_run(page: &Page<'_>, address: &str) -> Result<()> {
     page.open(&format!("http://{address}/"))?;
     page.click(".head form[action='/dry-run'] button")?;
-    page.wait_for("document.body.innerText.includes('would go')")?;
+    page.wait_for("document.body.innerText.includes('would be removed')")?;
     Ok(())
 }
 

@@ -37,6 +37,11 @@ impl Moment {
         i64::try_from(millis).unwrap_or(if millis < 0 { i64::MIN } else { i64::MAX })
     }
 
+    /// Nanoseconds since the epoch.
+    pub const fn unix_nanos(self) -> i128 {
+        self.0
+    }
+
     /// The nanoseconds within the second, 0 to 999,999,999.
     pub fn subsec_nanos(self) -> u32 {
         u32::try_from(self.0.rem_euclid(NANOS_PER_SECOND)).expect("a remainder of 10^9 fits 32 bits")

@@ -1,4 +1,5 @@
-// Lets moments run on, and asks for the page again when something happened. Without it everything works, and stands still.
+// Keeps spans of time current, and asks for the page again when something happened. Without it everything works, and
+// stands still.
 "use strict";
 const pulse = document.getElementById("pulse");
 let waiting = 0, asking = false, again = false;
@@ -37,7 +38,7 @@ async function look() {
   if (asking) { again = true; return; }
   asking = true;
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-Again": "1" } });
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of document.querySelectorAll("[data-live]")) {
@@ -78,19 +79,33 @@ function listen() {
 }
 
 // A page that stands still must not look as if all were well: it turns grey, and says since when.
+const lost = document.getElementById("lost");
 let since = null, dimming = 0;
+
+// In the zone of all times on the page, as they are written there; a zone without a name is not known here.
+function moment(date) {
+  const zone = document.documentElement.dataset.zone;
+  try {
+    if (zone) return new Intl.DateTimeFormat("sv-SE", { timeZone: zone, dateStyle: "short", timeStyle: "medium" }).format(date);
+  } catch {
+    // A zone that this browser does not know.
+  }
+  return date.toISOString().slice(0, 19).replace("T", " ") + " UTC";
+}
 
 function away() {
   // It is told of each failed attempt to come back, too.
   if (since) return;
   since = new Date();
   pulse.classList.remove("on");
-  pulse.textContent = "Not live";
+  pulse.textContent = "Reconnecting";
   // Streams break now and then, and are back at once.
   dimming = setTimeout(() => {
     document.documentElement.classList.add("away");
-    pulse.textContent = "No answer since " + since.toLocaleTimeString();
-    document.title = "No answer · " + document.title;
+    pulse.textContent = "Disconnected";
+    lost.textContent = "The server has not answered since " + moment(since) + ". This page shows what was true then, and updates when the server is back.";
+    lost.hidden = false;
+    document.title = "Disconnected · " + document.title;
   }, 3000);
 }
 
@@ -99,10 +114,27 @@ function back() {
   dimming = 0;
   since = null;
   document.documentElement.classList.remove("away");
-  document.title = document.title.replace(/^No answer · /, "");
+  lost.hidden = true;
+  document.title = document.title.replace(/^Disconnected · /, "");
   pulse.textContent = "Live";
   pulse.classList.add("on");
 }
+
+// The bars of a chart are one stop for `Tab`; the arrow keys move between them, and `Escape` lets go of a hint.
+document.addEventListener("keydown", (event) => {
+  const hit = event.target.closest(".hit");
+  if (!hit) return;
+  if (event.key === "Escape") return hit.blur();
+  const all = [...hit.parentNode.querySelectorAll(".hit")];
+  const at = all.indexOf(hit);
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: all.length - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  if (!all[to]) return;
+  hit.tabIndex = -1;
+  all[to].tabIndex = 0;
+  all[to].focus({ preventScroll: true });
+});
 
 function leave() {
   events?.close();

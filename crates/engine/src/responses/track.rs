@@ -88,13 +88,34 @@ pub struct FilesQuery {
     pub policy: Option<String>,
     /// Only those whose path has this in it.
     pub contains: Option<String>,
+    /// In which order.
+    pub order: FilesOrder,
     /// At most so many.
     pub limit: usize,
-    /// Those after the file with this id.
+    /// Those after the file with this id; in another order than by path, those after this place, as
+    /// [`FilesPage::next`] names it.
     pub after: Option<String>,
 }
 
-/// Some tracked files, by policy and path.
+/// In which order tracked files are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilesOrder {
+    /// By policy and path.
+    #[default]
+    Path,
+    /// By allocated bytes, the most first.
+    Largest,
+    /// By allocated bytes, the fewest first.
+    Smallest,
+    /// By the moment from which their age counts, the earliest first.
+    Oldest,
+    /// By the same moment, the latest first.
+    Newest,
+    /// By the moment at which they will be removed, the earliest first, and then those that have none.
+    Due,
+}
+
+/// Some tracked files, in the order that was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct FilesPage {
     /// The files.

@@ -16,7 +16,7 @@ pub(crate) mod table;
 mod waker;
 mod watcher;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -34,7 +34,8 @@ use cleanup_state::TrackedChange;
 
 pub(crate) use self::table::locked;
 pub use crate::responses::track::{
-    Absent, FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy, Watching,
+    Absent, FilesOrder, FilesPage, FilesQuery, ForecastHour, RegisterError, Registration, TrackedFile, TrackedPolicy,
+    Watching,
 };
 
 use self::deadlines::Sum;
@@ -216,6 +217,9 @@ impl Tracker {
 
     /// Some of the tracked files.
     pub fn files(&self, query: &FilesQuery) -> FilesPage {
+        if query.order != FilesOrder::Path {
+            return self.ranked_files(query);
+        }
         let after = query.after.as_deref().and_then(path_of_id);
         let mut page = FilesPage { files: Vec::new(), next: None };
         let mut skipping = after.as_ref().map(|(policy, _)| policy.as_str());
@@ -228,9 +232,7 @@ impl Tracker {
             if !wanted || skipping.is_some() {
                 continue;
             }
-            let is_in = |part: &String, path: &[u8]| String::from_utf8_lossy(path).contains(part.as_str());
-            let named = |path: &[u8]| query.contains.as_ref().is_none_or(|part| is_in(part, path));
-            for (path, entry) in tracked.rows_after(start).filter(|(path, _)| named(path)) {
+            for (path, entry) in tracked.rows_after(start).filter(|(path, _)| is_named(query, path)) {
                 if page.files.len() == query.limit {
                     page.next = page.files.last().map(|file| file.id.clone());
                     return page;
@@ -239,6 +241,42 @@ impl Tracker {
             }
         }
         page
+    }
+
+    /// A page in another order than that of the table: all rows are looked at, and no more are kept than the page has.
+    fn ranked_files(&self, query: &FilesQuery) -> FilesPage {
+        let place = |tracked: &Tracked| self.inner.policies.iter().position(|other| other.name() == tracked.name());
+        let after = query.after.as_deref().and_then(|text| {
+            let (rank, id) = text.split_once(':')?;
+            let (tracked, path) = self.inner.find_file(id)?;
+            Some((rank.parse::<i128>().ok()?, place(tracked)?, Arc::<[u8]>::from(path)))
+        });
+        let mut first: BTreeMap<(i128, usize, Arc<[u8]>), Entry> = BTreeMap::new();
+        let is_wanted = |tracked: &Tracked| query.policy.as_ref().is_none_or(|name| name == tracked.name());
+        for (index, tracked) in self.inner.policies.iter().enumerate().filter(|(_, tracked)| is_wanted(tracked)) {
+            for (path, entry) in tracked.rows_after(None).filter(|(path, _)| is_named(query, path)) {
+                let key = (rank(query.order, &entry), index, path);
+                if after.as_ref().is_some_and(|after| key <= *after) {
+                    continue;
+                }
+                if first.len() > query.limit {
+                    // One more than the page has, to know whether another follows.
+                    if first.last_key_value().is_some_and(|(last, _)| key > *last) {
+                        continue;
+                    }
+                    first.pop_last();
+                }
+                first.insert(key, entry);
+            }
+        }
+        let has_more = first.len() > query.limit && first.pop_last().is_some();
+        let file = |((_, index, path), entry): (&(i128, usize, Arc<[u8]>), &Entry)| {
+            self.inner.policies[*index].file(path, entry)
+        };
+        let files: Vec<TrackedFile> = first.iter().map(file).collect();
+        let last = first.last_key_value().zip(files.last()).filter(|_| has_more);
+        let next = last.map(|(((rank, ..), _), file)| format!("{rank}:{}", file.id));
+        FilesPage { files, next }
     }
 
     /// The tracked file with this id.
@@ -351,6 +389,13 @@ impl Tracker {
         next.sort_by_key(|file| file.due_at);
         next.truncate(most);
         next
+    }
+
+    /// The files of one policy that are due next, the earliest first; `None` for a policy that is not tracked.
+    pub fn next_files_of(&self, policy: &str, most: usize) -> Option<Vec<TrackedFile>> {
+        let tracked = self.inner.find(policy)?;
+        let table = locked(&tracked.table);
+        Some(table.earliest_files(most).map(|(path, entry)| tracked.file(path, entry)).collect())
     }
 
     /// The number of due files of a policy, and their allocated bytes; `None` for a policy that is not tracked.
@@ -500,15 +545,29 @@ impl Tracked {
             bytes: entry.bytes,
             stamp: entry.stamp,
             ttl_seconds: ttl.map(|ttl| ttl.get().as_secs_f64()),
-            due_at: match entry.next {
-                Next::Due(at) => Some(at),
-                Next::Held { .. } | Next::Look(_) | Next::Never => None,
-            },
+            due_at: entry.due_at(),
             held_until: match entry.next {
                 Next::Held { until, .. } => Some(until),
                 Next::Due(_) | Next::Look(_) | Next::Never => None,
             },
         }
+    }
+}
+
+/// Whether a file is one of those that are asked for, by its path.
+fn is_named(query: &FilesQuery, path: &[u8]) -> bool {
+    query.contains.as_ref().is_none_or(|part| String::from_utf8_lossy(path).contains(part.as_str()))
+}
+
+/// The place of a file in an order; smaller ones come first.
+fn rank(order: FilesOrder, entry: &Entry) -> i128 {
+    match order {
+        FilesOrder::Path => 0,
+        FilesOrder::Largest => -i128::from(entry.bytes),
+        FilesOrder::Smallest => entry.bytes.into(),
+        FilesOrder::Oldest => entry.stamp.unix_nanos(),
+        FilesOrder::Newest => entry.stamp.unix_nanos().saturating_neg(),
+        FilesOrder::Due => entry.due_at().map_or(i128::MAX, Moment::unix_nanos),
     }
 }
 

@@ -43,6 +43,16 @@ pub(crate) struct Entry {
     pub(crate) round: u32,
 }
 
+impl Entry {
+    /// When the file will be removed, as far as it is known.
+    pub(crate) fn due_at(&self) -> Option<Moment> {
+        match self.next {
+            Next::Due(at) => Some(at),
+            Next::Held { .. } | Next::Look(_) | Next::Never => None,
+        }
+    }
+}
+
 /// How many files, and their allocated bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum {

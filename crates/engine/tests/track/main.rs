@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use cleanup_core::report::PolicyStatus;
 use cleanup_core::sweep::Mode;
-use cleanup_engine::track::{FilesQuery, Listener, RegisterError, Tracker, Watching};
+use cleanup_engine::track::{FilesOrder, FilesQuery, Listener, RegisterError, Tracker, Watching};
 use cleanup_engine::{Engine, Request, Restore, RestoreRequest, Watcher};
 use tempfile::TempDir;
 
@@ -210,4 +210,68 @@ impl Watcher for Impatient {
     fn wants_to_stop(&self) -> bool {
         true
     }
+}
+
+#[test]
+fn files_come_in_every_order_page_by_page_each_once() {
+    // Archives have no deadline, and several files have the same size and the same age.
+    let world = World::plain();
+    for number in 0..60_u64 {
+        let kept = if number % 7 == 0 { "keep-" } else { "" };
+        let path = format!("{kept}{number}.step");
+        fs::write(world.path(&path), vec![b' '; usize::try_from(number % 5 * 9000).unwrap()]).unwrap();
+        backdate(&world.path(&path), MINUTE * u32::try_from(number % 9).unwrap());
+    }
+    let tracking = world.track();
+    let all = |order, limit| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = tracking.tracker.files(&FilesQuery { order, limit, after, ..FilesQuery::default() });
+            assert!(page.files.len() <= limit);
+            found.extend(page.files);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return found,
+            }
+        }
+    };
+    let by_path = all(FilesOrder::Path, 100);
+    assert_eq!(by_path.len(), 60);
+    for order in [
+        FilesOrder::Path,
+        FilesOrder::Largest,
+        FilesOrder::Smallest,
+        FilesOrder::Oldest,
+        FilesOrder::Newest,
+        FilesOrder::Due,
+    ] {
+        let mut expected = by_path.clone();
+        // Sorting keeps the order of paths where nothing else decides.
+        match order {
+            FilesOrder::Path => {}
+            FilesOrder::Largest => expected.sort_by_key(|file| std::cmp::Reverse(file.bytes)),
+            FilesOrder::Smallest => expected.sort_by_key(|file| file.bytes),
+            FilesOrder::Oldest => expected.sort_by_key(|file| file.stamp),
+            FilesOrder::Newest => expected.sort_by_key(|file| std::cmp::Reverse(file.stamp)),
+            FilesOrder::Due => expected.sort_by_key(|file| (file.due_at.is_none(), file.due_at)),
+        }
+        for limit in [1, 7, 59, 60, 61] {
+            let found: Vec<_> = all(order, limit).into_iter().map(|file| file.path).collect();
+            let expected: Vec<_> = expected.iter().map(|file| file.path.clone()).collect();
+            assert_eq!(found, expected, "{order:?} by {limit}");
+        }
+    }
+    let some = FilesQuery {
+        order: FilesOrder::Largest,
+        limit: 2,
+        contains: Some("keep-".to_owned()),
+        ..FilesQuery::default()
+    };
+    assert!(tracking.tracker.files(&some).files.iter().all(|file| file.path.starts_with("keep-")));
+    let none =
+        FilesQuery { order: FilesOrder::Due, limit: 2, after: Some("nonsense".to_owned()), ..FilesQuery::default() };
+    assert_eq!(tracking.tracker.files(&none).files.len(), 2, "a place that is none asks for the first page");
+    let next = tracking.tracker.next_files_of("models", 3).unwrap();
+    assert_eq!(next, all(FilesOrder::Due, 100)[..3]);
+    assert_eq!(tracking.tracker.next_files_of("no", 3), None);
 }

@@ -30,10 +30,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a call pass or refuses it, and dresses the answer.
 pub(crate) async fn guard(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+    let reader = dashboard::reader(&request);
     let mut response = match check(&service, &mut request).await {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    // Faults are told to people on a page, wherever they arise.
+    if let Some(headers) = reader
+        && let Some(problem) = response.extensions_mut().remove::<Problem>()
+    {
+        response = dashboard::told(&service, &headers, problem, &response);
+    }
     dress(response.headers_mut());
     response
 }

@@ -15,6 +15,9 @@ use crate::app::error::AppError;
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
+/// The `type` of a problem of which the status says it all.
+const PLAIN: &str = "about:blank";
+
 /// What goes wrong in a way that a program may want to tell apart; everything else is its status alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -109,7 +112,7 @@ impl Problem {
     /// A problem of which the status says it all.
     pub fn plain(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        Self::assemble(status, "about:blank", title, detail.into())
+        Self::assemble(status, PLAIN, title, detail.into())
     }
 
     /// What is served when something went wrong inside; the log says what.
@@ -139,6 +142,11 @@ impl Problem {
     /// Its members, where it is a part of an answer.
     pub(crate) fn into_body(self) -> ProblemBody {
         self.0.body
+    }
+
+    /// Whether the status says it all.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.body.kind == PLAIN
     }
 
     /// The status.
@@ -180,12 +188,15 @@ impl From<AppError> for Problem {
 }
 
 impl IntoResponse for Problem {
+    /// The problem itself is in the extensions of the response, for whoever tells it in another way.
     fn into_response(self) -> Response {
+        let told = self.clone();
         let Parts { body, status, headers } = *self.0;
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         response.headers_mut().extend(headers);
+        response.extensions_mut().insert(told);
         response
     }
 }

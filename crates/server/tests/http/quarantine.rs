@@ -109,7 +109,7 @@ async fn a_restore_is_a_run_in_the_history_and_on_the_pages() {
     assert_eq!((&runs["runs"][0]["run_id"], &runs["runs"][0]["restored"]), (&json!(restored), &json!(2)));
     assert!(world.get("/runs").await.body.contains(&restored));
     let own = world.get(&format!("/runs/{restored}")).await.body;
-    assert!(own.contains("2 items came back"), "{own}");
+    assert!(own.contains("2 items restored"), "{own}");
 }
 
 #[tokio::test]

@@ -184,7 +184,8 @@ pub(crate) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<FilesPage>, Problem> {
     let limit = page_size(query.limit, PAGE, MAX_PAGE)?;
-    let query = FilesQuery { policy: query.policy, contains: query.contains, limit, after: query.after };
+    let ListQuery { policy, contains, limit: _, after } = query;
+    let query = FilesQuery { policy, contains, limit, after, ..FilesQuery::default() };
     Ok(axum::Json(files::list(&service, query).await?))
 }
 

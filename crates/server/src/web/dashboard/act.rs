@@ -77,9 +77,7 @@ pub(crate) async fn sweep(
 ) -> Response {
     let done = async {
         let PageForm(Sweep { plan }) = form?;
-        let plan = service.sweeps().dry_run(&plan).ok_or_else(|| {
-            Problem::of(Kind::UnknownId, "this dry run is forgotten by now: make another one, and look at it")
-        })?;
+        let plan = service.sweeps().dry_run(&plan).ok_or_else(forgotten)?;
         start(&service, &asker, plan.policies.clone(), Mode::Apply, plan.include_archives).await
     };
     led_on(&service, &headers, done.await)
@@ -130,6 +128,11 @@ pub(crate) async fn release_path(
         Ok("/files#held-h".to_owned())
     };
     led_on(&service, &headers, done.await)
+}
+
+/// Only the latest dry runs are known.
+pub(super) fn forgotten() -> Problem {
+    Problem::of(Kind::UnknownId, "this dry run is too old to be followed by a sweep; start another one")
 }
 
 async fn start(

@@ -1,8 +1,8 @@
 //! Charts, as SVG made here: pure functions from numbers to text.
 //!
-//! A plot is stretched to whatever width there is, so no text lies in it: scales are HTML beside it. Every plot has a
-//! title and a description for those who do not see it, a hint for each stretch under the pointer, and the same numbers
-//! as a table.
+//! A plot is stretched to whatever width there is, so no text lies in it: scales are HTML beside it, and so are the hints,
+//! one for each stretch, under the pointer, a finger or the focus. Every plot has a title and a description for those who
+//! do not see it, and the same numbers as a table.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -19,16 +19,26 @@ const HEIGHT: f64 = 200.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Bytes,
-    Files,
+    /// Things of this name, in the singular.
+    Count(&'static str),
     Millis,
 }
 
 impl Unit {
+    /// A value on a scale or in a table, of which the title says what it counts.
     fn show(self, value: u64) -> String {
         match self {
             Self::Bytes => words::bytes(value),
-            Self::Files => words::count(value),
+            Self::Count(_) => words::count(value),
             Self::Millis => words::lateness(Duration::from_millis(value)),
+        }
+    }
+
+    /// A value that stands alone.
+    fn say(self, value: u64) -> String {
+        match self {
+            Self::Count(noun) => words::number(value, noun),
+            Self::Bytes | Self::Millis => self.show(value),
         }
     }
 }
@@ -62,12 +72,24 @@ pub(crate) struct Chart {
     pub(crate) title: String,
     /// Nothing in it comes from outside without being escaped.
     pub(crate) svg: String,
+    /// One for each stretch, in their order.
+    pub(crate) hints: Vec<Hint>,
     /// From the top down.
     pub(crate) scale: [String; 3],
     pub(crate) marks: Vec<String>,
     /// Colour and name.
     pub(crate) legend: Vec<(usize, String)>,
     pub(crate) rows: Vec<Row>,
+}
+
+/// What is said of a stretch; nothing where there is nothing to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) text: Option<String>,
+    /// Whether it stands in the middle or at the end of the plot, where a hint would not fit on its right.
+    pub(crate) side: &'static str,
+    /// Whether `Tab` stops here: once a chart, at the last; the arrow keys lead to the others.
+    pub(crate) is_stop: bool,
 }
 
 /// One stretch in the table.
@@ -119,24 +141,12 @@ fn draw(subject: Subject<'_>, series: Vec<Series>, shape: Shape) -> Chart {
             *below += value.unwrap_or(0);
         }
     }
-    let step = WIDTH / as_f64(stretches.len().max(1) as u64);
-    for (index, (stretch, total)) in stretches.iter().zip(&totals).enumerate() {
-        let Some(total) = total.filter(|total| *total > 0) else { continue };
-        let parts = hint(&series, index, unit);
-        let _ = write!(
-            svg,
-            "<rect class=\"hit\" x=\"{:.1}\" y=\"0\" width=\"{step:.1}\" height=\"{HEIGHT}\"><title>{}: {}{}</title></rect>",
-            as_f64(index as u64) * step,
-            escaped(stretch),
-            unit.show(total),
-            escaped(&parts),
-        );
-    }
     svg.push_str("</svg>");
     Chart {
         id: id.to_owned(),
         title: title.to_owned(),
         svg,
+        hints: hints(&series, stretches, &totals, unit),
         scale: [unit.show(top), unit.show(top / 2), unit.show(0)],
         marks,
         rows: rows(&series, stretches, unit, shape),
@@ -177,23 +187,40 @@ fn total(series: &[Series], index: usize) -> Option<u64> {
 fn description(totals: &[Option<u64>], stretches: &[String], unit: Unit) -> String {
     let mut known = totals.iter().zip(stretches).filter_map(|(total, stretch)| Some(((*total)?, stretch)));
     match known.clone().max_by_key(|(total, _)| *total) {
-        None | Some((0, _)) => "Nothing to show.".to_owned(),
+        None | Some((0, _)) => "No data.".to_owned(),
         Some((most, at)) => {
-            let last = known.next_back().map(|(last, _)| unit.show(last)).unwrap_or_default();
-            format!("The most is {} at {at}; the last is {last}. The table below has all numbers.", unit.show(most))
+            let last = known.next_back().map(|(last, _)| unit.say(last)).unwrap_or_default();
+            format!("Highest: {} at {at}. Latest: {last}. All values are in the table below.", unit.say(most))
         }
     }
 }
 
-fn hint(series: &[Series], index: usize, unit: Unit) -> String {
-    if series.len() < 2 {
-        return String::new();
+fn hints(series: &[Series], stretches: &[String], totals: &[Option<u64>], unit: Unit) -> Vec<Hint> {
+    let last = totals.iter().rposition(|total| total.is_some_and(|total| total > 0));
+    let hint = |(index, (stretch, total)): (usize, (&String, &Option<u64>))| Hint {
+        text: total.filter(|total| *total > 0).map(|total| hint(series, index, stretch, total, unit)),
+        side: match index * 3 / stretches.len().max(1) {
+            0 => "",
+            1 => " mid",
+            _ => " end",
+        },
+        is_stop: Some(index) == last,
+    };
+    stretches.iter().zip(totals).enumerate().map(hint).collect()
+}
+
+/// A line for the stretch and what it comes to, and one for each of several series.
+fn hint(series: &[Series], index: usize, stretch: &str, total: u64, unit: Unit) -> String {
+    let mut text = format!("{stretch}: {}", unit.say(total));
+    if series.len() > 1 {
+        for one in series {
+            if let Some(value) = one.values.get(index).copied().flatten().filter(|value| *value > 0) {
+                // Writing to a string does not fail.
+                let _ = write!(text, "\n{}: {}", one.name, unit.say(value));
+            }
+        }
     }
-    let parts = series.iter().filter_map(|one| {
-        let value = one.values.get(index).copied().flatten().filter(|value| *value > 0)?;
-        Some(format!("{} {}", one.name, unit.show(value)))
-    });
-    format!(" ({})", parts.collect::<Vec<_>>().join(", "))
+    text
 }
 
 /// Stretches without anything to tell are left out.
@@ -311,11 +338,21 @@ mod tests {
     fn bars_stand_on_each_other_and_say_what_they_are() {
         let stretches = hours(4);
         let chart = bars(
-            subject(&stretches, Unit::Files),
+            subject(&stretches, Unit::Count("file")),
             vec![series("a<b", &[Some(3), None, Some(0), Some(40)]), series("c", &[Some(4), Some(1), None, None])],
         );
         insta::assert_snapshot!(chart.svg.replace("><", ">\n<"));
         assert_eq!(chart.scale, ["50", "25", "0"]);
+        let hints: Vec<_> = chart.hints.iter().map(|hint| (hint.text.as_deref(), hint.side, hint.is_stop)).collect();
+        assert_eq!(
+            hints,
+            [
+                (Some("0:00: 7 files\na<b: 3 files\nc: 4 files"), "", false),
+                (Some("1:00: 1 file\nc: 1 file"), "", false),
+                (None, " mid", false),
+                (Some("3:00: 40 files\na<b: 40 files"), " end", true),
+            ]
+        );
         let rows: Vec<_> = chart.rows.iter().map(|row| (row.stretch.as_str(), row.cells.join(" "))).collect();
         assert_eq!(rows, [("0:00", "3 4".to_owned()), ("1:00", "– 1".to_owned()), ("3:00", "40 –".to_owned())]);
     }
@@ -327,13 +364,13 @@ mod tests {
         let chart = areas(subject(&stretches, Unit::Bytes), vec![series("a", &kept)]);
         assert_eq!(chart.svg.matches('M').count() - chart.svg.matches("MB").count(), 3 + 2, "{}", chart.svg);
         assert_eq!(chart.rows.len(), 2, "what stays the same is told once");
-        assert!(chart.svg.contains("The most is 2.0 MB at 2:00; the last is 500.0 kB."), "{}", chart.svg);
+        assert!(chart.svg.contains("Highest: 2.0 MB at 2:00. Latest: 500.0 kB."), "{}", chart.svg);
     }
 
     #[test]
     fn nothing_is_a_chart_too() {
-        let chart = bars(subject(&[], Unit::Files), Vec::new());
-        assert!(chart.svg.contains("Nothing to show.") && chart.rows.is_empty());
+        let chart = bars(subject(&[], Unit::Count("file")), Vec::new());
+        assert!(chart.svg.contains("No data.") && chart.rows.is_empty());
         assert_eq!(spark("s", &[None, Some(0)]), None);
         assert_eq!(spark("s", &[Some(1)]), None);
     }

@@ -10,6 +10,7 @@ use cleanup_engine::responses::{AnswerVerdict, Explanation, RuleAnswer};
 use serde::Deserialize;
 
 use super::page::{Asked, Frame, Part, here, html};
+use super::removals::RemovalLine;
 use super::runs::query_of;
 use super::words::{self, Here, Status, When};
 use crate::app;
@@ -61,22 +62,24 @@ struct ExplainPage {
     problem: Option<String>,
     /// What was asked for, and the answers.
     explained: Option<(String, Vec<AnswerLine>)>,
+    /// Earlier removals of the path.
+    removals: Vec<RemovalLine>,
 }
 
 /// The answers as they are shown.
 pub(crate) fn answers(explanation: &Explanation, here: &Here) -> Vec<AnswerLine> {
     let verdict = |verdict: AnswerVerdict| match verdict {
-        AnswerVerdict::Remove => Status { word: "goes with the next sweep", class: "gone" },
-        AnswerVerdict::Keep => Status { word: "stays", class: "good" },
+        AnswerVerdict::Remove => Status { word: "removed by the next sweep", class: "gone" },
+        AnswerVerdict::Keep => Status { word: "kept", class: "good" },
         AnswerVerdict::NotACandidate => Status { word: "not a candidate", class: "idle" },
-        AnswerVerdict::Quarantined => Status { word: "lies in quarantine", class: "warn" },
-        AnswerVerdict::Unknown => Status { word: "is not known", class: "warn" },
+        AnswerVerdict::Quarantined => Status { word: "in quarantine", class: "warn" },
+        AnswerVerdict::Unknown => Status { word: "unknown", class: "warn" },
     };
     let line = |answer: &cleanup_engine::responses::Answer| AnswerLine {
         policy: answer.policy.clone(),
         verdict: verdict(answer.verdict),
-        reason: words::message(&answer.reason),
-        rules: rules(&answer.rules),
+        reason: words::sentence(&here.text(&answer.reason)),
+        rules: rules(&answer.rules, here),
         quarantine: (answer.verdict == AnswerVerdict::Quarantined).then(|| {
             let name = explanation.path.rsplit('/').next().unwrap_or_default();
             // It is searched for by a part of its name that is text.
@@ -90,16 +93,16 @@ pub(crate) fn answers(explanation: &Explanation, here: &Here) -> Vec<AnswerLine>
     explanation.answers.iter().map(line).collect()
 }
 
-fn rules(answers: &[RuleAnswer]) -> Vec<RuleLine> {
+fn rules(answers: &[RuleAnswer], here: &Here) -> Vec<RuleLine> {
     let first = answers.iter().position(|answer| answer.verdict.is_some());
     let line = |(place, answer): (usize, &RuleAnswer)| RuleLine {
         rule: words::message(&answer.rule),
         status: match answer.verdict {
-            Some(AnswerVerdict::Remove) => Status { word: "goes", class: "gone" },
-            Some(_) => Status { word: "stays", class: "good" },
-            None => Status { word: "nothing to say", class: "idle" },
+            Some(AnswerVerdict::Remove) => Status { word: "remove", class: "gone" },
+            Some(_) => Status { word: "keep", class: "good" },
+            None => Status { word: "not applicable", class: "idle" },
         },
-        reason: answer.reason.as_deref().map(words::message).unwrap_or_default(),
+        reason: answer.reason.as_deref().map(|why| here.text(why)).unwrap_or_default(),
         decides: Some(place) == first,
     };
     answers.iter().enumerate().map(line).collect()
@@ -119,6 +122,7 @@ pub(crate) async fn page(
         policies: service.generation().engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect(),
         problem: None,
         explained: None,
+        removals: Vec::new(),
         path: path.clone(),
         policy: policy.clone(),
     };
@@ -134,10 +138,13 @@ pub(crate) async fn page(
             Ok(found) => {
                 let path = words::path(&found.path, found.path_bytes.as_deref());
                 page.explained = Some((path, answers(&found, &here)));
+                let engine = service.generation().engine;
+                let configured: Vec<String> = engine.config().rules().map(|rule| rule.name.clone()).collect();
+                page.removals = found.removals.iter().map(|one| RemovalLine::new(one, &configured, &here)).collect();
             }
             Err(problem) => {
                 status = problem.status();
-                page.problem = Some(problem.detail().to_owned());
+                page.problem = Some(words::sentence(problem.detail()));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Tracked files: search, time left, and what is held; one file with what becomes of it.
+//! Tracked files: search, order, time left, and what is held; one file with what becomes of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use cleanup_core::duration::Human;
 use cleanup_engine::HoldsQuery;
 use cleanup_engine::responses::HeldPath;
-use cleanup_engine::track::{FilesQuery, TrackedFile};
+use cleanup_engine::track::{FilesOrder, FilesQuery, TrackedFile};
 use serde::Deserialize;
 
 use super::explain::{AnswerLine, answers};
@@ -34,8 +34,40 @@ const PAGE: usize = 100;
 pub(crate) struct Question {
     contains: String,
     policy: String,
+    sort: String,
     after: String,
 }
+
+/// The orders of the list: key, words, and the order itself.
+const ORDERS: [(&str, &str, FilesOrder); 6] = [
+    ("path", "path", FilesOrder::Path),
+    ("due", "deadline, next first", FilesOrder::Due),
+    ("oldest", "age, oldest first", FilesOrder::Oldest),
+    ("newest", "age, newest first", FilesOrder::Newest),
+    ("largest", "size, largest first", FilesOrder::Largest),
+    ("smallest", "size, smallest first", FilesOrder::Smallest),
+];
+
+/// The heading of a column that the list can be sorted by.
+#[derive(Clone, Debug)]
+struct Column {
+    name: &'static str,
+    class: &'static str,
+    /// `ascending` or `descending`, where the list is sorted by it.
+    sorted: Option<&'static str>,
+    /// The list in the order that the heading leads to.
+    address: String,
+}
+
+/// Name, class, and the orders that a heading leads to by turns, each with how its values run.
+type ColumnOrders = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const COLUMNS: [ColumnOrders; 4] = [
+    ("Path", "", &[("path", "ascending")]),
+    ("Size", "n", &[("largest", "descending"), ("smallest", "ascending")]),
+    ("Age counts from", "", &[("oldest", "ascending"), ("newest", "descending")]),
+    ("Due", "", &[("due", "ascending")]),
+];
 
 /// One file in a list.
 #[derive(Clone, Debug)]
@@ -69,7 +101,10 @@ struct FilesPage {
     tracks: bool,
     contains: String,
     policy: String,
-    is_first: bool,
+    sort: &'static str,
+    columns: Vec<Column>,
+    /// The address of the first page, on the others.
+    first: Option<String>,
     next: Option<String>,
     held: Vec<HeldLine>,
     more_held: usize,
@@ -123,10 +158,12 @@ pub(crate) async fn list(
 }
 
 async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> Result<FilesPage, Problem> {
-    let Question { contains, policy, after } = asked;
+    let Question { contains, policy, sort, after } = asked;
+    let (sort, _, order) = *ORDERS.iter().find(|(key, ..)| *key == sort).unwrap_or(&ORDERS[0]);
     let tracker = service.tracker()?;
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let query = FilesQuery { policy: given(&policy), contains: given(&contains), limit: PAGE, after: given(&after) };
+    let query =
+        FilesQuery { policy: given(&policy), contains: given(&contains), order, limit: PAGE, after: given(&after) };
     let tracks = !tracker.policies().is_empty();
     let engine = service.generation().engine;
     let policies = engine.config().files.iter().map(|policy| policy.rule.name.clone()).collect();
@@ -142,15 +179,26 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
         until: here.when(held.until),
         asked_by: held.asked_by.clone(),
     };
+    let address = |sort: &str, after: &str| {
+        // The usual order needs no saying.
+        let sort = if sort == ORDERS[0].0 { "" } else { sort };
+        let query = query_of(&[("contains", &contains), ("policy", &policy), ("sort", sort), ("after", after)]);
+        if query.is_empty() { "/files".to_owned() } else { format!("/files?{query}") }
+    };
+    let column = |(name, class, orders): &ColumnOrders| {
+        let now = orders.iter().position(|(key, _)| *key == sort);
+        let (to, _) = orders[now.map_or(0, |now| (now + 1) % orders.len())];
+        Column { name, class, sorted: now.map(|now| orders[now].1), address: address(to, "") }
+    };
     Ok(FilesPage {
+        columns: COLUMNS.iter().map(column).collect(),
+        first: (!after.is_empty()).then(|| address(sort, "")),
+        next: page.next.map(|after| address(sort, &after)),
+        sort,
         frame: Frame::of(service, headers, Part::Files),
         files: page.files.iter().map(|file| FileLine::new(file, &here)).collect(),
         policies,
         tracks,
-        is_first: after.is_empty(),
-        next: page
-            .next
-            .map(|id| format!("/files?{}", query_of(&[("contains", &contains), ("policy", &policy), ("after", &id)]))),
         contains,
         policy,
         held: held.iter().map(line).collect(),

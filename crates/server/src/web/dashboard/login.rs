@@ -47,6 +47,12 @@ pub(crate) async fn refused(service: &Service, next: Option<&str>) -> Response {
     answer(service, safe_target(next), true).await
 }
 
+/// The page that asks a stranger, whatever he asked for, once he was kept waiting.
+pub(super) fn unasked(service: &Service) -> Response {
+    let frame = Frame::new(Part::Other, Token::Missing, &here(service));
+    html(StatusCode::UNAUTHORIZED, &LoginPage { frame, next: "/", is_wrong: false })
+}
+
 async fn answer(service: &Service, next: &str, is_wrong: bool) -> Response {
     let problem = not_authorized().await.into_response();
     let frame = Frame::new(Part::Other, Token::Missing, &here(service));
@@ -76,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_login_leads_to_our_own_pages_only() {
-        for target in ["/", "/runs?policy=a", "/files/temp-models.YQ", "/explain?path=%2Fa#x"] {
+        for target in ["/", "/policies/a", "/runs?policy=a", "/files/temp-models.YQ", "/explain?path=%2Fa#x"] {
             assert_eq!(safe_target(Some(target)), target);
         }
         for target in

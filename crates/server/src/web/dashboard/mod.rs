@@ -1,4 +1,4 @@
-//! The pages for people: what is there, what goes next, what went.
+//! The pages for people: what is on disk, what is due next, what was removed.
 //!
 //! Each page is a view, plain data made from what the service knows, and a template that lays it out. Everything works
 //! without script: looking is `GET`, acting is a form that posts and leads on. The script only asks for the page again
@@ -19,7 +19,9 @@ mod overview;
 mod page;
 mod plan;
 mod policies;
+mod policy;
 mod quarantine;
+mod removals;
 mod restore;
 mod run;
 mod runs;
@@ -30,22 +32,25 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::Method;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
 pub(crate) use self::login::refused as login_refused;
 pub(crate) use self::login::safe_target;
 pub(crate) use self::overview::{__path_overview, overview};
-pub(crate) use self::page::wants_html;
+use self::page::Fault;
+pub(crate) use self::page::{reader, wants_html};
 
 use crate::app::service::Service;
 use crate::web::auth::Caller;
+use crate::web::problem::Problem;
 
 /// The pages but for `/`, which the description of the interface names, and the doors to them.
 pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
     Router::new()
+        .route("/policies/{name}", get(policy::one))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(run::one))
         .route("/files", get(files::list))
@@ -55,6 +60,7 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/holds/release", post(act::release_path))
         .route("/quarantine", get(quarantine::list))
         .route("/quarantine/restore", get(restore::plan).post(restore::act))
+        .route("/removals", get(removals::list))
         .route("/explain", get(explain::page))
         .route("/dry-run", post(act::dry_run))
         .route("/plan", post(plan::make))
@@ -66,16 +72,32 @@ pub(crate) fn pages(service: &Arc<Service>) -> Router<Arc<Service>> {
         .route("/assets/{name}", get(assets::one))
 }
 
+/// A problem as a page, for whoever looks at pages.
+pub(crate) fn told(service: &Service, headers: &HeaderMap, problem: Problem, response: &Response) -> Response {
+    let mut page = if problem.status() == StatusCode::UNAUTHORIZED {
+        login::unasked(service)
+    } else {
+        Fault::new(service, headers, problem).into_response()
+    };
+    let is_of_body = |name: &HeaderName| matches!(*name, header::CONTENT_TYPE | header::CONTENT_LENGTH);
+    for (name, value) in response.headers().iter().filter(|(name, _)| !is_of_body(name)) {
+        page.headers_mut().append(name, value.clone());
+    }
+    page
+}
+
 /// Whether a path is one of ours: these ask for the token with a page instead of a problem.
 pub(crate) fn is_page(path: &str) -> bool {
     let first = path.strip_prefix('/').and_then(|path| path.split('/').next());
     matches!(
         first,
         Some(
-            "" | "runs"
+            "" | "policies"
+                | "runs"
                 | "files"
                 | "holds"
                 | "quarantine"
+                | "removals"
                 | "explain"
                 | "dry-run"
                 | "plan"

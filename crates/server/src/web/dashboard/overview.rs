@@ -1,4 +1,4 @@
-//! `/`: whether cleaning works, in five seconds; below it what is there, what goes next, what went.
+//! `/`: whether cleaning works, in five seconds; below it what is on disk, what is due next, what was removed.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use cleanup_core::report::Finding;
 use cleanup_engine::responses::PastRun;
 use cleanup_engine::track::{ForecastHour, TrackedFile};
 use serde::Deserialize;
@@ -16,11 +15,11 @@ use super::charts::{self, Chart, Series, Subject, Unit};
 use super::files::FileLine;
 use super::login;
 use super::page::{Asked, Fault, Frame, Part, Token, here, html};
-use super::policies::{Amount, Card, Known, limits, setting};
+use super::policies::{Amount, Card, FindingLine, Known};
 use super::runs::RunLine;
-use super::trend::kept_and_removed;
+use super::trend::{due_by_hour, kept_and_removed};
 use super::words::{self, Here, When};
-use crate::app::policies::{Policy, policies};
+use crate::app::policies::policies;
 use crate::app::readiness::{Findings, findings};
 use crate::app::service::Service;
 use crate::app::trend::{Measure, Past, Trend, Window};
@@ -68,8 +67,7 @@ pub(crate) struct Overview {
     is_well: bool,
     origin: String,
     started: When,
-    reasons: Vec<Line>,
-    warnings: Vec<Line>,
+    findings: Vec<FindingLine>,
     tiles: Vec<Tile>,
     cards: Vec<Card>,
     forecast: Option<Chart>,
@@ -83,15 +81,6 @@ pub(crate) struct Overview {
     worst: String,
     gone: Vec<GoneLine>,
     runs: Vec<RunLine>,
-}
-
-/// Something that is not as it should be.
-struct Line {
-    policy: String,
-    message: String,
-    since: When,
-    /// A command that helps.
-    remedy: Option<String>,
 }
 
 /// A number that is seen first.
@@ -145,15 +134,6 @@ async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Window, show
     let findings = findings(service, &policies);
     let config = live.engine.config();
     let tracker = live.tracker.as_ref();
-    let known = |policy: Policy| Known {
-        include: setting(config, &format!("files.{}.include", policy.name)),
-        archives: setting(config, &format!("files.{}.archives", policy.name)),
-        limits: limits(config, &policy.name),
-        look: latest.look(&policy.name),
-        before: latest.before(&policy.name),
-        due_now: tracker.and_then(|tracker| tracker.due_now(&policy.name)),
-        policy,
-    };
     let forecast =
         |rule: &cleanup_core::policy::Policy| Some((rule.name.clone(), tracker?.forecast(&rule.name, HOURS)?));
     Ok(Picture {
@@ -162,7 +142,7 @@ async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Window, show
         started_at: service.started_at,
         findings,
         forecast: config.rules().filter_map(forecast).collect(),
-        policies: policies.into_iter().map(known).collect(),
+        policies: policies.into_iter().map(|policy| Known::of(service, &live, policy)).collect(),
         next: tracker.map(|tracker| tracker.next_files(NEXT)).unwrap_or_default(),
         trend,
         over,
@@ -177,31 +157,23 @@ async fn picture(service: &Arc<Service>, headers: &HeaderMap, over: Window, show
 impl Overview {
     pub(crate) fn new(picture: &Picture) -> Self {
         let Picture { here, trend, over, show, .. } = picture;
-        let line = |finding: &Finding| Line {
-            policy: finding.policy.clone().unwrap_or_default(),
-            message: words::message(&finding.text),
-            since: here.when(finding.since),
-            remedy: finding.remedy.as_deref().map(words::message),
-        };
-        let Findings { reasons, warnings } = &picture.findings;
+        let findings = FindingLine::all(&picture.findings, here);
         let cards: Vec<Card> = picture.policies.iter().map(|known| known.card(trend, here)).collect();
-        let troubles = reasons.len() + warnings.len();
-        let headline = match troubles {
-            0 if cards.is_empty() => "No policy is configured".to_owned(),
+        let headline = match findings.len() {
+            0 if cards.is_empty() => "No policies are configured".to_owned(),
             0 => "All is well".to_owned(),
-            1 => "One thing needs a look".to_owned(),
-            many => format!("{many} things need a look"),
+            1 => "1 thing needs attention".to_owned(),
+            many => format!("{many} things need attention"),
         };
         let names: Vec<String> = picture.policies.iter().map(|known| known.policy.name.clone()).collect();
         let is_foreseen = |name: &&String| !picture.forecast.iter().any(|(foreseen, _)| foreseen == *name);
         Self {
             frame: Frame::new(Part::Overview, picture.token, here),
             headline,
-            is_well: troubles == 0,
+            is_well: findings.is_empty(),
             origin: picture.origin.clone(),
             started: here.when(picture.started_at),
-            reasons: reasons.iter().map(line).collect(),
-            warnings: warnings.iter().map(line).collect(),
+            findings,
             tiles: tiles(picture),
             cards,
             forecast: forecast(picture),
@@ -213,7 +185,7 @@ impl Overview {
             lateness: lateness(picture),
             worst: picture.lateness.iter().map(|hour| hour.worst).max().map(words::lateness).unwrap_or_default(),
             gone: picture.gone.iter().take(NEXT).map(|gone| GoneLine::new(gone, here)).collect(),
-            runs: picture.runs.iter().map(|run| RunLine::new(run, here)).collect(),
+            runs: picture.runs.iter().map(|run| RunLine::new(run, &names, here)).collect(),
         }
     }
 }
@@ -239,46 +211,38 @@ fn tiles(picture: &Picture) -> Vec<Tile> {
     let (due, due_bytes) = sum(Known::due);
     let looked_all = picture.policies.iter().all(|known| known.there().is_some());
     let as_of = match (looked_all, picture.policies.iter().all(|known| known.policy.tracked.is_some())) {
-        (false, _) => "as far as anybody looked",
-        (true, true) => "at this moment",
-        (true, false) => "as of each policy's last look",
+        (false, _) => "in the policies scanned so far",
+        (true, true) => "now",
+        (true, false) => "as of each policy's last scan",
     };
     let next = picture.policies.iter().filter_map(|known| known.policy.tracked.as_ref()?.next_deadline).min();
     let (gone, gone_bytes) = picture.trend.removed();
     let plain = |label, value, note| Tile { label, value, when: None, note };
     vec![
-        plain("On disk", words::bytes(there_bytes), format!("{} items, {as_of}", words::count(there))),
+        plain("On disk", words::bytes(there_bytes), format!("{}, {as_of}", words::number(there, "item"))),
         plain("Due now", words::count(due), format!("{}, {as_of}", words::bytes(due_bytes))),
         match next {
             Some(at) => {
                 let when = picture.here.when(at);
-                Tile { label: "Next deadline", value: String::new(), note: when.date.clone(), when: Some(when) }
+                Tile { label: "Next deadline", value: String::new(), note: when.short.clone(), when: Some(when) }
             }
-            None => plain("Next deadline", "none".to_owned(), "no tracked file has one".to_owned()),
+            None => plain("Next deadline", "none".to_owned(), "no tracked file has a deadline".to_owned()),
         },
-        plain("Removed", words::bytes(gone_bytes), format!("{} items in {}", words::count(gone), picture.over.words())),
+        plain(
+            "Freed",
+            words::bytes(gone_bytes),
+            format!("{} removed in {}", words::number(gone, "item"), picture.over.words()),
+        ),
     ]
 }
 
 fn forecast(picture: &Picture) -> Option<Chart> {
-    let (_, hours) = picture.forecast.first()?;
-    let label = |hour: &ForecastHour| picture.here.strftime(hour.from, "%a %H:%M");
-    let stretches: Vec<String> = hours.iter().map(label).collect();
-    let mut marks: Vec<String> =
-        hours.iter().step_by(6).map(|hour| picture.here.strftime(hour.from, "%H:%M")).collect();
-    marks.extend(hours.first().map(|first| picture.here.strftime(first.from, "%H:%M")));
-    let unit = if picture.show == Measure::Bytes { Unit::Bytes } else { Unit::Files };
-    let value = |hour: &ForecastHour| Some(if unit == Unit::Bytes { hour.bytes } else { hour.files });
     let place = |name: &str| picture.policies.iter().position(|known| known.policy.name == name);
-    let series = picture.forecast.iter().map(|(name, hours)| Series {
-        name: name.clone(),
-        colour: place(name).unwrap_or(charts::COLOURS),
-        values: hours.iter().map(value).collect(),
-    });
-    let title =
-        if unit == Unit::Bytes { "Bytes that come due, by the hour" } else { "Files that come due, by the hour" };
-    let subject = Subject { id: "ahead", title, unit, stretches: &stretches, marks };
-    Some(charts::bars(subject, series.collect()))
+    let of = |(name, hours): &(String, Vec<ForecastHour>)| {
+        (name.clone(), place(name).unwrap_or(charts::COLOURS), hours.clone())
+    };
+    let policies: Vec<_> = picture.forecast.iter().map(of).collect();
+    due_by_hour(&policies, picture.show, &picture.here)
 }
 
 fn lateness(picture: &Picture) -> Option<Chart> {
@@ -292,25 +256,28 @@ fn lateness(picture: &Picture) -> Option<Chart> {
         stretches.first().into_iter().chain(stretches.last().filter(|_| stretches.len() > 1)).cloned().collect();
     let subject = Subject {
         id: "late",
-        title: "Worst lateness of a deadline, by the hour",
+        title: "Longest delay after a deadline, per hour",
         unit: Unit::Millis,
         stretches: &stretches,
         marks,
     };
     let millis = |hour: &HourOfLateness| Some(u64::try_from(hour.worst.as_millis()).unwrap_or(u64::MAX));
-    let series = Series { name: "worst".to_owned(), colour: 0, values: picture.lateness.iter().map(millis).collect() };
+    let series =
+        Series { name: "longest delay".to_owned(), colour: 0, values: picture.lateness.iter().map(millis).collect() };
     Some(charts::bars(subject, vec![series]))
 }
 
 #[cfg(test)]
 mod tests {
     use cleanup_core::moment::Moment;
-    use cleanup_core::report::{Counts, FindingCode, Level, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger};
+    use cleanup_core::report::{
+        Counts, Finding, FindingCode, Level, Limit, PolicyKind, PolicyStatus, RunStatus, Trigger,
+    };
     use cleanup_engine::TrendPoint;
     use cleanup_engine::track::{TrackedPolicy, Watching};
 
     use super::*;
-    use crate::app::policies::PolicyMode;
+    use crate::app::policies::{Policy, PolicyMode};
     use crate::telemetry::last_runs::{LastOutcome, LastRun};
 
     const NOW: Moment = Moment::from_unix(1_767_323_045, 0);
@@ -464,6 +431,6 @@ mod tests {
     fn a_page_without_policies_is_a_page() {
         let empty = Picture { policies: Vec::new(), findings: Findings::default(), forecast: Vec::new(), ..picture() };
         let page = Overview::new(&empty).render().unwrap();
-        assert!(page.contains("No policy is configured") && page.contains("nobody knows without looking"));
+        assert!(page.contains("No policies are configured") && page.contains("No policy tracks its files"));
     }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use askama::Template;
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,7 +11,7 @@ use cleanup_engine::time_zone;
 use serde::de::DeserializeOwned;
 
 use super::assets;
-use super::words::{Here, When};
+use super::words::{self, Here, When};
 use crate::app::service::Service;
 use crate::web::auth::authorized;
 use crate::web::problem::Problem;
@@ -28,6 +28,9 @@ pub(crate) struct Frame {
     pub(crate) part: Part,
     pub(crate) token: Token,
     pub(crate) made: When,
+    /// The zone of all times on the page: its name for the script, and in words.
+    pub(crate) zone_id: String,
+    pub(crate) zone: String,
     pub(crate) style: &'static str,
     pub(crate) script: &'static str,
     pub(crate) icon: &'static str,
@@ -41,17 +44,19 @@ pub(crate) enum Part {
     Runs,
     Files,
     Quarantine,
+    Removals,
     Explain,
     Other,
 }
 
 impl Part {
     /// The navigation: a new part of the dashboard adds its line here.
-    pub(crate) const ALL: [(Self, &'static str, &'static str); 5] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Overview, "/", "Overview"),
         (Self::Runs, "/runs", "Runs"),
         (Self::Files, "/files", "Files"),
         (Self::Quarantine, "/quarantine", "Quarantine"),
+        (Self::Removals, "/removals", "Removals"),
         (Self::Explain, "/explain", "Explain"),
     ];
 }
@@ -73,6 +78,8 @@ impl Frame {
             part,
             token,
             made: here.when(here.now),
+            zone_id: here.zone_id().to_owned(),
+            zone: here.zone_name(),
             style: assets::STYLE.path(),
             script: assets::SCRIPT.path(),
             icon: assets::ICON.path(),
@@ -144,12 +151,18 @@ pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     accepts.flat_map(|value| value.split(',')).any(|one| one.trim().starts_with("text/html"))
 }
 
+/// The headers of a request by somebody who looks at pages: a browser that was not sent to an address for programs.
+pub(crate) fn reader(request: &Request) -> Option<HeaderMap> {
+    let is_for_programs = ["/api/", "/cleanup/"].iter().any(|part| request.uri().path().starts_with(part));
+    (!is_for_programs && wants_html(request.headers())).then(|| request.headers().clone())
+}
+
 #[derive(Template)]
 #[template(path = "fault.html")]
-struct FaultPage<'a> {
+struct FaultPage {
     frame: Frame,
-    title: &'a str,
-    detail: &'a str,
+    title: String,
+    detail: String,
 }
 
 /// A problem, told on a page.
@@ -167,7 +180,19 @@ impl Fault {
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let Self { frame, problem } = self;
-        html(problem.status(), &FaultPage { frame, title: problem.title(), detail: problem.detail() })
+        // What a status alone says is said for programs; a person has come by an address.
+        let (title, detail) = match (problem.status(), problem.is_plain()) {
+            (StatusCode::NOT_FOUND, true) => (
+                "Page not found".to_owned(),
+                "There is nothing at this address. It may be mistyped, or what it led to is gone.".to_owned(),
+            ),
+            (StatusCode::METHOD_NOT_ALLOWED, true) => (
+                "Nothing to see here".to_owned(),
+                "This address takes what a form sends. Go back to the page with its button.".to_owned(),
+            ),
+            _ => (problem.title().to_owned(), words::sentence(problem.detail())),
+        };
+        html(problem.status(), &FaultPage { frame, title, detail })
     }
 }
 

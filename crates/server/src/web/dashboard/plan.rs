@@ -1,4 +1,5 @@
-//! A plan: all that would go, to be read first and carried out to the letter. The way on for a policy that a brake holds.
+//! A plan: all that would be removed, to be reviewed first and applied to the letter. The way on for a policy that a brake
+//! holds back.
 
 use std::sync::Arc;
 
@@ -11,10 +12,11 @@ use cleanup_core::candidate::Escaped;
 use cleanup_engine::Request;
 use cleanup_engine::plan::{PlanSummary, PlannedItem, VALID_FOR};
 
-use super::act::{followed, led_on};
+use super::act::{followed, forgotten, led_on};
 use super::page::{Frame, Part, here, page_or_fault};
-use super::words::{self, When};
+use super::words::{self, Here, When};
 use crate::app::access::Asker;
+use crate::app::error::AppError;
 use crate::app::plans;
 use crate::app::service::Service;
 use crate::web::extract::PageForm;
@@ -23,11 +25,12 @@ use crate::web::problem::{Kind, Problem};
 /// Entries that are named; the plan itself has all of them.
 const NAMED: usize = 500;
 
-/// The dry run whose policies are to be planned.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What is to be planned: the policies of a dry run, or one policy.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Wanted {
     run: String,
+    policy: String,
 }
 
 #[derive(Template)]
@@ -37,6 +40,7 @@ struct PlanPage {
     id: String,
     headline: String,
     policies: String,
+    made: When,
     expires: When,
     lines: Vec<Line>,
     more: Option<String>,
@@ -49,24 +53,33 @@ struct Line {
     reason: String,
 }
 
-/// Writes down all that a dry run found due in file policies. Rows are in no plan.
+/// Writes down all that is due now in file policies, whatever brake holds it back. Rows are in no plan.
 pub(crate) async fn make(
     State(service): State<Arc<Service>>,
     headers: HeaderMap,
     form: Result<PageForm<Wanted>, Problem>,
 ) -> Response {
     let done = async {
-        let PageForm(Wanted { run }) = form?;
-        let dry_run = service.sweeps().dry_run(&run).ok_or_else(|| {
-            Problem::of(Kind::UnknownId, "this dry run is forgotten by now: make another one, and look at it")
-        })?;
+        let PageForm(Wanted { run, policy }) = form?;
+        let (policies, include_archives) = match (run.is_empty(), policy.is_empty()) {
+            (false, true) => {
+                let dry_run = service.sweeps().dry_run(&run).ok_or_else(forgotten)?;
+                (dry_run.policies.clone(), dry_run.include_archives)
+            }
+            (true, false) => (vec![policy], false),
+            _ => return Err(Problem::of(Kind::BadValue, "a plan is of either a dry run or a policy")),
+        };
         let engine = service.generation().engine;
-        let is_of_files = |name: &&String| engine.config().files.iter().any(|policy| policy.rule.name == **name);
-        let policies: Vec<String> = dry_run.policies.iter().filter(is_of_files).cloned().collect();
-        if policies.is_empty() {
-            return Err(Problem::of(Kind::BadValue, "rows are in no plan: each is judged again when it goes"));
+        let config = engine.config();
+        if let Some(name) = policies.iter().find(|name| !config.rules().any(|rule| rule.name == **name)) {
+            return Err(AppError::unknown_policy(config, name).into());
         }
-        let include_archives = dry_run.include_archives;
+        let is_of_files = |name: &String| config.files.iter().any(|policy| policy.rule.name == *name);
+        let policies: Vec<String> = policies.into_iter().filter(is_of_files).collect();
+        if policies.is_empty() {
+            let detail = "a plan lists files only: each row is judged again when it is removed";
+            return Err(Problem::of(Kind::BadValue, detail));
+        }
         let request = Request { policies, include_archives, force: true, ..Request::default() };
         let plan = plans::make(&service, request, VALID_FOR).await?;
         Ok(format!("/plans/{}", plan.plan_id))
@@ -80,12 +93,7 @@ pub(crate) async fn one(State(service): State<Arc<Service>>, headers: HeaderMap,
         let kept = plans::find(&service, &id)?;
         let summary = kept.summary.clone();
         let items = plans::first(&service, kept, NAMED).await?;
-        Ok(PlanPage::new(
-            Frame::of(&service, &headers, Part::Runs),
-            &summary,
-            &items,
-            here(&service).when(summary.expires_at),
-        ))
+        Ok(PlanPage::new(Frame::of(&service, &headers, Part::Runs), &summary, &items, &here(&service)))
     };
     page_or_fault(&service, &headers, page.await)
 }
@@ -102,31 +110,32 @@ pub(crate) async fn apply(
 }
 
 impl PlanPage {
-    fn new(frame: Frame, plan: &PlanSummary, items: &[PlannedItem], expires: When) -> Self {
-        let PlanSummary { plan_id, created_at: _, expires_at: _, policies, entries, bytes } = plan;
+    fn new(frame: Frame, plan: &PlanSummary, items: &[PlannedItem], here: &Here) -> Self {
+        let PlanSummary { plan_id, created_at, expires_at, policies, entries, bytes } = plan;
         let more = entries.saturating_sub(items.len() as u64);
         Self {
             frame,
             id: plan_id.clone(),
             headline: match entries {
-                0 => "Nothing would go".to_owned(),
-                entries => format!("{} would go, {}", words::number(*entries, "item"), words::bytes(*bytes)),
+                0 => "Nothing would be removed".to_owned(),
+                entries => format!("{} would be removed, {}", words::number(*entries, "item"), words::bytes(*bytes)),
             },
             policies: policies.join(", "),
-            expires,
-            lines: items.iter().map(Line::new).collect(),
+            made: here.when(*created_at),
+            expires: here.when(*expires_at),
+            lines: items.iter().map(|item| Line::new(item, here)).collect(),
             more: (more > 0).then(|| words::count(more)),
         }
     }
 }
 
 impl Line {
-    fn new(PlannedItem { policy, path, bytes, reason }: &PlannedItem) -> Self {
+    fn new(PlannedItem { policy, path, bytes, reason }: &PlannedItem, here: &Here) -> Self {
         Self {
             policy: policy.clone(),
             path: Escaped(path).to_string(),
             size: words::bytes(*bytes),
-            reason: words::message(reason),
+            reason: here.text(reason),
         }
     }
 }

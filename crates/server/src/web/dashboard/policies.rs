@@ -1,17 +1,20 @@
-//! One policy on the overview: what it does in words, what is there, what is due, how it last ran.
+//! One policy: what it does in words, what is there, what is due, how it last ran. The overview and its own page show it.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use cleanup_core::config::{Config, Setting};
 use cleanup_core::duration::Human;
-use cleanup_core::report::{Limit, PolicyKind, PolicyStatus};
+use cleanup_core::report::{Finding, Limit, PolicyKind, PolicyStatus};
 use cleanup_engine::LastSweep;
 use cleanup_engine::track::{Absent, Watching};
 
 use super::charts::spark;
 use super::words::{self, Here, Status, When};
+use crate::app::generation::Generation;
 use crate::app::policies::{Policy, PolicyMode};
+use crate::app::readiness::Findings;
+use crate::app::service::Service;
 use crate::app::trend::{Measure, Trend};
 use crate::telemetry::last_runs::Look;
 
@@ -49,6 +52,8 @@ pub(crate) struct Card {
     pub(crate) spark: Option<String>,
     pub(crate) is_tracked: bool,
     pub(crate) running: Option<String>,
+    /// Whether a brake holds back files, which can be reviewed in a plan.
+    pub(crate) is_held: bool,
 }
 
 /// One number with what it means.
@@ -67,6 +72,58 @@ pub(crate) struct LimitLine {
     pub(crate) name: String,
     pub(crate) status: Status,
     pub(crate) sentence: String,
+    pub(crate) gauge: Gauge,
+}
+
+/// A limit as a bar: what is, and a mark at what is allowed or required. Its ends are not those of the limit, so that a
+/// value beyond it can be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gauge {
+    pub(crate) is: u64,
+    pub(crate) end: u64,
+    /// In thousandths of the bar.
+    pub(crate) filled: u64,
+    pub(crate) mark: u64,
+}
+
+impl Gauge {
+    fn new(limit: &Limit) -> Self {
+        // A tenth more than the larger of the two, so that the mark is never at the edge.
+        let most = limit.is.max(limit.wanted).max(1);
+        let end = most.saturating_add(most / 10).max(most.saturating_add(1));
+        let share = |value: u64| {
+            let thousandths = u128::from(value) * 1000 / u128::from(end);
+            u64::try_from(thousandths).unwrap_or(1000).min(1000)
+        };
+        Self { is: limit.is, end, filled: share(limit.is), mark: share(limit.wanted) }
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FindingLine {
+    pub(crate) status: Status,
+    pub(crate) policy: Option<String>,
+    pub(crate) message: String,
+    pub(crate) since: When,
+    /// A command that helps.
+    pub(crate) remedy: Option<String>,
+}
+
+impl FindingLine {
+    /// All findings, those that keep the service from its work first.
+    pub(crate) fn all(Findings { reasons, warnings }: &Findings, here: &Here) -> Vec<Self> {
+        let line = |status: Status, finding: &Finding| Self {
+            status,
+            policy: finding.policy.clone(),
+            message: words::sentence(&here.text(&finding.text)),
+            since: here.when(finding.since),
+            remedy: finding.remedy.as_deref().map(words::message),
+        };
+        let reasons = reasons.iter().map(|finding| line(Status { word: "not ready", class: "bad" }, finding));
+        let warnings = warnings.iter().map(|finding| line(Status { word: "warning", class: "warn" }, finding));
+        reasons.chain(warnings).collect()
+    }
 }
 
 impl Fact {
@@ -94,6 +151,20 @@ pub(crate) fn limits(config: &Config, policy: &str) -> Vec<String> {
 }
 
 impl Known {
+    /// What is known of a policy, from memory.
+    pub(crate) fn of(service: &Service, live: &Generation, policy: Policy) -> Self {
+        let (config, latest) = (live.engine.config(), &service.feed().last_runs);
+        Self {
+            include: setting(config, &format!("files.{}.include", policy.name)),
+            archives: setting(config, &format!("files.{}.archives", policy.name)),
+            limits: limits(config, &policy.name),
+            look: latest.look(&policy.name),
+            before: latest.before(&policy.name),
+            due_now: live.tracker.as_ref().and_then(|tracker| tracker.due_now(&policy.name)),
+            policy,
+        }
+    }
+
     /// Files or rows that are there, and their bytes where they are known.
     pub(crate) fn there(&self) -> Option<Amount> {
         match (&self.policy.tracked, &self.look) {
@@ -112,7 +183,7 @@ impl Known {
         }
     }
 
-    fn noun(&self) -> &'static str {
+    pub(crate) fn noun(&self) -> &'static str {
         match self.policy.kind {
             PolicyKind::Files => "file",
             PolicyKind::Sessions => "row",
@@ -122,12 +193,15 @@ impl Known {
     /// How old the numbers are, in words.
     fn as_of(&self, here: &Here) -> String {
         match (&self.policy.tracked, &self.look) {
-            (Some(_), _) => "at this moment".to_owned(),
+            (Some(_), _) => "now".to_owned(),
             (None, Some(look)) => {
                 let by = if look.dry_run { "dry run" } else { "sweep" };
-                format!("as of the {by} {}", here.when(look.at).away)
+                match here.when(look.at).away {
+                    away if away == "now" => format!("as of the {by} just now"),
+                    away => format!("as of the {by} {away}"),
+                }
             }
-            (None, None) => "nobody has looked yet".to_owned(),
+            (None, None) => "not scanned yet".to_owned(),
         }
     }
 
@@ -136,17 +210,24 @@ impl Known {
         let age = max_age_seconds.map(|age| Human(Duration::try_from_secs_f64(age).unwrap_or_default()));
         let mut text = match (root, table, age) {
             (Some(root), _, Some(age)) => {
-                format!("Files in {} named {} go once they are older than {age}.", words::message(root), self.include)
+                format!(
+                    "Removes files in {} that match {} once they are older than {age}.",
+                    words::message(root),
+                    self.include
+                )
             }
             (Some(root), _, None) => {
                 format!(
-                    "Files in {} named {} go, the oldest first, when a limit asks for it.",
+                    "Removes the oldest files in {} that match {} when a limit is exceeded.",
                     words::message(root),
                     self.include
                 )
             }
             (None, Some(table), Some(age)) => {
-                format!("Sessions in the table {} go once they are idle for more than {age}.", words::message(table))
+                format!(
+                    "Removes sessions in the table {} that have been idle for more than {age}.",
+                    words::message(table)
+                )
             }
             (None, _, _) => String::new(),
         };
@@ -155,21 +236,21 @@ impl Known {
             let _ = write!(text, " Limits: {}.", self.limits.join(", "));
         }
         if !self.archives.is_empty() {
-            let _ = write!(text, " Archives stay: {}.", self.archives);
+            let _ = write!(text, " Keeps archives: {}.", self.archives);
         }
         if tracked.is_some() && age.is_some() {
-            text += " Each goes at its own deadline.";
+            text += " Each file is removed at its own deadline.";
         }
         match schedule {
             Some(schedule) => {
                 let by = if schedule.starts_with("cron") { "by " } else { "" };
-                let _ = write!(text, " Swept {by}{schedule}.");
+                let _ = write!(text, " Runs {by}{schedule}.");
             }
-            None if tracked.is_none() => text += " Swept only when asked.",
+            None if tracked.is_none() => text += " Runs only on request.",
             None => {}
         }
         if self.policy.mode == PolicyMode::Observe {
-            text += " For now it only observes: nothing is removed.";
+            text += " It only observes for now: nothing is removed.";
         }
         text
     }
@@ -186,29 +267,34 @@ impl Known {
         }
     }
 
+    /// Whether its last run was held back.
+    fn is_held(&self) -> bool {
+        let is_held_now = self.policy.tracked.as_ref().is_some_and(|tracked| tracked.held.is_some());
+        is_held_now || (self.policy.running.is_none() && self.status() == Status::HELD)
+    }
+
     fn limits(&self) -> Vec<LimitLine> {
         let outcome = self.policy.last_run.as_ref().and_then(|last| last.outcome.as_ref());
         outcome.map(|outcome| outcome.limits.iter().map(LimitLine::new).collect()).unwrap_or_default()
     }
 
-    fn trouble(&self) -> Vec<String> {
+    fn trouble(&self, here: &Here) -> Vec<String> {
         let mut trouble = Vec::new();
         if let Some(tracked) = &self.policy.tracked {
             match &tracked.watching {
                 Watching::Events | Watching::Missing { absent: Absent::Expected, .. } => {}
-                Watching::Rescans { why } | Watching::Missing { why, .. } => trouble.push(words::message(why)),
+                Watching::Rescans { why } | Watching::Missing { why, .. } => {
+                    trouble.push(words::sentence(&here.text(why)));
+                }
             }
-            trouble.extend(tracked.held.as_deref().map(words::message));
+            trouble.extend(tracked.held.as_deref().map(|why| words::sentence(&here.text(why))));
         }
         if let Some(outcome) = self.policy.last_run.as_ref().and_then(|last| last.outcome.as_ref())
             && outcome.status != PolicyStatus::Ok
         {
-            trouble.extend(outcome.message.as_deref().map(words::message));
+            trouble.extend(outcome.message.as_deref().map(|why| words::sentence(&here.text(why))));
             if outcome.errors_total > 0 {
-                trouble.push(format!(
-                    "{} could not be looked at or removed.",
-                    words::number(outcome.errors_total, "item")
-                ));
+                trouble.push(format!("{} could not be read or removed.", words::number(outcome.errors_total, "item")));
             }
         }
         trouble.dedup();
@@ -253,18 +339,18 @@ impl Known {
             None if self.look.is_some() => {
                 Fact::of(place, "not counted".to_owned(), "a dry run counts them".to_owned())
             }
-            None => Fact::of(place, "not known".to_owned(), as_of.clone()),
+            None => Fact::of(place, "unknown".to_owned(), as_of.clone()),
         }];
         facts.push(match self.due() {
             Some((items, bytes)) => Fact::of("Due", words::number(items, noun), with_bytes(bytes, as_of)),
-            None => Fact::of("Due", "not known".to_owned(), "a dry run tells".to_owned()),
+            None => Fact::of("Due", "unknown".to_owned(), "a dry run finds out".to_owned()),
         });
         if let Some(tracked) = &self.policy.tracked {
             let label = "Next deadline";
             facts.push(match tracked.next_deadline {
                 Some(at) => {
                     let when = here.when(at);
-                    Fact { label, value: String::new(), note: when.date.clone(), when: Some(when) }
+                    Fact { label, value: String::new(), note: when.short.clone(), when: Some(when) }
                 }
                 None => Fact::of(label, "none".to_owned(), String::new()),
             });
@@ -295,12 +381,13 @@ impl Known {
             status: self.status(),
             marks,
             sentence: self.sentence(),
-            trouble: self.trouble(),
+            trouble: self.trouble(here),
             facts,
             limits,
-            spark: spark(&format!("What {} kept", self.policy.name), &values),
+            spark: spark(&format!("Kept by {}", self.policy.name), &values),
             is_tracked: self.policy.tracked.is_some(),
             running: self.policy.running.clone(),
+            is_held: self.is_held() && self.policy.kind == PolicyKind::Files,
         }
     }
 }
@@ -310,19 +397,40 @@ impl LimitLine {
         let show = |value| if limit.is_bytes() { words::bytes(value) } else { words::count(value) };
         let (is, wanted) = (show(limit.is), show(limit.wanted));
         let mut sentence = match (limit.is_bytes(), limit.asks_for_free()) {
-            (true, true) => format!("{is} are free, at least {wanted} are wanted"),
-            (false, true) => format!("{is} inodes are free, at least {wanted} are wanted"),
-            (true, false) => format!("{is} lie here, at most {wanted} may"),
-            (false, false) => format!("{} here, at most {wanted} may be", words::number(limit.is, "file")),
+            (true, true) => format!("{is} free, at least {wanted} required"),
+            (false, true) => format!("{is} inodes free, at least {wanted} required"),
+            (true, false) => format!("{is} on disk, at most {wanted} allowed"),
+            (false, false) => format!("{} on disk, at most {wanted} allowed", words::number(limit.is, "file")),
         };
         // Writing to a string does not fail.
         if let Some(after) = limit.after.filter(|after| *after != limit.is) {
-            let _ = write!(sentence, "; a sweep would make it {}", show(after));
+            let _ = write!(sentence, "; a sweep would bring it to {}", show(after));
         }
         if !limit.pinned.is_empty() {
             let _ = write!(sentence, "; in the way: {}", words::message(&limit.reasons()));
         }
         let status = if limit.met { Status { word: "met", class: "good" } } else { Status::LIMIT };
-        Self { name: limit.name.clone(), status, sentence }
+        Self { name: limit.name.clone(), status, sentence, gauge: Gauge::new(limit) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_gauge_shows_values_on_both_sides_of_its_mark_whatever_they_are() {
+        let gauge = |is, wanted| {
+            let limit =
+                Limit { name: "max_files".to_owned(), met: true, wanted, is, after: None, pinned: BTreeMap::new() };
+            Gauge::new(&limit)
+        };
+        for (is, wanted) in [(0, 0), (1, 2000), (2000, 2000), (5000, 2000), (u64::MAX, 1), (0, u64::MAX)] {
+            let Gauge { filled, mark, end, .. } = gauge(is, wanted);
+            assert!(filled <= 1000 && mark <= 1000 && end >= is, "{is} of {wanted}: {filled} {mark} {end}");
+            assert_eq!(filled.cmp(&mark), is.cmp(&wanted), "{is} of {wanted}");
+        }
     }
 }

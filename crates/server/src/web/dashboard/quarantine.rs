@@ -157,11 +157,10 @@ impl QuarantinePage {
     fn new(frame: Frame, question: Question, gathered: &Gathered, all: &Quarantined, here: &Here) -> Self {
         let sum = |of: fn(&QuarantinedPolicy) -> u64| all.policies.iter().map(of).sum::<u64>();
         let headline = match sum(|policy| policy.files) {
-            0 => "Nothing lies in quarantine".to_owned(),
+            0 => "Quarantine is empty".to_owned(),
             files => {
-                let lie = if files == 1 { "lies" } else { "lie" };
                 let size = words::bytes(sum(|policy| policy.bytes));
-                format!("{} {lie} in quarantine, {size}", words::number(files, "item"))
+                format!("{} in quarantine, {size}", words::number(files, "item"))
             }
         };
         let has_any = |policy: &&QuarantinedPolicy| policy.files > 0 || policy.problem.is_some();
@@ -204,7 +203,7 @@ impl PolicyLine {
             size: words::bytes(policy.bytes),
             oldest: policy.oldest.map(|at| here.when(at)),
             next_purge: policy.next_purge_at.map(|at| here.when(at)),
-            problem: policy.problem.as_deref().map(words::message),
+            problem: policy.problem.as_deref().map(|why| here.text(why)),
         }
     }
 }
@@ -230,7 +229,7 @@ impl FileLine {
             size: words::bytes(file.bytes),
             since: here.when(file.quarantined_at),
             until: here.when(file.until),
-            reason: file.reason.as_deref().map(words::message).unwrap_or_default(),
+            reason: file.reason.as_deref().map(|why| here.text(why)).unwrap_or_default(),
             restore: file.origin_known.then(|| plan_of(file)),
         }
     }

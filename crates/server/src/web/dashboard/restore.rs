@@ -46,7 +46,7 @@ impl Wanted {
                 let name = Escaped(&path).to_string();
                 Ok((paths_below_root(service, &self.policy, [path])?, name))
             }
-            _ => Err(Problem::of(Kind::BadValue, "what comes back is either a run, or a path of a policy")),
+            _ => Err(Problem::of(Kind::BadValue, "a restore is of either a run or a path of a policy")),
         }
     }
 }
@@ -148,11 +148,11 @@ impl RestorePage {
     ) -> Self {
         let is_plan = restored.dry_run;
         let headline = match (restored.restored, is_plan) {
-            (0, true) => "Nothing would come back".to_owned(),
-            (0, false) => "Nothing came back".to_owned(),
+            (0, true) => "Nothing would be restored".to_owned(),
+            (0, false) => "Nothing was restored".to_owned(),
             (items, _) => {
-                let verb = if is_plan { "would come" } else { "came" };
-                format!("{} {verb} back, {}", words::number(items, "item"), words::bytes(restored.restored_bytes))
+                let verb = if is_plan { "would be restored" } else { "restored" };
+                format!("{} {verb}, {}", words::number(items, "item"), words::bytes(restored.restored_bytes))
             }
         };
         let line = |file: &RestoredFile| FileLine::new(file, is_plan, here);
@@ -169,7 +169,7 @@ impl RestorePage {
             hold: words::days(hold),
             held_until: restored.held_until.map(|at| here.when(at)),
             is_found: restored.not_found.is_empty(),
-            problems: restored.problems.iter().map(|problem| words::message(problem)).collect(),
+            problems: restored.problems.iter().map(|problem| here.text(problem)).collect(),
             run: restored.restore_run_id.clone(),
         }
     }
@@ -177,12 +177,12 @@ impl RestorePage {
 
 impl FileLine {
     fn new(file: &RestoredFile, is_plan: bool, here: &Here) -> Self {
-        let error = file.error.as_deref().map(words::message).unwrap_or_default();
+        let error = file.error.as_deref().map(|why| here.text(why)).unwrap_or_default();
         let (word, class, why) = match (file.outcome, is_plan) {
-            (RestoreOutcome::Restored, true) => ("would come back", "good", error),
-            (RestoreOutcome::Restored, false) => ("is back", "good", error),
-            (RestoreOutcome::Conflict, _) => ("something is in its way", "warn", error),
-            (RestoreOutcome::Older, _) => ("an older version", "idle", "a newer one comes first".to_owned()),
+            (RestoreOutcome::Restored, true) => ("would be restored", "good", error),
+            (RestoreOutcome::Restored, false) => ("restored", "good", error),
+            (RestoreOutcome::Conflict, _) => ("blocked", "warn", error),
+            (RestoreOutcome::Older, _) => ("older version", "idle", "a newer version is restored instead".to_owned()),
             (RestoreOutcome::Failed, _) => ("failed", "bad", error),
         };
         Self {
@@ -247,7 +247,10 @@ mod tests {
     fn what_is_not_there_has_no_button() {
         let plan = Restored { dry_run: true, not_found: vec!["/srv/a".to_owned()], ..Restored::default() };
         let page = page(&[], &plan);
-        assert!(page.contains("Nothing would come back") && page.contains("Nothing of it lies"), "{page}");
+        assert!(
+            page.contains("Nothing would be restored") && page.contains("Nothing of this is in quarantine"),
+            "{page}"
+        );
         assert!(!page.contains("<form class=\"card act\""), "{page}");
     }
 }

@@ -32,6 +32,23 @@ pub(crate) struct Question {
     after: String,
 }
 
+/// A policy that a list names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolicyName {
+    pub(crate) name: String,
+    /// Whether it is configured, and so has a page.
+    pub(crate) has_page: bool,
+}
+
+impl PolicyName {
+    pub(crate) fn new(name: &str, configured: &[String]) -> Self {
+        Self { name: name.to_owned(), has_page: configured.iter().any(|other| other == name) }
+    }
+}
+
+/// Policies of a run that a list names.
+const NAMED: usize = 2;
+
 /// One run in a list.
 #[derive(Clone, Debug)]
 pub(crate) struct RunLine {
@@ -40,7 +57,9 @@ pub(crate) struct RunLine {
     pub(crate) trigger: &'static str,
     pub(crate) when: When,
     pub(crate) took: String,
-    pub(crate) policies: String,
+    pub(crate) policies: Vec<PolicyName>,
+    /// Those beyond the ones that are named.
+    pub(crate) more_policies: usize,
     pub(crate) due: String,
     pub(crate) removed: String,
     /// How many it moved aside, where it did.
@@ -66,21 +85,21 @@ struct RunsPage {
 
 impl RunsPage {
     /// The states that a run can be asked for by.
-    const STATUSES: [&'static str; 4] = ["ok", "partial", "held", "failed"];
+    const STATUSES: [&'static str; 5] = ["ok", "partial", "held", "interrupted", "failed"];
 }
 
 impl RunLine {
-    pub(crate) fn new(run: &PastRun, here: &Here) -> Self {
+    pub(crate) fn new(run: &PastRun, configured: &[String], here: &Here) -> Self {
+        // A list shows all or, where they are many, the first of them.
+        let named = if run.policies.len() <= NAMED + 1 { run.policies.len() } else { NAMED };
         Self {
             id: run.run_id.clone(),
             status: run.status.into(),
             trigger: words::trigger(run.trigger),
             when: here.when(run.finished_at),
             took: words::lateness(run.finished_at.since(run.started_at).unwrap_or_default()),
-            policies: match run.policies.len() {
-                0..=2 => run.policies.join(", "),
-                many => words::number(many as u64, "policy"),
-            },
+            policies: run.policies.iter().take(named).map(|name| PolicyName::new(name, configured)).collect(),
+            more_policies: run.policies.len() - named,
             due: words::count(run.due),
             removed: match run.trigger {
                 Trigger::Restore => format!("{} restored", words::count(run.restored)),
@@ -95,14 +114,16 @@ impl RunLine {
         }
     }
 
-    fn running(sweep: &RunningSweep, here: &Here) -> Self {
+    fn running(sweep: &RunningSweep, configured: &[String], here: &Here) -> Self {
+        let named = if sweep.policies.len() <= NAMED + 1 { sweep.policies.len() } else { NAMED };
         Self {
             id: sweep.run_id.clone(),
             status: if sweep.mode == Mode::Plan { Status::DRY_RUN } else { Status::RUNNING },
             trigger: words::trigger(sweep.trigger),
             when: here.when(sweep.started_at),
             took: "–".to_owned(),
-            policies: sweep.policies.join(", "),
+            policies: sweep.policies.iter().take(named).map(|name| PolicyName::new(name, configured)).collect(),
+            more_policies: sweep.policies.len() - named,
             due: "–".to_owned(),
             removed: words::count(sweep.removed.load(Ordering::Relaxed)),
             quarantined: None,
@@ -131,14 +152,14 @@ async fn found(service: &Arc<Service>, headers: &HeaderMap, asked: Question) -> 
     let (runs, next) = runs::page(service, query).await?;
     let here = here(service);
     let is_first = after.is_empty();
+    let mut policies: Vec<String> = engine.config().rules().map(|rule| rule.name.clone()).collect();
     let mut lines = Vec::new();
     if is_first && wanted.is_none() {
         let sweeps = service.sweeps().running();
         let meant = sweeps.iter().filter(|sweep| policy.is_empty() || sweep.policies.contains(&policy));
-        lines.extend(meant.map(|sweep| RunLine::running(sweep, &here)));
+        lines.extend(meant.map(|sweep| RunLine::running(sweep, &policies, &here)));
     }
-    lines.extend(runs.iter().map(|run| RunLine::new(run, &here)));
-    let mut policies: Vec<String> = engine.config().rules().map(|rule| rule.name.clone()).collect();
+    lines.extend(runs.iter().map(|run| RunLine::new(run, &policies, &here)));
     if !policy.is_empty() && !policies.contains(&policy) {
         policies.push(policy.clone());
     }
