@@ -34,7 +34,10 @@ fn init_writes_the_defaults_and_never_over_a_file() {
     ");
     let written = fs::read_to_string(world.path("cleanup.toml")).unwrap();
     let added = written.strip_prefix(include_str!("../../../../deploy/cleanup.toml")).unwrap();
-    assert!(added.starts_with("# Once there is a token") && added.ends_with("\ntoken_for = \"everything\"\n"), "{added}");
+    assert!(
+        added.starts_with("# Once there is a token") && added.ends_with("\ntoken_for = \"everything\"\n"),
+        "{added}"
+    );
     let shown = world.run("config show");
     let token_for = shown.is_fine().lines().find(|line| line.contains("token_for")).unwrap();
     assert!(token_for.contains("\"everything\"") && token_for.contains("line "), "{token_for}");

@@ -154,7 +154,10 @@ fn what_two_policies_with_one_root_name_stays_and_both_say_what_to_do() {
 fn explain_names_the_owner_and_who_else_would_have_it() {
     let world = nested("", "");
     let undated = |ran: Ran| -> String {
-        ran.out.lines().filter(|line| !line.contains("  removal  ")).fold(String::new(), |text, line| text + line + "\n")
+        ran.out
+            .lines()
+            .filter(|line| !line.contains("  removal  "))
+            .fold(String::new(), |text, line| text + line + "\n")
     };
     insta::assert_snapshot!(undated(world.run("explain r/long/a r/a")), @"
     r/long/a

@@ -220,7 +220,12 @@ fn variables_of_libpq_stand_in_for_what_the_url_leaves_open() {
         ("postgresql://ann@db/app", "PGSSLMODE", "verify", "the variable PGSSLMODE has an"),
         ("postgresql://ann@db/app?sslmode=require", "PGSSLMODE", "verify", "Require"),
         ("postgresql://ann@db/app", "PGSSLMODE", "verify-full", "VerifyFull"),
-        ("postgresql://ann@db/app", "PGCHANNELBINDING", "require", "the variable PGCHANNELBINDING has an unsupported value"),
+        (
+            "postgresql://ann@db/app",
+            "PGCHANNELBINDING",
+            "require",
+            "the variable PGCHANNELBINDING has an unsupported value",
+        ),
         ("postgresql://ann@db/app", "PGREQUIREPEER", "postgres", "the variable PGREQUIREPEER is not supported"),
         ("postgresql://ann@db/app", "PGSERVICE", "", "ann db:5432/app"),
         ("postgresql://ann@db/app", "PGAPPNAME", "app", r#"Some("app")"#),

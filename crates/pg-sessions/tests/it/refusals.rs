@@ -502,8 +502,7 @@ async fn policies_of_row_security_for_the_role_are_a_filter_and_check_says_so() 
             ));
         }
         let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
-        let filter =
-            "row security applies to public.tutor_sessions: its policies filter rows, and hidden rows stay";
+        let filter = "row security applies to public.tutor_sessions: its policies filter rows, and hidden rows stay";
         assert!(findings.iter().any(|finding| finding.sentence == filter), "{what}: {findings:?}");
         let report = apply(&policy).await;
         assert_eq!((report.status, report.counts.removed), (PolicyStatus::Ok, 29), "{what}: {report:?}");
