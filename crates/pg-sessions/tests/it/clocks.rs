@@ -79,7 +79,7 @@ async fn clocks_that_differ_by_less_are_a_note() {
 async fn activity_ahead_of_the_database_is_said_unless_the_column_holds_ends() {
     let db = Db::shared().with_sessions(7, 3);
     db.sql("insert into tutor_sessions (session_id, last_activity) values ('ahead', now() + interval '3 hours')");
-    let said = "the newest public.tutor_sessions.last_activity lies 2h59m";
+    let said = "the newest public.tutor_sessions.last_activity is 2h59m";
     let report = apply(&db.policy()).await;
     assert_eq!((report.status, report.counts.removed, db.rows()), (PolicyStatus::Ok, 7, 4), "{report:?}");
     assert!(message(&report).contains(said), "{}", message(&report));
@@ -394,7 +394,7 @@ async fn activity_ahead_of_a_file_s_clock_is_said() {
          insert into tutor_sessions values ('ahead', datetime('now', '+3 hours')), ('due', datetime('now', '-3 hours'))",
     )
     .await;
-    let said = "the newest main.tutor_sessions.last_activity lies ";
+    let said = "the newest main.tutor_sessions.last_activity is ";
     let findings = cleanup_pg_sessions::check(&policy, Path::new("/"), now()).await;
     assert!(findings.iter().any(|finding| finding.sentence.starts_with(said)), "{findings:?}");
     let report = apply(&policy).await;

@@ -48,7 +48,7 @@ async fn what_is_no_session_table_fails_with_what_to_change() {
         ),
         (
             "texts",
-            "is of type text, but must be a timestamp, integer, bigint, double precision or numeric; name a column",
+            "is of type text, but must be a timestamp, integer, bigint, double precision or numeric; name another column",
             None,
         ),
         ("no_id", "public.no_id has no column session_id", None),

@@ -82,7 +82,7 @@ async fn without_the_zone_times_that_lie_ahead_are_said() {
     );
     let (policy, file) = file_with(folder.path(), &setup).await;
     let report = apply_by(Strategy::HeapOrder, &policy).await;
-    assert!(message(&report).contains("lies 5h") && message(&report).contains("ahead"), "{report:?}");
+    assert!(message(&report).contains("is 5h") && message(&report).contains("ahead"), "{report:?}");
     let zoned = SessionPolicy { activity_time_zone: Some("Asia/Kolkata".to_owned()), ..policy };
     assert_eq!(apply_by(Strategy::HeapOrder, &zoned).await.message, None);
     file.close().await.unwrap();
