@@ -9,11 +9,17 @@ mod goals;
 mod instructions;
 mod page;
 mod quarantine;
+mod removals;
 mod server;
 mod sessions;
 mod sweep;
 
-use anyhow::Result;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::shell;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +35,8 @@ enum Bench {
     Instructions(instructions::Args),
     /// Move files into quarantine, beside their deletion
     Quarantine(quarantine::Args),
+    /// Write the log of removals, and ask it
+    Removals(removals::Args),
     /// Remove session rows under load, beside one big DELETE and batches of ids
     Sessions(sessions::Args),
     /// Ask, load and leave alone the service, beside a bare route, find, and plain unlinks
@@ -41,7 +49,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Bench::Sweep(args) => sweep::run(args),
         Bench::Instructions(args) => instructions::run(args),
         Bench::Quarantine(args) => quarantine::run(args),
+        Bench::Removals(args) => removals::run(args),
         Bench::Sessions(args) => sessions::run(args),
         Bench::Server(args) => server::run(args),
     }
+}
+
+/// Runs an example that measures its own crate, prints what it says and returns it.
+fn of_example(package: &str, example: &str, words: &[&str]) -> Result<String> {
+    let mut cargo = shell::cargo(&["run", "--release", "--package", package, "--example", example, "--"]);
+    cargo.args(words).stderr(Stdio::inherit());
+    let output = shell::without_leftovers(&mut cargo).output().context("cannot start cargo")?;
+    std::io::stdout().write_all(&output.stdout).context("cannot print the figures")?;
+    ensure!(output.status.success(), "the measurement failed: {}", output.status);
+    String::from_utf8(output.stdout).context("the figures are text")
 }

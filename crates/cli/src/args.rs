@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use cleanup_core::moment::Moment;
 use cleanup_core::policy::MaxAge;
 use cleanup_engine::At;
 
@@ -167,15 +168,8 @@ pub(crate) enum Command {
     },
     /// Keep paths for a while, whatever their age
     Hold(HoldArgs),
-    /// Show past runs, or one of them
-    History {
-        /// The beginning of a run's id
-        #[arg(value_name = "RUN")]
-        run: Option<String>,
-        /// How many runs to show
-        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
-        limit: usize,
-    },
+    /// Show past runs, one of them, or what was removed and why
+    History(HistoryArgs),
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -211,6 +205,28 @@ pub(crate) enum Command {
         #[arg(value_name = "COMMAND")]
         command: Option<String>,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HistoryArgs {
+    /// The beginning of a run's id
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Show when and why this path was removed, and who asked
+    ///
+    /// A name without a folder is looked for in this folder, and then in all folders. A pattern, quoted, as in
+    /// `include`: '*.step', '/srv/app/renders/**'.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    /// Only runs or removals of this policy
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) policy: Option<String>,
+    /// Only removals since then: `-2d`, a date, a date and a time
+    #[arg(long, value_name = "WHEN", value_parser = values::since, allow_hyphen_values = true, requires = "path")]
+    pub(crate) since: Option<Moment>,
+    /// How many to show
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    pub(crate) limit: usize,
 }
 
 #[derive(Args, Debug, Default)]

@@ -130,7 +130,9 @@ mod tests {
 
     use std::collections::BTreeMap;
 
-    use cleanup_engine::responses::{Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Stats};
+    use cleanup_engine::responses::{
+        Check, History, Holds, Listed, QuarantinedFile, QuarantinedPolicy, Removals, Stats,
+    };
     use schemars::JsonSchema;
     use schemars::generate::SchemaSettings;
 
@@ -187,6 +189,7 @@ mod tests {
         check::<Show>("show");
         check::<History>("history");
         check::<Holds>("holds");
+        check::<Removals>("removals");
         check::<Quarantine>("quarantine");
         check::<RestoreDocument>("restore");
         check::<Import>("import");

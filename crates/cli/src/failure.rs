@@ -4,7 +4,7 @@
 
 use clap::CommandFactory as _;
 use cleanup_engine::plan::PlanError;
-use cleanup_engine::{MemoryError, OpenError, RequestError};
+use cleanup_engine::{MemoryError, OpenError, RemovalsError, RequestError};
 
 use crate::args::Cli;
 use crate::console::Console;
@@ -47,6 +47,18 @@ impl From<PlanError> for Failure {
 impl From<MemoryError> for Failure {
     fn from(error: MemoryError) -> Self {
         Self::Other(error.into())
+    }
+}
+
+impl From<RemovalsError> for Failure {
+    fn from(error: RemovalsError) -> Self {
+        match error {
+            RemovalsError::Memory(error) => error.into(),
+            error @ RemovalsError::Off => Self::Other(error.into()),
+            error @ (RemovalsError::Pattern { .. } | RemovalsError::NotText | RemovalsError::Before(_)) => {
+                Self::Usage(error.to_string())
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod picture;
 pub(crate) mod place;
 pub(crate) mod problem;
 pub(crate) mod quarantine;
+pub(crate) mod removals;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod summary;

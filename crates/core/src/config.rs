@@ -67,6 +67,8 @@ pub struct Config {
     pub state: State,
     /// How long past runs are kept, positive (`keep_history` in `[state]`).
     pub keep_history: Duration,
+    /// How long it is known what went and why (`removals_for` in `[state]`); `None` is not at all.
+    pub removals: Option<Removals>,
     /// Where removals are written down; `None` is nowhere.
     pub audit: Option<Audit>,
     /// Who is told of findings, and what runs after files were removed; `None` is nobody and nothing.
@@ -142,6 +144,15 @@ impl Default for Server {
             stats_policy: None,
         }
     }
+}
+
+/// The bounds of the log of removals, in `[state]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removals {
+    /// How long an entry is kept, positive (`removals_for`).
+    pub keep_for: Duration,
+    /// The size in bytes beyond which the oldest entries go (`removals_max_size`); at least 1 MiB.
+    pub max_bytes: u64,
 }
 
 /// The table `[audit]`.

@@ -3,6 +3,7 @@
 //! The engine opens what the configuration names, reads the clock, and lets core drive. Faces (command line, server)
 //! see this crate and core, never a store. Calls block; a caller on an async runtime puts them on a blocking thread.
 
+mod caller;
 mod clock;
 mod config_file;
 pub mod demo;
@@ -25,6 +26,7 @@ mod zone;
 pub use cleanup_notify::{Look, Memory};
 pub use cleanup_state::{LastSweep, RunsQuery, TrendPoint};
 
+pub use crate::caller::{caller, user_name};
 pub use crate::clock::now;
 #[cfg(feature = "test-clock")]
 pub use crate::clock::test_clock::TestClock;
@@ -34,6 +36,7 @@ pub use crate::mount::records_access_times;
 pub use crate::notify::{AFTER, Told};
 pub use crate::quarantine::restore::{Restore, RestoreError, RestoreRequest};
 pub use crate::query::history::{HoldsQuery, LastFindings, MemoryError, NewHold};
+pub use crate::query::removals::{RemovalsError, RemovalsQuery, is_pattern};
 pub use crate::request::{At, Request, RequestError};
 pub use crate::run::observers::Watcher;
 pub use crate::run::record::run_id;

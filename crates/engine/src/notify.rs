@@ -73,8 +73,8 @@ impl Engine {
         };
         let begun = clock::boot();
         let left = || within.saturating_sub(clock::boot().saturating_sub(begun));
-        let opened =
-            location::folder(self.origin(), &self.config().state).map(|folder| Notified::open(&folder, left()));
+        let place = location::placed(self.origin(), &self.config().state);
+        let opened = place.folder().map(|folder| Notified::open(folder, left()));
         let file = match opened {
             None => None,
             Some(Ok(file)) => {
@@ -211,7 +211,7 @@ impl Engine {
                 ));
             }
         }
-        if !Target::of(notify).is_empty() && location::folder(self.origin(), &self.config().state).is_none() {
+        if !Target::of(notify).is_empty() && location::placed(self.origin(), &self.config().state).folder().is_none() {
             let why = "nothing is remembered between runs, so each run tells what it finds, and nobody is told that it is over";
             found.push(finding(Severity::Warning, why.to_owned()));
         }

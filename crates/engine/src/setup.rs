@@ -14,7 +14,7 @@ use cleanup_state::BegunPolicy;
 
 use crate::config_file::{self, OpenError, Origin};
 use crate::request::RequestError;
-use crate::run::audit::Audit;
+use crate::run::trail::Trail;
 use crate::state::location;
 use crate::state::run_state::{Access, RunState};
 use crate::track::table::Tables;
@@ -30,8 +30,8 @@ pub(crate) struct Setup {
     pub(crate) folder: PathBuf,
     /// What is known of tracked files while they are tracked.
     pub(crate) tables: Tables,
-    /// The log of single removals.
-    pub(crate) audit: Option<Audit>,
+    /// Where single removals are written down.
+    pub(crate) trail: Trail,
     /// The paths of what was removed, where a program is to know of them.
     pub(crate) removed: Option<Spool>,
     /// Whether the memory was begun anew, and no run has said so yet: whoever opens it first need not be a run.
@@ -48,10 +48,10 @@ impl Setup {
     /// Finds, trusts, reads and checks the configuration.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self, OpenError> {
         let (origin, config, folder) = config_file::open(named)?;
-        let audit = config.audit.clone().map(Audit::new);
+        let place = location::placed(&origin, &config.state);
+        let trail = Trail::new(&config, place.folder());
         let after = config.notify.as_ref().and_then(|notify| notify.after.as_ref());
-        let removed =
-            after.map(|_| Spool::new(&location::folder(&origin, &config.state).unwrap_or_else(std::env::temp_dir)));
+        let removed = after.map(|_| Spool::new(place.folder().unwrap_or(&std::env::temp_dir())));
         let claimants = config.files.iter().map(Claimant::from).collect();
         Ok(Self {
             origin,
@@ -59,7 +59,7 @@ impl Setup {
             claimants,
             folder,
             tables: Tables::default(),
-            audit,
+            trail,
             removed,
             is_new: AtomicBool::new(false),
         })
@@ -108,7 +108,7 @@ impl Setup {
         for file in notify.flat_map(|notify| notify.secret_files().chain(notify.ca_file.as_deref())) {
             protected.path(file);
         }
-        if let Some(audit) = &self.audit {
+        if let Some(audit) = self.trail.audit() {
             protected.file_family(audit.file());
         }
         protected

@@ -1,6 +1,6 @@
 //! Durable memory: what ran, what the clocks said, what was promised, and who is at work right now.
 //!
-//! One folder holds four things that must not be confused:
+//! One folder holds six things that must not be confused:
 //!
 //! - `state.db`, the ledger: history, clock readings, the last rule of each policy, where runs were stopped, what
 //!   observing runs saw. It is *disposable*. If it is missing, corrupt, locked, written by a newer version or on a full
@@ -13,6 +13,7 @@
 //!   `locks/clock`, the last clock reading.
 //! - `index/`: one due index per policy. It saves time, decides nothing, and is discarded at the slightest doubt.
 //! - `notified.json`: which findings somebody was told of. It is disposable: where it is lost, what lasts is told again.
+//! - `removals/`: what was removed, when, by which run and why. Disposable too.
 //! - `running/`: one file for each run that has begun and not ended, so that a killed run is noticed.
 //!
 //! Calls block. Nothing here reads a clock: `now` is handed in. The database is opened by the first call that needs
@@ -25,6 +26,7 @@ mod ledger;
 mod lock;
 mod notified;
 mod promises;
+mod removals;
 mod state;
 mod witness;
 
@@ -38,4 +40,5 @@ pub use crate::ledger::{
 pub use crate::lock::{Lock, LockError};
 pub use crate::notified::Notified;
 pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
+pub use crate::removals::{Action, Page, PathQuery, Position, Removal, RemovalLog, RemovalsQuery};
 pub use crate::state::State;

@@ -1,5 +1,6 @@
 //! The folder as one object.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use crate::ledger::{
 };
 use crate::lock::{self, Lock, LockError};
 use crate::promises::{Promises, PromisesError};
+use crate::removals::{self, Page, RemovalsQuery};
 use crate::witness::Witness;
 
-/// The memory in one folder: `state.db`, `promises.jsonl`, `locks/`, `index/`.
+/// The memory in one folder: `state.db`, `promises.jsonl`, `locks/`, `index/`, `removals/`, `running/`.
 #[derive(Debug)]
 pub struct State {
     folder: PathBuf,
@@ -130,6 +132,21 @@ impl State {
         if clock_trusted {
             self.witness_clock(reading);
             self.promises.forget_expired(now);
+        }
+    }
+
+    /// Looks up what was removed.
+    pub fn removals(&self, query: &RemovalsQuery<'_>) -> io::Result<Page> {
+        removals::page(&self.folder, query)
+    }
+
+    /// Forgets what was removed longer than `keep` ago, or beyond so many bytes: whole segments of the log, the oldest
+    /// first. Whoever only looks forgets nothing.
+    pub fn forget_removals(&self, keep: Duration, most_bytes: u64, now: Moment) {
+        if self.access == Access::Keep
+            && let Err(error) = removals::forget(&self.folder, keep, most_bytes, now)
+        {
+            tracing::debug!("cannot forget old removals: {error}");
         }
     }
 

@@ -76,6 +76,18 @@ pub(super) fn at(text: &str) -> Result<At, String> {
     Ok(At::Moment(zoned.timestamp().into()))
 }
 
+/// `-2d` from now; else as [`at`].
+pub(super) fn since(text: &str) -> Result<Moment, String> {
+    if let Some(ago) = text.strip_prefix('-') {
+        let ago = duration::parse(ago).map_err(|error| error.to_string())?;
+        return Ok(cleanup_engine::now().minus(ago));
+    }
+    match at(text).map_err(|_| "expected something like `-2d`, `2026-12-24`, or `2026-12-24T18:00:00Z`".to_owned())? {
+        At::Moment(moment) => Ok(moment),
+        At::In(_) => Err("nothing was removed in the future".to_owned()),
+    }
+}
+
 fn positive(age: std::time::Duration) -> Result<MaxAge, String> {
     MaxAge::new(age).ok_or_else(|| "an age of zero would take everything".to_owned())
 }

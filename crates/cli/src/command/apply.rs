@@ -23,7 +23,7 @@ pub(super) fn run(
     let engine = super::open(global)?;
     let plan = Plan::open(plan)?;
     let places = Places::from_here(engine.config());
-    let request = Request { jobs, ..Request::default() };
+    let request = Request { jobs, asked_by: Some(cleanup_engine::caller()), ..Request::default() };
     let (applied, first) = sweep::watched(&places, console, |watcher| engine.apply_plan(&plan, &request, watcher));
     let report = applied?;
     if console.format == Format::Json {

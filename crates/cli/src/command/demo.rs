@@ -80,6 +80,13 @@ fn explain(engine: &Engine, paths: &[&Path], places: &Places<'_>, console: &mut 
     for path in paths {
         let explanation = engine.explain(path);
         // Without dates: they would differ at every run.
-        console.out.write(Explained { explanation: &explanation, places, now, zone: None, theme: &theme });
+        console.out.write(Explained {
+            explanation: &explanation,
+            places,
+            now,
+            zone: None,
+            unrecorded: None,
+            theme: &theme,
+        });
     }
 }

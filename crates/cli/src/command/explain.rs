@@ -22,6 +22,7 @@ pub(super) fn run(global: &Global, paths: &[PathBuf], console: &mut Console) -> 
     }
     let places = Places::from_here(engine.config());
     let (now, zone, theme) = (cleanup_engine::now(), TimeZone::system(), console.out.theme);
+    let kept = engine.config().removals.map(|removals| removals.keep_for);
     for path in paths {
         let explanation = engine.explain(path);
         console.out.write(Explained {
@@ -29,6 +30,7 @@ pub(super) fn run(global: &Global, paths: &[PathBuf], console: &mut Console) -> 
             places: &places,
             now,
             zone: Some(&zone),
+            unrecorded: path.symlink_metadata().err().and(kept),
             theme: &theme,
         });
     }

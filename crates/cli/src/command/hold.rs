@@ -14,11 +14,11 @@ use crate::render::when::When;
 
 pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = super::open(global)?;
-    let zone = TimeZone::system();
+    let (zone, caller) = (TimeZone::system(), cleanup_engine::caller());
     for path in &args.paths {
         let shown = Escaped(path.as_os_str().as_encoded_bytes());
         let line = if let Some(span) = args.span {
-            let held = engine.hold(path, span, None)?;
+            let held = engine.hold(path, span, Some(&caller))?;
             if held.policies.is_empty() {
                 let about = format!("{shown} lies below no root, so nothing would take it anyway");
                 console.problem(&Problem::warning(about));
@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, args: &HoldArgs, console: &mut Console) -> Re
                 console.problem(&Problem::warning(about));
             }
             format!("{shown} is held until {}", When { at: held.until, now: cleanup_engine::now(), zone: &zone })
-        } else if engine.release(path, None)?.is_some() {
+        } else if engine.release(path, Some(&caller))?.is_some() {
             format!("{shown} is no longer held")
         } else {
             format!("{shown} was not held")

@@ -28,7 +28,8 @@ const SHORTEST_ID: usize = 4;
 pub(super) fn run(global: &Global, args: &RestoreArgs, console: &mut Console) -> Result<Vec<Fault>, Failure> {
     let engine = super::open(global)?;
     let mode = if args.dry_run { Mode::Plan } else { Mode::Apply };
-    let request = RestoreRequest { what: what(&engine, &args.what), hold: args.hold, mode, asked_by: None };
+    let asked_by = Some(cleanup_engine::caller());
+    let request = RestoreRequest { what: what(&engine, &args.what), hold: args.hold, mode, asked_by };
     let mut files: Vec<RestoredFile> = Vec::new();
     let restored = match engine.restore(&request, &mut |file| files.push(file.clone())) {
         Ok(restored) => restored,

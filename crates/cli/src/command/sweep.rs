@@ -43,6 +43,8 @@ pub(super) fn run(
         at: flags.at,
         force: flags.force,
         jobs: flags.jobs,
+        // A dry run is nobody's business but the caller's.
+        asked_by: (!flags.dry_run).then(cleanup_engine::caller),
         ..Request::default()
     };
     let places = Places::from_here(engine.config()).with_ages(ages);

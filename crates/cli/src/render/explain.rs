@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use cleanup_core::candidate::Escaped;
+use cleanup_core::duration::Human;
 use cleanup_core::moment::Moment;
 use cleanup_engine::responses::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionAnswer, SessionExplanation};
 use jiff::tz::TimeZone;
 
 use super::Theme;
 use super::place::{Places, exact};
+use super::removals::RemovalsTable;
 use super::when::{Distance, When};
 
 /// The answer to one path.
@@ -19,6 +22,8 @@ pub(crate) struct Explained<'a> {
     pub(crate) now: Moment,
     /// The zone of dates; without one only distances are shown.
     pub(crate) zone: Option<&'a TimeZone>,
+    /// How long removals are kept, where nothing is there.
+    pub(crate) unrecorded: Option<Duration>,
     pub(crate) theme: &'a Theme,
 }
 
@@ -41,6 +46,14 @@ impl fmt::Display for Explained<'_> {
         }
         for answer in &explanation.answers {
             self.answer(f, answer)?;
+        }
+        let Self { now, zone, theme, .. } = *self;
+        let removals = RemovalsTable { removals: &explanation.removals, now, zone, places, theme };
+        for removal in &explanation.removals {
+            removals.entry(f, removal)?;
+        }
+        if let (Some(kept), []) = (self.unrecorded, explanation.removals.as_slice()) {
+            writeln!(f, "  removed     {stays}nothing is recorded; removals are kept for {}{stays:#}", Human(kept))?;
         }
         Ok(())
     }

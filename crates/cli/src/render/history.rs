@@ -73,9 +73,6 @@ impl fmt::Display for HistoryTable<'_> {
                     write!(f, "  removed {removed} of {due} due, freed {}", HumanBytes(*bytes_freed))?;
                 }
             }
-            if let Some(asked_by) = asked_by {
-                write!(f, "  asked by {asked_by}")?;
-            }
             if *quarantined > 0 {
                 write!(f, "  {} in quarantine, {}", Count(*quarantined), HumanBytes(*quarantined_bytes))?;
             }
@@ -87,6 +84,9 @@ impl fmt::Display for HistoryTable<'_> {
             }
             if !root_missing.is_empty() {
                 write!(f, "  {warning}root missing: {}{warning:#}", root_missing.join(", "))?;
+            }
+            if let Some(asked_by) = asked_by {
+                write!(f, "  {detail}asked by {}{detail:#}", harmless(asked_by))?;
             }
             writeln!(f)?;
             for finding in findings.iter().take(MAX_FINDINGS) {

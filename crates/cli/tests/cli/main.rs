@@ -28,6 +28,7 @@ mod output;
 mod owners;
 mod plan;
 mod references;
+mod removals;
 mod restore;
 mod roots;
 mod rows;

@@ -14,7 +14,7 @@ use super::raw::{RawAudit, RawConfig, RawFilePolicy, RawMode, RawServer, RawSess
 use super::structure::Structure;
 use super::values::{At, Named};
 use super::vars::Variables;
-use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, NamedToken, Server, State, TokenFor};
+use super::{Audit, Config, KEEP_HISTORY, LISTEN, MAX_HOLD, NamedToken, Removals, Server, State, TokenFor};
 use crate::candidate::Escaped;
 use crate::policy::Effect;
 
@@ -33,6 +33,13 @@ const SMALLEST_AUDIT: u64 = 4096;
 
 /// `keep` of the audit log, when it is not given.
 const AUDIT_FILES: u32 = 5;
+
+/// `removals_for`, when it is not given.
+const REMOVALS_FOR: Duration = Duration::from_hours(30 * 24);
+
+/// `removals_max_size`, when it is not given, and the least that it may be.
+const REMOVALS_BYTES: u64 = 1024 * 1024 * 1024;
+const SMALLEST_REMOVALS: u64 = 1024 * 1024;
 
 /// What all checks need.
 pub(super) struct Check<'a> {
@@ -64,6 +71,7 @@ impl Check<'_> {
         let server = self.server(raw.server.as_ref(), &raw.files);
         let state = self.state(raw.state.as_ref());
         let keep_history = self.keep_history(raw.state.as_ref());
+        let removals = self.removals(raw.state.as_ref());
         let audit = self.audit(raw.audit.as_ref());
         let notify = self.notify(raw.notify.as_ref());
         let time_zone = self.time_zone(raw.time_zone.as_ref());
@@ -73,6 +81,7 @@ impl Check<'_> {
             server: server?,
             state: state?,
             keep_history,
+            removals,
             audit: audit?,
             notify: notify?,
             time_zone,
@@ -269,6 +278,22 @@ impl Check<'_> {
             );
         }
         keep.value.0
+    }
+
+    /// `None` where no log is kept.
+    fn removals(&mut self, raw: Option<&RawState>) -> Option<Removals> {
+        let (keep_for, max_size) =
+            raw.map_or((None, None), |raw| (raw.removals_for.as_ref(), raw.removals_max_size.as_ref()));
+        if let Some(size) = max_size.filter(|size| size.value.0 < SMALLEST_REMOVALS) {
+            self.refuse(
+                Diagnostic::new(&size.span, "`removals_max_size` is too small")
+                    .label("expected at least 1 MiB")
+                    .help("to keep no log of removals: `removals_for = \"0s\"`"),
+            );
+        }
+        let keep_for = keep_for.map_or(REMOVALS_FOR, |keep| keep.value.0);
+        let max_bytes = max_size.map_or(REMOVALS_BYTES, |size| size.value.0);
+        (!keep_for.is_zero()).then_some(Removals { keep_for, max_bytes })
     }
 
     /// `Some(None)` when there is no such table.

@@ -49,6 +49,12 @@ pub(super) struct RawState {
     /// How long past runs are kept.
     #[schemars(extend("default" = "90d"))]
     pub(super) keep_history: Option<At<Period>>,
+    /// How long it is known what was removed, when and why; `0s` keeps no such log.
+    #[schemars(extend("default" = "30d"))]
+    pub(super) removals_for: Option<At<Period>>,
+    /// Maximum size of that log; beyond it the oldest entries go.
+    #[schemars(extend("default" = "1GiB"))]
+    pub(super) removals_max_size: Option<At<Bytes>>,
 }
 
 /// A log of everything that was removed: a line of JSON each.

@@ -58,6 +58,8 @@ impl fmt::Display for Origin {
 /// Defaults of keys that stand once.
 const DEFAULTS: &[(&str, &str)] = &[
     ("state.keep_history", "\"90d\""),
+    ("state.removals_for", "\"30d\""),
+    ("state.removals_max_size", "\"1GiB\""),
     ("server.listen", "\"127.0.0.1:8000\""),
     ("server.token_for", "\"changes\""),
     ("server.max_hold", "\"90d\""),

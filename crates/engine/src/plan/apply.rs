@@ -69,6 +69,7 @@ impl Engine {
             jump: jump.as_ref(),
             at: None,
             run_id: recording.id(),
+            trigger: request.trigger,
             asked_by: request.asked_by.as_deref(),
             jobs: request.jobs(),
             watcher,

@@ -404,8 +404,9 @@ impl Counting<'_> {
                 tally.counts.restored_bytes += item.bytes;
                 self.restored.restored += 1;
                 self.restored.restored_bytes += item.bytes;
-                if let (Some(audit), Some(recording)) = (&self.setup.audit, &self.recording) {
-                    audit.restored(recording.audited(), self.places[place].policy, &path_of(item), item.bytes);
+                if let Some(recording) = &self.recording {
+                    let policy = self.places[place].policy;
+                    self.setup.trail.restored(recording.traced(), policy, &path_of(item), item.bytes);
                 }
                 (RestoreOutcome::Restored, None)
             }

@@ -19,6 +19,9 @@ use crate::run::{gates, passed_by_until, sessions};
 use crate::state::run_state::{Access, Shared};
 use crate::{clock, place};
 
+/// How many earlier removals of a path an explanation tells of.
+const MOST_REMOVALS: usize = 5;
+
 impl Engine {
     /// What every file policy says to one path. A policy with limits goes through all its files for it, as a sweep of all
     /// policies would, unless the answer does not depend on them.
@@ -33,7 +36,8 @@ impl Engine {
         let is_candidate = |answer: &&Answer| matches!(answer.verdict, AnswerVerdict::Remove | AnswerVerdict::Keep);
         let owner = answers.iter().find_map(|answer| answer.belongs_to.clone());
         let owner = owner.or_else(|| Some(answers.iter().find(is_candidate)?.policy.clone()));
-        Explanation { path, path_bytes, owner: owner.filter(|_| disputed.is_empty()), disputed, answers }
+        let removals = self.removals_of(&absolute, MOST_REMOVALS).unwrap_or_default();
+        Explanation { path, path_bytes, owner: owner.filter(|_| disputed.is_empty()), disputed, answers, removals }
     }
 
     /// What a session policy says to the rows with a key, the text of its `id_column`.
@@ -157,7 +161,7 @@ fn rule_answer((rule, answer): &(Rule, Option<Verdict>)) -> RuleAnswer {
 }
 
 /// A path below a root in the two parts of a name.
-fn name_of(path: &[u8]) -> Name<'_> {
+pub(super) fn name_of(path: &[u8]) -> Name<'_> {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(slash) => Name { folder: &path[..slash], last: &path[slash + 1..] },
         None => Name { folder: b"", last: path },

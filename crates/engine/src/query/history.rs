@@ -238,7 +238,7 @@ impl Engine {
         let until = now.plus(span);
         let promises = state.promises().map_err(|error| MemoryError::Promises(error.to_string()))?;
         promises.hold_by(&path, until, by, now).map_err(|error| MemoryError::Promises(error.to_string()))?;
-        if let Some(audit) = &self.setup.audit {
+        if let Some(audit) = self.setup.trail.audit() {
             audit.held(&path, until, by);
         }
 
@@ -276,7 +276,7 @@ impl Engine {
         if !released.map_err(|error| MemoryError::Promises(error.to_string()))? {
             return Ok(None);
         }
-        if let Some(audit) = &self.setup.audit {
+        if let Some(audit) = self.setup.trail.audit() {
             audit.released(&path, by);
         }
         Ok(Some(path))

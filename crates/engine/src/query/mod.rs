@@ -4,3 +4,4 @@ mod check;
 mod collect;
 mod explain;
 pub(crate) mod history;
+pub(crate) mod removals;

@@ -4,6 +4,8 @@ use cleanup_core::moment::Moment;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::RemovalEntry;
+
 /// What every policy says to one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Explanation {
@@ -20,6 +22,9 @@ pub struct Explanation {
     pub disputed: Vec<String>,
     /// One answer of each policy below whose root the path lies; empty when it lies below none.
     pub answers: Vec<Answer>,
+    /// What is known of earlier removals of this path, or of a directory that it went with: the newest first, 5 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<RemovalEntry>,
 }
 
 /// What one policy says to one path.

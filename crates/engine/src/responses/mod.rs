@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod history;
 mod quarantine;
+mod removals;
 mod stats;
 pub mod track;
 
@@ -16,6 +17,7 @@ pub use self::check::{
 pub use self::explain::{Answer, AnswerVerdict, Explanation, RuleAnswer, SessionAnswer, SessionExplanation};
 pub use self::history::{HeldPath, History, Holds, LastRun, PastRun};
 pub use self::quarantine::{Quarantined, QuarantinedFile, QuarantinedPolicy, RestoreOutcome, Restored, RestoredFile};
+pub use self::removals::{RemovalAction, RemovalEntry, Removals};
 pub use self::stats::{AgeBand, FileStats, Listed, NextToGo, PolicyStats, SessionStats, Stats};
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

@@ -1,4 +1,4 @@
-//! The audit log: a line of JSON for everything that left its place, written before the next one goes.
+//! The audit log: the log of removals as lines of JSON, and with holds; each written before the next file goes.
 //!
 //! Each line is one `write` on a file opened for appending, so that threads and processes need not wait for each other
 //! and no line is ever torn. A log that cannot be written does not stop the sweep: the report says so.
@@ -9,14 +9,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use cleanup_core::candidate::Candidate;
 use cleanup_core::config::Audit as Configured;
 use cleanup_core::moment::Moment;
-use cleanup_core::policy::FilePolicy;
-use cleanup_core::report::{PolicyKind, PolicyReport, json_path};
-use cleanup_core::store::Outcome;
-use cleanup_core::sweep::Judged;
-use cleanup_core::verdict::Verdict;
+use cleanup_core::report::json_path;
+use cleanup_state::{Action as Recorded, Removal};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -30,14 +26,6 @@ pub(crate) struct Audit {
     open: RwLock<Option<File>>,
     /// Why the last line could not be written.
     failure: Mutex<Option<String>>,
-}
-
-/// A run as the lines name it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AuditedRun<'a> {
-    pub(crate) id: &'a str,
-    /// Who asked for it, where that has a name.
-    pub(crate) asked_by: Option<&'a str>,
 }
 
 /// One line. Rows have no name in it: a session's id is a secret.
@@ -63,7 +51,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Moment>,
 }
@@ -93,34 +81,31 @@ impl Audit {
         &self.configured.file
     }
 
-    /// Writes down what came of one file, if it left its place.
-    pub(crate) fn judged(&self, policy: &FilePolicy, run: AuditedRun<'_>, judged: &Judged<'_>) {
-        let action = match judged.outcome {
-            Some(Outcome::Removed) => Action::Removed,
-            Some(Outcome::Quarantined) => Action::Quarantined,
-            _ => return,
+    /// Writes down what left its place or came back.
+    pub(crate) fn removal(&self, removal: &Removal<'_>) {
+        let Removal { at, run, trigger: _, asked_by, policy, action, path, count, bytes, inode, reason } = removal;
+        let action = match action {
+            Recorded::Removed | Recorded::RemovedWhole => Action::Removed,
+            Recorded::Quarantined | Recorded::QuarantinedWhole => Action::Quarantined,
+            Recorded::Purged => Action::Purged,
+            Recorded::Restored => Action::Restored,
         };
-        let Judged { candidate: Candidate { name, bytes, identity, .. }, verdict, .. } = judged;
-        let (path, path_bytes) = json_path(&absolute(policy, &name.to_bytes()));
-        let reason = match verdict {
-            Verdict::Remove(remove) => remove.to_string(),
-            Verdict::Keep(keep) => keep.to_string(),
-        };
+        let (path, path_bytes) = path.as_deref().map(json_path).unzip();
         self.add(&Line {
-            path: Some(path),
-            path_bytes,
-            inode: identity.map(|identity| identity.inode),
-            reason: Some(reason),
+            at: *at,
+            run: Some(run),
+            asked_by: asked_by.as_deref(),
+            policy: Some(policy),
+            action,
+            count: path.is_none().then_some(*count),
+            path,
+            path_bytes: path_bytes.flatten(),
+            // Rows have none.
             bytes: Some(*bytes),
-            ..Line::new(run, &policy.rule.name, action)
+            inode: *inode,
+            reason: reason.as_deref(),
+            until: None,
         });
-    }
-
-    /// Writes down that one file came back from quarantine.
-    pub(crate) fn restored(&self, run: AuditedRun<'_>, policy: &FilePolicy, path: &[u8], bytes: u64) {
-        let (path, path_bytes) = json_path(&absolute(policy, path));
-        let line = Line::new(run, &policy.rule.name, Action::Restored);
-        self.add(&Line { path: Some(path), path_bytes, bytes: Some(bytes), ..line });
     }
 
     /// Writes down that a path is held from now on.
@@ -134,23 +119,6 @@ impl Audit {
     pub(crate) fn released(&self, path: &[u8], by: Option<&str>) {
         let (path, path_bytes) = json_path(path);
         self.add_alone(&Line { path: Some(path), path_bytes, ..Line::without_run(by, Action::Released) });
-    }
-
-    /// Writes down what a policy has done without naming each (rows, and what went from quarantine for good), and how much
-    /// came back.
-    pub(crate) fn ended(&self, run: AuditedRun<'_>, report: &PolicyReport) {
-        let counts = &report.counts;
-        if report.kind == PolicyKind::Sessions && counts.removed > 0 {
-            self.add(&Line { count: Some(counts.removed), ..Line::new(run, &report.name, Action::Removed) });
-        }
-        if counts.purged > 0 {
-            let (count, bytes) = (Some(counts.purged), Some(counts.purged_bytes));
-            self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Purged) });
-        }
-        if counts.restored > 0 {
-            let (count, bytes) = (Some(counts.restored), Some(counts.restored_bytes));
-            self.add(&Line { count, bytes, ..Line::new(run, &report.name, Action::Restored) });
-        }
     }
 
     /// Why lines are missing, said once.
@@ -229,11 +197,6 @@ impl Audit {
 }
 
 impl<'a> Line<'a> {
-    fn new(run: AuditedRun<'a>, policy: &'a str, action: Action) -> Self {
-        let line = Self::without_run(run.asked_by, action);
-        Self { run: Some(run.id), policy: Some(policy), bytes: Some(0), ..line }
-    }
-
     /// Of what belongs to no run, and to no one policy.
     fn without_run(asked_by: Option<&'a str>, action: Action) -> Self {
         Self {
@@ -277,11 +240,6 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 const NO_FILE: &str = "it is not a regular file; move it away";
-
-/// A path below the root of a policy, in full.
-fn absolute(policy: &FilePolicy, path: &[u8]) -> Vec<u8> {
-    [policy.root.as_os_str().as_encoded_bytes(), path].join(&b'/')
-}
 
 /// `audit.jsonl`, `audit.jsonl.1`, …
 fn numbered(path: &Path, number: u32) -> PathBuf {

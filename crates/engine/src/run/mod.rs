@@ -20,6 +20,7 @@ mod result;
 mod resume;
 pub(crate) mod scope;
 pub(crate) mod sessions;
+pub(crate) mod trail;
 
 use cleanup_core::judge::Run;
 use cleanup_core::policy::{Effect, FilePolicy};
@@ -77,7 +78,7 @@ fn run(
 
     let mut observer = PolicyObserver {
         name,
-        audit: setup.audit.as_ref().map(|audit| (audit, policy, params.audited())),
+        trail: (!setup.trail.is_off()).then(|| (&setup.trail, policy, params.traced())),
         removed: setup.removed.as_ref().map(|spool| (spool, policy.root.as_path())),
         watcher: params.watcher,
         budget: TimeBudget::default(),

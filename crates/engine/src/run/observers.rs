@@ -9,8 +9,8 @@ use cleanup_core::store::{Outcome, Seen};
 use cleanup_core::sweep::{Judged, Observer};
 use cleanup_notify::Spool;
 
-use crate::run::audit::{Audit, AuditedRun};
 use crate::run::resume::TimeBudget;
+use crate::run::trail::{TracedRun, Trail};
 
 /// Watches a run from outside: for lists, progress, events. Called from the engine's threads.
 pub trait Watcher: Sync {
@@ -61,8 +61,8 @@ impl Observer for Asking<'_> {
 /// Passes on what a sweep of one policy says, with the policy's name, and has removals written down.
 pub(crate) struct PolicyObserver<'a> {
     pub(crate) name: &'a str,
-    /// With the policy and the run, where there is a log of single removals.
-    pub(crate) audit: Option<(&'a Audit, &'a FilePolicy, AuditedRun<'a>)>,
+    /// With the policy and the run, where single removals are written down.
+    pub(crate) trail: Option<(&'a Trail, &'a FilePolicy, TracedRun<'a>)>,
     /// With the root of the policy, where a program is to know of what was removed.
     pub(crate) removed: Option<(&'a Spool, &'a Path)>,
     pub(crate) watcher: &'a dyn Watcher,
@@ -72,8 +72,8 @@ pub(crate) struct PolicyObserver<'a> {
 
 impl Observer for PolicyObserver<'_> {
     fn judged(&self, judged: &Judged<'_>) {
-        if let Some((audit, policy, run)) = self.audit {
-            audit.judged(policy, run, judged);
+        if let Some((trail, policy, run)) = self.trail {
+            trail.judged(policy, run, judged);
         }
         if let (Some((spool, root)), Some(Outcome::Removed | Outcome::Quarantined)) = (self.removed, judged.outcome) {
             spool.add(&[root.as_os_str().as_encoded_bytes(), b"/", &judged.candidate.name.to_bytes()]);
@@ -86,6 +86,9 @@ impl Observer for PolicyObserver<'_> {
 
     fn seen(&self, seen: Seen) {
         self.budget.looked();
+        if let Some((trail, ..)) = self.trail {
+            trail.tick();
+        }
         self.watcher.seen(self.name, seen);
     }
 

@@ -2,11 +2,12 @@
 
 use cleanup_core::clock_guard::Jump;
 use cleanup_core::moment::Moment;
+use cleanup_core::report::Trigger;
 use cleanup_core::sweep::Mode;
 use cleanup_fs_store::Jobs;
 
-use crate::run::audit::AuditedRun;
 use crate::run::observers::Watcher;
+use crate::run::trail::TracedRun;
 
 /// How the policies of one request are run.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ pub(crate) struct RunParams<'a> {
     pub(crate) at: Option<Moment>,
     /// The id that the report has.
     pub(crate) run_id: &'a str,
+    /// What started it.
+    pub(crate) trigger: Trigger,
     /// Who asked for it, where that has a name.
     pub(crate) asked_by: Option<&'a str>,
     pub(crate) jobs: Jobs,
@@ -40,13 +43,14 @@ pub(crate) enum Gates {
 impl RunParams<'_> {
     /// For a look at what is there, which nothing holds back and which changes nothing.
     pub(crate) fn look(watcher: &dyn Watcher) -> RunParams<'_> {
-        let (mode, gates) = (Mode::Plan, Gates::Forced);
-        RunParams { mode, gates, jump: None, at: None, run_id: "", asked_by: None, jobs: Jobs::Adaptive, watcher }
+        let (mode, gates, trigger) = (Mode::Plan, Gates::Forced, Trigger::Manual);
+        let jobs = Jobs::Adaptive;
+        RunParams { mode, gates, jump: None, at: None, run_id: "", trigger, asked_by: None, jobs, watcher }
     }
 
-    /// The run as the audit log names it.
-    pub(crate) fn audited(&self) -> AuditedRun<'_> {
-        AuditedRun { id: self.run_id, asked_by: self.asked_by }
+    /// The run as its trail names it.
+    pub(crate) fn traced(&self) -> TracedRun<'_> {
+        TracedRun { id: self.run_id, trigger: self.trigger, asked_by: self.asked_by }
     }
 
     /// What holds a run back for its clock alone.

@@ -1,4 +1,4 @@
-//! Every trace that a run leaves: the mark that it began, audit lines, what the next run compares with, the history and
+//! Every trace that a run leaves: the mark that it began, the trail of its removals, what the next run compares with, the history and
 //! the reading of the clocks that goes with it, and what went wrong with any of these.
 //!
 //! Every way into a removal leaves them through here: sweeps, plans that are carried out, deadlines, restores.
@@ -16,9 +16,9 @@ use cleanup_state::{BegunRun, RunMark};
 use ulid::Ulid;
 
 use crate::clock;
-use crate::run::audit::{Audit, AuditedRun};
 use crate::run::params::{Gates, RunParams};
 use crate::run::scope::Scope;
+use crate::run::trail::TracedRun;
 use crate::run::{findings, gates, owners};
 use crate::setup::Setup;
 use crate::state::run_state::{Access, Answered, Shared};
@@ -53,15 +53,15 @@ impl Recording {
         &self.run.run_id
     }
 
-    /// The run as the audit log names it.
-    pub(crate) fn audited(&self) -> AuditedRun<'_> {
-        AuditedRun { id: self.id(), asked_by: self.run.asked_by.as_deref() }
+    /// The run as its trail names it.
+    pub(crate) fn traced(&self) -> TracedRun<'_> {
+        TracedRun { id: self.id(), trigger: self.run.trigger, asked_by: self.run.asked_by.as_deref() }
     }
 
     /// Writes down what a policy has done without naming each item.
     pub(crate) fn policy_ended(&self, setup: &Setup, report: &PolicyReport) {
-        if let (Some(audit), Access::Run) = (&setup.audit, self.access) {
-            audit.ended(self.audited(), report);
+        if self.access == Access::Run {
+            setup.trail.ended(self.traced(), report);
         }
     }
 
@@ -89,10 +89,15 @@ impl Recording {
         report.notes.extend(disputes.map(|(name, dispute)| format!("{name}: {dispute}")));
         let mut said: Vec<(FindingCode, String)> = Vec::new();
         said.extend(notes.into_iter().map(|note| (FindingCode::Memory, note)));
-        said.extend(setup.audit.as_ref().and_then(Audit::take_failure).map(|note| (FindingCode::Audit, note)));
+        setup.trail.flush();
+        let mut state = state.lock();
+        // Where there is no memory at all, that is what is said.
+        let is_kept = state.missing().is_none();
+        said.extend(
+            setup.trail.take_failures().into_iter().filter(|(code, _)| is_kept || *code != FindingCode::Memory),
+        );
         report.notes.extend(said.iter().map(|(_, note)| note.clone()));
 
-        let mut state = state.lock();
         said.extend(state.note_in(&mut report));
         report.not_remembered = state.missing().map(str::to_owned);
         said.extend(report.not_remembered.clone().map(|why| (FindingCode::Memory, why)));

@@ -44,6 +44,7 @@ pub(crate) fn sweep(setup: &Setup, request: &Request, watcher: &dyn Watcher) -> 
         jump: jump.as_ref(),
         at: request.at.map(At::moment),
         run_id: recording.id(),
+        trigger: request.trigger,
         asked_by: request.asked_by.as_deref(),
         jobs: request.jobs(),
         watcher,

@@ -127,7 +127,7 @@ pub(crate) fn sweep(
                         held
                     } else {
                         let observer =
-                            PolicyObserver { name, audit: None, removed: None, watcher, budget: TimeBudget::default() };
+                            PolicyObserver { name, trail: None, removed: None, watcher, budget: TimeBudget::default() };
                         let index = index_of(policy).unwrap_or(usize::MAX);
                         let from = known.places.before.get(index).cloned().flatten();
                         let (report, place) =

@@ -9,14 +9,23 @@ use crate::config_file::Origin;
 use crate::place;
 
 /// Where a configuration's memory is.
-pub(super) enum Place {
+pub(crate) enum Place {
     Nowhere,
     Unknown,
     At { folder: PathBuf, database: Option<PathBuf> },
 }
 
+impl Place {
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Nowhere | Self::Unknown => None,
+            Self::At { folder, .. } => Some(folder),
+        }
+    }
+}
+
 /// It belongs to the configuration, not to whoever happens to call.
-pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
+pub(crate) fn placed(origin: &Origin, configured: &Configured) -> Place {
     let at = |folder: PathBuf| Place::At { folder, database: None };
     match configured {
         Configured::None => return Place::Nowhere,
@@ -45,21 +54,13 @@ pub(super) fn placed(origin: &Origin, configured: &Configured) -> Place {
     }
 }
 
-/// The folder of a configuration's memory, where it has one.
-pub(crate) fn folder(origin: &Origin, configured: &Configured) -> Option<PathBuf> {
-    match placed(origin, configured) {
-        Place::At { folder, .. } => Some(folder),
-        Place::Nowhere | Place::Unknown => None,
-    }
-}
-
 /// Protects everything that a memory in this folder consists of, also what is not there yet.
 pub(super) fn protect(folder: &Path, database: Option<&Path>, protected: &mut Protected) {
     let database = database.map_or_else(|| folder.join("state.db"), Path::to_owned);
     protected.file_family(&database);
     protected.file_family(&folder.join("promises.jsonl"));
     protected.file_family(&folder.join("notified.json"));
-    for name in ["locks", "index", "running"] {
+    for name in ["locks", "index", "running", "removals"] {
         protected.path(&folder.join(name));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cleanup_core::clock_guard::{self, Jump, Reading, RunningTime};
-use cleanup_core::config::Config;
+use cleanup_core::config::{Config, Removals};
 use cleanup_core::moment::Moment;
 use cleanup_core::owner::Claimant;
 use cleanup_core::policy::FilePolicy;
@@ -338,6 +338,9 @@ impl RunState {
         let keep: Duration = self.config.keep_history;
         if let Some(state) = self.state.as_mut().filter(|_| self.missing.is_none()) {
             state.record_run(report, &self.reading, clock_trusted, keep, report.finished_at);
+            if let Some(Removals { keep_for, max_bytes }) = self.config.removals.filter(|_| clock_trusted) {
+                state.forget_removals(keep_for, max_bytes, report.finished_at);
+            }
         }
     }
 

@@ -151,6 +151,7 @@ impl Inner {
             jump: jump.as_ref(),
             at: None,
             run_id: &run_id,
+            trigger: Trigger::Deadline,
             asked_by: None,
             jobs: Jobs::default(),
             watcher: &removing,

@@ -82,6 +82,8 @@ listed! {
         AuditOfFiles,
         /// One audit line for what is told as a sum at the end: what was deleted for good, what was brought back.
         AuditOfEnd,
+        /// The log of removals has the same as the audit log.
+        Removals,
         /// The report says that the audit log lacks lines.
         AuditFailureInReport,
         /// So does the report that the history keeps.
@@ -196,6 +198,7 @@ const fn leaves(gate: Gate, trace: Trace, takes: bool) -> bool {
         // Where no line is to be written, none is lacked.
         Trace::AuditOfFiles
         | Trace::AuditOfEnd
+        | Trace::Removals
         | Trace::AuditFailureInReport
         | Trace::AuditFailureInHistory
         | Trace::Rule => takes,

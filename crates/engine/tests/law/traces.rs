@@ -5,7 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cleanup_core::report::Trigger;
-use cleanup_engine::Engine;
+use cleanup_engine::{Engine, RemovalsQuery};
 use serde_json::{Value, json};
 
 use super::gates::{Audit, World};
@@ -181,6 +181,7 @@ fn look(world: &World, way: Way, before: &Before, ran: Ran) -> Seen {
             Trace::AuditOfEnd => {
                 audited_end(way, &run_id, ran.in_sum, &lines.iter().filter(|line| !of_files(line)).collect::<Vec<_>>())
             }
+            Trace::Removals => logged(&engine, &run_id, &lines),
             // The report of a restore is the one in the history.
             Trace::AuditFailureInReport if way == Way::Restore => mark(lacks(&kept_notes)),
             Trace::AuditFailureInReport => mark(lacks(&ran.notes)),
@@ -247,6 +248,21 @@ fn audited_files(world: &World, way: Way, run_id: &str, gone: &BTreeSet<&String>
             Mark::Wrong(format!("{} lines for {} files of {run_id}: {first}", lines.len(), expected.len()))
         }
         _ => Mark::Left,
+    }
+}
+
+/// Whether both logs say the same of a run, entry by entry.
+fn logged(engine: &Engine, run_id: &str, lines: &[Value]) -> Mark {
+    let query = RemovalsQuery { run: Some(run_id.to_owned()), limit: 1000, ..RemovalsQuery::default() };
+    let entries = if run_id.is_empty() { Vec::new() } else { engine.removals(&query).unwrap().removals };
+    let keys = ["at", "action", "path", "policy", "bytes", "inode", "reason", "asked_by"];
+    let of = |entry: &Value| keys.map(|key| entry.get(key).cloned()).map(|value| value.map(|it| it.to_string()));
+    let logged: BTreeSet<_> = entries.iter().map(|entry| of(&serde_json::to_value(entry).unwrap())).collect();
+    let audited: BTreeSet<_> = lines.iter().map(of).collect();
+    match logged {
+        logged if logged.is_empty() && audited.is_empty() => Mark::Nothing,
+        logged if logged == audited && entries.len() == lines.len() => Mark::Left,
+        logged => Mark::Wrong(format!("{logged:?} instead of {audited:?}")),
     }
 }
 

@@ -49,11 +49,16 @@ pub enum TokenError {
     Same(PathBuf, PathBuf),
 }
 
-/// Who asks for something: the name of the token that was sent, where it has one.
+/// Who asks for something: the name of the token that was sent, or of the user at the other end of a unix socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asker(Option<Arc<str>>);
 
 impl Asker {
+    /// A user of this machine.
+    pub(crate) fn of_user(uid: u32) -> Self {
+        Self(Some(cleanup_engine::user_name(uid).into()))
+    }
+
     /// The name.
     pub(crate) fn name(&self) -> Option<&str> {
         self.0.as_deref()

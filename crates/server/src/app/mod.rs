@@ -10,6 +10,7 @@ pub mod plans;
 pub mod policies;
 pub mod quarantine;
 pub mod readiness;
+pub(crate) mod removals;
 pub mod runs;
 pub mod service;
 pub mod sweeps;

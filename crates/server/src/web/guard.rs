@@ -21,6 +21,7 @@ use super::auth::{Caller, asks_for_token, authorized, forwarded_by, is_changing,
 use super::dashboard;
 use super::extract::{MAX_BODY_BYTES, too_large};
 use super::problem::{Kind, Problem};
+use crate::app::access::Asker;
 use crate::app::generation::Generation;
 use crate::app::service::Service;
 use crate::net::socket::Peer;
@@ -66,8 +67,16 @@ async fn check(service: &Service, request: &mut Request) -> Result<(), Problem> 
     }
     check_body(headers)?;
     request.extensions_mut().insert(caller);
-    request.extensions_mut().insert(asker.unwrap_or_default());
+    request.extensions_mut().insert(named(asker.unwrap_or_default(), peer));
     Ok(())
+}
+
+/// Who asks, by the name of the token, or of the user at the other end of a unix socket.
+fn named(asker: Asker, peer: Peer) -> Asker {
+    match peer {
+        Peer::Unix { uid } if asker.name().is_none() => Asker::of_user(uid),
+        Peer::Unix { .. } | Peer::Loopback | Peer::Remote => asker,
+    }
 }
 
 /// A proxy passes the call on, and there is no token by which to tell who may.

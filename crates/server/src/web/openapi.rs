@@ -9,7 +9,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use cleanup_core::report::Report;
 use cleanup_engine::plan::PlanSummary;
-use cleanup_engine::responses::{Explanation, Holds};
+use cleanup_engine::responses::{Explanation, Holds, Removals};
 use cleanup_engine::track::FilesPage;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -43,6 +43,7 @@ pub(crate) fn described() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(api::plans::apply))
         .routes(routes!(api::runs::list))
         .routes(routes!(api::runs::one))
+        .routes(routes!(api::removals::list))
         .routes(routes!(api::files::list, api::files::register))
         .routes(routes!(api::files::one, api::files::forget))
         .routes(routes!(api::files::hold, api::files::release))
@@ -132,6 +133,7 @@ fn schemas() -> Value {
     define::<Explanation>(&mut answers);
     define::<Report>(&mut answers);
     define::<Holds>(&mut answers);
+    define::<Removals>(&mut answers);
     define::<PlanSummary>(&mut answers);
     define::<Plans>(&mut answers);
     define::<ProblemBody>(&mut answers);

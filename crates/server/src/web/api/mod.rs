@@ -10,6 +10,7 @@ pub(crate) mod metrics;
 pub(crate) mod plans;
 pub(crate) mod policies;
 pub(crate) mod quarantine;
+pub(crate) mod removals;
 pub(crate) mod runs;
 pub mod shapes;
 pub(crate) mod stats;
