@@ -16,7 +16,7 @@ fn told(text: &str) -> String {
     for line in text.lines() {
         if let Some(when) = line.strip_prefix("  removed     2") {
             let bytes = when.rfind(')').map_or(when, |end| &when[end + 1..]);
-            told.push_str(&format!("  removed     WHEN{bytes}"));
+            told = format!("{told}  removed     WHEN{bytes}");
         } else if line.starts_with("  run  ") {
             told.push_str("  run         RUN");
         } else {
