@@ -77,7 +77,7 @@ async fn faults_are_pages_for_people_and_problems_for_programs() {
     }
     assert!(world.call("PUT", "/files", &[HTML], "").await.header("allow").is_some());
     let cross = world.call("POST", "/dry-run", &[FORM, HTML, "Origin: http://evil.example"], "").await;
-    assert!(is_page(&cross, 403).contains("Another site may not do this"), "{cross}");
+    assert!(is_page(&cross, 403).contains("Not allowed from another site"), "{cross}");
     let host = world.call("GET", "/", &[HTML, "Host: evil.example"], "").await;
     is_page(&host, 421);
     for target in ["/nowhere", "/dry-run"] {
