@@ -80,7 +80,7 @@ async fn a_memory_that_cannot_be_written_is_a_reason() {
     let reason = &problem["reasons"][0];
     assert_eq!((&reason["code"], &reason["text"]), (&json!("memory"), &report["not_remembered"]), "{problem}");
     assert_eq!(world.metric("cleanup_finding{code=\"memory\",policy=\"\"}").await, Some(1.0));
-    assert!(world.get("/").await.body.contains("no state is kept"));
+    assert!(world.get("/").await.body.contains("No state is kept"));
     world.get("/api/v1/runs").await.is_problem(503);
 }
 

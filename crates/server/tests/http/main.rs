@@ -17,6 +17,7 @@ mod openapi;
 mod plans;
 mod proxy;
 mod quarantine;
+mod removals;
 mod seed;
 mod sweeps;
 mod tokens;

@@ -87,7 +87,7 @@ async fn who_asked_stands_in_the_report_the_history_and_the_audit_log() {
     assert_eq!((&report["asked_by"], &report["totals"]["quarantined"]), (&json!("ops"), &json!(1)), "{report}");
     let swept = report["run_id"].as_str().unwrap();
     let page = call_as(&world, TOKEN, "GET", &format!("/runs/{swept}"), &Value::Null).await;
-    assert!(page.body.contains("Started by hand by ops"), "{page}");
+    assert!(page.body.contains("Started manually, requested by ops"), "{page}");
     let kept = call_as(&world, TOKEN, "GET", &format!("/api/v1/runs/{swept}"), &Value::Null).await.is(200);
     assert_eq!(kept["asked_by"], "ops");
 

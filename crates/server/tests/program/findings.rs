@@ -180,6 +180,18 @@ fn escaped(text: &str) -> String {
     text.chars().map(entity).collect()
 }
 
+/// Whether a page says it: with a capital at its beginning, and with moments as the page's zone has them.
+fn is_on_page(page: &str, text: &str) -> bool {
+    let words: Vec<&str> = text.split(' ').collect();
+    let is_moment = |word: &&str| word.trim_end_matches([',', ';', '.', ')']).parse::<jiff::Timestamp>().is_ok();
+    let mut pieces = words.split(is_moment).map(|piece| piece.join(" "));
+    let first = pieces.next().unwrap_or_default();
+    let mut letters = first.chars();
+    let capital = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let begins = page.contains(&escaped(&first)) || page.contains(&escaped(&format!("{capital}{}", letters.as_str())));
+    begins && pieces.all(|piece| page.contains(&escaped(&piece)))
+}
+
 /// Everything that needs somebody, as `/readyz` has it.
 fn ready(server: &Server) -> Vec<Value> {
     let (_, ready) = server.call("GET", "/readyz", "");
@@ -201,8 +213,9 @@ fn is_on_all_faces(server: &Server, code: FindingCode, policy: &str) -> String {
     let series = format!("\ncleanup_finding{{code=\"{}\",policy=\"{policy}\"}} 1\n", code.name());
     let metrics = server.call_text("GET", "/metrics", "").1;
     assert!(metrics.contains(&series), "no {series} in {metrics}");
-    let page = server.call_text("GET", "/", "").1;
-    assert!(page.contains(&escaped(text)), "no {text} on the page: {page}");
+    let is_shown = || is_on_page(&server.call_text("GET", "/", "").1, text);
+    // The page is made anew once a second at most.
+    wait_until(is_shown, &format!("{text} on the page"));
     let mark = format!("code=\"{}\"", code.name());
     let is_told = |line: &str| line.contains(&mark) && line.contains(policy);
     wait_until(|| server.log().lines().any(is_told), &format!("{mark} of {policy:?} in the log"));
@@ -318,7 +331,12 @@ fn a_run_that_was_killed_is_on_all_faces_until_another_has_ended() {
     let server = world.serve();
     let text = is_on_all_faces(&server, FindingCode::Interrupted, "svgs");
     let (_, past) = server.call("GET", "/api/v1/runs?status=interrupted", "");
-    assert!(text.contains(past["runs"][0]["run_id"].as_str().unwrap()), "{text} {past}");
+    let run_id = past["runs"][0]["run_id"].as_str().unwrap();
+    assert!(text.contains(run_id), "{text} {past}");
+    // What it removed until a tenth of a second before is known all the same.
+    let (_, removals) = server.call("GET", &format!("/api/v1/removals?run={run_id}&limit=1000"), "");
+    let paths = removals["removals"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap());
+    assert!(paths.into_iter().all(|path| !std::path::Path::new(path).exists()), "{removals}");
     server.signal(Signal::KILL);
 }
 
