@@ -5,9 +5,12 @@
 
 use std::time::{Duration, Instant};
 
+use cleanup_core::candidate::{Basis, Stamp};
 use cleanup_core::moment::Moment;
+use cleanup_core::policy::MaxAge;
 use cleanup_core::report::Trigger;
-use cleanup_state::{Action, PathQuery, Removal, RemovalLog, RemovalsQuery, State};
+use cleanup_core::verdict::{Age, AgeLimit, Remove};
+use cleanup_state::{Action, PathQuery, Reason, Removal, RemovalLog, RemovalsQuery, State};
 
 const A_RUN: u64 = 100_000;
 const ASKED: u64 = 400;
@@ -18,11 +21,17 @@ fn main() {
     let state = State::open(folder.path(), None).expect("a state folder");
     let begun = Moment::from_unix(1_700_000_000, 0);
 
+    let max_age = MaxAge::new(Duration::from_secs(1800)).expect("it is positive");
     let log = RemovalLog::new(folder.path());
     let started = Instant::now();
     for number in 0..entries {
         let run = format!("01JB{:022}", number / A_RUN);
-        let reason = format!("last modified {}h{}m ago, older than max_age 30m", number % 40, number % 60);
+        let age = Duration::from_secs(3600 + number % 100_000);
+        let verdict = Remove::Expired {
+            stamp: Stamp { at: begun, basis: Basis::Modified },
+            age: Age::Wall(age),
+            limit: AgeLimit::MaxAge(max_age),
+        };
         log.add(&Removal {
             at: begun.plus(Duration::from_micros(number * 10)),
             run: run.into(),
@@ -34,7 +43,7 @@ fn main() {
             count: 1,
             bytes: 4096,
             inode: Some(1_000_000 + number),
-            reason: Some(reason.into()),
+            reason: Some(Reason::from(&verdict)),
         });
     }
     log.flush();

@@ -40,5 +40,5 @@ pub use crate::ledger::{
 pub use crate::lock::{Lock, LockError};
 pub use crate::notified::Notified;
 pub use crate::promises::{Hold, Lost, Promises, PromisesError, Ttl};
-pub use crate::removals::{Action, Page, PathQuery, Position, Removal, RemovalLog, RemovalsQuery};
+pub use crate::removals::{Action, Page, PathQuery, Position, Reason, Removal, RemovalLog, RemovalsQuery};
 pub use crate::state::State;

@@ -51,7 +51,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Moment>,
 }
@@ -103,7 +103,7 @@ impl Audit {
             // Rows have none.
             bytes: Some(*bytes),
             inode: *inode,
-            reason: reason.as_deref(),
+            reason: reason.as_ref().map(ToString::to_string),
             until: None,
         });
     }

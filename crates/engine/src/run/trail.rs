@@ -6,14 +6,15 @@
 
 use std::path::Path;
 
-use cleanup_core::candidate::{Candidate, Class};
+use cleanup_core::candidate::{Candidate, Class, Name};
 use cleanup_core::config::Config;
 use cleanup_core::policy::{FilePolicy, Unit};
 use cleanup_core::report::{FindingCode, PolicyKind, PolicyReport, Trigger};
 use cleanup_core::store::Outcome;
 use cleanup_core::sweep::Judged;
+use cleanup_core::verdict::Verdict;
 use cleanup_notify::Spool;
-use cleanup_state::{Action, Removal, RemovalLog};
+use cleanup_state::{Action, Reason, Removal, RemovalLog};
 
 use crate::clock;
 use crate::run::audit::Audit;
@@ -73,14 +74,18 @@ impl Trail {
         self.add(&Removal {
             bytes: *bytes,
             inode: identity.map(|identity| identity.inode),
-            reason: Some(verdict.reason().into()),
-            ..named(run, policy, action, &name.to_bytes())
+            reason: match verdict {
+                Verdict::Remove(why) => Some(Reason::from(why)),
+                Verdict::Keep(_) => None,
+            },
+            ..named(run, policy, action, *name)
         });
     }
 
     /// Writes down that one file came back from quarantine.
     pub(crate) fn restored(&self, run: TracedRun<'_>, policy: &FilePolicy, path: &[u8], bytes: u64) {
-        self.add(&Removal { bytes, ..named(run, policy, Action::Restored, path) });
+        let name = Name { folder: b"", last: path };
+        self.add(&Removal { bytes, ..named(run, policy, Action::Restored, name) });
     }
 
     /// Writes down what a policy has done without naming each (rows, and what went from quarantine for good), and how much
@@ -135,8 +140,20 @@ impl Trail {
 }
 
 /// About one file below the root of a policy.
-fn named<'a>(run: TracedRun<'a>, policy: &'a FilePolicy, action: Action, below: &[u8]) -> Removal<'a> {
-    let path = [policy.root.as_os_str().as_encoded_bytes(), below].join(&b'/');
+fn named<'a>(
+    run: TracedRun<'a>,
+    policy: &'a FilePolicy,
+    action: Action,
+    Name { folder, last }: Name<'_>,
+) -> Removal<'a> {
+    let root = policy.root.as_os_str().as_encoded_bytes();
+    let mut path = Vec::with_capacity(root.len() + folder.len() + last.len() + 2);
+    for part in [root, folder, last].into_iter().filter(|part| !part.is_empty()) {
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(part);
+    }
     Removal { path: Some(path.into()), count: 1, ..unnamed(run, &policy.rule.name, action) }
 }
 

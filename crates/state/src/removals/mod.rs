@@ -13,6 +13,7 @@
 
 mod frame;
 mod read;
+mod reason;
 mod record;
 mod segment;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use cleanup_core::report::Trigger;
 
 pub(crate) use self::read::page;
 pub use self::read::{Page, PathQuery, Position, RemovalsQuery};
+pub use self::reason::Reason;
 pub use self::writer::RemovalLog;
 pub(crate) use self::writer::forget;
 
@@ -66,8 +68,8 @@ pub struct Removal<'a> {
     pub bytes: u64,
     /// Its inode, where it is known.
     pub inode: Option<u64>,
-    /// What the policy said to it, in words.
-    pub reason: Option<Cow<'a, str>>,
+    /// What the policy said to it.
+    pub reason: Option<Reason<'a>>,
 }
 
 /// What became of something.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use cleanup_core::moment::Moment;
 
+use super::reason::Reason;
 use super::segment::{Foot, Key};
 use super::{Removal, Segment, folder_of, frame, record, segments};
 use crate::folder;
@@ -240,6 +241,6 @@ fn owned(removal: Removal<'_>) -> Removal<'static> {
         count,
         bytes,
         inode,
-        reason: reason.map(|reason| reason.into_owned().into()),
+        reason: reason.map(Reason::into_owned),
     }
 }

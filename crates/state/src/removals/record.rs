@@ -5,10 +5,12 @@
 //! written here; still nothing that is read makes a reader panic or take more memory than the frame has bytes.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use cleanup_core::moment::Moment;
 use cleanup_core::report::Trigger;
 
+use super::reason::{Judged, Reason};
 use super::{Action, Removal};
 
 /// What an item of a frame is. The low bits of a tag; an entry carries its [`Action`] above them.
@@ -18,6 +20,12 @@ const NAMED: u8 = 2;
 const COUNTED: u8 = 3;
 const KIND_BITS: u8 = 2;
 
+/// How a reason begins: that of the entry before, none, words, or with the highest bit the kind of a verdict.
+const SAME: u8 = 0;
+const NONE: u8 = 1;
+const WORDS: u8 = 2;
+const JUDGED: u8 = 0x80;
+
 /// Entries on their way into a frame.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
@@ -25,7 +33,7 @@ pub(super) struct Encoder {
     count: u32,
     run: Option<Context>,
     folder: Option<Vec<u8>>,
-    reason: Option<String>,
+    reason: Option<Reason<'static>>,
     /// Nanoseconds.
     at: i64,
 }
@@ -88,7 +96,7 @@ impl Encoder {
         }
         self.number(removal.bytes);
         self.number(removal.inode.unwrap_or(0));
-        self.reason(removal.reason.as_deref());
+        self.reason(removal.reason.as_ref());
         self.count += 1;
     }
 
@@ -107,18 +115,36 @@ impl Encoder {
         });
     }
 
-    /// 0 for the same as before, else its length and 1.
-    fn reason(&mut self, reason: Option<&str>) {
-        let reason = reason.unwrap_or_default();
-        if self.reason.as_deref().unwrap_or_default() == reason {
-            self.bytes.push(0);
+    fn reason(&mut self, reason: Option<&Reason<'_>>) {
+        if self.reason.as_ref() == reason {
+            self.bytes.push(SAME);
             return;
         }
-        self.number(reason.len() as u64 + 1);
-        self.bytes.extend_from_slice(reason.as_bytes());
-        let kept = self.reason.get_or_insert_default();
-        kept.clear();
-        kept.push_str(reason);
+        match reason {
+            None => self.bytes.push(NONE),
+            Some(Reason::Words(words)) => {
+                self.bytes.push(WORDS);
+                self.text(words.as_bytes());
+            }
+            Some(Reason::Judged(judged)) => {
+                let (kind, age, span) = judged.parts();
+                self.bytes.push(JUDGED | kind);
+                self.span(age);
+                if let Some(span) = span {
+                    self.span(span);
+                }
+            }
+        }
+        self.reason = reason.cloned().map(Reason::into_owned);
+    }
+
+    /// Whole seconds, or milliseconds below one, which the lowest bit tells apart.
+    fn span(&mut self, span: Duration) {
+        self.number(match span.as_secs() {
+            0 => u64::from(span.subsec_millis()) << 1 | 1,
+            // The longest spans are some hundred billion years.
+            seconds => seconds.min(u64::MAX >> 1) << 1,
+        });
     }
 
     fn text(&mut self, text: &[u8]) {
@@ -145,7 +171,7 @@ pub(super) fn decode<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Removal<'a>)) -> 
     let mut bytes = Bytes(bytes);
     let mut context = None;
     let mut folder: &[u8] = &[];
-    let mut reason = "";
+    let mut reason: Option<Reason<'a>> = None;
     let mut at = 0_i64;
     while let Some(tag) = bytes.byte() {
         match tag & ((1 << KIND_BITS) - 1) {
@@ -163,8 +189,12 @@ pub(super) fn decode<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Removal<'a>)) -> 
                     _ => (None, bytes.number()?),
                 };
                 let (size, inode) = (bytes.number()?, bytes.number()?);
-                if let Some(len) = bytes.number()?.checked_sub(1) {
-                    reason = std::str::from_utf8(bytes.take(len)?).ok()?;
+                match bytes.byte()? {
+                    SAME => {}
+                    NONE => reason = None,
+                    WORDS => reason = Some(Reason::Words(bytes.words()?.into())),
+                    kind if kind & JUDGED != 0 => reason = Some(Reason::Judged(bytes.judged(kind & !JUDGED)?)),
+                    _ => return None,
                 }
                 each(Removal {
                     at: moment(at),
@@ -177,7 +207,7 @@ pub(super) fn decode<'a>(bytes: &'a [u8], each: &mut dyn FnMut(Removal<'a>)) -> 
                     count,
                     bytes: size,
                     inode: Some(inode).filter(|inode| *inode != 0),
-                    reason: Some(reason).filter(|reason| !reason.is_empty()).map(Cow::Borrowed),
+                    reason: reason.clone(),
                 });
             }
         }
@@ -208,6 +238,17 @@ impl<'a> Bytes<'a> {
 
     fn words(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.text()?).ok()
+    }
+
+    fn judged(&mut self, kind: u8) -> Option<Judged> {
+        let age = self.span()?;
+        let span = if Judged::has_span(kind) { Some(self.span()?) } else { None };
+        Judged::from_parts(kind, age, span)
+    }
+
+    fn span(&mut self) -> Option<Duration> {
+        let number = self.number()?;
+        Some(if number & 1 == 0 { Duration::from_secs(number >> 1) } else { Duration::from_millis(number >> 1) })
     }
 
     fn number(&mut self) -> Option<u64> {

@@ -23,7 +23,7 @@ fn removal(path: &str) -> Removal<'static> {
         count: 1,
         bytes: 4096,
         inode: Some(7),
-        reason: Some("last modified 3h ago, older than max_age 30m".into()),
+        reason: Some(Reason::Words("last modified 3h ago, older than max_age 30m".into())),
     }
 }
 
@@ -354,7 +354,8 @@ mod damage {
             for _ in 0..count {
                 number += 1;
                 let path = format!("/srv/{}/{number}.svg", number / 7);
-                let removal = Removal { reason: Some(format!("because of {number}").into()), ..removal(&path) };
+                let removal =
+                    Removal { reason: Some(Reason::Words(format!("because of {number}").into())), ..removal(&path) };
                 entries.add(&removal);
                 removals.insert(path, removal);
             }
@@ -457,7 +458,7 @@ mod damage {
                     count: if has_path { 1 } else { count },
                     bytes,
                     inode: Some(inode).filter(|inode| *inode != 0),
-                    reason: Some(reason).filter(|reason| !reason.is_empty()).map(Into::into),
+                    reason: Some(reason).filter(|reason| !reason.is_empty()).map(|reason| Reason::Words(reason.into())),
                 }
             },
         )

@@ -10,6 +10,7 @@ use std::time::Duration;
 use cleanup_core::moment::Moment;
 use rustix::fs::{FlockOperation, flock};
 
+use super::reason::Reason;
 use super::record::{self, Encoder};
 use super::segment::{self, Foot, Index, Keys};
 use super::{LONGEST_WRITTEN, MOST_RECORDS, OLDEST_WAITING, Removal, Segment, folder_of, frame, segments};
@@ -73,7 +74,11 @@ impl RemovalLog {
     /// Adds an entry. It is written when there are enough of them, when it is 100 ms younger than the first that waits, or
     /// by [`RemovalLog::flush`].
     pub fn add(&self, removal: &Removal<'_>) {
-        let longest = removal.path.as_deref().map_or(0, <[u8]>::len).max(removal.reason.as_deref().map_or(0, str::len));
+        let words = match &removal.reason {
+            Some(Reason::Words(words)) => words.len(),
+            Some(Reason::Judged(_)) | None => 0,
+        };
+        let longest = removal.path.as_deref().map_or(0, <[u8]>::len).max(words);
         if longest > LONGEST {
             self.fail(&"a path is longer than an entry can be");
             return;
