@@ -90,7 +90,8 @@ pub struct Position {
     pub entry: u64,
 }
 
-/// Some entries, the newest first as far as one process wrote them; two at work at the same time have a segment each.
+/// Some entries, the newest first as far as one thread wrote them: those of several at work at the same time are mixed by
+/// up to a tenth of a second, and two processes have a segment each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The entries.

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,17 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// can be entered one by one.
 const LONGEST: usize = 64 * 1024;
 
+/// Into how many parts the waiting entries are divided.
+const PARTS: usize = 8;
+
+/// Threads that have added an entry so far.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// The part of this thread. Any number will do, so nothing has to be ordered.
+    static PART: usize = THREADS.fetch_add(1, Ordering::Relaxed) % PARTS;
+}
+
 /// How many logs of other processes are tried before a new one is begun.
 const TRIED: usize = 8;
 
@@ -31,7 +43,8 @@ const TRIED: usize = 8;
 pub struct RemovalLog {
     /// The state folder.
     state: PathBuf,
-    waiting: Mutex<Waiting>,
+    /// Threads are spread over these, so that workers of a sweep do not wait for each other.
+    waiting: [Mutex<Waiting>; PARTS],
     log: Mutex<Option<Log>>,
     failure: Mutex<Option<String>>,
 }
@@ -68,7 +81,7 @@ impl RemovalLog {
     /// A log in a state folder.
     pub fn new(state: &Path) -> Self {
         let state = state.to_owned();
-        Self { state, waiting: Mutex::default(), log: Mutex::default(), failure: Mutex::default() }
+        Self { state, waiting: Default::default(), log: Mutex::default(), failure: Mutex::default() }
     }
 
     /// Adds an entry. It is written when there are enough of them, when it is 100 ms younger than the first that waits, or
@@ -84,7 +97,7 @@ impl RemovalLog {
             return;
         }
         let full = {
-            let mut waiting = locked(&self.waiting);
+            let mut waiting = locked(&self.waiting[PART.with(|part| *part)]);
             let since = *waiting.since.get_or_insert(removal.at);
             waiting.entries.add(removal);
             waiting.keys.add(removal);
@@ -97,24 +110,28 @@ impl RemovalLog {
 
     /// Writes what has waited long enough at `now`: for long stretches in which nothing is removed.
     pub fn tick(&self, now: Moment) {
-        let full = {
-            let mut waiting = locked(&self.waiting);
-            waiting.since.is_some_and(|since| is_over(since, now)).then(|| waiting.take())
-        };
-        if let Some(batch) = full {
-            self.write(batch, now);
+        for part in &self.waiting {
+            // Whoever holds it adds an entry, and sees for itself how old the first is.
+            let Ok(mut waiting) = part.try_lock() else { continue };
+            let old = waiting.since.is_some_and(|since| is_over(since, now)).then(|| waiting.take());
+            drop(waiting);
+            if let Some(batch) = old {
+                self.write(batch, now);
+            }
         }
     }
 
     /// Writes all that waits.
     pub fn flush(&self) {
-        let (batch, since) = {
-            let mut waiting = locked(&self.waiting);
-            let since = waiting.since;
-            (waiting.take(), since)
-        };
-        if let Some(since) = since {
-            self.write(batch, since);
+        for part in &self.waiting {
+            let (batch, since) = {
+                let mut waiting = locked(part);
+                let since = waiting.since;
+                (waiting.take(), since)
+            };
+            if let Some(since) = since {
+                self.write(batch, since);
+            }
         }
     }
 
